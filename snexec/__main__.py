@@ -1,0 +1,39 @@
+"""Run the command line and pick the exit status (SPEC 11)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+from snexec.errors import ConfigError, SnexecError
+
+
+def main() -> None:
+    """Run; 2 is for what the user typed or wrote, 1 for what failed later."""
+    # Until the daemon listens to it, a SIGHUP must not kill it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from snexec.cli import cli  # noqa: PLC0415
+
+    try:
+        status = cli.main(prog_name="snexec", standalone_mode=False)
+    except click.ClickException as exc:
+        _fail(exc.format_message(), 2)
+    except click.Abort:
+        _fail("aborted", 1)
+    except ConfigError as exc:
+        _fail(str(exc), 2)
+    except SnexecError as exc:
+        _fail(str(exc), 1)
+    else:
+        sys.exit(status)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo("snexec: " + " ".join(message.split()), err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,353 @@
+"""The daemon: what it is made of, how it runs, and how it stops.
+
+Read this first. ``Daemon.run`` is the one tree of tasks (SPEC 1):
+
+    root ── log lines, OS signals, the simulated exchange
+     └─ writer                         the only task that writes the database
+         └─ services                   trading stream, fills, recovery, REST clients
+             └─ feeders                socket, standard input
+                 └─ orders             one task per signal
+
+A stop closes it from the inside out: no more signals, orders finish, the stream says
+goodbye, the writer drains. So nothing that was decided is lost on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec import __version__
+from snexec.accounts import Accounts
+from snexec.errors import ConfigError
+from snexec.events import EventFeed
+from snexec.executor import TradeExecutor
+from snexec.fills import Fills
+from snexec.intake import Intake, Phase
+from snexec.recovery import Recovery
+from snexec.schema import connect
+from snexec.settings import (
+    MODES,
+    changed_keys,
+    credentials_for,
+    keys_lie_open,
+    load_settings,
+    reloadable,
+    with_reloaded,
+)
+from snexec.socket_server import SocketServer
+from snexec.stdin import Kind, read_signals
+from snexec.store import Store
+from snexec.stream import TradingStream
+from snexec.unsettled import UnsettledOrders
+from snexec.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from snexec.clock import Clock
+    from snexec.intake import Answer
+    from snexec.logs import SecretMask
+    from snexec.settings import Mode, Settings
+    from snexec.signals import Signal
+
+log = logging.getLogger("Daemon")
+
+_DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
+
+
+class Daemon:
+    """Every object of the daemon, built in the order in which they need each other.
+
+    Args:
+        settings: The valid configuration; ``mode``, ``[bot]``, keys and URLs follow
+            the file on ``reload``.
+        store: The open database; the writer's alone from now on.
+        simulated_urls: Where the built-in exchange answers, when it does.
+        quote: Tells the built-in exchange a symbol's price.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Path,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        mask: SecretMask,
+        simulated_urls: Mapping[Mode, str] | None = None,
+        quote: Callable[[str, Decimal], None] | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self.settings = settings
+        self._store = store
+        self._mask = mask
+        self._simulated = simulated_urls is not None
+        self._began = trio.current_time()
+        self._orders_scope = trio.CancelScope()
+        self._settling_scope = trio.CancelScope()
+        self._stop_deadline = math.inf
+
+        self.feed = EventFeed(clock=clock)
+        self.accounts = Accounts(
+            settings=settings, clock=clock, simulated_urls=simulated_urls
+        )
+        self.writer = Writer(store)
+        self.unsettled = UnsettledOrders()
+        self.fills = Fills(
+            writer=self.writer,
+            accounts=self.accounts,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            heard=lambda trade_id: self.recovery.heard(trade_id),
+        )
+        self.stream = TradingStream(
+            settings=settings.stream,
+            endpoint=lambda: self.accounts.endpoint(self.settings.mode),
+            tls=self.accounts.tls,
+            fills=self.fills,
+            feed=self.feed,
+            authorized=self.unsettled.ask_all,
+        )
+        self.recovery = Recovery(
+            settings=settings.alpaca,
+            accounts=self.accounts,
+            writer=self.writer,
+            fills=self.fills,
+            unsettled=self.unsettled,
+            starved=self.stream.replace_starved,
+        )
+        self.intake = Intake(
+            max_pending=settings.intake.max_pending,
+            mode=lambda: self.settings.mode,
+            refusal=lambda: None if self.writer.healthy else "the database cannot be written",
+        )
+        self.executor = TradeExecutor(
+            settings=lambda: self.settings,
+            intake=self.intake,
+            accounts=self.accounts,
+            writer=self.writer,
+            fills=self.fills,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            # A simulated account starts empty each time, and so do its order ids.
+            id_salt=secrets.token_hex(8) if self._simulated else "",
+            seen=_quoting(quote) if quote is not None else None,
+        )
+        self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
+
+    async def run(
+        self,
+        *,
+        listener: trio.SocketListener,
+        stdin: Kind,
+        stop_at_end_of_input: bool,
+        told: Callable[[Answer], None] | None = None,
+    ) -> None:
+        """Run until stopped, and stop stage by stage.
+
+        Args:
+            stdin: What to read signals from besides the socket, if anything.
+            told: Called with the answer to each line of standard input.
+
+        Raises:
+            BaseExceptionGroup: One of the services failed; nothing runs any more.
+        """
+        if self._simulated:
+            ended = self._store.end_simulation()
+            if ended:
+                log.info("ended %d rows that an earlier simulation left open", ended)
+        self.recovery.load(self._store.unsettled())
+        async with trio.open_nursery() as writing:
+            writing.start_soon(self.writer.run, name="writer")
+            with contextlib.closing(self.writer):
+                async with trio.open_nursery() as services:
+                    services.start_soon(self.stream.run, name="trading stream")
+                    services.start_soon(self.fills.run, name="fills")
+                    services.start_soon(self.recovery.run, name="recovery")
+                    services.start_soon(self.accounts.run, name="REST clients")
+                    async with trio.open_nursery() as feeders:
+                        feeders.start_soon(self.socket.run, listener, name="socket")
+                        feeders.start_soon(
+                            self._read_stdin, stdin, stop_at_end_of_input, told,
+                            name="standard input",
+                        )  # fmt: skip
+                        await self._run_orders()
+                        feeders.cancel_scope.cancel(reason="every order has ended")
+                    services.cancel_scope.cancel(reason="every order has ended")
+            writing.cancel_scope.deadline = max(
+                self._stop_deadline, trio.current_time() + _DRAIN_SECONDS
+            )
+        if self.writer.status().pending:
+            log.error(
+                "%d changes of rows could not be written; the next start asks the"
+                " broker about their orders",
+                self.writer.status().pending,
+            )
+        log.info("stopped")
+
+    def stop(self, *, why: str, seconds: float, settle: bool = False) -> None:
+        """Take no more signals, and let orders under way finish.
+
+        Args:
+            seconds: How long they may take.
+            settle: Whether to wait, within that time, until every order is settled.
+        """
+        log.info("stopping: %s", why)
+        starting = self.intake.phase is Phase.STARTING
+        self.intake.close()
+        deadline = trio.current_time() + seconds
+        self._stop_deadline = min(self._stop_deadline, deadline)
+        self._orders_scope.deadline = self._stop_deadline
+        if not settle:
+            self._settling_scope.cancel(reason="the daemon stops")
+            if starting:
+                self._orders_scope.cancel(reason="the daemon stops before it took any")
+
+    def reload(self) -> None:
+        """Read the config file again and apply what needs no restart (SPEC 2, 11)."""
+        old = self.settings
+        try:
+            new = load_settings(self._config)
+            learn_secrets(self._mask, new)
+            changed = self.accounts.reconfigure(with_reloaded(old, new))
+        except (ConfigError, OSError) as exc:
+            log.error(  # noqa: TRY400 - the message says it all
+                "the configuration is refused, and the old one stays: %s", exc
+            )
+            return
+        warn_open_keys(self._config, new)
+        self.settings = with_reloaded(old, new)
+        names = changed_keys(old, new)
+        held = [name for name in names if not reloadable(name)]
+        if held:
+            log.warning(
+                "%s changed in %s: that needs a restart, the old values stay",
+                ", ".join(held),
+                self._config,
+            )
+        applied = [name for name in names if reloadable(name)]
+        log.info("configuration read again; changed: %s", ", ".join(applied) or "nothing")
+        if old.mode != new.mode:
+            log.warning("mode is %s now (was %s)", new.mode, old.mode)
+            self.feed.publish("mode", reason=f"was {old.mode}", mode=new.mode)
+        if changed or old.mode != new.mode:
+            self.stream.restart()
+
+    async def status(self) -> dict[str, object]:
+        """Return what the socket's ``status`` answers (SPEC 6)."""
+        open_trades = await trio.to_thread.run_sync(self._count_open)
+        counts, outcomes = self.intake.counts, self.executor.outcomes
+        writer = self.writer.status()
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "mode": self.settings.mode,
+            "simulate": self._simulated,
+            "state": self.settings.bot.state if self.settings.bot.enabled else "disabled",
+            "stream": self.stream.state,
+            "uptimeSec": round(trio.current_time() - self._began, 3),
+            "openTrades": open_trades,
+            "signals": {
+                name: counts[name]
+                for name in ("accepted", "invalid", "overloaded", "repeated")
+            },
+            "skipped": dict(self.executor.skipped),
+            "orders": {
+                "placed": outcomes["placed"],
+                "refused": outcomes["refused"],
+                "unknown": outcomes["unknown"],
+                "inFlight": self.executor.in_flight,
+            },
+            "writer": {
+                "pending": writer.pending,
+                "applied": writer.applied,
+                "healthy": writer.healthy,
+            },
+            "phase": self.intake.phase.value,
+            "pending": self.intake.pending,
+            "unsettled": len(self.unsettled),
+            "droppedAnswers": self.socket.dropped_answers,
+        }
+
+    async def _run_orders(self) -> None:
+        with self._orders_scope:
+            await self.recovery.compare_all()
+            if self.intake.phase is Phase.STARTING:
+                self.intake.phase = Phase.TAKING
+                log.info(
+                    "ready: taking signals at %s, mode %s, bot %s",
+                    self.settings.intake.socket,
+                    self.settings.mode,
+                    self.settings.bot.state,
+                )
+            await self.executor.run()
+            with self._settling_scope:
+                await self.unsettled.wait_settled()
+        self.executor.skip_pending()
+        if self._orders_scope.cancelled_caught:
+            log.warning(
+                "time is up with orders not settled; the next start asks the broker"
+                " about them"
+            )
+
+    async def _read_stdin(
+        self,
+        kind: Kind,
+        stop_at_end: bool,  # noqa: FBT001 - start_soon passes by position
+        told: Callable[[Answer], None] | None,
+    ) -> None:
+        if kind is Kind.FILE:
+            await self.recovery.wait_started()
+        await read_signals(self.intake, kind, told=told)
+        if stop_at_end and self.intake.phase is not Phase.STOPPING:
+            self.stop(
+                why="end of input",
+                seconds=self.settings.intake.settle_timeout_sec,
+                settle=True,
+            )
+
+    def _count_open(self) -> int | None:
+        # A connection of its own: the writer's may be waiting for a lock.
+        try:
+            with contextlib.closing(
+                connect(Path(self.settings.database), read_only=True)
+            ) as connection:
+                return Store(connection, clock=self._clock).count_open()
+        except sqlite3.Error as exc:
+            log.warning("status: cannot count the open rows: %s", exc)
+            return None
+
+
+def learn_secrets(mask: SecretMask, settings: Settings) -> None:
+    """Mask every key that the settings or the environment hold.
+
+    Raises:
+        ConfigError: A key pair is incomplete or cannot stand in a header.
+    """
+    for mode in MODES:
+        credentials = credentials_for(mode, settings)
+        if credentials is not None:
+            mask.learn(credentials.values())
+
+
+def warn_open_keys(config: Path, settings: Settings) -> None:
+    """Warn of a file that shows its keys to others."""
+    if keys_lie_open(config, settings):
+        log.warning(
+            "%s holds keys and others can read it: chmod 600 %s", config, config
+        )
+
+
+def _quoting(quote: Callable[[str, Decimal], None]) -> Callable[[Signal], None]:
+    return lambda signal: quote(signal.symbol, Decimal(repr(signal.price_at_signal)))

@@ -1,0 +1,170 @@
+"""How many requests an account may still make this minute (SPEC 5, ALPACA 1.7).
+
+The broker's ``X-RateLimit-*`` headers rule; where it is silent, a sliding minute of
+``rate_limit_per_min`` does. A fifth is kept free of orders, for recovery.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snexec.clock import Clock
+
+_WINDOW_SECONDS = 60.0
+_RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
+_TRUSTED_SKEW_SECONDS = 2.0  # `Date` has whole seconds; a close clock is finer
+_MIN_WAIT_SECONDS = 0.01
+
+
+class Purpose(Enum):
+    """What a request is for, which decides how much of the budget it may use."""
+
+    ORDER = auto()  # all but the fifth that is kept free
+    RECOVERY = auto()  # that fifth
+    START = auto()  # everything: no order competes before the first signal
+
+
+class RateBudget:
+    """Counts the requests of one account. One task at a time: nothing awaits here."""
+
+    def __init__(self, *, per_minute: int, clock: Clock) -> None:
+        self._limit = per_minute
+        self._clock = clock
+        self._sent: collections.deque[float] = collections.deque()
+        self._recovery_sent: collections.deque[float] = collections.deque()
+        self._in_flight = 0
+        self._remaining: int | None = None  # the broker's count, once it has told one
+        self._window_end = -math.inf
+        self._told_window_end = -math.inf  # the last one that a header told
+        self._last_reset: str | None = None
+        self._blocked_until = -math.inf
+
+    @property
+    def limit(self) -> int:
+        """Requests a minute."""
+        return self._limit
+
+    def try_take(self, purpose: Purpose) -> bool:
+        """Take one request from the budget, if there is one for this purpose."""
+        now = trio.current_time()
+        self._roll(now)
+        if now < self._blocked_until or self._available(purpose) < 1:
+            return False
+        self._sent.append(now)
+        if purpose is Purpose.RECOVERY:
+            self._recovery_sent.append(now)
+        if self._remaining is not None:
+            self._remaining -= 1
+        self._in_flight += 1
+        return True
+
+    def give_back(self) -> None:
+        """Return what was taken for a request that was not made after all."""
+        self._in_flight -= 1
+        if self._sent:
+            self._sent.pop()
+        if self._remaining is not None:
+            self._remaining += 1
+
+    def finish(self, headers: Mapping[str, str] | None) -> None:
+        """Note the end of a request, with the answer's headers if one came."""
+        self._in_flight -= 1
+        if headers is not None:
+            self._observe(headers)
+
+    def block(self, seconds: float) -> None:
+        """Make nothing available for so long: the broker answered 429."""
+        self._blocked_until = max(self._blocked_until, trio.current_time() + seconds)
+
+    def seconds_until(self, purpose: Purpose) -> float:
+        """Return how long until a request of this purpose may be available."""
+        now = trio.current_time()
+        self._roll(now)
+        wait = self._blocked_until - now
+        if self._available(purpose) < 1:
+            ends = [self._oldest(self._recovery_sent)]
+            ends.append(
+                self._window_end
+                if self._remaining is not None
+                else self._oldest(self._sent)
+            )
+            wait = max(wait, min((end for end in ends if end > now), default=now) - now)
+        return max(wait, _MIN_WAIT_SECONDS)
+
+    def seconds_until_reset(self, headers: Mapping[str, str]) -> float | None:
+        """Return how long until the broker's window ends, if a header tells it."""
+        try:
+            reset = float(headers["x-ratelimit-reset"])
+        except (KeyError, ValueError):
+            return None
+        wait = reset - self._broker_time(headers)
+        return wait if 0 < wait <= 2 * _WINDOW_SECONDS else None
+
+    def _available(self, purpose: Purpose) -> int:
+        left = (
+            self._remaining
+            if self._remaining is not None
+            else self._limit - len(self._sent)
+        )
+        fifth = self._limit // 5
+        recovering = len(self._recovery_sent)
+        match purpose:
+            case Purpose.ORDER:
+                return left - max(0, fifth - recovering)
+            case Purpose.RECOVERY:
+                return min(left, max(1, fifth) - recovering)
+            case Purpose.START:
+                return left
+
+    def _observe(self, headers: Mapping[str, str]) -> None:
+        try:
+            limit = int(headers["x-ratelimit-limit"])
+            remaining = int(headers["x-ratelimit-remaining"])
+            reset = headers["x-ratelimit-reset"]
+        except (KeyError, ValueError):
+            return
+        if limit < 1 or remaining < 0:
+            return
+        self._limit = limit
+        if reset == self._last_reset and self._remaining is not None:
+            # Answers overtake each other, and others may use the account too.
+            self._remaining = min(self._remaining, remaining)
+            return
+        wait = self.seconds_until_reset(headers)
+        if wait is None:
+            return
+        end = trio.current_time() + wait + _RESET_SLACK_SECONDS
+        if end + 1 < self._told_window_end:
+            return  # a late answer that speaks of the window before
+        self._last_reset = reset
+        self._window_end = self._told_window_end = end
+        self._remaining = remaining - self._in_flight
+
+    def _roll(self, now: float) -> None:
+        for sent in (self._sent, self._recovery_sent):
+            while sent and sent[0] <= now - _WINDOW_SECONDS:
+                sent.popleft()
+        if self._remaining is not None and now >= self._window_end:
+            self._remaining = self._limit - self._in_flight
+            self._window_end = now + _WINDOW_SECONDS
+            self._last_reset = None
+
+    def _oldest(self, sent: collections.deque[float]) -> float:
+        return sent[0] + _WINDOW_SECONDS if sent else -math.inf
+
+    def _broker_time(self, headers: Mapping[str, str]) -> float:
+        ours = self._clock.now().timestamp()
+        try:
+            theirs = parsedate_to_datetime(headers["date"]).timestamp()
+        except (KeyError, ValueError):
+            return ours
+        return ours if abs(ours - theirs) <= _TRUSTED_SKEW_SECONDS else theirs

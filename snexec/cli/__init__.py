@@ -1,0 +1,68 @@
+"""The command line (SPEC 2); each command imports what it needs when it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snexec import __version__
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The configuration file, config.toml.",
+)
+@click.option(
+    "--stdin",
+    "from_stdin",
+    is_flag=True,
+    help="Read signals from standard input, and stop when it ends.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(_LEVELS),
+    default="info",
+    show_default=True,
+    help="How much to log on standard error.",
+)
+@click.version_option(__version__, prog_name="snexec")
+@click.pass_context
+def cli(
+    context: click.Context,
+    config: Path,
+    from_stdin: bool,  # noqa: FBT001 - Click passes options by name
+    log_level: str,
+) -> None:
+    """Run the execution daemon: signals in, Alpaca market buys out.
+
+    Example: snexec --config config.toml --stdin < signals.jsonl
+    """
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    from snexec.cli.daemon import run_daemon  # noqa: PLC0415
+
+    context.exit(
+        run_daemon(config, stop_at_end_of_input=from_stdin, log_level=log_level)
+    )
+
+
+@cli.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), required=True, help="0 is any free port."
+)
+@click.pass_obj
+def exchange(config: Path, port: int) -> None:
+    """Run the simulated exchange by itself.
+
+    Example: snexec --config config.toml exchange --port 8700
+    """
+    from snexec.cli.exchange import run_exchange  # noqa: PLC0415
+
+    run_exchange(config, port)

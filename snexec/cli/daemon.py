@@ -1,0 +1,168 @@
+"""Run the daemon: logs, OS signals, locks, the built-in exchange (SPEC 2)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from snexec.app import Daemon, learn_secrets, warn_open_keys
+from snexec.clock import SystemClock
+from snexec.errors import StartError
+from snexec.logs import LineFormatter, LogDrain, SecretMask
+from snexec.report import RunReport
+from snexec.schema import lock_file, open_database
+from snexec.settings import load_settings
+from snexec.socket_server import open_listener
+from snexec.stdin import Kind, kind_of_stdin
+from snexec.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from decimal import Decimal
+
+    from snexec.settings import Mode, Settings
+
+log = logging.getLogger("Daemon")
+
+_SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+
+# They would log every request at INFO.
+_CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltInExchange:
+    """What the daemon needs to know of the exchange inside it."""
+
+    urls: Mapping[Mode, str]
+    quote: Callable[[str, Decimal], None]
+
+
+def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> int:
+    """Run until stopped, and return the exit status.
+
+    Raises:
+        ConfigError: The configuration cannot be used; nothing was created.
+        StartError: The daemon cannot start here.
+    """
+    stdin = kind_of_stdin()
+    if not stop_at_end_of_input and stdin in {Kind.TERMINAL, Kind.DEVICE}:
+        stdin = Kind.NOTHING
+    mask = SecretMask()
+    settings = load_settings(config)
+    learn_secrets(mask, settings)
+    drain = LogDrain(LineFormatter(mask))
+    _set_up_logging(drain, log_level)
+    report = RunReport() if stop_at_end_of_input else None
+    status = 0
+    try:
+        trio.run(_main, config, settings, mask, drain, stdin, report)
+    except StartError:
+        raise
+    except Exception:
+        log.exception("the daemon has failed and stops; start it again, it recovers")
+        status = 1
+    finally:
+        drain.flush_now()
+    if report is not None:
+        click.echo(report.table())
+    return status
+
+
+async def _main(
+    config: Path,
+    settings: Settings,
+    mask: SecretMask,
+    drain: LogDrain,
+    stdin: Kind,
+    report: RunReport | None,
+) -> None:
+    clock = SystemClock()
+    database = Path(settings.database)
+    with (
+        trio.open_signal_receiver(*_SIGNALS) as received,
+        lock_file(database, owner="database"),
+        contextlib.closing(
+            open_database(database, simulated=settings.alpaca.simulate, clock=clock)
+        ) as connection,
+        open_listener(Path(settings.intake.socket)) as listener,
+    ):
+        async with trio.open_nursery() as root:
+            root.start_soon(drain.run, name="log lines")
+            warn_open_keys(config, settings)
+            exchange = await _start_exchange(root, settings)
+            daemon = Daemon(
+                config=config,
+                settings=settings,
+                store=Store(connection, clock=clock),
+                clock=clock,
+                mask=mask,
+                simulated_urls=exchange and exchange.urls,
+                quote=exchange and exchange.quote,
+            )
+            if report is not None:
+                daemon.feed.follow(report.happened)
+            root.start_soon(_obey_signals, received, daemon, name="OS signals")
+            await daemon.run(
+                listener=listener,
+                stdin=stdin,
+                stop_at_end_of_input=report is not None,
+                told=report and report.answered,
+            )
+            root.cancel_scope.cancel(reason="the daemon has stopped")
+
+
+async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:
+    async for number in received:
+        if number == signal.SIGHUP:
+            daemon.reload()
+            continue
+        # The second one stops at once, and nothing is lost that recovery cannot find.
+        for deadly in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(deadly, signal.SIG_DFL)
+        daemon.stop(
+            why=signal.Signals(number).name,
+            seconds=daemon.settings.intake.shutdown_timeout_sec,
+        )
+
+
+async def _start_exchange(
+    nursery: trio.Nursery, settings: Settings
+) -> BuiltInExchange | None:
+    if not settings.alpaca.simulate:
+        if settings.mode == "live":
+            log.warning("mode is live: orders are placed with real money")
+        return None
+    # Imported only where it is used: it brings a web server along.
+    from snexec.exchange.server import Exchange  # noqa: PLC0415
+
+    exchange = Exchange(
+        settings.exchange.model_copy(
+            update={"rate_limit_per_min": settings.alpaca.rate_limit_per_min}
+        )
+    )
+    await nursery.start(exchange.run, name="simulated exchange")
+    log.warning(
+        "SIMULATED: the built-in exchange answers at %s; nothing is traded",
+        exchange.paper_url,
+    )
+    return BuiltInExchange(
+        urls={"paper": exchange.paper_url, "live": exchange.live_url},
+        quote=exchange.quote,
+    )
+
+
+def _set_up_logging(drain: LogDrain, level: str) -> None:
+    root = logging.getLogger()
+    root.handlers = [drain]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)

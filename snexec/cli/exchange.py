@@ -1,0 +1,54 @@
+"""Run the simulated exchange by itself, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from snexec.errors import StartError
+from snexec.exchange.server import Exchange
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_exchange(config: Path, port: int) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        StartError: The port is taken.
+    """
+    settings = load_settings(config)
+    exchange = Exchange(
+        settings.exchange.model_copy(
+            update={"rate_limit_per_min": settings.alpaca.rate_limit_per_min}
+        )
+    )
+    trio.run(_serve, exchange, port)
+
+
+async def _serve(exchange: Exchange, port: int) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async with trio.open_nursery() as nursery:
+            try:
+                await nursery.start(_run, exchange, port)
+            except OSError as exc:
+                raise StartError(f"exchange: port {port}: {exc.strerror}") from None
+            click.echo(f"simulated exchange; nothing is traded\npaper_url = \"{exchange.paper_url}\"\nlive_url = \"{exchange.live_url}\"")
+            async for _number in received:
+                break
+            nursery.cancel_scope.cancel(reason="stopped by a signal")
+
+
+async def _run(
+    exchange: Exchange,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await exchange.run(port=port, task_status=task_status)

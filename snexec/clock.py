@@ -1,0 +1,33 @@
+"""Wall-clock time, injected so that tests can set it.
+
+Elapsed time is always ``trio.current_time()``; the wall clock only dates rows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time of day."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Format a time as rows and events carry it: ISO 8601, UTC, milliseconds, Z."""
+    return (
+        moment.astimezone(UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

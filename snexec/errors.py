@@ -1,0 +1,88 @@
+"""The errors of snexec, and who handles each.
+
+SnexecError
+├── ConfigError             what the user wrote or typed; the command line exits 2
+├── StartError              refused or failed later; the command line exits 1
+├── InvalidSignalError      one input line; intake answers ``invalid``
+└── BrokerError             one request to Alpaca
+    ├── NotSentError        nothing left this machine: the order does not exist
+    ├── UnknownOutcomeError it left, and no readable answer came: look it up
+    ├── RateLimitedError    429: wait, look it up, send again
+    └── RefusedError        a final 4xx: the broker's no
+        ├── NotFoundError       404 to a look-up
+        └── DuplicateOrderError 422: this client order id was accepted before
+"""
+
+from __future__ import annotations
+
+
+class SnexecError(Exception):
+    """Base of every error that snexec raises on purpose."""
+
+
+class ConfigError(SnexecError):
+    """The configuration or a command's words cannot be used."""
+
+
+class StartError(SnexecError):
+    """The daemon cannot start here, though its configuration is valid."""
+
+
+class InvalidSignalError(SnexecError):
+    """A line is no signal.
+
+    Attributes:
+        signal_id: The line's ``id`` where it could be read.
+    """
+
+    def __init__(self, message: str, *, signal_id: str | None = None) -> None:
+        super().__init__(message)
+        self.signal_id = signal_id
+
+
+class BrokerError(SnexecError):
+    """A request to the broker did not give what was asked for."""
+
+
+class NotSentError(BrokerError):
+    """No connection was made, so the broker has never seen the request."""
+
+
+class UnknownOutcomeError(BrokerError):
+    """The request left, and what the broker made of it is not known."""
+
+
+class RateLimitedError(BrokerError):
+    """The broker answered 429.
+
+    Attributes:
+        wait_seconds: How long the broker asks to wait.
+    """
+
+    def __init__(self, message: str, *, wait_seconds: float) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+class RefusedError(BrokerError):
+    """The broker answered with a final 4xx.
+
+    Attributes:
+        status_code: The HTTP status.
+        body: The answer's body as text, secrets masked.
+        reason: The broker's message, or the status where it gave none.
+    """
+
+    def __init__(self, *, status_code: int, body: str, reason: str) -> None:
+        super().__init__(f"HTTP {status_code}: {reason}")
+        self.status_code = status_code
+        self.body = body
+        self.reason = reason
+
+
+class NotFoundError(RefusedError):
+    """A look-up was answered 404, which proves nothing by itself."""
+
+
+class DuplicateOrderError(RefusedError):
+    """This client order id was accepted before (422)."""

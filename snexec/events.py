@@ -1,0 +1,105 @@
+"""The feed of what happens, for whoever follows it (SPEC 6)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.clock import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from snexec.clock import Clock
+
+_MAX_BEHIND = 1000  # a follower further behind than that loses the newest
+
+EventName = Literal[
+    "placed",
+    "skipped",
+    "refused",
+    "partial_fill",
+    "fill",
+    "rejected",
+    "settled",
+    "mode",
+    "stream",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        sequence: The signal's place in this run, where the event is about one.
+        more: Further fields of the JSON object.
+    """
+
+    event: EventName
+    at: str
+    signal_id: str | None = None
+    trade_id: str | None = None
+    symbol: str | None = None
+    reason: str | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+    sequence: int | None = None
+
+    def line(self) -> bytes:
+        """Return the event as a JSON line."""
+        values = {
+            "event": self.event,
+            "at": self.at,
+            "signalId": self.signal_id,
+            "tradeId": self.trade_id,
+            "symbol": self.symbol,
+            "reason": self.reason,
+            **self.more,
+        }
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+class EventFeed:
+    """Hands every event to every follower, and never waits for one."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._followers: set[Callable[[Event], None]] = set()
+
+    def publish(
+        self,
+        event: EventName,
+        *,
+        signal_id: str | None = None,
+        trade_id: str | None = None,
+        symbol: str | None = None,
+        reason: str | None = None,
+        sequence: int | None = None,
+        **more: object,
+    ) -> None:
+        """Tell every follower."""
+        if not self._followers:
+            return
+        told = Event(
+            event=event,
+            at=timestamp(self._clock.now()),
+            signal_id=signal_id,
+            trade_id=trade_id,
+            symbol=symbol,
+            reason=reason,
+            sequence=sequence,
+            more=more,
+        )
+        for follower in tuple(self._followers):
+            follower(told)
+
+    def follow(self, follower: Callable[[Event], None]) -> None:
+        """Call a function with every event from now on."""
+        self._followers.add(follower)
+
+    def unfollow(self, follower: Callable[[Event], None]) -> None:
+        """Stop calling it."""
+        self._followers.discard(follower)

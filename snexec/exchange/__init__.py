@@ -1,0 +1,1 @@
+"""A simulated Alpaca exchange: the trading REST and WebSocket API on loopback."""

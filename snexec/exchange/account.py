@@ -1,0 +1,217 @@
+"""One account: its book and stream, the life of its orders, and its controls."""
+
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+import trio
+
+from snexec.exchange.book import Book
+from snexec.exchange.events import Event, Events
+from snexec.exchange.faults import RestFaults
+from snexec.exchange.feed import Feed
+from snexec.exchange.lifecycle import Step, plan
+from snexec.exchange.orders import Order
+from snexec.exchange.prices import Prices
+from snexec.exchange.ratelimit import RateWindow
+from snexec.exchange.settings import Behaviour, ExchangeSettings
+from snexec.exchange.timeline import Timeline
+from snexec.exchange.validation import OrderRequest
+
+# The daemon may run the exchange for weeks.
+POSTS_KEPT = 50_000
+
+_BEHAVES = Behaviour()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderPost:
+    """A POST to /v2/orders as it came in, whatever became of it.
+
+    Attributes:
+        arrived_ns: `time.monotonic_ns` at which its body was there.
+    """
+
+    client_order_id: str | None
+    symbol: str | None
+    notional: str | None
+    arrived_ns: int
+
+
+@dataclass(slots=True)
+class _Life:
+    """An order on its way: what is still to happen, and what was reported."""
+
+    order: Order
+    behaviour: Behaviour
+    steps: Iterator[Step]
+    over: trio.Event
+    sent: list[Event]
+
+
+class Account:
+    """Everything that one account is; its methods are the in-process controls.
+
+    Attributes:
+        book: Orders, cash and positions.
+        feed: The stream, with its faults.
+        rest_faults: Faults of all REST requests.
+        rate: The rate limit.
+        posts: The last order POSTs, oldest first.
+        counts: Requests by endpoint.
+        refused_keys: Keys that are unauthorized; `*` stands for all.
+    """
+
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        *,
+        prices: Prices,
+        rng: random.Random,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.book = Book(prices=prices, rng=rng, now_ns=now_ns)
+        self.feed = Feed(self.knows_key)
+        self.rest_faults = RestFaults()
+        self.rate = RateWindow(settings.rate_limit_per_min, now_ns)
+        self.posts: deque[OrderPost] = deque(maxlen=POSTS_KEPT)
+        self.counts: Counter[str] = Counter()
+        self.refused_keys: frozenset[str] = frozenset()
+        self._settings = settings
+        self._rng = rng
+        self._events = Events(now_ns, rng)
+        self._timeline = Timeline()
+        self._behaviours = dict(settings.symbols)
+        self._behaved: Counter[str] = Counter()
+        self._missing_positions: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Let orders live until cancelled."""
+        await self._timeline.run()
+
+    def knows_key(self, key: str) -> bool:
+        """Whether a key is authorized."""
+        return "*" not in self.refused_keys and key not in self.refused_keys
+
+    def set_behaviour(self, symbol: str, behaviour: Behaviour) -> None:
+        """Let a symbol misbehave from its next order on."""
+        self._behaviours[symbol] = behaviour
+        del self._behaved[symbol]
+
+    def clear_behaviour(self, symbol: str) -> None:
+        """Let a symbol behave from its next order on."""
+        self._behaviours.pop(symbol, None)
+        del self._behaved[symbol]
+
+    def behaviour(self, symbol: str) -> Behaviour:
+        """Give what the symbol's next order meets."""
+        behaviour = self._behaviours.get(symbol, _BEHAVES)
+        times = behaviour.times
+        worn_out = times is not None and self._behaved[symbol] >= times
+        return _BEHAVES if worn_out else behaviour
+
+    def take_behaviour(self, symbol: str) -> Behaviour:
+        """Give what an order meets, and count the order."""
+        behaviour = self.behaviour(symbol)
+        if behaviour.times is not None:
+            self._behaved[symbol] += 1
+        return behaviour
+
+    def accept(
+        self, request: OrderRequest, behaviour: Behaviour
+    ) -> tuple[Order, trio.Event]:
+        """Accept an order and start its life.
+
+        Returns:
+            The order, still pending until the next checkpoint, and an event that is
+            set once all that happens by itself has happened and was reported.
+
+        Raises:
+            ApiError: The account may not place this order.
+        """
+        hidden_ns = int(behaviour.lookup_404_sec * 1e9)
+        order = self.book.submit(request, hidden_ns=hidden_ns)
+        if behaviour.position_404_times:
+            self._missing_positions[order.symbol] = behaviour.position_404_times
+        steps = iter(plan(behaviour, self._settings, self._rng))
+        life = _Life(order, behaviour, steps, trio.Event(), [])
+        self._report(life, self._events.change("pending_new", order), keep=False)
+        self._timeline.after(0, partial(self._begin, life))
+        return order, life.over
+
+    def cancel(self, order_id: str) -> None:
+        """Cancel a working order.
+
+        Raises:
+            ApiError: There is none, or it ended in another way.
+        """
+        order = self.book.request_cancel(order_id)
+        if order is not None:
+            event = self._events.change("canceled", order, self.book.new_id())
+            self.feed.publish(event)
+
+    def misses_position(self, symbol: str) -> bool:
+        """Whether a position look-up answers 404 whatever is held; counts it."""
+        left = self._missing_positions.get(symbol, 0)
+        if left > 1:
+            self._missing_positions[symbol] = left - 1
+        elif left:
+            del self._missing_positions[symbol]
+        return left > 0
+
+    def set_cash(self, cash: Decimal) -> None:
+        """Set the account's cash, in USD."""
+        self.book.cash = cash
+
+    def _begin(self, life: _Life) -> None:
+        order = life.order
+        if not order.terminal and not life.behaviour.reject:
+            self.book.open_up(order)
+            self._report(life, self._events.change("new", order, self.book.new_id()))
+        self._schedule(life)
+
+    def _schedule(self, life: _Life) -> None:
+        step = next(life.steps, None)
+        if step is None or life.order.terminal:
+            self._end(life)
+        else:
+            self._timeline.after(step.after_sec, partial(self._do, life, step))
+
+    def _do(self, life: _Life, step: Step) -> None:
+        order = life.order
+        if order.terminal:
+            self._end(life)
+            return
+        event = self._carry_out(order, step)
+        late = life.behaviour.late_event_sec
+        if late:
+            self._timeline.after(late, partial(self._report, life, event))
+        else:
+            self._report(life, event)
+        self._schedule(life)
+
+    def _carry_out(self, order: Order, step: Step) -> Event:
+        if step.deed == "execute":
+            return self._events.fill(order, self.book.execute(order, step.share))
+        self.book.end(order, step.deed)
+        return self._events.change(step.deed, order, self.book.new_id())
+
+    def _end(self, life: _Life) -> None:
+        self._timeline.after(life.behaviour.late_event_sec, partial(self._rest, life))
+
+    def _rest(self, life: _Life) -> None:
+        for _ in range(life.behaviour.duplicate_events):
+            for event in life.sent:
+                self.feed.publish(event)
+        life.over.set()
+
+    def _report(self, life: _Life, event: Event, *, keep: bool = True) -> None:
+        if life.behaviour.no_events:
+            return
+        if keep and life.behaviour.duplicate_events:
+            life.sent.append(event)
+        self.feed.publish(event)

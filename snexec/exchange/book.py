@@ -1,0 +1,299 @@
+"""One account's orders, cash and positions; no I/O, time and chance are handed in."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Reversible
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from snexec.exchange.errors import forbidden, invalid, order_not_found, unprocessable
+from snexec.exchange.orders import ZERO, EndStatus, Order
+from snexec.exchange.positions import Positions
+from snexec.exchange.prices import Prices
+from snexec.exchange.validation import OrderRequest
+from snexec.exchange.wire import CENT, QTY_STEP, next_close, number, truncate
+
+OPENING_CASH = Decimal(100_000)
+TERMINAL_ORDERS_KEPT = 100_000
+
+_MULTIPLIER = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """One part of an order that was traded; price in USD."""
+
+    id: str
+    at_ns: int
+    price: Decimal
+    qty: Decimal
+    position_qty: Decimal
+
+
+class Book:
+    """The truth about one account."""
+
+    def __init__(
+        self,
+        *,
+        prices: Prices,
+        rng: random.Random,
+        now_ns: Callable[[], int],
+        terminal_orders_kept: int = TERMINAL_ORDERS_KEPT,
+    ) -> None:
+        self.prices = prices
+        self.positions = Positions()
+        self.cash = OPENING_CASH
+        self._rng = rng
+        self._now_ns = now_ns
+        self._terminal_orders_kept = terminal_orders_kept
+        self._orders: dict[str, Order] = {}
+        self._by_client_id: dict[str, Order] = {}
+        self._open: dict[str, dict[str, Order]] = {}
+        self._terminal: deque[Order] = deque()
+        self._reserved = ZERO
+
+    @property
+    def buying_power(self) -> Decimal:
+        """What may still be bought, in USD: four times the equity at cost, less what is held or on order."""
+        equity = self.cash + self.positions.cost
+        return _MULTIPLIER * equity - self.positions.cost - self._reserved
+
+    def submit(self, request: OrderRequest, *, hidden_ns: int = 0) -> Order:
+        """Accept an order.
+
+        Args:
+            request: What the client asks for.
+            hidden_ns: Nanoseconds for which look-ups do not find the order.
+
+        Raises:
+            ApiError: The account may not place this order.
+        """
+        client_order_id = request.client_order_id or self.new_id()
+        if client_order_id in self._by_client_id:
+            raise invalid("client_order_id must be unique")
+        price = self.prices.last(request.symbol)
+        cost = request.notional or (request.qty or ZERO) * price
+        if cost < 1:
+            raise forbidden("cost basis must be >= minimal amount of order 1")
+        if request.side == "buy":
+            self._check_funds(cost)
+        goal = ZERO
+        if request.side == "sell":
+            goal = request.qty or truncate(cost / price, QTY_STEP)
+            self._check_holding(request.symbol, goal)
+        self._check_wash(request)
+        now = self._now_ns()
+        order = Order(
+            id=self.new_id(),
+            client_order_id=client_order_id,
+            symbol=request.symbol,
+            side=request.side,
+            notional=request.notional,
+            qty=request.qty,
+            time_in_force=request.time_in_force,
+            extended_hours=request.extended_hours,
+            submitted_ns=now,
+            updated_ns=now,
+            expires_at=next_close(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            goal_qty=goal,
+            reserved=cost if request.side == "buy" else ZERO,
+            hidden_until_ns=now + hidden_ns if hidden_ns else 0,
+        )
+        self._orders[order.id] = order
+        self._by_client_id[client_order_id] = order
+        self._open.setdefault(order.symbol, {})[order.id] = order
+        self._reserved += order.reserved
+        return order
+
+    def open_up(self, order: Order) -> None:
+        """Make a pending order a working one."""
+        order.status = "new"
+        order.updated_ns = self._now_ns()
+
+    def execute(self, order: Order, share: Decimal | None = None) -> Execution:
+        """Trade a part of an order at a price near the last one.
+
+        Args:
+            order: A working order.
+            share: Part of the whole order, between 0 and 1; None is all that is left.
+        """
+        now = self._now_ns()
+        if order.sizing_price:
+            price = self.prices.execute(order.symbol, near=order.sizing_price)
+        else:
+            price = order.sizing_price = self.prices.execute(order.symbol)
+            order.goal_qty = order.goal_qty or self._buy_goal(order, price)
+        left = order.goal_qty - order.filled_qty
+        qty = left
+        if share is not None:
+            part = max(truncate(order.goal_qty * share, QTY_STEP), QTY_STEP)
+            qty = min(part, max(left - QTY_STEP, ZERO))
+        cost = qty * price
+        order.filled_qty += qty
+        order.filled_cost += cost
+        order.status = "partially_filled"
+        order.updated_ns = now
+        if order.side == "buy":
+            self.positions.buy(order.symbol, qty, cost)
+            self.cash -= cost
+            self._release(order, min(cost, order.reserved))
+        else:
+            self.positions.sell(order.symbol, qty)
+            self.cash += cost
+        if order.filled_qty == order.goal_qty:
+            order.status = "filled"
+            order.filled_ns = now
+            self._close(order)
+        return Execution(
+            id=self.new_id(),
+            at_ns=now,
+            price=price,
+            qty=qty,
+            position_qty=self.positions.qty(order.symbol),
+        )
+
+    def end(self, order: Order, status: EndStatus) -> None:
+        """End an order without a further execution; what was traded stays."""
+        now = self._now_ns()
+        order.status = status
+        order.updated_ns = now
+        match status:
+            case "canceled":
+                order.cancel_requested_ns = order.canceled_ns = now
+            case "expired":
+                order.expired_ns = now
+            case "rejected":
+                order.failed_ns = now
+        self._close(order)
+
+    def request_cancel(self, order_id: str) -> Order | None:
+        """Cancel an order by its id; None if it was canceled before.
+
+        Raises:
+            ApiError: There is no such order, or it ended in another way.
+        """
+        order = self._orders.get(_checked_id(order_id))
+        if order is None:
+            raise order_not_found(order_id)
+        if order.status == "canceled":
+            return None
+        if order.terminal:
+            raise unprocessable(f'order is already in "{order.status}" state')
+        self.end(order, "canceled")
+        return order
+
+    def find(self, order_id: str) -> Order:
+        """Find an order by the exchange's id.
+
+        Raises:
+            ApiError: There is none, or it is still hidden.
+        """
+        order = self._orders.get(_checked_id(order_id))
+        if order is None or self._hidden(order):
+            raise order_not_found(order_id)
+        return order
+
+    def find_client(self, client_order_id: str) -> Order:
+        """Find an order by the client's id.
+
+        Raises:
+            ApiError: There is none, or it is still hidden.
+        """
+        order = self._by_client_id.get(client_order_id)
+        if order is None or self._hidden(order):
+            raise order_not_found(client_order_id)
+        return order
+
+    def orders(self) -> Reversible[Order]:
+        """Give every order that the book still has, hidden ones too, oldest first."""
+        return self._orders.values()
+
+    def open_orders(self) -> list[Order]:
+        """Give the orders that may still be executed, oldest first."""
+        orders = [order for some in self._open.values() for order in some.values()]
+        return sorted(orders, key=lambda order: order.submitted_ns)
+
+    def visible(self, order: Order) -> bool:
+        """Whether look-ups find the order."""
+        return not self._hidden(order)
+
+    def held(self, symbol: str) -> Decimal:
+        """Give the quantity of a symbol that open sell orders lay claim to."""
+        return sum(
+            (
+                order.goal_qty - order.filled_qty
+                for order in self._open.get(symbol, {}).values()
+                if order.side == "sell"
+            ),
+            ZERO,
+        )
+
+    def new_id(self) -> str:
+        """Give a fresh UUID."""
+        return str(UUID(int=self._rng.getrandbits(128), version=4))
+
+    def _check_funds(self, cost: Decimal) -> None:
+        if cost > self.buying_power:
+            raise forbidden(
+                "insufficient buying power",
+                buying_power=number(truncate(self.buying_power, CENT)),
+                cost_basis=number(truncate(cost, CENT)),
+            )
+
+    def _check_holding(self, symbol: str, qty: Decimal) -> None:
+        existing = self.positions.qty(symbol)
+        held = self.held(symbol)
+        available = existing - held
+        if qty > available:
+            raise forbidden(
+                "insufficient qty available for order "
+                f"(requested: {number(qty)}, available: {number(available)})",
+                available=number(available),
+                existing_qty=number(existing),
+                held_for_orders=number(held),
+                symbol=symbol,
+            )
+
+    def _check_wash(self, request: OrderRequest) -> None:
+        for order in self._open.get(request.symbol, {}).values():
+            if order.side != request.side:
+                raise forbidden(
+                    "potential wash trade detected. use complex orders",
+                    existing_order_id=order.id,
+                    reject_reason="opposite side market/stop order exists",
+                )
+
+    def _buy_goal(self, order: Order, price: Decimal) -> Decimal:
+        if order.qty is not None or order.notional is None:
+            return order.qty or QTY_STEP
+        # Alpaca's engine keeps 0.1 to 0.2 % back: $5 bought 4.98999, $10 bought 9.99.
+        cushion = Decimal(self._rng.uniform(0.001, 0.002))
+        return max(truncate(order.notional * (1 - cushion) / price, QTY_STEP), QTY_STEP)
+
+    def _release(self, order: Order, amount: Decimal) -> None:
+        order.reserved -= amount
+        self._reserved -= amount
+
+    def _close(self, order: Order) -> None:
+        self._release(order, order.reserved)
+        siblings = self._open[order.symbol]
+        del siblings[order.id]
+        if not siblings:
+            del self._open[order.symbol]
+        self._terminal.append(order)
+        if len(self._terminal) > self._terminal_orders_kept:
+            oldest = self._terminal.popleft()
+            del self._orders[oldest.id]
+            del self._by_client_id[oldest.client_order_id]
+
+    def _hidden(self, order: Order) -> bool:
+        return order.hidden_until_ns > self._now_ns()
+
+
+def _checked_id(order_id: str) -> str:
+    try:
+        return str(UUID(order_id))
+    except ValueError:
+        raise invalid("order_id must be a UUID") from None

@@ -1,0 +1,210 @@
+"""Control over HTTP and JSON, under /control/paper and /control/live.
+
+| request | does |
+| --- | --- |
+| POST quote | `{"symbol", "price"}` sets the last price, for both accounts |
+| PUT, DELETE symbols/SYMBOL | sets or clears a symbol's `Behaviour` |
+| POST, DELETE rest-faults | adds a `RestFault`, clears all |
+| PUT, DELETE stream | sets or clears the `StreamFaults` |
+| POST stream/drop | breaks the connections by TCP reset |
+| POST stream/close | `{"code"}` closes them with a close frame |
+| POST stream/starve, stream/black-hole | starves or silences the connections of now |
+| POST stream/frame | `{"text"}` or `{"base64"}` sends a frame as it is |
+| POST stream/event | sends the body as a `trade_updates` event |
+| PUT keys | `{"refused": [...]}`: unauthorized keys, `*` for all |
+| PUT rate | `{"limit"}` sets the limit and opens a fresh window |
+| PUT cash | `{"cash"}` sets the account's cash |
+| GET orders, posts, counts, stream | reads back |
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from snexec.exchange.account import Account
+from snexec.exchange.faults import RestFault, StreamFaults
+from snexec.exchange.prices import Prices
+from snexec.exchange.settings import Behaviour
+
+Model = TypeVar("Model", bound=BaseModel)
+Endpoint = Callable[[Request], Awaitable[object]]
+_EVENT = TypeAdapter(dict[str, object])
+Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Quote(_Body):
+    symbol: str
+    price: Positive
+
+
+class _Close(_Body):
+    code: int = Field(default=1000, ge=1000, le=4999)
+
+
+class _Frame(_Body):
+    text: str | None = None
+    base64: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "_Frame":
+        if (self.text is None) == (self.base64 is None):
+            raise ValueError("either text or base64")
+        return self
+
+    def frame(self) -> bytes | str:
+        if self.text is not None:
+            return self.text
+        return base64.b64decode(self.base64 or "")
+
+
+class _Keys(_Body):
+    refused: frozenset[str]
+
+
+class _Rate(_Body):
+    limit: int = Field(ge=1)
+
+
+class _Cash(_Body):
+    cash: Decimal = Field(allow_inf_nan=False)
+
+
+def control_routes(accounts: Mapping[str, Account], prices: Prices) -> list[BaseRoute]:
+    """Give the routes to mount under /control."""
+    return [
+        Mount(f"/{name}", routes=_Control(account, prices).routes())
+        for name, account in accounts.items()
+    ]
+
+
+class _Control:
+    """The controls of one account; they take no part in its rate limit."""
+
+    def __init__(self, account: Account, prices: Prices) -> None:
+        self._account = account
+        self._prices = prices
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            _route("POST", "/quote", self._quote),
+            _route("PUT", "/symbols/{symbol:path}", self._set_behaviour),
+            _route("DELETE", "/symbols/{symbol:path}", self._clear_behaviour),
+            _route("POST", "/rest-faults", self._add_rest_fault),
+            _route("DELETE", "/rest-faults", self._clear_rest_faults),
+            _route("PUT", "/stream", self._set_stream_faults),
+            _route("DELETE", "/stream", self._clear_stream_faults),
+            _route("POST", "/stream/{deed}", self._act_on_stream),
+            _route("PUT", "/keys", self._set_keys),
+            _route("PUT", "/rate", self._set_rate),
+            _route("PUT", "/cash", self._set_cash),
+            _route("GET", "/{what}", self._read),
+        ]
+
+    async def _quote(self, request: Request) -> None:
+        quote = await _parse(request, _Quote)
+        self._prices.quote(quote.symbol, quote.price)
+
+    async def _set_behaviour(self, request: Request) -> None:
+        behaviour = await _parse(request, Behaviour)
+        self._account.set_behaviour(request.path_params["symbol"], behaviour)
+
+    async def _clear_behaviour(self, request: Request) -> None:
+        self._account.clear_behaviour(request.path_params["symbol"])
+
+    async def _add_rest_fault(self, request: Request) -> None:
+        self._account.rest_faults.add(await _parse(request, RestFault))
+
+    async def _clear_rest_faults(self, _request: Request) -> None:
+        self._account.rest_faults.clear()
+
+    async def _set_stream_faults(self, request: Request) -> None:
+        self._account.feed.faults = await _parse(request, StreamFaults)
+
+    async def _clear_stream_faults(self, _request: Request) -> None:
+        self._account.feed.faults = StreamFaults()
+
+    async def _act_on_stream(self, request: Request) -> object:
+        feed = self._account.feed
+        match request.path_params["deed"]:
+            case "drop":
+                feed.drop()
+            case "close":
+                feed.close((await _parse(request, _Close)).code)
+            case "starve":
+                feed.starve()
+            case "black-hole":
+                feed.black_hole()
+            case "frame":
+                feed.send_raw((await _parse(request, _Frame)).frame())
+            case "event":
+                feed.publish(await _parse_event(request))
+            case _:
+                return Response(status_code=404)
+        return None
+
+    async def _set_keys(self, request: Request) -> None:
+        self._account.refused_keys = (await _parse(request, _Keys)).refused
+
+    async def _set_rate(self, request: Request) -> None:
+        self._account.rate.limit = (await _parse(request, _Rate)).limit
+        self._account.rate.restart()
+
+    async def _set_cash(self, request: Request) -> None:
+        self._account.set_cash((await _parse(request, _Cash)).cash)
+
+    async def _read(self, request: Request) -> object:
+        account = self._account
+        match request.path_params["what"]:
+            case "orders":
+                return [order.to_reply() for order in account.book.orders()]
+            case "posts":
+                return [asdict(post) for post in account.posts]
+            case "counts":
+                return dict(account.counts)
+            case "stream":
+                return {
+                    "connections": account.feed.connections,
+                    "listeners": account.feed.listeners,
+                    "faults": account.feed.faults.model_dump(),
+                }
+            case _:
+                return Response(status_code=404)
+
+
+def _route(method: str, path: str, endpoint: Endpoint) -> Route:
+    async def answered(request: Request) -> Response:
+        try:
+            result = await endpoint(request)
+        # pydantic's ValidationError is one; so is bad base64.
+        except ValueError as exc:
+            return JSONResponse({"error": str(exc)}, 422)
+        if isinstance(result, Response):
+            return result
+        return Response(status_code=204) if result is None else JSONResponse(result)
+
+    return Route(path, answered, methods=[method])
+
+
+async def _parse_event(request: Request) -> dict[str, object]:
+    return _EVENT.validate_json(await request.body())
+
+
+async def _parse(request: Request, model: type[Model]) -> Model:
+    return model.model_validate_json(await request.body() or b"{}")

@@ -1,0 +1,134 @@
+"""One order, and its two JSON forms: in replies and in events."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Literal
+from uuid import NAMESPACE_DNS, uuid5
+
+from snexec.exchange.wire import number, optional_timestamp, timestamp
+
+Side = Literal["buy", "sell"]
+Status = Literal[
+    "pending_new",
+    "new",
+    "partially_filled",
+    "filled",
+    "canceled",
+    "expired",
+    "rejected",
+]
+EndStatus = Literal["canceled", "expired", "rejected"]
+
+TERMINAL = frozenset({"filled", "canceled", "expired", "rejected"})
+ZERO = Decimal(0)
+
+
+@lru_cache(maxsize=4096)
+def asset_id(symbol: str) -> str:
+    """Give the id of an asset, which depends on nothing but its symbol."""
+    return str(uuid5(NAMESPACE_DNS, symbol))
+
+
+def asset_class(symbol: str) -> str:
+    """Tell crypto pairs, which have a slash, from shares."""
+    return "crypto" if "/" in symbol else "us_equity"
+
+
+@dataclass(kw_only=True, slots=True)
+class Order:
+    """An order as the book has it; times in nanoseconds since the epoch, money in USD.
+
+    Attributes:
+        goal_qty: Quantity that fills the order, known from the first execution on.
+        sizing_price: Price that `goal_qty` was computed with.
+        hidden_until_ns: Look-ups do not find the order before this.
+    """
+
+    id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    notional: Decimal | None
+    qty: Decimal | None
+    time_in_force: str
+    extended_hours: bool
+    submitted_ns: int
+    updated_ns: int
+    expires_at: str
+    status: Status = "pending_new"
+    filled_qty: Decimal = ZERO
+    filled_cost: Decimal = ZERO
+    goal_qty: Decimal = ZERO
+    sizing_price: Decimal = ZERO
+    reserved: Decimal = ZERO
+    filled_ns: int | None = None
+    canceled_ns: int | None = None
+    cancel_requested_ns: int | None = None
+    expired_ns: int | None = None
+    failed_ns: int | None = None
+    hidden_until_ns: int = 0
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing happens to the order any more."""
+        return self.status in TERMINAL
+
+    @property
+    def filled_avg_price(self) -> Decimal | None:
+        """Mean price of the executions, in USD, or None before the first."""
+        if not self.filled_qty:
+            return None
+        mean = self.filled_cost / self.filled_qty
+        return mean.quantize(Decimal("0.000001" if mean >= 1 else "0.0000000001"))
+
+    def to_reply(self) -> dict[str, object]:
+        """Give the order as REST replies spell it."""
+        return self._common() | {"source": None, "subtag": None}
+
+    def to_event(self) -> dict[str, object]:
+        """Give the order as stream events spell it."""
+        return self._common() | {
+            "cancel_requested_at": optional_timestamp(self.cancel_requested_ns)
+        }
+
+    def _common(self) -> dict[str, object]:
+        submitted = timestamp(self.submitted_ns)
+        price = self.filled_avg_price
+        opening = "open" if self.side == "buy" else "close"
+        return {
+            "asset_class": asset_class(self.symbol),
+            "asset_id": asset_id(self.symbol),
+            "canceled_at": optional_timestamp(self.canceled_ns),
+            "client_order_id": self.client_order_id,
+            "created_at": submitted,
+            "expired_at": optional_timestamp(self.expired_ns),
+            "expires_at": self.expires_at,
+            "extended_hours": self.extended_hours,
+            "failed_at": optional_timestamp(self.failed_ns),
+            "filled_at": optional_timestamp(self.filled_ns),
+            "filled_avg_price": None if price is None else number(price),
+            "filled_qty": number(self.filled_qty),
+            "hwm": None,
+            "id": self.id,
+            "legs": None,
+            "limit_price": None,
+            "notional": None if self.notional is None else number(self.notional),
+            "order_class": "",
+            "order_type": "market",
+            "position_intent": f"{self.side}_to_{opening}",
+            "qty": None if self.qty is None else number(self.qty),
+            "replaced_at": None,
+            "replaced_by": None,
+            "replaces": None,
+            "side": self.side,
+            "status": self.status,
+            "stop_price": None,
+            "submitted_at": submitted,
+            "symbol": self.symbol,
+            "time_in_force": self.time_in_force,
+            "trail_percent": None,
+            "trail_price": None,
+            "type": "market",
+            "updated_at": timestamp(self.updated_ns),
+        }

@@ -1,0 +1,95 @@
+"""What one account holds of each symbol."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from snexec.exchange.orders import ZERO, asset_class, asset_id
+from snexec.exchange.wire import MICRO, number
+
+
+@dataclass(kw_only=True, slots=True)
+class Position:
+    """A holding; `cost` is what it was bought for, in USD."""
+
+    symbol: str
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+
+    def to_reply(self, price: Decimal, opening: Decimal, held: Decimal) -> object:
+        """Give the position as REST replies spell it.
+
+        Args:
+            price: The symbol's price now, in USD.
+            opening: The symbol's price at the start of the day, in USD.
+            held: Quantity that open sell orders lay claim to.
+        """
+        value = _micro(self.qty * price)
+        cost = _micro(self.cost)
+        gain = value - cost
+        share = _micro(gain / cost) if cost else ZERO
+        crypto = "/" in self.symbol
+        return {
+            "asset_class": asset_class(self.symbol),
+            "asset_id": asset_id(self.symbol),
+            "asset_marginable": not crypto,
+            "avg_entry_price": number(_micro(self.cost / self.qty)),
+            "change_today": number((price / opening - 1).quantize(Decimal("0.00001"))),
+            "cost_basis": number(cost),
+            "current_price": number(price),
+            "exchange": "CRYPTO" if crypto else "NYSE",
+            "lastday_price": number(opening),
+            "market_value": number(value),
+            "qty": number(self.qty),
+            "qty_available": number(self.qty - held),
+            "side": "long",
+            "symbol": self.symbol,
+            "unrealized_intraday_pl": number(gain),
+            "unrealized_intraday_plpc": number(share),
+            "unrealized_pl": number(gain),
+            "unrealized_plpc": number(share),
+        }
+
+
+class Positions:
+    """All holdings of one account, and what they cost in sum."""
+
+    def __init__(self) -> None:
+        self._by_symbol: dict[str, Position] = {}
+        self.cost = ZERO
+
+    def get(self, symbol: str) -> Position | None:
+        """Find the position in a symbol."""
+        return self._by_symbol.get(symbol)
+
+    def all(self) -> list[Position]:
+        """Give every position, in the order in which they were opened."""
+        return list(self._by_symbol.values())
+
+    def qty(self, symbol: str) -> Decimal:
+        """Give the quantity held of a symbol, 0 for none."""
+        position = self._by_symbol.get(symbol)
+        return ZERO if position is None else position.qty
+
+    def buy(self, symbol: str, qty: Decimal, cost: Decimal) -> None:
+        """Add to a position."""
+        position = self._by_symbol.get(symbol)
+        if position is None:
+            position = self._by_symbol[symbol] = Position(symbol=symbol)
+        position.qty += qty
+        position.cost += cost
+        self.cost += cost
+
+    def sell(self, symbol: str, qty: Decimal) -> None:
+        """Take from a position; the rest keeps its mean price."""
+        position = self._by_symbol[symbol]
+        whole = qty >= position.qty
+        cost = position.cost if whole else position.cost * qty / position.qty
+        position.qty -= qty
+        position.cost -= cost
+        self.cost -= cost
+        if whole:
+            del self._by_symbol[symbol]
+
+
+def _micro(value: Decimal) -> Decimal:
+    return value.quantize(MICRO)

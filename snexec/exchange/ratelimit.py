@@ -1,0 +1,44 @@
+"""A fixed window of requests, as the X-RateLimit headers tell of it."""
+
+import math
+from collections.abc import Callable
+
+WINDOW_SEC = 60
+
+
+class RateWindow:
+    """Counts one account's requests; a window opens with its first request."""
+
+    def __init__(self, limit: int, now_ns: Callable[[], int]) -> None:
+        self.limit = limit
+        self._now_ns = now_ns
+        self._ends = 0.0
+        self._used = 0
+
+    def take(self) -> bool:
+        """Count a request; False if it is one too many, which is not counted."""
+        self._turn()
+        if self._used >= self.limit:
+            return False
+        self._used += 1
+        return True
+
+    def restart(self) -> None:
+        """Forget the requests of this window."""
+        self._ends = 0.0
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers that every reply carries."""
+        self._turn()
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(max(self.limit - self._used, 0)),
+            "X-RateLimit-Reset": str(math.ceil(self._ends)),
+        }
+
+    def _turn(self) -> None:
+        now = self._now_ns() / 1e9
+        # The end is rounded up to what the header says, so that a client that waits for it is served.
+        if now >= self._ends:
+            self._ends = float(math.ceil(now) + WINDOW_SEC)
+            self._used = 0

@@ -1,0 +1,101 @@
+"""The exchange as a whole: two accounts behind one loopback port."""
+
+import random
+from decimal import Decimal
+from typing import Literal
+
+import trio
+from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
+
+from snexec.exchange.account import Account
+from snexec.exchange.connections import serve
+from snexec.exchange.control import control_routes
+from snexec.exchange.prices import Prices
+from snexec.exchange.rest import Rest
+from snexec.exchange.settings import ExchangeSettings
+
+# A burst of orders may open hundreds of connections at once.
+_BACKLOG = 1024
+
+
+class Exchange:
+    """Speaks Alpaca's trading API on loopback; runs where its `run` is awaited.
+
+    Attributes:
+        paper: The account at the root of the port.
+        live: The account below `/live`.
+    """
+
+    def __init__(self, settings: ExchangeSettings) -> None:
+        # Nothing here is a secret, and a seed must repeat it.
+        self._rng = random.Random(settings.seed)  # noqa: S311
+        self._prices = Prices(self._rng)
+        self.paper = Account(settings, prices=self._prices, rng=self._rng)
+        self.live = Account(settings, prices=self._prices, rng=self._rng)
+        self._base: str | None = None
+
+    @property
+    def paper_url(self) -> str:
+        """Base URL of the paper account, known once started."""
+        if self._base is None:
+            raise RuntimeError("the exchange has not been started")
+        return self._base
+
+    @property
+    def live_url(self) -> str:
+        """Base URL of the live account, known once started."""
+        return f"{self.paper_url}/live"
+
+    def account(self, name: Literal["paper", "live"]) -> Account:
+        """Give an account by its name."""
+        return self.paper if name == "paper" else self.live
+
+    def quote(self, symbol: str, price: Decimal) -> None:
+        """Set a symbol's last price, in USD, for both accounts.
+
+        Raises:
+            ValueError: The price is not a positive number.
+        """
+        self._prices.quote(symbol, price)
+
+    async def run(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled.
+
+        Args:
+            host: Address to listen on.
+            port: TCP port; 0 is any free one.
+            task_status: Told once connections are taken.
+
+        Raises:
+            OSError: The port can't be had.
+        """
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        bound_port = listeners[0].socket.getsockname()[1]
+        shown_host = f"[{host}]" if ":" in host else host
+        self._base = f"http://{shown_host}:{bound_port}"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.paper.run, name="exchange paper account")
+            nursery.start_soon(self.live.run, name="exchange live account")
+            nursery.start_soon(serve, self._app(), listeners, name="exchange server")
+            task_status.started()
+
+    def _app(self) -> Router:
+        accounts = {"paper": self.paper, "live": self.live}
+        return Router(
+            [
+                Mount("/control", routes=control_routes(accounts, self._prices)),
+                Mount("/live", routes=self._account_routes(self.live)),
+                *self._account_routes(self.paper),
+            ],
+            redirect_slashes=False,
+        )
+
+    def _account_routes(self, account: Account) -> list[BaseRoute]:
+        stream = WebSocketRoute("/stream", account.feed.serve)
+        return [stream, *Rest(account, self._rng).routes()]

@@ -1,0 +1,73 @@
+"""What a user may set about the simulated exchange; imports neither server nor trio."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LoseHow = Literal[
+    "reset", "hang", "500", "502_html", "504_html", "garbage_200", "close"
+]
+
+
+class Behaviour(BaseModel):
+    """How orders for one symbol misbehave; the defaults behave.
+
+    Attributes:
+        reject: The order is accepted with 200, then a `rejected` event follows.
+        refuse: HTTP status that the POST is refused with.
+        refuse_message: Message of the refusal; None is the usual one for the status.
+        refuse_code: Code of the refusal; None is the usual one for the status.
+        reply_delay_sec: Seconds between acceptance and the reply to the POST.
+        fill_delay_sec: Seconds to each execution; None is the exchange's own delay.
+        fill_before_reply: The order is over, and reported, before the POST is answered.
+        partial_fills: Executions before the one that ends the order.
+        end_status: How the order ends; `never` leaves it working.
+        lose: Whether the reply is lost, and if so on which side of acceptance.
+        lose_how: What the client sees instead of the reply.
+        lookup_404_sec: Seconds after acceptance in which look-ups answer 404.
+        duplicate_events: Times that the order's events come again after its end.
+        late_event_sec: Seconds between an execution or an end and its event.
+        no_events: The stream never mentions the order.
+        position_404_times: Position look-ups after the order that answer 404.
+        times: Orders that this holds for; None is all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reject: bool = False
+    refuse: int | None = Field(default=None, ge=400, le=599)
+    refuse_message: str | None = None
+    refuse_code: int | None = None
+    reply_delay_sec: float = Field(default=0.0, ge=0)
+    fill_delay_sec: float | None = Field(default=None, ge=0)
+    fill_before_reply: bool = False
+    partial_fills: int = Field(default=0, ge=0, le=1000)
+    end_status: Literal["filled", "canceled", "expired", "never"] = "filled"
+    lose: Literal["before_accept", "after_accept"] | None = None
+    lose_how: LoseHow = "reset"
+    lookup_404_sec: float = Field(default=0.0, ge=0)
+    duplicate_events: int = Field(default=0, ge=0, le=1000)
+    late_event_sec: float = Field(default=0.0, ge=0)
+    no_events: bool = False
+    position_404_times: int = Field(default=0, ge=0)
+    times: int | None = Field(default=None, ge=0)
+
+
+class ExchangeSettings(BaseModel):
+    """How the exchange behaves as a whole.
+
+    Attributes:
+        fill_delay_sec: Seconds between acceptance and execution.
+        partial_fill_ratio: Share of orders that fill in two parts, 0 to 1.
+        rate_limit_per_min: REST requests that one account takes in a minute.
+        seed: Makes ids, prices and partial fills repeatable.
+        symbols: Behaviour by symbol.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fill_delay_sec: float = Field(default=0.05, ge=0)
+    partial_fill_ratio: float = Field(default=0.1, ge=0, le=1)
+    rate_limit_per_min: int = Field(default=200, ge=1)
+    seed: int | None = None
+    symbols: dict[str, Behaviour] = Field(default_factory=dict)

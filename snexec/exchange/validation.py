@@ -1,0 +1,124 @@
+"""From the body of POST /v2/orders to an order request, or Alpaca's refusal of it."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from snexec.exchange.errors import ApiError, forbidden, invalid, unprocessable
+from snexec.exchange.orders import Side
+from snexec.exchange.wire import CENT, QTY_STEP, truncate
+
+CLIENT_ORDER_ID_MAX = 128
+_TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderRequest:
+    """A market order that a client asks for; money in USD."""
+
+    symbol: str
+    side: Side
+    notional: Decimal | None
+    qty: Decimal | None
+    time_in_force: str
+    extended_hours: bool
+    client_order_id: str | None
+
+
+def parse_body(body: bytes) -> dict[str, object]:
+    """Read a request's JSON object.
+
+    Raises:
+        ApiError: It is none.
+    """
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise ApiError(400, 40010000, "request body format is invalid")
+    return fields
+
+
+def parse_order(fields: dict[str, object]) -> OrderRequest:
+    """Check every field that can be judged without the account.
+
+    Raises:
+        ApiError: The reply of Alpaca to such an order.
+    """
+    symbol = fields.get("symbol")
+    if not isinstance(symbol, str) or not symbol:
+        raise invalid("symbol is required")
+    side = fields.get("side")
+    if side not in ("buy", "sell"):
+        raise invalid("side must be buy or sell")
+    if fields.get("type") != "market":
+        raise invalid("this simulated exchange takes market orders only")
+    client_order_id = fields.get("client_order_id") or None
+    if client_order_id is not None and not isinstance(client_order_id, str):
+        raise invalid("client_order_id must be a string")
+    if client_order_id is not None and len(client_order_id) > CLIENT_ORDER_ID_MAX:
+        raise invalid(
+            f"client_order_id must be no more than {CLIENT_ORDER_ID_MAX} characters"
+        )
+    notional = _amount(fields, "notional")
+    qty = _amount(fields, "qty")
+    if notional is not None and qty is not None:
+        raise invalid("only one of qty or notional is accepted")
+    if notional is None and qty is None:
+        raise invalid("qty or notional is required")
+    if notional is not None:
+        _check_notional(notional)
+    if qty is not None:
+        qty = truncate(qty, QTY_STEP)
+        if not qty:
+            raise invalid("qty must be > 0")
+    time_in_force = fields.get("time_in_force")
+    if not isinstance(time_in_force, str) or time_in_force not in _TIMES_IN_FORCE:
+        raise invalid("invalid time_in_force")
+    fractional = qty is None or qty != qty.to_integral_value()
+    if fractional and "/" not in symbol:
+        _check_fractional(fields, side)
+    return OrderRequest(
+        symbol=symbol,
+        side="buy" if side == "buy" else "sell",
+        notional=notional,
+        qty=qty,
+        time_in_force=time_in_force,
+        extended_hours=fields.get("extended_hours") is True,
+        client_order_id=client_order_id,
+    )
+
+
+def _amount(fields: dict[str, object], name: str) -> Decimal | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise invalid(f"{name} must be a number")
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise invalid(f"{name} must be a number") from None
+    # The upper bound keeps sums within the 28 digits of decimal arithmetic.
+    if not amount.is_finite() or amount >= Decimal("1e12"):
+        raise invalid(f"{name} must be a number")
+    if amount <= 0:
+        raise invalid(f"{name} must be > 0")
+    return amount
+
+
+def _check_notional(notional: Decimal) -> None:
+    if truncate(notional, CENT) != notional:
+        raise unprocessable("notional value must be limited to 2 decimal places")
+    if notional < 1:
+        raise unprocessable("notional amount must be >= 1.00")
+
+
+def _check_fractional(fields: dict[str, object], side: str) -> None:
+    if fields.get("time_in_force") != "day":
+        raise unprocessable("fractional orders must be DAY orders")
+    if fields.get("order_class") not in (None, "", "simple"):
+        raise unprocessable("fractional orders must be simple orders")
+    if side == "sell" and fields.get("position_intent") == "sell_to_open":
+        raise forbidden("fractional orders cannot be sold short")

@@ -1,0 +1,429 @@
+"""What the broker says of an order, put into its row (SPEC 7, second half).
+
+Events of one order are applied in the order in which they came. A partial fill has to
+ask for the position first; meanwhile only its own order's events wait behind it.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.broker import amount
+from snexec.budget import Purpose
+from snexec.errors import BrokerError, NotFoundError
+from snexec.store import OrderRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+    from snexec.accounts import Accounts
+    from snexec.broker import BrokerOrder
+    from snexec.events import EventFeed
+    from snexec.settings import Mode
+    from snexec.store import Applied, Store
+    from snexec.unsettled import UnsettledOrders
+    from snexec.writer import Change, Writer
+
+log = logging.getLogger("TradeExecutor")
+
+_POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
+_REMEMBERED_EXECUTIONS = 8192  # duplicates come within seconds of the original
+
+Source = Literal["stream", "recovery"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Step:
+    """One thing that the broker said, and the change that it makes."""
+
+    ref: OrderRef
+    symbol: str | None
+    source: Source
+    change: Change[Applied | None]
+    asks_position: bool = False
+    price: Decimal | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """The steps of one order that wait behind a partial fill."""
+
+    steps: collections.deque[_Step] = field(default_factory=collections.deque)
+    asking: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Fills:
+    """Applies events and look-ups to rows, and tells what came of them.
+
+    Args:
+        heard: Called with the trade id of every event that the stream brought.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        accounts: Accounts,
+        unsettled: UnsettledOrders,
+        feed: EventFeed,
+        heard: Callable[[str], None],
+    ) -> None:
+        self._writer = writer
+        self._accounts = accounts
+        self._unsettled = unsettled
+        self._feed = feed
+        self._heard = heard
+        self._queues: dict[str, _Queue] = {}
+        self._executions: collections.OrderedDict[tuple[str, ...], None] = (
+            collections.OrderedDict()
+        )
+        # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
+        self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
+
+    async def run(self) -> None:
+        """Work through the orders with partial fills, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for key in self._busy:
+                nursery.start_soon(
+                    self._work_through, key, name=f"partial fills of {key}"
+                )
+
+    async def on_fill_event(
+        self,
+        event: Literal["fill", "partial_fill"],
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a fill from the stream; numbers are as they came, readable or not.
+
+        Args:
+            filled_qty: Shares bought so far by this order.
+            filled_avg_price: Dollars per share so far.
+        """
+        if self._is_repeated(event, mode, order_id, execution_id):
+            return
+        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
+        price, quantity = amount(filled_avg_price), amount(filled_qty)
+        if event == "fill":
+            step = _fill_step(ref, symbol, "stream", price, quantity)
+        else:
+            step = _partial_step(ref, symbol, "stream", price)
+        await self._take(step)
+
+    async def on_rejected_event(
+        self,
+        order_id: str,
+        symbol: str | None,
+        reason: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a rejection from the stream."""
+        if self._is_repeated("rejected", mode, order_id, execution_id):
+            return
+        if reason:
+            log.debug("order %s was rejected with a reason: %s", order_id, reason)
+        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
+        await self._take(
+            _Step(
+                ref=ref,
+                symbol=symbol,
+                source="stream",
+                change=lambda store: store.apply_rejected(ref),
+            )
+        )
+
+    async def on_looked_up(self, mode: Mode, order: BrokerOrder, symbol: str) -> None:
+        """Take the answer to a look-up (the table of SPEC 8)."""
+        ref = OrderRef(
+            mode=mode, order_id=order.id, client_order_id=order.client_order_id
+        )
+        price, quantity = order.filled_avg_price, order.filled_qty
+        source: Source = "recovery"
+        match order.status:
+            case "filled":
+                step = _fill_step(ref, symbol, source, price, quantity or None)
+            case "partially_filled":
+                step = _partial_step(ref, symbol, source, price)
+            case "canceled" | "expired" as how:
+                step = _Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_ended(
+                        ref, how, price=price, quantity=quantity
+                    ),
+                )
+            case "rejected":
+                step = _Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_rejected(ref),
+                )
+            case _:
+                step = _Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_working(ref),
+                )
+        await self._take(step)
+
+    def tell_not_found(self, applied: Applied) -> None:
+        """Tell that an order was given up."""
+        self._tell_settled(applied)
+
+    async def _take(self, step: _Step) -> None:
+        key = step.ref.order_id or step.ref.client_order_id or ""
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.steps.append(step)
+            if not step.asks_position:
+                # What follows says more than the position would; it must not wait.
+                queue.asking.cancel(reason="superseded by a later event")
+        elif step.asks_position:
+            self._queues[key] = _Queue(collections.deque([step]))
+            self._busy_send.send_nowait(key)
+        else:
+            await self._writer.submit(
+                step.change, lambda applied: self._tell(step, applied)
+            )
+
+    async def _work_through(self, key: str) -> None:
+        queue = self._queues[key]
+        try:
+            while queue.steps:
+                step = queue.steps.popleft()
+                applied = await self._writer.write(step.change)
+                if step.asks_position and applied is not None and _is_partial(applied):
+                    applied = await self._with_position(step, applied, queue)
+                self._tell(step, applied)
+        except Exception:
+            log.exception(
+                "could not apply what the broker said of %s: recovery asks again", key
+            )
+        finally:
+            del self._queues[key]
+
+    async def _with_position(
+        self, step: _Step, applied: Applied, queue: _Queue
+    ) -> Applied | None:
+        """Complete a partial fill with the position's quantity, if it can be read."""
+        shares: Decimal | None = None
+        with trio.CancelScope() as queue.asking:
+            if any(not waiting.asks_position for waiting in queue.steps):
+                queue.asking.cancel(reason="superseded by a later event")
+            shares = await self._position(step.ref.mode, applied)
+        if shares is None:
+            return applied
+        found = await self._writer.write(
+            lambda store: store.apply_partial_fill(
+                step.ref, price=step.price, shares=shares
+            )
+        )
+        if found is None:
+            return applied
+        return replace(found, changed=found.changed or applied.changed)
+
+    async def _position(self, mode: Mode, applied: Applied) -> Decimal | None:
+        problem: BrokerError | None = None
+        for pause in (*_POSITION_RETRY_SECONDS, None):
+            with self._accounts.lease(mode) as client:
+                while not client.budget.try_take(Purpose.RECOVERY):
+                    await trio.sleep(client.budget.seconds_until(Purpose.RECOVERY))
+                try:
+                    return await client.position_quantity(applied.symbol)
+                except BrokerError as exc:
+                    problem = exc
+            if pause is not None:
+                await trio.sleep(pause)
+        kind = "no position" if isinstance(problem, NotFoundError) else "no answer"
+        log.warning(
+            "partial fill of %s trade=%s: the position cannot be read (%s: %s);"
+            " shares stay as they were until the next event or look-up",
+            applied.symbol,
+            applied.trade_id,
+            kind,
+            problem,
+        )
+        return None
+
+    def _tell(self, step: _Step, applied: Applied | None) -> None:
+        if applied is None:
+            log.debug(
+                "an event of order %s (%s) is about none of our rows",
+                step.ref.order_id,
+                step.symbol,
+            )
+            return
+        if step.source == "stream":
+            self._heard(applied.trade_id)
+        match applied.outcome:
+            case "fill":
+                self._tell_bought(applied)
+                self._tell_settled(applied)
+            case "partial_fill":
+                if step.source == "stream" or applied.changed:
+                    self._tell_partial(step, applied)
+            case "found_late" if applied.changed:
+                log.error(
+                    "%s trade=%s was bought after it had been given up, and its symbol"
+                    " has a newer open row: %s shares at %s are held by no open row;"
+                    " close them by hand",
+                    *(applied.symbol, applied.trade_id),
+                    *(applied.shares, applied.entry_price),
+                )
+                self._tell_settled(applied)
+            case "rejected":
+                log.warning(
+                    "Order rejected: %s orderId=%s", applied.symbol, applied.order_id
+                )
+                self._publish("rejected", applied)
+                self._tell_settled(applied)
+            case "canceled" | "expired" | "not_found":
+                log.warning(
+                    "Order %s: %s orderId=%s trade=%s: nothing was bought",
+                    applied.outcome,
+                    applied.symbol,
+                    applied.order_id,
+                    applied.trade_id,
+                )
+                self._tell_settled(applied)
+            case "contradicted":
+                log.warning(
+                    "%s trade=%s: the broker says that nothing was bought, and the row"
+                    " is %s with %s shares; nothing was changed, look at the account",
+                    *(applied.symbol, applied.trade_id),
+                    *(applied.status, applied.shares),
+                )
+                self._unsettled.settled(applied.trade_id)
+            case "working":
+                log.warning(
+                    "%s trade=%s: the broker has the order after all; its row is open"
+                    " again",
+                    applied.symbol,
+                    applied.trade_id,
+                )
+            case "found_late" | "unchanged":
+                pass
+        if applied.settled:
+            self._unsettled.settled(applied.trade_id)
+
+    def _tell_bought(self, applied: Applied) -> None:
+        log.info(
+            "Order filled: %s %g shares at %g orderId=%s trade=%s signal=%s",
+            applied.symbol,
+            applied.shares,
+            applied.entry_price,
+            applied.order_id,
+            applied.trade_id,
+            applied.signal_id,
+        )
+        self._publish("fill", applied)
+
+    def _tell_partial(self, step: _Step, applied: Applied) -> None:
+        log.info(
+            "Order partially filled: %s %s shares at %s orderId=%s trade=%s",
+            applied.symbol,
+            applied.shares,
+            applied.entry_price,
+            applied.order_id,
+            applied.trade_id,
+        )
+        self._publish("partial_fill", applied)
+        if not step.asks_position:
+            log.warning(
+                "%s trade=%s: a final fill came without a readable price or quantity;"
+                " asking the broker",
+                applied.symbol,
+                applied.trade_id,
+            )
+            if step.source == "stream":
+                self._unsettled.ask_now(applied.trade_id)
+
+    def _tell_settled(self, applied: Applied) -> None:
+        self._publish("settled", applied, status=applied.status)
+
+    def _publish(
+        self,
+        event: Literal["fill", "partial_fill", "rejected", "settled"],
+        applied: Applied,
+        **more: object,
+    ) -> None:
+        self._feed.publish(
+            event,
+            signal_id=applied.signal_id,
+            trade_id=applied.trade_id,
+            symbol=applied.symbol,
+            reason=applied.reason,
+            orderId=applied.order_id,
+            mode=applied.mode,
+            shares=applied.shares,
+            entryPrice=applied.entry_price,
+            **more,
+        )
+
+    def _is_repeated(
+        self, event: str, mode: Mode, order_id: str, execution_id: str | None
+    ) -> bool:
+        """Tell whether this execution was taken before, and remember it."""
+        if execution_id is None:
+            return False
+        # With the event and the order, so that a broker's slip cannot hide a fill.
+        key = (event, mode, order_id, execution_id)
+        if key in self._executions:
+            log.debug("%s of order %s came again: passed over", event, order_id)
+            return True
+        self._executions[key] = None
+        if len(self._executions) > _REMEMBERED_EXECUTIONS:
+            self._executions.popitem(last=False)
+        return False
+
+
+def _is_partial(applied: Applied) -> bool:
+    return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
+
+
+def _fill_step(
+    ref: OrderRef,
+    symbol: str | None,
+    source: Source,
+    price: Decimal | None,
+    quantity: Decimal | None,
+) -> _Step:
+    def change(store: Store) -> Applied | None:
+        return store.apply_fill(ref, price=price, quantity=quantity)
+
+    return _Step(ref=ref, symbol=symbol, source=source, change=change)
+
+
+def _partial_step(
+    ref: OrderRef, symbol: str | None, source: Source, price: Decimal | None
+) -> _Step:
+    def change(store: Store) -> Applied | None:
+        return store.apply_partial_fill(ref, price=price, shares=None)
+
+    return _Step(
+        ref=ref,
+        symbol=symbol,
+        source=source,
+        change=change,
+        asks_position=True,
+        price=price,
+    )

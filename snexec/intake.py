@@ -1,0 +1,181 @@
+"""What is taken and what is not: one answer to each line, at once (SPEC 4, 6).
+
+Nothing here waits, so no feeder is ever held up.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import logging
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.errors import InvalidSignalError
+from snexec.signals import MAX_LINE_BYTES, Signal, parse_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.settings import Mode
+
+log = logging.getLogger("Intake")
+
+_REMEMBERED_IDS = 16_384  # what is older than that, the database remembers
+
+
+class Phase(Enum):
+    """Whether signals are taken."""
+
+    STARTING = "starting"
+    TAKING = "taking"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakenSignal:
+    """A signal that was taken.
+
+    Attributes:
+        read_at: When its line was read, on Trio's clock.
+        sequence: Its place in this run.
+    """
+
+    signal: Signal
+    read_at: float
+    sequence: int
+
+
+Status = Literal[
+    "accepted", "invalid", "repeated", "overloaded", "starting", "stopping"
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a line is answered (the table of SPEC 6).
+
+    Attributes:
+        signal: The signal, where the line was one.
+        sequence: Its place in this run, where it was taken.
+    """
+
+    status: Status
+    id: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    signal: Signal | None = None
+    sequence: int | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Return the answer as the fields of its JSON object."""
+        fields: dict[str, object] = {"status": self.status}
+        if self.id is not None or self.status == "accepted":
+            fields["id"] = self.id
+        if self.error is not None:
+            fields["error"] = self.error
+        if self.reason is not None:
+            fields["reason"] = self.reason
+        return fields
+
+
+class Intake:
+    """Takes signals into a bounded queue.
+
+    Args:
+        mode: Tells the current mode; an id may be taken once in each.
+        refusal: Tells why no order can be placed at the moment, if so.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_pending: int,
+        mode: Callable[[], Mode],
+        refusal: Callable[[], str | None],
+    ) -> None:
+        self._max_pending = max_pending
+        self._mode = mode
+        self._refusal = refusal
+        self._taken_ids: collections.OrderedDict[tuple[Mode, str], None] = (
+            collections.OrderedDict()
+        )
+        self._numbers = itertools.count(1)
+        # The bound is `max_pending`, kept by counting: a signal leaves the channel
+        # before it leaves the queue for an order slot.
+        self._send, self.taken = trio.open_memory_channel[TakenSignal](math.inf)
+        self._room = trio.Event()
+        self.pending = 0
+        self.counts: collections.Counter[Status] = collections.Counter()
+        self.phase = Phase.STARTING
+
+    @property
+    def is_full(self) -> bool:
+        """Whether ``max_pending`` signals wait."""
+        return self.pending >= self._max_pending
+
+    async def wait_for_room(self) -> None:
+        """Wait until another signal may be taken."""
+        while self.is_full:
+            await self._room.wait()
+
+    def started(self) -> None:
+        """Note that a taken signal waits no longer."""
+        self.pending -= 1
+        self._room.set()
+        self._room = trio.Event()
+
+    def close(self) -> None:
+        """Take no more signals; those taken are still worked off."""
+        self.phase = Phase.STOPPING
+        self._send.close()
+
+    def take(
+        self, line: bytes | None, *, read_at: float, early: bool = False
+    ) -> Answer:
+        """Take one line, None being one that was too long.
+
+        Args:
+            early: Take it also before recovery is done; it waits, and grows old.
+        """
+        answer = self._answer(line, read_at, early=early)
+        self.counts[answer.status] += 1
+        return answer
+
+    def _answer(self, line: bytes | None, read_at: float, *, early: bool) -> Answer:
+        if line is None:
+            error = f"line: longer than {MAX_LINE_BYTES} bytes"
+            return Answer(status="invalid", error=error)
+        try:
+            signal = parse_signal(line)
+        except InvalidSignalError as exc:
+            return Answer(status="invalid", error=str(exc), id=exc.signal_id)
+        if self.phase is Phase.STOPPING:
+            return Answer(status="stopping", id=signal.id, signal=signal)
+        if self.phase is Phase.STARTING and not early:
+            return Answer(status="starting", id=signal.id, signal=signal)
+        key = None if signal.id is None else (self._mode(), signal.id)
+        if key is not None and key in self._taken_ids:
+            return Answer(status="repeated", id=signal.id, signal=signal)
+        if (reason := self._refusal()) is not None:
+            return Answer(
+                status="overloaded", id=signal.id, reason=reason, signal=signal
+            )
+        if self.is_full:
+            return Answer(status="overloaded", id=signal.id, signal=signal)
+        if key is not None:
+            self._taken_ids[key] = None
+            if len(self._taken_ids) > _REMEMBERED_IDS:
+                self._taken_ids.popitem(last=False)
+        sequence = next(self._numbers)
+        self.pending += 1
+        self._send.send_nowait(
+            TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
+        )
+        return Answer(
+            status="accepted", id=signal.id, signal=signal, sequence=sequence
+        )

@@ -1,0 +1,153 @@
+"""Log lines: their form, the masking of secrets, and a way out that never blocks.
+
+A full pipe behind standard error must not hold up trading, so the event loop only
+queues lines; one task writes them in a thread (SPEC 11, "Log lines").
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import os
+import time
+import urllib.parse
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+_MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
+_MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
+_FLUSH_SECONDS = 1.0
+
+
+class SecretMask:
+    """Replaces known secrets, in the forms in which they may be echoed, by ``***``."""
+
+    def __init__(self) -> None:
+        self._forms: list[str] = []
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Add secrets; the old ones stay, as old log lines may still come."""
+        forms = set(self._forms)
+        for secret in secrets:
+            if len(secret) >= _MIN_SECRET_CHARS:
+                forms |= {
+                    secret,
+                    json.dumps(secret)[1:-1],
+                    repr(secret)[1:-1],
+                    urllib.parse.quote(secret, safe=""),
+                }
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def apply(self, text: str) -> str:
+        """Return the text without any secret."""
+        for form in self._forms:
+            text = text.replace(form, MASK)
+        return text
+
+
+class LineFormatter(logging.Formatter):
+    """``2026-01-05T14:30:00.123Z INFO [Component] text``, secrets masked."""
+
+    converter = time.gmtime
+
+    def __init__(self, mask: SecretMask) -> None:
+        super().__init__(
+            "%(asctime)s.%(msecs)03dZ %(levelname)s [%(name)s] %(message)s",
+            "%Y-%m-%dT%H:%M:%S",
+        )
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; control characters of foreign text cannot forge lines."""
+        text = self._mask.apply(super().format(record))
+        head, *traceback = text.split("\n")
+        if record.exc_info or record.exc_text:
+            return "\n    ".join([_printable(head), *map(_printable, traceback)])
+        return _printable(text)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class LogDrain(logging.Handler):
+    """Queues formatted lines, and writes them to a file descriptor in a thread."""
+
+    def __init__(self, formatter: logging.Formatter, *, fd: int = 2) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._fd = fd
+        self._lines: collections.deque[str] = collections.deque()
+        self._dropped = 0
+        self._wake: trio.Event | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue one line; the newest are dropped and counted when nobody reads."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a bad log call is no reason to stop trading
+            self.handleError(record)
+            return
+        if len(self._lines) >= _MAX_WAITING_LINES:
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        if self._wake is not None:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write lines as they come, until cancelled."""
+        try:
+            while True:
+                self._wake = trio.Event()
+                if self._lines:
+                    # The write has no state that anyone waits for, so a reader that
+                    # never comes back may keep its thread.
+                    await trio.to_thread.run_sync(
+                        os.write, self._fd, self._next_chunk(), abandon_on_cancel=True
+                    )
+                else:
+                    await self._wake.wait()
+        finally:
+            self._wake = None
+            with trio.move_on_after(_FLUSH_SECONDS, shield=True):
+                while self._lines:
+                    await trio.to_thread.run_sync(
+                        os.write, self._fd, self._next_chunk(), abandon_on_cancel=True
+                    )
+
+    def flush_now(self) -> None:
+        """Write what waits, for before and after the event loop; never blocks."""
+        blocking = os.get_blocking(self._fd)
+        os.set_blocking(self._fd, False)
+        try:
+            while self._lines:
+                os.write(self._fd, self._next_chunk())
+        except OSError:
+            self._lines.clear()  # nobody reads, or nobody is there
+        finally:
+            os.set_blocking(self._fd, blocking)
+
+    def _next_chunk(self) -> bytes:
+        # At most a pipe's atomic size, so that lines of several writers do not mix
+        # and a write that succeeds has written everything.
+        chunk = bytearray()
+        while self._lines and (
+            not chunk or len(chunk) + len(self._lines[0]) < _ATOMIC_BYTES
+        ):
+            chunk += (self._lines.popleft() + "\n").encode(errors="backslashreplace")
+        if self._dropped and not self._lines:
+            chunk += f"({self._dropped} log lines were dropped: nobody read them)\n".encode()
+            self._dropped = 0
+        return bytes(chunk)
+
+
+_ATOMIC_BYTES = 4096

@@ -1,0 +1,244 @@
+"""Rows against the broker, until they agree, whatever was missed (SPEC 8)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.broker import FINAL_STATUSES
+from snexec.budget import Purpose
+from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
+from snexec.settings import MODES
+from snexec.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.accounts import Accounts
+    from snexec.broker import BrokerOrder
+    from snexec.fills import Fills
+    from snexec.settings import AlpacaSettings, Mode
+    from snexec.store import Unsettled
+    from snexec.unsettled import UnsettledOrders
+    from snexec.writer import Writer
+
+log = logging.getLogger("Recovery")
+
+_LOOKUPS_AT_ONCE = 8  # a mode; a broker that hangs must not hold every look-up up
+_GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later never was
+_STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
+_SAY_WAITING_SECONDS = 10.0
+
+
+class Recovery:
+    """Asks the broker about every unsettled order until it is settled.
+
+    Args:
+        starved: Called with a mode and a time on Trio's clock when a look-up settled
+            an order placed then, which the stream should have reported and did not.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: AlpacaSettings,
+        accounts: Accounts,
+        writer: Writer,
+        fills: Fills,
+        unsettled: UnsettledOrders,
+        starved: Callable[[Mode, float], None],
+    ) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._writer = writer
+        self._fills = fills
+        self._unsettled = unsettled
+        self._starved = starved
+        self._started = trio.Event()
+        self._heard: set[str] = set()
+        self._listening_for: set[str] = set()
+
+    def heard(self, trade_id: str) -> None:
+        """Note that the stream spoke of an order."""
+        if trade_id in self._listening_for:
+            self._heard.add(trade_id)
+
+    def load(self, rows: list[Unsettled]) -> None:
+        """Follow the rows that an earlier run left unsettled."""
+        now = trio.current_time()
+        for row in rows:
+            self._unsettled.add(
+                UnsettledOrder(
+                    trade_id=row.trade_id,
+                    symbol=row.symbol,
+                    mode=row.mode,
+                    order_id=row.order_id,
+                    placed_at=now - row.age_seconds,
+                    due=now,
+                    pause=1.0,
+                    accepted=row.order_id is not None,
+                    missed=row.missed,
+                    of_this_run=False,
+                )
+            )
+
+    async def wait_started(self) -> None:
+        """Wait until ``compare_all`` is done."""
+        await self._started.wait()
+
+    async def compare_all(self) -> None:
+        """Wait until the broker has answered about every order loaded.
+
+        Runs beside ``run``; says so while the broker does not answer.
+        """
+        if len(self._unsettled):
+            log.info("comparing %d unsettled rows with the broker", len(self._unsettled))
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._say_waiting, name="say that recovery waits")
+                await self._unsettled.wait_compared()
+                nursery.cancel_scope.cancel(reason="every row is compared")
+            log.info(
+                "every row is compared, in %.1f s; %d orders are not settled yet",
+                trio.current_time() - began,
+                len(self._unsettled),
+            )
+        self._started.set()
+
+    async def run(self) -> None:
+        """Look up what is due, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for mode in MODES:
+                nursery.start_soon(self._run_mode, mode, name=f"recovery of {mode}")
+
+    async def _run_mode(self, mode: Mode) -> None:
+        places = trio.CapacityLimiter(_LOOKUPS_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            while True:
+                order = await self._unsettled.next_due(mode)
+                await places.acquire_on_behalf_of(order)
+                await self._take_budget(mode)
+                nursery.start_soon(
+                    self._check, order, places, name=f"look up {order.trade_id}"
+                )
+
+    async def _take_budget(self, mode: Mode) -> None:
+        while True:
+            budget = self._accounts.budget(mode)
+            purpose = Purpose.RECOVERY if self._started.is_set() else Purpose.START
+            if budget.try_take(purpose):
+                return
+            await trio.sleep(min(budget.seconds_until(purpose), 1.0))
+
+    async def _check(self, order: UnsettledOrder, places: trio.CapacityLimiter) -> None:
+        try:
+            if self._unsettled.get(order.trade_id) is not order:
+                self._accounts.budget(order.mode).give_back()
+                return
+            await self._look_up(order)
+        finally:
+            places.release_on_behalf_of(order)
+            self._unsettled.ask_later(order, longest=self._longest_pause(order))
+
+    def _longest_pause(self, order: UnsettledOrder) -> float:
+        # One that was given up is asked about ever less often, for a day.
+        longest = self._settings.reconcile_interval_sec
+        return max(longest, 3600.0) if order.missed else longest
+
+    async def _look_up(self, order: UnsettledOrder) -> None:
+        with self._accounts.lease(order.mode) as client:
+            try:
+                answer = await client.order(
+                    client_order_id=order.trade_id, order_id=order.order_id
+                )
+            except NotFoundError:
+                await self._not_found(order)
+            except RefusedError as exc:
+                self._warn_once(order, f"the broker refuses the look-up ({exc})")
+                self._mark_compared(order)
+            except RateLimitedError as exc:
+                client.budget.block(exc.wait_seconds)
+            except BrokerError as exc:
+                log.debug("look-up of %s failed: %s", order.trade_id, exc)
+            else:
+                await self._found(order, answer)
+
+    async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
+        order.order_id = answer.id
+        order.accepted = True
+        await self._fills.on_looked_up(order.mode, answer, order.symbol)
+        if order.missed:
+            order.missed = False
+        self._mark_compared(order)
+        if answer.status in FINAL_STATUSES:
+            await self._listen_for(order)
+
+    async def _listen_for(self, order: UnsettledOrder) -> None:
+        """Find out whether the stream tells too what the look-up told."""
+        if trio.current_time() - order.placed_at < FIRST_CHECK_SECONDS - 1:
+            return  # an early look-up may well be ahead of the stream
+        self._listening_for.add(order.trade_id)
+        try:
+            await trio.sleep(_STREAM_LAG_SECONDS)
+            if order.trade_id not in self._heard:
+                self._starved(order.mode, order.placed_at)
+        finally:
+            self._listening_for.discard(order.trade_id)
+            self._heard.discard(order.trade_id)
+
+    async def _not_found(self, order: UnsettledOrder) -> None:
+        age = trio.current_time() - order.placed_at
+        if order.accepted:
+            self._warn_once(
+                order, "the broker does not know it; do the keys fit its account?"
+            )
+        elif order.missed:
+            if age > _GIVE_UP_SECONDS:
+                trade_id = order.trade_id
+                await self._writer.write(lambda store: store.settle_not_found(trade_id))
+                self._unsettled.settled(trade_id)
+        elif age >= self._settings.unknown_grace_sec:
+            applied = await self._writer.write(
+                lambda store: store.mark_not_found(order.trade_id)
+            )
+            if applied is None or applied.settled:
+                self._unsettled.settled(order.trade_id)
+            elif applied.outcome == "not_found":
+                log.warning(
+                    "%s trade=%s: the broker still does not know the order after"
+                    " %.0f s; its row is missed (order_not_found)",
+                    order.symbol,
+                    order.trade_id,
+                    age,
+                )
+                order.missed = True
+                self._fills.tell_not_found(applied)
+        self._mark_compared(order)
+
+    def _mark_compared(self, order: UnsettledOrder) -> None:
+        order.compared = True
+        self._unsettled.notify()
+
+    def _warn_once(self, order: UnsettledOrder, problem: str) -> None:
+        if not order.warned:
+            order.warned = True
+            log.warning(
+                "%s trade=%s orderId=%s (%s): %s; the row stays as it is",
+                order.symbol,
+                order.trade_id,
+                order.order_id,
+                order.mode,
+                problem,
+            )
+
+    async def _say_waiting(self) -> None:
+        while True:
+            await trio.sleep(_SAY_WAITING_SECONDS)
+            left = sum(not order.compared for order in self._unsettled)
+            log.warning(
+                "no signals are taken yet: %d rows are not compared with the broker;"
+                " is it reachable?",
+                left,
+            )

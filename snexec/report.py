@@ -1,0 +1,98 @@
+"""What became of the signals of one --stdin run, as a table."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from snexec.events import Event
+    from snexec.intake import Answer
+
+_MAX_ROWS = 1000  # a feed that runs for weeks must not grow memory
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    signal_id: str
+    symbol: str
+    dollars: str = ""
+    outcome: str = "pending"
+    detail: str = ""
+    sequence: int | None = None
+    trade_id: str | None = None
+
+
+class RunReport:
+    """Follows the event feed and the answers to standard input's lines."""
+
+    def __init__(self) -> None:
+        self._entries: collections.deque[_Entry] = collections.deque(maxlen=_MAX_ROWS)
+        self._by_sequence: dict[int, _Entry] = {}
+        self._by_trade: dict[str, _Entry] = {}
+        self._lines = 0
+
+    def answered(self, answer: Answer) -> None:
+        """Note what a line was answered."""
+        self._lines += 1
+        if len(self._entries) == _MAX_ROWS:
+            self._forget(self._entries[0])
+        signal = answer.signal
+        entry = _Entry(answer.id or "", signal.symbol if signal else "")
+        self._entries.append(entry)
+        if answer.status == "accepted" and answer.sequence is not None:
+            entry.sequence = answer.sequence
+            self._by_sequence[answer.sequence] = entry
+        else:
+            entry.outcome = answer.status
+            entry.detail = answer.error or answer.reason or ""
+
+    def happened(self, event: Event) -> None:
+        """Note an event about one of the signals."""
+        entry = self._by_trade.get(event.trade_id or "")
+        if entry is None and event.sequence is not None:
+            entry = self._by_sequence.get(event.sequence)
+        if entry is None:
+            return
+        if event.trade_id is not None:
+            entry.trade_id = event.trade_id
+            self._by_trade[event.trade_id] = entry
+        match event.event:
+            case "skipped" | "refused":
+                entry.outcome, entry.detail = event.event, event.reason or ""
+            case "placed":
+                entry.dollars = str(event.more["notional"])
+                if entry.outcome == "pending":
+                    entry.outcome = "placed"
+            case "fill" | "partial_fill":
+                entry.outcome = "filled" if event.event == "fill" else "partly filled"
+                shares, price = event.more["shares"], event.more["entryPrice"]
+                entry.detail = f"{shares} shares at {price}"
+            case "settled" if event.reason is not None:
+                entry.outcome, entry.detail = "missed", event.reason
+            case _:
+                pass
+
+    def table(self) -> str:
+        """Return the table, and a line of totals."""
+        rows = [
+            (e.signal_id, e.symbol, e.dollars, e.outcome, e.detail)
+            for e in self._entries
+        ]
+        totals = collections.Counter(e.outcome for e in self._entries)
+        counted = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
+        lines = [f"{self._lines} signals: {counted or 'nothing was read'}"]
+        if len(self._entries) < self._lines:
+            lines.append(f"(the last {len(self._entries)} are listed)")
+        if rows:
+            heads = ("signal", "symbol", "dollars", "outcome", "detail")
+            table = tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
+            lines.insert(0, table)
+        return "\n".join(lines)
+
+    def _forget(self, entry: _Entry) -> None:
+        self._by_sequence.pop(entry.sequence or 0, None)
+        self._by_trade.pop(entry.trade_id or "", None)

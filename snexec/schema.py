@@ -1,0 +1,216 @@
+"""The database file: who may use it, its tables, and their migration (SPEC 10, 11)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlite_utils
+
+from snexec.clock import timestamp
+from snexec.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snexec.clock import Clock
+
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited for by trying again
+
+_COLUMNS: dict[str, str] = {
+    "id": "TEXT PRIMARY KEY",
+    "symbol": "TEXT NOT NULL",
+    "entryPrice": "REAL",
+    "exitPrice": "REAL",
+    "shares": "REAL",
+    "pnl": "REAL",
+    "catalystType": "TEXT",
+    "catalystTier": "INTEGER",
+    "exitReason": "TEXT",
+    "status": "TEXT NOT NULL",
+    "alpacaOrderId": "TEXT",
+    "entryAt": "DATETIME",
+    "exitAt": "DATETIME",
+    "createdAt": "DATETIME NOT NULL",
+    "updatedAt": "DATETIME NOT NULL",
+    "settledAt": "DATETIME",
+    "mode": "TEXT",
+    "notional": "REAL",
+    "starRating": "INTEGER",
+    "priceAtSignal": "REAL",
+    "signalId": "TEXT",
+}
+
+_INDICES = {
+    "BotTrade_one_open_per_symbol": (
+        "CREATE UNIQUE INDEX BotTrade_one_open_per_symbol"
+        " ON BotTrade (symbol) WHERE status = 'open'"
+    ),
+    "BotTrade_alpacaOrderId": (
+        "CREATE INDEX BotTrade_alpacaOrderId ON BotTrade (alpacaOrderId)"
+    ),
+    "BotTrade_unsettled": (
+        "CREATE INDEX BotTrade_unsettled ON BotTrade (mode)"
+        " WHERE settledAt IS NULL AND mode IS NOT NULL"
+    ),
+}
+
+
+@contextmanager
+def lock_file(path: Path, *, owner: str) -> Iterator[None]:
+    """Hold an exclusive lock beside a file for as long as the block lasts.
+
+    The lock file stays behind: removing it would let two processes hold two of them.
+
+    Raises:
+        StartError: Another process holds it, or it cannot be made.
+    """
+    beside = Path(f"{path.resolve()}.lock")
+    try:
+        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StartError(f"{owner}: cannot make {beside}: {exc.strerror}") from exc
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(
+                f"{owner}: {path} is in use by another snexec daemon"
+            ) from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection that may be used from any one thread at a time."""
+    target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(
+        target,
+        uri=True,
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Connection:
+    """Open the database for writing, migrated to this version.
+
+    Raises:
+        StartError: It is unusable, newer than this program, holds two open rows of
+            one symbol, or belongs to the other kind of money; it is left untouched.
+    """
+    try:
+        connection = connect(path)
+    except sqlite3.Error as exc:
+        raise StartError(f"database: cannot open {path}: {exc}") from None
+    try:
+        _check_and_migrate(connection, path, simulated=simulated, clock=clock)
+    except sqlite3.Error as exc:
+        connection.close()
+        raise StartError(f"database: {path} cannot be used: {exc}") from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_and_migrate(
+    connection: sqlite3.Connection, path: Path, *, simulated: bool, clock: Clock
+) -> None:
+    database = sqlite_utils.Database(connection)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StartError(
+            f"database: {path} has schema version {version}, and this snexec knows"
+            f" {SCHEMA_VERSION} at most: upgrade snexec or name another file"
+        )
+    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        raise StartError(f"database: {path} is damaged: {damage}")
+    kind = "simulated" if simulated else "real"
+    if database["SnexecMeta"].exists():
+        _check_kind(database, path, kind)
+    if database["BotTrade"].exists():
+        _check_rows(database, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _migrate(database, kind=kind, now=timestamp(clock.now()))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _check_kind(database: sqlite_utils.Database, path: Path, kind: str) -> None:
+    row = database.conn.execute(
+        "SELECT value FROM SnexecMeta WHERE key = 'money'"
+    ).fetchone()
+    if row is not None and row[0] != kind:
+        raise StartError(
+            f"database: {path} holds {row[0]} trades, and this configuration trades"
+            f" {kind} money: name another file in `database`"
+        )
+
+
+def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
+    columns = {column.name: column for column in database["BotTrade"].columns}
+    foreign = [
+        name
+        for name, column in columns.items()
+        if name not in _COLUMNS and column.notnull and column.default_value is None
+    ]
+    needed = [
+        name
+        for name, kind in _COLUMNS.items()
+        if name not in columns and ("NOT NULL" in kind or "PRIMARY" in kind)
+    ]
+    if foreign or needed:
+        raise StartError(
+            f"database: {path}: the table BotTrade is not the one that snexec knows"
+            f" (columns {', '.join(foreign + needed)})"
+        )
+    twice = database.conn.execute(
+        "SELECT symbol, group_concat(id, ', ') FROM BotTrade WHERE status = 'open'"
+        " GROUP BY symbol HAVING count(*) > 1"
+    ).fetchall()
+    if twice:
+        named = "; ".join(f"{symbol}: {ids}" for symbol, ids in twice)
+        raise StartError(
+            f"database: {path} has more than one open row of a symbol ({named}):"
+            " close all but one of them"
+        )
+
+
+def _migrate(database: sqlite_utils.Database, *, kind: str, now: str) -> None:
+    execute = database.conn.execute
+    execute(
+        "CREATE TABLE IF NOT EXISTS SnexecMeta (key TEXT PRIMARY KEY, value TEXT)"
+    )
+    execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('money', ?)", [kind])
+    execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('since', ?)", [now])
+    if not database["BotTrade"].exists():
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+        execute(f"CREATE TABLE BotTrade ({columns})")
+    present = {column.name for column in database["BotTrade"].columns}
+    for name, column_type in _COLUMNS.items():
+        if name not in present:
+            execute(f'ALTER TABLE BotTrade ADD COLUMN "{name}" {column_type}')
+    known = {
+        name
+        for (name,) in execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+    }
+    for name, statement in _INDICES.items():
+        if name not in known:
+            execute(statement)

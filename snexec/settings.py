@@ -1,0 +1,311 @@
+"""The configuration: one frozen object, read from the file and the environment.
+
+The only reader of either (SPEC 3). Durations are seconds, amounts are dollars.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from snexec.errors import ConfigError
+from snexec.exchange.settings import ExchangeSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from snexec.signals import Stars
+
+Mode = Literal["paper", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+_MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
+_READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("is not a URL with a valid port") from exc
+    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
+        raise ValueError("must be an https:// URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold a host and a path only")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("must be https:// (http:// is for loopback hosts only)")
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _dollars(value: object) -> object:
+    # Through the shortest text of the float: 50.1 means 50.10 and not 50.0999….
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(repr(value))
+    raise ValueError("must be a number of dollars")
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces, and not empty")
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000)]
+Secret = Annotated[SecretStr, AfterValidator(_header_value)]
+FileName = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
+
+
+class AlpacaSettings(_Section):
+    """``[alpaca]``: where the broker is and how patient to be with it."""
+
+    simulate: bool = True
+    paper_url: BaseUrl = "https://paper-api.alpaca.markets"
+    live_url: BaseUrl = "https://api.alpaca.markets"
+    rate_limit_per_min: int = Field(default=200, ge=1, le=1_000_000)
+    order_timeout_sec: Seconds = 10.0
+    unknown_grace_sec: SecondsOrNone = 60.0
+    reconcile_interval_sec: Seconds = 60.0
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
+
+    @model_validator(mode="after")
+    def _keys_come_in_pairs(self) -> Self:
+        if (self.api_key is None) != (self.api_secret is None):
+            raise ValueError("api_key and api_secret go together")
+        return self
+
+
+class IntakeSettings(_Section):
+    """``[intake]``: the socket and the bounds of what is taken."""
+
+    socket: FileName = "snexec.sock"
+    max_pending: int = Field(default=1024, ge=1, le=1_000_000)
+    max_in_flight: int = Field(default=64, ge=1, le=10_000)
+    max_signal_age_sec: Seconds = 30.0
+    settle_timeout_sec: SecondsOrNone = 30.0
+    shutdown_timeout_sec: SecondsOrNone = 10.0
+
+
+class StreamSettings(_Section):
+    """``[stream]``: delays of the trading stream."""
+
+    reconnect_delay_sec: Seconds = 5.0
+    restart_delay_sec: SecondsOrNone = 0.1
+
+
+class BotSettings(_Section):
+    """``[bot]``: whether to trade, and how many dollars an order."""
+
+    enabled: bool = True
+    state: Literal["stopped", "running", "paused"] = "running"
+    trade_size_stars3: TradeSize = Decimal(50)
+    trade_size_stars4: TradeSize = Decimal(75)
+    trade_size_stars5: TradeSize = Decimal(100)
+
+    def dollars(self, stars: Stars) -> Decimal:
+        """Return the size of an order of so many stars."""
+        match stars:
+            case 3:
+                return self.trade_size_stars3
+            case 4:
+                return self.trade_size_stars4
+            case 5:
+                return self.trade_size_stars5
+
+
+class Settings(_Section):
+    """The whole file.
+
+    Attributes:
+        database: Path of the SQLite file; absolute once loaded.
+    """
+
+    mode: Mode = "paper"
+    database: FileName = "snexec.db"
+    alpaca: AlpacaSettings = AlpacaSettings()
+    intake: IntakeSettings = IntakeSettings()
+    stream: StreamSettings = StreamSettings()
+    bot: BotSettings = BotSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
+
+    def base_url(self, mode: Mode) -> str:
+        """Return the REST base URL of a mode, without a trailing slash."""
+        return self.alpaca.paper_url if mode == "paper" else self.alpaca.live_url
+
+
+class Credentials(BaseModel):
+    """A key pair, which never shows itself."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    key: Secret
+    secret: Secret
+
+    def values(self) -> tuple[str, str]:
+        """Return key and secret in the clear."""
+        return self.key.get_secret_value(), self.secret.get_secret_value()
+
+
+def credentials_for(
+    mode: Mode, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> Credentials | None:
+    """Return the key pair of a mode: its own variables, the common ones, the file.
+
+    Raises:
+        ConfigError: A pair is incomplete or cannot stand in a header.
+    """
+    for prefix in (f"APCA_{mode.upper()}_API", "APCA_API"):
+        key_name, secret_name = f"{prefix}_KEY_ID", f"{prefix}_SECRET_KEY"
+        key, secret = environ.get(key_name), environ.get(secret_name)
+        if key and secret:
+            try:
+                return Credentials(key=SecretStr(key), secret=SecretStr(secret))
+            except ValidationError as exc:
+                bad = key_name if exc.errors()[0]["loc"] == ("key",) else secret_name
+                raise ConfigError(
+                    f"environment: {bad}: must be printable ASCII without spaces"
+                ) from None
+        if key or secret:
+            missing = secret_name if key else key_name
+            raise ConfigError(f"environment: {missing}: is not set, and its twin is")
+    if settings.alpaca.api_key and settings.alpaca.api_secret:
+        return Credentials(
+            key=settings.alpaca.api_key, secret=settings.alpaca.api_secret
+        )
+    return None
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate a config file.
+
+    Raises:
+        ConfigError: It cannot be read or does not validate; the message names the
+            file, the key, the value and what is allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise ConfigError(f"{path}: {reason}") from None
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as exc:
+        problems = "; ".join(
+            _explain(detail) for detail in exc.errors(include_url=False)
+        )
+        raise ConfigError(f"{path}: {problems}") from None
+    base = path.resolve().parent
+    socket = str(base / settings.intake.socket)
+    if len(os.fsencode(socket)) > _MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"{path}: intake.socket: {socket} is longer than the"
+            f" {_MAX_SOCKET_PATH_BYTES} bytes that a Unix socket's path may have"
+        )
+    intake = settings.intake.model_copy(update={"socket": socket})
+    database = str(base / settings.database)
+    return settings.model_copy(update={"intake": intake, "database": database})
+
+
+def keys_lie_open(path: Path, settings: Settings) -> bool:
+    """Tell whether the file holds keys and others than its owner can read it."""
+    return settings.alpaca.api_key is not None and bool(
+        path.stat().st_mode & _READABLE_BY_OTHERS
+    )
+
+
+def changed_keys(old: Settings, new: Settings) -> list[str]:
+    """Name the keys whose values differ, as ``section.key``."""
+    names: list[str] = []
+    for name in Settings.model_fields:
+        before, after = getattr(old, name), getattr(new, name)
+        if isinstance(before, _Section):
+            names += [
+                f"{name}.{key}"
+                for key in type(before).model_fields
+                if getattr(before, key) != getattr(after, key)
+            ]
+        elif before != after:
+            names.append(name)
+    return names
+
+
+_RELOADABLE = (
+    "mode",
+    "bot.",
+    "alpaca.paper_url",
+    "alpaca.live_url",
+    "alpaca.api_key",
+    "alpaca.api_secret",
+)
+
+
+def reloadable(name: str) -> bool:
+    """Tell whether a key named by ``changed_keys`` holds without a restart (SPEC 11)."""
+    return name.startswith(_RELOADABLE)
+
+
+def with_reloaded(old: Settings, new: Settings) -> Settings:
+    """Return the old settings with the new values of what needs no restart."""
+    alpaca = old.alpaca.model_copy(
+        update={
+            key: getattr(new.alpaca, key)
+            for key in ("paper_url", "live_url", "api_key", "api_secret")
+        }
+    )
+    return old.model_copy(
+        update={"mode": new.mode, "bot": new.bot, "alpaca": alpaca},
+    )
+
+
+def _explain(detail: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: is not a known key"
+    if detail["type"] in {"model_type", "model_attributes_type"}:
+        return f"{key}: must be a [{key}] table"
+    if "api_key" in key or "api_secret" in key or _holds_secret(detail["input"]):
+        return f"{key}: {message}"
+    return f"{key}: {message} (got {detail['input']!r})"
+
+
+def _holds_secret(value: Any) -> bool:  # noqa: ANN401 - whatever the file holds
+    return isinstance(value, dict | BaseModel)

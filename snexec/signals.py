@@ -1,0 +1,146 @@
+"""A signal: its model, its parsing, its stars and its dollars (SPEC 4)."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_DOWN, Decimal
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, from_json
+
+from snexec.errors import InvalidSignalError
+
+MAX_LINE_BYTES = 64 * 1024
+_SYMBOL = re.compile(r"[A-Za-z0-9]+(?:[./-][A-Za-z0-9]+)*", re.ASCII)
+_SHOWN_INPUT_CHARS = 60
+
+
+def _symbol(value: str) -> str:
+    if not 1 <= len(value) <= 15 or not _SYMBOL.fullmatch(value):
+        raise ValueError(
+            "must be 1 to 15 characters: groups of A-Z 0-9 joined by single . - or /"
+        )
+    return value.upper()
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+Confidence = Literal["high", "medium", "low"]
+
+
+class Signal(BaseModel):
+    """What a news program wants bought.
+
+    Attributes:
+        symbol: Ticker, upper case.
+        catalyst_category: What kind of news it is.
+        catalyst_tier: 1 (strongest) to 4.
+        ai_confidence: How sure the program is, if it says.
+        price_at_signal: Dollars per share when the news came.
+        id: The program's own name for this signal; one id buys at most once a mode.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False
+    )
+
+    symbol: Annotated[str, AfterValidator(_symbol)]
+    catalyst_category: Annotated[str, AfterValidator(_no_nul)] = Field(
+        min_length=1,
+        max_length=200,
+        validation_alias=AliasChoices("catalystCategory", "catalyst_category"),
+    )
+    catalyst_tier: int = Field(
+        ge=1, le=4, validation_alias=AliasChoices("catalystTier", "catalyst_tier")
+    )
+    ai_confidence: Confidence | None = Field(
+        default=None, validation_alias=AliasChoices("aiConfidence", "ai_confidence")
+    )
+    price_at_signal: float = Field(
+        gt=0, validation_alias=AliasChoices("priceAtSignal", "price_at_signal")
+    )
+    id: Annotated[str, AfterValidator(_no_nul)] | None = Field(
+        default=None, max_length=128
+    )
+
+
+def parse_signal(line: bytes) -> Signal:
+    """Read one line as a signal.
+
+    Raises:
+        InvalidSignalError: It is none; the message names the field and the reason.
+    """
+    try:
+        return Signal.model_validate_json(line)
+    except ValidationError as exc:
+        details = exc.errors(include_url=False, include_context=False)
+        raise InvalidSignalError(
+            "; ".join(_explain(detail) for detail in details), signal_id=read_id(line)
+        ) from None
+
+
+def read_id(line: bytes) -> str | None:
+    """Return the ``id`` of a line that need not be a valid signal, if it has one."""
+    try:
+        value = from_json(line)
+    except ValueError:
+        return None
+    if isinstance(value, dict):
+        signal_id = value.get("id")
+        if isinstance(signal_id, str) and len(signal_id) <= 128:
+            return signal_id
+    return None
+
+
+def _explain(detail: ErrorDetails) -> str:
+    if detail["type"] == "json_invalid":
+        return f"not JSON: {detail['msg'].removeprefix('Invalid JSON: ')}"
+    if not detail["loc"]:
+        return "not a JSON object"
+    field = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{field}: {message}"
+    shown = _shorten(repr(detail["input"]))
+    return f"{field}: {message} (got {shown})"
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _SHOWN_INPUT_CHARS:
+        return text
+    return text[:_SHOWN_INPUT_CHARS] + "…"
+
+
+Stars = Literal[3, 4, 5]
+
+
+def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:
+    """Rate a signal; None is no trade (SPEC 4)."""
+    if tier <= 2:
+        return 5
+    match confidence:
+        case "high":
+            return 5
+        case "medium":
+            return 4
+        case "low":
+            return 3
+        case None:
+            return None
+
+
+def notional_text(dollars: Decimal) -> str:
+    """Format dollars as Alpaca takes them: a decimal string, rounded down to cents."""
+    return str(dollars.quantize(Decimal("0.01"), rounding=ROUND_DOWN))

@@ -1,0 +1,253 @@
+"""The Unix socket: lines in, one answer each, in order; control commands (SPEC 6)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+from pydantic_core import from_json
+
+from snexec.errors import StartError
+from snexec.framing import LineSplitter
+from snexec.schema import lock_file
+from snexec.signals import MAX_LINE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from snexec.events import Event, EventFeed
+    from snexec.intake import Answer, Intake
+
+log = logging.getLogger("Intake")
+
+_READ_BYTES = 64 * 1024
+_LINES_PER_TURN = 16  # then the orders have their turn
+_ANSWERS_WAITING = 1024  # a client; about 100 kB
+_FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
+_BACKLOG = 128
+
+
+class Control(Protocol):
+    """What the socket's commands ask of the daemon."""
+
+    async def status(self) -> dict[str, object]:
+        """Return the fields of the answer to ``status``."""
+
+
+def encode(fields: dict[str, object]) -> bytes:
+    """Return an answer as a JSON line."""
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+@contextmanager
+def open_listener(path: Path) -> Iterator[trio.SocketListener]:
+    """Listen at a path with mode 0600; replace a dead socket, never a living one.
+
+    Raises:
+        StartError: The path is taken by a daemon or by something that is no socket,
+            or cannot be bound.
+    """
+    with lock_file(path, owner="intake.socket"):
+        _clear(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            old_mask = os.umask(0o177)
+            try:
+                listening.bind(str(path))
+            except OSError as exc:
+                raise StartError(
+                    f"intake.socket: cannot listen at {path}: {exc.strerror}"
+                ) from None
+            finally:
+                os.umask(old_mask)
+            ours = path.stat().st_ino
+            listening.listen(_BACKLOG)
+            try:
+                yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+            finally:
+                if path.exists() and path.stat().st_ino == ours:
+                    path.unlink()
+        finally:
+            listening.close()
+
+
+def _clear(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise StartError(f"intake.socket: {path}: {exc.strerror}") from None
+    if not stat.S_ISSOCK(mode):
+        raise StartError(
+            f"intake.socket: {path} exists and is no socket: move it away or name"
+            " another path"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError as exc:
+            if exc.errno != errno.ECONNREFUSED:
+                raise StartError(
+                    f"intake.socket: cannot tell whether {path} is in use:"
+                    f" {exc.strerror or exc}"
+                ) from None
+        else:
+            raise StartError(f"intake.socket: {path} is in use by another daemon")
+    path.unlink(missing_ok=True)
+
+
+class SocketServer:
+    """Serves any number of clients; none of them can disturb anything."""
+
+    def __init__(self, *, intake: Intake, feed: EventFeed, control: Control) -> None:
+        self._intake = intake
+        self._feed = feed
+        self._control = control
+        self.dropped_answers = 0
+
+    async def run(self, listener: trio.SocketListener) -> None:
+        """Serve until cancelled."""
+        await trio.serve_listeners(self._serve, [listener])
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        send, receive = trio.open_memory_channel[bytes](_ANSWERS_WAITING)
+        client = _Client(send, self._feed, self._count_dropped)
+        try:
+            async with stream, trio.open_nursery() as nursery:
+                nursery.start_soon(client.write, stream, receive, name="answer")
+                try:
+                    await self._read(stream, client)
+                    if client.follows:
+                        await client.gone.wait()
+                finally:
+                    client.close()
+                nursery.cancel_scope.deadline = trio.current_time() + _FLUSH_SECONDS
+        except* (trio.BrokenResourceError, OSError):
+            log.debug("a client went away")
+        except* Exception:
+            log.exception("a client's connection failed; the others go on")
+
+    def _count_dropped(self) -> None:
+        self.dropped_answers += 1
+
+    async def _read(self, stream: trio.SocketStream, client: _Client) -> None:
+        splitter = LineSplitter(MAX_LINE_BYTES)
+        while data := await stream.receive_some(_READ_BYTES):
+            await self._take(splitter.feed(data), client)
+        await self._take(splitter.finish(), client)
+
+    async def _take(self, lines: Iterator[bytes | None], client: _Client) -> None:
+        read_at = trio.current_time()
+        for number, line in enumerate(lines, start=1):
+            if line is None or (line and not line.isspace()):
+                if line is not None and (command := _command(line)) is not None:
+                    await self._obey(command, client)
+                else:
+                    if self._intake.is_full:
+                        await trio.lowlevel.checkpoint()  # let free slots be taken
+                    answer = self._intake.take(line, read_at=read_at)
+                    log_answer(answer)
+                    client.tell(encode(answer.fields()))
+            if number % _LINES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _obey(self, command: object, client: _Client) -> None:
+        match command:
+            case "status":
+                client.tell(encode({"status": "ok", **await self._control.status()}))
+            case "events":
+                client.tell(encode({"status": "ok"}))
+                client.follow()
+            case _:
+                error = "command: must be 'status' or 'events'"
+                client.tell(encode({"status": "invalid", "error": error}))
+
+
+class _Client:
+    """The sending side of one connection, which never waits."""
+
+    def __init__(
+        self,
+        send: trio.MemorySendChannel[bytes],
+        feed: EventFeed,
+        count_dropped: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._feed = feed
+        self._count_dropped = count_dropped
+        self.follows = False
+        self.gone = trio.Event()  # set once nothing can be told any more
+
+    async def write(
+        self, stream: trio.SocketStream, receive: trio.MemoryReceiveChannel[bytes]
+    ) -> None:
+        try:
+            with receive:
+                async for line in receive:
+                    lines = [line]
+                    while len(lines) < _ANSWERS_WAITING:
+                        try:
+                            lines.append(receive.receive_nowait())
+                        except (trio.WouldBlock, trio.EndOfChannel):
+                            break
+                    await stream.send_all(b"".join(lines))
+        except trio.BrokenResourceError:
+            log.debug("a client no longer reads its answers")
+        finally:
+            self.gone.set()
+
+    def tell(self, line: bytes) -> None:
+        try:
+            self._send.send_nowait(line)
+        except trio.WouldBlock:
+            self._count_dropped()
+        except trio.BrokenResourceError:
+            pass  # the client reads no more, and may still have signals to give
+
+    def follow(self) -> None:
+        self.follows = True
+        self._feed.follow(self._tell_event)
+
+    def close(self) -> None:
+        self._feed.unfollow(self._tell_event)
+        self._send.close()
+
+    def _tell_event(self, event: Event) -> None:
+        self.tell(event.line())
+
+
+def log_answer(answer: Answer) -> None:
+    """Say in the log what a feeder is told, where an operator may want to know."""
+    match answer.status:
+        case "accepted":
+            log.debug("signal taken: id=%s", answer.id)
+        case "invalid":
+            log.warning("not a signal, id=%s: %s", answer.id, answer.error)
+        case "overloaded":
+            log.warning(
+                "signal not taken, id=%s: overloaded (%s)",
+                answer.id,
+                answer.reason or "max_pending signals wait",
+            )
+        case _:
+            log.info("signal not taken, id=%s: %s", answer.id, answer.status)
+
+
+def _command(line: bytes) -> object | None:
+    if b'"command"' not in line:
+        return None
+    try:
+        value = from_json(line)
+    except ValueError:
+        return None
+    return value.get("command", None) if isinstance(value, dict) else None

@@ -1,0 +1,469 @@
+"""BotTrade rows and what may happen to them: synchronous SQL, no Trio (SPEC 7, 8, 10).
+
+Every change is monotonic: what the broker has said finally is never undone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from snexec.clock import timestamp
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.clock import Clock
+    from snexec.settings import Mode
+    from snexec.signals import Stars
+
+_FRESH_COLUMNS = (
+    "id, symbol, status, catalystType, catalystTier, entryAt, createdAt, updatedAt,"
+    " mode, notional, starRating, priceAtSignal, signalId"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTrade:
+    """A row about to be opened; ``id`` is also the order's client order id.
+
+    Attributes:
+        notional: Dollars.
+    """
+
+    id: str
+    symbol: str
+    catalyst_type: str
+    catalyst_tier: int
+    mode: Mode
+    notional: Decimal
+    stars: Stars
+    price_at_signal: float
+    signal_id: str | None
+
+
+Opening = Literal["opened", "repeated", "symbol_open"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderRef:
+    """How an event or an answer names an order."""
+
+    mode: Mode
+    order_id: str | None
+    client_order_id: str | None
+
+
+Outcome = Literal[
+    "fill",  # final: bought
+    "partial_fill",  # bought in part so far
+    "working",  # known to the broker, nothing bought yet
+    "rejected",
+    "canceled",
+    "expired",
+    "not_found",  # missed, until later evidence
+    "found_late",  # bought, and stays missed: its symbol has a newer open row
+    "contradicted",  # the broker says no after it said yes; nothing changed
+    "unchanged",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What a change did to a row.
+
+    Attributes:
+        outcome: What the row says now, or "unchanged".
+        changed: Whether any column was written.
+        settled: Whether the broker's last word on the order is in the row.
+        entry_price: Dollars per share.
+        shares: Shares held by the row.
+    """
+
+    trade_id: str
+    symbol: str
+    signal_id: str | None
+    order_id: str | None
+    mode: Mode
+    outcome: Outcome
+    changed: bool
+    settled: bool
+    status: str
+    entry_price: float | None
+    shares: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsettled:
+    """A row whose order the broker has not had its last word on.
+
+    Attributes:
+        age_seconds: Since the order was placed, by the wall clock.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode
+    order_id: str | None
+    age_seconds: float
+    missed: bool
+
+
+@dataclass(slots=True)
+class _Row:
+    """One row as read, and the columns to write back."""
+
+    values: sqlite3.Row
+    changes: dict[str, object] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> object:
+        return self.changes.get(name, self.values[name])
+
+    def set(self, **changes: object) -> None:
+        for name, value in changes.items():
+            if self[name] != value:
+                self.changes[name] = value
+
+    def set_where_null(self, **changes: object) -> None:
+        for name, value in changes.items():
+            if self[name] is None and value is not None:
+                self.changes[name] = value
+
+    @property
+    def bought(self) -> bool:
+        return self["shares"] is not None or self["entryPrice"] is not None
+
+    @property
+    def settled(self) -> bool:
+        return self["settledAt"] is not None
+
+
+class Store:
+    """Every statement that touches BotTrade. Not thread-safe: one user at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
+        self._db = connection
+        self._clock = clock
+
+    # Transactions belong to the writer, which batches changes.
+
+    def begin(self) -> None:
+        """Start a transaction that may write."""
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if one is open."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Mark a place within the transaction."""
+        self._db.execute("SAVEPOINT change")
+
+    def release(self) -> None:
+        """Forget the mark."""
+        self._db.execute("RELEASE change")
+
+    def undo_to_savepoint(self) -> None:
+        """Undo what came after the mark, and forget it."""
+        self._db.execute("ROLLBACK TO change")
+        self._db.execute("RELEASE change")
+
+    # The order's own way.
+
+    def open_trade(self, trade: NewTrade) -> Opening:
+        """Write the row of an order that is about to leave.
+
+        A repeated id or a symbol with an open row writes nothing.
+        """
+        if self._one("SELECT 1 FROM BotTrade WHERE id = ?", trade.id):
+            return "repeated"
+        if self._symbol_is_open(trade.symbol):
+            return "symbol_open"
+        now = self._now()
+        values = (
+            trade.id,
+            trade.symbol,
+            "open",
+            trade.catalyst_type,
+            trade.catalyst_tier,
+            now,
+            now,
+            now,
+            trade.mode,
+            float(trade.notional),
+            trade.stars,
+            trade.price_at_signal,
+            trade.signal_id,
+        )
+        marks = ", ".join("?" * len(values))
+        self._db.execute(
+            f"INSERT INTO BotTrade ({_FRESH_COLUMNS}) VALUES ({marks})",  # noqa: S608
+            values,
+        )
+        return "opened"
+
+    def discard_trade(self, trade_id: str) -> bool:
+        """Remove the row of an order that does not exist.
+
+        Returns:
+            Whether it is gone; a row that the broker has spoken of stays.
+        """
+        cursor = self._db.execute(
+            "DELETE FROM BotTrade WHERE id = ? AND alpacaOrderId IS NULL"
+            " AND settledAt IS NULL AND shares IS NULL",
+            [trade_id],
+        )
+        return cursor.rowcount == 1
+
+    # What the broker says.
+
+    def apply_working(self, ref: OrderRef) -> Applied | None:
+        """Note that the broker knows the order, and nothing more.
+
+        Returns:
+            None if no row of ours matches; likewise for all that follow.
+        """
+        row = self._find(ref)
+        if row is None:
+            return None
+        revived = self._revive(row)
+        return self._write(row, "working" if revived else "unchanged")
+
+    def apply_fill(
+        self, ref: OrderRef, *, price: Decimal | None, quantity: Decimal | None
+    ) -> Applied | None:
+        """Apply a final fill; without a price or a quantity it is not final."""
+        row = self._find(ref)
+        if row is None:
+            return None
+        if row.settled and row["shares"] is not None and row["entryPrice"] is not None:
+            return self._write(row, "unchanged")
+        bought = _columns(price, quantity)
+        if row["status"] == "closed":
+            row.set_where_null(**bought)
+        else:
+            row.set(**bought)
+        late = not self._revive(row, bought=True)
+        if price is None or quantity is None:
+            return self._write(row, "found_late" if late else "partial_fill")
+        row.set(settledAt=self._now())
+        return self._write(row, "found_late" if late else "fill")
+
+    def apply_partial_fill(
+        self, ref: OrderRef, *, price: Decimal | None, shares: Decimal | None
+    ) -> Applied | None:
+        """Apply a partial fill, ``shares`` being the position's; never undoes a fill."""
+        row = self._find(ref)
+        if row is None:
+            return None
+        if row.settled or row["status"] == "closed":
+            return self._write(row, "unchanged")
+        row.set(**_columns(price, shares))
+        late = not self._revive(row, bought=True)
+        return self._write(row, "found_late" if late else "partial_fill")
+
+    def apply_rejected(self, ref: OrderRef) -> Applied | None:
+        """Apply a rejection; it never undoes what was bought."""
+        return self._apply_nothing_bought(ref, "rejected")
+
+    def apply_ended(
+        self,
+        ref: OrderRef,
+        how: Literal["canceled", "expired"],
+        *,
+        price: Decimal | None,
+        quantity: Decimal | None,
+    ) -> Applied | None:
+        """Apply the end of an order that the broker canceled or that expired."""
+        if quantity is None:
+            return self.apply_partial_fill(ref, price=price, shares=None)
+        if quantity == 0:
+            return self._apply_nothing_bought(ref, how)
+        return self.apply_fill(ref, price=price, quantity=quantity)
+
+    def mark_not_found(self, trade_id: str) -> Applied | None:
+        """Give an order up that the broker still does not know (SPEC 5)."""
+        row = self._by_id(trade_id)
+        if row is None:
+            return None
+        if (
+            row["status"] != "open"
+            or row["alpacaOrderId"] is not None
+            or row.settled
+            or row.bought
+        ):
+            return self._write(row, "unchanged")
+        row.set(status="missed", exitReason="order_not_found")
+        return self._write(row, "not_found")
+
+    def settle_not_found(self, trade_id: str) -> None:
+        """Stop asking for an order that was given up."""
+        now = self._now()
+        self._db.execute(
+            "UPDATE BotTrade SET settledAt = ?, updatedAt = ? WHERE id = ?"
+            " AND status = 'missed' AND settledAt IS NULL",
+            [now, now, trade_id],
+        )
+
+    def end_simulation(self) -> int:
+        """End what an earlier simulation left open; its account is gone.
+
+        Returns:
+            How many rows that were.
+        """
+        now = self._now()
+        cursor = self._db.execute(
+            "UPDATE BotTrade SET exitReason = 'simulation_ended', updatedAt = :now,"
+            " settledAt = coalesce(settledAt, :now),"
+            " exitAt = CASE WHEN shares IS NULL THEN exitAt ELSE :now END,"
+            " status = CASE WHEN shares IS NULL THEN 'missed' ELSE 'closed' END"
+            " WHERE mode IS NOT NULL AND status = 'open'",
+            {"now": now},
+        )
+        self._db.execute(
+            "UPDATE BotTrade SET settledAt = :now, updatedAt = :now"
+            " WHERE mode IS NOT NULL AND settledAt IS NULL",
+            {"now": now},
+        )
+        return cursor.rowcount
+
+    # Questions.
+
+    def unsettled(self) -> list[Unsettled]:
+        """Return our rows whose orders are not settled, oldest first."""
+        now = self._clock.now()
+        rows = self._db.execute(
+            "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
+            " strftime('%s', coalesce(entryAt, createdAt)) AS placed FROM BotTrade"
+            " WHERE settledAt IS NULL AND mode IN ('paper', 'live')"
+            " ORDER BY createdAt"
+        )
+        return [
+            Unsettled(
+                trade_id=row["id"],
+                symbol=row["symbol"],
+                mode=row["mode"],
+                order_id=row["alpacaOrderId"],
+                age_seconds=max(0.0, now.timestamp() - int(row["placed"] or 0)),
+                missed=row["status"] == "missed",
+            )
+            for row in rows
+        ]
+
+    def count_open(self) -> int:
+        """Count the open rows, whoever wrote them."""
+        return int(
+            self._db.execute(
+                "SELECT count(*) FROM BotTrade WHERE status = 'open'"
+            ).fetchone()[0]
+        )
+
+    # Helpers.
+
+    def _apply_nothing_bought(
+        self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]
+    ) -> Applied | None:
+        row = self._find(ref)
+        if row is None:
+            return None
+        if row.bought or row["status"] == "closed":
+            return self._write(row, "contradicted")
+        if row.settled:
+            return self._write(row, "unchanged")
+        row.set(
+            status="missed", exitReason=f"alpaca_{how}", settledAt=self._now()
+        )
+        return self._write(row, how)
+
+    def _revive(self, row: _Row, *, bought: bool = False) -> bool:
+        """Reopen a row that was given up, as the broker knows its order after all.
+
+        Returns:
+            Whether the row is what it would have been had the evidence come in time;
+            False where its symbol has a newer open row.
+        """
+        if row["status"] != "missed":
+            return True
+        if not self._symbol_is_open(str(row["symbol"])):
+            row.set(status="open", exitReason=None)
+            return True
+        if bought:
+            row.set(exitReason="order_found_late")
+        return False
+
+    def _find(self, ref: OrderRef) -> _Row | None:
+        if ref.order_id is not None:
+            found = self._one(
+                "SELECT * FROM BotTrade WHERE alpacaOrderId = ? AND mode = ?",
+                ref.order_id,
+                ref.mode,
+            )
+            if found is not None:
+                return _Row(found)
+        if ref.client_order_id is None:
+            return None
+        row = self._by_id(ref.client_order_id)
+        if row is None or row["mode"] != ref.mode:
+            return None
+        if ref.order_id is not None:
+            if row["alpacaOrderId"] is not None:
+                return None  # a known order of another id: not this one
+            row.set(alpacaOrderId=ref.order_id)
+        return row
+
+    def _by_id(self, trade_id: str) -> _Row | None:
+        found = self._one("SELECT * FROM BotTrade WHERE id = ?", trade_id)
+        return _Row(found) if found is not None else None
+
+    def _write(self, row: _Row, outcome: Outcome) -> Applied:
+        if row.changes:
+            changes = row.changes | {"updatedAt": self._now()}
+            columns = ", ".join(f"{name} = ?" for name in changes)
+            self._db.execute(
+                f"UPDATE BotTrade SET {columns} WHERE id = ?",  # noqa: S608
+                [*changes.values(), row["id"]],
+            )
+        return Applied(
+            trade_id=row["id"],  # type: ignore[arg-type]  # rows are untyped
+            symbol=row["symbol"],  # type: ignore[arg-type]
+            signal_id=row["signalId"],  # type: ignore[arg-type]
+            order_id=row["alpacaOrderId"],  # type: ignore[arg-type]
+            mode=row["mode"],  # type: ignore[arg-type]
+            outcome=outcome,
+            changed=bool(row.changes),
+            settled=row.settled,
+            status=row["status"],  # type: ignore[arg-type]
+            entry_price=row["entryPrice"],  # type: ignore[arg-type]
+            shares=row["shares"],  # type: ignore[arg-type]
+            reason=row["exitReason"],  # type: ignore[arg-type]
+        )
+
+    def _symbol_is_open(self, symbol: str) -> bool:
+        return bool(
+            self._one(
+                "SELECT 1 FROM BotTrade WHERE symbol = ? AND status = 'open'", symbol
+            )
+        )
+
+    def _one(self, statement: str, *values: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(statement, values).fetchone()
+        return row
+
+    def _now(self) -> str:
+        return timestamp(self._clock.now())
+
+
+def _columns(price: Decimal | None, shares: Decimal | None) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    if price is not None:
+        columns["entryPrice"] = float(price)
+    if shares is not None:
+        columns["shares"] = float(shares)
+    return columns

@@ -1,0 +1,352 @@
+"""The trading stream: connect, authenticate, listen, and start again (SPEC 7)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    open_websocket_url,
+)
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from snexec.accounts import Endpoint
+    from snexec.events import EventFeed
+    from snexec.fills import Fills
+    from snexec.settings import Mode, StreamSettings
+
+log = logging.getLogger("TradingWs")
+
+_ANSWER_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+_PING_EVERY_SECONDS = 10.0
+_PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
+_STAND_DOWN_SECONDS = 60.0
+# Frames wait here while a handler waits for the database; when it is full, pongs are
+# not seen either, and the connection is taken for dead and replaced.
+_FRAMES_WAITING = 2000
+
+StreamState = Literal[
+    "disabled", "connecting", "authorized", "unauthorized", "waiting"
+]
+
+
+class _End(Enum):
+    """Why an attempt ended, which decides when the next one comes."""
+
+    LOST = "lost"
+    UNAUTHORIZED = "unauthorized"
+    CROWDED = "crowded"
+
+
+class _UnauthorizedError(Exception):
+    """The broker does not take these keys."""
+
+
+class TradingStream:
+    """Follows one account's order events, the current mode's.
+
+    Args:
+        endpoint: Tells where the current mode trades; asked before each connection.
+        tls: Makes the context that verifies a wss:// host.
+        authorized: Called each time the broker feeds the stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: StreamSettings,
+        endpoint: Callable[[], Endpoint],
+        tls: Callable[[], SSLContext],
+        fills: Fills,
+        feed: EventFeed,
+        authorized: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._tls = tls
+        self._fills = fills
+        self._feed = feed
+        self._authorized = authorized
+        self._scope = trio.CancelScope()
+        self._failures = 0
+        self._mode: Mode | None = None
+        self._authorized_at: float | None = None
+        self.state: StreamState = "connecting"
+
+    def restart(self) -> None:
+        """Close the connection, or stop waiting for the next; connect anew."""
+        self._failures = 0
+        self._scope.cancel(reason="the stream restarts")
+
+    def replace_starved(self, mode: Mode, placed_at: float) -> None:
+        """Replace a connection that has not told of an order placed then."""
+        since = self._authorized_at
+        if self.state != "authorized" or self._mode != mode:
+            return
+        if since is not None and since < placed_at:
+            log.warning(
+                "the connection is open but no longer fed: an order was settled by a"
+                " look-up only; replacing it"
+            )
+            self.restart()
+
+    async def run(self) -> None:
+        """Keep a connection, until cancelled. A fault of the broker's never raises."""
+        while True:
+            with trio.CancelScope() as self._scope:
+                await self._attempt()
+            if self._scope.cancelled_caught:
+                await trio.sleep(self._settings.restart_delay_sec)
+
+    async def _attempt(self) -> None:
+        """Connect once and follow; then wait until the next attempt is due."""
+        endpoint = self._endpoint()
+        self._mode = endpoint.mode
+        if endpoint.credentials is None:
+            log.warning("No API key — trading stream disabled")
+            self._set_state("disabled", endpoint.mode)
+            await trio.sleep_forever()
+        end = await self._follow_once(endpoint)
+        match end:
+            case _End.UNAUTHORIZED:
+                self._set_state("unauthorized", endpoint.mode)
+                delay = _STAND_DOWN_SECONDS
+            case _End.CROWDED:
+                self._set_state("waiting", endpoint.mode)
+                delay = _STAND_DOWN_SECONDS
+            case _End.LOST:
+                self._set_state("waiting", endpoint.mode)
+                first = self._settings.reconnect_delay_sec
+                longest = max(first, _STAND_DOWN_SECONDS)
+                delay = min(first * 2 ** min(self._failures, 16), longest)
+                self._failures += 1
+        log.info("next try in %.3g s", delay)
+        await trio.sleep(delay)
+
+    async def _follow_once(self, endpoint: Endpoint) -> _End:
+        self._set_state("connecting", endpoint.mode)
+        log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
+        try:
+            async with self._connected(endpoint) as socket:
+                await self._follow(socket, endpoint)
+        except _UnauthorizedError as exc:
+            log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
+                "the broker does not take the %s keys (%s): check them; next try in"
+                " a minute or when the settings change",
+                endpoint.mode,
+                exc,
+            )
+            return _End.UNAUTHORIZED
+        except ConnectionRejected as exc:
+            log.warning("connection refused: HTTP %d", exc.status_code)
+            return _End.CROWDED if exc.status_code == 429 else _End.LOST
+        except ConnectionClosed as exc:
+            log.warning("connection closed: %s", _close_reason(exc))
+        except (HandshakeError, OSError, trio.TooSlowError) as exc:
+            log.warning("no connection: %s", str(exc) or type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001 - an error never ends the daemon
+            log.warning("connection failed: %r", exc, exc_info=exc)
+        return _End.LOST
+
+    @asynccontextmanager
+    async def _connected(
+        self, endpoint: Endpoint
+    ) -> AsyncIterator[WebSocketConnection]:
+        """Open a connection whose restart closes it before the next one opens."""
+        url = endpoint.stream_url
+        async with open_websocket_url(
+            url,
+            ssl_context=self._tls() if url.startswith("wss:") else None,
+            message_queue_size=_FRAMES_WAITING,
+            connect_timeout=_CONNECT_SECONDS,
+            disconnect_timeout=_CLOSE_SECONDS,
+        ) as socket:
+            try:
+                yield socket
+            finally:
+                # Alpaca keeps one slot per account: say goodbye, also when cancelled.
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await socket.aclose()
+
+    async def _follow(self, socket: WebSocketConnection, endpoint: Endpoint) -> None:
+        """Authenticate, listen, and take events until the connection ends."""
+        await self._authenticate(socket, endpoint)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ping, socket, name="ping the stream")
+            self._failures = 0
+            self._authorized_at = trio.current_time()
+            self._set_state("authorized", endpoint.mode)
+            self._authorized()
+            while True:
+                try:
+                    message = _parse(await socket.get_message())
+                except ConnectionClosed as exc:
+                    log.warning("connection closed: %s", _close_reason(exc))
+                    break
+                await self._take(message, endpoint.mode)
+            nursery.cancel_scope.cancel(reason="the connection ended")
+
+    async def _authenticate(
+        self, socket: WebSocketConnection, endpoint: Endpoint
+    ) -> None:
+        assert endpoint.credentials is not None  # noqa: S101 - the caller checked
+        key, secret = endpoint.credentials.values()
+        await _send(socket, {"action": "auth", "key": key, "secret": secret})
+        data = await self._answer(socket, "authorization", endpoint.mode)
+        if data.get("status") != "authorized":
+            raise _UnauthorizedError(_shown(data.get("message") or data.get("status")))
+        log.info("Authenticated — subscribed to trade_updates")
+        if data.get("message"):
+            log.debug("the broker adds: %s", _shown(data["message"]))
+        await _send(
+            socket, {"action": "listen", "data": {"streams": ["trade_updates"]}}
+        )
+        while True:
+            data = await self._answer(socket, "listening", endpoint.mode)
+            streams = data.get("streams")
+            if isinstance(streams, list) and "trade_updates" in streams:
+                return
+            log.warning("the broker listens to %s only", _shown(streams))
+
+    async def _answer(
+        self, socket: WebSocketConnection, stream: str, mode: Mode
+    ) -> dict[str, Any]:
+        """Wait for the answer on one stream; pass what else comes to its handler."""
+        try:
+            with trio.fail_after(_ANSWER_SECONDS):
+                while True:
+                    message = _parse(await socket.get_message())
+                    if message is None:
+                        continue
+                    if message["stream"] == stream:
+                        return _data(message)
+                    await self._take(message, mode)
+        except trio.TooSlowError:
+            raise trio.TooSlowError(
+                f"no {stream} answer within {_ANSWER_SECONDS:g} s"
+            ) from None
+
+    async def _take(self, message: dict[str, Any] | None, mode: Mode) -> None:
+        if message is None:
+            return
+        match message["stream"]:
+            case "trade_updates":
+                await self._take_update(_data(message), mode)
+            case "authorization" if _data(message).get("status") != "authorized":
+                raise _UnauthorizedError(_shown(_data(message).get("message")))
+            case "authorization" | "listening":
+                log.debug("%s: %s", message["stream"], _shown(message.get("data")))
+            case other:
+                log.warning("a frame of an unknown stream, passed over: %s", _shown(other))
+
+    async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
+        event, order = data.get("event"), data.get("order")
+        if event not in {"fill", "partial_fill", "rejected"}:
+            log.debug("event %s: nothing to do", _shown(event))
+            return
+        if not isinstance(order, dict) or not isinstance(order.get("id"), str):
+            log.warning("a %s without an order id, passed over", event)
+            return
+        symbol = _text(order.get("symbol"))
+        client_order_id = _text(order.get("client_order_id"))
+        execution_id = _text(data.get("execution_id"))
+        if event == "rejected":
+            await self._fills.on_rejected_event(
+                order["id"],
+                symbol,
+                _text(data.get("reason")),
+                mode=mode,
+                client_order_id=client_order_id,
+                execution_id=execution_id,
+            )
+            return
+        await self._fills.on_fill_event(
+            event,
+            order["id"],
+            order.get("filled_qty"),
+            order.get("filled_avg_price"),
+            symbol,
+            mode=mode,
+            client_order_id=client_order_id,
+            execution_id=execution_id,
+        )
+
+    async def _ping(self, socket: WebSocketConnection) -> None:
+        """Notice a half-open connection, and close it."""
+        while True:
+            await trio.sleep(_PING_EVERY_SECONDS)
+            with trio.move_on_after(_PONG_SECONDS) as waiting:
+                try:
+                    await socket.ping()
+                except ConnectionClosed:
+                    return
+            if waiting.cancelled_caught:
+                log.warning("no pong within %g s", _PONG_SECONDS)
+                with trio.move_on_after(_CLOSE_SECONDS):
+                    await socket.aclose()
+                return
+
+    def _set_state(self, state: StreamState, mode: Mode) -> None:
+        if state != "authorized":
+            self._authorized_at = None
+        if state != self.state:
+            self.state = state
+            self._feed.publish("stream", reason=state, state=state, mode=mode)
+
+
+async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
+    with trio.fail_after(_ANSWER_SECONDS):
+        await socket.send_message(json.dumps(message))
+
+
+def _parse(frame: str | bytes) -> dict[str, Any] | None:
+    """Read a text or binary frame; None, and a log line, for what is no message."""
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError) as exc:
+        log.warning("a frame that is not JSON, passed over (%s)", exc)
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
+        log.warning("a frame of an unexpected shape, passed over: %s", _shown(message))
+        return None
+    return message
+
+
+def _data(message: dict[str, Any]) -> dict[str, Any]:
+    data = message.get("data")
+    if isinstance(data, dict):
+        return data
+    log.warning("a %s frame without data, passed over", message["stream"])
+    return {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def _close_reason(exc: ConnectionClosed) -> str:
+    reason = exc.reason
+    if reason is None:
+        return "by us"
+    if isinstance(reason, int):
+        return str(reason)
+    return f"{reason.code} {reason.name} {reason.reason or ''}".rstrip()
+

@@ -1,0 +1,172 @@
+"""The orders whose outcome is not final, and when to ask the broker about each."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.settings import MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snexec.settings import Mode
+
+FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
+_FIRST_RETRY_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class UnsettledOrder:
+    """One order that is not final.
+
+    Attributes:
+        placed_at: When it was sent, on Trio's clock.
+        due: When to ask next, on Trio's clock.
+        pause: Seconds between the last question and the next one.
+        accepted: Whether the broker has ever said that it has the order.
+        missed: Whether its row was given up as not found.
+        of_this_run: Whether this process placed it.
+        compared: Whether the broker has answered about it since the start.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode
+    order_id: str | None
+    placed_at: float
+    due: float
+    pause: float
+    accepted: bool = False
+    missed: bool = False
+    of_this_run: bool = True
+    compared: bool = False
+    warned: bool = False
+
+
+class UnsettledOrders:
+    """Knows every unsettled order, at most as many as the database has of them."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, UnsettledOrder] = {}
+        self._queues: dict[Mode, list[tuple[float, int, UnsettledOrder]]] = {
+            mode: [] for mode in MODES
+        }
+        self._number = itertools.count()
+        self._changed = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def __iter__(self) -> Iterator[UnsettledOrder]:
+        return iter(tuple(self._orders.values()))
+
+    def get(self, trade_id: str) -> UnsettledOrder | None:
+        """Return an order, if it is not settled."""
+        return self._orders.get(trade_id)
+
+    def add(self, order: UnsettledOrder) -> None:
+        """Follow an order from now on."""
+        self._orders[order.trade_id] = order
+        self._queue(order)
+
+    def placed(
+        self,
+        *,
+        trade_id: str,
+        symbol: str,
+        mode: Mode,
+        order_id: str | None,
+        accepted: bool = False,
+    ) -> None:
+        """Follow an order that was just placed; unknown ones are asked about at once.
+
+        Args:
+            order_id: The broker's id, None while the outcome is unknown.
+            accepted: Whether the broker has said otherwise that it has the order.
+        """
+        now = trio.current_time()
+        first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
+        self.add(
+            UnsettledOrder(
+                trade_id=trade_id,
+                symbol=symbol,
+                mode=mode,
+                order_id=order_id,
+                placed_at=now,
+                due=now + first,
+                pause=first or _FIRST_RETRY_SECONDS,
+                accepted=accepted or order_id is not None,
+            )
+        )
+
+    def settled(self, trade_id: str) -> None:
+        """Stop following an order."""
+        if self._orders.pop(trade_id, None) is not None:
+            self.notify()
+
+    def ask_now(self, trade_id: str) -> None:
+        """Ask about an order as soon as possible."""
+        order = self._orders.get(trade_id)
+        if order is not None:
+            order.due = trio.current_time()
+            self._queue(order)
+
+    def ask_all(self) -> None:
+        """Ask about every order as soon as possible."""
+        for order in self:
+            self.ask_now(order.trade_id)
+
+    def ask_later(self, order: UnsettledOrder, *, longest: float) -> None:
+        """Ask again after the order's pause, which grows up to ``longest`` seconds."""
+        if order.trade_id in self._orders:
+            order.due = trio.current_time() + min(order.pause, longest)
+            order.pause = min(order.pause * 2, longest)
+            self._queue(order)
+
+    async def next_due(self, mode: Mode) -> UnsettledOrder:
+        """Wait until an order of a mode is due, and return it."""
+        queue = self._queues[mode]
+        while True:
+            changed = self._changed
+            while queue and not self._is_current(queue[0]):
+                heapq.heappop(queue)
+            if not queue:
+                await changed.wait()
+                continue
+            wait = queue[0][0] - trio.current_time()
+            if wait <= 0:
+                order = heapq.heappop(queue)[2]
+                order.due = float("inf")
+                return order
+            with trio.move_on_after(wait):
+                await changed.wait()
+
+    async def wait_settled(self) -> None:
+        """Wait until every order that this process placed is settled or given up."""
+        while any(o.of_this_run and not o.missed for o in self._orders.values()):
+            await self._changed.wait()
+
+    async def wait_compared(self) -> None:
+        """Wait until the broker has answered about every order."""
+        while any(not o.compared for o in self._orders.values()):
+            await self._changed.wait()
+
+    def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
+        due, _number, order = entry
+        return self._orders.get(order.trade_id) is order and order.due == due
+
+    def _queue(self, order: UnsettledOrder) -> None:
+        heapq.heappush(
+            self._queues[order.mode], (order.due, next(self._number), order)
+        )
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake who waits, after an order's attributes were changed."""
+        self._changed.set()
+        self._changed = trio.Event()

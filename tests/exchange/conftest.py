@@ -1,0 +1,166 @@
+"""An exchange on a free port, and clients that speak to it over real connections."""
+
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+import httpx
+import pytest
+import trio
+from trio_websocket import WebSocketConnection, open_websocket_url
+
+from snexec.exchange.server import Exchange
+from snexec.exchange.settings import Behaviour, ExchangeSettings
+
+KEYS = {"APCA-API-KEY-ID": "PKTEST", "APCA-API-SECRET-KEY": "secret"}
+
+P = ParamSpec("P")
+
+
+def within(
+    seconds: float,
+) -> Callable[[Callable[P, Awaitable[None]]], Callable[P, Awaitable[None]]]:
+    """Fail a test that takes longer; the clock is the real one."""
+
+    def decorate(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+        @functools.wraps(test)
+        async def timed(*args: P.args, **kwargs: P.kwargs) -> None:
+            with trio.fail_after(seconds):
+                await test(*args, **kwargs)
+
+        return timed
+
+    return decorate
+
+
+class Stream:
+    """A client of the trading stream."""
+
+    def __init__(self, websocket: WebSocketConnection) -> None:
+        self.websocket = websocket
+
+    async def send(self, message: object) -> None:
+        """Send a message as JSON."""
+        await self.websocket.send_message(json.dumps(message))
+
+    async def receive(self) -> dict[str, Any]:
+        """Receive one message."""
+        message = json.loads(await self.websocket.get_message())
+        assert isinstance(message, dict)
+        return message
+
+    async def ask(self, message: object) -> dict[str, Any]:
+        """Send a message and receive the answer."""
+        await self.send(message)
+        return await self.receive()
+
+    async def subscribe(self) -> None:
+        """Authenticate and ask for trade updates."""
+        reply = await self.ask({"action": "auth", "key": "PKTEST", "secret": "s"})
+        assert reply["data"]["status"] == "authorized"
+        reply = await self.ask(
+            {"action": "listen", "data": {"streams": ["trade_updates"]}}
+        )
+        assert reply["data"]["streams"] == ["trade_updates"]
+
+    async def event(self) -> dict[str, Any]:
+        """Receive one trade update."""
+        message = await self.receive()
+        assert message["stream"] == "trade_updates"
+        data: dict[str, Any] = message["data"]
+        return data
+
+    async def events(self, count: int) -> list[str]:
+        """Receive some trade updates and give their names."""
+        return [(await self.event())["event"] for _ in range(count)]
+
+    async def nothing_comes(self, seconds: float = 0.15) -> None:
+        """Make sure that no message arrives for a while."""
+        with trio.move_on_after(seconds):
+            pytest.fail(f"came: {await self.receive()}")
+
+
+@dataclass
+class Bench:
+    """A running exchange and an HTTP client of its paper account."""
+
+    exchange: Exchange
+    rest: httpx.AsyncClient
+
+    async def order(self, symbol: str = "KO", **fields: object) -> httpx.Response:
+        """Post an order, by default a buy for five dollars; None takes a field out."""
+        body = order_body(symbol) | fields
+        body = {name: value for name, value in body.items() if value is not None}
+        return await self.rest.post("/v2/orders", json=body)
+
+    async def status(self, order_id: str) -> str:
+        """Ask for an order's status."""
+        reply = await self.rest.get(f"/v2/orders/{order_id}")
+        status: str = reply.json()["status"]
+        return status
+
+    async def settled(self, order_id: str, status: str = "filled") -> dict[str, Any]:
+        """Ask for an order until it has a status."""
+        while True:
+            reply = await self.rest.get(f"/v2/orders/{order_id}")
+            order: dict[str, Any] = reply.json()
+            if order["status"] == status:
+                return order
+            await trio.sleep(0.005)
+
+    @asynccontextmanager
+    async def connect(self, base: str | None = None) -> AsyncIterator[Stream]:
+        """Open a WebSocket."""
+        url = (base or self.exchange.paper_url).replace("http", "ws", 1) + "/stream"
+        async with open_websocket_url(url) as websocket:
+            yield Stream(websocket)
+
+    @asynccontextmanager
+    async def subscribed(self) -> AsyncIterator[Stream]:
+        """Open a WebSocket that gets trade updates."""
+        async with self.connect() as stream:
+            await stream.subscribe()
+            yield stream
+
+
+def order_body(symbol: str = "KO") -> dict[str, object]:
+    """Give the body of an order that is fine."""
+    return {
+        "symbol": symbol,
+        "notional": "5.00",
+        "side": "buy",
+        "type": "market",
+        "time_in_force": "day",
+    }
+
+
+class Start:
+    """Starts exchanges in the test's nursery; the test's end stops them."""
+
+    def __init__(self, nursery: trio.Nursery, stack: AsyncExitStack) -> None:
+        self._nursery = nursery
+        self._stack = stack
+
+    async def __call__(
+        self,
+        symbols: dict[str, Behaviour] | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> Bench:
+        """Start an exchange that fills fast and never by chance in parts."""
+        defaults = {"fill_delay_sec": 0.01, "partial_fill_ratio": 0.0, "seed": 1}
+        exchange = Exchange(
+            ExchangeSettings(**{**defaults, **settings, "symbols": symbols or {}})
+        )
+        await self._nursery.start(exchange.run)
+        client = httpx.AsyncClient(base_url=exchange.paper_url, headers=KEYS)
+        return Bench(exchange, await self._stack.enter_async_context(client))
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
+    """Give a function that starts an exchange."""
+    async with AsyncExitStack() as stack:
+        yield Start(nursery, stack)

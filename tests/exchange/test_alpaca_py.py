@@ -1,0 +1,114 @@
+"""The official SDK, unmodified, takes the exchange for Alpaca."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from decimal import Decimal
+from typing import Any
+
+import trio
+from tests.exchange.conftest import Start, within
+
+# In a process of its own: the SDK runs an asyncio loop and blocks.
+SCRIPT = """
+    import asyncio, json, sys, threading
+    from alpaca.common.exceptions import APIError
+    from alpaca.trading.client import TradingClient
+    from alpaca.trading.enums import OrderSide, TimeInForce
+    from alpaca.trading.requests import MarketOrderRequest
+    from alpaca.trading.stream import TradingStream
+
+    base = sys.argv[1]
+    client = TradingClient("PKTEST", "secret", url_override=base)
+    stream = TradingStream(
+        "PKTEST", "secret", url_override=base.replace("http", "ws") + "/stream"
+    )
+    events = []
+    over = threading.Event()
+
+    async def on_update(update):
+        events.append([str(update.event.value), update.order.client_order_id])
+        if update.event == "fill":
+            over.set()
+
+    stream.subscribe_trade_updates(on_update)
+    thread = threading.Thread(target=stream.run, daemon=True)
+    thread.start()
+    print("ready?", flush=True)
+    sys.stdin.readline()
+
+    def order(**fields):
+        return client.submit_order(
+            MarketOrderRequest(
+                side=OrderSide.BUY, time_in_force=TimeInForce.DAY, **fields
+            )
+        )
+
+    def error(call):
+        try:
+            call()
+        except APIError as exc:
+            return [exc.status_code, exc.code, exc.message]
+
+    placed = order(symbol="KO", notional=5, client_order_id="sdk-1")
+    assert over.wait(5)
+    found = client.get_order_by_client_id("sdk-1")
+    result = {
+        "placed": [placed.status.value, str(placed.id), placed.notional, placed.qty],
+        "found": [found.status.value, str(found.id), found.filled_avg_price],
+        "positions": [[p.symbol, p.qty] for p in client.get_all_positions()],
+        "account": client.get_account().status.value,
+        "clock": client.get_clock().is_open,
+        "asset": client.get_asset("KO").fractionable,
+        "no_position": error(lambda: client.get_open_position("NONE")),
+        "twice": error(
+            lambda: order(symbol="KO", notional=5, client_order_id="sdk-1")
+        ),
+        "events": events,
+    }
+    stream.stop()
+    thread.join(6)
+    print(json.dumps(result), flush=True)
+"""
+
+
+@within(20)
+async def test_alpaca_py_trades_on_it(start: Start) -> None:
+    bench = await start()
+    feed = bench.exchange.paper.feed
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), bench.exchange.paper_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        while not feed.listeners:
+            await trio.sleep(0.02)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await process.stdin.send_all(b"\n")
+        output = b"".join([chunk async for chunk in process.stdout])
+        assert await process.wait() == 0
+    finally:
+        process.kill()
+        await process.aclose() if hasattr(process, "aclose") else None
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    position = (await bench.rest.get("/v2/positions/KO")).json()
+    order_id = result["placed"][1]
+    assert result["placed"] == ["pending_new", order_id, "5", None]
+    assert result["found"][:2] == ["filled", order_id]
+    assert Decimal(result["found"][2]) > 0
+    assert result["positions"] == [["KO", position["qty"]]]
+    assert (result["account"], result["clock"], result["asset"]) == (
+        "ACTIVE",
+        True,
+        True,
+    )
+    assert result["no_position"] == [404, 40410000, "position does not exist"]
+    assert result["twice"] == [422, 40010001, "client_order_id must be unique"]
+    assert result["events"] == [
+        ["pending_new", "sdk-1"],
+        ["new", "sdk-1"],
+        ["fill", "sdk-1"],
+    ]

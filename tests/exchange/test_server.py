@@ -1,0 +1,186 @@
+"""Start, stop, load and idleness of the whole."""
+
+import subprocess
+import sys
+import time
+from decimal import Decimal
+
+import httpx
+import pytest
+import trio
+from tests.exchange.conftest import Start, within
+
+from snexec.exchange.server import Exchange
+from snexec.exchange.settings import Behaviour, ExchangeSettings
+
+
+@within(5)
+async def test_a_port_in_use_is_a_plain_oserror(start: Start) -> None:
+    bench = await start()
+    port = int(bench.exchange.paper_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"):
+        await Exchange(ExchangeSettings()).run(port=port)
+
+
+def test_the_urls_are_unknown_before_the_start() -> None:
+    with pytest.raises(RuntimeError):
+        _ = Exchange(ExchangeSettings()).paper_url
+
+
+@within(5)
+async def test_cancelling_stops_at_once_whatever_is_open(start: Start) -> None:
+    bench = await start()
+    exchange = Exchange(
+        ExchangeSettings(
+            symbols={
+                "HANG": Behaviour(lose="after_accept", lose_how="hang"),
+                "SLOW": Behaviour(reply_delay_sec=60, fill_delay_sec=60),
+            }
+        )
+    )
+    errors: list[str] = []
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(exchange.run)
+            bench.exchange = exchange
+
+            async def order(symbol: str) -> None:
+                async with httpx.AsyncClient(base_url=exchange.paper_url) as rest:
+                    bench.rest = rest
+                    rest.headers.update(
+                        {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
+                    )
+                    try:
+                        await bench.order(symbol)
+                    except httpx.TransportError:
+                        errors.append(symbol)
+
+            clients.start_soon(order, "HANG")
+            clients.start_soon(order, "SLOW")
+            port = int(exchange.paper_url.rpartition(":")[2])
+            idle = await trio.open_tcp_stream("127.0.0.1", port)
+            deaf = await trio.open_tcp_stream("127.0.0.1", port)
+            async with bench.subscribed():
+                await deafen(exchange, deaf)
+                await trio.sleep(0.1)
+                begun = trio.current_time()
+                nursery.cancel_scope.cancel()
+        took = trio.current_time() - begun
+    await idle.aclose()
+    await deaf.aclose()
+    assert took < 0.5
+    assert sorted(errors) == ["HANG", "SLOW"]
+
+
+async def deafen(exchange: Exchange, raw: trio.SocketStream) -> None:
+    """Connect to the live stream, ask for far more than the buffers hold, read nothing."""
+    await raw.send_all(
+        b"GET /live/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await raw.receive_some()
+    for _ in range(20):
+        exchange.live.feed.send_raw(b"x" * 1_000_000)
+
+
+@within(5)
+async def test_a_port_is_free_again_after_the_end() -> None:
+    exchange = Exchange(ExchangeSettings())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(exchange.run)
+        port = int(exchange.paper_url.rpartition(":")[2])
+        nursery.cancel_scope.cancel()
+    again = Exchange(ExchangeSettings())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(
+            lambda task_status: again.run(port=port, task_status=task_status)
+        )
+        nursery.cancel_scope.cancel()
+
+
+@within(20)
+async def test_a_burst_of_orders_all_fill_and_are_all_told(start: Start) -> None:
+    bench = await start(rate_limit_per_min=100_000)
+    count = 500
+    limit = trio.CapacityLimiter(50)
+
+    async def order(number: int) -> None:
+        async with limit:
+            reply = await bench.order(f"S{number}", client_order_id=f"id-{number}")
+            assert reply.status_code == 200
+
+    async with bench.subscribed() as stream, trio.open_nursery() as nursery:
+        for number in range(count):
+            nursery.start_soon(order, number)
+        filled = set()
+        for _ in range(3 * count):
+            event = await stream.event()
+            if event["event"] == "fill":
+                filled.add(event["order"]["client_order_id"])
+    assert filled == {f"id-{number}" for number in range(count)}
+    assert bench.exchange.paper.counts["POST /v2/orders"] == count
+
+
+@within(5)
+async def test_an_idle_exchange_uses_no_cpu(start: Start) -> None:
+    bench = await start()
+    async with bench.subscribed() as stream:
+        await bench.order()
+        await stream.events(3)
+        await trio.sleep(0.1)
+        before = time.process_time()
+        await trio.sleep(0.5)
+        assert time.process_time() - before < 0.02
+
+
+@within(5)
+async def test_prices_walk_around_the_last_quote(start: Start) -> None:
+    bench = await start()
+    seen = set()
+    for price in (Decimal("100"), Decimal("0.0851")):
+        bench.exchange.quote("KO", price)
+        for _ in range(3):
+            order = await bench.settled((await bench.order()).json()["id"])
+            filled = Decimal(order["filled_avg_price"])
+            seen.add(filled)
+            assert abs(filled / price - 1) < Decimal("0.02")
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "NaN"])
+def test_a_price_is_a_positive_number(price: str) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Exchange(ExchangeSettings()).quote("KO", Decimal(price))
+
+
+def test_the_settings_are_imported_without_a_server() -> None:
+    code = (
+        "import sys, snexec.exchange.settings as _;"
+        "print([m for m in ('starlette', 'hypercorn', 'trio') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_is_printed() -> None:
+    code = (
+        "import trio\n"
+        "from snexec.exchange.server import Exchange\n"
+        "from snexec.exchange.settings import ExchangeSettings\n"
+        "async def main():\n"
+        "    async with trio.open_nursery() as nursery:\n"
+        "        await nursery.start(Exchange(ExchangeSettings()).run)\n"
+        "        nursery.cancel_scope.cancel()\n"
+        "trio.run(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
