@@ -74,8 +74,7 @@ class Accounts:
         self._tls: ssl.SSLContext | None = None
         self._retired_send, self._retired = trio.open_memory_channel[_Held](math.inf)
         self._held = {
-            mode: self._hold(self._endpoint(mode, settings), settings)
-            for mode in MODES
+            mode: self._hold(self._endpoint(mode, settings), settings) for mode in MODES
         }
 
     def endpoint(self, mode: Mode) -> Endpoint:

@@ -20,6 +20,7 @@ import math
 import os
 import secrets
 import sqlite3
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,19 @@ log = logging.getLogger("Daemon")
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltInExchange:
+    """What the daemon needs to know of the simulated exchange inside it.
+
+    Attributes:
+        urls: Its REST base URL for each mode.
+        quote: Tells it a symbol's price, in dollars.
+    """
+
+    urls: Mapping[Mode, str]
+    quote: Callable[[str, Decimal], None]
+
+
 class Daemon:
     """Every object of the daemon, built in the order in which they need each other.
 
@@ -72,8 +86,7 @@ class Daemon:
         settings: The valid configuration; ``mode``, ``[bot]``, keys and URLs follow
             the file on ``reload``.
         store: The open database; the writer's alone from now on.
-        simulated_urls: Where the built-in exchange answers, when it does.
-        quote: Tells the built-in exchange a symbol's price.
+        exchange: What answers for the broker in both modes, if it is simulated.
     """
 
     def __init__(
@@ -84,15 +97,14 @@ class Daemon:
         store: Store,
         clock: Clock,
         mask: SecretMask,
-        simulated_urls: Mapping[Mode, str] | None = None,
-        quote: Callable[[str, Decimal], None] | None = None,
+        exchange: BuiltInExchange | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
         self.settings = settings
         self._store = store
         self._mask = mask
-        self._simulated = simulated_urls is not None
+        self._simulated = exchange is not None
         self._began = trio.current_time()
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
@@ -100,7 +112,9 @@ class Daemon:
 
         self.feed = EventFeed(clock=clock)
         self.accounts = Accounts(
-            settings=settings, clock=clock, simulated_urls=simulated_urls
+            settings=settings,
+            clock=clock,
+            simulated_urls=None if exchange is None else exchange.urls,
         )
         self.writer = Writer(store)
         self.unsettled = UnsettledOrders()
@@ -109,7 +123,7 @@ class Daemon:
             accounts=self.accounts,
             unsettled=self.unsettled,
             feed=self.feed,
-            heard=lambda trade_id: self.recovery.heard(trade_id),
+            heard=self._heard,
         )
         self.stream = TradingStream(
             settings=settings.stream,
@@ -130,7 +144,9 @@ class Daemon:
         self.intake = Intake(
             max_pending=settings.intake.max_pending,
             mode=lambda: self.settings.mode,
-            refusal=lambda: None if self.writer.healthy else "the database cannot be written",
+            refusal=lambda: (
+                None if self.writer.healthy else "the database cannot be written"
+            ),
         )
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
@@ -142,7 +158,7 @@ class Daemon:
             feed=self.feed,
             # A simulated account starts empty each time, and so do its order ids.
             id_salt=secrets.token_hex(8) if self._simulated else "",
-            seen=_quoting(quote) if quote is not None else None,
+            seen=None if exchange is None else _quoting(exchange.quote),
         )
         self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
 
@@ -157,6 +173,8 @@ class Daemon:
         """Run until stopped, and stop stage by stage.
 
         Args:
+            listener: The socket, listening.
+            stop_at_end_of_input: Whether to stop when standard input ends.
             stdin: What to read signals from besides the socket, if anything.
             told: Called with the answer to each line of standard input.
 
@@ -200,6 +218,7 @@ class Daemon:
         """Take no more signals, and let orders under way finish.
 
         Args:
+            why: For the log.
             seconds: How long they may take.
             settle: Whether to wait, within that time, until every order is settled.
         """
@@ -237,10 +256,12 @@ class Daemon:
                 self._config,
             )
         applied = [name for name in names if reloadable(name)]
-        log.info("configuration read again; changed: %s", ", ".join(applied) or "nothing")
+        log.info(
+            "configuration read again; changed: %s", ", ".join(applied) or "nothing"
+        )
         if old.mode != new.mode:
             log.warning("mode is %s now (was %s)", new.mode, old.mode)
-            self.feed.publish("mode", reason=f"was {old.mode}", mode=new.mode)
+            self.feed.publish("mode", {"mode": new.mode}, reason=f"was {old.mode}")
         if changed or old.mode != new.mode:
             self.stream.restart()
 
@@ -254,7 +275,9 @@ class Daemon:
             "version": __version__,
             "mode": self.settings.mode,
             "simulate": self._simulated,
-            "state": self.settings.bot.state if self.settings.bot.enabled else "disabled",
+            "state": self.settings.bot.state
+            if self.settings.bot.enabled
+            else "disabled",
             "stream": self.stream.state,
             "uptimeSec": round(trio.current_time() - self._began, 3),
             "openTrades": open_trades,
@@ -280,6 +303,9 @@ class Daemon:
             "droppedAnswers": self.socket.dropped_answers,
         }
 
+    def _heard(self, trade_id: str) -> None:
+        self.recovery.heard(trade_id)
+
     async def _run_orders(self) -> None:
         with self._orders_scope:
             await self.recovery.compare_all()
@@ -304,7 +330,7 @@ class Daemon:
     async def _read_stdin(
         self,
         kind: Kind,
-        stop_at_end: bool,  # noqa: FBT001 - start_soon passes by position
+        stop_at_end: bool,
         told: Callable[[Answer], None] | None,
     ) -> None:
         if kind is Kind.FILE:

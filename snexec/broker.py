@@ -5,7 +5,6 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import ssl
 from decimal import Decimal, InvalidOperation
@@ -160,9 +159,7 @@ class AlpacaClient:
         )
         return self._order(content, client_order_id)
 
-    async def order(
-        self, *, client_order_id: str, order_id: str | None
-    ) -> BrokerOrder:
+    async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
 
         Raises:
@@ -246,11 +243,10 @@ class AlpacaClient:
 
     async def _read(self, answer: httpx.Response) -> bytes:
         body = bytearray()
-        async with contextlib.aclosing(answer.aiter_raw()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    raise httpx.ReadError("the answer is longer than 1 MiB")
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > _MAX_BODY_BYTES:
+                raise httpx.ReadError("the answer is longer than 1 MiB")
         return bytes(body)
 
     def _reason(self, exc: Exception) -> str:

@@ -67,6 +67,12 @@ class RateBudget:
         self._in_flight += 1
         return True
 
+    async def take(self, purpose: Purpose) -> None:
+        """Take one request from the budget, waiting for it if need be."""
+        while not self.try_take(purpose):
+            # A sleep and no event: it is time that fills the budget again.
+            await trio.sleep(self.seconds_until(purpose))
+
     def give_back(self) -> None:
         """Return what was taken for a request that was not made after all."""
         self._in_flight -= 1

@@ -6,12 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import trio
-
 from snexec.clock import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from snexec.clock import Clock
 
@@ -72,15 +70,15 @@ class EventFeed:
     def publish(
         self,
         event: EventName,
+        more: Mapping[str, object] | None = None,
         *,
         signal_id: str | None = None,
         trade_id: str | None = None,
         symbol: str | None = None,
         reason: str | None = None,
         sequence: int | None = None,
-        **more: object,
     ) -> None:
-        """Tell every follower."""
+        """Tell every follower; ``more`` are further fields of the JSON object."""
         if not self._followers:
             return
         told = Event(
@@ -91,7 +89,7 @@ class EventFeed:
             symbol=symbol,
             reason=reason,
             sequence=sequence,
-            more=more,
+            more=more or {},
         )
         for follower in tuple(self._followers):
             follower(told)

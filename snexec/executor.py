@@ -26,7 +26,7 @@ from snexec.signals import notional_text, star_rating
 from snexec.store import NewTrade, OrderRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from snexec.accounts import Accounts
     from snexec.broker import AlpacaClient, BrokerOrder
@@ -171,6 +171,7 @@ class TradeExecutor:
         """Open the row, send the order, and put down what the broker says.
 
         Args:
+            taken: The signal, which passed the gate.
             client: The account's, with one request taken from its budget.
         """
         signal = taken.signal
@@ -268,7 +269,7 @@ class TradeExecutor:
             )
             if order.status in FINAL_STATUSES:
                 self._unsettled.ask_now(trade.id)
-        self._publish("placed", taken, trade, orderId=order.id)
+        self._publish("placed", taken, trade, {"orderId": order.id})
 
     async def _refused(
         self, taken: TakenSignal, trade: NewTrade, refusal: RefusedError
@@ -302,7 +303,7 @@ class TradeExecutor:
         """Remove the row of an order that does not exist, and tell."""
         self.outcomes["refused"] += 1
         if await self._discard(trade):
-            self._publish("refused", taken, trade, reason, httpStatus=http)
+            self._publish("refused", taken, trade, {"httpStatus": http}, reason)
 
     def _to_look_up(
         self, trade: NewTrade, problem: BrokerError, *, accepted: bool
@@ -376,9 +377,7 @@ class TradeExecutor:
                 return not stale
             await trio.sleep(min(client.budget.seconds_until(purpose), 1.0))
 
-    async def _drop_stale(
-        self, taken: TakenSignal, trade: NewTrade, why: str
-    ) -> None:
+    async def _drop_stale(self, taken: TakenSignal, trade: NewTrade, why: str) -> None:
         if await self._discard(trade):
             self._warn_stale(taken, why)
             self._skip(taken, "stale")
@@ -440,19 +439,17 @@ class TradeExecutor:
         event: Literal["placed", "refused"],
         taken: TakenSignal,
         trade: NewTrade,
+        more: Mapping[str, object],
         reason: str | None = None,
-        **more: object,
     ) -> None:
         self._feed.publish(
             event,
+            {"mode": trade.mode, "notional": notional_text(trade.notional), **more},
             signal_id=trade.signal_id,
             trade_id=trade.id,
             symbol=trade.symbol,
             reason=reason,
             sequence=taken.sequence,
-            mode=trade.mode,
-            notional=notional_text(trade.notional),
-            **more,
         )
 
 

@@ -110,8 +110,14 @@ class Fills:
         """Take a fill from the stream; numbers are as they came, readable or not.
 
         Args:
+            event: Whether it is the final one.
+            order_id: The broker's id of the order.
             filled_qty: Shares bought so far by this order.
             filled_avg_price: Dollars per share so far.
+            symbol: The order's symbol, for the log.
+            mode: The account that the stream belongs to.
+            client_order_id: The row's id, if the order is ours.
+            execution_id: The broker's id of this execution; each counts once.
         """
         if self._is_repeated(event, mode, order_id, execution_id):
             return
@@ -245,8 +251,7 @@ class Fills:
         problem: BrokerError | None = None
         for pause in (*_POSITION_RETRY_SECONDS, None):
             with self._accounts.lease(mode) as client:
-                while not client.budget.try_take(Purpose.RECOVERY):
-                    await trio.sleep(client.budget.seconds_until(Purpose.RECOVERY))
+                await client.budget.take(Purpose.RECOVERY)
                 try:
                     return await client.position_quantity(applied.symbol)
                 except BrokerError as exc:
@@ -364,19 +369,23 @@ class Fills:
         self,
         event: Literal["fill", "partial_fill", "rejected", "settled"],
         applied: Applied,
-        **more: object,
+        status: str | None = None,
     ) -> None:
+        more: dict[str, object] = {
+            "orderId": applied.order_id,
+            "mode": applied.mode,
+            "shares": applied.shares,
+            "entryPrice": applied.entry_price,
+        }
+        if status is not None:
+            more["status"] = status
         self._feed.publish(
             event,
+            more,
             signal_id=applied.signal_id,
             trade_id=applied.trade_id,
             symbol=applied.symbol,
             reason=applied.reason,
-            orderId=applied.order_id,
-            mode=applied.mode,
-            shares=applied.shares,
-            entryPrice=applied.entry_price,
-            **more,
         )
 
     def _is_repeated(

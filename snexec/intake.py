@@ -140,13 +140,17 @@ class Intake:
         """Take one line, None being one that was too long.
 
         Args:
+            line: Without its newline.
+            read_at: When it was read, on Trio's clock.
             early: Take it also before recovery is done; it waits, and grows old.
         """
         answer = self._answer(line, read_at, early=early)
         self.counts[answer.status] += 1
         return answer
 
-    def _answer(self, line: bytes | None, read_at: float, *, early: bool) -> Answer:
+    def _answer(  # noqa: PLR0911 - one return an answer, in the order of the table
+        self, line: bytes | None, read_at: float, *, early: bool
+    ) -> Answer:
         if line is None:
             error = f"line: longer than {MAX_LINE_BYTES} bytes"
             return Answer(status="invalid", error=error)
@@ -176,6 +180,4 @@ class Intake:
         self._send.send_nowait(
             TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
         )
-        return Answer(
-            status="accepted", id=signal.id, signal=signal, sequence=sequence
-        )
+        return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)

@@ -10,11 +10,13 @@ import collections
 import json
 import logging
 import os
-import time
 import urllib.parse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
+
+from snexec.clock import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,13 +56,15 @@ class SecretMask:
 class LineFormatter(logging.Formatter):
     """``2026-01-05T14:30:00.123Z INFO [Component] text``, secrets masked."""
 
-    converter = time.gmtime
+    def formatTime(  # noqa: N802 - logging's name
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the record's time, UTC with milliseconds."""
+        del datefmt
+        return timestamp(datetime.fromtimestamp(record.created, UTC))
 
     def __init__(self, mask: SecretMask) -> None:
-        super().__init__(
-            "%(asctime)s.%(msecs)03dZ %(levelname)s [%(name)s] %(message)s",
-            "%Y-%m-%dT%H:%M:%S",
-        )
+        super().__init__("%(asctime)s %(levelname)s [%(name)s] %(message)s")
         self._mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
@@ -75,7 +79,9 @@ class LineFormatter(logging.Formatter):
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 class LogDrain(logging.Handler):
@@ -109,20 +115,22 @@ class LogDrain(logging.Handler):
             while True:
                 self._wake = trio.Event()
                 if self._lines:
-                    # The write has no state that anyone waits for, so a reader that
-                    # never comes back may keep its thread.
-                    await trio.to_thread.run_sync(
-                        os.write, self._fd, self._next_chunk(), abandon_on_cancel=True
-                    )
+                    await self._write()
                 else:
                     await self._wake.wait()
         finally:
             self._wake = None
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
                 while self._lines:
-                    await trio.to_thread.run_sync(
-                        os.write, self._fd, self._next_chunk(), abandon_on_cancel=True
-                    )
+                    await self._write()
+
+    async def _write(self) -> None:
+        # The thread takes the lines itself: none is lost to a cancellation before it
+        # runs. Nobody waits for its result, so a reader that never comes back may
+        # keep it.
+        await trio.to_thread.run_sync(
+            lambda: os.write(self._fd, self._next_chunk()), abandon_on_cancel=True
+        )
 
     def flush_now(self) -> None:
         """Write what waits, for before and after the event loop; never blocks."""
@@ -145,7 +153,9 @@ class LogDrain(logging.Handler):
         ):
             chunk += (self._lines.popleft() + "\n").encode(errors="backslashreplace")
         if self._dropped and not self._lines:
-            chunk += f"({self._dropped} log lines were dropped: nobody read them)\n".encode()
+            chunk += (
+                f"({self._dropped} log lines were dropped: nobody read them)\n".encode()
+            )
             self._dropped = 0
         return bytes(chunk)
 

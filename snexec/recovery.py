@@ -94,7 +94,9 @@ class Recovery:
         Runs beside ``run``; says so while the broker does not answer.
         """
         if len(self._unsettled):
-            log.info("comparing %d unsettled rows with the broker", len(self._unsettled))
+            log.info(
+                "comparing %d unsettled rows with the broker", len(self._unsettled)
+            )
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._say_waiting, name="say that recovery waits")

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlite_utils
-
 from snexec.clock import timestamp
 from snexec.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import sqlite_utils
 
     from snexec.clock import Clock
 
@@ -126,7 +126,6 @@ def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Conne
 def _check_and_migrate(
     connection: sqlite3.Connection, path: Path, *, simulated: bool, clock: Clock
 ) -> None:
-    database = sqlite_utils.Database(connection)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StartError(
@@ -136,25 +135,23 @@ def _check_and_migrate(
     damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if damage != "ok":
         raise StartError(f"database: {path} is damaged: {damage}")
+    present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     kind = "simulated" if simulated else "real"
-    if database["SnexecMeta"].exists():
-        _check_kind(database, path, kind)
-    if database["BotTrade"].exists():
-        _check_rows(database, path)
+    if "SnexecMeta" in present:
+        _check_kind(connection, path, kind)
+    is_current = version == SCHEMA_VERSION and present >= {
+        "SnexecMeta",
+        "BotTrade",
+        *_INDICES,
+    }
+    if not is_current:
+        _migrate(connection, path, kind=kind, now=timestamp(clock.now()))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _migrate(database, kind=kind, now=timestamp(clock.now()))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
-def _check_kind(database: sqlite_utils.Database, path: Path, kind: str) -> None:
-    row = database.conn.execute(
+def _check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
+    row = connection.execute(
         "SELECT value FROM SnexecMeta WHERE key = 'money'"
     ).fetchone()
     if row is not None and row[0] != kind:
@@ -162,6 +159,25 @@ def _check_kind(database: sqlite_utils.Database, path: Path, kind: str) -> None:
             f"database: {path} holds {row[0]} trades, and this configuration trades"
             f" {kind} money: name another file in `database`"
         )
+
+
+def _migrate(
+    connection: sqlite3.Connection, path: Path, *, kind: str, now: str
+) -> None:
+    # Imported only here: most starts find the schema current.
+    import sqlite_utils  # noqa: PLC0415
+
+    database = sqlite_utils.Database(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if database["BotTrade"].exists():
+            _check_rows(database, path)
+        _create_missing(database, kind=kind, now=now)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
@@ -193,11 +209,9 @@ def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
         )
 
 
-def _migrate(database: sqlite_utils.Database, *, kind: str, now: str) -> None:
+def _create_missing(database: sqlite_utils.Database, *, kind: str, now: str) -> None:
     execute = database.conn.execute
-    execute(
-        "CREATE TABLE IF NOT EXISTS SnexecMeta (key TEXT PRIMARY KEY, value TEXT)"
-    )
+    execute("CREATE TABLE IF NOT EXISTS SnexecMeta (key TEXT PRIMARY KEY, value TEXT)")
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('money', ?)", [kind])
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('since', ?)", [now])
     if not database["BotTrade"].exists():

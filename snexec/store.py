@@ -377,9 +377,7 @@ class Store:
             return self._write(row, "contradicted")
         if row.settled:
             return self._write(row, "unchanged")
-        row.set(
-            status="missed", exitReason=f"alpaca_{how}", settledAt=self._now()
-        )
+        row.set(status="missed", exitReason=f"alpaca_{how}", settledAt=self._now())
         return self._write(row, how)
 
     def _revive(self, row: _Row, *, bought: bool = False) -> bool:

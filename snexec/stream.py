@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,9 +38,7 @@ _STAND_DOWN_SECONDS = 60.0
 # not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
 
-StreamState = Literal[
-    "disabled", "connecting", "authorized", "unauthorized", "waiting"
-]
+StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
 
 class _End(Enum):
@@ -119,22 +117,21 @@ class TradingStream:
             log.warning("No API key — trading stream disabled")
             self._set_state("disabled", endpoint.mode)
             await trio.sleep_forever()
-        end = await self._follow_once(endpoint)
-        match end:
-            case _End.UNAUTHORIZED:
-                self._set_state("unauthorized", endpoint.mode)
-                delay = _STAND_DOWN_SECONDS
-            case _End.CROWDED:
-                self._set_state("waiting", endpoint.mode)
-                delay = _STAND_DOWN_SECONDS
-            case _End.LOST:
-                self._set_state("waiting", endpoint.mode)
-                first = self._settings.reconnect_delay_sec
-                longest = max(first, _STAND_DOWN_SECONDS)
-                delay = min(first * 2 ** min(self._failures, 16), longest)
-                self._failures += 1
+        delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
         log.info("next try in %.3g s", delay)
         await trio.sleep(delay)
+
+    def _delay_after(self, end: _End, mode: Mode) -> float:
+        if end is _End.UNAUTHORIZED:
+            self._set_state("unauthorized", mode)
+            return _STAND_DOWN_SECONDS
+        self._set_state("waiting", mode)
+        if end is _End.CROWDED:
+            return _STAND_DOWN_SECONDS
+        first = self._settings.reconnect_delay_sec
+        delay: float = min(first * 2 ** min(self._failures, 16), _STAND_DOWN_SECONDS)
+        self._failures += 1
+        return max(first, delay)
 
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
@@ -157,7 +154,7 @@ class TradingStream:
             log.warning("connection closed: %s", _close_reason(exc))
         except (HandshakeError, OSError, trio.TooSlowError) as exc:
             log.warning("no connection: %s", str(exc) or type(exc).__name__)
-        except Exception as exc:  # noqa: BLE001 - an error never ends the daemon
+        except Exception as exc:
             log.warning("connection failed: %r", exc, exc_info=exc)
         return _End.LOST
 
@@ -250,7 +247,9 @@ class TradingStream:
             case "authorization" | "listening":
                 log.debug("%s: %s", message["stream"], _shown(message.get("data")))
             case other:
-                log.warning("a frame of an unknown stream, passed over: %s", _shown(other))
+                log.warning(
+                    "a frame of an unknown stream, passed over: %s", _shown(other)
+                )
 
     async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
         event, order = data.get("event"), data.get("order")
@@ -304,7 +303,9 @@ class TradingStream:
             self._authorized_at = None
         if state != self.state:
             self.state = state
-            self._feed.publish("stream", reason=state, state=state, mode=mode)
+            self._feed.publish(
+                "stream", reason=state, more={"state": state, "mode": mode}
+            )
 
 
 async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
@@ -349,4 +350,3 @@ def _close_reason(exc: ConnectionClosed) -> str:
     if isinstance(reason, int):
         return str(reason)
     return f"{reason.code} {reason.name} {reason.reason or ''}".rstrip()
-

@@ -86,6 +86,9 @@ class UnsettledOrders:
         """Follow an order that was just placed; unknown ones are asked about at once.
 
         Args:
+            trade_id: The row's id.
+            symbol: For the log.
+            mode: The account that has it.
             order_id: The broker's id, None while the outcome is unknown.
             accepted: Whether the broker has said otherwise that it has the order.
         """
@@ -161,9 +164,7 @@ class UnsettledOrders:
         return self._orders.get(order.trade_id) is order and order.due == due
 
     def _queue(self, order: UnsettledOrder) -> None:
-        heapq.heappush(
-            self._queues[order.mode], (order.due, next(self._number), order)
-        )
+        heapq.heappush(self._queues[order.mode], (order.due, next(self._number), order))
         self.notify()
 
     def notify(self) -> None:

@@ -152,7 +152,8 @@ class Writer:
         since = trio.current_time()
         tries = 0
         last_told = -_REMIND_SECONDS
-        while True:
+        tell: list[Callable[[], None]] | None = None
+        while tell is None:
             try:
                 # Shielded: a batch that has left the channel must not be lost to a
                 # cancellation before the thread has it; SQLite's own timeout bounds it.
@@ -160,7 +161,6 @@ class Writer:
                     tell = await trio.to_thread.run_sync(
                         self._attempt, batch, limiter=self._thread_limit
                     )
-                break
             except sqlite3.Error as exc:
                 self.healthy = False
                 waited = trio.current_time() - since
@@ -174,8 +174,8 @@ class Writer:
                         self.status().pending,
                         waited,
                     )
-            await trio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
-            tries += 1
+                await trio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
+                tries += 1
         if not self.healthy:
             self.healthy = True
             log.warning(

@@ -36,7 +36,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 def cli(
     context: click.Context,
     config: Path,
-    from_stdin: bool,  # noqa: FBT001 - Click passes options by name
+    from_stdin: bool,
     log_level: str,
 ) -> None:
     """Run the execution daemon: signals in, Alpaca market buys out.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import trio
 
-from snexec.app import Daemon, learn_secrets, warn_open_keys
+from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.logs import LineFormatter, LogDrain, SecretMask
@@ -24,10 +23,9 @@ from snexec.stdin import Kind, kind_of_stdin
 from snexec.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from decimal import Decimal
+    from collections.abc import AsyncIterator
 
-    from snexec.settings import Mode, Settings
+    from snexec.settings import Settings
 
 log = logging.getLogger("Daemon")
 
@@ -35,14 +33,6 @@ _SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 # They would log every request at INFO.
 _CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuiltInExchange:
-    """What the daemon needs to know of the exchange inside it."""
-
-    urls: Mapping[Mode, str]
-    quote: Callable[[str, Decimal], None]
 
 
 def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> int:
@@ -63,7 +53,7 @@ def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> i
     report = RunReport() if stop_at_end_of_input else None
     status = 0
     try:
-        trio.run(_main, config, settings, mask, drain, stdin, report)
+        trio.run(_main, config, settings, (mask, drain), stdin, report)
     except StartError:
         raise
     except Exception:
@@ -79,11 +69,11 @@ def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> i
 async def _main(
     config: Path,
     settings: Settings,
-    mask: SecretMask,
-    drain: LogDrain,
+    logs: tuple[SecretMask, LogDrain],
     stdin: Kind,
     report: RunReport | None,
 ) -> None:
+    mask, drain = logs
     clock = SystemClock()
     database = Path(settings.database)
     with (
@@ -104,8 +94,7 @@ async def _main(
                 store=Store(connection, clock=clock),
                 clock=clock,
                 mask=mask,
-                simulated_urls=exchange and exchange.urls,
-                quote=exchange and exchange.quote,
+                exchange=exchange,
             )
             if report is not None:
                 daemon.feed.follow(report.happened)
@@ -114,7 +103,7 @@ async def _main(
                 listener=listener,
                 stdin=stdin,
                 stop_at_end_of_input=report is not None,
-                told=report and report.answered,
+                told=None if report is None else report.answered,
             )
             root.cancel_scope.cancel(reason="the daemon has stopped")
 

@@ -39,7 +39,9 @@ async def _serve(exchange: Exchange, port: int) -> None:
                 await nursery.start(_run, exchange, port)
             except OSError as exc:
                 raise StartError(f"exchange: port {port}: {exc.strerror}") from None
-            click.echo(f"simulated exchange; nothing is traded\npaper_url = \"{exchange.paper_url}\"\nlive_url = \"{exchange.live_url}\"")
+            click.echo(
+                f'simulated exchange; nothing is traded\npaper_url = "{exchange.paper_url}"\nlive_url = "{exchange.live_url}"'
+            )
             async for _number in received:
                 break
             nursery.cancel_scope.cancel(reason="stopped by a signal")

@@ -1,9 +1,10 @@
 """A fixed window of requests, as the X-RateLimit headers tell of it."""
 
-import math
 from collections.abc import Callable
 
 WINDOW_SEC = 60
+
+_NS = 1_000_000_000
 
 
 class RateWindow:
@@ -12,7 +13,7 @@ class RateWindow:
     def __init__(self, limit: int, now_ns: Callable[[], int]) -> None:
         self.limit = limit
         self._now_ns = now_ns
-        self._ends = 0.0
+        self._ends = 0
         self._used = 0
 
     def take(self) -> bool:
@@ -25,7 +26,7 @@ class RateWindow:
 
     def restart(self) -> None:
         """Forget the requests of this window."""
-        self._ends = 0.0
+        self._ends = 0
 
     def headers(self) -> dict[str, str]:
         """Give the headers that every reply carries."""
@@ -33,12 +34,12 @@ class RateWindow:
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(max(self.limit - self._used, 0)),
-            "X-RateLimit-Reset": str(math.ceil(self._ends)),
+            "X-RateLimit-Reset": str(self._ends),
         }
 
     def _turn(self) -> None:
-        now = self._now_ns() / 1e9
+        now_ns = self._now_ns()
         # The end is rounded up to what the header says, so that a client that waits for it is served.
-        if now >= self._ends:
-            self._ends = float(math.ceil(now) + WINDOW_SEC)
+        if now_ns >= self._ends * _NS:
+            self._ends = -(-now_ns // _NS) + WINDOW_SEC
             self._used = 0

@@ -2,20 +2,25 @@
 
 import functools
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import trio
-from trio_websocket import WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 
 KEYS = {"APCA-API-KEY-ID": "PKTEST", "APCA-API-SECRET-KEY": "secret"}
+
+# Made once: httpx makes one for each client, which takes longer than most tests.
+TLS = ssl.create_default_context()
 
 P = ParamSpec("P")
 
@@ -34,6 +39,11 @@ def within(
         return timed
 
     return decorate
+
+
+def new_client(base: str, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+    """Give an HTTP client of an account."""
+    return httpx.AsyncClient(base_url=base, headers=headers, verify=TLS)
 
 
 class Stream:
@@ -89,6 +99,7 @@ class Bench:
 
     exchange: Exchange
     rest: httpx.AsyncClient
+    nursery: trio.Nursery
 
     async def order(self, symbol: str = "KO", **fields: object) -> httpx.Response:
         """Post an order, by default a buy for five dollars; None takes a field out."""
@@ -114,9 +125,30 @@ class Bench:
     @asynccontextmanager
     async def connect(self, base: str | None = None) -> AsyncIterator[Stream]:
         """Open a WebSocket."""
-        url = (base or self.exchange.paper_url).replace("http", "ws", 1) + "/stream"
-        async with open_websocket_url(url) as websocket:
-            yield Stream(websocket)
+        url = urlsplit((base or self.exchange.paper_url) + "/stream")
+        assert url.hostname is not None
+        assert url.port is not None
+        # trio-websocket leaves its socket open when the server is the first to close.
+        async with await trio.open_tcp_stream(url.hostname, url.port) as tcp:
+            websocket = await wrap_client_stream(
+                self.nursery, tcp, url.netloc, url.path
+            )
+            async with websocket:
+                yield Stream(websocket)
+
+    async def upgrade_status(self) -> int:
+        """Ask for a WebSocket and give the status that answers, 101 if it is one."""
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        async with (
+            new_client(self.exchange.paper_url) as client,
+            client.stream("GET", "/stream", headers=headers) as reply,
+        ):
+            return reply.status_code
 
     @asynccontextmanager
     async def subscribed(self) -> AsyncIterator[Stream]:
@@ -155,8 +187,9 @@ class Start:
             ExchangeSettings(**{**defaults, **settings, "symbols": symbols or {}})
         )
         await self._nursery.start(exchange.run)
-        client = httpx.AsyncClient(base_url=exchange.paper_url, headers=KEYS)
-        return Bench(exchange, await self._stack.enter_async_context(client))
+        client = new_client(exchange.paper_url, KEYS)
+        await self._stack.enter_async_context(client)
+        return Bench(exchange, client, self._nursery)
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import base64
 from email.utils import parsedate_to_datetime
 
-import httpx
-from tests.exchange.conftest import KEYS, Start, within
+from .conftest import KEYS, Start, new_client, within
 
 
 @within(5)
 async def test_a_request_without_a_key_is_unauthorized(start: Start) -> None:
     bench = await start()
-    async with httpx.AsyncClient(base_url=bench.exchange.paper_url) as anonymous:
+    async with new_client(bench.exchange.paper_url) as anonymous:
         reply = await anonymous.get("/v2/account")
         assert reply.status_code == 401
         assert reply.json() == {"message": "unauthorized."}
@@ -24,7 +23,7 @@ async def test_a_request_without_a_key_is_unauthorized(start: Start) -> None:
 async def test_any_key_opens_the_account_however_it_is_sent(start: Start) -> None:
     bench = await start()
     basic = base64.b64encode(b"key:secret").decode()
-    async with httpx.AsyncClient(base_url=bench.exchange.paper_url) as anonymous:
+    async with new_client(bench.exchange.paper_url) as anonymous:
         for headers in (
             {"APCA-API-KEY-ID": "any", "APCA-API-SECRET-KEY": "any"},
             {"Authorization": "Bearer token"},
@@ -76,9 +75,7 @@ async def test_the_request_over_the_limit_is_refused_and_not_carried_out(
     assert reply.json() == {"code": 42910000, "message": "rate limit exceeded"}
     assert reply.headers["X-RateLimit-Remaining"] == "0"
     assert list(bench.exchange.paper.book.orders()) == []
-    async with httpx.AsyncClient(
-        base_url=bench.exchange.live_url, headers=KEYS
-    ) as live:
+    async with new_client(bench.exchange.live_url, KEYS) as live:
         assert (await live.get("/v2/account")).status_code == 200
     bench.exchange.paper.rate.restart()
     assert (await bench.rest.get("/v2/account")).status_code == 200

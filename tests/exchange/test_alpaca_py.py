@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import trio
-from tests.exchange.conftest import Start, within
+
+from .conftest import Start, within
 
 # In a process of its own: the SDK runs an asyncio loop and blocks.
 SCRIPT = """
-    import asyncio, json, sys, threading
+    import json, os, sys, threading
     from alpaca.common.exceptions import APIError
     from alpaca.trading.client import TradingClient
     from alpaca.trading.enums import OrderSide, TimeInForce
@@ -28,7 +29,7 @@ SCRIPT = """
     over = threading.Event()
 
     async def on_update(update):
-        events.append([str(update.event.value), update.order.client_order_id])
+        events.append([str(getattr(update.event, "value", update.event)), update.order.client_order_id])
         if update.event == "fill":
             over.set()
 
@@ -67,9 +68,9 @@ SCRIPT = """
         ),
         "events": events,
     }
-    stream.stop()
-    thread.join(6)
     print(json.dumps(result), flush=True)
+    # The SDK's stream takes five seconds to stop.
+    os._exit(0)
 """
 
 
@@ -83,7 +84,7 @@ async def test_alpaca_py_trades_on_it(start: Start) -> None:
         stdout=subprocess.PIPE,
     )
     try:
-        while not feed.listeners:
+        while not feed.listeners:  # noqa: ASYNC110
             await trio.sleep(0.02)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -91,8 +92,9 @@ async def test_alpaca_py_trades_on_it(start: Start) -> None:
         output = b"".join([chunk async for chunk in process.stdout])
         assert await process.wait() == 0
     finally:
-        process.kill()
-        await process.aclose() if hasattr(process, "aclose") else None
+        with trio.CancelScope(shield=True):
+            process.kill()
+            await process.wait()
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     position = (await bench.rest.get("/v2/positions/KO")).json()
     order_id = result["placed"][1]

@@ -6,9 +6,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from tests.exchange.conftest import Bench, Start, within
 
 from snexec.exchange.settings import Behaviour, LoseHow
+
+from .conftest import Bench, Start, within
 
 
 async def place(start: Start, **behaviour: Any) -> tuple[Bench, str]:  # noqa: ANN401
@@ -203,7 +204,7 @@ async def test_a_lost_reply_can_be_replaced_by_a_gateways(
     assert reply.status_code == status
     assert reply.headers["Content-Type"].startswith(content_type)
     if how == "garbage_200":
-        with pytest.raises(ValueError, match="Unterminated|Expecting"):
+        with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
             reply.json()
     assert len(list(bench.exchange.paper.book.orders())) == 1
 

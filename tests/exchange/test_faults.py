@@ -6,22 +6,14 @@ import json
 import httpx
 import pytest
 import trio
-from tests.exchange.conftest import Bench, Start, Stream, within
-from trio_websocket import ConnectionClosed, ConnectionRejected
+from trio_websocket import ConnectionClosed
 
 from snexec.exchange.faults import RestFault, StreamFaults
 
+from .conftest import Start, Stream, within
+
 AUTH = {"action": "auth", "key": "PKTEST", "secret": "s"}
 LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}
-
-
-async def upgrade_status(bench: Bench) -> int:
-    """Open a WebSocket and give the status that answers the upgrade."""
-    try:
-        async with bench.connect():
-            return 101
-    except ConnectionRejected as exc:
-        return exc.status_code
 
 
 @within(5)
@@ -175,19 +167,19 @@ async def test_upgrades_can_be_refused(start: Start, status: int) -> None:
     bench = await start()
     feed = bench.exchange.paper.feed
     feed.faults = StreamFaults(refuse_upgrade=status)
-    assert await upgrade_status(bench) == status
+    assert await bench.upgrade_status() == status
     feed.faults = StreamFaults()
-    assert await upgrade_status(bench) == 101
+    assert await bench.upgrade_status() == 101
 
 
 @within(5)
 async def test_the_slot_can_stay_taken_after_a_close(start: Start) -> None:
     bench = await start()
     bench.exchange.paper.feed.faults = StreamFaults(slot_hold_sec=0.2)
-    assert await upgrade_status(bench) == 101
-    assert await upgrade_status(bench) == 429
+    assert await bench.upgrade_status() == 101
+    assert await bench.upgrade_status() == 429
     await trio.sleep(0.25)
-    assert await upgrade_status(bench) == 101
+    assert await bench.upgrade_status() == 101
 
 
 @within(5)
@@ -298,7 +290,7 @@ async def test_everything_is_controlled_over_http_too(start: Start) -> None:
     assert (await bench.order()).status_code == 500
     await tell("DELETE", "rest-faults")
     await tell("PUT", "stream", {"refuse_upgrade": 502})
-    assert await upgrade_status(bench) == 502
+    assert await bench.upgrade_status() == 502
     await tell("DELETE", "stream")
     async with bench.subscribed() as stream:
         await tell("POST", "stream/frame", {"text": "x"})

@@ -4,10 +4,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import uuid4
 
-import httpx
-from tests.exchange.conftest import KEYS, Start, within
-
 from snexec.exchange.settings import Behaviour
+
+from .conftest import KEYS, Start, new_client, within
 
 WORKING = Behaviour(end_status="never")
 
@@ -153,7 +152,7 @@ async def test_the_account_pays_for_what_it_buys(start: Start) -> None:
     assert before["cash"] == "100000"
     assert before["buying_power"] == "400000"
     assert before["status"] == "ACTIVE"
-    assert Decimal("99000") <= Decimal(after["cash"]) < Decimal("99010")
+    assert Decimal(99000) <= Decimal(after["cash"]) < Decimal(99010)
     assert Decimal(after["buying_power"]) < 399_010
 
 
@@ -189,7 +188,7 @@ async def test_the_accounts_have_separate_books(start: Start) -> None:
     bench = await start()
     await bench.settled((await bench.order(client_order_id="same")).json()["id"])
     live = bench.exchange.live_url
-    async with httpx.AsyncClient(base_url=live, headers=KEYS) as rest:
+    async with new_client(live, KEYS) as rest:
         assert (await rest.get("/v2/positions")).json() == []
         assert (await rest.get("/v2/account")).json()["cash"] == "100000"
         lookup = "/v2/orders:by_client_order_id?client_order_id=same"

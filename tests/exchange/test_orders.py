@@ -4,9 +4,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.exchange.conftest import Start, within
 
 from snexec.exchange.settings import Behaviour
+
+from .conftest import Start, within
 
 WORKING = Behaviour(end_status="never")
 
@@ -181,7 +182,7 @@ async def test_a_refused_order_leaves_its_client_order_id_free(start: Start) -> 
 @within(5)
 async def test_buying_beyond_the_buying_power_is_refused(start: Start) -> None:
     bench = await start(symbols={"WORK": WORKING})
-    bench.exchange.paper.set_cash(Decimal("10"))
+    bench.exchange.paper.set_cash(Decimal(10))
     assert (await bench.order("WORK", notional="35.00")).status_code == 200
 
     reply = await bench.order(notional="5.01")

@@ -8,10 +8,11 @@ from decimal import Decimal
 import httpx
 import pytest
 import trio
-from tests.exchange.conftest import Start, within
 
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
+
+from .conftest import Start, new_client, within
 
 
 @within(5)
@@ -45,7 +46,7 @@ async def test_cancelling_stops_at_once_whatever_is_open(start: Start) -> None:
             bench.exchange = exchange
 
             async def order(symbol: str) -> None:
-                async with httpx.AsyncClient(base_url=exchange.paper_url) as rest:
+                async with new_client(exchange.paper_url) as rest:
                     bench.rest = rest
                     rest.headers.update(
                         {"APCA-API-KEY-ID": "k", "APCA-API-SECRET-KEY": "s"}
@@ -138,7 +139,7 @@ async def test_an_idle_exchange_uses_no_cpu(start: Start) -> None:
 async def test_prices_walk_around_the_last_quote(start: Start) -> None:
     bench = await start()
     seen = set()
-    for price in (Decimal("100"), Decimal("0.0851")):
+    for price in (Decimal(100), Decimal("0.0851")):
         bench.exchange.quote("KO", price)
         for _ in range(3):
             order = await bench.settled((await bench.order()).json()["id"])
