@@ -40,7 +40,7 @@ _SHOWN_BODY_CHARS = 2000
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
-_NOT_FINAL = {408, 425}  # with 429, the 4xx that do not say what became of an order
+_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
 
 
 def amount(value: object) -> Decimal | None:
@@ -220,6 +220,7 @@ class AlpacaClient:
                 sent = True
 
         answer: httpx.Response | None = None
+        body = bytearray()
         try:
             with trio.fail_after(self._timeout_seconds):
                 async with self._http.stream(
@@ -229,25 +230,19 @@ class AlpacaClient:
                     headers={"Content-Type": "application/json"} if content else None,
                     extensions={"trace": note_sending},
                 ) as answer:
-                    body = await self._read(answer)
+                    await _read(answer, into=body)
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, OSError) as exc:
             reason = self._reason(exc)
-            if sent:
+            if not sent:
+                raise NotSentError(reason) from None
+            if answer is None or not _is_final_refusal(answer.status_code):
                 raise UnknownOutcomeError(reason) from None
-            raise NotSentError(reason) from None
+            # The status has said it all; the body would only have explained it.
         finally:
             self.budget.finish(answer.headers if answer is not None else None)
         if answer.status_code == 200:
-            return body
+            return bytes(body)
         raise self._error(answer, body)
-
-    async def _read(self, answer: httpx.Response) -> bytes:
-        body = bytearray()
-        async for chunk in answer.aiter_raw():
-            body += chunk
-            if len(body) > _MAX_BODY_BYTES:
-                raise httpx.ReadError("the answer is longer than 1 MiB")
-        return bytes(body)
 
     def _reason(self, exc: Exception) -> str:
         if isinstance(exc, trio.TooSlowError):
@@ -255,7 +250,7 @@ class AlpacaClient:
         detail = self._mask.apply(str(exc))
         return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
 
-    def _error(self, answer: httpx.Response, body: bytes) -> Exception:
+    def _error(self, answer: httpx.Response, body: bytearray) -> Exception:
         status = answer.status_code
         text = self._mask.apply(body.decode(errors="replace"))[:_SHOWN_BODY_CHARS]
         reason = _message(text) or f"HTTP {status}"
@@ -263,7 +258,7 @@ class AlpacaClient:
             return RateLimitedError(
                 f"HTTP 429: {reason}", wait_seconds=self._rate_limit_wait(answer)
             )
-        if not 400 <= status < 500 or status in _NOT_FINAL:
+        if not _is_final_refusal(status):
             return UnknownOutcomeError(f"HTTP {status}: {reason}")
         kind = RefusedError
         if status == 404:
@@ -288,6 +283,17 @@ class AlpacaClient:
             except ValueError:
                 return None
         return wait if 0 <= wait <= 3600 else None
+
+
+async def _read(answer: httpx.Response, *, into: bytearray) -> None:
+    async for chunk in answer.aiter_raw():
+        into += chunk
+        if len(into) > _MAX_BODY_BYTES:
+            raise httpx.ReadError("the answer is longer than 1 MiB")
+
+
+def _is_final_refusal(status: int) -> bool:
+    return 400 <= status < 500 and status not in _NOT_FINAL
 
 
 def _message(text: str) -> str | None:

@@ -23,6 +23,7 @@ _WINDOW_SECONDS = 60.0
 _RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
 _TRUSTED_SKEW_SECONDS = 2.0  # `Date` has whole seconds; a close clock is finer
 _MIN_WAIT_SECONDS = 0.01
+_LOOK_AGAIN_SECONDS = 1.0  # an answer may tell of a new window meanwhile
 
 
 class Purpose(Enum):
@@ -69,9 +70,8 @@ class RateBudget:
 
     async def take(self, purpose: Purpose) -> None:
         """Take one request from the budget, waiting for it if need be."""
-        while not self.try_take(purpose):
-            # A sleep and no event: it is time that fills the budget again.
-            await trio.sleep(self.seconds_until(purpose))
+        while not self.try_take(purpose):  # noqa: ASYNC110 - time is what refills it
+            await trio.sleep(min(self.seconds_until(purpose), _LOOK_AGAIN_SECONDS))
 
     def give_back(self) -> None:
         """Return what was taken for a request that was not made after all."""

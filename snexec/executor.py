@@ -223,14 +223,13 @@ class TradeExecutor:
                 )
                 if await self._may_send_again(taken, trade, client):
                     continue
-            except DuplicateOrderError as exc:
-                self._to_look_up(trade, exc, accepted=True)
+            except (UnknownOutcomeError, DuplicateOrderError) as exc:
+                # A duplicate was accepted before, perhaps by this very request.
+                self._to_look_up(trade, exc)
             except RefusedError as exc:
                 await self._refused(taken, trade, exc)
             except NotSentError as exc:
                 await self._not_sent(taken, trade, exc)
-            except UnknownOutcomeError as exc:
-                self._to_look_up(trade, exc, accepted=False)
             else:
                 await self._accepted(taken, trade, order)
             return
@@ -305,9 +304,7 @@ class TradeExecutor:
         if await self._discard(trade):
             self._publish("refused", taken, trade, {"httpStatus": http}, reason)
 
-    def _to_look_up(
-        self, trade: NewTrade, problem: BrokerError, *, accepted: bool
-    ) -> None:
+    def _to_look_up(self, trade: NewTrade, problem: BrokerError) -> None:
         """Leave the row open until the broker's evidence settles it."""
         self.outcomes["unknown"] += 1
         log.warning(
@@ -323,7 +320,6 @@ class TradeExecutor:
             symbol=trade.symbol,
             mode=trade.mode,
             order_id=None,
-            accepted=accepted,
         )
 
     async def _may_send_again(
@@ -349,7 +345,7 @@ class TradeExecutor:
                 client.budget.block(exc.wait_seconds)
                 continue
             except BrokerError as exc:
-                self._to_look_up(trade, exc, accepted=False)
+                self._to_look_up(trade, exc)
                 return False
             else:
                 await self._accepted(taken, trade, order)

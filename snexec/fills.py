@@ -288,11 +288,14 @@ class Fills:
                     self._tell_partial(step, applied)
             case "found_late" if applied.changed:
                 log.error(
-                    "%s trade=%s was bought after it had been given up, and its symbol"
-                    " has a newer open row: %s shares at %s are held by no open row;"
-                    " close them by hand",
-                    *(applied.symbol, applied.trade_id),
-                    *(applied.shares, applied.entry_price),
+                    "%s trade=%s was bought after it had been given up, and trade=%s is"
+                    " its symbol's open row now: %s shares at %s are held by no open"
+                    " row; close them by hand",
+                    applied.symbol,
+                    applied.trade_id,
+                    applied.newer_trade_id,
+                    applied.shares,
+                    applied.entry_price,
                 )
                 self._tell_settled(applied)
             case "rejected":
@@ -379,6 +382,8 @@ class Fills:
         }
         if status is not None:
             more["status"] = status
+        if applied.newer_trade_id is not None:
+            more["newerTradeId"] = applied.newer_trade_id
         self._feed.publish(
             event,
             more,

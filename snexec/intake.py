@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Intake")
 
+_LOG_WINDOW_SECONDS = 60.0
+_LOGGED_PER_WINDOW = 100  # a feeder gone wild must not drown the log
 _REMEMBERED_IDS = 16_384  # what is older than that, the database remembers
 
 
@@ -109,6 +111,9 @@ class Intake:
         # before it leaves the queue for an order slot.
         self._send, self.taken = trio.open_memory_channel[TakenSignal](math.inf)
         self._room = trio.Event()
+        self._log_window = -math.inf
+        self._logged = 0
+        self._unlogged = 0
         self.pending = 0
         self.counts: collections.Counter[Status] = collections.Counter()
         self.phase = Phase.STARTING
@@ -146,6 +151,10 @@ class Intake:
         """
         answer = self._answer(line, read_at, early=early)
         self.counts[answer.status] += 1
+        if answer.status == "accepted":
+            log.debug("signal taken: id=%s", answer.id)
+        else:
+            self._log_refusal(answer)
         return answer
 
     def _answer(  # noqa: PLR0911 - one return an answer, in the order of the table
@@ -181,3 +190,20 @@ class Intake:
             TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
         )
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
+
+    def _log_refusal(self, answer: Answer) -> None:
+        """Say why a line was not taken, a bounded number of times a minute."""
+        now = trio.current_time()
+        if now - self._log_window > _LOG_WINDOW_SECONDS:
+            if self._unlogged:
+                log.warning("%d more lines were not taken", self._unlogged)
+            self._log_window, self._logged, self._unlogged = now, 0, 0
+        if self._logged >= _LOGGED_PER_WINDOW:
+            self._unlogged += 1
+            return
+        self._logged += 1
+        why = answer.error or answer.reason or ""
+        level = logging.INFO if answer.status == "repeated" else logging.WARNING
+        log.log(level, "signal not taken, id=%s: %s %s", answer.id, answer.status, why)
+        if self._logged == _LOGGED_PER_WINDOW:
+            log.warning("further lines that are not taken are only counted for a while")

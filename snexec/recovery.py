@@ -78,7 +78,6 @@ class Recovery:
                     placed_at=now - row.age_seconds,
                     due=now,
                     pause=1.0,
-                    accepted=row.order_id is not None,
                     missed=row.missed,
                     of_this_run=False,
                 )
@@ -169,7 +168,6 @@ class Recovery:
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         order.order_id = answer.id
-        order.accepted = True
         await self._fills.on_looked_up(order.mode, answer, order.symbol)
         if order.missed:
             order.missed = False
@@ -192,7 +190,7 @@ class Recovery:
 
     async def _not_found(self, order: UnsettledOrder) -> None:
         age = trio.current_time() - order.placed_at
-        if order.accepted:
+        if order.order_id is not None:
             self._warn_once(
                 order, "the broker does not know it; do the keys fit its account?"
             )

@@ -82,7 +82,7 @@ def _header_value(value: SecretStr) -> SecretStr:
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
-TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000)]
+TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
 Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 FileName = Annotated[str, Field(min_length=1)]
 

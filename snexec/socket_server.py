@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from snexec.events import Event, EventFeed
-    from snexec.intake import Answer, Intake
+    from snexec.intake import Intake
 
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
-_LINES_PER_TURN = 16  # then the orders have their turn
-_ANSWERS_WAITING = 1024  # a client; about 100 kB
+_LINES_PER_TURN = 16  # then the other clients and the orders have theirs
+_TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
+_ANSWERS_WAITING = 4096  # a client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
 _BACKLOG = 128
 
@@ -113,6 +115,7 @@ class SocketServer:
         self._intake = intake
         self._feed = feed
         self._control = control
+        self._turn = trio.Lock()  # fair: a flood of one client delays no other
         self.dropped_answers = 0
 
     async def run(self, listener: trio.SocketListener) -> None:
@@ -147,19 +150,39 @@ class SocketServer:
         await self._take(splitter.finish(), client)
 
     async def _take(self, lines: Iterator[bytes | None], client: _Client) -> None:
+        """Take the lines of one read, a few at a turn, all clients in turns."""
         read_at = trio.current_time()
-        for number, line in enumerate(lines, start=1):
-            if line is None or (line and not line.isspace()):
-                if line is not None and (command := _command(line)) is not None:
-                    await self._obey(command, client)
-                else:
-                    if self._intake.is_full:
-                        await trio.lowlevel.checkpoint()  # let free slots be taken
-                    answer = self._intake.take(line, read_at=read_at)
-                    log_answer(answer)
-                    client.tell(encode(answer.fields()))
-            if number % _LINES_PER_TURN == 0:
+        while True:
+            for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
+            async with self._turn:
+                command, more = self._take_turn(lines, client, read_at)
+            if command is not None:
+                await self._obey(command, client)
+            elif not more:
+                return
+
+    def _take_turn(
+        self, lines: Iterator[bytes | None], client: _Client, read_at: float
+    ) -> tuple[object | None, bool]:
+        """Take a few lines.
+
+        Returns:
+            A command that ended the turn, and whether there are more lines.
+        """
+        taken = 0
+        for line in itertools.islice(lines, _LINES_PER_TURN):
+            taken += 1
+            if line is not None:
+                if not line or line.isspace():
+                    continue
+                if (command := _command(line)) is not None:
+                    return command, True
+            answer = self._intake.take(line, read_at=read_at)
+            client.tell(encode(answer.fields()))
+            if self._intake.is_full:
+                return None, True
+        return None, taken == _LINES_PER_TURN
 
     async def _obey(self, command: object, client: _Client) -> None:
         match command:
@@ -224,23 +247,6 @@ class _Client:
 
     def _tell_event(self, event: Event) -> None:
         self.tell(event.line())
-
-
-def log_answer(answer: Answer) -> None:
-    """Say in the log what a feeder is told, where an operator may want to know."""
-    match answer.status:
-        case "accepted":
-            log.debug("signal taken: id=%s", answer.id)
-        case "invalid":
-            log.warning("not a signal, id=%s: %s", answer.id, answer.error)
-        case "overloaded":
-            log.warning(
-                "signal not taken, id=%s: overloaded (%s)",
-                answer.id,
-                answer.reason or "max_pending signals wait",
-            )
-        case _:
-            log.info("signal not taken, id=%s: %s", answer.id, answer.status)
 
 
 def _command(line: bytes) -> object | None:

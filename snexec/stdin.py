@@ -12,7 +12,6 @@ import trio
 
 from snexec.framing import LineSplitter
 from snexec.signals import MAX_LINE_BYTES
-from snexec.socket_server import log_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -83,7 +82,6 @@ def _take(
     if line is not None and (not line or line.isspace()):
         return
     answer = intake.take(line, read_at=read_at, early=True)
-    log_answer(answer)
     if told is not None:
         told(answer)
 

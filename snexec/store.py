@@ -79,6 +79,7 @@ class Applied:
         settled: Whether the broker's last word on the order is in the row.
         entry_price: Dollars per share.
         shares: Shares held by the row.
+        newer_trade_id: The symbol's open row, where that kept this one from reopening.
     """
 
     trade_id: str
@@ -93,6 +94,7 @@ class Applied:
     entry_price: float | None
     shares: float | None
     reason: str | None
+    newer_trade_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +119,7 @@ class _Row:
 
     values: sqlite3.Row
     changes: dict[str, object] = field(default_factory=dict)
+    newer_trade_id: str | None = None
 
     def __getitem__(self, name: str) -> object:
         return self.changes.get(name, self.values[name])
@@ -184,7 +187,7 @@ class Store:
         """
         if self._one("SELECT 1 FROM BotTrade WHERE id = ?", trade.id):
             return "repeated"
-        if self._symbol_is_open(trade.symbol):
+        if self._open_row(trade.symbol) is not None:
             return "symbol_open"
         now = self._now()
         values = (
@@ -389,9 +392,11 @@ class Store:
         """
         if row["status"] != "missed":
             return True
-        if not self._symbol_is_open(str(row["symbol"])):
+        newer = self._open_row(str(row["symbol"]))
+        if newer is None:
             row.set(status="open", exitReason=None)
             return True
+        row.newer_trade_id = newer
         if bought:
             row.set(exitReason="order_found_late")
         return False
@@ -441,14 +446,14 @@ class Store:
             entry_price=row["entryPrice"],  # type: ignore[arg-type]
             shares=row["shares"],  # type: ignore[arg-type]
             reason=row["exitReason"],  # type: ignore[arg-type]
+            newer_trade_id=row.newer_trade_id,
         )
 
-    def _symbol_is_open(self, symbol: str) -> bool:
-        return bool(
-            self._one(
-                "SELECT 1 FROM BotTrade WHERE symbol = ? AND status = 'open'", symbol
-            )
+    def _open_row(self, symbol: str) -> str | None:
+        row = self._one(
+            "SELECT id FROM BotTrade WHERE symbol = ? AND status = 'open'", symbol
         )
+        return None if row is None else str(row["id"])
 
     def _one(self, statement: str, *values: object) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(statement, values).fetchone()

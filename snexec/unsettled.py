@@ -28,7 +28,6 @@ class UnsettledOrder:
         placed_at: When it was sent, on Trio's clock.
         due: When to ask next, on Trio's clock.
         pause: Seconds between the last question and the next one.
-        accepted: Whether the broker has ever said that it has the order.
         missed: Whether its row was given up as not found.
         of_this_run: Whether this process placed it.
         compared: Whether the broker has answered about it since the start.
@@ -41,7 +40,6 @@ class UnsettledOrder:
     placed_at: float
     due: float
     pause: float
-    accepted: bool = False
     missed: bool = False
     of_this_run: bool = True
     compared: bool = False
@@ -81,7 +79,6 @@ class UnsettledOrders:
         symbol: str,
         mode: Mode,
         order_id: str | None,
-        accepted: bool = False,
     ) -> None:
         """Follow an order that was just placed; unknown ones are asked about at once.
 
@@ -90,7 +87,6 @@ class UnsettledOrders:
             symbol: For the log.
             mode: The account that has it.
             order_id: The broker's id, None while the outcome is unknown.
-            accepted: Whether the broker has said otherwise that it has the order.
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
@@ -103,7 +99,6 @@ class UnsettledOrders:
                 placed_at=now,
                 due=now + first,
                 pause=first or _FIRST_RETRY_SECONDS,
-                accepted=accepted or order_id is not None,
             )
         )
 

@@ -14,13 +14,14 @@
 | PUT keys | `{"refused": [...]}`: unauthorized keys, `*` for all |
 | PUT rate | `{"limit"}` sets the limit and opens a fresh window |
 | PUT cash | `{"cash"}` sets the account's cash |
-| GET orders, posts, counts, stream | reads back |
+| GET orders, posts, counts, stream | reads back; `?last=N` the newest N orders or posts |
 """
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Reversible
 from dataclasses import asdict
 from decimal import Decimal
+from itertools import islice
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -30,7 +31,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -39,6 +40,7 @@ from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.exchange.prices import Prices
 from snexec.exchange.settings import Behaviour
 
+Item = TypeVar("Item")
 Model = TypeVar("Model", bound=BaseModel)
 Endpoint = Callable[[Request], Awaitable[object]]
 _EVENT = TypeAdapter(dict[str, object])
@@ -173,9 +175,10 @@ class _Control:
         account = self._account
         match request.path_params["what"]:
             case "orders":
-                return [order.to_reply() for order in account.book.orders()]
+                orders = _last(request, account.book.orders())
+                return [order.to_reply() for order in orders]
             case "posts":
-                return [asdict(post) for post in account.posts]
+                return [asdict(post) for post in _last(request, account.posts)]
             case "counts":
                 return dict(account.counts)
             case "stream":
@@ -195,11 +198,19 @@ def _route(method: str, path: str, endpoint: Endpoint) -> Route:
         # pydantic's ValidationError is one; so is bad base64.
         except ValueError as exc:
             return JSONResponse({"error": str(exc)}, 422)
+        except ClientDisconnect:
+            return Response()
         if isinstance(result, Response):
             return result
         return Response(status_code=204) if result is None else JSONResponse(result)
 
     return Route(path, answered, methods=[method])
+
+
+def _last(request: Request, items: Reversible[Item]) -> list[Item]:
+    count = request.query_params.get("last")
+    newest = list(islice(reversed(items), None if count is None else int(count)))
+    return newest[::-1]
 
 
 async def _parse_event(request: Request) -> dict[str, object]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -61,7 +61,10 @@ class Rest:
         methods = [method] if method else _ALL_METHODS
 
         async def guarded(request: Request) -> Response:
-            return await self._guard(request, label, endpoint)
+            try:
+                return await self._guard(request, label, endpoint)
+            except ClientDisconnect:
+                return Response()
 
         return Route(path, guarded, methods=methods)
 

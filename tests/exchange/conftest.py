@@ -2,8 +2,9 @@
 
 import functools
 import json
+import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec
@@ -190,6 +191,18 @@ class Start:
         client = new_client(exchange.paper_url, KEYS)
         await self._stack.enter_async_context(client)
         return Bench(exchange, client, self._nursery)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_wrong_unseen(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test in which the exchange logs an error."""
+    yield
+    errors = [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.levelno >= logging.ERROR
+    ]
+    assert errors == []
 
 
 @pytest.fixture

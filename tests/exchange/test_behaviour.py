@@ -86,10 +86,11 @@ async def test_the_position_is_readable_between_partial_fills(start: Start) -> N
     async with bench.subscribed() as stream:
         await bench.order("BAD")
         await stream.events(2)
+        position: dict[str, str] = {}
         for name in ("partial_fill", "partial_fill", "fill"):
             event = await stream.event()
             assert event["event"] == name
-            position = (await bench.rest.get("/v2/positions/BAD")).json()
+            position.update((await bench.rest.get("/v2/positions/BAD")).json())
             assert position["qty"] == event["position_qty"]
             assert event["order"]["filled_qty"] == event["position_qty"]
     spent = Decimal(position["qty"]) * Decimal(position["avg_entry_price"])

@@ -26,8 +26,12 @@ class Clock:
         return self.ns
 
 
+def chance(seed: int = 1) -> random.Random:
+    return random.Random(seed)  # noqa: S311
+
+
 def new_book(kept: int = 100, clock: Clock | None = None) -> Book:
-    rng = random.Random(1)
+    rng = chance()
     return Book(
         prices=Prices(rng),
         rng=rng,
@@ -82,7 +86,7 @@ def test_cash_goes_to_positions_and_comes_back() -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_money_spent_is_under_the_notional_whatever_the_parts(seed: int) -> None:
-    rng = random.Random(seed)
+    rng = chance(seed)
     book = Book(prices=Prices(rng), rng=rng, now_ns=Clock())
     order = submit(book, notional="50.00")
     for _ in range(rng.randint(0, 20)):
@@ -122,7 +126,7 @@ def test_the_rate_window_opens_anew_when_its_reset_comes() -> None:
 
 def test_event_ids_rise_within_a_millisecond_and_when_the_clock_goes_back() -> None:
     clock = Clock()
-    ids = EventIds(clock, random.Random(1))
+    ids = EventIds(clock, chance())
     given = [ids.next() for _ in range(100)]
     clock.ns -= 10**12
     given.append(ids.next())

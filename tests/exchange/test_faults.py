@@ -327,6 +327,8 @@ async def test_everything_is_controlled_over_http_too(start: Start) -> None:
     assert isinstance(posts, list)
     assert [post["symbol"] for post in posts] == ["BTC/USD"] * 2 + ["KO"] * 3
     assert posts[-1]["client_order_id"] == "last"
+    assert await read("posts?last=1") == posts[-1:]
+    assert await read("orders?last=1") == orders[-1:]
     arrivals = [post["arrived_ns"] for post in posts]
     assert arrivals == sorted(arrivals)
 

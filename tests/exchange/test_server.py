@@ -124,6 +124,22 @@ async def test_a_burst_of_orders_all_fill_and_are_all_told(start: Start) -> None
 
 
 @within(5)
+async def test_a_client_that_leaves_in_the_middle_of_a_body_harms_nobody(
+    start: Start,
+) -> None:
+    bench = await start()
+    port = int(bench.exchange.paper_url.rpartition(":")[2])
+    raw = await trio.open_tcp_stream("127.0.0.1", port)
+    await raw.send_all(
+        b"POST /v2/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    )
+    await raw.aclose()
+    await trio.sleep(0.05)
+    assert (await bench.order()).status_code == 200
+    assert len(bench.exchange.paper.posts) == 1
+
+
+@within(5)
 async def test_an_idle_exchange_uses_no_cpu(start: Start) -> None:
     bench = await start()
     async with bench.subscribed() as stream:
@@ -132,7 +148,7 @@ async def test_an_idle_exchange_uses_no_cpu(start: Start) -> None:
         await trio.sleep(0.1)
         before = time.process_time()
         await trio.sleep(0.5)
-        assert time.process_time() - before < 0.02
+        assert time.process_time() - before < 0.05
 
 
 @within(5)
