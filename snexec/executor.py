@@ -22,7 +22,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.signals import notional_text, star_rating
+from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, OrderRef
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class TradeExecutor:
             try:
                 order = await client.place_order(
                     symbol=trade.symbol,
-                    notional=notional_text(trade.notional),
+                    notional=str(trade.notional),
                     client_order_id=trade.id,
                 )
             except RateLimitedError as exc:
@@ -242,7 +242,7 @@ class TradeExecutor:
         log.info(
             "Order placed: %s $%s (%d stars, %s) orderId=%s trade=%s signal=%s",
             trade.symbol,
-            notional_text(trade.notional),
+            str(trade.notional),
             trade.stars,
             trade.mode,
             order.id,
@@ -399,7 +399,7 @@ class TradeExecutor:
             catalyst_type=signal.catalyst_category,
             catalyst_tier=signal.catalyst_tier,
             mode=mode,
-            notional=self._settings().bot.dollars(stars),
+            notional=to_cents(self._settings().bot.dollars(stars)),
             stars=stars,
             price_at_signal=signal.price_at_signal,
             signal_id=signal.id,
@@ -440,7 +440,7 @@ class TradeExecutor:
     ) -> None:
         self._feed.publish(
             event,
-            {"mode": trade.mode, "notional": notional_text(trade.notional), **more},
+            {"mode": trade.mode, "notional": str(trade.notional), **more},
             signal_id=trade.signal_id,
             trade_id=trade.id,
             symbol=trade.symbol,

@@ -141,6 +141,6 @@ def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:
             return None
 
 
-def notional_text(dollars: Decimal) -> str:
-    """Format dollars as Alpaca takes them: a decimal string, rounded down to cents."""
-    return str(dollars.quantize(Decimal("0.01"), rounding=ROUND_DOWN))
+def to_cents(dollars: Decimal) -> Decimal:
+    """Round dollars down to cents, with two decimals, as Alpaca takes them."""
+    return dollars.quantize(Decimal("0.01"), rounding=ROUND_DOWN)

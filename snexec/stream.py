@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import (
@@ -15,7 +16,7 @@ from trio_websocket import (
     ConnectionRejected,
     HandshakeError,
     WebSocketConnection,
-    open_websocket_url,
+    wrap_client_stream,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _STAND_DOWN_SECONDS = 60.0
 # Frames wait here while a handler waits for the database; when it is full, pongs are
 # not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
+
+E = TypeVar("E", bound=BaseException)
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
@@ -136,47 +139,73 @@ class TradingStream:
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
+        end = _End.LOST
         try:
             async with self._connected(endpoint) as socket:
                 await self._follow(socket, endpoint)
-        except _UnauthorizedError as exc:
+        except* _UnauthorizedError as group:
+            end = _End.UNAUTHORIZED
             log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
                 "the broker does not take the %s keys (%s): check them; next try in"
                 " a minute or when the settings change",
                 endpoint.mode,
-                exc,
+                _told(group),
             )
-            return _End.UNAUTHORIZED
-        except ConnectionRejected as exc:
-            log.warning("connection refused: HTTP %d", exc.status_code)
-            return _End.CROWDED if exc.status_code == 429 else _End.LOST
-        except ConnectionClosed as exc:
-            log.warning("connection closed: %s", _close_reason(exc))
-        except (HandshakeError, OSError, trio.TooSlowError) as exc:
-            log.warning("no connection: %s", str(exc) or type(exc).__name__)
-        except Exception as exc:
-            log.warning("connection failed: %r", exc, exc_info=exc)
-        return _End.LOST
+        except* ConnectionRejected as group:
+            statuses = {exc.status_code for exc in _leaves(group)}
+            if 429 in statuses:
+                end = _End.CROWDED
+            log.warning("connection refused: HTTP %s", *statuses)
+        except* ConnectionClosed as group:
+            log.warning("connection closed: %s", _told(group))
+        except* (HandshakeError, OSError, trio.BrokenResourceError) as group:
+            log.warning("no connection: %s", _told(group))
+        except* trio.TooSlowError as group:
+            log.warning("no connection: %s", _told(group))
+        except* Exception:  # an error never ends the daemon
+            log.exception("connection failed")
+        return end
 
     @asynccontextmanager
     async def _connected(
         self, endpoint: Endpoint
     ) -> AsyncIterator[WebSocketConnection]:
-        """Open a connection whose restart closes it before the next one opens."""
-        url = endpoint.stream_url
-        async with open_websocket_url(
-            url,
-            ssl_context=self._tls() if url.startswith("wss:") else None,
-            message_queue_size=_FRAMES_WAITING,
-            connect_timeout=_CONNECT_SECONDS,
-            disconnect_timeout=_CLOSE_SECONDS,
-        ) as socket:
-            try:
-                yield socket
-            finally:
-                # Alpaca keeps one slot per account: say goodbye, also when cancelled.
-                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-                    await socket.aclose()
+        """Open a connection that is closed, all of it, when the block is left."""
+        url = urlsplit(endpoint.stream_url)
+        assert url.hostname is not None  # noqa: S101 - the settings are validated
+        secure = url.scheme == "wss"
+        port = url.port or (443 if secure else 80)
+        stream: trio.abc.Stream
+        with _limit(_CONNECT_SECONDS, "no connection"):
+            stream = await trio.open_tcp_stream(url.hostname, port)
+        if secure:
+            stream = trio.SSLStream(
+                stream,
+                self._tls(),
+                server_hostname=url.hostname,
+                https_compatible=True,
+            )
+        try:
+            async with trio.open_nursery() as nursery:
+                with _limit(_CONNECT_SECONDS, "no answer to the handshake"):
+                    socket = await wrap_client_stream(
+                        nursery,
+                        stream,
+                        url.netloc,
+                        url.path,
+                        message_queue_size=_FRAMES_WAITING,
+                    )
+                try:
+                    yield socket
+                finally:
+                    # Alpaca keeps one slot per account: say goodbye, also when
+                    # cancelled.
+                    with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                        await socket.aclose()
+                nursery.cancel_scope.cancel(reason="the connection is done with")
+        finally:
+            # trio-websocket leaves the transport open where the server closed first.
+            await trio.aclose_forcefully(stream)
 
     async def _follow(self, socket: WebSocketConnection, endpoint: Endpoint) -> None:
         """Authenticate, listen, and take events until the connection ends."""
@@ -222,19 +251,14 @@ class TradingStream:
         self, socket: WebSocketConnection, stream: str, mode: Mode
     ) -> dict[str, Any]:
         """Wait for the answer on one stream; pass what else comes to its handler."""
-        try:
-            with trio.fail_after(_ANSWER_SECONDS):
-                while True:
-                    message = _parse(await socket.get_message())
-                    if message is None:
-                        continue
-                    if message["stream"] == stream:
-                        return _data(message)
-                    await self._take(message, mode)
-        except trio.TooSlowError:
-            raise trio.TooSlowError(
-                f"no {stream} answer within {_ANSWER_SECONDS:g} s"
-            ) from None
+        with _limit(_ANSWER_SECONDS, f"no {stream} answer"):
+            while True:
+                message = _parse(await socket.get_message())
+                if message is None:
+                    continue
+                if message["stream"] == stream:
+                    return _data(message)
+                await self._take(message, mode)
 
     async def _take(self, message: dict[str, Any] | None, mode: Mode) -> None:
         if message is None:
@@ -343,7 +367,30 @@ def _shown(value: object) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _close_reason(exc: ConnectionClosed) -> str:
+@contextmanager
+def _limit(seconds: float, problem: str) -> Iterator[None]:
+    """Bound a wait, and say in the error what was waited for."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise trio.TooSlowError(f"{problem} within {seconds:g} s")
+
+
+def _leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup):
+            yield from _leaves(exc)
+        else:
+            yield exc
+
+
+def _told(group: BaseExceptionGroup[Any]) -> str:
+    return "; ".join(_close_reason(exc) for exc in _leaves(group))
+
+
+def _close_reason(exc: BaseException) -> str:
+    if not isinstance(exc, ConnectionClosed):
+        return str(exc) or type(exc).__name__
     reason = exc.reason
     if reason is None:
         return "by us"

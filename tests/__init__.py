@@ -1,0 +1,1 @@
+"""Tests of snexec: test names are promises."""

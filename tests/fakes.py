@@ -1,0 +1,442 @@
+"""Stand-ins for the daemon's collaborators: clocks, a writer, accounts, a rig.
+
+The store behind them is always the real one, on a real SQLite file.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import trio
+from pydantic import SecretStr
+
+from snexec.accounts import Accounts, Endpoint
+from snexec.broker import AlpacaClient, BrokerOrder
+from snexec.budget import RateBudget
+from snexec.errors import NotFoundError
+from snexec.events import Event, EventFeed
+from snexec.executor import TradeExecutor
+from snexec.fills import Fills
+from snexec.intake import Intake, Phase, TakenSignal
+from snexec.recovery import Recovery
+from snexec.schema import open_database
+from snexec.settings import MODES, Credentials, Mode, Settings
+from snexec.signals import Signal
+from snexec.store import NewTrade, OrderRef, Store
+from snexec.unsettled import UnsettledOrders
+from snexec.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from snexec.writer import Change
+
+T = TypeVar("T")
+
+MOMENT = datetime(2026, 1, 5, 14, 30, 0, 123000, tzinfo=UTC)
+MOMENT_TEXT = "2026-01-05T14:30:00.123Z"
+KEY, SECRET = "PKTESTKEY0001", "s3cr3t/Value+0001"
+CREDENTIALS = Credentials(key=SecretStr(KEY), secret=SecretStr(SECRET))
+
+
+class FakeClock:
+    """A wall clock that stands still until it is advanced."""
+
+    def __init__(self, moment: datetime = MOMENT) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+class TrioClock:
+    """A wall clock that goes with Trio's clock, which a MockClock may drive."""
+
+    def __init__(self, moment: datetime = MOMENT, *, ahead: float = 0.0) -> None:
+        self._moment = moment + timedelta(seconds=ahead)
+
+    def now(self) -> datetime:
+        return self._moment + timedelta(seconds=trio.current_time())
+
+
+def make_settings(**sections: Any) -> Settings:  # noqa: ANN401 - as in the file
+    """Make settings from what a config file would hold."""
+    return Settings.model_validate(sections)
+
+
+def make_signal(symbol: str = "AAPL", **changes: object) -> Signal:
+    """Make a signal of five stars."""
+    values: dict[str, object] = {
+        "symbol": symbol,
+        "catalystCategory": "fda_approval",
+        "catalystTier": 1,
+        "aiConfidence": "high",
+        "priceAtSignal": 187.2,
+    }
+    return Signal.model_validate(values | changes)
+
+
+def make_trade(
+    trade_id: str = "sn-1",
+    symbol: str = "AAPL",
+    *,
+    mode: Mode = "paper",
+    signal_id: str | None = None,
+) -> NewTrade:
+    """Make a row about to be opened."""
+    return NewTrade(
+        id=trade_id,
+        symbol=symbol,
+        catalyst_type="fda_approval",
+        catalyst_tier=1,
+        mode=mode,
+        notional=Decimal("100.00"),
+        stars=5,
+        price_at_signal=187.2,
+        signal_id=signal_id,
+    )
+
+
+def make_order(
+    trade_id: str,
+    status: str = "accepted",
+    *,
+    order_id: str = "o-1",
+    quantity: object = "0",
+    price: object = None,
+) -> BrokerOrder:
+    """Make the broker's word on an order, read as a reply would be."""
+    return BrokerOrder.model_validate(
+        {
+            "id": order_id,
+            "client_order_id": trade_id,
+            "status": status,
+            "filled_qty": quantity,
+            "filled_avg_price": price,
+        }
+    )
+
+
+def open_store(path: Path, clock: FakeClock | TrioClock) -> Store:
+    """Open a real store whose commits do not wait for the disk; for speed only."""
+    connection = open_database(path, simulated=False, clock=clock)
+    connection.execute("PRAGMA synchronous = OFF")
+    return Store(connection, clock=clock)
+
+
+def rows_of(store: Store) -> dict[str, dict[str, Any]]:
+    """Read every row, by id."""
+    found = store._db.execute("SELECT * FROM BotTrade ORDER BY rowid")
+    return {row["id"]: dict(row) for row in found}
+
+
+def row_of(store: Store, trade_id: str) -> dict[str, Any]:
+    """Read one row."""
+    return rows_of(store)[trade_id]
+
+
+class InlineWriter(Writer):
+    """Applies each change at once, durable or not, without a thread.
+
+    So a MockClock may jump: nothing waits that Trio does not know of.
+
+    Attributes:
+        gate: Holds every change back until it is set.
+        delay_seconds: What a commit costs.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.gate = trio.Event()
+        self.gate.set()
+        self.delay_seconds = 0.0
+        self.writes = 0
+
+    async def write(self, change: Change[T]) -> T:
+        await self.gate.wait()
+        await trio.sleep(self.delay_seconds)
+        return self._apply(change)
+
+    async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
+        await self.gate.wait()
+        done(self._apply(change))
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+    def _apply(self, change: Change[T]) -> T:
+        self._store.begin()
+        try:
+            result = change(self._store)
+        except BaseException:
+            self._store.rollback()
+            raise
+        self._store.commit()
+        self.writes += 1
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One request that the fake broker has seen."""
+
+    at: float
+    kind: Literal["place", "order", "position"]
+    symbol: str | None = None
+    notional: str | None = None
+    client_order_id: str | None = None
+    order_id: str | None = None
+
+
+Reply = BrokerOrder | Decimal | Exception
+
+
+class FakeClient(AlpacaClient):
+    """A broker's account that answers from scripts, and remembers what it was asked.
+
+    Without a script an order is accepted, a look-up tells what ``book`` holds, and a
+    position is what ``positions`` holds; what they do not hold is a 404.
+
+    Attributes:
+        placing: Scripts for the next orders, in order.
+        looking: Scripts for the next look-ups.
+        asking: Scripts for the next questions about a position.
+        seconds: How long each answer takes.
+    """
+
+    def __init__(self, mode: Mode, budget: RateBudget) -> None:
+        self.mode = mode
+        self.budget = budget
+        self.requests: list[Request] = []
+        self.placing: collections.deque[Any] = collections.deque()
+        self.looking: collections.deque[Any] = collections.deque()
+        self.asking: collections.deque[Any] = collections.deque()
+        self.book: dict[str, BrokerOrder] = {}
+        self.positions: dict[str, Decimal] = {}
+        self.seconds = 0.0
+        self._numbers = itertools.count(1)
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def place_order(
+        self, *, symbol: str, notional: str, client_order_id: str
+    ) -> BrokerOrder:
+        request = Request(
+            at=trio.current_time(),
+            kind="place",
+            symbol=symbol,
+            notional=notional,
+            client_order_id=client_order_id,
+        )
+        order_id = f"{self.mode}-o-{next(self._numbers)}"
+        order = make_order(client_order_id, order_id=order_id)
+        found = await self._answer(request, self.placing, order)
+        assert isinstance(found, BrokerOrder)
+        self.book.setdefault(client_order_id, found)
+        return found
+
+    async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
+        request = Request(
+            at=trio.current_time(),
+            kind="order",
+            client_order_id=client_order_id,
+            order_id=order_id,
+        )
+        found = await self._answer(request, self.looking, None, client_order_id)
+        assert isinstance(found, BrokerOrder)
+        return found
+
+    async def position_quantity(self, symbol: str) -> Decimal:
+        request = Request(at=trio.current_time(), kind="position", symbol=symbol)
+        found = await self._answer(request, self.asking, self.positions.get(symbol))
+        assert isinstance(found, Decimal)
+        return found
+
+    def asked(self, kind: Literal["place", "order", "position"]) -> list[Request]:
+        """Return the requests of one kind."""
+        return [request for request in self.requests if request.kind == kind]
+
+    async def _answer(
+        self,
+        request: Request,
+        script: collections.deque[Any],
+        default: Reply | None,
+        book_key: str | None = None,
+    ) -> Reply:
+        self.requests.append(request)
+        try:
+            await trio.sleep(self.seconds)
+            reply = script.popleft() if script else default
+            if callable(reply):
+                reply = await reply(request)
+            if reply is None and book_key is not None:
+                reply = self.book.get(book_key)
+        finally:
+            self.budget.finish(None)
+        if reply is None:
+            reply = not_found()
+        if isinstance(reply, Exception):
+            raise reply
+        assert isinstance(reply, BrokerOrder | Decimal)
+        return reply
+
+
+def not_found() -> NotFoundError:
+    """Make the answer to a look-up of what the broker does not know."""
+    return NotFoundError(status_code=404, body="", reason="order not found")
+
+
+class FakeAccounts(Accounts):
+    """Both modes' fake clients, each with a real budget."""
+
+    def __init__(self, *, clock: FakeClock | TrioClock, per_minute: int = 200) -> None:
+        self.clients = {
+            mode: FakeClient(mode, RateBudget(per_minute=per_minute, clock=clock))
+            for mode in MODES
+        }
+        self.leased: collections.Counter[Mode] = collections.Counter()
+
+    def endpoint(self, mode: Mode) -> Endpoint:
+        return Endpoint(mode=mode, url="http://127.0.0.1:1", credentials=CREDENTIALS)
+
+    def budget(self, mode: Mode) -> RateBudget:
+        return self.clients[mode].budget
+
+    @contextmanager
+    def lease(self, mode: Mode) -> Iterator[AlpacaClient]:
+        self.leased[mode] += 1
+        try:
+            yield self.clients[mode]
+        finally:
+            self.leased[mode] -= 1
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+
+@dataclass(kw_only=True)
+class Rig:
+    """The order side, wired as the daemon wires it, with a fake broker.
+
+    Attributes:
+        events: Every event that the feed told.
+        starved: What recovery said of the stream.
+    """
+
+    settings: Settings
+    clock: FakeClock | TrioClock
+    store: Store
+    id_salt: str = ""
+    events: list[Event] = field(default_factory=list)
+    starved: list[tuple[Mode, float]] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        alpaca = self.settings.alpaca
+        self.accounts = FakeAccounts(
+            clock=self.clock, per_minute=alpaca.rate_limit_per_min
+        )
+        self.paper = self.accounts.clients["paper"]
+        self.live = self.accounts.clients["live"]
+        self.writer = InlineWriter(self.store)
+        self.unsettled = UnsettledOrders()
+        self.feed = EventFeed(clock=self.clock)
+        self.feed.follow(self.events.append)
+        self.fills = Fills(
+            writer=self.writer,
+            accounts=self.accounts,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            heard=self._heard,
+        )
+        self.recovery = Recovery(
+            settings=alpaca,
+            accounts=self.accounts,
+            writer=self.writer,
+            fills=self.fills,
+            unsettled=self.unsettled,
+            starved=lambda mode, at: self.starved.append((mode, at)),
+        )
+        self.intake = Intake(
+            max_pending=self.settings.intake.max_pending,
+            mode=lambda: self.settings.mode,
+            refusal=lambda: None,
+        )
+        self.intake.phase = Phase.TAKING
+        self.executor = TradeExecutor(
+            settings=lambda: self.settings,
+            intake=self.intake,
+            accounts=self.accounts,
+            writer=self.writer,
+            fills=self.fills,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            id_salt=self.id_salt,
+            seen=lambda signal: self.seen.append(signal.symbol),
+        )
+        self._numbers = itertools.count(1)
+
+    def set_mode(self, mode: Mode) -> None:
+        """Change the mode, as a re-read of the config file does."""
+        self.settings = self.settings.model_copy(update={"mode": mode})
+
+    def set_bot(self, **values: object) -> None:
+        """Change ``[bot]``, as a re-read of the config file does."""
+        bot = self.settings.bot.model_copy(update=values)
+        self.settings = self.settings.model_copy(update={"bot": bot})
+
+    def offer(self, *signals: Signal) -> None:
+        """Put signals into the queue, past the intake's own checks."""
+        for signal in signals:
+            self.intake.pending += 1
+            self.intake._send.send_nowait(
+                TakenSignal(
+                    signal=signal,
+                    read_at=trio.current_time(),
+                    sequence=next(self._numbers),
+                )
+            )
+
+    async def trade(self, *signals: Signal) -> None:
+        """Execute signals, and return when the last order's task has ended."""
+        self.offer(*signals)
+        self.intake.close()
+        await self.executor.run()
+
+    def open_row(self, trade: NewTrade, *, order_id: str | None = None) -> None:
+        """Write a row, as an order that was placed leaves it."""
+        assert self.store.open_trade(trade) == "opened"
+        if order_id is not None:
+            applied = self.store.apply_working(ref_of(trade, order_id))
+            assert applied is not None
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Read every row, by id."""
+        return rows_of(self.store)
+
+    def _heard(self, trade_id: str) -> None:
+        self.recovery.heard(trade_id)
+
+    def told(self, *names: str) -> list[tuple[str, str | None]]:
+        """Return the events of these names, or all, each with its reason."""
+        return [
+            (event.event, event.reason)
+            for event in self.events
+            if not names or event.event in names
+        ]
+
+
+def ref_of(trade: NewTrade, order_id: str | None) -> OrderRef:
+    """Name a trade's order as an event does."""
+    return OrderRef(mode=trade.mode, order_id=order_id, client_order_id=trade.id)

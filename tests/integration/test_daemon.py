@@ -1,0 +1,371 @@
+"""The daemon under signals, restarts and faults, against a separate exchange."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+
+import trio
+
+from snexec.exchange.settings import Behaviour
+from tests.integration.harness import (
+    KEYS,
+    Box,
+    alpaca,
+    real_box,
+    short_folder,
+    signal_line,
+)
+
+
+async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with (
+            box.daemon() as process,
+            box.client() as feed,
+            box.client() as feeder,
+        ):
+            await box.until(lambda: broker.paper.feed.listeners, "the stream listens")
+            assert await feed.ask(b'{"command":"events"}\n') == {"status": "ok"}
+
+            answer = await feeder.ask(signal_line("AAPL", id="n-1"))
+
+            assert answer == {"status": "accepted", "id": "n-1"}
+            events = [await feed.answer() for _ in range(3)]
+            assert {event["event"] for event in events} == {"placed", "fill", "settled"}
+            [row] = box.rows()
+            [order] = broker.paper.book.orders()
+            assert row["id"] == order.client_order_id == events[0]["tradeId"]
+            assert row["alpacaOrderId"] == order.id
+            assert row["status"] == "open"
+            assert row["shares"] == float(order.filled_qty)
+            assert row["settledAt"] is not None
+            assert row["notional"] == 100.0
+            status = await feeder.ask(b'{"command":"status"}\n')
+            assert status["orders"] == {
+                "placed": 1, "refused": 0, "unknown": 0, "inFlight": 0,
+            }  # fmt: skip
+            assert status["openTrades"] == 1
+            assert await box.stop(process) == 0
+        assert not box.socket.exists()
+
+
+async def test_fifty_equal_signals_at_once_give_one_order() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon(), box.client() as feeder:
+            await feeder.send(signal_line("AAPL") * 50)
+            answers = [await feeder.answer() for _ in range(50)]
+            assert [answer["status"] for answer in answers] == ["accepted"] * 50
+
+            async def settled() -> bool:
+                status = await feeder.ask(b'{"command":"status"}\n')
+                return bool(status["skipped"].get("symbol_open") == 49)
+
+            with trio.fail_after(10):
+                while not await settled():  # noqa: ASYNC110 - another process does
+                    await trio.sleep(0.02)
+
+            assert len(broker.paper.posts) == 1
+            assert len(box.rows()) == 1
+
+
+async def test_sighup_moves_to_live_and_back_and_orders_stay_with_their_mode() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=0.5))
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await box.until(lambda: broker.paper.feed.listeners, "paper is listened to")
+            await client.ask(signal_line("SLOW"))
+            await box.until(lambda: broker.paper.posts, "the order is under way")
+
+            box.configure(mode="live", alpaca=alpaca(broker))
+            process.send_signal(signal.SIGHUP)
+
+            await box.until(lambda: broker.live.feed.listeners, "live is listened to")
+            assert broker.paper.feed.connections == 0
+            await client.ask(signal_line("LIVE"))
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == 2, "both settle"
+            )
+            modes = {row["symbol"]: row["mode"] for row in box.rows()}
+            assert modes == {"SLOW": "paper", "LIVE": "live"}
+            assert [o.symbol for o in broker.live.book.orders()] == ["LIVE"]
+
+
+async def test_200_sighups_in_a_row_are_survived() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            for number in range(200):
+                mode = "paper" if number % 2 else "live"
+                box.configure(mode=mode, alpaca=alpaca(broker))
+                process.send_signal(signal.SIGHUP)
+            await box.until(
+                lambda: broker.paper.feed.listeners and not broker.live.feed.listeners,
+                "the last mode is listened to",
+            )
+            assert (await client.ask(signal_line("AAPL")))["status"] == "accepted"
+            await box.until(
+                lambda: box.rows("settledAt IS NOT NULL AND mode = 'paper'"),
+                "an order is filled",
+            )
+            assert await box.stop(process) == 0
+
+
+async def test_a_bad_file_is_refused_on_sighup_and_the_old_settings_stay() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            box.config.write_text(box.config.read_text() + "\n[bot]\nenabeld = true")
+            process.send_signal(signal.SIGHUP)
+
+            await box.until(lambda: "bot.enabeld" in box.log(), "the key is named")
+            assert "ERROR [Daemon] the configuration is refused" in box.log()
+            status = await client.ask(b'{"command":"status"}\n')
+            assert status["mode"] == "paper"
+            assert status["state"] == "running"
+
+
+async def test_changed_dollars_hold_from_the_next_signal() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("ONE"))
+            await box.until(lambda: len(broker.paper.posts) == 1, "the first order")
+            box.configure(alpaca=alpaca(broker), bot={"trade_size_stars5": 12.345})
+            process.send_signal(signal.SIGHUP)
+            await box.until(lambda: "bot.trade_size_stars5" in box.log(), "it is read")
+            await client.ask(signal_line("TWO"))
+            await box.until(lambda: len(broker.paper.posts) == 2, "the second order")
+
+            assert [row["notional"] for row in box.rows()] == [100.0, 12.34]
+
+
+async def test_sigterm_lets_an_order_under_way_finish() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=1.0))
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("SLOW"))
+            await box.until(lambda: broker.paper.posts, "the order is under way")
+            process.send_signal(signal.SIGTERM)
+            await box.until(lambda: "stopping: SIGTERM" in box.log(), "it stops")
+            assert (await client.ask(signal_line("NEXT")))["status"] == "stopping"
+            with trio.fail_after(5):
+                assert await process.wait() == 0
+
+        [row] = box.rows()
+        [order] = broker.paper.book.orders()
+        assert row["alpacaOrderId"] == order.id
+
+
+async def test_a_hung_order_does_not_outlive_the_shutdown_timeout() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour(
+            "HUNG", Behaviour(lose="after_accept", lose_how="hang")
+        )
+        box.configure(alpaca=alpaca(broker), intake={"shutdown_timeout_sec": 0.5})
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("HUNG"))
+            await box.until(lambda: broker.paper.posts, "the order is under way")
+            with trio.fail_after(5):
+                assert await box.stop(process) == 0
+            assert len(box.rows("status = 'open'")) == 1
+
+        async with box.daemon():
+            await box.until(
+                lambda: box.rows("settledAt IS NOT NULL"), "recovery settles it"
+            )
+            assert len(broker.paper.posts) == 1
+
+
+async def test_a_second_signal_stops_at_once() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour(
+            "HUNG", Behaviour(lose="after_accept", lose_how="hang")
+        )
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("HUNG"))
+            await box.until(lambda: broker.paper.posts, "the order is under way")
+            process.send_signal(signal.SIGINT)
+            await box.until(lambda: "stopping: SIGINT" in box.log(), "it stops")
+            process.send_signal(signal.SIGINT)
+            with trio.fail_after(2):
+                assert await process.wait() == -signal.SIGINT
+
+
+async def test_a_killed_daemon_starts_again_on_the_same_socket() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour("AAPL", Behaviour(fill_delay_sec=1.0))
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("AAPL", id="n-1"))
+            await box.until(lambda: box.rows("alpacaOrderId IS NOT NULL"), "placed")
+            process.kill()
+            await process.wait()
+        assert box.socket.exists()
+
+        box.stderr.unlink()
+        async with box.daemon() as process, box.client() as client:
+            assert (await client.ask(signal_line("AAPL", id="n-1")))["id"] == "n-1"
+            await box.until(lambda: box.rows("settledAt IS NOT NULL"), "it settles")
+            assert await box.stop(process) == 0
+        assert len(broker.paper.posts) == 1
+
+
+async def test_a_lost_reply_is_settled_by_evidence_and_never_sent_again() -> None:
+    async with real_box() as (box, broker):
+        ways = ("reset", "close", "500", "502_html", "garbage_200")
+        for way in ways:
+            broker.paper.set_behaviour(
+                f"L{ways.index(way)}",
+                Behaviour(lose="after_accept", lose_how=way, no_events=True),
+            )
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon(), box.client() as client:
+            for number in range(len(ways)):
+                await client.ask(signal_line(f"L{number}"))
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == len(ways),
+                "every row is settled",
+            )
+
+            assert len(broker.paper.posts) == len(ways)
+            bought = {o.id: float(o.filled_qty) for o in broker.paper.book.orders()}
+            assert {r["alpacaOrderId"]: r["shares"] for r in box.rows()} == bought
+
+
+async def test_a_second_daemon_is_refused_on_the_socket_and_on_the_database() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            same = await box.run()
+            with short_folder() as folder:
+                other = Box(folder)
+                other.database = box.database
+                other.configure(alpaca=alpaca(broker))
+                text = other.config.read_text()
+                other.config.write_text(text.replace('"t.db"', f'"{box.database}"'))
+                same_database = await other.run()
+                other.config.write_text(text.replace('"s.sock"', f'"{box.socket}"'))
+                same_socket = await other.run()
+
+            for done in (same, same_database, same_socket):
+                assert done.returncode == 1
+                assert done.stderr.decode().count("\n") == 1
+                assert "in use" in done.stderr.decode()
+            assert (await client.ask(signal_line("AAPL")))["status"] == "accepted"
+            assert process.poll() is None
+
+
+async def test_a_locked_database_holds_orders_back_and_loses_nothing() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            locker = sqlite3.connect(box.database, isolation_level=None)
+            locker.execute("BEGIN IMMEDIATE")
+            await client.ask(signal_line("AAPL"))
+            await box.until(lambda: "cannot write the database" in box.log(), "told")
+            refused = await client.ask(signal_line("MSFT"))
+            assert refused["status"] == "overloaded"
+            assert "database" in refused["reason"]
+            assert not broker.paper.posts
+            locker.execute("ROLLBACK")
+            locker.close()
+
+            await box.until(lambda: box.rows("settledAt IS NOT NULL"), "it heals")
+            status = await client.ask(b'{"command":"status"}\n')
+            assert status["writer"]["healthy"] is True
+            assert await box.stop(process) == 0
+
+
+async def test_standard_error_that_nobody_reads_holds_nothing_up() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        process = await trio.lowlevel.open_process(
+            box.command("--log-level", "debug"),
+            env=box.environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            await box.until(box.socket.exists, "the socket is there")
+            async with box.client() as client:
+                junk = b"no signal at all " * 60 + b"\n"
+                for number in range(2000):
+                    await client.send(signal_line(f"S{number}", catalystTier=4) + junk)
+                    await client.answer()
+                    await client.answer()
+                assert (await client.ask(signal_line("AAPL")))["status"] == "accepted"
+                await box.until(lambda: box.rows("settledAt IS NOT NULL"), "bought")
+        finally:
+            process.kill()
+            await process.wait()
+            assert process.stderr is not None
+            await process.stderr.aclose()
+
+
+async def test_a_pipe_without_the_flag_is_read_and_its_end_stops_nothing() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        with box.stderr.open("wb") as log:
+            process = await trio.lowlevel.open_process(
+                box.command(), env=box.environment(), stdin=subprocess.PIPE, stderr=log
+            )
+        try:
+            assert process.stdin is not None
+            await process.stdin.send_all(signal_line("AAPL"))
+            await process.stdin.aclose()
+            await box.until(lambda: box.rows("settledAt IS NOT NULL"), "bought")
+            async with box.client() as client:
+                assert (await client.ask(signal_line("MSFT")))["status"] == "accepted"
+            assert await box.stop(process) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+                await process.wait()
+
+
+async def test_no_key_and_no_secret_is_ever_shown() -> None:
+    async with real_box() as (box, broker):
+        echo = f"bad key {KEYS['APCA_API_KEY_ID']} {KEYS['APCA_API_SECRET_KEY']}"
+        broker.paper.set_behaviour("ECHO", Behaviour(refuse=403, refuse_message=echo))
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon("--log-level", "debug") as process, box.client() as feed:
+            await feed.ask(b'{"command":"events"}\n')
+            async with box.client() as client:
+                await client.ask(signal_line("ECHO"))
+                refused = await feed.answer()
+                status = await client.ask(b'{"command":"status"}\n')
+            assert await box.stop(process) == 0
+
+        seen = f"{box.log()} {refused} {status}"
+        assert refused["reason"] == "bad key *** ***"
+        assert not any(secret in seen for secret in KEYS.values())
+
+
+async def test_the_exchange_runs_by_itself_and_says_its_urls() -> None:
+    async with real_box() as (box, _broker):
+        box.configure()
+        process = await trio.lowlevel.open_process(
+            box.command("exchange", "--port", "0"),
+            env=box.environment(),
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            with trio.fail_after(10):
+                told = (await process.stdout.receive_some()).decode()
+            assert 'paper_url = "http://127.0.0.1:' in told
+            process.send_signal(signal.SIGINT)
+            with trio.fail_after(5):
+                assert await process.wait() == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+            await process.stdout.aclose()
+            await process.wait()

@@ -1,0 +1,94 @@
+"""What the README promises to a newcomer, run as a newcomer runs it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from tests.integration.harness import ROOT, Box, short_folder
+
+SIGNALS = (ROOT / "tests" / "signals.jsonl").read_bytes()
+
+
+def shipped_box(folder: Path) -> Box:
+    box = Box(folder)
+    shutil.copy(ROOT / "config.toml", box.config)
+    box.database = box.folder / "snexec.db"
+    box.socket = box.folder / "snexec.sock"
+    return box
+
+
+def outcomes(table: str) -> dict[tuple[str, str], str]:
+    """Read the closing table as (signal, symbol) → outcome."""
+    found = {}
+    for line in table.splitlines():
+        words = line.split()
+        if line.startswith("news-"):
+            symbol = words[1] if words[1] != "invalid" else ""
+            match = re.search(
+                r" (filled|skipped|missed|refused|repeated|invalid)\b", line
+            )
+            found[words[0], symbol] = match.group(1) if match else line
+    return found
+
+
+async def test_the_first_command_shows_each_outcome_and_exits_0() -> None:
+    with short_folder() as folder:
+        done = await shipped_box(folder).run("--stdin", stdin=SIGNALS)
+
+    log = done.stderr.decode()
+    assert done.returncode == 0, log
+    assert "nothing is traded" in log
+    assert "Order placed: AAPL $100.00" in log
+    assert "Order filled: AAPL" in log
+    assert "[TradeExecutor] Order rejected: HALT orderId=" in log
+    assert log.rstrip().endswith("[Daemon] stopped")
+    table = done.stdout.decode()
+    found = outcomes(table)
+    assert found["news-1", "AAPL"] == "filled"
+    assert found["news-4", "AAPL"] == "skipped"
+    assert found["news-5", "HALT"] == "missed"
+    assert found["news-6", "NOFRAC"] == "refused"
+    assert found["news-8", ""] == "invalid"
+    assert table.rstrip().splitlines()[-1].startswith("10 signals: 4 filled")
+
+
+async def test_the_first_command_can_be_run_twice() -> None:
+    with short_folder() as folder:
+        box = shipped_box(folder)
+        first = await box.run("--stdin", stdin=SIGNALS)
+        second = await box.run("--stdin", stdin=SIGNALS)
+        rows = box.rows()
+
+    assert first.returncode == second.returncode == 0
+    assert outcomes(first.stdout.decode()) == outcomes(second.stdout.decode())
+    ended = [row for row in rows if row["exitReason"] == "simulation_ended"]
+    assert {row["status"] for row in ended} == {"closed"}
+    assert len(ended) == 4
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+async def test_a_configuration_that_does_not_validate_creates_nothing() -> None:
+    with short_folder() as folder:
+        box = Box(folder)
+        box.config.write_text('mode = "papper"\n[bot]\ntrade_size_stars3 = 0.5\n')
+        done = await box.run()
+        left = [path.name for path in folder.iterdir()]
+
+    error = done.stderr.decode()
+    assert done.returncode == 2
+    assert error.count("\n") == 1
+    assert "config.toml: mode: " in error
+    assert "bot.trade_size_stars3" in error
+    assert "(got 'papper')" in error
+    assert left == ["config.toml"]
+
+
+async def test_a_typing_error_is_one_line_and_exits_2() -> None:
+    with short_folder() as folder:
+        done = await Box(folder).run("--stdni")
+
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("snexec: No such option")
+    assert done.stderr.decode().count("\n") == 1
