@@ -6,6 +6,7 @@ disk and a burst costs one commit. A write that fails is tried again, never drop
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -192,8 +193,12 @@ class Writer:
             store.begin()
             tell = [waiting.attempt(store) for waiting in batch]
             store.commit()
-        except BaseException:
+        except BaseException as exc:
             store.rollback()
+            if isinstance(exc, sqlite3.OperationalError) and "full" in str(exc):
+                # The log may be what fills the disk.
+                with contextlib.suppress(sqlite3.Error):
+                    store.shrink_log()
             raise
         return tell
 

@@ -1,0 +1,809 @@
+"""The config file and the environment, and what is said about their faults."""
+
+import json
+import tomllib
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from snexec.errors import ConfigError
+from snexec.settings import (
+    MODES,
+    Credentials,
+    Mode,
+    Settings,
+    changed_keys,
+    credentials_for,
+    keys_lie_open,
+    load_settings,
+    reloadable,
+    with_reloaded,
+)
+from snexec.signals import to_cents
+
+ROOT = Path(__file__).parent.parent
+
+SAMPLE = """\
+mode = "paper"                      # paper | live
+database = "snexec.db"
+
+[alpaca]
+simulate = true                     # both modes are answered by the built-in exchange
+paper_url = "https://paper-api.alpaca.markets"
+live_url = "https://api.alpaca.markets"
+rate_limit_per_min = 200            # until the broker's own headers say otherwise
+order_timeout_sec = 10.0
+unknown_grace_sec = 60.0
+reconcile_interval_sec = 60.0
+
+[intake]
+socket = "snexec.sock"
+max_pending = 1024                  # signals waiting for an order slot
+max_in_flight = 64                  # orders being placed at once
+max_signal_age_sec = 30.0           # an older signal is not traded
+settle_timeout_sec = 30.0           # --stdin: how long to wait for orders to settle
+shutdown_timeout_sec = 10.0
+
+[stream]
+reconnect_delay_sec = 5.0
+restart_delay_sec = 0.1
+
+[bot]
+enabled = true
+state = "running"                   # stopped | running | paused
+trade_size_stars3 = 50.0            # dollars per order
+trade_size_stars4 = 75.0
+trade_size_stars5 = 100.0
+"""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the file, in TOML literals.
+
+    Attributes:
+        name: As ``section.key``.
+        default: What a file without it means.
+        good: Other values that it may have; the first differs from the default.
+        wrong_types: Values of other types.
+        out_of_range: Values of its type that it may not have.
+        reloads: Whether SIGHUP applies it.
+    """
+
+    name: str
+    default: str
+    good: tuple[str, ...]
+    wrong_types: tuple[str, ...]
+    out_of_range: tuple[str, ...]
+    reloads: bool = False
+
+    def file(self, literal: str) -> str:
+        *tables, last = self.name.split(".")
+        return f"[{'.'.join(tables)}]\n{last} = {literal}" if tables else (
+            f"{last} = {literal}"
+        )  # fmt: skip
+
+
+NOT_BOOLEANS = ('"true"', "1", "0.0", "[]", "{}")
+NOT_NUMBERS = ('"5"', "true", "[]", "{}", "1979-05-27")
+NOT_INTEGERS = (*NOT_NUMBERS, "5.0", "5.5", "nan", "inf")
+NOT_STRINGS = ("5", "true", "[]", "{}", "1979-05-27")
+NEVER = ("-1", "-0.001", "nan", "inf", "-inf", "86400.001", "9" * 400)
+BAD_URLS = (
+    '""',
+    '"api.alpaca.markets"',
+    '"//api.alpaca.markets"',
+    '"ftp://api.alpaca.markets"',
+    '"wss://api.alpaca.markets"',
+    '"https://"',
+    '"https:///v2"',
+    '"https://api.alpaca.markets:0"',
+    '"https://api.alpaca.markets:65536"',
+    '"https://api.alpaca.markets:x"',
+    '"https://[::1"',
+    '"https://api.alpaca.markets?x=1"',
+    '"https://api.alpaca.markets#x"',
+    '"https://user@api.alpaca.markets"',
+    '"https://api.alpaca.markets "',
+    '" https://api.alpaca.markets"',
+    '"https://api alpaca.markets"',
+    '"https://api.alpaca.markets\\n"',
+    '"https://api.alpaca\\t.markets"',
+    '"https://api.alpaca.markets\\u0000"',
+)
+
+
+def seconds(name: str, default: str, *, may_be_0: bool) -> Key:
+    return Key(
+        name,
+        default,
+        ("1.5", "3", "86400", "0.001", *(["0", "0.0"] if may_be_0 else [])),
+        NOT_NUMBERS,
+        NEVER if may_be_0 else (*NEVER, "0", "0.0"),
+    )
+
+
+def count(name: str, default: str, *, most: int) -> Key:
+    return Key(
+        name,
+        default,
+        ("1", str(most)),
+        NOT_INTEGERS,
+        ("0", "-1", str(most + 1), "9" * 400),
+    )
+
+
+def url(name: str, default: str) -> Key:
+    good = ('"https://example.org"', '"http://127.0.0.1:8000"')
+    return Key(name, default, good, NOT_STRINGS, BAD_URLS, reloads=True)
+
+
+def size(name: str, default: str) -> Key:
+    return Key(
+        name,
+        default,
+        ("1.0", "1", "50.1", "1234.56", "1_000_000"),
+        NOT_NUMBERS,
+        ("0.99", "0", "-50.0", "nan", "inf", "-inf", "9" * 400),
+        reloads=True,
+    )
+
+
+KEYS = (
+    Key(
+        "mode", '"paper"', ('"live"',), NOT_STRINGS, ('"Live"', '""', '"x"'),
+        reloads=True,
+    ),  # fmt: skip
+    Key(
+        "database", '"snexec.db"', ('"other.db"', '"a/b"'), NOT_STRINGS,
+        ('""', '"a\\u0000b"'),
+    ),  # fmt: skip
+    Key("alpaca.simulate", "true", ("false",), NOT_BOOLEANS, ()),
+    url("alpaca.paper_url", '"https://paper-api.alpaca.markets"'),
+    url("alpaca.live_url", '"https://api.alpaca.markets"'),
+    count("alpaca.rate_limit_per_min", "200", most=1_000_000),
+    seconds("alpaca.order_timeout_sec", "10.0", may_be_0=False),
+    seconds("alpaca.unknown_grace_sec", "60.0", may_be_0=True),
+    seconds("alpaca.reconcile_interval_sec", "60.0", may_be_0=False),
+    Key(
+        "intake.socket", '"snexec.sock"', ('"x.sock"',), NOT_STRINGS,
+        ('""', '"a\\u0000b"'),
+    ),  # fmt: skip
+    count("intake.max_pending", "1024", most=1_000_000),
+    count("intake.max_in_flight", "64", most=10_000),
+    seconds("intake.max_signal_age_sec", "30.0", may_be_0=False),
+    seconds("intake.settle_timeout_sec", "30.0", may_be_0=True),
+    seconds("intake.shutdown_timeout_sec", "10.0", may_be_0=True),
+    seconds("stream.reconnect_delay_sec", "5.0", may_be_0=False),
+    seconds("stream.restart_delay_sec", "0.1", may_be_0=True),
+    Key("bot.enabled", "true", ("false",), NOT_BOOLEANS, (), reloads=True),
+    Key(
+        "bot.state", '"running"', ('"stopped"', '"paused"'), NOT_STRINGS,
+        ('"Running"', '""'), reloads=True,
+    ),  # fmt: skip
+    size("bot.trade_size_stars3", "50.0"),
+    size("bot.trade_size_stars4", "75.0"),
+    size("bot.trade_size_stars5", "100.0"),
+    Key(
+        "exchange.fill_delay_sec", "0.05", ("0", "2.5"), NOT_NUMBERS,
+        ("-1", "nan", "inf"),
+    ),  # fmt: skip
+    Key(
+        "exchange.partial_fill_ratio", "0.1", ("0", "1", "0.5"), NOT_NUMBERS,
+        ("-0.1", "1.1", "nan", "inf"),
+    ),  # fmt: skip
+    Key(
+        "exchange.rate_limit_per_min", "200", ("1", "1000"), NOT_INTEGERS, ("0", "-1")
+    ),
+)  # fmt: skip
+WITHOUT_DEFAULT = (
+    "alpaca.api_key",
+    "alpaca.api_secret",
+    "exchange.seed",
+    "exchange.symbols",
+)
+BY_NAME = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+
+
+def each(attribute: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("key", "literal"),
+        [(key, literal) for key in KEYS for literal in getattr(key, attribute)],
+        ids=lambda value: value.name if isinstance(value, Key) else value[:40],
+    )
+
+
+def value_of(literal: str) -> Any:  # noqa: ANN401 - whatever TOML holds
+    return tomllib.loads(f"x = {literal}")["x"]
+
+
+def read(settings: Settings, name: str) -> object:
+    value: object = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+class ConfigFile:
+    """A config file to be written over and over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self, text: str) -> Settings:
+        self.path.write_text(text, encoding="utf-8")
+        return load_settings(self.path)
+
+    def refusal(self, text: str | bytes) -> str:
+        """Return what is said of a file, without its own name."""
+        data = text if isinstance(text, bytes) else text.encode()
+        self.path.write_bytes(data)
+        with pytest.raises(ConfigError) as caught:
+            load_settings(self.path)
+        said = str(caught.value)
+        assert said.startswith(f"{self.path}: ")
+        return said.removeprefix(f"{self.path}: ")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> ConfigFile:
+    return ConfigFile(tmp_path / "config.toml")
+
+
+@pytest.fixture
+def keys() -> Iterator[Mapping[str, Key]]:
+    yield {key.name: key for key in KEYS}
+
+
+# The shape of the file --------------------------------------------------------------
+
+
+def names_of(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, info in model.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            names += names_of(section, f"{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def test_every_key_is_tested_here() -> None:
+    tested = {key.name for key in KEYS} | set(WITHOUT_DEFAULT)
+
+    assert sorted(names_of(Settings)) == sorted(tested)
+
+
+def test_the_sample_of_the_contract_holds_the_defaults(file: ConfigFile) -> None:
+    assert file.load(SAMPLE) == file.load("")
+
+
+def test_the_shipped_file_validates_and_simulates() -> None:
+    settings = load_settings(ROOT / "config.toml")
+
+    assert settings.mode == "paper"
+    assert settings.alpaca.simulate
+    assert settings.alpaca.api_key is None
+
+
+def test_the_shipped_file_holds_the_defaults_but_for_the_exchange() -> None:
+    settings = load_settings(ROOT / "config.toml")
+    names = changed_keys(settings, Settings())
+
+    assert {n for n in names if not n.startswith("exchange")} == {
+        "database",  # a path that is absolute once loaded
+        "intake.socket",
+    }
+
+
+@BY_NAME
+def test_a_key_that_is_missing_has_its_default(file: ConfigFile, key: Key) -> None:
+    section = key.name.split(".")[0]
+
+    for text in ("", f"[{section}]" if "." in key.name else ""):
+        default = read(file.load(text), key.name)
+        assert default == read(file.load(key.file(key.default)), key.name)
+
+
+@each("good")
+def test_a_value_that_may_be_is_taken(file: ConfigFile, key: Key, literal: str) -> None:
+    settings = file.load(key.file(literal))
+
+    value = read(settings, key.name)
+    given = value_of(literal)
+    if key.name in {"database", "intake.socket"}:
+        assert value == str(file.path.parent / given)
+    elif isinstance(value, Decimal):
+        assert value == Decimal(str(given))
+    else:
+        assert value == given
+
+
+@each("wrong_types")
+def test_a_value_of_another_type_is_refused_by_its_name(
+    file: ConfigFile, key: Key, literal: str
+) -> None:
+    said = file.refusal(key.file(literal))
+
+    assert said.startswith(f"{key.name}: ")
+    assert repr(value_of(literal)).lower() in said.lower()
+
+
+@each("out_of_range")
+def test_a_value_that_may_not_be_is_refused_by_its_name(
+    file: ConfigFile, key: Key, literal: str
+) -> None:
+    said = file.refusal(key.file(literal))
+
+    assert said.startswith(f"{key.name}: ")
+    assert repr(value_of(literal)).lower() in said.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("modes = 1", "modes"),
+        ("Mode = 'paper'", "Mode"),
+        ("[alpaca]\nurl = 'x'", "alpaca.url"),
+        ("[intake]\nmax_pendings = 1", "intake.max_pendings"),
+        ("[stream]\nurl = 'x'", "stream.url"),
+        ("[bot]\ntrade_size_stars2 = 1", "bot.trade_size_stars2"),
+        ("[exchange]\nport = 1", "exchange.port"),
+        ("[exchange.symbols.X]\nfoo = 1", "exchange.symbols.X.foo"),
+        ("[bots]\nenabled = true", "bots"),
+    ],
+)
+def test_an_unknown_key_is_refused_by_its_name(
+    file: ConfigFile, text: str, name: str
+) -> None:
+    assert file.refusal(text) == f"{name}: is not a known key"
+
+
+@pytest.mark.parametrize("name", ["alpaca", "intake", "stream", "bot", "exchange"])
+@pytest.mark.parametrize("literal", ["1", '"x"', "true", "[]", "[{}]"])
+def test_a_section_must_be_a_table(file: ConfigFile, name: str, literal: str) -> None:
+    assert file.refusal(f"{name} = {literal}") == f"{name}: must be a [{name}] table"
+
+
+def test_every_fault_is_named_at_once(file: ConfigFile) -> None:
+    said = file.refusal("mode = 1\n[bot]\nenabled = 1\n[intake]\nmax_pending = 0")
+
+    assert [part.split(":")[0] for part in said.split("; ")] == [
+        "mode",
+        "intake.max_pending",
+        "bot.enabled",
+    ]
+
+
+def test_settings_cannot_be_changed(file: ConfigFile) -> None:
+    settings = file.load("")
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.mode = "live"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.bot.enabled = False  # type: ignore[misc]
+
+
+def test_each_mode_has_its_own_base_url(file: ConfigFile) -> None:
+    settings = file.load(
+        '[alpaca]\npaper_url = "https://p.example"\nlive_url = "https://l.example"'
+    )
+
+    assert settings.base_url("paper") == "https://p.example"
+    assert settings.base_url("live") == "https://l.example"
+
+
+@pytest.mark.parametrize(
+    ("literal", "notional"),
+    [("50.1", "50.10"), ("0.1e2", "10.00"), ("33.339", "33.33"), ("1.1", "1.10")],
+)
+def test_dollars_are_what_was_written_and_not_the_float_beside_it(
+    file: ConfigFile, literal: str, notional: str
+) -> None:
+    settings = file.load(f"[bot]\ntrade_size_stars5 = {literal}")
+
+    assert str(to_cents(settings.bot.dollars(5))) == notional
+
+
+# The file itself --------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(caught.value) == f"{path}: No such file or directory"
+
+
+def test_a_directory_is_no_config_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mode = ", "Invalid value (at end of document)"),
+        ('mode = "paper"\nmode = "live"', "Cannot overwrite a value"),
+        ("mode = null", "Invalid value (at line 1, column 8)"),
+        ("mode = paper", "Invalid value (at line 1, column 8)"),
+        ("\0", "Invalid statement"),
+    ],
+)
+def test_what_is_no_toml_is_refused_with_its_place(
+    file: ConfigFile, text: str, said: str
+) -> None:
+    assert said in file.refusal(text)
+
+
+def test_what_is_no_utf_8_is_refused(file: ConfigFile) -> None:
+    assert "can't decode byte 0xff" in file.refusal(b'mode = "\xff"')
+
+
+def test_nested_brackets_are_refused_like_any_other_text(file: ConfigFile) -> None:
+    assert file.refusal("x = " + "[" * 10_000 + "]" * 10_000) != ""
+
+
+def test_an_integer_of_too_many_digits_is_refused(file: ConfigFile) -> None:
+    assert file.refusal("[intake]\nmax_pending = " + "9" * 5_000) != ""
+
+
+def test_a_fault_shows_no_more_than_a_few_lines_of_a_value(file: ConfigFile) -> None:
+    assert len(file.refusal(f'mode = "{"x" * 100_000}"')) < 1_000
+
+
+# Paths ------------------------------------------------------------------------------
+
+
+def test_paths_are_relative_to_the_file_and_not_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc" / "config.toml"
+    path.write_text('database = "data/x.db"\n[intake]\nsocket = "x.sock"')
+    monkeypatch.chdir(tmp_path)
+
+    settings = load_settings(Path("etc/config.toml"))
+
+    assert settings.database == str(tmp_path / "etc" / "data" / "x.db")
+    assert settings.intake.socket == str(tmp_path / "etc" / "x.sock")
+
+
+def test_absolute_paths_stay(file: ConfigFile) -> None:
+    settings = file.load('database = "/var/x.db"\n[intake]\nsocket = "/run/x.sock"')
+
+    assert settings.database == "/var/x.db"
+    assert settings.intake.socket == "/run/x.sock"
+
+
+@pytest.mark.parametrize("letter", ["x", "ä"])  # of one byte, and of two
+def test_a_socket_path_of_107_bytes_is_the_longest(
+    file: ConfigFile, letter: str
+) -> None:
+    longest = 107 - len("/run/")
+    name = letter * (longest // len(letter.encode()))
+    name += "x" * (longest - len(name.encode()))
+
+    assert file.load(f'[intake]\nsocket = "/run/{name}"').intake.socket[5:] == name
+    said = file.refusal(f'[intake]\nsocket = "/run/{name}x"')
+    assert said == (
+        f"intake.socket: /run/{name}x is longer than the 107 bytes that a Unix"
+        " socket's path may have"
+    )
+
+
+# URLs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "http://localhost",
+        "http://LOCALHOST:8000",
+        "http://127.0.0.1",
+        "http://127.0.0.1:8000/paper",
+        "http://127.255.255.254",
+        "http://[::1]:8000",
+    ],
+)
+@pytest.mark.parametrize("key", ["paper_url", "live_url"])
+def test_http_is_for_loopback_hosts(file: ConfigFile, key: str, good: str) -> None:
+    settings = file.load(f'[alpaca]\n{key} = "{good}"')
+
+    assert getattr(settings.alpaca, key) == good
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://api.alpaca.markets",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "http://[::]",
+        "http://128.0.0.1",
+        "http://localhost.example.org",
+        "http://127.0.0.1.example.org",
+        "http://example.org/127.0.0.1",
+        "http://2130706433",
+        "HTTP://api.alpaca.markets",
+    ],
+)
+def test_http_is_for_no_other_host(file: ConfigFile, bad: str) -> None:
+    said = file.refusal(f'[alpaca]\npaper_url = "{bad}"')
+
+    assert said == (
+        "alpaca.paper_url: must be https:// (http:// is for loopback hosts only)"
+        f" (got '{bad}')"
+    )
+
+
+def test_a_host_before_an_at_sign_is_no_loopback_host(file: ConfigFile) -> None:
+    said = file.refusal('[alpaca]\npaper_url = "http://127.0.0.1@example.org"')
+
+    assert said.startswith("alpaca.paper_url: ")
+
+
+def test_a_slash_at_the_end_of_a_url_does_not_count(file: ConfigFile) -> None:
+    settings = file.load('[alpaca]\npaper_url = "https://example.org/api/"')
+
+    assert settings.base_url("paper") == "https://example.org/api"
+
+
+# Keys and secrets -------------------------------------------------------------------
+
+IN_FILE = '[alpaca]\napi_key = "file-key"\napi_secret = "file-secret"\n'
+COMMON = {"APCA_API_KEY_ID": "env-key", "APCA_API_SECRET_KEY": "env-secret"}
+PAPER = {
+    "APCA_PAPER_API_KEY_ID": "paper-key",
+    "APCA_PAPER_API_SECRET_KEY": "paper-secret",
+}
+LIVE = {
+    "APCA_LIVE_API_KEY_ID": "live-key",
+    "APCA_LIVE_API_SECRET_KEY": "live-secret",
+}
+EMPTY = dict.fromkeys([*COMMON, *PAPER, *LIVE], "")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "paper", "live"),
+    [
+        ("", {}, None, None),
+        ("", EMPTY, None, None),
+        (IN_FILE, {}, "file", "file"),
+        (IN_FILE, EMPTY, "file", "file"),
+        ("", COMMON, "env", "env"),
+        ("", PAPER, "paper", None),
+        ("", LIVE, None, "live"),
+        ("", PAPER | LIVE, "paper", "live"),
+        ("", COMMON | PAPER, "paper", "env"),
+        ("", COMMON | LIVE, "env", "live"),
+        (IN_FILE, COMMON, "env", "env"),
+        (IN_FILE, PAPER, "paper", "file"),
+        (IN_FILE, LIVE, "file", "live"),
+        (IN_FILE, COMMON | PAPER | LIVE, "paper", "live"),
+        (IN_FILE, COMMON | dict.fromkeys(PAPER, ""), "env", "env"),
+    ],
+)
+def test_a_modes_own_variables_win_over_the_common_ones_and_these_over_the_file(
+    file: ConfigFile,
+    text: str,
+    environ: Mapping[str, str],
+    paper: str | None,
+    live: str | None,
+) -> None:
+    settings = file.load(text)
+
+    for mode, source in zip(MODES, (paper, live), strict=True):
+        found = credentials_for(mode, settings, environ)
+        pair = found.values() if found else None
+        assert pair == (source and (f"{source}-key", f"{source}-secret"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "mode", "missing"),
+    [
+        (pair | {missing: nothing}, mode, missing)
+        for pair, modes in ((COMMON, MODES), (PAPER, ["paper"]), (LIVE, ["live"]))
+        for missing in pair
+        for mode in modes
+        for nothing in ("", None)
+    ],
+)
+def test_half_a_pair_is_refused_by_the_name_that_is_missing(
+    file: ConfigFile, environ: Mapping[str, str | None], mode: Mode, missing: str
+) -> None:
+    given = {name: value for name, value in environ.items() if value is not None}
+
+    with pytest.raises(ConfigError) as caught:
+        credentials_for(mode, file.load(IN_FILE), given)
+    assert str(caught.value) == (f"environment: {missing}: is not set, and its twin is")
+
+
+def test_half_a_pair_of_another_mode_is_not_looked_at(file: ConfigFile) -> None:
+    environ = COMMON | {"APCA_LIVE_API_KEY_ID": "live-key"}
+
+    found = credentials_for("paper", file.load(""), environ)
+
+    assert found is not None
+    assert found.values() == ("env-key", "env-secret")
+
+
+@pytest.mark.parametrize("line", ['api_key = "PKSECRET"', 'api_secret = "PKSECRET"'])
+def test_half_a_pair_in_the_file_is_refused(file: ConfigFile, line: str) -> None:
+    said = file.refusal(f"[alpaca]\n{line}")
+
+    assert said == "alpaca: api_key and api_secret go together"
+
+
+UNSENDABLE = ["PKSECRET\n", " PKSECRET", "PK SECRET", "PKSECRETä", "PKSECRET\x7f"]
+
+
+@pytest.mark.parametrize("bad", UNSENDABLE)
+@pytest.mark.parametrize("name", COMMON)
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
+    file: ConfigFile, name: str, bad: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        credentials_for("paper", file.load(""), COMMON | {name: bad})
+
+    assert str(caught.value) == (
+        f"environment: {name}: must be printable ASCII without spaces"
+    )
+    assert_hidden(caught.value)
+
+
+def assert_hidden(error: Exception, secret: str = "SECRET") -> None:
+    told = "".join(traceback.format_exception(error))
+    assert secret not in told
+    assert secret not in repr(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[alpaca]\napi_key = "PKSECRET"',
+        '[alpaca]\napi_key = ["PKSECRET"]\napi_secret = "x"',
+        '[alpaca]\napi_key = {x = "PKSECRET"}\napi_secret = "x"',
+        '[alpaca]\napi_key = "x"\napi_secret = {api = {x = "PKSECRET"}}',
+        '[alpaca]\napi_key = "PK SECRET"\napi_secret = "SECRET\\n"',
+        '[alpaca]\napi_key = ""\napi_secret = "SECRET"',
+        '[alpaca]\napi_key = "SECRET"\napi_secret = "SECRET"\nsimulate = 1',
+        '[alpaca]\nkey = "PKSECRET"',
+        '[alpaca]\nAPI_KEY = "PKSECRET"',
+        '[alpaca]\nsimulate = {api_key = "PKSECRET"}',
+        '[[alpaca]]\napi_key = "PKSECRET"',
+        'alpaca = "PKSECRET"',
+        'api_key = "PKSECRET"\napi_secret = "PKSECRET"',
+        '[bot]\napi_secret = "PKSECRET"',
+        '[keys]\napi_secret = "PKSECRET"',
+        '[alpaca]\napi_key = "PKSECRET\nx',
+    ],
+)
+def test_no_fault_of_the_file_shows_a_secret(file: ConfigFile, text: str) -> None:
+    file.path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file.path)
+    assert_hidden(caught.value)
+
+
+def test_a_password_in_a_url_is_not_shown(file: ConfigFile) -> None:
+    file.path.write_text('[alpaca]\nlive_url = "https://me:PKSECRET@example.org"')
+
+    with pytest.raises(ConfigError, match=r"alpaca\.live_url: ") as caught:
+        load_settings(file.path)
+    assert_hidden(caught.value)
+
+
+def test_settings_and_credentials_never_show_a_secret(file: ConfigFile) -> None:
+    settings = file.load('[alpaca]\napi_key = "PKSECRET"\napi_secret = "SECRET"')
+    found = credentials_for("paper", settings, {})
+
+    assert found == Credentials.model_validate({"key": "PKSECRET", "secret": "SECRET"})
+    for shown in (
+        repr(settings),
+        str(settings),
+        settings.model_dump_json(),
+        repr(found),
+        str(found),
+        json.dumps(settings.model_dump(mode="json")),
+    ):
+        assert "SECRET" not in shown
+
+
+@pytest.mark.parametrize(
+    ("permissions", "open_to_others"),
+    [
+        (0o600, False),
+        (0o400, False),
+        (0o620, False),  # a group that writes cannot read
+        (0o640, True),
+        (0o604, True),
+        (0o644, True),
+    ],
+)
+def test_keys_lie_open_in_a_file_that_others_can_read(
+    file: ConfigFile, permissions: int, open_to_others: bool
+) -> None:
+    settings = file.load(IN_FILE)
+    file.path.chmod(permissions)
+
+    assert keys_lie_open(file.path, settings) is open_to_others
+
+
+def test_a_file_without_keys_may_be_read_by_anyone(file: ConfigFile) -> None:
+    settings = file.load("")
+    file.path.chmod(0o644)
+
+    assert not keys_lie_open(file.path, settings)
+
+
+# What SIGHUP applies ----------------------------------------------------------------
+
+
+def test_nothing_changed_is_no_change(file: ConfigFile) -> None:
+    assert changed_keys(file.load(IN_FILE), file.load(IN_FILE)) == []
+
+
+@BY_NAME
+def test_a_changed_key_is_named(file: ConfigFile, key: Key) -> None:
+    names = changed_keys(file.load(""), file.load(key.file(key.good[0])))
+
+    section = key.name.split(".")[0]
+    assert names == ([section] if section == "exchange" else [key.name])
+
+
+@BY_NAME
+def test_mode_bot_and_urls_hold_without_a_restart_and_nothing_else(key: Key) -> None:
+    assert reloadable(key.name) is key.reloads
+
+
+def test_changed_secrets_are_named_and_hold_without_a_restart(
+    file: ConfigFile,
+) -> None:
+    names = changed_keys(file.load(""), file.load(IN_FILE))
+
+    assert names == ["alpaca.api_key", "alpaca.api_secret"]
+    assert all(reloadable(name) for name in names)
+
+
+def everything_changed() -> str:
+    top, sections = [], {"alpaca": ['api_key = "k"', 'api_secret = "s"']}
+    for key in KEYS:
+        *section, name = key.name.split(".")
+        line = f"{name} = {key.good[0]}"
+        if section:
+            sections.setdefault(section[0], []).append(line)
+        else:
+            top.append(line)
+    for section_name, lines in sections.items():
+        top += [f"[{section_name}]", *lines]
+    return "\n".join(top)
+
+
+def test_a_reload_takes_what_needs_no_restart_and_leaves_the_rest(
+    file: ConfigFile,
+) -> None:
+    old, new = file.load(""), file.load(everything_changed())
+
+    merged = with_reloaded(old, new)
+
+    changed = changed_keys(old, new)
+    assert set(changed) >= {key.name for key in KEYS if "exchange" not in key.name}
+    assert changed_keys(old, merged) == [n for n in changed if reloadable(n)]
+    assert changed_keys(merged, new) == [n for n in changed if not reloadable(n)]
+
+
+def test_a_reload_takes_nothing_from_the_same_file(file: ConfigFile) -> None:
+    settings = file.load(everything_changed())
+
+    assert with_reloaded(settings, settings) == settings
