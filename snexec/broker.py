@@ -252,7 +252,7 @@ class AlpacaClient:
 
     def _error(self, answer: httpx.Response, body: bytearray) -> Exception:
         status = answer.status_code
-        text = self._mask.apply(body.decode(errors="replace"))[:_SHOWN_BODY_CHARS]
+        text = self._mask.apply(_readable(body))[:_SHOWN_BODY_CHARS]
         reason = _message(text) or f"HTTP {status}"
         if status == 429:
             return RateLimitedError(
@@ -294,6 +294,15 @@ async def _read(answer: httpx.Response, *, into: bytearray) -> None:
 
 def _is_final_refusal(status: int) -> bool:
     return 400 <= status < 500 and status not in _NOT_FINAL
+
+
+def _readable(body: bytearray) -> str:
+    """Return a body as text; JSON without escapes, in which a secret could hide."""
+    text = body.decode(errors="replace")
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
 
 
 def _message(text: str) -> str | None:

@@ -6,7 +6,9 @@ queues lines; one task writes them in a thread (SPEC 11, "Log lines").
 
 from __future__ import annotations
 
+import base64
 import collections
+import html
 import json
 import logging
 import os
@@ -41,8 +43,12 @@ class SecretMask:
                 forms |= {
                     secret,
                     json.dumps(secret)[1:-1],
+                    json.dumps(secret)[1:-1].replace("/", "\\/"),
+                    html.escape(secret),
                     repr(secret)[1:-1],
+                    urllib.parse.quote(secret),
                     urllib.parse.quote(secret, safe=""),
+                    base64.b64encode(secret.encode()).decode(),
                 }
         self._forms = sorted(forms, key=len, reverse=True)
 

@@ -115,11 +115,11 @@ class Recovery:
                 nursery.start_soon(self._run_mode, mode, name=f"recovery of {mode}")
 
     async def _run_mode(self, mode: Mode) -> None:
-        places = trio.CapacityLimiter(_LOOKUPS_AT_ONCE)
+        places = trio.Semaphore(_LOOKUPS_AT_ONCE)
         async with trio.open_nursery() as nursery:
             while True:
                 order = await self._unsettled.next_due(mode)
-                await places.acquire_on_behalf_of(order)
+                await places.acquire()
                 await self._take_budget(mode)
                 nursery.start_soon(
                     self._check, order, places, name=f"look up {order.trade_id}"
@@ -133,22 +133,26 @@ class Recovery:
                 return
             await trio.sleep(min(budget.seconds_until(purpose), 1.0))
 
-    async def _check(self, order: UnsettledOrder, places: trio.CapacityLimiter) -> None:
+    async def _check(self, order: UnsettledOrder, places: trio.Semaphore) -> None:
+        settled = False
         try:
-            if self._unsettled.get(order.trade_id) is not order:
+            if self._unsettled.get(order.trade_id) is order:
+                settled = await self._look_up(order)
+            else:
                 self._accounts.budget(order.mode).give_back()
-                return
-            await self._look_up(order)
         finally:
-            places.release_on_behalf_of(order)
+            places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
+        if settled and order.of_this_run:
+            await self._listen_for(order)
 
     def _longest_pause(self, order: UnsettledOrder) -> float:
         # One that was given up is asked about ever less often, for a day.
         longest = self._settings.reconcile_interval_sec
         return max(longest, 3600.0) if order.missed else longest
 
-    async def _look_up(self, order: UnsettledOrder) -> None:
+    async def _look_up(self, order: UnsettledOrder) -> bool:
+        """Ask about one order, and return whether the broker's answer is final."""
         with self._accounts.lease(order.mode) as client:
             try:
                 answer = await client.order(
@@ -165,6 +169,8 @@ class Recovery:
                 log.debug("look-up of %s failed: %s", order.trade_id, exc)
             else:
                 await self._found(order, answer)
+                return answer.status in FINAL_STATUSES
+        return False
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         order.order_id = answer.id
@@ -172,8 +178,6 @@ class Recovery:
         if order.missed:
             order.missed = False
         self._mark_compared(order)
-        if answer.status in FINAL_STATUSES:
-            await self._listen_for(order)
 
     async def _listen_for(self, order: UnsettledOrder) -> None:
         """Find out whether the stream tells too what the look-up told."""

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -222,8 +222,8 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+    except (OSError, ValueError, RecursionError) as exc:
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         raise ConfigError(f"{path}: {reason}") from None
     try:
         settings = Settings.model_validate(values)
@@ -302,10 +302,13 @@ def _explain(detail: ErrorDetails) -> str:
         return f"{key}: is not a known key"
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return f"{key}: must be a [{key}] table"
-    if "api_key" in key or "api_secret" in key or _holds_secret(detail["input"]):
+    if "api_key" in key or "api_secret" in key or _may_hold_secret(detail["input"]):
         return f"{key}: {message}"
     return f"{key}: {message} (got {detail['input']!r})"
 
 
-def _holds_secret(value: Any) -> bool:  # noqa: ANN401 - whatever the file holds
-    return isinstance(value, dict | BaseModel)
+def _may_hold_secret(value: object) -> bool:
+    # A whole table, or a URL with a password in it.
+    return isinstance(value, dict | BaseModel) or (
+        isinstance(value, str) and "@" in value
+    )

@@ -240,8 +240,9 @@ class Store:
         row = self._find(ref)
         if row is None:
             return None
-        revived = self._revive(row)
-        return self._write(row, "working" if revived else "unchanged")
+        given_up = row["status"] == "missed" and not row.settled
+        reopened = given_up and self._revive(row)
+        return self._write(row, "working" if reopened else "unchanged")
 
     def apply_fill(
         self, ref: OrderRef, *, price: Decimal | None, quantity: Decimal | None

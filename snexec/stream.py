@@ -185,16 +185,22 @@ class TradingStream:
                 server_hostname=url.hostname,
                 https_compatible=True,
             )
+        transport = _Transport(stream)
         try:
             async with trio.open_nursery() as nursery:
-                with _limit(_CONNECT_SECONDS, "no answer to the handshake"):
+                with (
+                    _limit(_CONNECT_SECONDS, "no answer to the handshake"),
+                    transport.handshake,
+                ):
                     socket = await wrap_client_stream(
                         nursery,
-                        stream,
+                        transport,
                         url.netloc,
                         url.path,
                         message_queue_size=_FRAMES_WAITING,
                     )
+                if transport.handshake.cancelled_caught:
+                    raise OSError("closed during the handshake")
                 try:
                     yield socket
                 finally:
@@ -332,6 +338,32 @@ class TradingStream:
             )
 
 
+class _Transport(trio.abc.Stream):
+    """A stream whose end also ends the handshake, which would wait for ever."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.handshake = trio.CancelScope()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self.handshake.cancel(reason="the connection has ended")
+        return bytes(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
     with trio.fail_after(_ANSWER_SECONDS):
         await socket.send_message(json.dumps(message))
@@ -363,7 +395,10 @@ def _text(value: object) -> str | None:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer of too many digits
+        text = type(value).__name__
     return text if len(text) <= 200 else text[:200] + "…"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class UnsettledOrder:
         pause: Seconds between the last question and the next one.
         missed: Whether its row was given up as not found.
         of_this_run: Whether this process placed it.
+        asking: Whether a look-up is under way; then ``due`` is when to ask again.
         compared: Whether the broker has answered about it since the start.
     """
 
@@ -44,6 +46,7 @@ class UnsettledOrder:
     of_this_run: bool = True
     compared: bool = False
     warned: bool = False
+    asking: bool = False
 
 
 class UnsettledOrders:
@@ -112,7 +115,8 @@ class UnsettledOrders:
         order = self._orders.get(trade_id)
         if order is not None:
             order.due = trio.current_time()
-            self._queue(order)
+            if not order.asking:
+                self._queue(order)
 
     def ask_all(self) -> None:
         """Ask about every order as soon as possible."""
@@ -121,8 +125,10 @@ class UnsettledOrders:
 
     def ask_later(self, order: UnsettledOrder, *, longest: float) -> None:
         """Ask again after the order's pause, which grows up to ``longest`` seconds."""
-        if order.trade_id in self._orders:
-            order.due = trio.current_time() + min(order.pause, longest)
+        order.asking = False
+        if self._orders.get(order.trade_id) is order:
+            later = trio.current_time() + min(order.pause, longest)
+            order.due = min(order.due, later)
             order.pause = min(order.pause * 2, longest)
             self._queue(order)
 
@@ -139,7 +145,8 @@ class UnsettledOrders:
             wait = queue[0][0] - trio.current_time()
             if wait <= 0:
                 order = heapq.heappop(queue)[2]
-                order.due = float("inf")
+                order.asking = True
+                order.due = math.inf
                 return order
             with trio.move_on_after(wait):
                 await changed.wait()

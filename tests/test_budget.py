@@ -7,15 +7,20 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from snexec.budget import Purpose, RateBudget
 from tests.fakes import MOMENT, FakeClock, TrioClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ORDER, RECOVERY, START = Purpose.ORDER, Purpose.RECOVERY, Purpose.START
 
@@ -214,12 +219,6 @@ async def test_a_clock_far_from_the_brokers_is_corrected_by_its_date() -> None:
     assert budget.seconds_until_reset(headers(date=date)) == pytest.approx(30)
 
 
-async def test_a_clock_close_to_the_brokers_is_finer_than_its_date() -> None:
-    budget = RateBudget(per_minute=10, clock=FakeClock())
-    date = format_datetime(MOMENT.replace(microsecond=0), usegmt=True)
-    assert budget.seconds_until_reset(headers(date=date)) == pytest.approx(29.877)
-
-
 @pytest.mark.parametrize(
     "told",
     [
@@ -236,19 +235,6 @@ async def test_a_clock_close_to_the_brokers_is_finer_than_its_date() -> None:
         headers(remaining=-1),
         headers(remaining="inf"),
         headers(remaining="[]"),
-        headers(reset=""),
-        headers(reset="soon"),
-        headers(reset="nan"),
-        headers(reset="inf"),
-        headers(reset="-inf"),
-        headers(reset="1e999"),
-        headers(reset=0),
-        headers(reset=-5),
-        headers(reset=30),
-        headers(reset=int(MOMENT.timestamp())),
-        headers(reset=int(MOMENT.timestamp()) - 1),
-        headers(reset=int(MOMENT.timestamp()) + 3600),
-        headers(reset=int(MOMENT.timestamp() * 1000)),
     ],
 )
 async def test_garbage_headers_leave_the_configured_number(
@@ -257,6 +243,36 @@ async def test_garbage_headers_leave_the_configured_number(
     budget = RateBudget(per_minute=10, clock=FakeClock())
     await answered(budget, told)
     assert taken(budget, START) == 9
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        "",
+        "soon",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        0,
+        -5,
+        30,
+        int(MOMENT.timestamp()),
+        int(MOMENT.timestamp()) - 1,
+        int(MOMENT.timestamp()) + 3600,
+        int(MOMENT.timestamp() * 1000),
+    ],
+)
+async def test_a_limit_whose_window_cannot_be_read_holds_for_a_sliding_minute(
+    reset: object, mock_clock: MockClock
+) -> None:
+    budget = RateBudget(per_minute=200, clock=FakeClock())
+    await answered(budget, headers(limit=10, remaining=9, reset=reset))
+    assert taken(budget, START) == 9
+    mock_clock.jump(59)
+    assert taken(budget, START) == 0
+    mock_clock.jump(1)
+    assert taken(budget, START) == 10
 
 
 @pytest.mark.parametrize(
@@ -324,10 +340,7 @@ async def test_what_was_given_back_may_be_taken_again(
     for _ in range(25):
         assert budget.try_take(purpose)
         budget.give_back()
-    if told is None:
-        assert taken(budget, purpose) == share
-    else:
-        assert taken(budget, purpose) == share
+    assert taken(budget, purpose) == share
 
 
 async def test_what_was_given_back_is_not_on_its_way() -> None:
@@ -393,24 +406,21 @@ def most_in_a_window(
         assert budget.try_take(START)
         budget.finish(broker.arrive(trio.current_time()))
         number = itertools.count()
-        due: list[tuple[float, int, str, object]] = []
+        due: list[tuple[float, int, Callable[[], None]]] = []
+
+        def later(seconds: float, happens: Callable[[], None]) -> None:
+            at = trio.current_time() + seconds
+            heapq.heappush(due, (at, next(number), happens))
+
+        def arrives(back: float, *, lost: bool) -> None:
+            told = broker.arrive(trio.current_time())
+            later(back, lambda: budget.finish(None if lost else told))
 
         async def until(moment: float) -> None:
             while due and due[0][0] <= moment:
-                at, _number, what, value = heapq.heappop(due)
+                at, _number, happens = heapq.heappop(due)
                 await trio.sleep_until(at)
-                if what == "arrives":
-                    back, lost = value  # type: ignore[misc]
-                    told = broker.arrive(at)
-                    item = (
-                        at + back,
-                        next(number),
-                        "comes back",
-                        None if lost else told,
-                    )
-                    heapq.heappush(due, item)
-                else:
-                    budget.finish(value)  # type: ignore[arg-type]
+                happens()
             await trio.sleep_until(moment)
 
         for purpose, pause, there, back, lost in steps:
@@ -419,18 +429,22 @@ def most_in_a_window(
                 if purpose is None:
                     budget.give_back()
                     break
-                at = trio.current_time() + there
-                heapq.heappush(due, (at, next(number), "arrives", (back, lost)))
+                later(there, partial(arrives, back, lost=lost))
 
     trio.run(replay, clock=MockClock(autojump_threshold=0))
     return max(broker.counts.values())
 
 
-@settings(max_examples=150)
+# No shrinking: it takes minutes here, and a found example is readable as it is.
+@settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(steps=STEPS, begins=st.integers(-59, 0), skew=st.sampled_from([0.0, 10, -3600]))
-@example(
-    steps=[(START, 0.0, 0.1, 9.0, False), (START, 59.0, 0.1, 0.1, True)] * 5,
-    begins=-30,
+@example(  # seven arrive in the next window, and are never answered
+    steps=[
+        (ORDER, 5.0, 9.0, 0.1, True),
+        (ORDER, 5.0, 9.0, 0.1, True),
+        (ORDER, 20.0, 1.0, 0.1, False),
+    ],
+    begins=-46,
     skew=0.0,
 )
 def test_no_interleaving_makes_more_requests_than_a_window_allows(

@@ -3,7 +3,7 @@
 import json
 import tomllib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -84,10 +84,8 @@ class Key:
     reloads: bool = False
 
     def file(self, literal: str) -> str:
-        *tables, last = self.name.split(".")
-        return f"[{'.'.join(tables)}]\n{last} = {literal}" if tables else (
-            f"{last} = {literal}"
-        )  # fmt: skip
+        section, _, name = self.name.rpartition(".")
+        return f"{f'[{section}]' if section else ''}\n{name} = {literal}"
 
 
 NOT_BOOLEANS = ('"true"', "1", "0.0", "[]", "{}")
@@ -139,6 +137,11 @@ def count(name: str, default: str, *, most: int) -> Key:
     )
 
 
+def path(name: str, default: str) -> Key:
+    unusable = ('""', '"a\\u0000b"')
+    return Key(name, default, ('"x"', '"a/b"'), NOT_STRINGS, unusable)
+
+
 def url(name: str, default: str) -> Key:
     good = ('"https://example.org"', '"http://127.0.0.1:8000"')
     return Key(name, default, good, NOT_STRINGS, BAD_URLS, reloads=True)
@@ -157,13 +160,14 @@ def size(name: str, default: str) -> Key:
 
 KEYS = (
     Key(
-        "mode", '"paper"', ('"live"',), NOT_STRINGS, ('"Live"', '""', '"x"'),
+        "mode",
+        '"paper"',
+        ('"live"',),
+        NOT_STRINGS,
+        ('"Live"', '""', '"x"'),
         reloads=True,
-    ),  # fmt: skip
-    Key(
-        "database", '"snexec.db"', ('"other.db"', '"a/b"'), NOT_STRINGS,
-        ('""', '"a\\u0000b"'),
-    ),  # fmt: skip
+    ),
+    path("database", '"snexec.db"'),
     Key("alpaca.simulate", "true", ("false",), NOT_BOOLEANS, ()),
     url("alpaca.paper_url", '"https://paper-api.alpaca.markets"'),
     url("alpaca.live_url", '"https://api.alpaca.markets"'),
@@ -171,10 +175,7 @@ KEYS = (
     seconds("alpaca.order_timeout_sec", "10.0", may_be_0=False),
     seconds("alpaca.unknown_grace_sec", "60.0", may_be_0=True),
     seconds("alpaca.reconcile_interval_sec", "60.0", may_be_0=False),
-    Key(
-        "intake.socket", '"snexec.sock"', ('"x.sock"',), NOT_STRINGS,
-        ('""', '"a\\u0000b"'),
-    ),  # fmt: skip
+    path("intake.socket", '"snexec.sock"'),
     count("intake.max_pending", "1024", most=1_000_000),
     count("intake.max_in_flight", "64", most=10_000),
     seconds("intake.max_signal_age_sec", "30.0", may_be_0=False),
@@ -184,24 +185,38 @@ KEYS = (
     seconds("stream.restart_delay_sec", "0.1", may_be_0=True),
     Key("bot.enabled", "true", ("false",), NOT_BOOLEANS, (), reloads=True),
     Key(
-        "bot.state", '"running"', ('"stopped"', '"paused"'), NOT_STRINGS,
-        ('"Running"', '""'), reloads=True,
-    ),  # fmt: skip
+        "bot.state",
+        '"running"',
+        ('"stopped"', '"paused"'),
+        NOT_STRINGS,
+        ('"Running"', '""'),
+        reloads=True,
+    ),
     size("bot.trade_size_stars3", "50.0"),
     size("bot.trade_size_stars4", "75.0"),
     size("bot.trade_size_stars5", "100.0"),
     Key(
-        "exchange.fill_delay_sec", "0.05", ("0", "2.5"), NOT_NUMBERS,
+        "exchange.fill_delay_sec",
+        "0.05",
+        ("2.5", "0"),
+        NOT_NUMBERS,
         ("-1", "nan", "inf"),
-    ),  # fmt: skip
-    Key(
-        "exchange.partial_fill_ratio", "0.1", ("0", "1", "0.5"), NOT_NUMBERS,
-        ("-0.1", "1.1", "nan", "inf"),
-    ),  # fmt: skip
-    Key(
-        "exchange.rate_limit_per_min", "200", ("1", "1000"), NOT_INTEGERS, ("0", "-1")
     ),
-)  # fmt: skip
+    Key(
+        "exchange.partial_fill_ratio",
+        "0.1",
+        ("0.5", "0", "1"),
+        NOT_NUMBERS,
+        ("-0.1", "1.1", "nan", "inf"),
+    ),
+    Key(
+        "exchange.rate_limit_per_min",
+        "200",
+        ("1", "1000"),
+        NOT_INTEGERS,
+        ("0", "-1"),
+    ),
+)
 WITHOUT_DEFAULT = (
     "alpaca.api_key",
     "alpaca.api_secret",
@@ -254,11 +269,6 @@ class ConfigFile:
 @pytest.fixture
 def file(tmp_path: Path) -> ConfigFile:
     return ConfigFile(tmp_path / "config.toml")
-
-
-@pytest.fixture
-def keys() -> Iterator[Mapping[str, Key]]:
-    yield {key.name: key for key in KEYS}
 
 
 # The shape of the file --------------------------------------------------------------
@@ -333,7 +343,8 @@ def test_a_value_of_another_type_is_refused_by_its_name(
     said = file.refusal(key.file(literal))
 
     assert said.startswith(f"{key.name}: ")
-    assert repr(value_of(literal)).lower() in said.lower()
+    if literal != "{}":  # a table may hold secrets
+        assert repr(value_of(literal)).lower() in said.lower()
 
 
 @each("out_of_range")
@@ -364,6 +375,35 @@ def test_an_unknown_key_is_refused_by_its_name(
     file: ConfigFile, text: str, name: str
 ) -> None:
     assert file.refusal(text) == f"{name}: is not a known key"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[exchange]\nseed = 'x'", "exchange.seed"),
+        ("[exchange]\nseed = 1.5", "exchange.seed"),
+        ("[exchange]\nsymbols = 1", "exchange.symbols"),
+        ("[exchange.symbols]\nX = 1", "exchange.symbols.X"),
+        ("[exchange.symbols.X]\nreject = 'no way'", "exchange.symbols.X.reject"),
+        ("[exchange.symbols.X]\nreject = 1", "exchange.symbols.X.reject"),
+        ("[exchange.symbols.X]\nrefuse = 399", "exchange.symbols.X.refuse"),
+        ("[exchange.symbols.X]\nrefuse = 600", "exchange.symbols.X.refuse"),
+        ("[exchange.symbols.X]\nrefuse = '403'", "exchange.symbols.X.refuse"),
+        ("[exchange.symbols.X]\nlose = 'it'", "exchange.symbols.X.lose"),
+        ("[exchange.symbols.X]\ntimes = -1", "exchange.symbols.X.times"),
+    ],
+)
+def test_a_fault_of_the_exchange_is_refused_by_its_name(
+    file: ConfigFile, text: str, name: str
+) -> None:
+    assert file.refusal(text).startswith(f"{name}: ")
+
+
+def test_a_symbols_behaviour_is_read(file: ConfigFile) -> None:
+    settings = file.load("[exchange.symbols.X]\nrefuse = 403\ntimes = 2")
+
+    assert settings.exchange.symbols["X"].refuse == 403
+    assert settings.exchange.symbols["X"].times == 2
 
 
 @pytest.mark.parametrize("name", ["alpaca", "intake", "stream", "bot", "exchange"])
@@ -455,10 +495,6 @@ def test_nested_brackets_are_refused_like_any_other_text(file: ConfigFile) -> No
 
 def test_an_integer_of_too_many_digits_is_refused(file: ConfigFile) -> None:
     assert file.refusal("[intake]\nmax_pending = " + "9" * 5_000) != ""
-
-
-def test_a_fault_shows_no_more_than_a_few_lines_of_a_value(file: ConfigFile) -> None:
-    assert len(file.refusal(f'mode = "{"x" * 100_000}"')) < 1_000
 
 
 # Paths ------------------------------------------------------------------------------
@@ -637,14 +673,14 @@ def test_half_a_pair_of_another_mode_is_not_looked_at(file: ConfigFile) -> None:
     assert found.values() == ("env-key", "env-secret")
 
 
-@pytest.mark.parametrize("line", ['api_key = "PKSECRET"', 'api_secret = "PKSECRET"'])
+@pytest.mark.parametrize("line", ['api_key = "hush"', 'api_secret = "hush"'])
 def test_half_a_pair_in_the_file_is_refused(file: ConfigFile, line: str) -> None:
     said = file.refusal(f"[alpaca]\n{line}")
 
     assert said == "alpaca: api_key and api_secret go together"
 
 
-UNSENDABLE = ["PKSECRET\n", " PKSECRET", "PK SECRET", "PKSECRETä", "PKSECRET\x7f"]
+UNSENDABLE = ["hush\n", " hush", "hu hush", "hushä", "hush\x7f"]
 
 
 @pytest.mark.parametrize("bad", UNSENDABLE)
@@ -661,31 +697,31 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
     assert_hidden(caught.value)
 
 
-def assert_hidden(error: Exception, secret: str = "SECRET") -> None:
+def assert_hidden(error: Exception) -> None:
     told = "".join(traceback.format_exception(error))
-    assert secret not in told
-    assert secret not in repr(error)
+    assert "hush" not in told
+    assert "hush" not in repr(error)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        '[alpaca]\napi_key = "PKSECRET"',
-        '[alpaca]\napi_key = ["PKSECRET"]\napi_secret = "x"',
-        '[alpaca]\napi_key = {x = "PKSECRET"}\napi_secret = "x"',
-        '[alpaca]\napi_key = "x"\napi_secret = {api = {x = "PKSECRET"}}',
-        '[alpaca]\napi_key = "PK SECRET"\napi_secret = "SECRET\\n"',
-        '[alpaca]\napi_key = ""\napi_secret = "SECRET"',
-        '[alpaca]\napi_key = "SECRET"\napi_secret = "SECRET"\nsimulate = 1',
-        '[alpaca]\nkey = "PKSECRET"',
-        '[alpaca]\nAPI_KEY = "PKSECRET"',
-        '[alpaca]\nsimulate = {api_key = "PKSECRET"}',
-        '[[alpaca]]\napi_key = "PKSECRET"',
-        'alpaca = "PKSECRET"',
-        'api_key = "PKSECRET"\napi_secret = "PKSECRET"',
-        '[bot]\napi_secret = "PKSECRET"',
-        '[keys]\napi_secret = "PKSECRET"',
-        '[alpaca]\napi_key = "PKSECRET\nx',
+        '[alpaca]\napi_key = "hush"',
+        '[alpaca]\napi_key = ["hush"]\napi_secret = "x"',
+        '[alpaca]\napi_key = {x = "hush"}\napi_secret = "x"',
+        '[alpaca]\napi_key = "x"\napi_secret = {api = {x = "hush"}}',
+        '[alpaca]\napi_key = "hu hush"\napi_secret = "hush\\n"',
+        '[alpaca]\napi_key = ""\napi_secret = "hush"',
+        '[alpaca]\napi_key = "hush"\napi_secret = "hush"\nsimulate = 1',
+        '[alpaca]\nkey = "hush"',
+        '[alpaca]\nAPI_KEY = "hush"',
+        '[alpaca]\nsimulate = {api_key = "hush"}',
+        '[[alpaca]]\napi_key = "hush"',
+        'alpaca = "hush"',
+        'api_key = "hush"\napi_secret = "hush"',
+        '[bot]\napi_secret = "hush"',
+        '[keys]\napi_secret = "hush"',
+        '[alpaca]\napi_key = "hush\nx',
     ],
 )
 def test_no_fault_of_the_file_shows_a_secret(file: ConfigFile, text: str) -> None:
@@ -697,7 +733,7 @@ def test_no_fault_of_the_file_shows_a_secret(file: ConfigFile, text: str) -> Non
 
 
 def test_a_password_in_a_url_is_not_shown(file: ConfigFile) -> None:
-    file.path.write_text('[alpaca]\nlive_url = "https://me:PKSECRET@example.org"')
+    file.path.write_text('[alpaca]\nlive_url = "https://me:hush@example.org"')
 
     with pytest.raises(ConfigError, match=r"alpaca\.live_url: ") as caught:
         load_settings(file.path)
@@ -705,10 +741,10 @@ def test_a_password_in_a_url_is_not_shown(file: ConfigFile) -> None:
 
 
 def test_settings_and_credentials_never_show_a_secret(file: ConfigFile) -> None:
-    settings = file.load('[alpaca]\napi_key = "PKSECRET"\napi_secret = "SECRET"')
+    settings = file.load('[alpaca]\napi_key = "hush"\napi_secret = "hush"')
     found = credentials_for("paper", settings, {})
 
-    assert found == Credentials.model_validate({"key": "PKSECRET", "secret": "SECRET"})
+    assert found == Credentials.model_validate({"key": "hush", "secret": "hush"})
     for shown in (
         repr(settings),
         str(settings),
@@ -717,7 +753,7 @@ def test_settings_and_credentials_never_show_a_secret(file: ConfigFile) -> None:
         str(found),
         json.dumps(settings.model_dump(mode="json")),
     ):
-        assert "SECRET" not in shown
+        assert "hush" not in shown
 
 
 @pytest.mark.parametrize(

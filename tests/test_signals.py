@@ -1,5 +1,6 @@
 """A line becomes a signal, or an error that names the field."""
 
+import itertools
 import json
 from decimal import Decimal
 
@@ -13,10 +14,10 @@ from snexec.signals import (
     Confidence,
     Signal,
     Stars,
-    to_cents,
     parse_signal,
     read_id,
     star_rating,
+    to_cents,
 )
 from tests.input_helpers import MISSING, raw_line, signal_line
 
@@ -168,12 +169,9 @@ def test_a_missing_or_null_id_is_none(nothing: object) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *((field, value) for field in STRINGS for value in (5, 1.5, True, [], {})),
-        *((field, ["AAPL"]) for field in STRINGS),
-        *(("catalystTier", value) for value in ("1", "", 1.5, True, False, [], {})),
-        *(("priceAtSignal", value) for value in ("187.2", "", True, False, [], {})),
-        ("catalystTier", [1]),
-        ("priceAtSignal", [187.2]),
+        *itertools.product(STRINGS, (5, 1.5, True, [], {}, ["AAPL"])),
+        *itertools.product(["catalystTier"], ("1", "", 1.5, True, False, [], {}, [1])),
+        *itertools.product(["priceAtSignal"], ("187.2", "", True, False, [], {}, [1])),
     ],
 )
 def test_a_value_of_another_type_is_refused(field: str, value: object) -> None:

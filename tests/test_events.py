@@ -1,0 +1,123 @@
+"""Every follower is told of every event, as one JSON line."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from snexec.events import Event, EventFeed
+from tests.input_helpers import NOW_TEXT, FixedClock
+
+
+def test_an_event_is_one_json_line_with_its_fields_in_order() -> None:
+    event = Event(
+        event="placed",
+        at=NOW_TEXT,
+        signal_id="n-1",
+        trade_id="t-1",
+        symbol="AAPL",
+        more={"mode": "paper", "notional": "100.00"},
+        sequence=7,
+    )
+
+    assert event.line() == (
+        b'{"event":"placed","at":"2026-01-05T14:30:00.123Z","signalId":"n-1",'
+        b'"tradeId":"t-1","symbol":"AAPL","reason":null,"mode":"paper",'
+        b'"notional":"100.00"}\n'
+    )
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\r\n", "\u2028", '"', "\\", "ä\U0001f600\0"])
+def test_foreign_text_stays_in_its_line_and_comes_back_as_it_was(text: str) -> None:
+    line = Event(event="refused", at=NOW_TEXT, reason=text, signal_id=text).line()
+
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["reason"] == text
+    assert json.loads(line)["signalId"] == text
+
+
+def test_every_follower_is_told_of_every_event_in_order() -> None:
+    clock = FixedClock()
+    feed = EventFeed(clock=clock)
+    first: list[Event] = []
+    second: list[Event] = []
+    feed.follow(first.append)
+    feed.follow(second.append)
+
+    feed.publish("skipped", signal_id="n-1", symbol="X", reason="paused", sequence=1)
+    clock.moment += timedelta(seconds=1)
+    feed.publish("mode", {"mode": "live"}, reason="was paper")
+
+    assert first == second
+    assert first == [
+        Event(
+            event="skipped",
+            at=NOW_TEXT,
+            signal_id="n-1",
+            symbol="X",
+            reason="paused",
+            sequence=1,
+        ),
+        Event(
+            event="mode",
+            at="2026-01-05T14:30:01.123Z",
+            reason="was paper",
+            more={"mode": "live"},
+        ),
+    ]
+
+
+def test_a_follower_hears_only_what_comes_after_it() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[Event] = []
+
+    feed.publish("stream", reason="before")
+    feed.follow(heard.append)
+    feed.publish("stream", reason="while")
+    feed.unfollow(heard.append)
+    feed.publish("stream", reason="after")
+
+    assert [event.reason for event in heard] == ["while"]
+
+
+def test_following_twice_is_following_once() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[Event] = []
+
+    feed.follow(heard.append)
+    feed.follow(heard.append)
+    feed.publish("stream")
+
+    assert len(heard) == 1
+
+
+def test_leaving_twice_or_without_having_followed_is_no_error() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[Event] = []
+    feed.follow(heard.append)
+
+    for _ in range(2):
+        feed.unfollow(heard.append)
+    feed.publish("stream")
+
+    assert heard == []
+
+
+def test_a_follower_that_leaves_while_it_is_told_disturbs_no_other() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[str] = []
+
+    def leave(event: Event) -> None:
+        heard.append(f"leaver {event.event}")
+        feed.unfollow(leave)
+
+    def stay(event: Event) -> None:
+        heard.append(f"stayer {event.event}")
+
+    feed.follow(leave)
+    feed.follow(stay)
+    feed.publish("stream")
+    feed.publish("mode")
+
+    assert sorted(heard) == ["leaver stream", "stayer mode", "stayer stream"]
