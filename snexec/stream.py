@@ -194,7 +194,7 @@ class TradingStream:
                 ):
                     socket = await wrap_client_stream(
                         nursery,
-                        transport,
+                        transport,  # type: ignore[arg-type]  # any stream does
                         url.netloc,
                         url.path,
                         message_queue_size=_FRAMES_WAITING,

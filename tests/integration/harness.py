@@ -67,6 +67,12 @@ class Client:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    async def order_event(self) -> dict[str, Any]:
+        """Wait for the next event that is about an order."""
+        while (event := await self.answer())["event"] in {"stream", "mode"}:
+            pass
+        return event
+
     async def ask(self, data: bytes) -> dict[str, Any]:
         await self.send(data)
         return await self.answer()

@@ -33,7 +33,7 @@ async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
             answer = await feeder.ask(signal_line("AAPL", id="n-1"))
 
             assert answer == {"status": "accepted", "id": "n-1"}
-            events = [await feed.answer() for _ in range(3)]
+            events = [await feed.order_event() for _ in range(3)]
             assert {event["event"] for event in events} == {"placed", "fill", "settled"}
             [row] = box.rows()
             [order] = broker.paper.book.orders()
@@ -339,7 +339,7 @@ async def test_no_key_and_no_secret_is_ever_shown() -> None:
             await feed.ask(b'{"command":"events"}\n')
             async with box.client() as client:
                 await client.ask(signal_line("ECHO"))
-                refused = await feed.answer()
+                refused = await feed.order_event()
                 status = await client.ask(b'{"command":"status"}\n')
             assert await box.stop(process) == 0
 
