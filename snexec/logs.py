@@ -134,9 +134,13 @@ class LogDrain(logging.Handler):
         # The thread takes the lines itself: none is lost to a cancellation before it
         # runs. Nobody waits for its result, so a reader that never comes back may
         # keep it.
-        await trio.to_thread.run_sync(
-            lambda: os.write(self._fd, self._next_chunk()), abandon_on_cancel=True
-        )
+        await trio.to_thread.run_sync(self._write_chunk, abandon_on_cancel=True)
+
+    def _write_chunk(self) -> None:
+        try:
+            os.write(self._fd, self._next_chunk())
+        except OSError:
+            self._lines.clear()  # its reader went away; trading goes on without a log
 
     def flush_now(self) -> None:
         """Write what waits, for before and after the event loop; never blocks."""

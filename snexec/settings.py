@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 Mode = Literal["paper", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+_URL_USER = re.compile("//[^/]*@")
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
@@ -302,13 +304,7 @@ def _explain(detail: ErrorDetails) -> str:
         return f"{key}: is not a known key"
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return f"{key}: must be a [{key}] table"
-    if "api_key" in key or "api_secret" in key or _may_hold_secret(detail["input"]):
-        return f"{key}: {message}"
-    return f"{key}: {message} (got {detail['input']!r})"
-
-
-def _may_hold_secret(value: object) -> bool:
-    # A whole table, or a URL with a password in it.
-    return isinstance(value, dict | BaseModel) or (
-        isinstance(value, str) and "@" in value
-    )
+    given = detail["input"]
+    if "api_key" in key or "api_secret" in key or isinstance(given, dict | BaseModel):
+        return f"{key}: {message}"  # a value that may be, or hold, a secret
+    return f"{key}: {message} (got {_URL_USER.sub('//***@', repr(given))})"

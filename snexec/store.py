@@ -165,10 +165,6 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def shrink_log(self) -> None:
-        """Give the space of the write-ahead log back, as far as readers allow it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
     def savepoint(self) -> None:
         """Mark a place within the transaction."""
         self._db.execute("SAVEPOINT change")

@@ -6,7 +6,6 @@ disk and a burst costs one commit. A write that fails is tried again, never drop
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -193,12 +192,8 @@ class Writer:
             store.begin()
             tell = [waiting.attempt(store) for waiting in batch]
             store.commit()
-        except BaseException as exc:
+        except BaseException:
             store.rollback()
-            if isinstance(exc, sqlite3.OperationalError) and "full" in str(exc):
-                # The log may be what fills the disk.
-                with contextlib.suppress(sqlite3.Error):
-                    store.shrink_log()
             raise
         return tell
 

@@ -127,8 +127,17 @@ def make_order(
     )
 
 
+_empty_database: bytes | None = None
+
+
 def open_store(path: Path, clock: FakeClock | TrioClock) -> Store:
     """Open a real store whose commits do not wait for the disk; for speed only."""
+    global _empty_database  # noqa: PLW0603 - made once, as every commit of it is slow
+    if _empty_database is None:
+        open_database(path, simulated=False, clock=clock).close()
+        _empty_database = path.read_bytes()
+    elif not path.exists():
+        path.write_bytes(_empty_database)
     connection = open_database(path, simulated=False, clock=clock)
     connection.execute("PRAGMA synchronous = OFF")
     return Store(connection, clock=clock)

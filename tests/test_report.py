@@ -1,5 +1,7 @@
 """What became of every signal of a run, as a table of bounded length."""
 
+import itertools
+
 import pytest
 
 from snexec.events import EventFeed
@@ -70,7 +72,7 @@ class Run:
         assert head.split() == list(HEADS)
         widths = [len(dashes) for dashes in rule.split("  ")]
         cells = []
-        for row in rows[: -sum(not line.startswith("n-") for line in rows) or None]:
+        for row in itertools.takewhile(lambda line: line.startswith("n-"), rows):
             rest, found = row, []
             for width in widths[:-1]:
                 found.append(rest[:width].strip())

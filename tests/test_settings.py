@@ -588,6 +588,22 @@ def test_a_host_before_an_at_sign_is_no_loopback_host(file: ConfigFile) -> None:
     assert said.startswith("alpaca.paper_url: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("HTTPS://api.alpaca.markets", "https://api.alpaca.markets"),
+        ("Http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_case_of_a_scheme_does_not_count(
+    file: ConfigFile, given: str, meant: str
+) -> None:
+    # The stream's URL is made of this one, and knows lower case only.
+    settings = file.load(f'[alpaca]\nlive_url = "{given}"')
+
+    assert settings.base_url("live") == meant
+
+
 def test_a_slash_at_the_end_of_a_url_does_not_count(file: ConfigFile) -> None:
     settings = file.load('[alpaca]\npaper_url = "https://example.org/api/"')
 

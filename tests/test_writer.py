@@ -1,0 +1,480 @@
+"""The writer: in order, in batches, and nothing lost, whatever the disk does."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec import writer as writer_module
+from snexec.schema import open_database
+from snexec.store import OrderRef, Store
+from snexec.writer import Writer
+from tests.fakes import FakeClock, make_trade, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import LoggedErrors
+
+ADD = "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt) VALUES "
+
+
+class CountingStore(Store):
+    """A real store that counts its transactions, and may hold one up."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection, clock=FakeClock())
+        self.commits = 0
+        self.may_begin = threading.Event()
+        self.may_begin.set()
+        self.has_room = threading.Event()
+
+    def begin(self) -> None:
+        assert self.may_begin.wait(10)
+        if self.has_room.is_set():
+            self._db.execute("PRAGMA max_page_count = 1000000")
+        super().begin()
+
+    def commit(self) -> None:
+        super().commit()
+        self.commits += 1
+
+
+@pytest.fixture
+def counting(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CountingStore]:
+    """Give a store whose busy time-out and retries are short."""
+    monkeypatch.setattr("snexec.schema._BUSY_TIMEOUT_SECONDS", 0.02)
+    monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
+    store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
+    yield store
+    store.may_begin.set()
+    store._db.close()
+
+
+def opens(trade_id: str, symbol: str | None = None) -> Callable[[Store], str]:
+    """Make the change that opens a row."""
+    return lambda store: store.open_trade(make_trade(trade_id, symbol or trade_id))
+
+
+def breaks_a_rule(store: Store) -> None:
+    """Add a second row of an id."""
+    store._db.execute(ADD + "('a', 'first', 'open', 'x', 'x')")
+    store._db.execute(ADD + "('a', 'second', 'open', 'x', 'x')")
+
+
+def divides_by_zero(store: Store) -> None:
+    """Add a row, and then do what no change should."""
+    opens("z")(store)
+    raise ZeroDivisionError
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    """Wait for what a thread brings about."""
+    while not condition():  # noqa: ASYNC110 - a thread sets no Trio event
+        await trio.sleep(0.002)
+
+
+async def test_a_change_is_durable_when_its_result_comes(
+    counting: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        assert await writer.write(opens("a")) == "opened"
+        with closing(sqlite3.connect(database)) as other:
+            assert other.execute("SELECT id FROM BotTrade").fetchall() == [("a",)]
+        assert await writer.write(opens("a")) == "repeated"
+    assert (writer.status().applied, writer.status().pending) == (2, 0)
+    writer.close()
+
+
+async def test_what_waits_is_one_transaction_in_the_order_of_its_coming(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    order: list[str] = []
+
+    async def put(name: str) -> None:
+        def change(store: Store) -> None:
+            order.append(f"apply {name}")
+            opens(name)(store)
+
+        await writer.submit(change, lambda _: order.append(f"tell {name}"))
+
+    names = [f"s{n}" for n in range(20)]
+    with trio.fail_after(5):
+        for name in names:
+            await put(name)
+        assert writer.status().pending == 20
+        writer.close()
+        await writer.run()
+    assert order == [f"apply {n}" for n in names] + [f"tell {n}" for n in names]
+    assert counting.commits == 1
+    assert list(rows_of(counting)) == names
+    assert writer.status().applied == 20
+
+
+async def test_a_batch_is_bounded(counting: CountingStore) -> None:
+    writer = Writer(counting)
+    with trio.fail_after(10):
+        for n in range(600):
+            await writer.submit(opens(f"s{n}"), lambda _: None)
+        writer.close()
+        await writer.run()
+    assert len(rows_of(counting)) == 600
+    assert counting.commits == 3
+
+
+async def test_changes_that_come_during_a_commit_are_the_next_batch(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    told: list[str] = []
+    await writer.submit(opens("a"), told.append)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        await wait_all_tasks_blocked()
+        for name in "bcd":
+            await writer.submit(opens(name), told.append)
+        assert (writer.status().pending, told) == (4, [])
+        counting.may_begin.set()
+        await settled(lambda: len(told) == 4)
+    assert counting.commits == 2
+    assert list(rows_of(counting)) == ["a", "b", "c", "d"]
+    writer.close()
+
+
+async def test_a_change_that_breaks_a_rule_fails_alone(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    results: dict[str, object] = {}
+
+    async def write(name: str, change: Callable[[Store], object]) -> None:
+        try:
+            results[name] = await writer.write(change)
+        except (sqlite3.IntegrityError, ZeroDivisionError) as exc:
+            results[name] = type(exc)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write, "before", opens("x"))
+            nursery.start_soon(write, "rule", breaks_a_rule)
+            nursery.start_soon(write, "bug", divides_by_zero)
+            nursery.start_soon(write, "after", opens("y"))
+            await wait_all_tasks_blocked()
+            writer.close()
+            await writer.run()
+    assert results["before"] == results["after"] == "opened"
+    assert results["rule"] is sqlite3.IntegrityError
+    assert rows_of(counting).keys() == {"x", "y"}
+    assert counting.commits == 1
+    assert writer.healthy
+
+
+async def test_a_change_nobody_waits_for_is_logged_when_it_fails(
+    counting: CountingStore, logged_errors: LoggedErrors
+) -> None:
+    writer = Writer(counting)
+    told: list[object] = []
+    with trio.fail_after(5):
+        await writer.submit(breaks_a_rule, told.append)
+        await writer.submit(opens("y"), told.append)
+        writer.close()
+        await writer.run()
+    assert told == ["opened"]
+    assert logged_errors.take() == ["a change of a row failed, recovery will ask again"]
+
+
+async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
+    counting: CountingStore,
+    database: Path,
+    nursery: trio.Nursery,
+    logged_errors: LoggedErrors,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+    nursery.start_soon(writer.run)
+    with (
+        trio.fail_after(10),
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        await writer.submit(opens("a"), told.append)
+        await settled(lambda: not writer.healthy)
+        await writer.submit(opens("b"), told.append)
+        assert not writer.status().healthy
+        assert (writer.status().pending, told) == (2, [])
+        other.execute("COMMIT")
+        await settled(lambda: len(told) == 2)
+    assert writer.status().healthy
+    assert writer.status().pending == 0
+    assert list(rows_of(counting)) == ["a", "b"]
+    (message,) = logged_errors.take()
+    assert message.startswith(
+        "cannot write the database: database is locked; no order is placed"
+    )
+    assert "writes the database again" in caplog.messages[-1]
+    writer.close()
+
+
+async def test_a_lock_that_ends_soon_is_no_fault(
+    database: Path, nursery: trio.Nursery
+) -> None:
+    store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
+    writer = Writer(store)
+    nursery.start_soon(writer.run)
+    with (
+        trio.fail_after(10),
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        told: list[str] = []
+        await writer.submit(opens("a"), told.append)
+        await trio.sleep(0.1)  # real time, in which the thread waits for the lock
+        other.execute("COMMIT")
+        await settled(lambda: told == ["opened"])
+    assert writer.healthy
+    writer.close()
+    await wait_all_tasks_blocked()
+    store._db.close()
+
+
+async def test_a_full_disk_is_waited_for_and_nothing_is_lost(
+    counting: CountingStore, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    db = counting._db
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    writer = Writer(counting)
+    told: list[str] = []
+    nursery.start_soon(writer.run)
+    with trio.fail_after(10):
+        for n in range(300):
+            await writer.submit(opens(f"s{n}"), told.append)
+        await settled(lambda: not writer.healthy)
+        assert writer.status().pending == 300
+        assert told == []
+        counting.has_room.set()
+        await settled(lambda: len(told) == 300)
+    assert told == ["opened"] * 300
+    assert list(rows_of(counting)) == [f"s{n}" for n in range(300)]
+    (message,) = logged_errors.take()
+    assert "database or disk is full" in message
+    writer.close()
+
+
+async def test_an_unhealthy_writer_reminds_once_a_minute(
+    counting: CountingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_errors: LoggedErrors,
+    nursery: trio.Nursery,
+    database: Path,
+) -> None:
+    monkeypatch.setattr(writer_module, "_REMIND_SECONDS", 0.15)
+    writer = Writer(counting)
+    messages: list[str] = []
+    with (
+        trio.fail_after(10),
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        nursery.start_soon(writer.run)
+        began = trio.current_time()
+        await writer.submit(opens("a"), lambda _: None)
+        while len(messages) < 3:
+            messages += logged_errors.take()
+            await trio.sleep(0.005)
+        assert trio.current_time() - began >= 0.3
+        other.execute("COMMIT")
+        await settled(lambda: writer.healthy)
+    assert len(messages) == 3
+    writer.close()
+
+
+async def test_a_cancelled_caller_leaves_its_change_applied(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        with trio.move_on_after(0.02) as scope:
+            await writer.write(opens("a"))
+        assert scope.cancelled_caught
+        counting.may_begin.set()
+        assert await writer.write(opens("b")) == "opened"
+    assert list(rows_of(counting)) == ["a", "b"]
+    writer.close()
+
+
+async def test_a_caller_that_is_cancelled_already_leaves_its_change_too(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await writer.write(opens("a"))
+    writer.close()
+    with trio.fail_after(5):
+        await writer.run()
+    assert list(rows_of(counting)) == ["a"]
+
+
+async def test_close_drains_what_waits_and_ends_the_run(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    ended = trio.Event()
+
+    async def run() -> None:
+        await writer.run()
+        ended.set()
+
+    nursery.start_soon(run)
+    with trio.fail_after(5):
+        for n in range(400):
+            await writer.submit(opens(f"s{n}"), lambda _: None)
+        await wait_all_tasks_blocked()
+        writer.close()
+        await wait_all_tasks_blocked()
+        assert not ended.is_set()
+        counting.may_begin.set()
+        await ended.wait()
+    assert len(rows_of(counting)) == 400
+    assert writer.status().pending == 0
+
+
+async def test_nothing_is_taken_after_close(counting: CountingStore) -> None:
+    writer = Writer(counting)
+    writer.close()
+    with pytest.raises(trio.ClosedResourceError):
+        await writer.submit(opens("a"), lambda _: None)
+
+
+async def test_a_batch_under_way_is_finished_and_told_when_the_writer_is_cancelled(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    told: list[str] = []
+    await writer.submit(opens("a"), told.append)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+            counting.may_begin.set()
+    assert told == ["opened"]
+    assert list(rows_of(counting)) == ["a"]
+
+
+async def test_what_a_cancelled_writer_could_not_write_is_counted(
+    counting: CountingStore, database: Path, logged_errors: LoggedErrors
+) -> None:
+    writer = Writer(counting)
+    with (
+        trio.fail_after(5),
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        for name in "abc":
+            await writer.submit(opens(name), lambda _: None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            await settled(lambda: not writer.healthy)
+            nursery.cancel_scope.cancel()
+        other.execute("COMMIT")
+    assert writer.status().pending == 3
+    assert rows_of(counting) == {}
+    assert len(logged_errors.take()) == 1
+
+
+async def test_the_event_loop_goes_on_while_the_disk_is_slow(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        await writer.submit(opens("a"), lambda _: None)
+        await wait_all_tasks_blocked()
+        for _ in range(1000):
+            await trio.lowlevel.checkpoint()
+        assert rows_of_elsewhere(counting) == 0
+        counting.may_begin.set()
+        await settled(lambda: writer.status().applied == 1)
+    writer.close()
+
+
+def rows_of_elsewhere(store: CountingStore) -> int:
+    """Count rows on a connection of their own."""
+    path = store._db.execute("PRAGMA database_list").fetchone()["file"]
+    with closing(sqlite3.connect(path)) as other:
+        count: int = other.execute("SELECT count(*) FROM BotTrade").fetchone()[0]
+    return count
+
+
+async def test_another_program_writes_beside_the_daemon(
+    counting: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+
+    def other_program() -> None:
+        with closing(sqlite3.connect(database, timeout=10)) as other:
+            for n in range(40):
+                with other:
+                    other.execute(ADD + f"('x{n}', 'X{n}', 'open', 'x', 'x')")
+                    other.execute(
+                        "UPDATE BotTrade SET status = 'closed' WHERE id = ?", [f"x{n}"]
+                    )
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as both:
+            both.start_soon(trio.to_thread.run_sync, other_program)
+            results = [await writer.write(opens(f"s{n}")) for n in range(40)]
+    assert results == ["opened"] * 40
+    assert len(rows_of(counting)) == 80
+    writer.close()
+
+
+async def test_the_stream_of_changes_keeps_one_orders_words_in_order(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    ref = OrderRef(mode="paper", order_id="o-1", client_order_id="a")
+    outcomes: list[str] = []
+    with trio.fail_after(5):
+        await writer.write(opens("a"))
+        for change in (
+            lambda store: store.apply_working(ref),
+            lambda store: store.apply_partial_fill(ref, price=None, shares=None),
+            lambda store: store.apply_rejected(ref),
+            lambda store: store.apply_rejected(ref),
+        ):
+            await writer.submit(
+                change, lambda applied: outcomes.append(applied.outcome)
+            )
+        await settled(lambda: len(outcomes) == 4)
+    assert outcomes == ["unchanged", "partial_fill", "rejected", "unchanged"]
+    writer.close()
+
+
+@pytest.fixture(autouse=True)
+def _warnings_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
