@@ -105,19 +105,21 @@ class Accounts:
 
         Raises:
             ConfigError: The keys of a mode cannot be used; nothing has changed.
+            OSError: The certificates cannot be read; nothing has changed.
         """
         endpoints = [self._endpoint(mode, settings) for mode in MODES]
-        changed = False
-        for endpoint in endpoints:
-            old = self._held[endpoint.mode]
-            if endpoint == old.endpoint:
-                continue
-            changed = True
-            self._held[endpoint.mode] = self._hold(endpoint, settings)
+        new = [
+            self._hold(endpoint, settings)
+            for endpoint in endpoints
+            if endpoint != self._held[endpoint.mode].endpoint
+        ]
+        for held in new:
+            mode = held.endpoint.mode
+            old, self._held[mode] = self._held[mode], held
             old.retired = True
             if old.leases == 0:
                 self._retired_send.send_nowait(old)
-        return changed
+        return bool(new)
 
     def tls(self) -> ssl.SSLContext:
         """Return the context that verifies the broker; made once, when first needed."""

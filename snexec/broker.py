@@ -66,7 +66,7 @@ def _quantity_or_zero(value: object) -> Decimal | None:
         number = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number == 0 else amount(value)
+    return number if number.is_zero() else amount(value)
 
 
 class BrokerOrder(BaseModel):
@@ -247,7 +247,7 @@ class AlpacaClient:
     def _reason(self, exc: Exception) -> str:
         if isinstance(exc, trio.TooSlowError):
             return f"no answer within {self._timeout_seconds:g} s"
-        detail = self._mask.apply(str(exc))
+        detail = self._mask.apply(_first_words(exc))
         return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
 
     def _error(self, answer: httpx.Response, body: bytearray) -> Exception:
@@ -280,16 +280,25 @@ class AlpacaClient:
             try:
                 then = parsedate_to_datetime(value)
                 wait = then.timestamp() - self._clock.now().timestamp()
-            except ValueError:
+            except (ValueError, OverflowError):
                 return None
         return wait if 0 <= wait <= 3600 else None
 
 
 async def _read(answer: httpx.Response, *, into: bytearray) -> None:
+    """Read a body; what is beyond the bound is read too, and not kept."""
     async for chunk in answer.aiter_raw():
-        into += chunk
-        if len(into) > _MAX_BODY_BYTES:
-            raise httpx.ReadError("the answer is longer than 1 MiB")
+        if len(into) <= _MAX_BODY_BYTES:
+            into += chunk
+    if len(into) > _MAX_BODY_BYTES:
+        raise httpx.ReadError("the answer is longer than 1 MiB")
+
+
+def _first_words(exc: BaseException | None) -> str:
+    """Return what the nearest error in the chain has to say: httpx may say nothing."""
+    while exc is not None and not str(exc):
+        exc = exc.__cause__ or exc.__context__
+    return str(exc or "")
 
 
 def _is_final_refusal(status: int) -> bool:

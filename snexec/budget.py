@@ -10,6 +10,7 @@ import collections
 import math
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _WINDOW_SECONDS = 60.0
 _RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
-_TRUSTED_SKEW_SECONDS = 2.0  # `Date` has whole seconds; a close clock is finer
 _MIN_WAIT_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 1.0  # an answer may tell of a new window meanwhile
 
@@ -40,7 +40,7 @@ class RateBudget:
     def __init__(self, *, per_minute: int, clock: Clock) -> None:
         self._limit = per_minute
         self._clock = clock
-        self._sent: collections.deque[float] = collections.deque()
+        self._sent: collections.deque[tuple[float, Purpose]] = collections.deque()
         self._recovery_sent: collections.deque[float] = collections.deque()
         self._in_flight = 0
         self._remaining: int | None = None  # the broker's count, once it has told one
@@ -60,7 +60,7 @@ class RateBudget:
         self._roll(now)
         if now < self._blocked_until or self._available(purpose) < 1:
             return False
-        self._sent.append(now)
+        self._sent.append((now, purpose))
         if purpose is Purpose.RECOVERY:
             self._recovery_sent.append(now)
         if self._remaining is not None:
@@ -76,13 +76,15 @@ class RateBudget:
     def give_back(self) -> None:
         """Return what was taken for a request that was not made after all."""
         self._in_flight -= 1
-        if self._sent:
-            self._sent.pop()
+        if self._sent and self._sent.pop()[1] is Purpose.RECOVERY:
+            self._recovery_sent.pop()
         if self._remaining is not None:
             self._remaining += 1
 
     def finish(self, headers: Mapping[str, str] | None) -> None:
         """Note the end of a request, with the answer's headers if one came."""
+        # First: a request under way when the window ends may count in the next one.
+        self._roll(trio.current_time())
         self._in_flight -= 1
         if headers is not None:
             self._observe(headers)
@@ -97,12 +99,11 @@ class RateBudget:
         self._roll(now)
         wait = self._blocked_until - now
         if self._available(purpose) < 1:
-            ends = [self._oldest(self._recovery_sent)]
-            ends.append(
-                self._window_end
-                if self._remaining is not None
-                else self._oldest(self._sent)
-            )
+            ends = [sent + _WINDOW_SECONDS for sent in islice(self._recovery_sent, 1)]
+            if self._remaining is not None:
+                ends.append(self._window_end)
+            elif self._sent:
+                ends.append(self._sent[0][0] + _WINDOW_SECONDS)
             wait = max(wait, min((end for end in ends if end > now), default=now) - now)
         return max(wait, _MIN_WAIT_SECONDS)
 
@@ -112,8 +113,12 @@ class RateBudget:
             reset = float(headers["x-ratelimit-reset"])
         except (KeyError, ValueError):
             return None
-        wait = reset - self._broker_time(headers)
-        return wait if 0 < wait <= 2 * _WINDOW_SECONDS else None
+        # The broker's own time first. It has whole seconds, which makes the wait up to
+        # a second too long, and never too short as a clock of ours that is ahead would.
+        for now in (_date(headers), self._clock.now().timestamp()):
+            if now is not None and 0 < reset - now <= 2 * _WINDOW_SECONDS:
+                return reset - now
+        return None
 
     def _available(self, purpose: Purpose) -> int:
         left = (
@@ -156,21 +161,19 @@ class RateBudget:
         self._remaining = remaining - self._in_flight
 
     def _roll(self, now: float) -> None:
-        for sent in (self._sent, self._recovery_sent):
-            while sent and sent[0] <= now - _WINDOW_SECONDS:
-                sent.popleft()
+        before = now - _WINDOW_SECONDS
+        while self._sent and self._sent[0][0] <= before:
+            self._sent.popleft()
+        while self._recovery_sent and self._recovery_sent[0] <= before:
+            self._recovery_sent.popleft()
         if self._remaining is not None and now >= self._window_end:
             self._remaining = self._limit - self._in_flight
             self._window_end = now + _WINDOW_SECONDS
             self._last_reset = None
 
-    def _oldest(self, sent: collections.deque[float]) -> float:
-        return sent[0] + _WINDOW_SECONDS if sent else -math.inf
 
-    def _broker_time(self, headers: Mapping[str, str]) -> float:
-        ours = self._clock.now().timestamp()
-        try:
-            theirs = parsedate_to_datetime(headers["date"]).timestamp()
-        except (KeyError, ValueError):
-            return ours
-        return ours if abs(ours - theirs) <= _TRUSTED_SKEW_SECONDS else theirs
+def _date(headers: Mapping[str, str]) -> float | None:
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None

@@ -363,7 +363,12 @@ class Fills:
                 applied.trade_id,
             )
             if step.source == "stream":
-                self._unsettled.ask_now(applied.trade_id)
+                self._unsettled.follow(
+                    trade_id=applied.trade_id,
+                    symbol=applied.symbol,
+                    mode=applied.mode,
+                    order_id=applied.order_id,
+                )
 
     def _tell_settled(self, applied: Applied) -> None:
         self._publish("settled", applied, status=applied.status)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import html
 import json
 import logging
 import os
+import re
 import urllib.parse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ MASK = "***"
 _MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
 _MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
 _FLUSH_SECONDS = 1.0
+_ATOMIC_BYTES = 4096
 
 
 class SecretMask:
@@ -48,6 +51,7 @@ class SecretMask:
                     repr(secret)[1:-1],
                     urllib.parse.quote(secret),
                     urllib.parse.quote(secret, safe=""),
+                    _lower_quotes(urllib.parse.quote(secret, safe="")),
                     base64.b64encode(secret.encode()).decode(),
                 }
         self._forms = sorted(forms, key=len, reverse=True)
@@ -57,6 +61,10 @@ class SecretMask:
         for form in self._forms:
             text = text.replace(form, MASK)
         return text
+
+
+def _lower_quotes(quoted: str) -> str:
+    return re.sub("%..", lambda found: found.group().lower(), quoted)
 
 
 class LineFormatter(logging.Formatter):
@@ -78,11 +86,12 @@ class LineFormatter(logging.Formatter):
         text = self._mask.apply(super().format(record))
         head, *traceback = text.split("\n")
         if record.exc_info or record.exc_text:
-            return "\n    ".join([_printable(head), *map(_printable, traceback)])
-        return _printable(text)
+            return "\n    ".join([printable(head), *map(printable, traceback)])
+        return printable(text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return foreign text with its control characters escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -97,9 +106,10 @@ class LogDrain(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._fd = fd
-        self._lines: collections.deque[str] = collections.deque()
+        self._lines: collections.deque[bytes] = collections.deque()
         self._dropped = 0
-        self._wake: trio.Event | None = None
+        self._waiting = trio.Event()
+        self._token: trio.lowlevel.TrioToken | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue one line; the newest are dropped and counted when nobody reads."""
@@ -111,24 +121,40 @@ class LogDrain(logging.Handler):
         if len(self._lines) >= _MAX_WAITING_LINES:
             self._dropped += 1
             return
-        self._lines.append(line)
-        if self._wake is not None:
-            self._wake.set()
+        self._lines.append(line.encode(errors="backslashreplace") + b"\n")
+        if self._token is not None:
+            # Any thread may log.
+            self._token.run_sync_soon(self._waiting_set, idempotent=True)
 
     async def run(self) -> None:
         """Write lines as they come, until cancelled."""
+        self._token = trio.lowlevel.current_trio_token()
         try:
             while True:
-                self._wake = trio.Event()
-                if self._lines:
-                    await self._write()
-                else:
-                    await self._wake.wait()
+                self._waiting = trio.Event()
+                if not self._lines:
+                    await self._waiting.wait()
+                await self._write()
         finally:
-            self._wake = None
+            self._token = None
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
                 while self._lines:
                     await self._write()
+
+    def flush_now(self) -> None:
+        """Write what waits, for before and after the event loop; never blocks."""
+        with contextlib.suppress(OSError):  # nobody reads, or nobody is there
+            blocking = os.get_blocking(self._fd)
+            os.set_blocking(self._fd, False)
+            try:
+                while self._lines:
+                    os.write(self._fd, self._next_chunk())
+            finally:
+                os.set_blocking(self._fd, blocking)
+        self._lines.clear()
+
+    def _waiting_set(self) -> None:
+        self._waiting.set()
 
     async def _write(self) -> None:
         # The thread takes the lines itself: none is lost to a cancellation before it
@@ -137,37 +163,24 @@ class LogDrain(logging.Handler):
         await trio.to_thread.run_sync(self._write_chunk, abandon_on_cancel=True)
 
     def _write_chunk(self) -> None:
+        chunk = self._next_chunk()
         try:
-            os.write(self._fd, self._next_chunk())
+            os.write(self._fd, chunk)
         except OSError:
-            self._lines.clear()  # its reader went away; trading goes on without a log
-
-    def flush_now(self) -> None:
-        """Write what waits, for before and after the event loop; never blocks."""
-        blocking = os.get_blocking(self._fd)
-        os.set_blocking(self._fd, False)
-        try:
-            while self._lines:
-                os.write(self._fd, self._next_chunk())
-        except OSError:
-            self._lines.clear()  # nobody reads, or nobody is there
-        finally:
-            os.set_blocking(self._fd, blocking)
+            # Its reader went away, or the disk is full; trading goes on without a log.
+            self._dropped += chunk.count(b"\n") + len(self._lines)
+            self._lines.clear()
 
     def _next_chunk(self) -> bytes:
-        # At most a pipe's atomic size, so that lines of several writers do not mix
-        # and a write that succeeds has written everything.
-        chunk = bytearray()
-        while self._lines and (
-            not chunk or len(chunk) + len(self._lines[0]) < _ATOMIC_BYTES
-        ):
-            chunk += (self._lines.popleft() + "\n").encode(errors="backslashreplace")
-        if self._dropped and not self._lines:
-            chunk += (
-                f"({self._dropped} log lines were dropped: nobody read them)\n".encode()
-            )
+        """Take lines off, at most so many bytes that a pipe takes them whole or not."""
+        chunk = b""
+        if self._dropped:
+            chunk = b"(%d log lines were dropped: nobody took them)\n" % self._dropped
             self._dropped = 0
-        return bytes(chunk)
-
-
-_ATOMIC_BYTES = 4096
+        while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
+            chunk += self._lines.popleft()
+        if not chunk and self._lines:
+            line = self._lines.popleft()
+            chunk, rest = line[:_ATOMIC_BYTES], line[_ATOMIC_BYTES:]
+            self._lines.appendleft(rest)
+        return chunk

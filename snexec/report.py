@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from snexec.logs import printable
+
 if TYPE_CHECKING:
     from snexec.events import Event
     from snexec.intake import Answer
@@ -41,14 +43,16 @@ class RunReport:
         if len(self._entries) == _MAX_ROWS:
             self._forget(self._entries[0])
         signal = answer.signal
-        entry = _Entry(answer.id or "", signal.symbol if signal else "")
+        # A feeder's text must not reach the terminal as it is.
+        shown_id = printable(answer.id or "")
+        entry = _Entry(shown_id, signal.symbol if signal else "")
         self._entries.append(entry)
         if answer.status == "accepted" and answer.sequence is not None:
             entry.sequence = answer.sequence
             self._by_sequence[answer.sequence] = entry
         else:
             entry.outcome = answer.status
-            entry.detail = answer.error or answer.reason or ""
+            entry.detail = printable(answer.error or answer.reason or "")
 
     def happened(self, event: Event) -> None:
         """Note an event about one of the signals."""
@@ -62,7 +66,8 @@ class RunReport:
             self._by_trade[event.trade_id] = entry
         match event.event:
             case "skipped" | "refused":
-                entry.outcome, entry.detail = event.event, event.reason or ""
+                entry.outcome = event.event
+                entry.detail = printable(event.reason or "")
             case "placed":
                 entry.dollars = str(event.more["notional"])
                 if entry.outcome == "pending":
@@ -70,7 +75,8 @@ class RunReport:
             case "fill" | "partial_fill":
                 entry.outcome = "filled" if event.event == "fill" else "partly filled"
                 shares, price = event.more["shares"], event.more["entryPrice"]
-                entry.detail = f"{shares} shares at {price}"
+                count = "shares not known yet" if shares is None else f"{shares} shares"
+                entry.detail = count if price is None else f"{count} at {price}"
             case "settled" if event.reason is not None:
                 entry.outcome, entry.detail = "missed", event.reason
             case _:

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
 Mode = Literal["paper", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-_URL_USER = re.compile("//[^/]*@")
+_URL_USER = re.compile("//.*@")
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
 
 def _base_url(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be printable ASCII without spaces")
     parts = urlsplit(value)
     try:
         port = parts.port
@@ -55,7 +57,13 @@ def _base_url(value: str) -> str:
         raise ValueError("must hold a host and a path only")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise ValueError("must be https:// (http:// is for loopback hosts only)")
-    return value.rstrip("/")
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
+
+
+def _file_name(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
 
 
 def _is_loopback(host: str) -> bool:
@@ -86,7 +94,7 @@ SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
 Secret = Annotated[SecretStr, AfterValidator(_header_value)]
-FileName = Annotated[str, Field(min_length=1)]
+FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
 
 
 class _Section(BaseModel):

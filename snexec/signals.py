@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, from_json
 from snexec.errors import InvalidSignalError
 
 MAX_LINE_BYTES = 64 * 1024
+MAX_ID_CHARS = 128
 _SYMBOL = re.compile(r"[A-Za-z0-9]+(?:[./-][A-Za-z0-9]+)*", re.ASCII)
 _SHOWN_INPUT_CHARS = 60
 
@@ -71,9 +72,9 @@ class Signal(BaseModel):
     price_at_signal: float = Field(
         gt=0, validation_alias=AliasChoices("priceAtSignal", "price_at_signal")
     )
-    id: Annotated[str, AfterValidator(_no_nul)] | None = Field(
-        default=None, max_length=128
-    )
+    id: (
+        Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_no_nul)] | None
+    ) = None
 
 
 def parse_signal(line: bytes) -> Signal:
@@ -99,7 +100,7 @@ def read_id(line: bytes) -> str | None:
         return None
     if isinstance(value, dict):
         signal_id = value.get("id")
-        if isinstance(signal_id, str) and len(signal_id) <= 128:
+        if isinstance(signal_id, str) and len(signal_id) <= MAX_ID_CHARS:
             return signal_id
     return None
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import select
 import socket
 import stat
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from pydantic_core import from_json
 from snexec.errors import StartError
 from snexec.framing import LineSplitter
 from snexec.schema import lock_file
-from snexec.signals import MAX_LINE_BYTES
+from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ _LINES_PER_TURN = 16  # then the other clients and the orders have theirs
 _TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
 _ANSWERS_WAITING = 4096  # a client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
+_HANG_UP_SECONDS = 0.5  # how soon it is noticed; nothing wakes us for it
 _BACKLOG = 128
 
 
@@ -131,7 +133,7 @@ class SocketServer:
                 try:
                     await self._read(stream, client)
                     if client.follows:
-                        await client.gone.wait()
+                        await _until_hung_up(stream, client.gone)
                 finally:
                     client.close()
                 nursery.cancel_scope.deadline = trio.current_time() + _FLUSH_SECONDS
@@ -156,19 +158,19 @@ class SocketServer:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
             async with self._turn:
-                command, more = self._take_turn(lines, client, read_at)
-            if command is not None:
-                await self._obey(command, client)
+                request, more = self._take_turn(lines, client, read_at)
+            if request is not None:
+                await self._obey(request, client)
             elif not more:
                 return
 
     def _take_turn(
         self, lines: Iterator[bytes | None], client: _Client, read_at: float
-    ) -> tuple[object | None, bool]:
+    ) -> tuple[dict[str, object] | None, bool]:
         """Take a few lines.
 
         Returns:
-            A command that ended the turn, and whether there are more lines.
+            A request that ended the turn, and whether there are more lines.
         """
         taken = 0
         for line in itertools.islice(lines, _LINES_PER_TURN):
@@ -176,24 +178,37 @@ class SocketServer:
             if line is not None:
                 if not line or line.isspace():
                     continue
-                if (command := _command(line)) is not None:
-                    return command, True
+                if (request := _request(line)) is not None:
+                    return request, True
             answer = self._intake.take(line, read_at=read_at)
             client.tell(encode(answer.fields()))
             if self._intake.is_full:
                 return None, True
         return None, taken == _LINES_PER_TURN
 
-    async def _obey(self, command: object, client: _Client) -> None:
-        match command:
+    async def _obey(self, request: dict[str, object], client: _Client) -> None:
+        signal_id = request.get("id")
+        answer: dict[str, object] = {"status": "ok"}
+        if isinstance(signal_id, str) and len(signal_id) <= MAX_ID_CHARS:
+            answer["id"] = signal_id
+        match request["command"]:
             case "status":
-                client.tell(encode({"status": "ok", **await self._control.status()}))
+                client.tell(encode(answer | await self._control.status()))
             case "events":
-                client.tell(encode({"status": "ok"}))
+                client.tell(encode(answer))
                 client.follow()
             case _:
                 error = "command: must be 'status' or 'events'"
-                client.tell(encode({"status": "invalid", "error": error}))
+                client.tell(encode(answer | {"status": "invalid", "error": error}))
+
+
+async def _until_hung_up(stream: trio.SocketStream, gone: trio.Event) -> None:
+    """Wait until a client that has ended its input has closed its output too."""
+    poll = select.poll()
+    poll.register(stream.socket.fileno(), 0)
+    while not gone.is_set() and not poll.poll(0):
+        with trio.move_on_after(_HANG_UP_SECONDS):
+            await gone.wait()
 
 
 class _Client:
@@ -249,11 +264,12 @@ class _Client:
         self.tell(event.line())
 
 
-def _command(line: bytes) -> object | None:
+def _request(line: bytes) -> dict[str, object] | None:
+    """Read a line as a request for control, if it is one."""
     if b'"command"' not in line:
         return None
     try:
         value = from_json(line)
     except ValueError:
         return None
-    return value.get("command", None) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and "command" in value else None

@@ -70,6 +70,8 @@ async def read_signals(
                 if number % _LINES_PER_TURN == 0:
                     await trio.lowlevel.checkpoint()
     for line in splitter.finish():
+        if kind is Kind.FILE:
+            await intake.wait_for_room()
         _take(intake, line, trio.current_time(), told)
 
 

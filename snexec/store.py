@@ -247,7 +247,8 @@ class Store:
         row = self._find(ref)
         if row is None:
             return None
-        if row.settled and row["shares"] is not None and row["entryPrice"] is not None:
+        known = row["shares"] is not None and row["entryPrice"] is not None
+        if row.settled and (known or price is None or quantity is None):
             return self._write(row, "unchanged")
         bought = _columns(price, quantity)
         if row["status"] == "closed":

@@ -105,6 +105,14 @@ class UnsettledOrders:
             )
         )
 
+    def follow(
+        self, *, trade_id: str, symbol: str, mode: Mode, order_id: str | None
+    ) -> None:
+        """Ask about an order as soon as possible, be it followed already or not."""
+        if trade_id not in self._orders:
+            self.placed(trade_id=trade_id, symbol=symbol, mode=mode, order_id=order_id)
+        self.ask_now(trade_id)
+
     def settled(self, trade_id: str) -> None:
         """Stop following an order."""
         if self._orders.pop(trade_id, None) is not None:

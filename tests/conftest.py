@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from trio.testing import MockClock
 
 from tests.fakes import FakeClock, Rig, TrioClock, make_settings, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from trio.testing import MockClock
+    from trio.abc import Clock, Instrument
 
     from snexec.store import Store
 
@@ -24,6 +29,41 @@ hypothesis_settings.register_profile(
     "snexec", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("snexec")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers of this suite."""
+    config.addinivalue_line(
+        "markers", "jumping_time: Trio's clock jumps ahead whenever every task waits"
+    )
+    config.addinivalue_line(
+        "markers", "frozen_time: Trio's clock moves when it is told"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the async tests of a marked module on a clock of their own.
+
+    pytest-trio takes a clock from a test's own parameters only, not from fixtures.
+    """
+    for item in items:
+        if not inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            continue
+        for name, threshold in (("jumping_time", 0.0), ("frozen_time", math.inf)):
+            if item.get_closest_marker(name) is not None:
+                item.add_marker(pytest.mark.trio(run=partial(_run, threshold)))
+
+
+def _run(
+    autojump_threshold: float,
+    main: Callable[[], Awaitable[None]],
+    *,
+    clock: Clock | None,
+    instruments: Sequence[Instrument],
+) -> None:
+    if clock is None:
+        clock = MockClock(autojump_threshold=autojump_threshold)
+    trio.run(main, clock=clock, instruments=instruments)
 
 
 class LoggedErrors:
@@ -74,14 +114,12 @@ def store(database: Path, clock: FakeClock) -> Iterator[Store]:
 
 
 @pytest.fixture
-async def make_rig(
-    autojump_clock: MockClock, database: Path
-) -> AsyncIterator[Callable[..., Rig]]:
+async def make_rig(database: Path) -> AsyncIterator[Callable[..., Rig]]:
     """Give a function that wires the order side; its keywords are config sections.
 
-    Trio's clock jumps whenever every task waits, and the wall clock goes with it.
+    For modules marked ``jumping_time``; the wall clock goes with Trio's.
     """
-    del autojump_clock
+    assert trio.current_time() == 0, "this test is not marked jumping_time"
     rigs: list[Rig] = []
 
     def make(*, id_salt: str = "", **sections: object) -> Rig:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ORDER, RECOVERY, START = Purpose.ORDER, Purpose.RECOVERY, Purpose.START
 
 # Tests of a minute's limit on a clock that only they move.
-pytestmark = pytest.mark.usefixtures("mock_clock")
+pytestmark = pytest.mark.frozen_time
 
 
 def taken(budget: RateBudget, purpose: Purpose, most: int = 1000) -> int:

@@ -375,13 +375,27 @@ async def test_an_unknown_command_is_invalid(command: bytes) -> None:
         assert await client.ask(signal_line()) == accepted("n-1")
 
 
+@pytest.mark.parametrize(
+    ("command", "status"), [("status", "ok"), ("events", "ok"), ("stop", "invalid")]
+)
 @within(5)
-async def test_an_answer_to_a_command_repeats_its_id() -> None:
+async def test_an_answer_to_a_command_repeats_its_id(command: str, status: str) -> None:
     async with served() as it, it.client() as client:
-        answer = await client.ask(b'{"command":"stop","id":"c-1"}')
+        answer = await client.ask(
+            json.dumps({"command": command, "id": "c-1"}).encode()
+        )
 
-        assert answer["status"] == "invalid"
+        assert answer["status"] == status
         assert answer["id"] == "c-1"
+
+
+@pytest.mark.parametrize("bad", [5, None, ["c-1"], "x" * 129])
+@within(5)
+async def test_an_id_that_is_none_is_not_repeated(bad: object) -> None:
+    async with served() as it, it.client() as client:
+        line = json.dumps({"command": "status", "id": bad}).encode()
+
+        assert await client.ask(line) == {"status": "ok", "pid": 7}
 
 
 @pytest.mark.parametrize(

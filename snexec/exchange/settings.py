@@ -32,7 +32,9 @@ class Behaviour(BaseModel):
         times: Orders that this holds for; None is all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
 
     reject: bool = False
     refuse: int | None = Field(default=None, ge=400, le=599)
@@ -64,7 +66,9 @@ class ExchangeSettings(BaseModel):
         symbols: Behaviour by symbol.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
 
     fill_delay_sec: float = Field(default=0.05, ge=0)
     partial_fill_ratio: float = Field(default=0.1, ge=0, le=1)

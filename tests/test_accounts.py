@@ -1,0 +1,275 @@
+"""One client per mode, and the old one for as long as its orders need it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import respx
+import trio
+
+from snexec.accounts import Accounts, Endpoint
+from snexec.budget import Purpose
+from snexec.errors import ConfigError, NotSentError
+from tests.fakes import FakeClock, make_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from snexec.broker import AlpacaClient
+    from snexec.settings import Mode, Settings
+
+PAPER = {
+    "APCA_PAPER_API_KEY_ID": "PKPAPER",
+    "APCA_PAPER_API_SECRET_KEY": "paper-secret",
+}
+LIVE = {"APCA_LIVE_API_KEY_ID": "AKLIVE", "APCA_LIVE_API_SECRET_KEY": "live-secret"}
+PLAIN = {"paper_url": "http://127.0.0.1:1", "live_url": "http://127.0.0.1:2"}
+
+
+def plain(**alpaca: object) -> Settings:
+    """Make settings whose URLs need no TLS, which takes longer than the tests."""
+    return make_settings(alpaca=PLAIN | alpaca)
+
+
+@pytest.fixture
+async def make_accounts() -> AsyncIterator[Callable[..., Accounts]]:
+    """Give a function that makes accounts; the test's end closes their clients."""
+    made: list[Accounts] = []
+
+    def make(settings: Settings | None = None, **changes: Any) -> Accounts:  # noqa: ANN401
+        values: dict[str, Any] = {"clock": FakeClock(), "environ": PAPER | LIVE}
+        accounts = Accounts(settings=settings or plain(), **values | changes)
+        made.append(accounts)
+        return accounts
+
+    yield make
+    for accounts in made:
+        for held in accounts._held.values():
+            await held.client.aclose()
+
+
+async def is_open(client: AlpacaClient) -> bool:
+    """Tell whether a client may still ask."""
+    assert client.budget.try_take(Purpose.START)
+    try:
+        await client.position_quantity("AAPL")
+    except NotSentError:
+        return True
+    except RuntimeError:
+        return False
+    pytest.fail("somebody answered")
+
+
+async def test_each_mode_has_its_own_url_and_keys(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts()
+    paper, live = accounts.endpoint("paper"), accounts.endpoint("live")
+    assert (paper.mode, paper.url) == ("paper", "http://127.0.0.1:1")
+    assert (live.mode, live.url) == ("live", "http://127.0.0.1:2")
+    assert paper.credentials is not None
+    assert live.credentials is not None
+    assert paper.credentials.values() == ("PKPAPER", "paper-secret")
+    assert live.credentials.values() == ("AKLIVE", "live-secret")
+
+
+@pytest.mark.parametrize(
+    ("url", "stream"),
+    [
+        ("https://api.alpaca.markets", "wss://api.alpaca.markets/stream"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/stream"),
+        ("https://proxy/http/alpaca", "wss://proxy/http/alpaca/stream"),
+    ],
+)
+def test_the_stream_is_beside_the_rest_api(url: str, stream: str) -> None:
+    assert Endpoint(mode="paper", url=url, credentials=None).stream_url == stream
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+async def test_an_order_goes_to_its_own_mode_with_its_own_keys(
+    make_accounts: Callable[..., Accounts], respx_mock: respx.MockRouter, mode: Mode
+) -> None:
+    reply = {"id": "o", "client_order_id": "c", "status": "new"}
+    route = respx_mock.route().respond(content=json.dumps(reply).encode())
+    accounts = make_accounts()
+    with accounts.lease(mode) as client:
+        assert accounts.budget(mode).try_take(Purpose.ORDER)
+        await client.place_order(symbol="A", notional="1.00", client_order_id="c")
+    request = route.calls.last.request
+    assert client.mode == mode
+    assert request.url.port == {"paper": 1, "live": 2}[mode]
+    key = {"paper": "PKPAPER", "live": "AKLIVE"}[mode]
+    assert request.headers["APCA-API-KEY-ID"] == key
+
+
+async def test_each_mode_has_its_own_budget(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(plain(rate_limit_per_min=1))
+    assert accounts.budget("paper").try_take(Purpose.ORDER)
+    assert not accounts.budget("paper").try_take(Purpose.ORDER)
+    assert accounts.budget("live").try_take(Purpose.ORDER)
+    with accounts.lease("live") as client:
+        assert client.budget is accounts.budget("live")
+
+
+async def test_the_built_in_exchange_answers_for_both_modes_with_made_up_keys(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    urls = {"paper": "http://127.0.0.1:7/paper", "live": "http://127.0.0.1:7/live"}
+    accounts = make_accounts(simulated_urls=urls)
+    for mode, url in urls.items():
+        endpoint = accounts.endpoint("paper" if mode == "paper" else "live")
+        assert endpoint.url == url
+        assert endpoint.credentials is not None
+        assert endpoint.credentials.values() == ("simulated", "simulated-secret")
+
+
+async def test_a_mode_without_keys_has_an_endpoint_without_them(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(environ=PAPER)
+    assert accounts.endpoint("paper").credentials is not None
+    assert accounts.endpoint("live").credentials is None
+
+
+# New settings
+
+
+async def test_the_same_settings_change_nothing(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts()
+    with accounts.lease("paper") as before:
+        assert not accounts.reconfigure(plain())
+        with accounts.lease("paper") as after:
+            assert after is before
+    assert await is_open(before)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"paper_url": "http://127.0.0.1:3"},
+        {"api_key": "PKNEW", "api_secret": "new-secret"},
+    ],
+)
+async def test_a_new_url_or_key_holds_for_its_mode_from_the_next_order_on(
+    make_accounts: Callable[..., Accounts], changes: dict[str, str]
+) -> None:
+    accounts = make_accounts(environ=LIVE)
+    with accounts.lease("paper") as old, accounts.lease("live") as live:
+        assert accounts.reconfigure(plain(**changes))
+        with accounts.lease("paper") as new, accounts.lease("live") as same:
+            assert new is not old
+            assert same is live
+
+
+async def test_an_order_keeps_its_client_to_the_end(
+    make_accounts: Callable[..., Accounts], nursery: trio.Nursery
+) -> None:
+    accounts = make_accounts()
+    nursery.start_soon(accounts.run)
+    with trio.fail_after(5):
+        with accounts.lease("paper") as first:
+            with accounts.lease("paper") as second:
+                assert second is first
+                accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert await is_open(first), "one order still uses it"
+        await trio.testing.wait_all_tasks_blocked()
+        assert not await is_open(first)
+        with accounts.lease("paper") as new:
+            assert await is_open(new)
+
+
+async def test_a_client_that_nobody_uses_is_closed_at_once(
+    make_accounts: Callable[..., Accounts], nursery: trio.Nursery
+) -> None:
+    accounts = make_accounts()
+    nursery.start_soon(accounts.run)
+    with trio.fail_after(5):
+        with accounts.lease("live") as client:
+            pass
+        accounts.reconfigure(plain(live_url="http://127.0.0.1:3"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not await is_open(client)
+
+
+async def test_a_lease_ends_when_its_order_fails(
+    make_accounts: Callable[..., Accounts], nursery: trio.Nursery
+) -> None:
+    accounts = make_accounts()
+    nursery.start_soon(accounts.run)
+    with trio.fail_after(5):
+        with pytest.raises(ZeroDivisionError), accounts.lease("paper") as client:
+            raise ZeroDivisionError
+        accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not await is_open(client)
+
+
+async def test_keys_that_cannot_be_used_change_nothing(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    environ = dict(PAPER)
+    accounts = make_accounts(environ=environ)
+    before = accounts.endpoint("paper"), accounts.endpoint("live")
+    environ["APCA_LIVE_API_KEY_ID"] = "AK without its secret"
+    with pytest.raises(ConfigError, match="APCA_LIVE_API_SECRET_KEY"):
+        accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
+    assert (accounts.endpoint("paper"), accounts.endpoint("live")) == before
+
+
+async def test_a_bundle_that_cannot_be_read_changes_nothing(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    environ = PAPER | LIVE | {"SSL_CERT_FILE": "/nowhere/at/all.pem"}
+    accounts = make_accounts(environ=environ)
+    before = accounts.endpoint("paper"), accounts.endpoint("live")
+    with pytest.raises(OSError, match="No such file"):
+        accounts.reconfigure(
+            plain(paper_url="http://127.0.0.1:3", live_url="https://127.0.0.1:4")
+        )
+    assert (accounts.endpoint("paper"), accounts.endpoint("live")) == before
+
+
+async def test_one_context_verifies_rest_and_stream(
+    make_accounts: Callable[..., Accounts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = make_accounts()
+    context = accounts.tls()
+    assert accounts.tls() is context
+    used: list[object] = []
+    monkeypatch.setattr(
+        "snexec.accounts.AlpacaClient",
+        lambda **values: used.append(values["ssl_context"]),
+    )
+    accounts._hold(accounts._endpoint("paper", make_settings()), make_settings())
+    assert used == [context]
+
+
+async def test_cancelled_it_closes_every_client(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts()
+    with accounts.lease("paper") as paper, accounts.lease("live") as live:
+        pass
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(accounts.run)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert not await is_open(paper)
+        assert not await is_open(live)
+
+
+async def test_no_key_shows_in_an_endpoint(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts()
+    shown = repr(accounts.endpoint("paper")) + str(accounts.endpoint("live"))
+    for secret in (*PAPER.values(), *LIVE.values()):
+        assert secret not in shown
