@@ -56,13 +56,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snexec.clock import Clock
-    from snexec.intake import Answer
     from snexec.logs import SecretMask
+    from snexec.report import RunReport
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
 
 log = logging.getLogger("Daemon")
 
+_STREAM_SECONDS = 5.0
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
 
@@ -87,6 +88,7 @@ class Daemon:
             the file on ``reload``.
         store: The open database; the writer's alone from now on.
         exchange: What answers for the broker in both modes, if it is simulated.
+        report: Told what becomes of the signals of standard input.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Daemon:
         clock: Clock,
         mask: SecretMask,
         exchange: BuiltInExchange | None = None,
+        report: RunReport | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -158,8 +161,12 @@ class Daemon:
             feed=self.feed,
             # A simulated account starts empty each time, and so do its order ids.
             id_salt=secrets.token_hex(8) if self._simulated else "",
+            opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
         )
+        self._report = report
+        if report is not None:
+            self.feed.follow(report.happened)
         self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
 
     async def run(
@@ -168,7 +175,6 @@ class Daemon:
         listener: trio.SocketListener,
         stdin: Kind,
         stop_at_end_of_input: bool,
-        told: Callable[[Answer], None] | None = None,
     ) -> None:
         """Run until stopped, and stop stage by stage.
 
@@ -176,7 +182,6 @@ class Daemon:
             listener: The socket, listening.
             stop_at_end_of_input: Whether to stop when standard input ends.
             stdin: What to read signals from besides the socket, if anything.
-            told: Called with the answer to each line of standard input.
 
         Raises:
             BaseExceptionGroup: One of the services failed; nothing runs any more.
@@ -197,9 +202,11 @@ class Daemon:
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
                         feeders.start_soon(
-                            self._read_stdin, stdin, stop_at_end_of_input, told,
+                            self._read_stdin,
+                            stdin,
+                            stop_at_end_of_input,
                             name="standard input",
-                        )  # fmt: skip
+                        )
                         await self._run_orders()
                         feeders.cancel_scope.cancel(reason="every order has ended")
                     services.cancel_scope.cancel(reason="every order has ended")
@@ -331,10 +338,13 @@ class Daemon:
         self,
         kind: Kind,
         stop_at_end: bool,
-        told: Callable[[Answer], None] | None,
     ) -> None:
         if kind is Kind.FILE:
             await self.recovery.wait_started()
+            # A file has time: the stream then tells every fill as it happens.
+            with trio.move_on_after(_STREAM_SECONDS):
+                await self.stream.wait_decided()
+        told = None if self._report is None else self._report.answered
         await read_signals(self.intake, kind, told=told)
         if stop_at_end and self.intake.phase is not Phase.STOPPING:
             self.stop(

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
 
-_MAX_BEHIND = 1000  # a follower further behind than that loses the newest
-
 EventName = Literal[
     "placed",
     "skipped",

@@ -54,7 +54,8 @@ class TradeExecutor:
     Args:
         settings: Tells the current settings; read anew for each signal.
         id_salt: Sets the ids of one simulation apart from the last one's.
-        seen: Called with each signal that is about to be ordered, and its price.
+        seen: Called with each signal that is about to be ordered.
+        opened: Called with a signal's place in this run and its row's id.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TradeExecutor:
         feed: EventFeed,
         id_salt: str = "",
         seen: Callable[[Signal], None] | None = None,
+        opened: Callable[[int, str], None] | None = None,
     ) -> None:
         self._settings = settings
         self._intake = intake
@@ -79,6 +81,7 @@ class TradeExecutor:
         self._feed = feed
         self._id_salt = id_salt
         self._seen = seen
+        self._opened = opened
         self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
         self._slots = trio.Semaphore(settings().intake.max_in_flight)
@@ -200,6 +203,8 @@ class TradeExecutor:
             return
         if self._seen is not None:
             self._seen(signal)
+        if self._opened is not None:
+            self._opened(taken.sequence, trade.id)
         await self._place(taken, trade, client)
 
     async def _place(

@@ -108,6 +108,7 @@ class LogDrain(logging.Handler):
         self._fd = fd
         self._lines: collections.deque[bytes] = collections.deque()
         self._dropped = 0
+        self._within_line = False
         self._waiting = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
 
@@ -163,18 +164,21 @@ class LogDrain(logging.Handler):
         await trio.to_thread.run_sync(self._write_chunk, abandon_on_cancel=True)
 
     def _write_chunk(self) -> None:
+        dropped = 0 if self._within_line else self._dropped
         chunk = self._next_chunk()
         try:
             os.write(self._fd, chunk)
         except OSError:
             # Its reader went away, or the disk is full; trading goes on without a log.
-            self._dropped += chunk.count(b"\n") + len(self._lines)
+            notice = 1 if dropped else 0
+            self._dropped = dropped + chunk.count(b"\n") - notice + len(self._lines)
             self._lines.clear()
+            self._within_line = False
 
     def _next_chunk(self) -> bytes:
         """Take lines off, at most so many bytes that a pipe takes them whole or not."""
         chunk = b""
-        if self._dropped:
+        if self._dropped and not self._within_line:
             chunk = b"(%d log lines were dropped: nobody took them)\n" % self._dropped
             self._dropped = 0
         while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
@@ -182,5 +186,7 @@ class LogDrain(logging.Handler):
         if not chunk and self._lines:
             line = self._lines.popleft()
             chunk, rest = line[:_ATOMIC_BYTES], line[_ATOMIC_BYTES:]
-            self._lines.appendleft(rest)
+            if rest:
+                self._lines.appendleft(rest)
+        self._within_line = not chunk.endswith(b"\n")
         return chunk

@@ -54,6 +54,13 @@ class RunReport:
             entry.outcome = answer.status
             entry.detail = printable(answer.error or answer.reason or "")
 
+    def opened(self, sequence: int, trade_id: str) -> None:
+        """Note which row a signal has: its fill may come before all else is told."""
+        entry = self._by_sequence.get(sequence)
+        if entry is not None:
+            entry.trade_id = trade_id
+            self._by_trade[trade_id] = entry
+
     def happened(self, event: Event) -> None:
         """Note an event about one of the signals."""
         entry = self._by_trade.get(event.trade_id or "")
@@ -61,9 +68,6 @@ class RunReport:
             entry = self._by_sequence.get(event.sequence)
         if entry is None:
             return
-        if event.trade_id is not None:
-            entry.trade_id = event.trade_id
-            self._by_trade[event.trade_id] = entry
         match event.event:
             case "skipped" | "refused":
                 entry.outcome = event.event

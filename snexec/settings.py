@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Mode = Literal["paper", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+_SHOWN_VALUE_CHARS = 1000
 _URL_USER = re.compile("//.*@")
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
@@ -315,4 +316,7 @@ def _explain(detail: ErrorDetails) -> str:
     given = detail["input"]
     if "api_key" in key or "api_secret" in key or isinstance(given, dict | BaseModel):
         return f"{key}: {message}"  # a value that may be, or hold, a secret
-    return f"{key}: {message} (got {_URL_USER.sub('//***@', repr(given))})"
+    shown = _URL_USER.sub("//***@", repr(given))
+    if len(shown) > _SHOWN_VALUE_CHARS:
+        shown = shown[:_SHOWN_VALUE_CHARS] + "…"
+    return f"{key}: {message} (got {shown})"

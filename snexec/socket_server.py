@@ -36,7 +36,7 @@ _TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
 _ANSWERS_WAITING = 4096  # a client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
 _HANG_UP_SECONDS = 0.5  # how soon it is noticed; nothing wakes us for it
-_BACKLOG = 128
+_BACKLOG = 1024  # feeders that connect at once; the kernel may cap it
 
 
 class Control(Protocol):

@@ -85,12 +85,19 @@ class TradingStream:
         self._failures = 0
         self._mode: Mode | None = None
         self._authorized_at: float | None = None
+        self._decided = trio.Event()
         self.state: StreamState = "connecting"
 
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next; connect anew."""
         self._failures = 0
+        if self._mode is not None:
+            self._set_state("connecting", self._mode)
         self._scope.cancel(reason="the stream restarts")
+
+    async def wait_decided(self) -> None:
+        """Wait until the stream is fed for the first time, or is known not to be."""
+        await self._decided.wait()
 
     def replace_starved(self, mode: Mode, placed_at: float) -> None:
         """Replace a connection that has not told of an order placed then."""
@@ -331,6 +338,8 @@ class TradingStream:
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":
             self._authorized_at = None
+        if state != "connecting":
+            self._decided.set()
         if state != self.state:
             self.state = state
             self._feed.publish(

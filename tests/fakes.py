@@ -30,7 +30,7 @@ from snexec.settings import MODES, Credentials, Mode, Settings
 from snexec.signals import Signal
 from snexec.store import NewTrade, OrderRef, Store
 from snexec.unsettled import UnsettledOrders
-from snexec.writer import Writer
+from snexec.writer import Writer, _log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,12 @@ class InlineWriter(Writer):
 
     async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
         await self.gate.wait()
-        done(self._apply(change))
+        try:
+            result = self._apply(change)
+        except Exception as exc:  # noqa: BLE001 - as the real one does
+            _log_failure(exc)
+        else:
+            done(result)
 
     async def run(self) -> None:
         await trio.sleep_forever()

@@ -29,6 +29,7 @@ class Run:
 
     def accept(self, number: int = 1, *, symbol: str = "AAPL") -> None:
         self.report.answered(accepted(number, symbol=symbol))
+        self.report.opened(number, f"t-{number}")
 
     def place(self, number: int = 1, *, notional: str = "100.00") -> None:
         self.publish(

@@ -95,15 +95,13 @@ async def _main(
                 clock=clock,
                 mask=mask,
                 exchange=exchange,
+                report=report,
             )
-            if report is not None:
-                daemon.feed.follow(report.happened)
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
             await daemon.run(
                 listener=listener,
                 stdin=stdin,
                 stop_at_end_of_input=report is not None,
-                told=None if report is None else report.answered,
             )
             root.cancel_scope.cancel(reason="the daemon has stopped")
 

@@ -1,0 +1,849 @@
+"""One order's life: from a signal to a row that says what the broker said."""
+
+from __future__ import annotations
+
+import logging
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.budget import Purpose
+from snexec.errors import (
+    BrokerError,
+    DuplicateOrderError,
+    NotSentError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from snexec.executor import trade_id
+from tests.fakes import MOMENT_TEXT, Rig, make_order, make_signal, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker import BrokerOrder
+    from snexec.settings import Mode
+    from tests.conftest import LoggedErrors
+    from tests.fakes import Request
+
+pytestmark = pytest.mark.jumping_time
+
+NO_POWER = RefusedError(
+    status_code=403,
+    body='{"code":40310000,"message":"insufficient buying power"}',
+    reason="insufficient buying power",
+)
+DUPLICATE = DuplicateOrderError(
+    status_code=422, body="…", reason="client_order_id must be unique"
+)
+
+
+def limited(seconds: float) -> RateLimitedError:
+    return RateLimitedError("HTTP 429: too many requests.", wait_seconds=seconds)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def only_row(rig: Rig) -> dict[str, Any]:
+    (row,) = rig.rows().values()
+    return row
+
+
+def symbols(rig: Rig) -> list[str | None]:
+    """Return the symbols ordered at paper, in their order."""
+    return [request.symbol for request in rig.paper.asked("place")]
+
+
+def orders_left(rig: Rig, mode: Mode = "paper") -> int:
+    """Count what the budget still has for orders."""
+    count = 0
+    while rig.accounts.budget(mode).try_take(Purpose.ORDER):
+        count += 1
+    return count
+
+
+# An order that goes well
+
+
+async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> None:
+    await rig.trade(make_signal(id="n-1"))
+    row = only_row(rig)
+    expected_id = trade_id("paper", "n-1")
+    assert row == {
+        "id": expected_id,
+        "symbol": "AAPL",
+        "entryPrice": None,
+        "exitPrice": None,
+        "shares": None,
+        "pnl": None,
+        "catalystType": "fda_approval",
+        "catalystTier": 1,
+        "exitReason": None,
+        "status": "open",
+        "alpacaOrderId": "paper-o-1",
+        "entryAt": MOMENT_TEXT,
+        "exitAt": None,
+        "createdAt": MOMENT_TEXT,
+        "updatedAt": MOMENT_TEXT,
+        "settledAt": None,
+        "mode": "paper",
+        "notional": 100.0,
+        "starRating": 5,
+        "priceAtSignal": 187.2,
+        "signalId": "n-1",
+    }
+    (request,) = rig.paper.requests
+    assert (request.symbol, request.notional) == ("AAPL", "100.00")
+    assert request.client_order_id == expected_id
+    assert rig.seen == ["AAPL"]
+    assert dict(rig.executor.outcomes) == {"placed": 1}
+    assert rig.executor.in_flight == rig.intake.pending == 0
+    (event,) = rig.events
+    assert (event.event, event.signal_id, event.trade_id, event.symbol) == (
+        *("placed", "n-1", expected_id),
+        "AAPL",
+    )
+    assert (event.sequence, event.more) == (
+        1,
+        {"mode": "paper", "notional": "100.00", "orderId": "paper-o-1"},
+    )
+    order = rig.unsettled.get(expected_id)
+    assert order is not None
+    assert (order.order_id, order.due) == ("paper-o-1", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("tier", "confidence", "notional", "stars"),
+    [
+        (1, None, "100.00", 5),
+        (2, "low", "100.00", 5),
+        (3, "high", "100.00", 5),
+        (3, "medium", "75.00", 4),
+        (4, "low", "50.12", 3),
+    ],
+)
+async def test_stars_decide_the_dollars(
+    make_rig: Callable[..., Rig],
+    tier: int,
+    confidence: str | None,
+    notional: str,
+    stars: int,
+) -> None:
+    rig = make_rig(bot={"trade_size_stars3": 50.129})
+    await rig.trade(make_signal(catalystTier=tier, aiConfidence=confidence))
+    assert rig.paper.requests[0].notional == notional
+    assert only_row(rig)["starRating"] == stars
+    assert only_row(rig)["notional"] == float(notional)
+
+
+async def test_the_row_is_there_before_the_order_leaves(rig: Rig) -> None:
+    found: list[str] = []
+
+    async def look(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        found.append(rig.rows()[request.client_order_id]["status"])
+        return make_order(request.client_order_id)
+
+    rig.paper.placing.append(look)
+    await rig.trade(make_signal())
+    assert found == ["open"]
+
+
+async def test_twenty_symbols_take_about_as_long_as_one(rig: Rig) -> None:
+    rig.paper.seconds = 1.0
+    await rig.trade(*(make_signal(f"S{n}") for n in range(20)))
+    assert trio.current_time() == 1.0
+    assert len(rig.rows()) == len(rig.paper.requests) == 20
+    assert {row["alpacaOrderId"] is None for row in rig.rows().values()} == {False}
+
+
+# One symbol, one open row
+
+
+@pytest.mark.parametrize("ids", [True, False])
+async def test_fifty_equal_signals_of_one_instant_are_one_order(
+    rig: Rig, ids: bool
+) -> None:
+    rig.paper.seconds = 1.0
+    await rig.trade(*(make_signal(id=f"n-{n}" if ids else None) for n in range(50)))
+    assert len(rig.rows()) == len(rig.paper.requests) == 1
+    assert dict(rig.executor.skipped) == {"symbol_open": 49}
+    assert orders_left(rig) == 159, "what was skipped costs no request"
+
+
+async def test_a_skipped_signal_leaves_the_open_row_as_it_was(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal())
+        await trio.sleep(1)
+        before = rig.rows()
+        rig.offer(make_signal(priceAtSignal=1.0, catalystCategory="merger"))
+        rig.intake.close()
+    assert rig.rows() == before
+    assert dict(rig.executor.skipped) == {"symbol_open": 1}
+
+
+async def test_one_id_is_one_order_over_restarts(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = make_rig()
+    await first.trade(make_signal(id="n-1"))
+    first.store._db.execute("UPDATE BotTrade SET status = 'closed'")
+    second = make_rig()
+    await second.trade(make_signal(id="n-1"), make_signal("MSFT", id="n-1"))
+    assert second.paper.requests == []
+    assert dict(second.executor.skipped) == {"repeated": 2}
+    assert warnings_of(caplog) == []
+
+
+async def test_a_closed_symbol_may_be_bought_again(rig: Rig) -> None:
+    rig.offer(make_signal())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        await wait_all_tasks_blocked()
+        rig.store._db.execute("UPDATE BotTrade SET status = 'closed'")
+        rig.offer(make_signal())
+        rig.intake.close()
+    assert len(rig.paper.requests) == len(rig.rows()) == 2
+
+
+async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
+    rig.store._db.execute(
+        "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt)"
+        " VALUES ('x', 'AAPL', 'open', 'x', 'x')"
+    )
+    await rig.trade(make_signal())
+    assert rig.paper.requests == []
+    assert dict(rig.executor.skipped) == {"symbol_open": 1}
+
+
+# Signals that are not traded
+
+
+@pytest.mark.parametrize(
+    ("bot", "signal", "reason"),
+    [
+        ({"enabled": False}, {}, "disabled"),
+        ({"enabled": False, "state": "paused"}, {}, "disabled"),
+        ({"state": "paused"}, {}, "paused"),
+        ({"state": "stopped"}, {}, "stopped"),
+        ({}, {"catalystTier": 3, "aiConfidence": None}, "no_stars"),
+        ({}, {"catalystTier": 4, "aiConfidence": None}, "no_stars"),
+    ],
+)
+async def test_a_skipped_signal_is_a_debug_line_a_counter_and_no_row(
+    make_rig: Callable[..., Rig],
+    caplog: pytest.LogCaptureFixture,
+    bot: dict[str, object],
+    signal: dict[str, Any],
+    reason: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    rig = make_rig(bot=bot)
+    await rig.trade(make_signal(id="n-1", **signal))
+    assert rig.rows() == {}
+    assert rig.paper.requests == []
+    assert rig.writer.writes == 0
+    assert dict(rig.executor.skipped) == {reason: 1}
+    assert rig.told() == [("skipped", reason)]
+    assert (rig.events[0].signal_id, rig.events[0].sequence) == ("n-1", 1)
+    (record,) = [r for r in caplog.records if r.name == "TradeExecutor"]
+    assert record.levelno == logging.DEBUG
+    assert rig.intake.pending == 0
+
+
+async def test_changed_bot_values_hold_from_the_next_signal_on(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(trade_size_stars5=Decimal("33.339"))
+        rig.offer(make_signal("B"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(state="paused")
+        rig.offer(make_signal("C"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(state="running")
+        rig.offer(make_signal("D"))
+        await wait_all_tasks_blocked()
+        rig.intake.close()
+    ordered = [(r.symbol, r.notional) for r in rig.paper.requests]
+    assert ordered == [("A", "100.00"), ("B", "33.33"), ("D", "33.33")]
+
+
+async def test_what_still_waits_when_time_is_up_is_told(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.offer(make_signal("A", id="n-1"), make_signal("B"))
+    rig.executor.skip_pending()
+    assert rig.told() == [("skipped", "stopping")] * 2
+    assert warnings_of(caplog) == [
+        "A signal=n-1 is not traded: the daemon stops",
+        "B signal=None is not traded: the daemon stops",
+    ]
+    assert rig.intake.pending == 0
+
+
+# The broker's no
+
+
+async def test_a_refused_order_leaves_no_row_and_an_error_with_all_that_was_said(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(NO_POWER)
+    await rig.trade(make_signal(id="n-1"), make_signal("MSFT"))
+    (row,) = rig.rows().values()
+    assert row["symbol"] == "MSFT"
+    (message,) = logged_errors.take()
+    assert message == (
+        f"Order refused: AAPL trade={trade_id('paper', 'n-1')} signal=n-1 HTTP 403:"
+        ' insufficient buying power (body: {"code":40310000,"message":"insufficient'
+        ' buying power"})'
+    )
+    assert dict(rig.executor.outcomes) == {"refused": 1, "placed": 1}
+    refused = next(event for event in rig.events if event.event == "refused")
+    assert (refused.reason, refused.more["httpStatus"], refused.sequence) == (
+        *("insufficient buying power", 403),
+        1,
+    )
+    assert rig.unsettled.get(trade_id("paper", "n-1")) is None
+
+
+async def test_an_order_that_was_never_sent_leaves_no_row(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(NotSentError("ConnectError: refused"))
+    await rig.trade(make_signal(id="n-1"))
+    assert rig.rows() == {}
+    assert len(rig.paper.requests) == 1, "and is not tried again"
+    (message,) = logged_errors.take()
+    assert message.startswith("Order not sent: AAPL")
+    assert "ConnectError: refused" in message
+    assert dict(rig.executor.outcomes) == {"refused": 1}
+    assert rig.told() == [("refused", "not sent: ConnectError: refused")]
+    assert len(rig.unsettled) == 0
+
+
+async def test_a_refused_signals_id_may_buy_after_a_restart(
+    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+) -> None:
+    first = make_rig()
+    first.paper.placing.append(NO_POWER)
+    await first.trade(make_signal(id="n-1"))
+    logged_errors.take()
+    second = make_rig()
+    await second.trade(make_signal(id="n-1"))
+    assert only_row(second)["alpacaOrderId"] == "paper-o-1"
+
+
+async def test_a_refused_order_that_the_stream_has_spoken_of_keeps_its_row(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    async def fills_and_refuses(request: Request) -> Exception:
+        assert request.client_order_id is not None
+        await rig.fills.on_fill_event(
+            *("fill", "o-9", None, None, "AAPL"),
+            mode="paper",
+            client_order_id=request.client_order_id,
+        )
+        return NO_POWER
+
+    rig.paper.placing.append(fills_and_refuses)
+    await rig.trade(make_signal(id="n-1"))
+    assert only_row(rig)["alpacaOrderId"] == "o-9"
+    assert "the stream has spoken" in logged_errors.take()[1]
+    assert rig.unsettled.get(trade_id("paper", "n-1")) is not None
+    assert "refused" not in [name for name, _ in rig.told()]
+
+
+# Nobody knows
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [UnknownOutcomeError("no answer within 10 s"), DUPLICATE],
+    ids=["unknown", "duplicate"],
+)
+async def test_an_unknown_order_is_never_sent_again_and_looked_up_instead(
+    rig: Rig,
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    problem: BrokerError,
+) -> None:
+    nursery.start_soon(rig.recovery.run)
+    rig.paper.placing.append(problem)
+    await rig.trade(make_signal(id="n-1"))
+    row = only_row(rig)
+    assert (row["status"], row["alpacaOrderId"]) == ("open", None)
+    assert dict(rig.executor.outcomes) == {"unknown": 1}
+    assert rig.told("refused", "placed") == []
+    (warning,) = warnings_of(caplog)
+    assert warning.startswith("Order outcome unknown: AAPL")
+    assert str(problem) in warning
+    await trio.sleep(20)
+    rig.paper.book[row["id"]] = make_order(
+        row["id"], "filled", quantity="0.5", price="187"
+    )
+    await trio.sleep(100)
+    kinds = [request.kind for request in rig.paper.requests]
+    assert kinds == ["place", *["order"] * 7]
+    row = only_row(rig)
+    assert (row["shares"], row["alpacaOrderId"]) == (0.5, "o-1")
+
+
+async def test_an_unknown_order_blocks_its_symbol_until_it_is_settled(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(UnknownOutcomeError("HTTP 502"))
+    await rig.trade(make_signal(), make_signal())
+    assert len(rig.paper.asked("place")) == 1
+    assert dict(rig.executor.skipped) == {"symbol_open": 1}
+
+
+async def test_a_cancelled_order_leaves_its_row_to_recovery(rig: Rig) -> None:
+    rig.paper.seconds = 8
+    rig.offer(make_signal())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert only_row(rig)["status"] == "open"
+    assert len(rig.store.unsettled()) == 1
+    assert rig.accounts.leased["paper"] == rig.executor.in_flight == 0
+
+
+# The reply and the stream
+
+
+async def test_a_reply_does_not_overwrite_a_fill_that_came_first(rig: Rig) -> None:
+    async def fills_first(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        await rig.fills.on_fill_event(
+            *("fill", "o-1", "0.5", "187", "AAPL"),
+            mode="paper",
+            client_order_id=request.client_order_id,
+        )
+        return make_order(request.client_order_id, "pending_new")
+
+    rig.paper.placing.append(fills_first)
+    await rig.trade(make_signal())
+    row = only_row(rig)
+    assert (row["entryPrice"], row["shares"], row["settledAt"]) == (
+        *(187.0, 0.5),
+        MOMENT_TEXT,
+    )
+    assert len(rig.unsettled) == 0, "there is nothing left to ask about"
+    names = [name for name, _ in rig.told()]
+    assert sorted(names) == ["fill", "placed", "settled"]
+
+
+async def test_a_reply_does_not_reopen_a_row_that_was_rejected_first(
+    rig: Rig,
+) -> None:
+    async def rejects_first(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        await rig.fills.on_rejected_event(
+            *("o-1", "AAPL", None),
+            mode="paper",
+            client_order_id=request.client_order_id,
+        )
+        return make_order(request.client_order_id, "accepted")
+
+    rig.paper.placing.append(rejects_first)
+    await rig.trade(make_signal())
+    row = only_row(rig)
+    assert (row["status"], row["exitReason"]) == ("missed", "alpaca_rejected")
+    assert len(rig.unsettled) == 0
+
+
+@pytest.mark.parametrize("status", ["filled", "rejected", "canceled", "expired"])
+async def test_a_reply_that_is_final_already_is_looked_up_at_once(
+    rig: Rig, status: str
+) -> None:
+    async def final(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        return make_order(request.client_order_id, status, quantity="9", price="9")
+
+    rig.paper.placing.append(final)
+    await rig.trade(make_signal())
+    (order,) = rig.unsettled
+    assert order.due == 0
+    assert only_row(rig)["shares"] is None
+
+
+async def test_a_row_that_vanished_meanwhile_is_an_error(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    async def deletes(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        rig.store._db.execute("DELETE FROM BotTrade")
+        return make_order(request.client_order_id)
+
+    rig.paper.placing.append(deletes)
+    await rig.trade(make_signal())
+    (message,) = logged_errors.take()
+    assert "the broker took the order as o-1, and the row is gone" in message
+
+
+# 429
+
+
+async def test_after_a_429_the_order_is_sent_again_with_the_same_id(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.placing.append(limited(7))
+    await rig.trade(make_signal(id="n-1"))
+    kinds = [(r.kind, r.at, r.client_order_id) for r in rig.paper.requests]
+    same = trade_id("paper", "n-1")
+    assert kinds == [("place", 0, same), ("order", 7, same), ("place", 7, same)]
+    assert only_row(rig)["alpacaOrderId"] == "paper-o-2"
+    assert dict(rig.executor.outcomes) == {"placed": 1}
+    (warning,) = warnings_of(caplog)
+    assert "next try in 7.0 s" in warning
+
+
+async def test_an_order_that_was_taken_despite_its_429_is_not_sent_again(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(7))
+    rig.paper.book[trade_id("paper", "n-1")] = make_order(
+        trade_id("paper", "n-1"), "filled", quantity="0.5", price="187"
+    )
+    await rig.trade(make_signal(id="n-1"))
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
+    row = only_row(rig)
+    assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 0.5)
+    assert len(rig.unsettled) == 0
+    assert dict(rig.executor.outcomes) == {"placed": 1}
+
+
+async def test_every_429_is_followed_by_its_own_wait_and_look_up(rig: Rig) -> None:
+    rig.paper.placing.extend([limited(3), limited(4)])
+    await rig.trade(make_signal())
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [
+        *(("place", 0), ("order", 3)),
+        *(("place", 3), ("order", 7)),
+        ("place", 7),
+    ]
+
+
+async def test_a_look_up_that_is_limited_too_is_waited_for(rig: Rig) -> None:
+    rig.paper.placing.append(limited(3))
+    rig.paper.looking.append(limited(4))
+    await rig.trade(make_signal())
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [
+        *(("place", 0), ("order", 3)),
+        *(("order", 7), ("place", 7)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        UnknownOutcomeError("HTTP 500"),
+        NotSentError("ConnectError"),
+        RefusedError(status_code=401, body="", reason="unauthorized."),
+    ],
+)
+async def test_after_a_429_an_order_that_cannot_be_looked_up_is_not_sent_again(
+    rig: Rig, problem: BrokerError
+) -> None:
+    rig.paper.placing.append(limited(3))
+    rig.paper.looking.append(problem)
+    await rig.trade(make_signal())
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
+    assert only_row(rig)["status"] == "open"
+    assert len(rig.unsettled) == 1
+    assert dict(rig.executor.outcomes) == {"unknown": 1}
+
+
+async def test_a_signal_too_old_after_its_429_leaves_no_row_and_a_warning(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.placing.append(limited(31))
+    await rig.trade(make_signal(id="n-1"))
+    assert rig.rows() == {}
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [("place", 0), ("order", 31)]
+    assert warnings_of(caplog)[-1] == (
+        "AAPL signal=n-1 is not traded: it is older than 30 s (the rate limit held it"
+        " up)"
+    )
+    assert dict(rig.executor.skipped) == {"stale": 1}
+    assert rig.told() == [("skipped", "stale")]
+
+
+async def test_a_signal_too_old_after_its_429_keeps_the_row_of_an_order_taken(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(31))
+    rig.paper.looking.append(make_order(trade_id("paper", "n-1"), "new"))
+    await rig.trade(make_signal(id="n-1"))
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
+    assert dict(rig.executor.skipped) == {}
+
+
+async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
+    rig.paper.placing.append(limited(7))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(1)
+        rig.offer(make_signal("B"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        rig.offer(make_signal("C"))
+        await trio.sleep(10)
+        rig.intake.close()
+    assert all(r.at == 0 or r.at >= 7 for r in rig.paper.requests)
+    assert [r.symbol for r in rig.live.asked("place")] == ["B", "C"]
+
+
+# Waiting for a turn
+
+
+async def test_orders_wait_for_a_slot_in_their_order(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 2})
+    rig.paper.seconds = 3
+    names = [f"S{n}" for n in range(7)]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, rig.executor.in_flight)
+            await trio.sleep(0.5)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await rig.trade(*map(make_signal, names))
+        nursery.cancel_scope.cancel()
+    assert symbols(rig) == names
+    assert [r.at for r in rig.paper.requests] == [0, 0, 3, 3, 6, 6, 9]
+    assert most == 2
+
+
+async def test_orders_wait_for_the_rate_limit_in_their_order_and_as_pending(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(
+        alpaca={"rate_limit_per_min": 10}, intake={"max_signal_age_sec": 300}
+    )
+    names = [f"S{n}" for n in range(20)]
+    rig.offer(*map(make_signal, names))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        await trio.sleep(1)
+        assert (rig.executor.in_flight, rig.intake.pending) == (0, 12)
+    assert symbols(rig) == names
+    assert [round(r.at) for r in rig.paper.requests] == [0] * 8 + [60] * 8 + [120] * 4
+
+
+async def test_a_signal_too_old_for_its_slot_is_not_traded(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1, "max_signal_age_sec": 5.0})
+    rig.paper.seconds = 3
+    await rig.trade(*(make_signal(f"S{n}", id=f"n-{n}") for n in range(4)))
+    assert symbols(rig) == ["S0", "S1"]
+    assert {row["symbol"] for row in rig.rows().values()} == {"S0", "S1"}
+    assert dict(rig.executor.skipped) == {"stale": 2}
+    assert warnings_of(caplog) == [
+        f"S{n} signal=n-{n} is not traded: it is older than 5 s (it waited too long"
+        " for its turn)"
+        for n in (2, 3)
+    ]
+
+
+async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.writer.delay_seconds = 31
+    await rig.trade(make_signal(id="n-1"))
+    assert rig.rows() == {}
+    assert rig.paper.requests == []
+    assert dict(rig.executor.skipped) == {"stale": 1}
+    assert "its row could not be written in time" in warnings_of(caplog)[-1]
+    assert rig.seen == []
+    assert orders_left(rig) == 160
+
+
+async def test_an_age_of_exactly_the_limit_is_fresh(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1, "max_signal_age_sec": 3.0})
+    rig.paper.seconds = 3
+    await rig.trade(make_signal("A"), make_signal("B"), make_signal("C"))
+    assert symbols(rig) == ["A", "B"]
+
+
+# The mode
+
+
+async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
+    rig.paper.seconds = rig.live.seconds = 4
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A", id="n-1"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        rig.offer(make_signal("B", id="n-1"))
+        await trio.sleep(10)
+        rig.intake.close()
+    rows = {row["symbol"]: row for row in rig.rows().values()}
+    assert (rows["A"]["mode"], rows["A"]["alpacaOrderId"]) == ("paper", "paper-o-1")
+    assert (rows["B"]["mode"], rows["B"]["alpacaOrderId"]) == ("live", "live-o-1")
+    assert {order.mode for order in rig.unsettled} == {"paper", "live"}
+    assert [r.symbol for r in rig.paper.requests] == ["A"]
+    assert [r.symbol for r in rig.live.requests] == ["B"]
+
+
+async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> None:
+    rig.paper.placing.append(limited(5))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        await trio.sleep(10)
+        rig.intake.close()
+    assert [r.kind for r in rig.paper.requests] == ["place", "order", "place"]
+    assert rig.live.requests == []
+    assert only_row(rig)["mode"] == "paper"
+
+
+async def test_who_waits_for_one_modes_budget_goes_with_the_new_mode(rig: Rig) -> None:
+    rig.paper.budget.block(25)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(3.5)
+        rig.set_mode("live")
+        await trio.sleep(2)
+        rig.intake.close()
+    (request,) = rig.live.requests
+    assert 3.5 <= request.at <= 4.5
+    assert rig.paper.requests == []
+
+
+# Ids
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_an_id_is_derived_from_mode_and_signal_id(mode: Mode) -> None:
+    same = trade_id(mode, "n-1")
+    assert re.fullmatch(r"sn-[0-9a-f]{32}", same)
+    assert trade_id(mode, "n-1") == same
+    assert trade_id(mode, "n-1", salt="") == same
+    others = {
+        trade_id(mode, "n-2"),
+        trade_id("live" if mode == "paper" else "paper", "n-1"),
+        trade_id(mode, "n-1", salt="a"),
+        trade_id(mode, "n-1", salt="b"),
+        trade_id(mode, "\0n-1"),
+        trade_id(mode, ""),
+    }
+    assert len(others | {same}) == 7
+
+
+def test_ids_stay_what_they_were_in_earlier_versions() -> None:
+    assert trade_id("paper", "n-1") == "sn-" + PAPER_N1
+    assert trade_id("live", "n-1") == "sn-" + LIVE_N1
+
+
+# sha256 of mode, NUL, salt, NUL and id: rows of earlier runs must be found again.
+PAPER_N1 = "cfa0dc2b148736355c072e1208489e3c"
+LIVE_N1 = "c93c070212ffe7325112868a24d7f46a"
+
+
+def test_a_signal_without_an_id_gets_one_of_its_own() -> None:
+    assert len({trade_id("paper", None) for _ in range(100)}) == 100
+
+
+async def test_a_new_simulation_buys_what_the_last_one_bought(
+    make_rig: Callable[..., Rig],
+) -> None:
+    first = make_rig(id_salt="one")
+    await first.trade(make_signal(id="n-1"))
+    first.store.end_simulation()
+    second = make_rig(id_salt="two")
+    await second.trade(make_signal(id="n-1"))
+    assert len(second.paper.requests) == 1
+    assert len(second.rows()) == 2
+
+
+# Faults
+
+
+async def test_a_fault_in_one_order_ends_that_order_alone(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(ZeroDivisionError())
+    await rig.trade(make_signal("A", id="n-1"), make_signal("B"))
+    assert symbols(rig) == ["A", "B"]
+    rows = {row["symbol"]: row for row in rig.rows().values()}
+    assert rows["A"]["status"] == "open"
+    assert rows["B"]["alpacaOrderId"] is not None
+    (message,) = logged_errors.take()
+    assert message.startswith("the order of A signal=n-1 failed")
+    assert rig.executor.in_flight == rig.accounts.leased["paper"] == 0
+    followed = {order.symbol for order in rig.unsettled}
+    assert followed == {"A", "B"}, "its row is left to recovery, as the line says"
+
+
+async def test_a_slot_is_free_again_after_a_fault(
+    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.placing.extend([ZeroDivisionError()] * 3)
+    await rig.trade(*(make_signal(f"S{n}") for n in range(4)))
+    assert len(rig.paper.asked("place")) == 4
+    assert len(logged_errors.take()) == 3
+
+
+async def test_a_row_that_the_database_refuses_means_no_order(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.store._db.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON BotTrade WHEN NEW.symbol = 'A'"
+        " BEGIN SELECT RAISE(ABORT, 'not that one'); END"
+    )
+    await rig.trade(make_signal("A", id="n-1"), make_signal("B"))
+    assert symbols(rig) == ["B"]
+    (message,) = logged_errors.take()
+    assert message == (
+        "A signal=n-1 is not traded: the database refuses its row (not that one)"
+    )
+    assert dict(rig.executor.skipped) == {"not_written": 1}
+    assert orders_left(rig) == 159
+
+
+async def test_no_order_leaves_while_its_row_cannot_be_written(rig: Rig) -> None:
+    rig.writer.gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.executor.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(10)
+        assert rig.paper.requests == []
+        rig.writer.gate.set()
+        rig.intake.close()
+    assert [(r.symbol, r.at) for r in rig.paper.requests] == [("A", 10)]
+
+
+async def test_a_look_up_that_finds_nothing_is_asked_about_the_right_order(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(2))
+    rig.paper.looking.append(not_found())
+    await rig.trade(make_signal(id="n-1"))
+    (asked,) = rig.paper.asked("order")
+    assert (asked.client_order_id, asked.order_id) == (trade_id("paper", "n-1"), None)
