@@ -16,7 +16,7 @@ import trio
 
 from snexec.broker import amount
 from snexec.budget import Purpose
-from snexec.errors import BrokerError, NotFoundError
+from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.store import OrderRef
 
 if TYPE_CHECKING:
@@ -254,6 +254,9 @@ class Fills:
                 await client.budget.take(Purpose.RECOVERY)
                 try:
                     return await client.position_quantity(applied.symbol)
+                except RateLimitedError as exc:
+                    client.budget.block(exc.wait_seconds)
+                    problem = exc
                 except BrokerError as exc:
                     problem = exc
             if pause is not None:
