@@ -40,6 +40,7 @@ _SHOWN_BODY_CHARS = 2000
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
+_CONNECT_SHARE = 0.9  # of the time for a whole request
 _NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
 
 
@@ -119,7 +120,9 @@ class AlpacaClient:
             self._mask.learn([key, secret])
         self._http = httpx.AsyncClient(
             headers=headers,
-            timeout=None,  # trio's own deadline covers a whole request  # noqa: S113
+            # Trio's own deadline covers a whole request. Connecting ends before it,
+            # as only then does httpx close what it has opened so far.
+            timeout=httpx.Timeout(None, connect=_CONNECT_SHARE * timeout_seconds),
             limits=httpx.Limits(
                 max_connections=None,
                 max_keepalive_connections=max_connections,
@@ -245,7 +248,7 @@ class AlpacaClient:
         raise self._error(answer, body)
 
     def _reason(self, exc: Exception) -> str:
-        if isinstance(exc, trio.TooSlowError):
+        if isinstance(exc, trio.TooSlowError | httpx.TimeoutException):
             return f"no answer within {self._timeout_seconds:g} s"
         detail = self._mask.apply(_first_words(exc))
         return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__

@@ -210,6 +210,18 @@ class TradeExecutor:
     async def _place(
         self, taken: TakenSignal, trade: NewTrade, client: AlpacaClient
     ) -> None:
+        try:
+            await self._send(taken, trade, client)
+        except Exception:
+            # Whatever went wrong, the row is open and the order may have left.
+            self._unsettled.follow(
+                trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
+            )
+            raise
+
+    async def _send(
+        self, taken: TakenSignal, trade: NewTrade, client: AlpacaClient
+    ) -> None:
         while True:
             try:
                 order = await client.place_order(

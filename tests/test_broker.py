@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import struct
-import subprocess
 import traceback
 import warnings
 from dataclasses import dataclass, field
@@ -39,6 +38,8 @@ from tests.fakes import CREDENTIALS, KEY, MOMENT, SECRET, FakeClock, make_order
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from tests.conftest import Authority
 
 BASE = "https://paper-api.alpaca.markets"
 REPLY: dict[str, object] = {
@@ -923,85 +924,6 @@ async def test_proxies_of_the_environment_are_not_asked(
 
 
 # TLS
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority made for one test run.
-
-    Attributes:
-        bundle: Its own certificate.
-        folder: A folder as SSL_CERT_DIR names one.
-        server: For a server at 127.0.0.1.
-        other: For a server of another name.
-    """
-
-    bundle: Path
-    folder: Path
-    server: ssl.SSLContext
-    other: ssl.SSLContext
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Make a throwaway authority with the openssl command."""
-    root = tmp_path_factory.mktemp("tls")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(
-            ["openssl", *words],  # noqa: S607 - whichever is installed
-            cwd=root,
-            check=True,
-            capture_output=True,
-            timeout=30,
-        )
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(
-        *("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
-        *("-subj", "/CN=throwaway CA", "-addext", "keyUsage=critical,keyCertSign"),
-    )
-
-    def issue(name: str, subject: str) -> ssl.SSLContext:
-        (root / f"{name}.ext").write_text(f"subjectAltName={subject}\n")
-        openssl(
-            "req",
-            *new,
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            "/CN=x",
-        )
-        openssl(
-            *(
-                "x509",
-                "-req",
-                "-in",
-                f"{name}.csr",
-                "-CA",
-                "ca.pem",
-                "-CAkey",
-                "ca.key",
-            ),
-            *("-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext"),
-            *("-out", f"{name}.pem"),
-        )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(root / f"{name}.pem", root / f"{name}.key")
-        return context
-
-    folder = root / "folder"
-    folder.mkdir()
-    (folder / "ca.pem").write_bytes((root / "ca.pem").read_bytes())
-    openssl("rehash", "folder")
-    return Authority(
-        bundle=root / "ca.pem",
-        folder=folder,
-        server=issue("server", "IP:127.0.0.1"),
-        other=issue("other", "DNS:paper-api.alpaca.markets"),
-    )
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
