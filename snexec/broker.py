@@ -24,6 +24,7 @@ from snexec.errors import (
     RateLimitedError,
     RefusedError,
     UnknownOutcomeError,
+    first_words,
 )
 from snexec.logs import SecretMask
 
@@ -250,7 +251,7 @@ class AlpacaClient:
     def _reason(self, exc: Exception) -> str:
         if isinstance(exc, trio.TooSlowError | httpx.TimeoutException):
             return f"no answer within {self._timeout_seconds:g} s"
-        detail = self._mask.apply(_first_words(exc))
+        detail = self._mask.apply(first_words(exc))
         return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
 
     def _error(self, answer: httpx.Response, body: bytearray) -> Exception:
@@ -295,13 +296,6 @@ async def _read(answer: httpx.Response, *, into: bytearray) -> None:
             into += chunk
     if len(into) > _MAX_BODY_BYTES:
         raise httpx.ReadError("the answer is longer than 1 MiB")
-
-
-def _first_words(exc: BaseException | None) -> str:
-    """Return what the nearest error in the chain has to say: httpx may say nothing."""
-    while exc is not None and not str(exc):
-        exc = exc.__cause__ or exc.__context__
-    return str(exc or "")
 
 
 def _is_final_refusal(status: int) -> bool:

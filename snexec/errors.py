@@ -86,3 +86,10 @@ class NotFoundError(RefusedError):
 
 class DuplicateOrderError(RefusedError):
     """This client order id was accepted before (422)."""
+
+
+def first_words(exc: BaseException | None) -> str:
+    """Return what the nearest error in a chain has to say: wrappers may say nothing."""
+    while exc is not None and not str(exc):
+        exc = exc.__cause__ or exc.__context__
+    return str(exc or "")

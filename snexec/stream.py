@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 from trio_websocket import (
@@ -18,6 +18,8 @@ from trio_websocket import (
     WebSocketConnection,
     wrap_client_stream,
 )
+
+from snexec.errors import first_words
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -31,13 +33,16 @@ log = logging.getLogger("TradingWs")
 
 _ANSWER_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
-_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0  # for both sides to say goodbye
+_GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _STAND_DOWN_SECONDS = 60.0
 # Frames wait here while a handler waits for the database; when it is full, pongs are
 # not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
+
+_EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
 E = TypeVar("E", bound=BaseException)
 
@@ -179,20 +184,8 @@ class TradingStream:
     ) -> AsyncIterator[WebSocketConnection]:
         """Open a connection that is closed, all of it, when the block is left."""
         url = urlsplit(endpoint.stream_url)
-        assert url.hostname is not None  # noqa: S101 - the settings are validated
-        secure = url.scheme == "wss"
-        port = url.port or (443 if secure else 80)
-        stream: trio.abc.Stream
         with _limit(_CONNECT_SECONDS, "no connection"):
-            stream = await trio.open_tcp_stream(url.hostname, port)
-        if secure:
-            stream = trio.SSLStream(
-                stream,
-                self._tls(),
-                server_hostname=url.hostname,
-                https_compatible=True,
-            )
-        transport = _Transport(stream)
+            transport = _Transport(await self._dial(url))
         try:
             async with trio.open_nursery() as nursery:
                 with (
@@ -208,17 +201,42 @@ class TradingStream:
                     )
                 if transport.handshake.cancelled_caught:
                     raise OSError("closed during the handshake")
+                attempt, goodbye_seconds = self._scope, _GOODBYE_SECONDS
                 try:
-                    yield socket
+                    # A restart from now on ends this block only, so that the reader
+                    # is still there for the closing handshake.
+                    with trio.CancelScope() as self._scope:
+                        yield socket
+                    goodbye_seconds = _CLOSE_SECONDS
                 finally:
-                    # Alpaca keeps one slot per account: say goodbye, also when
-                    # cancelled.
-                    with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    restarted, self._scope = self._scope.cancelled_caught, attempt
+                    with trio.move_on_after(goodbye_seconds, shield=True):
                         await socket.aclose()
                 nursery.cancel_scope.cancel(reason="the connection is done with")
         finally:
             # trio-websocket leaves the transport open where the server closed first.
-            await trio.aclose_forcefully(stream)
+            await trio.aclose_forcefully(transport)
+        if restarted:
+            attempt.cancel(reason="the stream restarts")
+            await trio.lowlevel.checkpoint()
+
+    async def _dial(self, url: SplitResult) -> trio.abc.Stream:
+        assert url.hostname is not None  # noqa: S101 - the settings are validated
+        secure = url.scheme == "wss"
+        stream = await trio.open_tcp_stream(
+            url.hostname, url.port or (443 if secure else 80)
+        )
+        if not secure:
+            return stream
+        secured = trio.SSLStream(
+            stream, self._tls(), server_hostname=url.hostname, https_compatible=True
+        )
+        try:
+            await secured.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(secured)
+            raise
+        return secured
 
     async def _follow(self, socket: WebSocketConnection, endpoint: Endpoint) -> None:
         """Authenticate, listen, and take events until the connection ends."""
@@ -279,8 +297,8 @@ class TradingStream:
         match message["stream"]:
             case "trade_updates":
                 await self._take_update(_data(message), mode)
-            case "authorization" if _data(message).get("status") != "authorized":
-                raise _UnauthorizedError(_shown(_data(message).get("message")))
+            case "authorization" if _is_refusal(data := _data(message)):
+                raise _UnauthorizedError(_shown(data.get("message") or data["status"]))
             case "authorization" | "listening":
                 log.debug("%s: %s", message["stream"], _shown(message.get("data")))
             case other:
@@ -289,11 +307,14 @@ class TradingStream:
                 )
 
     async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
-        event, order = data.get("event"), data.get("order")
-        if event not in {"fill", "partial_fill", "rejected"}:
+        event: Any = data.get("event")
+        order: Any = data.get("order")
+        handled = isinstance(event, str) and event in _EVENTS
+        if not handled:
             log.debug("event %s: nothing to do", _shown(event))
             return
-        if not isinstance(order, dict) or not isinstance(order.get("id"), str):
+        order_id = _text(order.get("id")) if isinstance(order, dict) else None
+        if order_id is None:
             log.warning("a %s without an order id, passed over", event)
             return
         symbol = _text(order.get("symbol"))
@@ -301,7 +322,7 @@ class TradingStream:
         execution_id = _text(data.get("execution_id"))
         if event == "rejected":
             await self._fills.on_rejected_event(
-                order["id"],
+                order_id,
                 symbol,
                 _text(data.get("reason")),
                 mode=mode,
@@ -311,7 +332,7 @@ class TradingStream:
             return
         await self._fills.on_fill_event(
             event,
-            order["id"],
+            order_id,
             order.get("filled_qty"),
             order.get("filled_avg_price"),
             symbol,
@@ -364,13 +385,22 @@ class _Transport(trio.abc.Stream):
         return bytes(data)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self.handshake.cancel(reason="the connection has ended")
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _is_refusal(data: dict[str, Any]) -> bool:
+    status = data.get("status")
+    return isinstance(status, str) and status != "authorized"
 
 
 async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
@@ -400,7 +430,14 @@ def _data(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return a text that a row can hold: JSON may carry half a character."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
 
 
 def _shown(value: object) -> str:
@@ -434,7 +471,7 @@ def _told(group: BaseExceptionGroup[Any]) -> str:
 
 def _close_reason(exc: BaseException) -> str:
     if not isinstance(exc, ConnectionClosed):
-        return str(exc) or type(exc).__name__
+        return first_words(exc) or type(exc).__name__
     reason = exc.reason
     if reason is None:
         return "by us"
