@@ -8,7 +8,7 @@ import subprocess
 
 import trio
 
-from snexec.exchange.settings import Behaviour
+from snexec.exchange.settings import Behaviour, LoseHow
 from tests.integration.harness import (
     KEYS,
     Box,
@@ -219,7 +219,7 @@ async def test_a_killed_daemon_starts_again_on_the_same_socket() -> None:
 
 async def test_a_lost_reply_is_settled_by_evidence_and_never_sent_again() -> None:
     async with real_box() as (box, broker):
-        ways = ("reset", "close", "500", "502_html", "garbage_200")
+        ways: tuple[LoseHow, ...] = ("reset", "close", "500", "502_html", "garbage_200")
         for way in ways:
             broker.paper.set_behaviour(
                 f"L{ways.index(way)}",
