@@ -29,11 +29,13 @@ import trio
 
 from snexec import __version__
 from snexec.accounts import Accounts
+from snexec.clock import timestamp
 from snexec.errors import ConfigError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
 from snexec.intake import Intake, Phase
+from snexec.outages import Outages
 from snexec.recovery import Recovery
 from snexec.schema import connect
 from snexec.settings import (
@@ -164,6 +166,8 @@ class Daemon:
             opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
         )
+        self.outages = Outages(began=timestamp(clock.now()))
+        self.feed.follow(self.outages.happened)
         self._report = report
         if report is not None:
             self.feed.follow(report.happened)
@@ -199,6 +203,7 @@ class Daemon:
                     services.start_soon(self.fills.run, name="fills")
                     services.start_soon(self.recovery.run, name="recovery")
                     services.start_soon(self.accounts.run, name="REST clients")
+                    services.start_soon(self.outages.run, name="outages")
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
                         feeders.start_soon(
@@ -286,6 +291,7 @@ class Daemon:
             if self.settings.bot.enabled
             else "disabled",
             "stream": self.stream.state,
+            "outage": self.outages.status(),
             "uptimeSec": round(trio.current_time() - self._began, 3),
             "openTrades": open_trades,
             "signals": {

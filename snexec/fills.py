@@ -36,7 +36,7 @@ log = logging.getLogger("TradeExecutor")
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
 _REMEMBERED_EXECUTIONS = 8192  # duplicates come within seconds of the original
 
-Source = Literal["stream", "recovery"]
+Source = Literal["stream", "lookup"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +160,7 @@ class Fills:
             mode=mode, order_id=order.id, client_order_id=order.client_order_id
         )
         price, quantity = order.filled_avg_price, order.filled_qty
-        source: Source = "recovery"
+        source: Source = "lookup"
         match order.status:
             case "filled":
                 step = _fill_step(ref, symbol, source, price, quantity or None)
@@ -193,7 +193,7 @@ class Fills:
 
     def tell_not_found(self, applied: Applied) -> None:
         """Tell that an order was given up."""
-        self._tell_settled(applied)
+        self._publish("settled", applied, "lookup")
 
     async def _take(self, step: _Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
@@ -284,8 +284,8 @@ class Fills:
             self._heard(applied.trade_id)
         match applied.outcome:
             case "fill":
-                self._tell_bought(applied)
-                self._tell_settled(applied)
+                self._tell_bought(applied, step.source)
+                self._publish("settled", applied, step.source)
             case "partial_fill":
                 if step.source == "stream" or applied.changed:
                     self._tell_partial(step, applied)
@@ -300,13 +300,13 @@ class Fills:
                     applied.shares,
                     applied.entry_price,
                 )
-                self._tell_settled(applied)
+                self._publish("settled", applied, step.source)
             case "rejected":
                 log.warning(
                     "Order rejected: %s orderId=%s", applied.symbol, applied.order_id
                 )
-                self._publish("rejected", applied)
-                self._tell_settled(applied)
+                self._publish("rejected", applied, step.source)
+                self._publish("settled", applied, step.source)
             case "canceled" | "expired" | "not_found":
                 log.warning(
                     "Order %s: %s orderId=%s trade=%s: nothing was bought",
@@ -315,7 +315,7 @@ class Fills:
                     applied.order_id,
                     applied.trade_id,
                 )
-                self._tell_settled(applied)
+                self._publish("settled", applied, step.source)
             case "contradicted":
                 log.warning(
                     "%s trade=%s: the broker says that nothing was bought, and the row"
@@ -336,7 +336,7 @@ class Fills:
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
 
-    def _tell_bought(self, applied: Applied) -> None:
+    def _tell_bought(self, applied: Applied, source: Source) -> None:
         log.info(
             "Order filled: %s %g shares at %g orderId=%s trade=%s signal=%s",
             applied.symbol,
@@ -346,7 +346,7 @@ class Fills:
             applied.trade_id,
             applied.signal_id,
         )
-        self._publish("fill", applied)
+        self._publish("fill", applied, source)
 
     def _tell_partial(self, step: _Step, applied: Applied) -> None:
         log.info(
@@ -357,7 +357,7 @@ class Fills:
             applied.order_id,
             applied.trade_id,
         )
-        self._publish("partial_fill", applied)
+        self._publish("partial_fill", applied, step.source)
         if not step.asks_position:
             log.warning(
                 "%s trade=%s: a final fill came without a readable price or quantity;"
@@ -373,23 +373,20 @@ class Fills:
                     order_id=applied.order_id,
                 )
 
-    def _tell_settled(self, applied: Applied) -> None:
-        self._publish("settled", applied, status=applied.status)
-
     def _publish(
         self,
         event: Literal["fill", "partial_fill", "rejected", "settled"],
         applied: Applied,
-        status: str | None = None,
+        source: Source,
     ) -> None:
         more: dict[str, object] = {
             "orderId": applied.order_id,
             "mode": applied.mode,
             "shares": applied.shares,
             "entryPrice": applied.entry_price,
+            "status": applied.status,
+            "source": source,
         }
-        if status is not None:
-            more["status"] = status
         if applied.newer_trade_id is not None:
             more["newerTradeId"] = applied.newer_trade_id
         self._feed.publish(

@@ -1,0 +1,87 @@
+"""The times without a trading stream, and what look-ups made good (SPEC 8).
+
+A follower of the event feed like any other: the stream knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from snexec.events import Event
+
+log = logging.getLogger("TradingWs")
+
+_LOOKUP_SECONDS = 10.0  # after which the orders of an outage have been asked about
+_WORTH_TELLING_SECONDS = 1.0  # a restart on a change of mode is not
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Outage:
+    """One time without a stream; times as events carry them."""
+
+    began: str
+    began_at: float
+    ended: str | None = None
+    seconds: float = 0.0
+    settled: int = 0
+
+
+class Outages:
+    """Counts what look-ups settled for each time without a stream.
+
+    Args:
+        began: When the daemon started, which is without a stream too.
+    """
+
+    def __init__(self, *, began: str) -> None:
+        self._latest = _Outage(began=began, began_at=trio.current_time())
+        self._ended = trio.Event()
+        self._count = 0
+
+    async def run(self) -> None:
+        """Log each time without a stream once look-ups have had their turn."""
+        while True:
+            await self._ended.wait()
+            self._ended = trio.Event()
+            outage = self._latest
+            await trio.sleep(_LOOKUP_SECONDS)
+            if outage.settled or outage.seconds >= _WORTH_TELLING_SECONDS:
+                log.warning(
+                    "there was no stream from %s to %s (%.1f s); look-ups settled %d"
+                    " orders for it",
+                    outage.began,
+                    outage.ended,
+                    outage.seconds,
+                    outage.settled,
+                )
+
+    def happened(self, event: Event) -> None:
+        """Note an event of the feed."""
+        if event.event == "stream":
+            if event.reason == "authorized":
+                self._end(event.at)
+            elif self._latest.ended is not None:
+                self._latest = _Outage(began=event.at, began_at=trio.current_time())
+        elif event.event == "settled" and event.more.get("source") == "lookup":
+            self._latest.settled += 1
+
+    def status(self) -> dict[str, object]:
+        """Return what ``status`` shows; ``to`` is null while there is no stream."""
+        return {
+            "count": self._count,
+            "from": self._latest.began,
+            "to": self._latest.ended,
+            "settledByLookup": self._latest.settled,
+        }
+
+    def _end(self, at: str) -> None:
+        if self._latest.ended is None:
+            self._latest.ended = at
+            self._latest.seconds = trio.current_time() - self._latest.began_at
+            self._count += 1
+            self._ended.set()

@@ -1,0 +1,271 @@
+"""Run the daemon, and kill it with SIGKILL when it reaches a named step.
+
+    python -m tests.crash.victim STEP COUNT --config FILE …
+
+STEP is one of ``STEPS``, COUNT says at which time it is reached. The product has no
+hooks for this: its functions are wrapped here, before its command line runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import _sqlite3
+import httpx
+
+import snexec.cli.daemon
+from snexec.__main__ import main
+from snexec.broker import AlpacaClient
+from snexec.fills import Fills
+from snexec.store import Applied, Store
+from snexec.stream import TradingStream
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+Result = Any
+Count = int
+
+_CHECKPOINT_PAGES = 4  # so that a few rows are enough for a checkpoint
+
+
+class _Bomb:
+    """Ends this process the n-th time that it is lit."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def light(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wrap(owner: object, name: str, wrapper: Callable[..., Any]) -> None:
+    """Replace a function by ``wrapper(original, *args)``."""
+    setattr(owner, name, functools.partialmethod(_call, wrapper, getattr(owner, name)))
+
+
+def _call(
+    self: object,
+    wrapper: Callable[..., Any],
+    original: Callable[..., Any],
+    *args: object,
+    **more: object,
+) -> Any:  # noqa: ANN401 - whatever the function returns
+    return wrapper(functools.partial(original, self), *args, **more)
+
+
+def _on_entry(owner: object, *names: str) -> Callable[[_Bomb], None]:
+    """Kill when one of the functions, async or not, is called."""
+
+    def install(bomb: _Bomb) -> None:
+        def wrapper(
+            original: Callable[..., Result], *args: object, **more: object
+        ) -> Result:
+            bomb.light()
+            return original(*args, **more)
+
+        for name in names:
+            _wrap(owner, name, wrapper)
+
+    return install
+
+
+def _on_return(owner: object, name: str) -> Callable[[_Bomb], None]:
+    """Kill when an async function has returned."""
+
+    def install(bomb: _Bomb) -> None:
+        async def wrapper(
+            original: Callable[..., Any], *args: object, **more: object
+        ) -> Result:
+            result = await original(*args, **more)
+            bomb.light()
+            return result
+
+        _wrap(owner, name, wrapper)
+
+    return install
+
+
+def _on_commit(
+    *names: str, did: Callable[[Any], bool], before: bool = False
+) -> Callable[[_Bomb], None]:
+    """Kill around the commit of a change of the store's that did something."""
+
+    def install(bomb: _Bomb) -> None:
+        done = 0
+
+        def change(
+            original: Callable[..., Result], *args: object, **more: object
+        ) -> Result:
+            nonlocal done
+            result = original(*args, **more)
+            done += did(result)
+            return result
+
+        def commit(original: Callable[[], None]) -> None:
+            nonlocal done
+            lit, done = done, 0
+            if not before:
+                original()
+            for _ in range(lit):
+                bomb.light()
+            if before:
+                original()
+
+        for name in names:
+            _wrap(Store, name, change)
+        _wrap(Store, "commit", commit)
+
+    return install
+
+
+def _changed(applied: Applied | None) -> bool:
+    return applied is not None and applied.changed
+
+
+def _on_request(event: str) -> Callable[[_Bomb], None]:
+    """Kill when a POST has come so far in its connection."""
+
+    def install(bomb: _Bomb) -> None:
+        def stream(
+            original: Callable[..., Result], method: str, url: str, **more: Any
+        ) -> Result:
+            inner = more["extensions"]["trace"]
+
+            async def trace(name: str, info: object) -> None:
+                await inner(name, info)
+                if name.endswith(event):
+                    bomb.light()
+
+            if method == "POST":
+                more["extensions"] = {**more["extensions"], "trace": trace}
+            return original(method, url, **more)
+
+        _wrap(httpx.AsyncClient, "stream", stream)
+
+    return install
+
+
+def _on_second_connection(bomb: _Bomb) -> None:
+    """Kill when a restarted stream is about to connect anew."""
+    restarted = False
+
+    def restart(original: Callable[[], None]) -> None:
+        nonlocal restarted
+        restarted = True
+        original()
+
+    def attempt(original: Callable[[], Result]) -> Result:
+        if restarted:
+            bomb.light()
+        return original()
+
+    _wrap(TradingStream, "restart", restart)
+    _wrap(TradingStream, "_attempt", attempt)
+
+
+class _Vfs(ctypes.Structure):
+    """The head of ``sqlite3_vfs``, a public structure of SQLite's."""
+
+    _fields_ = (
+        ("iVersion", ctypes.c_int),
+        ("szOsFile", ctypes.c_int),
+        ("mxPathname", ctypes.c_int),
+        ("pNext", ctypes.c_void_p),
+        ("zName", ctypes.c_char_p),
+        ("pAppData", ctypes.c_void_p),
+        ("functions", ctypes.c_void_p * 12),
+        ("xCurrentTimeInt64", ctypes.c_void_p),
+        ("xSetSystemCall", ctypes.c_void_p),
+    )
+
+
+_PWRITE = ctypes.CFUNCTYPE(
+    ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64
+)
+_SET_CALL = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+)
+_KEPT: list[object] = []  # what C code holds a pointer to
+
+
+def _on_checkpoint(bomb: _Bomb) -> None:
+    """Kill between the pages that a checkpoint writes to the database file.
+
+    In WAL mode nothing else writes that file. Where SQLite's own functions cannot be
+    had, the kill comes right after a commit that made a checkpoint.
+    """
+    original = snexec.cli.daemon.open_database
+
+    def open_database(path: Path, **more: Any) -> sqlite3.Connection:
+        connection = original(path, **more)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        try:
+            _watch_writes(path, bomb)
+        except (AttributeError, OSError):
+            _on_commit("_write", did=_changed)(bomb)
+        return connection
+
+    snexec.cli.daemon.open_database = open_database
+
+
+def _watch_writes(path: Path, bomb: _Bomb) -> None:
+    library = ctypes.CDLL(_sqlite3.__file__)
+    library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
+    vfs = library.sqlite3_vfs_find(None)
+    set_call = _SET_CALL(vfs.contents.xSetSystemCall)
+    inode = path.stat().st_ino
+
+    def pwrite(fd: int, data: int, size: int, offset: int) -> int:
+        if os.fstat(fd).st_ino == inode:
+            bomb.light()
+        with contextlib.suppress(OSError):
+            return os.pwrite(fd, ctypes.string_at(data, size), offset)
+        return -1
+
+    callback = _PWRITE(pwrite)
+    _KEPT.append(callback)
+    address = ctypes.cast(callback, ctypes.c_void_p)
+    for name in (b"pwrite64", b"pwrite"):
+        set_call(vfs, name, address)
+
+
+STEPS: dict[str, Callable[[_Bomb], None]] = {
+    "row uncommitted": _on_commit(
+        "open_trade", did=lambda opening: opening == "opened", before=True
+    ),
+    "row written": _on_commit("open_trade", did=lambda opening: opening == "opened"),
+    "POST half sent": _on_request("send_request_headers.complete"),
+    "POST sent": _on_request("send_request_body.complete"),
+    "reply read": _on_return(AlpacaClient, "place_order"),
+    "id uncommitted": _on_commit("apply_working", did=_changed, before=True),
+    "id stored": _on_commit("apply_working", did=_changed),
+    "event received": _on_entry(Fills, "on_fill_event", "on_rejected_event"),
+    "partial fill applied": _on_commit("apply_partial_fill", did=_changed),
+    "fill uncommitted": _on_commit("apply_fill", did=_changed, before=True),
+    "fill applied": _on_commit("apply_fill", did=_changed),
+    "end applied": _on_commit("apply_rejected", "apply_ended", did=_changed),
+    "row discarded": _on_commit("discard_trade", did=bool),
+    "look-up read": _on_entry(Fills, "on_looked_up"),
+    "order given up": _on_commit("mark_not_found", did=_changed),
+    "mode switching": _on_entry(TradingStream, "restart"),
+    "mode switched": _on_second_connection,
+    "WAL checkpoint": _on_checkpoint,
+}
+
+
+if __name__ == "__main__":
+    step, count, *rest = sys.argv[1:]
+    STEPS[step](_Bomb(int(count)))
+    sys.argv = ["snexec", *rest]
+    main()

@@ -1,0 +1,195 @@
+"""The whole tree of tasks, in this process, against a real exchange."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from snexec.app import Daemon
+from snexec.clock import SystemClock
+from snexec.exchange.server import Exchange
+from snexec.exchange.settings import Behaviour, ExchangeSettings
+from snexec.logs import SecretMask
+from snexec.schema import open_database
+from snexec.settings import load_settings
+from snexec.socket_server import open_listener
+from snexec.stdin import Kind
+from snexec.store import Store
+from tests.conftest import LoggedErrors
+from tests.integration.harness import Client, alpaca, short_folder, signal_line
+
+STATUS_KEYS = {
+    *("status", "pid", "version", "mode", "simulate", "state", "stream", "uptimeSec"),
+    *("openTrades", "signals", "skipped", "orders", "writer"),
+}
+
+
+class Running:
+    """A daemon that runs in the test's own process."""
+
+    def __init__(self, folder: Path, daemon: Daemon, exchange: Exchange) -> None:
+        self.config = folder / "config.toml"
+        self.socket = folder / "s.sock"
+        self.daemon = daemon
+        self.exchange = exchange
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        async with await trio.open_unix_socket(str(self.socket)) as stream:
+            yield Client(stream)
+
+    async def until_listening(self) -> None:
+        with trio.fail_after(5):
+            while self.daemon.stream.state != "authorized":  # noqa: ASYNC110 - a socket
+                await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Running]:
+    with short_folder() as folder:
+        async with trio.open_nursery() as nursery:
+            exchange = Exchange(
+                ExchangeSettings(
+                    fill_delay_sec=0.01,
+                    partial_fill_ratio=0.0,
+                    rate_limit_per_min=100_000,
+                )
+            )
+            await nursery.start(exchange.run)
+            write_config(folder, exchange)
+            settings = load_settings(folder / "config.toml")
+            clock = SystemClock()
+            with (
+                contextlib.closing(
+                    open_database(Path(settings.database), simulated=False, clock=clock)
+                ) as connection,
+                open_listener(Path(settings.intake.socket)) as listener,
+            ):
+                daemon = Daemon(
+                    config=folder / "config.toml",
+                    settings=settings,
+                    store=Store(connection, clock=clock),
+                    clock=clock,
+                    mask=SecretMask(),
+                )
+                async with trio.open_nursery() as tree:
+
+                    async def run() -> None:
+                        await daemon.run(
+                            listener=listener,
+                            stdin=Kind.NOTHING,
+                            stop_at_end_of_input=False,
+                        )
+
+                    tree.start_soon(run)
+                    yield Running(folder, daemon, exchange)
+                    tree.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+
+
+def write_config(folder: Path, exchange: Exchange, **top: str) -> None:
+    values = {"mode": "paper", "database": "t.db", **top}
+    lines = [f'{key} = "{value}"' for key, value in values.items()]
+    lines += ["[intake]", 'socket = "s.sock"', "[alpaca]"]
+    keys = alpaca(exchange, api_key="PKKEYKEY", api_secret="SECRETSECRET")
+    for key, value in keys.items():
+        lines.append(
+            f"{key} = {str(value).lower()}" if value is False else f'{key} = "{value}"'
+        )
+    config = folder / "config.toml"
+    config.write_text("\n".join(lines))
+    config.chmod(0o600)
+
+
+async def test_status_has_every_field_of_the_contract() -> None:
+    async with running() as it, it.client() as client:
+        await it.until_listening()
+        status = await client.ask(b'{"command":"status"}\n')
+
+        assert status.keys() >= STATUS_KEYS
+        assert status["signals"] == {
+            "accepted": 0, "invalid": 0, "overloaded": 0, "repeated": 0,
+        }  # fmt: skip
+        assert status["writer"] == {"pending": 0, "applied": 0, "healthy": True}
+        assert status["stream"] == "authorized"
+        assert status["simulate"] is False
+        it.daemon.stop(why="test", seconds=1)
+
+
+async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> None:
+    async with running() as it, it.client() as client:
+        await it.until_listening()
+        it.exchange.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=0.3))
+        await client.ask(signal_line("SLOW"))
+        with trio.fail_after(5):
+            while not it.exchange.paper.posts:  # noqa: ASYNC110 - a socket
+                await trio.sleep(0.005)
+
+        it.daemon.stop(why="test", seconds=5)
+
+        assert (await client.ask(signal_line("LATE")))["status"] == "stopping"
+        assert it.daemon.stream.state == "authorized"
+        assert it.daemon.executor.in_flight == 1
+        with trio.fail_after(5):
+            while it.exchange.paper.feed.connections:  # noqa: ASYNC110 - a socket
+                await trio.sleep(0.005)
+        assert it.daemon.executor.in_flight == 0
+        assert it.daemon.executor.outcomes["placed"] == 1
+
+
+async def test_a_fault_of_a_service_ends_the_whole_tree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with running() as it:
+            await it.until_listening()
+
+            def broken() -> None:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(it.daemon.writer._store, "begin", broken)
+            async with it.client() as client:
+                await client.ask(signal_line("AAPL"))
+                await trio.sleep(5)
+
+
+async def test_a_reload_applies_what_it_can_and_names_what_it_cannot(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as it:
+        await it.until_listening()
+        text = it.config.read_text()
+        it.config.write_text(
+            text.replace('"paper"', '"live"').replace(
+                "[alpaca]", "max_pending = 7\n[bot]\nstate = 'paused'\n[alpaca]"
+            )
+        )
+
+        it.daemon.reload()
+
+        assert it.daemon.settings.mode == "live"
+        assert it.daemon.settings.bot.state == "paused"
+        assert it.daemon.settings.intake.max_pending == 1024
+        assert "intake.max_pending changed" in caplog.text
+        assert it.daemon.stream.state == "connecting"
+        it.daemon.stop(why="test", seconds=1)
+
+
+async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
+    logged_errors: LoggedErrors,
+) -> None:
+    async with running() as it:
+        before = it.daemon.settings
+        it.config.unlink()
+
+        it.daemon.reload()
+
+        assert it.daemon.settings is before
+        [error] = logged_errors.take()
+        assert "the configuration is refused" in error
+        it.daemon.stop(why="test", seconds=1)

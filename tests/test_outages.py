@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.events import EventFeed
+from snexec.outages import Outages
+from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def followed() -> tuple[Outages, Callable[[str], None], Callable[[str], None]]:
+    """Return outages, how to tell them the stream's state, and that a row settled."""
+    feed = EventFeed(clock=FakeClock())
+    outages = Outages(began="2026-01-05T14:00:00.000Z")
+    feed.follow(outages.happened)
+
+    def stream(state: str) -> None:
+        feed.publish("stream", reason=state)
+
+    def settled(source: str) -> None:
+        feed.publish("settled", {"source": source})
+
+    return outages, stream, settled
+
+
+@pytest.mark.jumping_time
+async def test_what_lookups_settle_counts_for_the_time_without_a_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outages, stream, settled = followed()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outages.run)
+        stream("authorized")
+        await trio.sleep(60)
+        stream("waiting")
+        stream("connecting")
+        await trio.sleep(42)
+        assert outages.status()["to"] is None
+        stream("authorized")
+        settled("lookup")
+        settled("lookup")
+        settled("stream")
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+
+    assert outages.status()["settledByLookup"] == 2
+    assert outages.status()["count"] == 2
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "(42.0 s); look-ups settled 2 orders for it" in line
+
+
+@pytest.mark.jumping_time
+async def test_a_short_restart_that_missed_nothing_is_not_worth_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outages, stream, _settled = followed()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outages.run)
+        stream("authorized")
+        stream("connecting")
+        await trio.sleep(0.2)
+        stream("authorized")
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+
+    assert not caplog.records
+    assert outages.status()["count"] == 2
