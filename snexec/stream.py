@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
-from trio_websocket import (
+
+from snexec.connection import (
+    CLOSE_SECONDS,
     ConnectionClosed,
     ConnectionRejected,
     HandshakeError,
     WebSocketConnection,
-    wrap_client_stream,
+    close_reason,
+    leaves,
+    limit,
+    open_connection,
+    reasons,
 )
 
-from snexec.errors import first_words
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ssl import SSLContext
 
     from snexec.accounts import Endpoint
@@ -32,19 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradingWs")
 
 _ANSWER_SECONDS = 10.0
-_CONNECT_SECONDS = 10.0
-_CLOSE_SECONDS = 1.0  # for both sides to say goodbye
-_GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _STAND_DOWN_SECONDS = 60.0
-# Frames wait here while a handler waits for the database; when it is full, pongs are
-# not seen either, and the connection is taken for dead and replaced.
-_FRAMES_WAITING = 2000
-
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
-
-E = TypeVar("E", bound=BaseException)
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
@@ -153,90 +146,43 @@ class TradingStream:
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
         end = _End.LOST
         try:
-            async with self._connected(endpoint) as socket:
-                await self._follow(socket, endpoint)
+            await self._connect_and_follow(endpoint)
         except* _UnauthorizedError as group:
             end = _End.UNAUTHORIZED
             log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
                 "the broker does not take the %s keys (%s): check them; next try in"
                 " a minute or when the settings change",
                 endpoint.mode,
-                _told(group),
+                reasons(group),
             )
         except* ConnectionRejected as group:
-            statuses = {exc.status_code for exc in _leaves(group)}
+            statuses = {exc.status_code for exc in leaves(group)}
             if 429 in statuses:
                 end = _End.CROWDED
             log.warning("connection refused: HTTP %s", *statuses)
         except* ConnectionClosed as group:
-            log.warning("connection closed: %s", _told(group))
+            log.warning("connection closed: %s", reasons(group))
         except* (HandshakeError, OSError, trio.BrokenResourceError) as group:
-            log.warning("no connection: %s", _told(group))
+            log.warning("no connection: %s", reasons(group))
         except* trio.TooSlowError as group:
-            log.warning("no connection: %s", _told(group))
+            log.warning("no connection: %s", reasons(group))
         except* Exception:  # an error never ends the daemon
             log.exception("connection failed")
         return end
 
-    @asynccontextmanager
-    async def _connected(
-        self, endpoint: Endpoint
-    ) -> AsyncIterator[WebSocketConnection]:
-        """Open a connection that is closed, all of it, when the block is left."""
-        url = urlsplit(endpoint.stream_url)
-        with _limit(_CONNECT_SECONDS, "no connection"):
-            transport = _Transport(await self._dial(url))
-        try:
-            async with trio.open_nursery() as nursery:
-                with (
-                    _limit(_CONNECT_SECONDS, "no answer to the handshake"),
-                    transport.handshake,
-                ):
-                    socket = await wrap_client_stream(
-                        nursery,
-                        transport,  # type: ignore[arg-type]  # any stream does
-                        url.netloc,
-                        url.path,
-                        message_queue_size=_FRAMES_WAITING,
-                    )
-                if transport.handshake.cancelled_caught:
-                    raise OSError("closed during the handshake")
-                attempt, goodbye_seconds = self._scope, _GOODBYE_SECONDS
-                try:
-                    # A restart from now on ends this block only, so that the reader
-                    # is still there for the closing handshake.
-                    with trio.CancelScope() as self._scope:
-                        yield socket
-                    goodbye_seconds = _CLOSE_SECONDS
-                finally:
-                    restarted, self._scope = self._scope.cancelled_caught, attempt
-                    with trio.move_on_after(goodbye_seconds, shield=True):
-                        await socket.aclose()
-                nursery.cancel_scope.cancel(reason="the connection is done with")
-        finally:
-            # trio-websocket leaves the transport open where the server closed first.
-            await trio.aclose_forcefully(transport)
-        if restarted:
+    async def _connect_and_follow(self, endpoint: Endpoint) -> None:
+        attempt = self._scope
+        async with open_connection(endpoint.stream_url, self._tls) as socket:
+            # A restart from now on ends this block only, and the connection is closed
+            # in good order before the next one opens.
+            try:
+                with trio.CancelScope() as self._scope:
+                    await self._follow(socket, endpoint)
+            finally:
+                following, self._scope = self._scope, attempt
+        if following.cancelled_caught:
             attempt.cancel(reason="the stream restarts")
             await trio.lowlevel.checkpoint()
-
-    async def _dial(self, url: SplitResult) -> trio.abc.Stream:
-        assert url.hostname is not None  # noqa: S101 - the settings are validated
-        secure = url.scheme == "wss"
-        stream = await trio.open_tcp_stream(
-            url.hostname, url.port or (443 if secure else 80)
-        )
-        if not secure:
-            return stream
-        secured = trio.SSLStream(
-            stream, self._tls(), server_hostname=url.hostname, https_compatible=True
-        )
-        try:
-            await secured.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(secured)
-            raise
-        return secured
 
     async def _follow(self, socket: WebSocketConnection, endpoint: Endpoint) -> None:
         """Authenticate, listen, and take events until the connection ends."""
@@ -251,7 +197,7 @@ class TradingStream:
                 try:
                     message = _parse(await socket.get_message())
                 except ConnectionClosed as exc:
-                    log.warning("connection closed: %s", _close_reason(exc))
+                    log.warning("connection closed: %s", close_reason(exc))
                     break
                 await self._take(message, endpoint.mode)
             nursery.cancel_scope.cancel(reason="the connection ended")
@@ -282,7 +228,7 @@ class TradingStream:
         self, socket: WebSocketConnection, stream: str, mode: Mode
     ) -> dict[str, Any]:
         """Wait for the answer on one stream; pass what else comes to its handler."""
-        with _limit(_ANSWER_SECONDS, f"no {stream} answer"):
+        with limit(_ANSWER_SECONDS, f"no {stream} answer"):
             while True:
                 message = _parse(await socket.get_message())
                 if message is None:
@@ -352,7 +298,7 @@ class TradingStream:
                     return
             if waiting.cancelled_caught:
                 log.warning("no pong within %g s", _PONG_SECONDS)
-                with trio.move_on_after(_CLOSE_SECONDS):
+                with trio.move_on_after(CLOSE_SECONDS):
                     await socket.aclose()
                 return
 
@@ -366,36 +312,6 @@ class TradingStream:
             self._feed.publish(
                 "stream", reason=state, more={"state": state, "mode": mode}
             )
-
-
-class _Transport(trio.abc.Stream):
-    """A stream whose end also ends the handshake, which would wait for ever."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self.handshake = trio.CancelScope()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data: bytes | bytearray = b""
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        finally:
-            if not data:
-                self.handshake.cancel(reason="the connection has ended")
-        return bytes(data)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError:
-            self.handshake.cancel(reason="the connection has ended")
-            raise
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 def _is_refusal(data: dict[str, Any]) -> bool:
@@ -446,35 +362,3 @@ def _shown(value: object) -> str:
     except ValueError:  # an integer of too many digits
         text = type(value).__name__
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-@contextmanager
-def _limit(seconds: float, problem: str) -> Iterator[None]:
-    """Bound a wait, and say in the error what was waited for."""
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise trio.TooSlowError(f"{problem} within {seconds:g} s")
-
-
-def _leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
-    for exc in group.exceptions:
-        if isinstance(exc, BaseExceptionGroup):
-            yield from _leaves(exc)
-        else:
-            yield exc
-
-
-def _told(group: BaseExceptionGroup[Any]) -> str:
-    return "; ".join(_close_reason(exc) for exc in _leaves(group))
-
-
-def _close_reason(exc: BaseException) -> str:
-    if not isinstance(exc, ConnectionClosed):
-        return first_words(exc) or type(exc).__name__
-    reason = exc.reason
-    if reason is None:
-        return "by us"
-    if isinstance(reason, int):
-        return str(reason)
-    return f"{reason.code} {reason.name} {reason.reason or ''}".rstrip()

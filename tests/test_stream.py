@@ -20,6 +20,7 @@ from trio_websocket import (
     serve_websocket,
 )
 
+from snexec import connection as connection_module
 from snexec import stream as stream_module
 from snexec.accounts import Endpoint
 from snexec.broker import tls_context
@@ -245,7 +246,7 @@ async def bench(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Bench]:
     """Give a stream that is not started yet, and its server."""
-    monkeypatch.setattr(stream_module, "_CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.05)
     caplog.set_level(logging.DEBUG, logger="TradingWs")
     broker = await open_broker(nursery)
     fills, events = RecordingFills(), list[Event]()
@@ -793,7 +794,7 @@ async def test_a_server_that_cannot_shake_hands_never_ends_the_daemon(
     logged_errors: LoggedErrors,
     serve: Callable[..., Any],
 ) -> None:
-    monkeypatch.setattr(stream_module, "_CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "_CONNECT_SECONDS", 0.1)
     connections = 0
 
     async def count(stream: trio.SocketStream) -> None:
@@ -949,7 +950,7 @@ def test_by_default_a_half_open_connection_is_noticed_within_30_s() -> None:
     longest = (
         stream_module._PING_EVERY_SECONDS
         + stream_module._PONG_SECONDS
-        + 2 * stream_module._CLOSE_SECONDS
+        + 2 * connection_module.CLOSE_SECONDS
     )
     assert longest <= 30
 
@@ -977,7 +978,7 @@ async def test_a_restart_closes_the_old_connection_before_it_opens_the_new(
 async def test_a_restart_takes_its_delay_and_little_more(
     fed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "_CLOSE_SECONDS", 5.0)
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 5.0)
     fed.stream._settings = StreamSettings(restart_delay_sec=0.2)
     began = trio.current_time()
     fed.stream.restart()

@@ -49,16 +49,20 @@ class CountingStore(Store):
 
 
 @pytest.fixture
-def counting(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[CountingStore]:
-    """Give a store whose busy time-out and retries are short."""
-    monkeypatch.setattr("snexec.schema._BUSY_TIMEOUT_SECONDS", 0.02)
-    monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
+def patient(database: Path) -> Iterator[CountingStore]:
+    """Give a store that waits for locks as long as the daemon's does."""
     store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
     yield store
     store.may_begin.set()
     store._db.close()
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> CountingStore:
+    """Give a store whose busy time-out and retries are short."""
+    monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
+    patient._db.execute("PRAGMA busy_timeout = 20")
+    return patient
 
 
 def opens(trade_id: str, symbol: str | None = None) -> Callable[[Store], str]:
@@ -231,10 +235,9 @@ async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
 
 
 async def test_a_lock_that_ends_soon_is_no_fault(
-    database: Path, nursery: trio.Nursery
+    patient: CountingStore, database: Path, nursery: trio.Nursery
 ) -> None:
-    store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
-    writer = Writer(store)
+    writer = Writer(patient)
     nursery.start_soon(writer.run)
     with (
         trio.fail_after(10),
@@ -248,8 +251,6 @@ async def test_a_lock_that_ends_soon_is_no_fault(
         await settled(lambda: told == ["opened"])
     assert writer.healthy
     writer.close()
-    await wait_all_tasks_blocked()
-    store._db.close()
 
 
 async def test_a_full_disk_is_waited_for_and_nothing_is_lost(
@@ -429,9 +430,9 @@ def rows_of_elsewhere(store: CountingStore) -> int:
 
 
 async def test_another_program_writes_beside_the_daemon(
-    counting: CountingStore, database: Path, nursery: trio.Nursery
+    patient: CountingStore, database: Path, nursery: trio.Nursery
 ) -> None:
-    writer = Writer(counting)
+    writer = Writer(patient)
     nursery.start_soon(writer.run)
 
     def other_program() -> None:
@@ -448,7 +449,7 @@ async def test_another_program_writes_beside_the_daemon(
             both.start_soon(trio.to_thread.run_sync, other_program)
             results = [await writer.write(opens(f"s{n}")) for n in range(40)]
     assert results == ["opened"] * 40
-    assert len(rows_of(counting)) == 80
+    assert len(rows_of(patient)) == 80
     writer.close()
 
 

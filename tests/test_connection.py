@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import ssl
+
+import pytest
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    WebSocketRequest,
+    serve_websocket,
+)
+
+from snexec.connection import leaves, limit, open_connection, reasons
+
+
+def no_tls() -> ssl.SSLContext:
+    raise AssertionError("a ws:// host needs no certificate")
+
+
+async def serve_once(nursery: trio.Nursery, answer: bytes) -> str:
+    """Answer one connection with these bytes and close it; return its URL."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+
+    async def serve() -> None:
+        async with listener, await listener.accept() as stream:
+            await stream.receive_some()
+            await stream.send_all(answer)
+
+    nursery.start_soon(serve)
+    return f"ws://127.0.0.1:{port}/stream"
+
+
+async def test_a_handshake_that_is_cut_is_noticed_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    url = await serve_once(nursery, b"HTTP/1.1 101 Switching")
+    with trio.fail_after(2):
+        with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="handshake")):
+            async with open_connection(url, no_tls):
+                raise AssertionError("there is no connection")
+
+
+async def test_a_refused_handshake_tells_its_status(nursery: trio.Nursery) -> None:
+    url = await serve_once(
+        nursery, b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
+    )
+    with trio.fail_after(2):
+        try:
+            async with open_connection(url, no_tls):
+                raise AssertionError("there is no connection")
+        except* ConnectionRejected as group:
+            assert [exc.status_code for exc in leaves(group)] == [429]
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_the_other_side_is_told_goodbye_however_the_block_ends(
+    nursery: trio.Nursery, cancelled: bool
+) -> None:
+    closed: list[str] = []
+    done = trio.Event()
+
+    async def handler(request: WebSocketRequest) -> None:
+        socket = await request.accept()
+        try:
+            await socket.get_message()
+        except ConnectionClosed as exc:
+            closed.append(reasons(ConnectionClosedGroup("", [exc])))
+            done.set()
+
+    server = await nursery.start(serve_websocket, handler, "127.0.0.1", 0, None)
+    with trio.fail_after(2):
+        with trio.CancelScope() as scope:
+            async with open_connection(f"ws://127.0.0.1:{server.port}/s", no_tls):
+                if cancelled:
+                    scope.cancel()
+                    await trio.sleep_forever()
+        await done.wait()
+
+    assert scope.cancelled_caught is cancelled
+    assert closed == ["1000 NORMAL_CLOSURE"]
+    nursery.cancel_scope.cancel()
+
+
+ConnectionClosedGroup = ExceptionGroup[ConnectionClosed]
+
+
+@pytest.mark.jumping_time
+async def test_a_limit_says_what_was_waited_for() -> None:
+    with pytest.raises(trio.TooSlowError, match="no answer within 10 s"):
+        with limit(10, "no answer"):
+            await trio.sleep_forever()
