@@ -202,8 +202,9 @@ class Intake:
             self._unlogged += 1
             return
         self._logged += 1
-        why = answer.error or answer.reason or ""
+        why = answer.error or answer.reason
+        told = f"{answer.status}: {why}" if why else answer.status
         level = logging.INFO if answer.status == "repeated" else logging.WARNING
-        log.log(level, "signal not taken, id=%s: %s %s", answer.id, answer.status, why)
+        log.log(level, "signal not taken, id=%s, %s", answer.id, told)
         if self._logged == _LOGGED_PER_WINDOW:
             log.warning("further lines that are not taken are only counted for a while")

@@ -376,7 +376,7 @@ async def test_a_flood_of_bad_lines_does_not_flood_the_log(
     take(intake, b"x")
     assert [text for _, text in told(caplog)] == [
         "4900 more lines were not taken",
-        "signal not taken, id=None: invalid not JSON: expected value at line 1"
+        "signal not taken, id=None, invalid: not JSON: expected value at line 1"
         " column 1",
     ]
 
