@@ -359,7 +359,7 @@ async def test_the_log_says_which_signal_was_not_taken_and_why(
     [(level, text)] = told(caplog)
     assert level == logging.WARNING
     assert "id=n-2" in text
-    assert "overloaded the database cannot be written" in text
+    assert "overloaded: the database cannot be written" in text
 
 
 async def test_a_flood_of_bad_lines_does_not_flood_the_log(
