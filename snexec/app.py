@@ -55,7 +55,7 @@ from snexec.unsettled import UnsettledOrders
 from snexec.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from snexec.clock import Clock
     from snexec.logs import SecretMask
@@ -195,9 +195,11 @@ class Daemon:
             if ended:
                 log.info("ended %d rows that an earlier simulation left open", ended)
         self.recovery.load(self._store.unsettled())
+        # Whatever ends the rest, the writer has its time to write what was decided.
+        drain = trio.CancelScope(shield=True)
         async with trio.open_nursery() as writing:
-            writing.start_soon(self.writer.run, name="writer")
-            with contextlib.closing(self.writer):
+            writing.start_soon(self._write, drain, name="writer")
+            with self._draining(drain), contextlib.closing(self.writer):
                 async with trio.open_nursery() as services:
                     services.start_soon(self.stream.run, name="trading stream")
                     services.start_soon(self.fills.run, name="fills")
@@ -215,16 +217,26 @@ class Daemon:
                         await self._run_orders()
                         feeders.cancel_scope.cancel(reason="every order has ended")
                     services.cancel_scope.cancel(reason="every order has ended")
-            writing.cancel_scope.deadline = max(
-                self._stop_deadline, trio.current_time() + _DRAIN_SECONDS
-            )
-        if self.writer.status().pending:
+        if self.writer.abandoned:
             log.error(
                 "%d changes of rows could not be written; the next start asks the"
                 " broker about their orders",
-                self.writer.status().pending,
+                self.writer.abandoned,
             )
         log.info("stopped")
+
+    async def _write(self, drain: trio.CancelScope) -> None:
+        with drain:
+            await self.writer.run()
+
+    @contextlib.contextmanager
+    def _draining(self, drain: trio.CancelScope) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            soonest = trio.current_time() + _DRAIN_SECONDS
+            stopped = self._stop_deadline if self._stop_deadline < math.inf else soonest
+            drain.deadline = max(stopped, soonest)
 
     def stop(self, *, why: str, seconds: float, settle: bool = False) -> None:
         """Take no more signals, and let orders under way finish.
@@ -248,17 +260,19 @@ class Daemon:
     def reload(self) -> None:
         """Read the config file again and apply what needs no restart (SPEC 2, 11)."""
         old = self.settings
+        before = self.accounts.endpoint(old.mode)
         try:
             new = load_settings(self._config)
             learn_secrets(self._mask, new)
-            changed = self.accounts.reconfigure(with_reloaded(old, new))
+            settings = with_reloaded(old, new)
+            self.accounts.reconfigure(settings)
         except (ConfigError, OSError) as exc:
             log.error(  # noqa: TRY400 - the message says it all
                 "the configuration is refused, and the old one stays: %s", exc
             )
             return
         warn_open_keys(self._config, new)
-        self.settings = with_reloaded(old, new)
+        self.settings = settings
         names = changed_keys(old, new)
         held = [name for name in names if not reloadable(name)]
         if held:
@@ -274,7 +288,7 @@ class Daemon:
         if old.mode != new.mode:
             log.warning("mode is %s now (was %s)", new.mode, old.mode)
             self.feed.publish("mode", {"mode": new.mode}, reason=f"was {old.mode}")
-        if changed or old.mode != new.mode:
+        if self.accounts.endpoint(new.mode) != before:
             self.stream.restart()
 
     async def status(self) -> dict[str, object]:

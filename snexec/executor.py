@@ -85,6 +85,7 @@ class TradeExecutor:
         self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
         self._slots = trio.Semaphore(settings().intake.max_in_flight)
+        self._next: TakenSignal | None = None
         self.in_flight = 0
         self.skipped: collections.Counter[SkipReason] = collections.Counter()
         self.outcomes: collections.Counter[Literal["placed", "refused", "unknown"]] = (
@@ -95,18 +96,20 @@ class TradeExecutor:
         """Start an order for each signal, in order; return when the last has ended."""
         async with trio.open_nursery() as nursery:
             async for taken in self._intake.taken:
-                try:
-                    await self._start(taken, nursery)
-                finally:
-                    self._intake.started()
+                self._next = taken
+                await self._start(taken, nursery)
+                self._next = None
+                self._intake.started()
 
     def skip_pending(self) -> None:
         """Say of every signal still waiting that it was not traded: time is up."""
         while True:
-            try:
-                taken = self._intake.taken.receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel):
-                return
+            taken, self._next = self._next, None
+            if taken is None:
+                try:
+                    taken = self._intake.taken.receive_nowait()
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    return
             self._intake.started()
             log.warning(
                 "%s signal=%s is not traded: the daemon stops",
@@ -266,7 +269,13 @@ class TradeExecutor:
             trade.id,
             trade.signal_id,
         )
+        # Followed before the row is written: a fill in the same commit ends it again.
+        self._unsettled.placed(
+            trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=order.id
+        )
         applied = await self._writer.write(lambda store: store.apply_working(ref))
+        if applied is None or applied.settled:
+            self._unsettled.settled(trade.id)
         if applied is None:
             log.error(
                 "%s trade=%s: the broker took the order as %s, and the row is gone or"
@@ -276,15 +285,8 @@ class TradeExecutor:
                 order.id,
             )
             return
-        if not applied.settled:
-            self._unsettled.placed(
-                trade_id=trade.id,
-                symbol=trade.symbol,
-                mode=trade.mode,
-                order_id=order.id,
-            )
-            if order.status in FINAL_STATUSES:
-                self._unsettled.ask_now(trade.id)
+        if order.status in FINAL_STATUSES:
+            self._unsettled.ask_now(trade.id)
         self._publish("placed", taken, trade, {"orderId": order.id})
 
     async def _refused(

@@ -272,16 +272,16 @@ class Fills:
         )
         return None
 
-    def _tell(self, step: _Step, applied: Applied | None) -> None:
+    def _tell(  # noqa: PLR0912 - one branch an outcome, as a table
+        self, step: _Step, applied: Applied | None
+    ) -> None:
         if applied is None:
-            log.debug(
-                "an event of order %s (%s) is about none of our rows",
-                step.ref.order_id,
-                step.symbol,
-            )
+            self._tell_no_row(step)
             return
         if step.source == "stream":
             self._heard(applied.trade_id)
+        if applied.status != "missed":
+            self._unsettled.revived(applied.trade_id)
         match applied.outcome:
             case "fill":
                 self._tell_bought(applied, step.source)
@@ -290,17 +290,7 @@ class Fills:
                 if step.source == "stream" or applied.changed:
                     self._tell_partial(step, applied)
             case "found_late" if applied.changed:
-                log.error(
-                    "%s trade=%s was bought after it had been given up, and trade=%s is"
-                    " its symbol's open row now: %s shares at %s are held by no open"
-                    " row; close them by hand",
-                    applied.symbol,
-                    applied.trade_id,
-                    applied.newer_trade_id,
-                    applied.shares,
-                    applied.entry_price,
-                )
-                self._publish("settled", applied, step.source)
+                self._tell_found_late(step, applied)
             case "rejected":
                 log.warning(
                     "Order rejected: %s orderId=%s", applied.symbol, applied.order_id
@@ -317,13 +307,7 @@ class Fills:
                 )
                 self._publish("settled", applied, step.source)
             case "contradicted":
-                log.warning(
-                    "%s trade=%s: the broker says that nothing was bought, and the row"
-                    " is %s with %s shares; nothing was changed, look at the account",
-                    *(applied.symbol, applied.trade_id),
-                    *(applied.status, applied.shares),
-                )
-                self._unsettled.settled(applied.trade_id)
+                self._tell_contradiction(step, applied)
             case "working":
                 log.warning(
                     "%s trade=%s: the broker has the order after all; its row is open"
@@ -335,6 +319,59 @@ class Fills:
                 pass
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
+
+    def _tell_found_late(self, step: _Step, applied: Applied) -> None:
+        log.error(
+            "%s trade=%s was bought after it had been given up, and trade=%s is"
+            " its symbol's open row now: %s shares at %s are held by no open"
+            " row; close them by hand",
+            applied.symbol,
+            applied.trade_id,
+            applied.newer_trade_id,
+            applied.shares,
+            applied.entry_price,
+        )
+        event: Literal["settled", "partial_fill"] = (
+            "settled" if applied.settled else "partial_fill"
+        )
+        self._publish(event, applied, step.source)
+
+    def _tell_contradiction(self, step: _Step, applied: Applied) -> None:
+        log.warning(
+            "%s trade=%s: the broker says that nothing was bought, and the row"
+            " is %s with %s shares; nothing was changed, look at the account",
+            *(applied.symbol, applied.trade_id),
+            *(applied.status, applied.shares),
+        )
+        if step.source == "lookup" or applied.status == "closed":
+            self._unsettled.settled(applied.trade_id)  # that was the last word
+        elif not applied.settled:
+            self._follow(applied)
+
+    def _tell_no_row(self, step: _Step) -> None:
+        if step.source == "lookup" and step.ref.client_order_id is not None:
+            self._unsettled.settled(step.ref.client_order_id)
+            log.warning(
+                "%s trade=%s: the broker has order %s, and its row is gone or names"
+                " another; look at the account",
+                step.symbol,
+                step.ref.client_order_id,
+                step.ref.order_id,
+            )
+            return
+        log.debug(
+            "an event of order %s (%s) is about none of our rows",
+            step.ref.order_id,
+            step.symbol,
+        )
+
+    def _follow(self, applied: Applied) -> None:
+        self._unsettled.follow(
+            trade_id=applied.trade_id,
+            symbol=applied.symbol,
+            mode=applied.mode,
+            order_id=applied.order_id,
+        )
 
     def _tell_bought(self, applied: Applied, source: Source) -> None:
         log.info(
@@ -366,12 +403,7 @@ class Fills:
                 applied.trade_id,
             )
             if step.source == "stream":
-                self._unsettled.follow(
-                    trade_id=applied.trade_id,
-                    symbol=applied.symbol,
-                    mode=applied.mode,
-                    order_id=applied.order_id,
-                )
+                self._follow(applied)
 
     def _publish(
         self,

@@ -6,6 +6,7 @@ A follower of the event feed like any other: the stream knows nothing of it.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ class _Outage:
     began: str
     began_at: float
     ended: str | None = None
+    ended_at: float = -math.inf
     seconds: float = 0.0
     settled: int = 0
 
@@ -68,7 +70,9 @@ class Outages:
             elif self._latest.ended is not None:
                 self._latest = _Outage(began=event.at, began_at=trio.current_time())
         elif event.event == "settled" and event.more.get("source") == "lookup":
-            self._latest.settled += 1
+            since = trio.current_time() - self._latest.ended_at
+            if self._latest.ended is None or since <= _LOOKUP_SECONDS:
+                self._latest.settled += 1
 
     def status(self) -> dict[str, object]:
         """Return what ``status`` shows; ``to`` is null while there is no stream."""
@@ -82,6 +86,7 @@ class Outages:
     def _end(self, at: str) -> None:
         if self._latest.ended is None:
             self._latest.ended = at
+            self._latest.ended_at = trio.current_time()
             self._latest.seconds = trio.current_time() - self._latest.began_at
             self._count += 1
             self._ended.set()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.broker import FINAL_STATUSES
 from snexec.budget import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.settings import MODES
@@ -29,7 +29,9 @@ log = logging.getLogger("Recovery")
 _LOOKUPS_AT_ONCE = 8  # a mode; a broker that hangs must not hold every look-up up
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later never was
 _STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
+_REMEMBERED_ORDERS = 8192  # an event and a look-up tell the same within seconds
 _SAY_WAITING_SECONDS = 10.0
+_TOLD_BY_STREAM = frozenset({"filled", "rejected"})  # what its handler acts on
 
 
 class Recovery:
@@ -57,13 +59,13 @@ class Recovery:
         self._unsettled = unsettled
         self._starved = starved
         self._started = trio.Event()
-        self._heard: set[str] = set()
-        self._listening_for: set[str] = set()
+        self._heard: collections.OrderedDict[str, None] = collections.OrderedDict()
 
     def heard(self, trade_id: str) -> None:
         """Note that the stream spoke of an order."""
-        if trade_id in self._listening_for:
-            self._heard.add(trade_id)
+        self._heard[trade_id] = None
+        if len(self._heard) > _REMEMBERED_ORDERS:
+            self._heard.popitem(last=False)
 
     def load(self, rows: list[Unsettled]) -> None:
         """Follow the rows that an earlier run left unsettled."""
@@ -152,7 +154,7 @@ class Recovery:
         return max(longest, 3600.0) if order.missed else longest
 
     async def _look_up(self, order: UnsettledOrder) -> bool:
-        """Ask about one order, and return whether the broker's answer is final."""
+        """Ask about one order, and return whether the stream should have told it."""
         with self._accounts.lease(order.mode) as client:
             try:
                 answer = await client.order(
@@ -169,28 +171,21 @@ class Recovery:
                 log.debug("look-up of %s failed: %s", order.trade_id, exc)
             else:
                 await self._found(order, answer)
-                return answer.status in FINAL_STATUSES
+                return answer.status in _TOLD_BY_STREAM
         return False
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         order.order_id = answer.id
         await self._fills.on_looked_up(order.mode, answer, order.symbol)
-        if order.missed:
-            order.missed = False
         self._mark_compared(order)
 
     async def _listen_for(self, order: UnsettledOrder) -> None:
         """Find out whether the stream tells too what the look-up told."""
         if trio.current_time() - order.placed_at < FIRST_CHECK_SECONDS - 1:
             return  # an early look-up may well be ahead of the stream
-        self._listening_for.add(order.trade_id)
-        try:
-            await trio.sleep(_STREAM_LAG_SECONDS)
-            if order.trade_id not in self._heard:
-                self._starved(order.mode, order.placed_at)
-        finally:
-            self._listening_for.discard(order.trade_id)
-            self._heard.discard(order.trade_id)
+        await trio.sleep(_STREAM_LAG_SECONDS)
+        if order.trade_id not in self._heard:
+            self._starved(order.mode, order.placed_at)
 
     async def _not_found(self, order: UnsettledOrder) -> None:
         age = trio.current_time() - order.placed_at

@@ -257,9 +257,11 @@ def load_settings(path: Path) -> Settings:
 
 def keys_lie_open(path: Path, settings: Settings) -> bool:
     """Tell whether the file holds keys and others than its owner can read it."""
-    return settings.alpaca.api_key is not None and bool(
-        path.stat().st_mode & _READABLE_BY_OTHERS
-    )
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return settings.alpaca.api_key is not None and bool(mode & _READABLE_BY_OTHERS)
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.errors import first_words
 from snexec.framing import LineSplitter
 from snexec.signals import MAX_LINE_BYTES
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from snexec.intake import Answer, Intake
+
+log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
 _LINES_PER_TURN = 16
@@ -59,6 +63,23 @@ async def read_signals(
     being dropped.
     """
     splitter = LineSplitter(MAX_LINE_BYTES)
+    try:
+        await _read_lines(intake, kind, splitter, told, fd)
+    except (trio.BrokenResourceError, OSError) as exc:
+        log.warning("standard input broke off: %s", first_words(exc))
+    for line in splitter.finish():
+        if kind is Kind.FILE:
+            await intake.wait_for_room()
+        _take(intake, line, trio.current_time(), told)
+
+
+async def _read_lines(
+    intake: Intake,
+    kind: Kind,
+    splitter: LineSplitter,
+    told: Callable[[Answer], None] | None,
+    fd: int,
+) -> None:
     async with aclosing(_chunks(kind, fd)) as chunks:
         async for data in chunks:
             read_at = trio.current_time()
@@ -69,10 +90,6 @@ async def read_signals(
                 _take(intake, line, read_at, told)
                 if number % _LINES_PER_TURN == 0:
                     await trio.lowlevel.checkpoint()
-    for line in splitter.finish():
-        if kind is Kind.FILE:
-            await intake.wait_for_room()
-        _take(intake, line, trio.current_time(), told)
 
 
 def _take(

@@ -118,6 +118,13 @@ class UnsettledOrders:
         if self._orders.pop(trade_id, None) is not None:
             self.notify()
 
+    def revived(self, trade_id: str) -> None:
+        """Note that an order's row is not given up, or no longer."""
+        order = self._orders.get(trade_id)
+        if order is not None and order.missed:
+            order.missed = False
+            order.pause = min(order.pause, FIRST_CHECK_SECONDS)
+
     def ask_now(self, trade_id: str) -> None:
         """Ask about an order as soon as possible."""
         order = self._orders.get(trade_id)

@@ -81,6 +81,7 @@ class Writer:
         self._batch_size = 0
         self._applied = 0
         self.healthy = True
+        self.abandoned = 0
 
     def status(self) -> WriterStatus:
         """Return what ``status`` shows."""
@@ -137,7 +138,7 @@ class Writer:
         Cancelled, it abandons what cannot be written at once: the rows are open, and
         recovery asks the broker about them at the next start.
         """
-        with self._receive:
+        try:
             async for first in self._receive:
                 batch = [first]
                 while len(batch) < _MAX_BATCH:
@@ -146,6 +147,9 @@ class Writer:
                     except (trio.WouldBlock, trio.EndOfChannel):
                         break
                 await self._commit(batch)
+        finally:
+            self.abandoned = self.status().pending
+            self._receive.close()
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
         self._batch_size = len(batch)

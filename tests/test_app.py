@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -193,3 +193,30 @@ async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
         [error] = logged_errors.take()
         assert "the configuration is refused" in error
         it.daemon.stop(why="test", seconds=1)
+
+
+class BrokenClient:
+    """A retired client whose closing fails."""
+
+    @property
+    def client(self) -> BrokenClient:
+        return self
+
+    async def aclose(self) -> None:
+        raise ZeroDivisionError
+
+
+async def test_a_crash_of_a_service_leaves_the_writer_time_to_drain() -> None:
+    applied: list[int] = []
+
+    def numbered(number: int) -> Callable[[Store], int]:
+        return lambda _store: number
+
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+        async with running() as it:
+            await it.until_listening()
+            for number in range(1000):
+                await it.daemon.writer.submit(numbered(number), applied.append)
+            it.daemon.accounts._retired_send.send_nowait(BrokenClient())  # type: ignore[arg-type]
+            await trio.sleep_forever()
+    assert applied == list(range(1000))

@@ -290,6 +290,19 @@ async def test_what_still_waits_when_time_is_up_is_told(
     assert rig.intake.pending == 0
 
 
+async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    while rig.paper.budget.try_take(Purpose.START):
+        pass
+    rig.offer(make_signal("A", id="n-1"), make_signal("B"))
+    with trio.move_on_after(1):
+        await rig.executor.run()
+    rig.executor.skip_pending()
+    assert rig.told() == [("skipped", "stopping")] * 2
+    assert rig.intake.pending == 0
+
+
 # The broker's no
 
 

@@ -318,6 +318,30 @@ async def test_a_rejection_behind_a_partial_fill_changes_nothing_and_warns(
     await trio.sleep(30)
     assert said(rig) == ("open", None, 80.0, None, "o-1", False)
     assert "nothing was changed" in warnings_of(caplog)[-1]
+    assert rig.unsettled.get("sn-1") is not None, "the broker is asked what it means"
+
+
+async def test_a_look_up_of_an_order_whose_row_is_gone_is_the_last_one(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.unsettled.placed(trade_id="gone", symbol="KO", mode="paper", order_id="o-9")
+    order = make_order("gone", "filled", quantity="2", price="5")
+    await rig.fills.on_looked_up("paper", order, "KO")
+    assert rig.unsettled.get("gone") is None
+    assert "its row is gone" in warnings_of(caplog)[-1]
+
+
+async def test_an_order_that_the_stream_revives_is_asked_about_as_often_as_others(
+    rig: Rig,
+) -> None:
+    rig.unsettled.placed(trade_id="sn-1", symbol="AAPL", mode="paper", order_id=None)
+    order = rig.unsettled.get("sn-1")
+    assert order is not None
+    order.missed, order.pause = True, 3600.0
+    rig.store.mark_not_found("sn-1")
+    await partial(rig)
+    await trio.sleep(10)
+    assert (order.missed, order.pause) == (False, 5.0)
 
 
 async def test_a_partial_fill_asks_the_account_that_the_stream_belongs_to(
@@ -541,12 +565,11 @@ async def test_the_stream_is_heard_and_a_look_up_is_not(
     rig = make_rig()
     rig.open_row(make_trade(mode=mode))
     nursery.start_soon(rig.fills.run)
-    rig.recovery._listening_for.add("sn-1")
     order = make_order("sn-1", "new")
     await rig.fills.on_looked_up(mode, order, "AAPL")
-    assert rig.recovery._heard == set()
+    assert list(rig.recovery._heard) == []
     await fill(rig, mode=mode)
-    assert rig.recovery._heard == {"sn-1"}
+    assert list(rig.recovery._heard) == ["sn-1"]
 
 
 # Late evidence

@@ -601,4 +601,15 @@ async def test_an_order_that_still_works_is_no_evidence_against_the_stream(
     rig.paper.book["sn-1"] = make_order("sn-1", "new")
     await trio.sleep(300)
     assert rig.starved == []
-    assert rig.recovery._listening_for == rig.recovery._heard == set()
+    assert not rig.recovery._heard
+
+
+@pytest.mark.parametrize("status", ["canceled", "expired"])
+async def test_what_the_stream_has_no_say_in_is_no_evidence_against_it(
+    rig: Rig, run: Callable[[Rig], None], status: str
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", status)
+    await trio.sleep(300)
+    assert rig.starved == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import click
 import trio
 
 from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
+from snexec.broker import tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.logs import LineFormatter, LogDrain, SecretMask
@@ -74,6 +76,7 @@ async def _main(
     report: RunReport | None,
 ) -> None:
     mask, drain = logs
+    _check_certificates(settings)
     clock = SystemClock()
     database = Path(settings.database)
     with (
@@ -104,6 +107,17 @@ async def _main(
                 stop_at_end_of_input=report is not None,
             )
             root.cancel_scope.cancel(reason="the daemon has stopped")
+
+
+def _check_certificates(settings: Settings) -> None:
+    """Find out before anything runs whether the broker can be verified."""
+    urls = (settings.alpaca.paper_url, settings.alpaca.live_url)
+    if settings.alpaca.simulate or not any(url.startswith("https:") for url in urls):
+        return
+    try:
+        tls_context(os.environ)
+    except OSError as exc:
+        raise StartError(f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}") from None
 
 
 async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:
