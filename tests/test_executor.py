@@ -291,7 +291,7 @@ async def test_what_still_waits_when_time_is_up_is_told(
 
 
 async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
-    rig: Rig, caplog: pytest.LogCaptureFixture
+    rig: Rig,
 ) -> None:
     while rig.paper.budget.try_take(Purpose.START):
         pass

@@ -425,3 +425,15 @@ async def test_a_flood_from_a_pipe_leaves_the_others_their_turn() -> None:
     assert told.statuses == ["accepted"] * 400
     [answered] = answered_at_first
     assert answered <= 32
+
+
+async def test_an_input_that_breaks_off_is_told_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(b"never read")
+        theirs.close()  # with something unread, which resets the connection
+        with trio.fail_after(5):
+            await read_signals(new_intake(), Kind.PIPE, fd=ours.fileno())
+    assert "standard input broke off" in caplog.text

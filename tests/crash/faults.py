@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.exchange.settings import Behaviour
@@ -59,7 +59,11 @@ BEHAVIOURS: dict[str, Behaviour] = {
 _ORDERS = {"path": "/v2/orders", "times": 1}
 REST_FAULTS: dict[str, RestFault] = {
     "POST 429": RestFault(
-        how="rate_limit", method="POST", rate_headers=False, retry_after_sec=0, **_ORDERS
+        how="rate_limit",
+        method="POST",
+        rate_headers=False,
+        retry_after_sec=0,
+        **_ORDERS,
     ),
     "POST 429 without headers": RestFault(
         how="rate_limit", method="POST", rate_headers=False, **_ORDERS
@@ -76,9 +80,7 @@ REST_FAULTS: dict[str, RestFault] = {
     "look-up 429": RestFault(
         how="rate_limit", method="GET", rate_headers=False, retry_after_sec=1, **_ORDERS
     ),
-    "positions 500": RestFault(
-        how="500", method="GET", path="/v2/positions", times=2
-    ),
+    "positions 500": RestFault(how="500", method="GET", path="/v2/positions", times=2),
 }
 
 STREAM_FAULTS: dict[str, StreamFaults] = {
@@ -89,10 +91,11 @@ STREAM_FAULTS: dict[str, StreamFaults] = {
     "stream without updates": StreamFaults(withhold_trade_updates=True),
 }
 
-DISTURBANCES = ("drop", "close", "starve", "black hole")
+Disturbance = Literal["drop", "close", "starve", "black hole"]
+DISTURBANCES: tuple[Disturbance, ...] = get_args(Disturbance)
 
 
-def disturb(account: Account, what: str) -> None:
+def disturb(account: Account, what: Disturbance) -> None:
     """Do something to the connections that an account's stream has now."""
     match what:
         case "drop":

@@ -8,6 +8,7 @@ hooks for this: its functions are wrapped here, before its command line runs.
 
 from __future__ import annotations
 
+import _sqlite3
 import contextlib
 import ctypes
 import functools
@@ -16,23 +17,24 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-import _sqlite3
 import httpx
 
-import snexec.cli.daemon
+from snexec import schema
 from snexec.__main__ import main
 from snexec.broker import AlpacaClient
+from snexec.cli import daemon
 from snexec.fills import Fills
 from snexec.store import Applied, Store
 from snexec.stream import TradingStream
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
+    from sqlite3 import Connection
+
+    from snexec.clock import Clock
 
 Result = Any
-Count = int
 
 _CHECKPOINT_PAGES = 4  # so that a few rows are enough for a checkpoint
 
@@ -51,7 +53,11 @@ class _Bomb:
 
 def _wrap(owner: object, name: str, wrapper: Callable[..., Any]) -> None:
     """Replace a function by ``wrapper(original, *args)``."""
-    setattr(owner, name, functools.partialmethod(_call, wrapper, getattr(owner, name)))
+    _set(owner, name, functools.partialmethod(_call, wrapper, getattr(owner, name)))
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
 
 
 def _call(
@@ -138,7 +144,7 @@ def _on_request(event: str) -> Callable[[_Bomb], None]:
 
     def install(bomb: _Bomb) -> None:
         def stream(
-            original: Callable[..., Result], method: str, url: str, **more: Any
+            original: Callable[..., Result], method: str, url: str, **more: Result
         ) -> Result:
             inner = more["extensions"]["trace"]
 
@@ -205,10 +211,10 @@ def _on_checkpoint(bomb: _Bomb) -> None:
     In WAL mode nothing else writes that file. Where SQLite's own functions cannot be
     had, the kill comes right after a commit that made a checkpoint.
     """
-    original = snexec.cli.daemon.open_database
+    original = schema.open_database
 
-    def open_database(path: Path, **more: Any) -> sqlite3.Connection:
-        connection = original(path, **more)
+    def open_database(path: Path, *, simulated: bool, clock: Clock) -> Connection:
+        connection = original(path, simulated=simulated, clock=clock)
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         try:
             _watch_writes(path, bomb)
@@ -216,7 +222,7 @@ def _on_checkpoint(bomb: _Bomb) -> None:
             _on_commit("_write", did=_changed)(bomb)
         return connection
 
-    snexec.cli.daemon.open_database = open_database
+    _set(daemon, "open_database", open_database)
 
 
 def _watch_writes(path: Path, bomb: _Bomb) -> None:
