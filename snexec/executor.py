@@ -111,12 +111,7 @@ class TradeExecutor:
                 except (trio.WouldBlock, trio.EndOfChannel):
                     return
             self._intake.started()
-            log.warning(
-                "%s signal=%s is not traded: the daemon stops",
-                taken.signal.symbol,
-                taken.signal.id,
-            )
-            self._skip(taken, "stopping")
+            self._tell_stopping(taken)
 
     async def _start(self, taken: TakenSignal, nursery: trio.Nursery) -> None:
         """Wait for a slot and for the rate limit, then start the order's task."""
@@ -186,6 +181,10 @@ class TradeExecutor:
         trade = self._new_trade(signal, stars, client.mode)
         try:
             opening = await self._writer.write(lambda store: store.open_trade(trade))
+        except trio.Cancelled:
+            client.budget.give_back()
+            self._tell_stopping(taken)
+            raise
         except sqlite3.Error as exc:
             client.budget.give_back()
             log.error(  # noqa: TRY400 - the reason says it all
@@ -435,6 +434,14 @@ class TradeExecutor:
             self._max_age_seconds,
             why,
         )
+
+    def _tell_stopping(self, taken: TakenSignal) -> None:
+        log.warning(
+            "%s signal=%s is not traded: the daemon stops",
+            taken.signal.symbol,
+            taken.signal.id,
+        )
+        self._skip(taken, "stopping")
 
     def _skip(self, taken: TakenSignal, reason: SkipReason) -> None:
         self.skipped[reason] += 1

@@ -174,7 +174,6 @@ def test_story_goes_the_same_way_each_time() -> None:
     assert play(story).said == play(story).said
 
 
-@pytest.mark.xfail(strict=True, reason="not told to anyone when a stop's time is up")
 def test_signal_that_waits_for_the_disk_is_told_of_when_time_is_up() -> None:
     world = play([DiskFull(seconds=25.0), Send(), Stop()])
 
