@@ -47,7 +47,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "POST hangs": Behaviour(lose="before_accept", lose_how="hang"),
     "POST 500": Behaviour(lose="before_accept", lose_how="500"),
     "events twice": Behaviour(duplicate_events=2, partial_fills=1),
-    "events late": Behaviour(late_event_sec=0.4, partial_fills=1),
+    "events late": Behaviour(late_event_sec=2.0, partial_fills=1),
     "no events": Behaviour(no_events=True),
     "no events, expired": Behaviour(no_events=True, end_status="expired"),
     "no events, partly canceled": Behaviour(

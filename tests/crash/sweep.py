@@ -39,7 +39,7 @@ ACCEPTED = "exchange accepted"  # the one step that the broker sees, and not the
 _STEP_SECONDS = 4.0  # for a step to be reached once the daemon takes signals
 _START_SECONDS = 30.0
 _SETTLE_SECONDS = 25.0
-_LATE_SECONDS = 0.5  # in which a settled row must not change any more
+_LATE_SECONDS = 1.5  # in which late events come, and change no settled row
 _RUNS_AT_ONCE = 10
 _STARTS_AT_ONCE = 2  # a start is all CPU
 

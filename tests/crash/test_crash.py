@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 _ALL_STEPS = (*STEPS, ACCEPTED)
 _SWITCHES = {"mode switching", "mode switched"}
 _SHORT_SEED = 1
+_SHORT_KILLS_AT_STEPS, _SHORT_KILLS_AT_RANDOM = 24, 10  # some may stop in time
 _LONG_KILLS = 500
 
 # With these, and nothing else in the way, a daemon reaches every step.
 _STEPPING_STONES = (
     *("fills", "fills", "fills slowly", "fills in parts", "partly filled, canceled"),
-    *("rejected", "refused", "POST 500", "reply reset"),
+    *("rejected", "refused", "POST 500", "reply reset", "events late"),
 )
 
 
@@ -58,13 +59,14 @@ def _draw_kill(rng: random.Random) -> Kill:
     )
 
 
-def _step_plan(seed: int, step: str, *, count: int) -> Plan:
+def _step_plan(seed: int, step: str, *, count: int, again: bool) -> Plan:
     rng = random.Random(f"{seed} {step}")  # noqa: S311
-    again = rng.choice((_kill_at(rng, step, count=rng.randint(1, 3)), _draw_kill(rng)))
+    first = _kill_at(rng, step, count=count)
+    second = rng.choice((_kill_at(rng, step, count=rng.randint(1, 3)), _draw_kill(rng)))
     return Plan(
         seed=rng.getrandbits(32),
         behaviours=(*_STEPPING_STONES, *rng.choices(list(BEHAVIOURS), k=4)),
-        kills=(_kill_at(rng, step, count=count), again),
+        kills=(first, second) if again else (first,),
         first_undisturbed=True,
     )
 
@@ -98,20 +100,24 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[[int, Figures, int], 
     return show
 
 
-async def test_a_kill_at_each_step_loses_and_doubles_no_order(
+async def test_a_kill_at_each_step_loses_or_doubles_no_order(
     report: Callable[[int, Figures, int], None],
 ) -> None:
     seed = int(os.environ.get("SNEXEC_SEED", _SHORT_SEED))
-    plans = [_step_plan(seed, step, count=1) for step in _ALL_STEPS]
+    plans = [
+        _step_plan(seed, step, count=1, again=number % 2 == 0)
+        for number, step in enumerate(_ALL_STEPS)
+    ]
 
     figures, failures = await sweep(plans)
 
     report(seed, figures, len(failures))
     assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
     assert set(_ALL_STEPS) <= set(figures.points), "a step was not reached"
+    assert figures.kills >= _SHORT_KILLS_AT_STEPS
 
 
-async def test_a_kill_at_points_drawn_loses_and_doubles_no_order(
+async def test_a_kill_at_points_drawn_loses_or_doubles_no_order(
     report: Callable[[int, Figures, int], None],
 ) -> None:
     seed = int(os.environ.get("SNEXEC_SEED", _SHORT_SEED))
@@ -121,10 +127,11 @@ async def test_a_kill_at_points_drawn_loses_and_doubles_no_order(
 
     report(seed, figures, len(failures))
     assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
+    assert figures.kills >= _SHORT_KILLS_AT_RANDOM
 
 
 @pytest.mark.soak
-async def test_hundreds_of_kills_lose_and_double_no_order(
+async def test_hundreds_of_kills_lose_or_double_no_order(
     report: Callable[[int, Figures, int], None],
 ) -> None:
     seed = int(os.environ.get("SNEXEC_SEED", time.time_ns() // 1_000_000))
@@ -133,7 +140,8 @@ async def test_hundreds_of_kills_lose_and_double_no_order(
         if figures.kills >= _LONG_KILLS:
             break
         plans = [
-            _step_plan(seed + turn, step, count=1 + turn % 4) for step in _ALL_STEPS
+            _step_plan(seed + turn, step, count=1 + turn % 4, again=True)
+            for step in _ALL_STEPS
         ]
         plans += [_random_plan(seed + turn, n, kills=4) for n in range(10)]
         done, wrong = await sweep(plans)

@@ -128,7 +128,7 @@ def _one_order_a_signal(
 
 def _every_signal_ends(world: World, rows: dict[str, Row]) -> Iterator[str]:
     for run in world.runs:
-        if not run.crashed and not run.out_of_time:
+        if not run.crashed:
             yield from signals_without_an_end(run, rows)
 
 

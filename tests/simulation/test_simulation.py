@@ -30,6 +30,8 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.simulation.steps import Post
+
 _SHORT, _LONG = 300, 50_000
 _settings = settings(
     print_blob=True,
@@ -73,6 +75,7 @@ def test_daemon_and_broker_agree_after_very_many_stories(
 
 
 _HELD_UP = Send(posts=("accepted after 90 s",))
+_MANY_429: list[Post] = ["429"] * 12
 _LOST = Send(posts=("lost after accept",), feed="lost")
 
 # What a failure looked like once, or is too rare to be left to chance.
@@ -112,11 +115,31 @@ STORIES: dict[str, list[Step]] = {
     ],
     "a 429, then lost": [Send(posts=("429", "lost after accept"), feed="lost")],
     "a 429 that was none": [Send(posts=("429, yet accepted",), feed="lost")],
+    "a 429 that was none, then more of them": [
+        Send(posts=("429, yet accepted", *_MANY_429), feed="lost")
+    ],
+    "a partial fill after the fill": [
+        Send(life="part fill", pace=0.003, feed="reversed")
+    ],
+    "sold, and the same signal again after a crash": [
+        Send(),
+        Wait(),
+        MonitorSells(),
+        Crash(),
+        Wait(),
+        Send(),
+    ],
+    "placed in live, looked up there": [Switch(), Send(feed="lost")],
     "placed in paper, looked up after a switch to live": [
         Send(feed="lost"),
         Switch(),
         Send(id="n-1", symbol="MSFT"),
         Crash(),
+    ],
+    "the disk is full as the order is accepted": [
+        Send(feed="lost"),
+        Wait(seconds=0.06),
+        DiskFull(seconds=7.0),
     ],
     "the disk is full as the fill comes": [
         Send(pace=3.0),

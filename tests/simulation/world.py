@@ -78,7 +78,6 @@ Row = dict[str, Any]
 
 COMMIT_SECONDS = 0.005
 SETTLE_SECONDS = 3600.0
-STOP_SECONDS = 10.0
 _QUIET_SECONDS = 15.0  # agreement must last
 FIRST_PRICE = 100.0  # the nth step's signal has this price plus n
 
@@ -94,7 +93,6 @@ class Run:
     Attributes:
         taken: The step of each signal that was accepted, by sequence.
         ended: The sequences that the feed told an outcome of.
-        out_of_time: Whether a stop ran out of its seconds.
         told: The final events that the feed told, with their rows.
         clients: Everything that ever asked the broker.
     """
@@ -108,7 +106,6 @@ class Run:
     told: set[tuple[str, str]] = field(default_factory=set)
     clients: list[ModelClient] = field(default_factory=list)
     stopping: bool = False
-    out_of_time: bool = False
 
     @property
     def crashed(self) -> bool:
@@ -651,10 +648,7 @@ class World:
             return
         run.stopping = True
         self._down = down
-        with trio.move_on_after(STOP_SECONDS - 0.01) as in_time:
-            self.daemon.stop(why="SIGTERM", seconds=STOP_SECONDS)
-            await run.over.wait()
-        run.out_of_time = in_time.cancelled_caught
+        self.daemon.stop(why="SIGTERM", seconds=10.0)
         await run.over.wait()
 
     def _reload(self, **changes: object) -> None:
