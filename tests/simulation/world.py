@@ -14,7 +14,7 @@ import logging
 import math
 import sqlite3
 import traceback
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -709,11 +709,11 @@ def _settings(per_minute: int) -> Settings:
 
 @cache
 def _empty_database() -> bytes:
-    connection = _connect()
-    _check_and_migrate(
-        connection, Path("memory"), simulated=False, clock=cast("Any", _AtZero())
-    )
-    return connection.serialize()
+    with closing(_connect()) as connection:
+        _check_and_migrate(
+            connection, Path("memory"), simulated=False, clock=cast("Any", _AtZero())
+        )
+        return connection.serialize()
 
 
 class _AtZero(TrioClock):
