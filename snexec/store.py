@@ -346,7 +346,8 @@ class Store:
         now = self._clock.now()
         rows = self._db.execute(
             "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
-            " strftime('%s', coalesce(entryAt, createdAt)) AS placed FROM BotTrade"
+            " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0"
+            " AS placed FROM BotTrade"
             " WHERE settledAt IS NULL AND mode IN ('paper', 'live')"
             " ORDER BY createdAt"
         )
@@ -356,7 +357,7 @@ class Store:
                 symbol=row["symbol"],
                 mode=row["mode"],
                 order_id=row["alpacaOrderId"],
-                age_seconds=max(0.0, now.timestamp() - int(row["placed"] or 0)),
+                age_seconds=max(0.0, now.timestamp() - (row["placed"] or 0.0)),
                 missed=row["status"] == "missed",
             )
             for row in rows
