@@ -33,8 +33,13 @@ class Connection:
         """Send bytes, or drop them once frozen."""
         if self._frozen:
             await trio.lowlevel.checkpoint()
-        else:
+            return
+        try:
             await self._stream.send_all(data)
+        except trio.BusyResourceError:
+            # Hypercorn sends one thing at a time, but takes no turn to say the end;
+            # a send that meets it is as late as one that comes after it.
+            raise trio.ClosedResourceError("the end is being said") from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive bytes; once frozen, only the end of the connection is seen."""

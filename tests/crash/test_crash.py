@@ -24,9 +24,7 @@ from tests.crash.sweep import ACCEPTED, Figures, Kill, Plan, sweep
 from tests.crash.victim import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.conftest import LoggedErrors
+    from collections.abc import Callable
 
 _ALL_STEPS = (*STEPS, ACCEPTED)
 _SWITCHES = {"mode switching", "mode switched"}
@@ -78,13 +76,6 @@ def _random_plan(seed: int, number: int, *, kills: int) -> Plan:
         behaviours=rng.choices(list(BEHAVIOURS), k=rng.randint(8, 16)),
         kills=[_draw_kill(rng) for _ in range(kills)],
     )
-
-
-@pytest.fixture(autouse=True)
-def _expected_errors(logged_errors: LoggedErrors) -> Iterator[None]:
-    """Allow what Hypercorn says of a client that dies while it is told goodbye."""
-    yield
-    assert set(logged_errors.take()) <= {"Error in ASGI Framework"}
 
 
 @pytest.fixture
