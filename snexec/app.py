@@ -30,7 +30,7 @@ import trio
 from snexec import __version__
 from snexec.accounts import Accounts
 from snexec.clock import timestamp
-from snexec.errors import ConfigError
+from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
@@ -188,13 +188,10 @@ class Daemon:
             stdin: What to read signals from besides the socket, if anything.
 
         Raises:
+            StartError: The database cannot be used; nothing was started.
             BaseExceptionGroup: One of the services failed; nothing runs any more.
         """
-        if self._simulated:
-            ended = self._store.end_simulation()
-            if ended:
-                log.info("ended %d rows that an earlier simulation left open", ended)
-        self.recovery.load(self._store.unsettled())
+        self._load_rows()
         # Whatever ends the rest, the writer has its time to write what was decided.
         drain = trio.CancelScope(shield=True)
         async with trio.open_nursery() as writing:
@@ -224,6 +221,17 @@ class Daemon:
                 self.writer.abandoned,
             )
         log.info("stopped")
+
+    def _load_rows(self) -> None:
+        try:
+            if self._simulated and (ended := self._store.end_simulation()):
+                log.info("ended %d rows that an earlier simulation left open", ended)
+            unsettled = self._store.unsettled()
+        except sqlite3.Error as exc:
+            raise StartError(
+                f"database: {self.settings.database} cannot be used: {exc}"
+            ) from None
+        self.recovery.load(unsettled)
 
     async def _write(self, drain: trio.CancelScope) -> None:
         with drain:

@@ -181,6 +181,11 @@ class Settings(_Section):
         """Return the REST base URL of a mode, without a trailing slash."""
         return self.alpaca.paper_url if mode == "paper" else self.alpaca.live_url
 
+    def simulated_exchange(self) -> ExchangeSettings:
+        """Return ``[exchange]`` with the rate limit that the daemon starts from."""
+        limit = {"rate_limit_per_min": self.alpaca.rate_limit_per_min}
+        return self.exchange.model_copy(update=limit)
+
 
 class Credentials(BaseModel):
     """A key pair, which never shows itself."""

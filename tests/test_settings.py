@@ -439,6 +439,20 @@ def test_each_mode_has_its_own_base_url(file: ConfigFile) -> None:
     assert settings.base_url("live") == "https://l.example"
 
 
+def test_the_simulated_exchange_has_the_limit_that_the_daemon_starts_from(
+    file: ConfigFile,
+) -> None:
+    settings = file.load(
+        "[alpaca]\nrate_limit_per_min = 7\n"
+        "[exchange]\nrate_limit_per_min = 300\nfill_delay_sec = 0.5\n"
+    )
+
+    simulated = settings.simulated_exchange()
+
+    assert simulated.rate_limit_per_min == 7
+    assert simulated.fill_delay_sec == 0.5
+
+
 @pytest.mark.parametrize(
     ("literal", "notional"),
     [("50.1", "50.10"), ("0.1e2", "10.00"), ("33.339", "33.33"), ("1.1", "1.10")],

@@ -79,6 +79,7 @@ async def _main(
     _check_certificates(settings)
     clock = SystemClock()
     database = Path(settings.database)
+    refusal: StartError | None = None
     with (
         trio.open_signal_receiver(*_SIGNALS) as received,
         lock_file(database, owner="database"),
@@ -101,12 +102,18 @@ async def _main(
                 report=report,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
-            await daemon.run(
-                listener=listener,
-                stdin=stdin,
-                stop_at_end_of_input=report is not None,
-            )
+            try:
+                await daemon.run(
+                    listener=listener,
+                    stdin=stdin,
+                    stop_at_end_of_input=report is not None,
+                )
+            except StartError as exc:
+                # A nursery would wrap it in a group, so it is raised after this one.
+                refusal = exc
             root.cancel_scope.cancel(reason="the daemon has stopped")
+    if refusal is not None:
+        raise refusal
 
 
 def _check_certificates(settings: Settings) -> None:
@@ -144,11 +151,7 @@ async def _start_exchange(
     # Imported only where it is used: it brings a web server along.
     from snexec.exchange.server import Exchange  # noqa: PLC0415
 
-    exchange = Exchange(
-        settings.exchange.model_copy(
-            update={"rate_limit_per_min": settings.alpaca.rate_limit_per_min}
-        )
-    )
+    exchange = Exchange(settings.simulated_exchange())
     await nursery.start(exchange.run, name="simulated exchange")
     log.warning(
         "SIMULATED: the built-in exchange answers at %s; nothing is traded",

@@ -24,27 +24,27 @@ def run_exchange(config: Path, port: int) -> None:
         StartError: The port is taken.
     """
     settings = load_settings(config)
-    exchange = Exchange(
-        settings.exchange.model_copy(
-            update={"rate_limit_per_min": settings.alpaca.rate_limit_per_min}
-        )
-    )
-    trio.run(_serve, exchange, port)
+    trio.run(_serve, Exchange(settings.simulated_exchange()), port)
 
 
 async def _serve(exchange: Exchange, port: int) -> None:
+    refusal: StartError | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
         async with trio.open_nursery() as nursery:
             try:
                 await nursery.start(_run, exchange, port)
             except OSError as exc:
-                raise StartError(f"exchange: port {port}: {exc.strerror}") from None
-            click.echo(
-                f'simulated exchange; nothing is traded\npaper_url = "{exchange.paper_url}"\nlive_url = "{exchange.live_url}"'
-            )
-            async for _number in received:
-                break
-            nursery.cancel_scope.cancel(reason="stopped by a signal")
+                # A nursery would wrap it in a group, so it is raised after this one.
+                refusal = StartError(f"exchange: port {port}: {exc.strerror}")
+            else:
+                click.echo(
+                    f'simulated exchange; nothing is traded\npaper_url = "{exchange.paper_url}"\nlive_url = "{exchange.live_url}"'
+                )
+                async for _number in received:
+                    break
+            nursery.cancel_scope.cancel(reason="stopped by a signal, or refused")
+    if refusal is not None:
+        raise refusal
 
 
 async def _run(

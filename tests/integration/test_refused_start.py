@@ -1,0 +1,110 @@
+"""A start that is refused says why in one line, exits 1 and leaves nothing running."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.clock import SystemClock
+from snexec.schema import open_database
+from snexec.store import Store
+from tests.fakes import make_trade
+from tests.integration.harness import Box, short_folder
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+# Nobody answers there: what is refused comes before the first request.
+NOWHERE: dict[str, object] = {
+    "simulate": False,
+    "paper_url": "https://127.0.0.1:1",
+    "live_url": "https://127.0.0.1:1",
+}
+
+
+def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the one line that says why, without the program's name."""
+    lines = [
+        line
+        for line in done.stderr.decode().splitlines()
+        if "SIMULATED: the built-in exchange answers" not in line
+    ]
+    assert done.returncode == 1, lines
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("snexec: ")
+    return lines[0].removeprefix("snexec: ")
+
+
+def break_rows(database: Path, *, simulated: bool, how: str) -> None:
+    """Leave a file that opens, with a row on which a statement then fails."""
+    clock = SystemClock()
+    with contextlib.closing(
+        open_database(database, simulated=simulated, clock=clock)
+    ) as connection:
+        Store(connection, clock=clock).open_trade(make_trade())
+        connection.execute(how)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "how", "reason"),
+    [
+        pytest.param(
+            True,
+            "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade"
+            " BEGIN SELECT RAISE(ABORT, 'hands off'); END",
+            "hands off",
+            id="rows of an earlier simulation that cannot be ended",
+        ),
+        pytest.param(
+            False,
+            "UPDATE BotTrade SET symbol = CAST(X'ff' AS TEXT)",
+            "Could not decode to UTF-8 column 'symbol'",
+            id="an unsettled row that cannot be read",
+        ),
+    ],
+)
+async def test_a_database_whose_rows_cannot_be_used_refuses_the_start(
+    simulated: bool, how: str, reason: str
+) -> None:
+    with short_folder() as folder:
+        box = Box(folder)
+        break_rows(box.database, simulated=simulated, how=how)
+        box.configure(alpaca={**NOWHERE, "simulate": simulated})
+
+        said = refusal(await box.run())
+
+        assert said.startswith(f"database: {box.database} cannot be used: {reason}")
+        assert not box.socket.exists()
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+async def test_certificates_that_cannot_be_read_refuse_the_start(
+    text: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if text is not None:
+        bundle.write_text(text)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with short_folder() as folder:
+        box = Box(folder)
+        box.configure(alpaca=NOWHERE)
+
+        said = refusal(await box.run())
+
+        assert said.startswith("SSL_CERT_FILE/SSL_CERT_DIR cannot be used: ")
+        assert [path.name for path in folder.iterdir()] == ["config.toml"]
+
+
+async def test_a_port_that_is_taken_refuses_the_exchange() -> None:
+    with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as theirs:
+        port = theirs.getsockname()[1]
+        box = Box(folder)
+        box.configure()
+
+        said = refusal(await box.run("exchange", "--port", str(port)))
+
+        assert said == f"exchange: port {port}: Address already in use"
