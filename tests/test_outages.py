@@ -70,3 +70,44 @@ async def test_a_short_restart_that_missed_nothing_is_not_worth_a_line(
 
     assert not caplog.records
     assert outages.status()["count"] == 2
+
+
+@pytest.mark.jumping_time
+@pytest.mark.parametrize(("seconds", "counted"), [(0, 1), (10, 1), (10.1, 0)])
+async def test_a_row_counts_for_an_outage_until_ten_seconds_after_its_end(
+    seconds: float, counted: int
+) -> None:
+    outages, stream, settled = followed()
+    stream("authorized")
+    await trio.sleep(seconds)
+    settled("lookup")
+
+    assert outages.status()["settledByLookup"] == counted
+
+
+@pytest.mark.jumping_time
+@pytest.mark.parametrize("seconds", [3, 300])
+async def test_a_row_settled_in_a_new_outage_counts_for_the_new_one(
+    seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    outages, stream, settled = followed()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outages.run)
+        await trio.sleep(2)
+        stream("authorized")
+        settled("lookup")
+        settled("lookup")
+        await trio.sleep(seconds)
+        stream("waiting")
+        await trio.sleep(60)  # however long it lasts
+        settled("lookup")
+
+        assert outages.status()["to"] is None
+        assert outages.status()["settledByLookup"] == 1
+        stream("authorized")
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "(2.0 s); look-ups settled 2 orders for it" in first
+    assert "(60.0 s); look-ups settled 1 orders for it" in second

@@ -210,6 +210,20 @@ def test_a_fill_that_comes_before_the_reply_is_not_undone_by_it() -> None:
     assert run.rows == [["n-1", "AAPL", "100.00", "filled", "0.5 shares at 187.25"]]
 
 
+@pytest.mark.parametrize("part", [True, False])
+def test_a_fill_that_comes_before_placed_is_told(part: bool) -> None:
+    run = Run()
+    run.accept()
+    # Fills know the row only: what the broker tells has no place in the input.
+    run.fill(part=part)
+    early = run.rows
+    run.place()
+
+    outcome = "partly filled" if part else "filled"
+    assert early == [["n-1", "AAPL", "", outcome, "0.5 shares at 187.25"]]
+    assert run.rows == [["n-1", "AAPL", "100.00", outcome, "0.5 shares at 187.25"]]
+
+
 @pytest.mark.parametrize(
     "reason", ["alpaca_rejected", "alpaca_canceled", "order_not_found"]
 )

@@ -850,3 +850,13 @@ def test_every_time_that_is_written_has_the_form_of_the_contract(
     row = row_of(store, "sn-1")
     for name in ("entryAt", "createdAt", "updatedAt", "settledAt"):
         assert form.fullmatch(row[name]), name
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.876, 0.877, 0.999, 59.999, 60.0])
+def test_the_age_of_a_row_is_told_to_the_millisecond(
+    store: Store, clock: FakeClock, seconds: float
+) -> None:
+    store.open_trade(make_trade())
+    clock.advance(seconds)
+    [unsettled] = store.unsettled()
+    assert unsettled.age_seconds == pytest.approx(seconds, abs=0.0005)

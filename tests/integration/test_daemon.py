@@ -369,3 +369,16 @@ async def test_the_exchange_runs_by_itself_and_says_its_urls() -> None:
                 process.kill()
             await process.stdout.aclose()
             await process.wait()
+
+
+async def test_the_table_tells_a_fill_that_comes_before_the_orders_reply() -> None:
+    async with real_box() as (box, broker):
+        broker.paper.set_behaviour("EARLY", Behaviour(fill_before_reply=True))
+        box.configure(alpaca=alpaca(broker))
+
+        done = await box.run("--stdin", stdin=signal_line("EARLY", id="n-1"))
+
+    assert done.returncode == 0, done.stderr.decode()
+    row, total = done.stdout.decode().splitlines()[-2:]
+    assert row.split()[:4] == ["n-1", "EARLY", "100.00", "filled"]
+    assert total == "1 signals: 1 filled"
