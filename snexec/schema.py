@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited for by trying again
+_CHECKPOINT_PATIENCE_MS = 20
+_LONG_LOG_PAGES = 4000  # 16 MB
 
 _COLUMNS: dict[str, str] = {
     "id": "TEXT PRIMARY KEY",
@@ -52,7 +54,9 @@ _INDICES = {
         " ON BotTrade (symbol) WHERE status = 'open'"
     ),
     "BotTrade_alpacaOrderId": (
+        # Partial, so that it costs nothing in the moment before an order leaves.
         "CREATE INDEX BotTrade_alpacaOrderId ON BotTrade (alpacaOrderId)"
+        " WHERE alpacaOrderId IS NOT NULL"
     ),
     "BotTrade_unsettled": (
         "CREATE INDEX BotTrade_unsettled ON BotTrade (mode)"
@@ -101,6 +105,20 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def checkpoint(path: Path) -> None:
+    """Copy the write-ahead log into the database file, beside whoever writes.
+
+    Raises:
+        sqlite3.Error: It cannot be done now.
+    """
+    with closing(connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
+        row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if row[1] > _LONG_LOG_PAGES:
+            # Writers wait a moment, or a busy daemon's log would grow for ever.
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+
+
 def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Connection:
     """Open the database for writing, migrated to this version.
 
@@ -145,9 +163,11 @@ def _check_and_migrate(
         *_INDICES,
     }
     if not is_current:
-        _migrate(connection, path, kind=kind, now=timestamp(clock.now()))
+        _migrate(connection, path, version, kind=kind, now=timestamp(clock.now()))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # `checkpoint` does it, in a thread: no order waits for one.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
@@ -162,7 +182,7 @@ def _check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
 
 
 def _migrate(
-    connection: sqlite3.Connection, path: Path, *, kind: str, now: str
+    connection: sqlite3.Connection, path: Path, version: int, *, kind: str, now: str
 ) -> None:
     # Imported only here: most starts find the schema current.
     import sqlite_utils  # noqa: PLC0415
@@ -172,6 +192,8 @@ def _migrate(
     try:
         if database["BotTrade"].exists():
             _check_rows(database, path)
+        if version < 2:
+            connection.execute("DROP INDEX IF EXISTS BotTrade_alpacaOrderId")
         _create_missing(database, kind=kind, now=now)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:

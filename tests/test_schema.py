@@ -114,7 +114,7 @@ def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
             if row["pk"]
         ]
         assert keys == ["id"]
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
 def test_a_commit_is_durable_and_readers_do_not_block_it(database: Path) -> None:
@@ -148,6 +148,39 @@ def test_one_open_row_per_symbol_is_held_by_the_database_itself(
                 connection.execute(add, ["d", "open", mode])
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute("UPDATE BotTrade SET status = 'open' WHERE id = 'b'")
+
+
+def test_a_file_of_version_1_gets_the_index_of_version_2(database: Path) -> None:
+    find = "SELECT sql FROM sqlite_master WHERE name = 'BotTrade_alpacaOrderId'"
+    with closing(open_real(database)) as connection:
+        current = connection.execute(find).fetchone()[0]
+        connection.execute("DROP INDEX BotTrade_alpacaOrderId")
+        connection.execute(
+            "CREATE INDEX BotTrade_alpacaOrderId ON BotTrade (alpacaOrderId)"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    with closing(open_real(database)) as connection:
+        assert connection.execute(find).fetchone()[0] == current
+        assert "alpacaOrderId IS NOT NULL" in current
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM BotTrade WHERE alpacaOrderId = 'x'"
+        ).fetchone()
+        assert "BotTrade_alpacaOrderId" in plan["detail"]
+
+
+def test_a_checkpoint_empties_the_log_beside_the_writer(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_LONG_LOG_PAGES", 10)
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        for number in range(20):
+            store.open_trade(make_trade(f"sn-{number}", f"S{number}"))
+        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+        schema.checkpoint(database)
+        store.open_trade(make_trade("sn-20", "S20"))
+        frames = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        assert 0 < frames < 10, "it begins anew"
 
 
 def test_an_index_that_was_dropped_is_made_again(database: Path) -> None:
@@ -241,9 +274,9 @@ def test_a_newer_version_is_refused_and_untouched(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), wal=wal)
     with closing(sqlite3.connect(database)) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 3")
     before = contents(database)
-    with pytest.raises(StartError, match="schema version 2, and this snexec knows 1"):
+    with pytest.raises(StartError, match="schema version 3, and this snexec knows 2"):
         open_real(database)
     assert contents(database) == before
 
