@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.broker import amount
+from snexec.answers import amount
 from snexec.budget import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.store import OrderRef
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.accounts import Accounts
-    from snexec.broker import BrokerOrder
+    from snexec.answers import BrokerOrder
     from snexec.events import EventFeed
     from snexec.settings import Mode
     from snexec.store import Applied, Store

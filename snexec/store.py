@@ -152,6 +152,10 @@ class Store:
 
     # Transactions belong to the writer, which batches changes.
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """Wait so long for other programs' locks from now on."""
+        self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
     def begin(self) -> None:
         """Start a transaction that may write."""
         self._db.execute("BEGIN IMMEDIATE")

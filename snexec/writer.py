@@ -1,13 +1,18 @@
 """The only task that writes the database: changes in, in order, durable rows out.
 
-What waits is committed together, in a thread, so the event loop never waits for the
-disk and a burst costs one commit. A write that fails is tried again, never dropped.
+What waits is committed together. A quick disk is written from the event loop, as the
+way to a thread and back costs an order more than the commit itself; a disk that is slow
+or locked is waited for in a thread, so that it holds nothing else up. A write that
+fails is tried again, never dropped.
 """
 
 from __future__ import annotations
 
+import collections
 import logging
+import math
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -25,9 +30,13 @@ Change = Callable[["Store"], T]
 # A stream that outruns the disk by so many changes is held back, and recovery makes
 # good what that costs.
 _MAX_WAITING = 10_000
-_MAX_BATCH = 256  # bounds how long a new order's row waits for the batch before it
+# Bounds how long a flood of fills keeps an order, and the event loop, waiting.
+_MAX_BATCH = 32
+_SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
+_PATIENCE_SECONDS = 2.0  # for a lock, in the thread
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REMIND_SECONDS = 60.0
+_CHECKPOINT_EVERY = 1000  # changes; some 10 MB of write-ahead log
 
 # What the disk, a lock or another program's hand in the file can cause. Anything else
 # is the change's own fault, and ends that change alone.
@@ -39,6 +48,7 @@ class _Waiting(Generic[T]):
     change: Change[T]
     done: Callable[[T], None]
     failed: Callable[[Exception], None]
+    opens: bool = False
 
     def attempt(self, store: Store) -> Callable[[], None]:
         """Apply the change, and return what to call once it is durable."""
@@ -70,15 +80,27 @@ class WriterStatus:
 
 
 class Writer:
-    """Owns the store's connection while it runs."""
+    """Owns the store's connection while it runs.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        checkpoint: Copies the write-ahead log into the file, over another connection;
+            called in a thread.
+    """
+
+    def __init__(
+        self, store: Store, *, checkpoint: Callable[[], None] | None = None
+    ) -> None:
         self._store = store
-        self._send, self._receive = trio.open_memory_channel[_Waiting[Any]](
-            _MAX_WAITING
-        )
+        self._checkpoint = checkpoint
+        self._checkpoint_due = trio.Event()
+        self._since_checkpoint = 0
+        self._send, self._receive = trio.open_memory_channel[_Waiting[Any]](math.inf)
+        self._opening: collections.deque[_Waiting[Any]] = collections.deque()
+        self._others: collections.deque[_Waiting[Any]] = collections.deque()
         self._thread_limit = trio.CapacityLimiter(1)
-        self._batch_size = 0
+        self._disk_is_quick = False  # until it has shown that it is
+        self._pending = 0
+        self._room = trio.Event()
         self._applied = 0
         self.healthy = True
         self.abandoned = 0
@@ -86,10 +108,20 @@ class Writer:
     def status(self) -> WriterStatus:
         """Return what ``status`` shows."""
         return WriterStatus(
-            pending=self._send.statistics().current_buffer_used + self._batch_size,
-            applied=self._applied,
-            healthy=self.healthy,
+            pending=self._pending, applied=self._applied, healthy=self.healthy
         )
+
+    def open(
+        self,
+        change: Change[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Queue the change that opens an order's row; it goes before all others.
+
+        Its result is told in the moment it is durable, in the order of the calls.
+        """
+        self._queue(_Waiting(change, done, failed, opens=True))
 
     async def write(self, change: Change[T]) -> T:
         """Apply a change and return its result once it is durable.
@@ -111,22 +143,25 @@ class Writer:
             errors.append(error)
             settled.set()
 
-        await self._queue(_Waiting(change, done, failed))
+        self._queue(_Waiting(change, done, failed))
         await settled.wait()
         if errors:
             raise errors[0]
         return results[0]
 
     async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
-        """Queue a change, and have its result told once it is durable."""
-        await self._queue(_Waiting(change, done, _log_failure))
+        """Queue a change, and have its result told once it is durable.
 
-    async def _queue(self, waiting: _Waiting[Any]) -> None:
-        try:
-            # No checkpoint: what a caller knows is queued even if it is cancelled.
-            self._send.send_nowait(waiting)
-        except trio.WouldBlock:
-            await self._send.send(waiting)
+        Waits only where too many changes wait already.
+        """
+        self._queue(_Waiting(change, done, _log_failure))
+        while self._pending > _MAX_WAITING:
+            await self._room.wait()
+
+    def _queue(self, waiting: _Waiting[Any]) -> None:
+        # No checkpoint: what a caller knows is queued even if it is cancelled.
+        self._send.send_nowait(waiting)
+        self._pending += 1
 
     def close(self) -> None:
         """Take no more changes; ``run`` returns when what waits is written."""
@@ -138,25 +173,39 @@ class Writer:
         Cancelled, it abandons what cannot be written at once: the rows are open, and
         recovery asks the broker about them at the next start.
         """
-        try:
-            async for first in self._receive:
-                batch = [first]
-                while len(batch) < _MAX_BATCH:
-                    try:
-                        batch.append(self._receive.receive_nowait())
-                    except (trio.WouldBlock, trio.EndOfChannel):
-                        break
-                await self._commit(batch)
-        finally:
-            self.abandoned = self.status().pending
-            self._receive.close()
+        async with trio.open_nursery() as nursery:
+            if self._checkpoint is not None:
+                nursery.start_soon(self._keep_log_short, self._checkpoint)
+            try:
+                async for first in self._receive:
+                    self._sort(first)
+                    while batch := self._next_batch():
+                        await self._commit(batch)
+            finally:
+                self.abandoned = self._pending
+                self._receive.close()
+            nursery.cancel_scope.cancel(reason="everything is written")
+
+    def _sort(self, waiting: _Waiting[Any]) -> None:
+        (self._opening if waiting.opens else self._others).append(waiting)
+
+    def _next_batch(self) -> list[_Waiting[Any]]:
+        while True:
+            try:
+                self._sort(self._receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        batch = list(self._opening)
+        self._opening.clear()
+        while self._others and len(batch) < _MAX_BATCH:
+            batch.append(self._others.popleft())
+        return batch
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
-        self._batch_size = len(batch)
         since = trio.current_time()
         tries = 0
         last_told = -_REMIND_SECONDS
-        tell: list[Callable[[], None]] | None = None
+        tell = self._attempt_at_once(batch) if self._disk_is_quick else None
         while tell is None:
             try:
                 # Shielded: a batch that has left the channel must not be lost to a
@@ -185,13 +234,24 @@ class Writer:
             log.warning(
                 "writes the database again, after %.1f s", trio.current_time() - since
             )
-        self._applied += len(batch)
-        self._batch_size = 0
+        self._note_written(len(batch))
         for told in tell:
             told()
+        await trio.lowlevel.checkpoint()
+
+    def _attempt_at_once(
+        self, batch: list[_Waiting[Any]]
+    ) -> list[Callable[[], None]] | None:
+        """Write from the event loop; None where that must be tried with patience."""
+        try:
+            return self._attempt(batch)
+        except sqlite3.Error:
+            self._set_quick(quick=False)
+            return None
 
     def _attempt(self, batch: list[_Waiting[Any]]) -> list[Callable[[], None]]:
         store = self._store
+        began = time.perf_counter()
         try:
             store.begin()
             tell = [waiting.attempt(store) for waiting in batch]
@@ -199,7 +259,34 @@ class Writer:
         except BaseException:
             store.rollback()
             raise
+        self._set_quick(quick=time.perf_counter() - began < _SLOW_SECONDS)
         return tell
+
+    def _set_quick(self, *, quick: bool) -> None:
+        if quick != self._disk_is_quick:
+            self._disk_is_quick = quick
+            self._store.wait_for_locks(0.0 if quick else _PATIENCE_SECONDS)
+
+    def _note_written(self, changes: int) -> None:
+        self._applied += changes
+        self._pending -= changes
+        if self._pending <= _MAX_WAITING:
+            self._room.set()
+            self._room = trio.Event()
+        self._since_checkpoint += changes
+        if self._since_checkpoint >= _CHECKPOINT_EVERY:
+            self._since_checkpoint = 0
+            self._checkpoint_due.set()
+
+    async def _keep_log_short(self, checkpoint: Callable[[], None]) -> None:
+        while True:
+            await self._checkpoint_due.wait()
+            self._checkpoint_due = trio.Event()
+            try:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(checkpoint)
+            except sqlite3.Error as exc:
+                log.debug("the write-ahead log stays long for now: %s", exc)
 
 
 def _log_failure(error: Exception) -> None:

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec import writer as writer_module
 from snexec.schema import open_database
 from snexec.store import OrderRef, Store
-from snexec.writer import Writer
+from snexec.writer import Writer, _log_failure
 from tests.fakes import FakeClock, make_trade, rows_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,87 @@ async def test_a_batch_is_bounded(counting: CountingStore) -> None:
         writer.close()
         await writer.run()
     assert len(rows_of(counting)) == 600
-    assert counting.commits == 3
+    assert counting.commits == 19
+
+
+async def test_an_orders_row_goes_before_all_that_waits(
+    counting: CountingStore, logged_errors: LoggedErrors
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+    for n in range(100):
+        await writer.submit(opens(f"s{n}"), lambda _: told.append("other"))
+    writer.open(opens("order"), told.append, _log_failure)
+    writer.open(breaks_a_rule, lambda _: None, lambda _: told.append("failed"))
+    with trio.fail_after(5):
+        writer.close()
+        await writer.run()
+    assert told[:2] == ["opened", "failed"]
+    assert len(told) == 102
+    assert logged_errors.take() == []
+
+
+async def test_a_quick_disk_is_written_from_the_event_loop_and_a_slow_one_is_not(
+    patient: CountingStore, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    threads: list[bool] = []
+
+    def note(store: Store) -> None:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        opens(f"s{len(threads)}")(store)
+
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
+            monkeypatch.setattr(writer_module, "_SLOW_SECONDS", slow_seconds)
+            await writer.write(note)
+    # The first commit, and the one after each slow one, find out.
+    assert threads == [True, False, False, True, True, False]
+    writer.close()
+
+
+async def test_a_lock_that_the_event_loop_meets_is_waited_for_in_the_thread(
+    patient: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
+        await writer.write(opens("a"))
+        other.execute("BEGIN IMMEDIATE")
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(writer.write, opens("b"))
+            longest = 0.0
+            for _ in range(20):
+                before = trio.current_time()
+                await trio.sleep(0.005)
+                longest = max(longest, trio.current_time() - before)
+            assert writer.status().pending == 1
+            other.execute("ROLLBACK")
+        assert longest < 1.0, "nothing else was held up"
+    assert rows_of(patient).keys() == {"a", "b"}
+    assert writer.healthy
+    writer.close()
+
+
+async def test_the_log_is_kept_short_now_and_then_and_a_failure_of_that_is_no_fault(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    calls: list[int] = []
+
+    def checkpoint() -> None:
+        calls.append(writer.status().applied)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    writer = Writer(counting, checkpoint=checkpoint)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(10):
+        for n in range(2500):
+            await writer.submit(lambda _store: None, lambda _: None)
+            if n % 500 == 499:
+                await settled(lambda: writer.status().pending == 0)
+        await settled(lambda: len(calls) == 2)
+    writer.close()
 
 
 async def test_changes_that_come_during_a_commit_are_the_next_batch(
