@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import ssl
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,8 +15,9 @@ from snexec.budget import RateBudget
 from snexec.settings import MODES, Credentials, credentials_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from snexec.budget import Purpose
     from snexec.clock import Clock
     from snexec.settings import Mode, Settings
 
@@ -51,6 +50,31 @@ class _Held:
     client: AlpacaClient
     leases: int = 0
     retired: bool = False
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def close_if_unused(self) -> None:
+        if self.retired and self.leases == 0:
+            self.scope.cancel(reason="the client is replaced and no longer used")
+
+
+class Lease:
+    """A client that stays open until the block is left."""
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+        held.leases += 1
+
+    @property
+    def client(self) -> AlpacaClient:
+        """The account's client."""
+        return self._held.client
+
+    def __enter__(self) -> AlpacaClient:
+        return self.client
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._held.leases -= 1
+        self._held.close_if_unused()
 
 
 class Accounts:
@@ -72,10 +96,11 @@ class Accounts:
         self._environ = environ
         self._simulated_urls = simulated_urls
         self._tls: ssl.SSLContext | None = None
-        self._retired_send, self._retired = trio.open_memory_channel[_Held](math.inf)
+        self._nursery: trio.Nursery | None = None
         self._held = {
             mode: self._hold(self._endpoint(mode, settings), settings) for mode in MODES
         }
+        self._keep_warm(settings)
 
     def endpoint(self, mode: Mode) -> Endpoint:
         """Return where a mode trades now."""
@@ -85,17 +110,13 @@ class Accounts:
         """Return the request budget of a mode's account."""
         return self._held[mode].client.budget
 
-    @contextmanager
-    def lease(self, mode: Mode) -> Iterator[AlpacaClient]:
+    def lease(self, mode: Mode) -> Lease:
         """Lend the client of a mode; it stays open until the last lease ends."""
-        held = self._held[mode]
-        held.leases += 1
-        try:
-            yield held.client
-        finally:
-            held.leases -= 1
-            if held.retired and held.leases == 0:
-                self._retired_send.send_nowait(held)
+        return Lease(self._held[mode])
+
+    def try_take(self, mode: Mode, purpose: Purpose) -> Lease | None:
+        """Lend the client of a mode with one request of its budget, if there is one."""
+        return self.lease(mode) if self.budget(mode).try_take(purpose) else None
 
     def reconfigure(self, settings: Settings) -> bool:
         """Trade at the endpoints of new settings from now on.
@@ -117,8 +138,9 @@ class Accounts:
             mode = held.endpoint.mode
             old, self._held[mode] = self._held[mode], held
             old.retired = True
-            if old.leases == 0:
-                self._retired_send.send_nowait(old)
+            old.close_if_unused()
+            self._start(held)
+        self._keep_warm(settings)
         return bool(new)
 
     def tls(self) -> ssl.SSLContext:
@@ -128,14 +150,25 @@ class Accounts:
         return self._tls
 
     async def run(self) -> None:
-        """Close retired clients, until cancelled; then close all."""
-        try:
-            async for held in self._retired:
-                await held.client.aclose()
-        finally:
-            with trio.move_on_after(1, shield=True):
-                for held in self._held.values():
-                    await held.client.aclose()
+        """Keep the clients' connections, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            for held in self._held.values():
+                self._start(held)
+            await trio.sleep_forever()
+
+    def _start(self, held: _Held) -> None:
+        if self._nursery is not None:
+            name = f"connections of {held.endpoint.mode}"
+            self._nursery.start_soon(self._run_client, held, name=name)
+
+    async def _run_client(self, held: _Held) -> None:
+        with held.scope:
+            await held.client.run()
+
+    def _keep_warm(self, settings: Settings) -> None:
+        for mode, held in self._held.items():
+            needed = mode == settings.mode
+            held.client.keep_warm(settings.alpaca.warm_connections if needed else 0)
 
     def _endpoint(self, mode: Mode, settings: Settings) -> Endpoint:
         if self._simulated_urls is not None:
@@ -160,6 +193,6 @@ class Accounts:
             timeout_seconds=settings.alpaca.order_timeout_sec,
             max_connections=settings.intake.max_in_flight,
             clock=self._clock,
-            ssl_context=self.tls() if secure else False,
+            ssl_context=self.tls() if secure else None,
         )
         return _Held(endpoint, client)

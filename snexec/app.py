@@ -22,6 +22,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ import trio
 from snexec import __version__
 from snexec.accounts import Accounts
 from snexec.clock import timestamp
+from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
@@ -37,7 +39,7 @@ from snexec.fills import Fills
 from snexec.intake import Intake, Phase
 from snexec.outages import Outages
 from snexec.recovery import Recovery
-from snexec.schema import connect
+from snexec.schema import checkpoint, connect
 from snexec.settings import (
     MODES,
     changed_keys,
@@ -121,7 +123,9 @@ class Daemon:
             clock=clock,
             simulated_urls=None if exchange is None else exchange.urls,
         )
-        self.writer = Writer(store)
+        self.writer = Writer(
+            store, checkpoint=partial(checkpoint, Path(settings.database))
+        )
         self.unsettled = UnsettledOrders()
         self.fills = Fills(
             writer=self.writer,
@@ -155,8 +159,6 @@ class Daemon:
         )
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
-            intake=self.intake,
-            accounts=self.accounts,
             writer=self.writer,
             fills=self.fills,
             unsettled=self.unsettled,
@@ -165,6 +167,12 @@ class Daemon:
             id_salt=secrets.token_hex(8) if self._simulated else "",
             opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
+        )
+        self.dispatcher = Dispatcher(
+            settings=lambda: self.settings,
+            intake=self.intake,
+            accounts=self.accounts,
+            executor=self.executor,
         )
         self.outages = Outages(began=timestamp(clock.now()))
         self.feed.follow(self.outages.happened)
@@ -325,7 +333,7 @@ class Daemon:
                 "placed": outcomes["placed"],
                 "refused": outcomes["refused"],
                 "unknown": outcomes["unknown"],
-                "inFlight": self.executor.in_flight,
+                "inFlight": self.dispatcher.in_flight,
             },
             "writer": {
                 "pending": writer.pending,
@@ -352,10 +360,10 @@ class Daemon:
                     self.settings.mode,
                     self.settings.bot.state,
                 )
-            await self.executor.run()
+            await self.dispatcher.run()
             with self._settling_scope:
                 await self.unsettled.wait_settled()
-        self.executor.skip_pending()
+        self.dispatcher.skip_pending()
         if self._orders_scope.cancelled_caught:
             log.warning(
                 "time is up with orders not settled; the next start asks the broker"

@@ -1,5 +1,6 @@
-"""Alpaca's REST API over one httpx client a mode (SPEC 5, ALPACA 1 and 2).
+"""Alpaca's REST API, one client a mode (SPEC 5, ALPACA 1 and 2).
 
+Orders leave over connections of our own, in the order of the calls; all else is httpx.
 Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 """
 
@@ -7,85 +8,48 @@ from __future__ import annotations
 
 import json
 import ssl
-from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote, urlencode
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
 
 import certifi
 import httpx
 import trio
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from snexec import __version__
+from snexec.answers import (
+    BrokerOrder,
+    is_final_refusal,
+    read_order,
+    read_quantity,
+    readable,
+    refusal,
+)
 from snexec.errors import (
-    DuplicateOrderError,
-    NotFoundError,
     NotSentError,
     RateLimitedError,
-    RefusedError,
     UnknownOutcomeError,
     first_words,
 )
 from snexec.logs import SecretMask
+from snexec.pool import Pool
+from snexec.wire import Reply
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from decimal import Decimal
 
     from snexec.budget import RateBudget
     from snexec.clock import Clock
     from snexec.settings import Credentials, Mode
+    from snexec.wire import Exchange
 
 _MAX_BODY_BYTES = 1024 * 1024
-_SHOWN_BODY_CHARS = 2000
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
-FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
 _CONNECT_SHARE = 0.9  # of the time for a whole request
-_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
-
-
-def amount(value: object) -> Decimal | None:
-    """Read a price or a quantity as Alpaca sends it; None for anything unreadable.
-
-    Only finite numbers above 0 that a row can hold are amounts.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or not 0 < float(number) < float("inf"):
-        return None
-    return number
-
-
-def _quantity_or_zero(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_zero() else amount(value)
-
-
-class BrokerOrder(BaseModel):
-    """What the broker says of an order; unknown fields and statuses are fine.
-
-    Attributes:
-        filled_qty: Shares bought so far, None where it cannot be read.
-        filled_avg_price: Dollars per share, None where there is none.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    id: str = Field(min_length=1, max_length=256)
-    client_order_id: str = Field(min_length=1)
-    status: str
-    filled_qty: Annotated[Decimal | None, BeforeValidator(_quantity_or_zero)] = None
-    filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
 
 
 class AlpacaClient:
@@ -105,7 +69,7 @@ class AlpacaClient:
         timeout_seconds: float,
         max_connections: int,
         clock: Clock,
-        ssl_context: ssl.SSLContext | bool,
+        ssl_context: ssl.SSLContext | None,
     ) -> None:
         self.mode = mode
         self.budget = budget
@@ -119,6 +83,10 @@ class AlpacaClient:
             headers["APCA-API-KEY-ID"] = key
             headers["APCA-API-SECRET-KEY"] = secret
             self._mask.learn([key, secret])
+        self._order_head = _order_head(base_url, headers)
+        self._pool = Pool(
+            base_url, tls=ssl_context, dial_seconds=_CONNECT_SHARE * timeout_seconds
+        )
         self._http = httpx.AsyncClient(
             headers=headers,
             # Trio's own deadline covers a whole request. Connecting ends before it,
@@ -129,28 +97,40 @@ class AlpacaClient:
                 max_keepalive_connections=max_connections,
                 keepalive_expiry=_KEEPALIVE_SECONDS,
             ),
-            verify=ssl_context,
+            verify=ssl_context if ssl_context is not None else False,
             trust_env=False,
             follow_redirects=False,
         )
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._http.aclose()
+    async def run(self) -> None:
+        """Keep the connections, until cancelled; then close every one."""
+        try:
+            await self._pool.run()
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await self._http.aclose()
 
-    async def place_order(
+    def keep_warm(self, connections: int) -> None:
+        """Have so many connections for orders open at any time, from now on."""
+        self._pool.keep_warm(connections)
+
+    def send_order(
         self, *, symbol: str, notional: str, client_order_id: str
-    ) -> BrokerOrder:
-        """Place a market buy of so many dollars, once (ALPACA 1.2).
+    ) -> Callable[[], Awaitable[BrokerOrder]]:
+        """Send a market buy of so many dollars, once (ALPACA 1.2).
 
-        Raises:
-            NotSentError: It never left this machine.
-            RefusedError: The broker does not take it.
-            DuplicateOrderError: The broker has an order of this id already.
-            RateLimitedError: The broker asks to come again later.
-            UnknownOutcomeError: It left, and what became of it is not known.
+        It leaves at once, or as soon as a connection is free, behind those before it.
+
+        Returns:
+            What to call, once, to wait for the broker's answer. It raises
+
+            - NotSentError: It never left this machine.
+            - RefusedError: The broker does not take it.
+            - DuplicateOrderError: The broker has an order of this id already.
+            - RateLimitedError: The broker asks to come again later.
+            - UnknownOutcomeError: It left, and what became of it is not known.
         """
-        body = {
+        fields = {
             "symbol": symbol,
             "notional": notional,
             "side": "buy",
@@ -158,10 +138,14 @@ class AlpacaClient:
             "time_in_force": "day",
             "client_order_id": client_order_id,
         }
-        content = await self._request(
-            "POST", "/v2/orders", content=json.dumps(body).encode()
+        body = json.dumps(fields, separators=(",", ":")).encode()
+        request = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
+        return partial(
+            self._outcome,
+            self._pool.submit(request),
+            client_order_id,
+            trio.current_time() + self._timeout_seconds,
         )
-        return self._order(content, client_order_id)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
@@ -178,7 +162,7 @@ class AlpacaClient:
         else:
             query = urlencode({"client_order_id": client_order_id})
             path = f"/v2/orders:by_client_order_id?{query}"
-        return self._order(await self._request("GET", path), client_order_id)
+        return read_order(await self._get(path), client_order_id)
 
     async def position_quantity(self, symbol: str) -> Decimal:
         """Return how many shares of a symbol the account holds (ALPACA 2.2).
@@ -190,32 +174,24 @@ class AlpacaClient:
             RefusedError: The broker does not answer these keys.
             RateLimitedError: The broker asks to come again later.
         """
-        content = await self._request("GET", f"/v2/positions/{quote(symbol, safe='')}")
-        try:
-            quantity = amount(json.loads(content)["qty"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            quantity = None
-        if quantity is None:
-            raise UnknownOutcomeError("the position's qty cannot be read")
-        return quantity
+        return read_quantity(await self._get(f"/v2/positions/{quote(symbol, safe='')}"))
 
-    def _order(self, content: bytes, client_order_id: str) -> BrokerOrder:
+    async def _outcome(
+        self, exchange: Exchange, client_order_id: str, deadline: float
+    ) -> BrokerOrder:
         try:
-            order = BrokerOrder.model_validate_json(content)
-        except ValidationError as exc:
-            problem = exc.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in problem["loc"]) or "body"
-            raise UnknownOutcomeError(
-                f"the answer cannot be read ({field}: {problem['msg']})"
-            ) from None
-        if order.client_order_id != client_order_id:
-            raise UnknownOutcomeError("the answer speaks of another order")
-        return order
+            with trio.move_on_at(deadline):
+                await exchange.done.wait()
+        finally:
+            exchange.abandon(self._too_slow())
+            reply = exchange.reply
+            self.budget.finish(reply.headers if reply is not None else None)
+        problem = self._mask.apply(exchange.problem or "")
+        content = self._content(exchange.reply, problem, sent=exchange.sent)
+        return read_order(content, client_order_id)
 
-    async def _request(
-        self, method: str, path: str, *, content: bytes | None = None
-    ) -> bytes:
-        """Make one request and return the body of its 200."""
+    async def _get(self, path: str) -> bytes:
+        """Ask for something and return the body of the 200."""
         sent = False
 
         async def note_sending(event: str, _info: Mapping[str, Any]) -> None:
@@ -225,56 +201,52 @@ class AlpacaClient:
 
         answer: httpx.Response | None = None
         body = bytearray()
+        problem = ""
         try:
             with trio.fail_after(self._timeout_seconds):
                 async with self._http.stream(
-                    method,
-                    self._base_url + path,
-                    content=content,
-                    headers={"Content-Type": "application/json"} if content else None,
-                    extensions={"trace": note_sending},
+                    "GET", self._base_url + path, extensions={"trace": note_sending}
                 ) as answer:
                     await _read(answer, into=body)
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, OSError) as exc:
-            reason = self._reason(exc)
-            if not sent:
-                raise NotSentError(reason) from None
-            if answer is None or not _is_final_refusal(answer.status_code):
-                raise UnknownOutcomeError(reason) from None
-            # The status has said it all; the body would only have explained it.
+            problem = self._reason(exc)
         finally:
             self.budget.finish(answer.headers if answer is not None else None)
-        if answer.status_code == 200:
-            return bytes(body)
-        raise self._error(answer, body)
+        reply = None
+        if answer is not None:
+            reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
+        return self._content(reply, problem, sent=sent)
+
+    def _content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
+        """Return the body of a whole 200; all else is an error."""
+        if not sent:
+            raise NotSentError(problem)
+        # A final no is one even where the body, which would explain it, broke off.
+        if reply is None or not (reply.complete or is_final_refusal(reply.status)):
+            raise UnknownOutcomeError(problem)
+        if reply.status == 200:
+            return reply.body
+        text = self._mask.apply(readable(reply.body))
+        error = refusal(reply.status, text)
+        if reply.status == 429:
+            raise RateLimitedError(str(error), wait_seconds=self._wait_seconds(reply))
+        if not is_final_refusal(reply.status):
+            raise UnknownOutcomeError(str(error))
+        raise error
 
     def _reason(self, exc: Exception) -> str:
         if isinstance(exc, trio.TooSlowError | httpx.TimeoutException):
-            return f"no answer within {self._timeout_seconds:g} s"
+            return self._too_slow()
         detail = self._mask.apply(first_words(exc))
         return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
 
-    def _error(self, answer: httpx.Response, body: bytearray) -> Exception:
-        status = answer.status_code
-        text = self._mask.apply(_readable(body))[:_SHOWN_BODY_CHARS]
-        reason = _message(text) or f"HTTP {status}"
-        if status == 429:
-            return RateLimitedError(
-                f"HTTP 429: {reason}", wait_seconds=self._rate_limit_wait(answer)
-            )
-        if not _is_final_refusal(status):
-            return UnknownOutcomeError(f"HTTP {status}: {reason}")
-        kind = RefusedError
-        if status == 404:
-            kind = NotFoundError
-        elif status == 422 and "client_order_id must be unique" in text:
-            kind = DuplicateOrderError
-        return kind(status_code=status, body=text, reason=reason)
+    def _too_slow(self) -> str:
+        return f"no answer within {self._timeout_seconds:g} s"
 
-    def _rate_limit_wait(self, answer: httpx.Response) -> float:
-        wait = self.budget.seconds_until_reset(answer.headers)
+    def _wait_seconds(self, reply: Reply) -> float:
+        wait = self.budget.seconds_until_reset(reply.headers)
         if wait is None:
-            wait = self._retry_after(answer.headers.get("retry-after", ""))
+            wait = self._retry_after(reply.headers.get("retry-after", ""))
         return _RATE_LIMIT_WAIT_SECONDS if wait is None else wait
 
     def _retry_after(self, value: str) -> float | None:
@@ -289,6 +261,20 @@ class AlpacaClient:
         return wait if 0 <= wait <= 3600 else None
 
 
+def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
+    """Return what every order's request begins with, up to its length."""
+    url = urlsplit(base_url)
+    lines = [
+        f"POST {url.path}/v2/orders HTTP/1.1",
+        f"Host: {url.netloc}",
+        f"User-Agent: snexec/{__version__}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        "Content-Type: application/json",
+        "Content-Length: ",
+    ]
+    return "\r\n".join(lines).encode()
+
+
 async def _read(answer: httpx.Response, *, into: bytearray) -> None:
     """Read a body; what is beyond the bound is read too, and not kept."""
     async for chunk in answer.aiter_raw():
@@ -296,27 +282,6 @@ async def _read(answer: httpx.Response, *, into: bytearray) -> None:
             into += chunk
     if len(into) > _MAX_BODY_BYTES:
         raise httpx.ReadError("the answer is longer than 1 MiB")
-
-
-def _is_final_refusal(status: int) -> bool:
-    return 400 <= status < 500 and status not in _NOT_FINAL
-
-
-def _readable(body: bytearray) -> str:
-    """Return a body as text; JSON without escapes, in which a secret could hide."""
-    text = body.decode(errors="replace")
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return text
-
-
-def _message(text: str) -> str | None:
-    try:
-        message = json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return message if isinstance(message, str) else None
 
 
 def tls_context(environ: os._Environ[str] | Mapping[str, str]) -> ssl.SSLContext:

@@ -7,11 +7,14 @@ import hashlib
 import logging
 import sqlite3
 import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.broker import FINAL_STATUSES
+from snexec.answers import FINAL_STATUSES
 from snexec.budget import Purpose
 from snexec.errors import (
     BrokerError,
@@ -23,16 +26,17 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.signals import star_rating, to_cents
-from snexec.store import NewTrade, OrderRef
+from snexec.store import NewTrade, Opening, OrderRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from snexec.accounts import Accounts
-    from snexec.broker import AlpacaClient, BrokerOrder
+    from snexec.accounts import Lease
+    from snexec.answers import BrokerOrder
+    from snexec.broker import AlpacaClient
     from snexec.events import EventFeed
     from snexec.fills import Fills
-    from snexec.intake import Intake, TakenSignal
+    from snexec.intake import TakenSignal
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal, Stars
     from snexec.unsettled import UnsettledOrders
@@ -40,16 +44,44 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-_WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
-
 SkipReason = Literal[
     "disabled", "paused", "stopped", "no_stars", "symbol_open", "repeated", "stale",
     "stopping", "not_written",
 ]  # fmt: skip
 
 
+PendingReply = Callable[[], Awaitable["BrokerOrder"]]
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Attempt:
+    """A signal on its way to an order.
+
+    Attributes:
+        decided: Set once the row is open, or known not to be.
+        opening: What became of the row.
+        error: Why it could not be decided.
+        reply: What gives the broker's answer, once the order has left.
+        given_up: Whether the order must not leave any more.
+    """
+
+    taken: TakenSignal
+    trade: NewTrade
+    lease: Lease
+    decided: trio.Event = field(default_factory=trio.Event)
+    opening: Opening | None = None
+    error: Exception | None = None
+    reply: PendingReply | None = None
+    given_up: bool = False
+
+    @property
+    def client(self) -> AlpacaClient:
+        """The account that the order belongs to, to the end."""
+        return self.lease.client
+
+
 class TradeExecutor:
-    """Turns taken signals into orders, each in its own task.
+    """Opens rows, sends orders, and puts down what the broker answers.
 
     Args:
         settings: Tells the current settings; read anew for each signal.
@@ -62,8 +94,6 @@ class TradeExecutor:
         self,
         *,
         settings: Callable[[], Settings],
-        intake: Intake,
-        accounts: Accounts,
         writer: Writer,
         fills: Fills,
         unsettled: UnsettledOrders,
@@ -73,8 +103,6 @@ class TradeExecutor:
         opened: Callable[[int, str], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._intake = intake
-        self._accounts = accounts
         self._writer = writer
         self._fills = fills
         self._unsettled = unsettled
@@ -84,153 +112,147 @@ class TradeExecutor:
         self._opened = opened
         self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
-        self._slots = trio.Semaphore(settings().intake.max_in_flight)
-        self._next: TakenSignal | None = None
-        self.in_flight = 0
         self.skipped: collections.Counter[SkipReason] = collections.Counter()
         self.outcomes: collections.Counter[Literal["placed", "refused", "unknown"]] = (
             collections.Counter()
         )
 
-    async def run(self) -> None:
-        """Start an order for each signal, in order; return when the last has ended."""
-        async with trio.open_nursery() as nursery:
-            async for taken in self._intake.taken:
-                self._next = taken
-                await self._start(taken, nursery)
-                self._next = None
-                self._intake.started()
-
-    def skip_pending(self) -> None:
-        """Say of every signal still waiting that it was not traded: time is up."""
-        while True:
-            taken, self._next = self._next, None
-            if taken is None:
-                try:
-                    taken = self._intake.taken.receive_nowait()
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    return
-            self._intake.started()
-            self._tell_stopping(taken)
-
-    async def _start(self, taken: TakenSignal, nursery: trio.Nursery) -> None:
-        """Wait for a slot and for the rate limit, then start the order's task."""
-        if self._gate(taken.signal) is None:
-            await self._slots.acquire()
-            mode = await self._permit(taken)
-            if mode is not None:
-                self.in_flight += 1
-                nursery.start_soon(
-                    self._execute, taken, mode, name=f"order {taken.signal.symbol}"
-                )
-                return
-            self._slots.release()
-        reason = self._gate(taken.signal)
-        self._skip(taken, reason or "stale")
-
-    async def _permit(self, taken: TakenSignal) -> Mode | None:
-        """Take one request from the current mode's budget; None if it came too late."""
-        while True:
-            if self._gate(taken.signal) is not None:
-                return None
-            if self._is_stale(taken):
-                self._warn_stale(taken, "it waited too long for its turn")
-                return None
-            mode = self._settings().mode
-            budget = self._accounts.budget(mode)
-            if budget.try_take(Purpose.ORDER):
-                return mode
-            wait = budget.seconds_until(Purpose.ORDER)
-            await trio.sleep(min(wait, _WATCH_MODE_SECONDS))
-
-    def _gate(self, signal: Signal) -> SkipReason | None:
-        bot = self._settings().bot
-        if not bot.enabled:
-            return "disabled"
-        if bot.state != "running":
-            return bot.state
-        if star_rating(signal.catalyst_tier, signal.ai_confidence) is None:
-            return "no_stars"
-        return None
-
-    async def _execute(self, taken: TakenSignal, mode: Mode) -> None:
-        """Bound one order's faults to itself."""
-        try:
-            with self._accounts.lease(mode) as client:
-                await self.execute_trade(taken, client)
-        except Exception:
-            log.exception(
-                "the order of %s signal=%s failed; its row, if any, is left to recovery",
-                taken.signal.symbol,
-                taken.signal.id,
-            )
-        finally:
-            self.in_flight -= 1
-            self._slots.release()
-
-    async def execute_trade(self, taken: TakenSignal, client: AlpacaClient) -> None:
-        """Open the row, send the order, and put down what the broker says.
+    def begin(self, taken: TakenSignal, lease: Lease) -> Attempt:
+        """Open the row of an order, which leaves in the moment the row is durable.
 
         Args:
-            taken: The signal, which passed the gate.
-            client: The account's, with one request taken from its budget.
+            taken: A signal that has stars.
+            lease: The account's, with one request taken from its budget.
         """
-        signal = taken.signal
-        stars = star_rating(signal.catalyst_tier, signal.ai_confidence)
-        assert stars is not None  # noqa: S101 - the gate let it through
-        trade = self._new_trade(signal, stars, client.mode)
-        try:
-            opening = await self._writer.write(lambda store: store.open_trade(trade))
-        except trio.Cancelled:
-            client.budget.give_back()
-            self._tell_stopping(taken)
-            raise
-        except sqlite3.Error as exc:
-            client.budget.give_back()
-            log.error(  # noqa: TRY400 - the reason says it all
-                "%s signal=%s is not traded: the database refuses its row (%s)",
-                signal.symbol,
-                signal.id,
-                exc,
-            )
-            self._skip(taken, "not_written")
-            return
-        if opening != "opened":
-            client.budget.give_back()
-            self._skip(taken, opening)
-            return
-        if self._is_stale(taken):
-            client.budget.give_back()
-            await self._drop_stale(taken, trade, "its row could not be written in time")
-            return
-        if self._seen is not None:
-            self._seen(signal)
-        if self._opened is not None:
-            self._opened(taken.sequence, trade.id)
-        await self._place(taken, trade, client)
+        stars = star_rating(taken.signal.catalyst_tier, taken.signal.ai_confidence)
+        assert stars is not None  # noqa: S101 - it passed the gate
+        trade = self._new_trade(taken.signal, stars, lease.client.mode)
+        attempt = Attempt(taken=taken, trade=trade, lease=lease)
+        self._writer.open(
+            lambda store: store.open_trade(trade),
+            done=partial(self._row_decided, attempt),
+            failed=partial(self._row_failed, attempt),
+        )
+        return attempt
 
-    async def _place(
-        self, taken: TakenSignal, trade: NewTrade, client: AlpacaClient
-    ) -> None:
+    async def execute_trade(self, attempt: Attempt) -> None:
+        """Wait for the row and for the broker's answer, and put the answer down."""
         try:
-            await self._send(taken, trade, client)
+            if not attempt.decided.is_set():
+                await attempt.decided.wait()
+        except trio.Cancelled:
+            await self._cancelled(attempt)
+            raise
+        taken, trade, budget = attempt.taken, attempt.trade, attempt.client.budget
+        if attempt.error is not None:
+            budget.give_back()
+            if not isinstance(attempt.error, sqlite3.Error):
+                self._look_up(trade)
+                raise attempt.error
+            log.error(
+                "%s signal=%s is not traded: the database refuses its row (%s)",
+                trade.symbol,
+                trade.signal_id,
+                attempt.error,
+            )
+            self.skip(taken, "not_written")
+        elif attempt.opening != "opened":
+            budget.give_back()
+            self.skip(taken, attempt.opening or "not_written")
+        elif attempt.reply is None:
+            budget.give_back()
+            await self._drop_stale(taken, trade, "its row could not be written in time")
+        else:
+            await self._place(attempt, attempt.reply)
+
+    def is_stale(self, taken: TakenSignal) -> bool:
+        """Tell whether a signal is too old to be traded."""
+        return trio.current_time() - taken.read_at > self._max_age_seconds
+
+    def warn_stale(self, taken: TakenSignal, why: str) -> None:
+        """Log that a signal was too old."""
+        log.warning(
+            "%s signal=%s is not traded: it is older than %g s (%s)",
+            taken.signal.symbol,
+            taken.signal.id,
+            self._max_age_seconds,
+            why,
+        )
+
+    def tell_stopping(self, taken: TakenSignal) -> None:
+        """Tell that a signal is not traded as the daemon stops."""
+        log.warning(
+            "%s signal=%s is not traded: the daemon stops",
+            taken.signal.symbol,
+            taken.signal.id,
+        )
+        self.skip(taken, "stopping")
+
+    def skip(self, taken: TakenSignal, reason: SkipReason) -> None:
+        """Count and tell a signal that is not traded."""
+        self.skipped[reason] += 1
+        log.debug(
+            "%s signal=%s skipped: %s", taken.signal.symbol, taken.signal.id, reason
+        )
+        self._feed.publish(
+            "skipped",
+            signal_id=taken.signal.id,
+            symbol=taken.signal.symbol,
+            reason=reason,
+            sequence=taken.sequence,
+        )
+
+    def _row_decided(self, attempt: Attempt, opening: Opening) -> None:
+        """Send the order of a row that was opened, if it is still wanted."""
+        attempt.opening = opening
+        attempt.decided.set()
+        if opening != "opened" or attempt.given_up or self.is_stale(attempt.taken):
+            return
+        try:
+            if self._seen is not None:
+                self._seen(attempt.taken.signal)
+            if self._opened is not None:
+                self._opened(attempt.taken.sequence, attempt.trade.id)
+            attempt.reply = self._send(attempt.trade, attempt.client)
+        except Exception as exc:  # noqa: BLE001 - raised by the order's own task
+            attempt.error = exc
+
+    def _row_failed(self, attempt: Attempt, error: Exception) -> None:
+        attempt.error = error
+        attempt.decided.set()
+
+    async def _cancelled(self, attempt: Attempt) -> None:
+        """End an attempt whose time is up before its row was decided."""
+        if attempt.reply is not None:
+            await attempt.reply()  # it has just left: this ends it as it should
+        attempt.given_up = True
+        attempt.client.budget.give_back()
+        self.tell_stopping(attempt.taken)
+
+    async def _place(self, attempt: Attempt, reply: PendingReply) -> None:
+        trade = attempt.trade
+        try:
+            await self._await_reply(attempt, reply)
         except Exception:
             # Whatever went wrong, the row is open and the order may have left.
-            self._unsettled.follow(
-                trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
-            )
+            self._look_up(trade)
             raise
 
-    async def _send(
-        self, taken: TakenSignal, trade: NewTrade, client: AlpacaClient
-    ) -> None:
+    def _look_up(self, trade: NewTrade) -> None:
+        self._unsettled.follow(
+            trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
+        )
+
+    def _send(self, trade: NewTrade, client: AlpacaClient) -> PendingReply:
+        return client.send_order(
+            symbol=trade.symbol, notional=str(trade.notional), client_order_id=trade.id
+        )
+
+    async def _await_reply(self, attempt: Attempt, reply: PendingReply) -> None:
+        taken, trade, client = attempt.taken, attempt.trade, attempt.client
         while True:
             try:
-                order = await client.place_order(
-                    symbol=trade.symbol,
-                    notional=str(trade.notional),
-                    client_order_id=trade.id,
-                )
+                order = await reply()
             except RateLimitedError as exc:
                 client.budget.block(exc.wait_seconds)
                 log.warning(
@@ -241,6 +263,7 @@ class TradeExecutor:
                     exc.wait_seconds,
                 )
                 if await self._may_send_again(taken, trade, client):
+                    reply = self._send(trade, client)
                     continue
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted before, perhaps by this very request.
@@ -350,13 +373,13 @@ class TradeExecutor:
             everything about the order is done.
         """
         while True:
-            stale = self._is_stale(taken)
+            stale = self.is_stale(taken)
             if not await self._wait_for_budget(client, Purpose.RECOVERY, taken):
                 stale = True
             try:
                 order = await client.order(client_order_id=trade.id, order_id=None)
             except NotFoundError:
-                if stale or self._is_stale(taken):
+                if stale or self.is_stale(taken):
                     await self._drop_stale(taken, trade, "the rate limit held it up")
                     return False
             except RateLimitedError as exc:
@@ -384,7 +407,7 @@ class TradeExecutor:
             look-up's is taken in any case.
         """
         while True:
-            stale = self._is_stale(taken)
+            stale = self.is_stale(taken)
             if stale and purpose is Purpose.ORDER:
                 return False
             if client.budget.try_take(purpose):
@@ -393,8 +416,8 @@ class TradeExecutor:
 
     async def _drop_stale(self, taken: TakenSignal, trade: NewTrade, why: str) -> None:
         if await self._discard(trade):
-            self._warn_stale(taken, why)
-            self._skip(taken, "stale")
+            self.warn_stale(taken, why)
+            self.skip(taken, "stale")
 
     async def _discard(self, trade: NewTrade) -> bool:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
@@ -421,39 +444,6 @@ class TradeExecutor:
             stars=stars,
             price_at_signal=signal.price_at_signal,
             signal_id=signal.id,
-        )
-
-    def _is_stale(self, taken: TakenSignal) -> bool:
-        return trio.current_time() - taken.read_at > self._max_age_seconds
-
-    def _warn_stale(self, taken: TakenSignal, why: str) -> None:
-        log.warning(
-            "%s signal=%s is not traded: it is older than %g s (%s)",
-            taken.signal.symbol,
-            taken.signal.id,
-            self._max_age_seconds,
-            why,
-        )
-
-    def _tell_stopping(self, taken: TakenSignal) -> None:
-        log.warning(
-            "%s signal=%s is not traded: the daemon stops",
-            taken.signal.symbol,
-            taken.signal.id,
-        )
-        self._skip(taken, "stopping")
-
-    def _skip(self, taken: TakenSignal, reason: SkipReason) -> None:
-        self.skipped[reason] += 1
-        log.debug(
-            "%s signal=%s skipped: %s", taken.signal.symbol, taken.signal.id, reason
-        )
-        self._feed.publish(
-            "skipped",
-            signal_id=taken.signal.id,
-            symbol=taken.signal.symbol,
-            reason=reason,
-            sequence=taken.sequence,
         )
 
     def _publish(

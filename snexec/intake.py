@@ -128,6 +128,13 @@ class Intake:
         while self.is_full:
             await self._room.wait()
 
+    def next_nowait(self) -> TakenSignal | None:
+        """Return the next taken signal, if one waits."""
+        try:
+            return self.taken.receive_nowait()
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return None
+
     def started(self) -> None:
         """Note that a taken signal waits no longer."""
         self.pending -= 1

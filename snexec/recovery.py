@@ -16,8 +16,9 @@ from snexec.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snexec.accounts import Accounts
-    from snexec.broker import BrokerOrder
+    from snexec.accounts import Accounts, Lease
+    from snexec.answers import BrokerOrder
+    from snexec.broker import AlpacaClient
     from snexec.fills import Fills
     from snexec.settings import AlpacaSettings, Mode
     from snexec.store import Unsettled
@@ -122,26 +123,30 @@ class Recovery:
             while True:
                 order = await self._unsettled.next_due(mode)
                 await places.acquire()
-                await self._take_budget(mode)
+                lease = await self._take(mode)
                 nursery.start_soon(
-                    self._check, order, places, name=f"look up {order.trade_id}"
+                    self._check, order, lease, places, name=f"look up {order.trade_id}"
                 )
 
-    async def _take_budget(self, mode: Mode) -> None:
+    async def _take(self, mode: Mode) -> Lease:
+        """Wait for a client with one request of its budget."""
         while True:
-            budget = self._accounts.budget(mode)
             purpose = Purpose.RECOVERY if self._started.is_set() else Purpose.START
-            if budget.try_take(purpose):
-                return
-            await trio.sleep(min(budget.seconds_until(purpose), 1.0))
+            if (lease := self._accounts.try_take(mode, purpose)) is not None:
+                return lease
+            wait = self._accounts.budget(mode).seconds_until(purpose)
+            await trio.sleep(min(wait, 1.0))
 
-    async def _check(self, order: UnsettledOrder, places: trio.Semaphore) -> None:
+    async def _check(
+        self, order: UnsettledOrder, lease: Lease, places: trio.Semaphore
+    ) -> None:
         settled = False
         try:
-            if self._unsettled.get(order.trade_id) is order:
-                settled = await self._look_up(order)
-            else:
-                self._accounts.budget(order.mode).give_back()
+            with lease as client:
+                if self._unsettled.get(order.trade_id) is order:
+                    settled = await self._look_up(order, client)
+                else:
+                    client.budget.give_back()
         finally:
             places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
@@ -153,25 +158,24 @@ class Recovery:
         longest = self._settings.reconcile_interval_sec
         return max(longest, 3600.0) if order.missed else longest
 
-    async def _look_up(self, order: UnsettledOrder) -> bool:
+    async def _look_up(self, order: UnsettledOrder, client: AlpacaClient) -> bool:
         """Ask about one order, and return whether the stream should have told it."""
-        with self._accounts.lease(order.mode) as client:
-            try:
-                answer = await client.order(
-                    client_order_id=order.trade_id, order_id=order.order_id
-                )
-            except NotFoundError:
-                await self._not_found(order)
-            except RefusedError as exc:
-                self._warn_once(order, f"the broker refuses the look-up ({exc})")
-                self._mark_compared(order)
-            except RateLimitedError as exc:
-                client.budget.block(exc.wait_seconds)
-            except BrokerError as exc:
-                log.debug("look-up of %s failed: %s", order.trade_id, exc)
-            else:
-                await self._found(order, answer)
-                return answer.status in _TOLD_BY_STREAM
+        try:
+            answer = await client.order(
+                client_order_id=order.trade_id, order_id=order.order_id
+            )
+        except NotFoundError:
+            await self._not_found(order)
+        except RefusedError as exc:
+            self._warn_once(order, f"the broker refuses the look-up ({exc})")
+            self._mark_compared(order)
+        except RateLimitedError as exc:
+            client.budget.block(exc.wait_seconds)
+        except BrokerError as exc:
+            log.debug("look-up of %s failed: %s", order.trade_id, exc)
+        else:
+            await self._found(order, answer)
+            return answer.status in _TOLD_BY_STREAM
         return False
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:

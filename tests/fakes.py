@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import collections
 import itertools
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import trio
 from pydantic import SecretStr
 
-from snexec.accounts import Accounts, Endpoint
-from snexec.broker import AlpacaClient, BrokerOrder
+from snexec.accounts import Accounts, Endpoint, Lease
+from snexec.answers import BrokerOrder
+from snexec.broker import AlpacaClient
 from snexec.budget import RateBudget
+from snexec.dispatch import Dispatcher
 from snexec.errors import NotFoundError
 from snexec.events import Event, EventFeed
 from snexec.executor import TradeExecutor
@@ -33,7 +35,7 @@ from snexec.unsettled import UnsettledOrders
 from snexec.writer import Writer, _log_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from snexec.writer import Change
@@ -170,11 +172,37 @@ class InlineWriter(Writer):
         self.gate.set()
         self.delay_seconds = 0.0
         self.writes = 0
+        self._rows: collections.deque[Callable[[], Awaitable[None]]] = (
+            collections.deque()
+        )
 
     async def write(self, change: Change[T]) -> T:
         await self.gate.wait()
         await trio.sleep(self.delay_seconds)
         return self._apply(change)
+
+    def open(
+        self,
+        change: Change[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        async def apply() -> None:
+            try:
+                result = await self.write(change)
+            except Exception as exc:  # noqa: BLE001 - as the real one does
+                failed(exc)
+            else:
+                done(result)
+
+        self._rows.append(apply)
+        if len(self._rows) == 1:
+            trio.lowlevel.spawn_system_task(self._open_rows, name="rows")
+
+    async def _open_rows(self) -> None:
+        while self._rows:
+            await self._rows[0]()
+            self._rows.popleft()
 
     async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
         await self.gate.wait()
@@ -240,12 +268,9 @@ class FakeClient(AlpacaClient):
         self.seconds = 0.0
         self._numbers = itertools.count(1)
 
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def place_order(
+    def send_order(
         self, *, symbol: str, notional: str, client_order_id: str
-    ) -> BrokerOrder:
+    ) -> Callable[[], Awaitable[BrokerOrder]]:
         request = Request(
             at=trio.current_time(),
             kind="place",
@@ -255,9 +280,16 @@ class FakeClient(AlpacaClient):
         )
         order_id = f"{self.mode}-o-{next(self._numbers)}"
         order = make_order(client_order_id, order_id=order_id)
-        found = await self._answer(request, self.placing, order)
+        self.requests.append(request)
+        script = collections.deque([self.placing.popleft()] if self.placing else [])
+        return partial(self._placed, request, script, order)
+
+    async def _placed(
+        self, request: Request, script: collections.deque[Any], order: BrokerOrder
+    ) -> BrokerOrder:
+        found = await self._answer(request, script, order)
         assert isinstance(found, BrokerOrder)
-        self.book.setdefault(client_order_id, found)
+        self.book.setdefault(order.client_order_id, found)
         return found
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
@@ -267,12 +299,14 @@ class FakeClient(AlpacaClient):
             client_order_id=client_order_id,
             order_id=order_id,
         )
+        self.requests.append(request)
         found = await self._answer(request, self.looking, None, client_order_id)
         assert isinstance(found, BrokerOrder)
         return found
 
     async def position_quantity(self, symbol: str) -> Decimal:
         request = Request(at=trio.current_time(), kind="position", symbol=symbol)
+        self.requests.append(request)
         found = await self._answer(request, self.asking, self.positions.get(symbol))
         assert isinstance(found, Decimal)
         return found
@@ -288,7 +322,6 @@ class FakeClient(AlpacaClient):
         default: Reply | None,
         book_key: str | None = None,
     ) -> Reply:
-        self.requests.append(request)
         try:
             await trio.sleep(self.seconds)
             reply = script.popleft() if script else default
@@ -311,6 +344,20 @@ def not_found() -> NotFoundError:
     return NotFoundError(status_code=404, body="", reason="order not found")
 
 
+class _CountedLease(Lease):
+    def __init__(self, accounts: FakeAccounts, mode: Mode) -> None:
+        self._accounts = accounts
+        self._mode = mode
+        accounts.leased[mode] += 1
+
+    @property
+    def client(self) -> AlpacaClient:
+        return self._accounts.clients[self._mode]
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._accounts.leased[self._mode] -= 1
+
+
 class FakeAccounts(Accounts):
     """Both modes' fake clients, each with a real budget."""
 
@@ -327,13 +374,8 @@ class FakeAccounts(Accounts):
     def budget(self, mode: Mode) -> RateBudget:
         return self.clients[mode].budget
 
-    @contextmanager
-    def lease(self, mode: Mode) -> Iterator[AlpacaClient]:
-        self.leased[mode] += 1
-        try:
-            yield self.clients[mode]
-        finally:
-            self.leased[mode] -= 1
+    def lease(self, mode: Mode) -> Lease:
+        return _CountedLease(self, mode)
 
     async def run(self) -> None:
         await trio.sleep_forever()
@@ -390,14 +432,18 @@ class Rig:
         self.intake.phase = Phase.TAKING
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
-            intake=self.intake,
-            accounts=self.accounts,
             writer=self.writer,
             fills=self.fills,
             unsettled=self.unsettled,
             feed=self.feed,
             id_salt=self.id_salt,
             seen=lambda signal: self.seen.append(signal.symbol),
+        )
+        self.dispatcher = Dispatcher(
+            settings=lambda: self.settings,
+            intake=self.intake,
+            accounts=self.accounts,
+            executor=self.executor,
         )
         self._numbers = itertools.count(1)
 
@@ -426,7 +472,7 @@ class Rig:
         """Execute signals, and return when the last order's task has ended."""
         self.offer(*signals)
         self.intake.close()
-        await self.executor.run()
+        await self.dispatcher.run()
 
     def open_row(self, trade: NewTrade, *, order_id: str | None = None) -> None:
         """Write a row, as an order that was placed leaves it."""

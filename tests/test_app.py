@@ -16,7 +16,7 @@ from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 from snexec.logs import SecretMask
 from snexec.schema import open_database
-from snexec.settings import load_settings
+from snexec.settings import Mode, load_settings
 from snexec.socket_server import open_listener
 from snexec.stdin import Kind
 from snexec.store import Store
@@ -134,11 +134,11 @@ async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> No
 
         assert (await client.ask(signal_line("LATE")))["status"] == "stopping"
         assert it.daemon.stream.state == "authorized"
-        assert it.daemon.executor.in_flight == 1
+        assert it.daemon.dispatcher.in_flight == 1
         with trio.fail_after(5):
             while it.exchange.paper.feed.connections:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
-        assert it.daemon.executor.in_flight == 0
+        assert it.daemon.dispatcher.in_flight == 0
         assert it.daemon.executor.outcomes["placed"] == 1
 
 
@@ -180,6 +180,27 @@ async def test_a_reload_applies_what_it_can_and_names_what_it_cannot(
         it.daemon.stop(why="test", seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("mode", "state"), [("live", "authorized"), ("paper", "connecting")]
+)
+async def test_a_reload_restarts_the_stream_only_where_its_own_endpoint_moves(
+    mode: Mode, state: str
+) -> None:
+    async with running() as it:
+        await it.until_listening()
+        key, url = f"{mode}_url", getattr(it.exchange, f"{mode}_url")
+        text = it.config.read_text()
+        it.config.write_text(
+            text.replace(f'{key} = "{url}"', f'{key} = "{url}/elsewhere"')
+        )
+
+        it.daemon.reload()
+
+        assert it.daemon.accounts.endpoint(mode).url == f"{url}/elsewhere"
+        assert it.daemon.stream.state == state
+        it.daemon.stop(why="test", seconds=1)
+
+
 async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
     logged_errors: LoggedErrors,
 ) -> None:
@@ -195,15 +216,10 @@ async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
         it.daemon.stop(why="test", seconds=1)
 
 
-class BrokenClient:
-    """A retired client whose closing fails."""
-
-    @property
-    def client(self) -> BrokenClient:
-        return self
-
-    async def aclose(self) -> None:
-        raise ZeroDivisionError
+async def crash() -> None:
+    """Fail as a service would."""
+    await trio.lowlevel.checkpoint()
+    raise ZeroDivisionError
 
 
 async def test_a_crash_of_a_service_leaves_the_writer_time_to_drain() -> None:
@@ -217,6 +233,8 @@ async def test_a_crash_of_a_service_leaves_the_writer_time_to_drain() -> None:
             await it.until_listening()
             for number in range(1000):
                 await it.daemon.writer.submit(numbered(number), applied.append)
-            it.daemon.accounts._retired_send.send_nowait(BrokenClient())  # type: ignore[arg-type]
+            services = it.daemon.accounts._nursery
+            assert services is not None
+            services.start_soon(crash)
             await trio.sleep_forever()
     assert applied == list(range(1000))

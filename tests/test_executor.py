@@ -26,7 +26,7 @@ from tests.fakes import MOMENT_TEXT, Rig, make_order, make_signal, not_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snexec.broker import BrokerOrder
+    from snexec.answers import BrokerOrder
     from snexec.settings import Mode
     from tests.conftest import LoggedErrors
     from tests.fakes import Request
@@ -104,7 +104,7 @@ async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> N
     assert request.client_order_id == expected_id
     assert rig.seen == ["AAPL"]
     assert dict(rig.executor.outcomes) == {"placed": 1}
-    assert rig.executor.in_flight == rig.intake.pending == 0
+    assert rig.dispatcher.in_flight == rig.intake.pending == 0
     (event,) = rig.events
     assert (event.event, event.signal_id, event.trade_id, event.symbol) == (
         *("placed", "n-1", expected_id),
@@ -179,7 +179,7 @@ async def test_fifty_equal_signals_of_one_instant_are_one_order(
 
 async def test_a_skipped_signal_leaves_the_open_row_as_it_was(rig: Rig) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal())
         await trio.sleep(1)
         before = rig.rows()
@@ -205,7 +205,7 @@ async def test_one_id_is_one_order_over_restarts(
 async def test_a_closed_symbol_may_be_bought_again(rig: Rig) -> None:
     rig.offer(make_signal())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         await wait_all_tasks_blocked()
         rig.store._db.execute("UPDATE BotTrade SET status = 'closed'")
         rig.offer(make_signal())
@@ -260,7 +260,7 @@ async def test_a_skipped_signal_is_a_debug_line_a_counter_and_no_row(
 
 async def test_changed_bot_values_hold_from_the_next_signal_on(rig: Rig) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A"))
         await wait_all_tasks_blocked()
         rig.set_bot(trade_size_stars5=Decimal("33.339"))
@@ -281,7 +281,7 @@ async def test_what_still_waits_when_time_is_up_is_told(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.offer(make_signal("A", id="n-1"), make_signal("B"))
-    rig.executor.skip_pending()
+    rig.dispatcher.skip_pending()
     assert rig.told() == [("skipped", "stopping")] * 2
     assert warnings_of(caplog) == [
         "A signal=n-1 is not traded: the daemon stops",
@@ -297,8 +297,8 @@ async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
         pass
     rig.offer(make_signal("A", id="n-1"), make_signal("B"))
     with trio.move_on_after(1):
-        await rig.executor.run()
-    rig.executor.skip_pending()
+        await rig.dispatcher.run()
+    rig.dispatcher.skip_pending()
     assert rig.told() == [("skipped", "stopping")] * 2
     assert rig.intake.pending == 0
 
@@ -423,12 +423,12 @@ async def test_a_cancelled_order_leaves_its_row_to_recovery(rig: Rig) -> None:
     rig.paper.seconds = 8
     rig.offer(make_signal())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert only_row(rig)["status"] == "open"
     assert len(rig.store.unsettled()) == 1
-    assert rig.accounts.leased["paper"] == rig.executor.in_flight == 0
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
 
 
 # The reply and the stream
@@ -604,7 +604,7 @@ async def test_a_signal_too_old_after_its_429_keeps_the_row_of_an_order_taken(
 async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
     rig.paper.placing.append(limited(7))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A"))
         await trio.sleep(1)
         rig.offer(make_signal("B"))
@@ -631,7 +631,7 @@ async def test_orders_wait_for_a_slot_in_their_order(
     async def watch() -> None:
         nonlocal most
         while True:
-            most = max(most, rig.executor.in_flight)
+            most = max(most, rig.dispatcher.in_flight)
             await trio.sleep(0.5)
 
     async with trio.open_nursery() as nursery:
@@ -653,9 +653,9 @@ async def test_orders_wait_for_the_rate_limit_in_their_order_and_as_pending(
     rig.offer(*map(make_signal, names))
     rig.intake.close()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(1)
-        assert (rig.executor.in_flight, rig.intake.pending) == (0, 12)
+        assert (rig.dispatcher.in_flight, rig.intake.pending) == (0, 12)
     assert symbols(rig) == names
     assert [round(r.at) for r in rig.paper.requests] == [0] * 8 + [60] * 8 + [120] * 4
 
@@ -704,7 +704,7 @@ async def test_an_age_of_exactly_the_limit_is_fresh(
 async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
     rig.paper.seconds = rig.live.seconds = 4
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A", id="n-1"))
         await trio.sleep(1)
         rig.set_mode("live")
@@ -722,7 +722,7 @@ async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
 async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> None:
     rig.paper.placing.append(limited(5))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A"))
         await trio.sleep(1)
         rig.set_mode("live")
@@ -736,7 +736,7 @@ async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> 
 async def test_who_waits_for_one_modes_budget_goes_with_the_new_mode(rig: Rig) -> None:
     rig.paper.budget.block(25)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A"))
         await trio.sleep(3.5)
         rig.set_mode("live")
@@ -807,7 +807,7 @@ async def test_a_fault_in_one_order_ends_that_order_alone(
     assert rows["B"]["alpacaOrderId"] is not None
     (message,) = logged_errors.take()
     assert message.startswith("the order of A signal=n-1 failed")
-    assert rig.executor.in_flight == rig.accounts.leased["paper"] == 0
+    assert rig.dispatcher.in_flight == rig.accounts.leased["paper"] == 0
     followed = {order.symbol for order in rig.unsettled}
     assert followed == {"A", "B"}, "its row is left to recovery, as the line says"
 
@@ -842,7 +842,7 @@ async def test_a_row_that_the_database_refuses_means_no_order(
 async def test_no_order_leaves_while_its_row_cannot_be_written(rig: Rig) -> None:
     rig.writer.gate = trio.Event()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.executor.run)
+        nursery.start_soon(rig.dispatcher.run)
         rig.offer(make_signal("A"))
         await trio.sleep(10)
         assert rig.paper.requests == []

@@ -22,7 +22,7 @@ from tests.fakes import Rig, make_order, make_trade, not_found, ref_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snexec.broker import BrokerOrder
+    from snexec.answers import BrokerOrder
     from snexec.settings import Mode
     from tests.fakes import Request
 

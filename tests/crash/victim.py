@@ -17,26 +17,25 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from snexec import schema
+from snexec import schema, writer
 from snexec.__main__ import main
 from snexec.broker import AlpacaClient
 from snexec.cli import daemon
 from snexec.fills import Fills
 from snexec.store import Applied, Store
 from snexec.stream import TradingStream
+from snexec.wire import Connection
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
-    from sqlite3 import Connection
 
     from snexec.clock import Clock
 
 Result = Any
 
-_CHECKPOINT_PAGES = 4  # so that a few rows are enough for a checkpoint
+_CHECKPOINT_EVERY = 4  # so that a few rows are enough for a checkpoint
 
 
 class _Bomb:
@@ -139,25 +138,16 @@ def _changed(applied: Applied | None) -> bool:
     return applied is not None and applied.changed
 
 
-def _on_request(event: str) -> Callable[[_Bomb], None]:
-    """Kill when a POST has come so far in its connection."""
+def _on_order_written(share: float) -> Callable[[_Bomb], None]:
+    """Kill when so much of an order's request has been given to the kernel."""
 
     def install(bomb: _Bomb) -> None:
-        def stream(
-            original: Callable[..., Result], method: str, url: str, **more: Result
-        ) -> Result:
-            inner = more["extensions"]["trace"]
+        def write(original: Callable[[bytes], int], data: bytes) -> int:
+            taken = original(data[: int(len(data) * share)])
+            bomb.light()
+            return taken
 
-            async def trace(name: str, info: object) -> None:
-                await inner(name, info)
-                if name.endswith(event):
-                    bomb.light()
-
-            if method == "POST":
-                more["extensions"] = {**more["extensions"], "trace": trace}
-            return original(method, url, **more)
-
-        _wrap(httpx.AsyncClient, "stream", stream)
+        _wrap(Connection, "_write", write)
 
     return install
 
@@ -213,9 +203,10 @@ def _on_checkpoint(bomb: _Bomb) -> None:
     """
     original = schema.open_database
 
-    def open_database(path: Path, *, simulated: bool, clock: Clock) -> Connection:
+    def open_database(
+        path: Path, *, simulated: bool, clock: Clock
+    ) -> sqlite3.Connection:
         connection = original(path, simulated=simulated, clock=clock)
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         try:
             _watch_writes(path, bomb)
         except (AttributeError, OSError):
@@ -223,6 +214,7 @@ def _on_checkpoint(bomb: _Bomb) -> None:
         return connection
 
     _set(daemon, "open_database", open_database)
+    _set(writer, "_CHECKPOINT_EVERY", _CHECKPOINT_EVERY)
 
 
 def _watch_writes(path: Path, bomb: _Bomb) -> None:
@@ -251,9 +243,9 @@ STEPS: dict[str, Callable[[_Bomb], None]] = {
         "open_trade", did=lambda opening: opening == "opened", before=True
     ),
     "row written": _on_commit("open_trade", did=lambda opening: opening == "opened"),
-    "POST half sent": _on_request("send_request_headers.complete"),
-    "POST sent": _on_request("send_request_body.complete"),
-    "reply read": _on_return(AlpacaClient, "place_order"),
+    "POST half sent": _on_order_written(0.5),
+    "POST sent": _on_order_written(1.0),
+    "reply read": _on_return(AlpacaClient, "_outcome"),
     "id uncommitted": _on_commit("apply_working", did=_changed, before=True),
     "id stored": _on_commit("apply_working", did=_changed),
     "event received": _on_entry(Fills, "on_fill_event", "on_rejected_event"),

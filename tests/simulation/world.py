@@ -31,8 +31,10 @@ from trio_websocket import ConnectionRejected
 from snexec import app
 from snexec import connection as connection_module
 from snexec import executor as executor_module
+from snexec import writer as writer_module
 from snexec.accounts import Accounts, _Held
-from snexec.broker import AlpacaClient, BrokerOrder
+from snexec.answers import BrokerOrder
+from snexec.broker import AlpacaClient
 from snexec.budget import RateBudget
 from snexec.intake import Phase
 from snexec.logs import SecretMask
@@ -40,6 +42,7 @@ from snexec.schema import _check_and_migrate
 from snexec.socket_server import SocketServer
 from snexec.stdin import Kind
 from snexec.store import Store
+from snexec.writer import Writer
 from tests.fakes import TrioClock, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
@@ -125,14 +128,18 @@ class ModelClient(AlpacaClient):
         self.sent_at: list[float] = []
         run.clients.append(self)
 
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
+    async def run(self) -> None:
+        await trio.sleep_forever()
 
-    async def place_order(
+    def keep_warm(self, connections: int) -> None:
+        pass
+
+    def send_order(
         self, *, symbol: str, notional: str, client_order_id: str
-    ) -> BrokerOrder:
-        return await self._ask(
-            partial(self._broker.post, self.mode, symbol, notional, client_order_id)
+    ) -> Callable[[], Awaitable[BrokerOrder]]:
+        return partial(
+            self._ask,
+            partial(self._broker.post, self.mode, symbol, notional, client_order_id),
         )
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
@@ -448,7 +455,7 @@ class World:
             return ["the daemon does not take signals"]
         if self.broker.busy:
             return ["the broker is not done"]
-        if daemon.executor.in_flight or daemon.intake.pending:
+        if daemon.dispatcher.in_flight or daemon.intake.pending:
             return ["orders are still under way"]
         if daemon.writer.status().pending or not daemon.writer.healthy:
             return ["the writer is not done"]
@@ -508,9 +515,13 @@ class World:
         ids = SimpleNamespace(
             uuid4=lambda: SimpleNamespace(hex=f"{next(self._numbers):032x}")
         )
+        # Half of the stories write from the event loop, half in a thread.
+        slow_seconds = math.inf if self._schedule % 2 else 0.0
         with ExitStack() as stack:
             for place, name, part in (
                 (trio.to_thread, "run_sync", self._run_sync),
+                (Writer, "_attempt_at_once", self._attempt_at_once()),
+                (writer_module, "_SLOW_SECONDS", slow_seconds),
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
                 (executor_module, "uuid", ids),
@@ -539,11 +550,29 @@ class World:
             if run.crashed:
                 raise PowerCutError
             result = work(*args)
-            self._committed()
-            self._come_to("commit done")
+            self._commit_done(run)
+            return result
+
+    def _attempt_at_once(self) -> Callable[[Writer, list[Any]], Any]:
+        original = Writer._attempt_at_once
+
+        def attempt_at_once(writer: Writer, batch: list[Any]) -> Any:  # noqa: ANN401
+            run = self.runs[-1]
+            self._come_to("commit begins")
             if run.crashed:
                 raise PowerCutError
-            return result
+            tell = original(writer, batch)
+            if tell is not None:
+                self._commit_done(run)
+            return tell
+
+        return attempt_at_once
+
+    def _commit_done(self, run: Run) -> None:
+        self._committed()
+        self._come_to("commit done")
+        if run.crashed:
+            raise PowerCutError
 
     async def _dial(self, url: SplitResult, _tls: object) -> trio.abc.Stream:
         await trio.sleep(0.01)

@@ -1,0 +1,132 @@
+"""What the broker's answers say of an order (ALPACA 1.3 to 1.5): no I/O here."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from snexec.errors import (
+    DuplicateOrderError,
+    NotFoundError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+
+FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
+_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
+_SHOWN_BODY_CHARS = 2000
+
+
+def amount(value: object) -> Decimal | None:
+    """Read a price or a quantity as Alpaca sends it; None for anything unreadable.
+
+    Only finite numbers above 0 that a row can hold are amounts.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or not 0 < float(number) < float("inf"):
+        return None
+    return number
+
+
+def _quantity_or_zero(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_zero() else amount(value)
+
+
+class BrokerOrder(BaseModel):
+    """What the broker says of an order; unknown fields and statuses are fine.
+
+    Attributes:
+        filled_qty: Shares bought so far, None where it cannot be read.
+        filled_avg_price: Dollars per share, None where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str = Field(min_length=1, max_length=256)
+    client_order_id: str = Field(min_length=1)
+    status: str
+    filled_qty: Annotated[Decimal | None, BeforeValidator(_quantity_or_zero)] = None
+    filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
+
+
+def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
+    """Read the body of a 200 as the order of this id.
+
+    Raises:
+        UnknownOutcomeError: It cannot be read, or speaks of another order.
+    """
+    try:
+        order = BrokerOrder.model_validate_json(content)
+    except ValidationError as exc:
+        problem = exc.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "body"
+        raise UnknownOutcomeError(
+            f"the answer cannot be read ({field}: {problem['msg']})"
+        ) from None
+    if order.client_order_id != client_order_id:
+        raise UnknownOutcomeError("the answer speaks of another order")
+    return order
+
+
+def read_quantity(content: bytes) -> Decimal:
+    """Read the body of a 200 as a position, and return its shares.
+
+    Raises:
+        UnknownOutcomeError: It has no quantity above 0.
+    """
+    try:
+        quantity = amount(json.loads(content)["qty"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        quantity = None
+    if quantity is None:
+        raise UnknownOutcomeError("the position's qty cannot be read")
+    return quantity
+
+
+def is_final_refusal(status: int) -> bool:
+    """Tell whether an HTTP status is the broker's last word: no (SPEC 11)."""
+    return 400 <= status < 500 and status not in _NOT_FINAL
+
+
+def refusal(status: int, text: str) -> RefusedError:
+    """Make the error of an answer that is no 200 from its body, secrets masked."""
+    text = text[:_SHOWN_BODY_CHARS]
+    kind = RefusedError
+    if status == 404:
+        kind = NotFoundError
+    elif status == 422 and "client_order_id must be unique" in text:
+        kind = DuplicateOrderError
+    return kind(
+        status_code=status, body=text, reason=_message(text) or f"HTTP {status}"
+    )
+
+
+def readable(body: bytes) -> str:
+    """Return a body as text; JSON without escapes, in which a secret could hide."""
+    text = body.decode(errors="replace")
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _message(text: str) -> str | None:
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message if isinstance(message, str) else None

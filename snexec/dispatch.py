@@ -1,0 +1,128 @@
+"""Which signal becomes an order, and when: one after the other (SPEC 5, 11)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.budget import Purpose
+from snexec.signals import star_rating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.accounts import Accounts, Lease
+    from snexec.executor import Attempt, TradeExecutor
+    from snexec.intake import Intake, TakenSignal
+    from snexec.settings import Settings
+    from snexec.signals import Signal
+
+log = logging.getLogger("TradeExecutor")
+
+_WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
+
+
+class Dispatcher:
+    """Takes signals in order, and starts an order's task for each that may trade.
+
+    Args:
+        settings: Tells the current settings; read anew for each signal.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Settings],
+        intake: Intake,
+        accounts: Accounts,
+        executor: TradeExecutor,
+    ) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._accounts = accounts
+        self._executor = executor
+        self._slots = trio.Semaphore(settings().intake.max_in_flight)
+        self._next: TakenSignal | None = None
+        self.in_flight = 0
+
+    async def run(self) -> None:
+        """Start an order for each signal; return when the last has ended."""
+        async with trio.open_nursery() as nursery:
+            async for first in self._intake.taken:
+                self._next = first
+                while self._next is not None:
+                    await self._start(self._next, nursery)
+                    self._next = None
+                    self._intake.started()
+                    self._next = self._intake.next_nowait()
+
+    def skip_pending(self) -> None:
+        """Say of every signal still waiting that it was not traded: time is up."""
+        taken = self._next or self._intake.next_nowait()
+        while taken is not None:
+            self._intake.started()
+            self._executor.tell_stopping(taken)
+            taken = self._intake.next_nowait()
+
+    async def _start(self, taken: TakenSignal, nursery: trio.Nursery) -> None:
+        """Wait for a slot and for the rate limit, then start the order's task."""
+        if self._gate(taken.signal) is None:
+            try:
+                self._slots.acquire_nowait()
+            except trio.WouldBlock:
+                await self._slots.acquire()
+            lease = await self._take_lease(taken)
+            if lease is not None:
+                self.in_flight += 1
+                # Here and not in the task, as tasks of one moment run in any order.
+                attempt = self._executor.begin(taken, lease)
+                nursery.start_soon(
+                    self._execute, attempt, name=f"order {taken.signal.symbol}"
+                )
+                return
+            self._slots.release()
+        self._executor.skip(taken, self._gate(taken.signal) or "stale")
+
+    async def _take_lease(self, taken: TakenSignal) -> Lease | None:
+        """Take one request from the current mode's budget; None if it came too late."""
+        while True:
+            if self._gate(taken.signal) is not None:
+                return None
+            if self._executor.is_stale(taken):
+                self._executor.warn_stale(taken, "it waited too long for its turn")
+                return None
+            mode = self._settings().mode
+            lease = self._accounts.try_take(mode, Purpose.ORDER)
+            if lease is not None:
+                return lease
+            wait = self._accounts.budget(mode).seconds_until(Purpose.ORDER)
+            await trio.sleep(min(wait, _WATCH_MODE_SECONDS))
+
+    def _gate(
+        self, signal: Signal
+    ) -> Literal["disabled", "paused", "stopped", "no_stars"] | None:
+        bot = self._settings().bot
+        if not bot.enabled:
+            return "disabled"
+        if bot.state != "running":
+            return bot.state
+        if star_rating(signal.catalyst_tier, signal.ai_confidence) is None:
+            return "no_stars"
+        return None
+
+    async def _execute(self, attempt: Attempt) -> None:
+        """Bound one order's faults to itself."""
+        try:
+            with attempt.lease:
+                await self._executor.execute_trade(attempt)
+        except Exception:
+            log.exception(
+                "the order of %s signal=%s failed; its row, if any, is left to recovery",
+                attempt.trade.symbol,
+                attempt.trade.signal_id,
+            )
+        finally:
+            self.in_flight -= 1
+            self._slots.release()

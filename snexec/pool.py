@@ -1,0 +1,162 @@
+"""Warm connections to the broker: requests leave at once, in the order of their coming.
+
+No request is ever written twice.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import trio
+
+from snexec.errors import first_words
+from snexec.wire import Connection, Exchange, connect
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+_DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
+_DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
+_LONGEST_PAUSE_SECONDS = 60.0  # between two tries at a server that does not answer
+
+
+class Pool:
+    """Connections to one server, some of them open before they are needed.
+
+    Args:
+        url: The server's base URL, http:// or https://.
+        tls: What verifies an https:// server.
+        dial_seconds: How long a connection may take to open.
+    """
+
+    def __init__(
+        self, url: str, *, tls: ssl.SSLContext | None, dial_seconds: float
+    ) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if tls else 80)
+        self._tls = tls
+        self._dial_seconds = dial_seconds
+        self._connections: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiting: collections.deque[Exchange] = collections.deque()
+        self._dialing = 0
+        self._failures = 0
+        self._warm = 0
+        self._changed = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    def keep_warm(self, connections: int) -> None:
+        """Have so many connections open at any time, from now on."""
+        self._warm = connections
+        self._changed.set()
+
+    def submit(self, request: bytes) -> Exchange:
+        """Send a request as soon as a connection is free, in the order of the calls."""
+        exchange = Exchange(request)
+        self._waiting.append(exchange)
+        self._send_waiting()
+        return exchange
+
+    async def run(self) -> None:
+        """Keep connections, until cancelled; then close them all."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._dial_for_waiting()
+                await self._keep_warm()
+        finally:
+            for exchange in self._waiting:
+                exchange.end(problem="the daemon stops")
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a connection's task beside the others."""
+        assert self._nursery is not None  # noqa: S101 - it has connections
+        self._nursery.start_soon(task)
+
+    def free(self, connection: Connection) -> None:
+        """Take a connection that can carry a request."""
+        self._idle.append(connection)
+        self._send_waiting()
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._dial_for_waiting()
+        self._changed.set()
+
+    def _send_waiting(self) -> None:
+        # The connection used last: others may grow old meanwhile, and are replaced.
+        while self._next_waiting() and self._idle:
+            if self._idle.pop().send(self._waiting[0]):
+                self._waiting.popleft()
+        self._dial_for_waiting()
+
+    def _next_waiting(self) -> Exchange | None:
+        while self._waiting and self._waiting[0].done.is_set():
+            self._waiting.popleft()  # given up
+        return self._waiting[0] if self._waiting else None
+
+    def _dial_for_waiting(self) -> None:
+        if self._nursery is not None:
+            for _ in range(len(self._waiting) - self._dialing):
+                self._start_dialing()
+
+    def _start_dialing(self) -> None:
+        self._dialing += 1
+        self.start_soon(self._dial)
+
+    async def _dial(self) -> None:
+        """Open a connection, and read it until it ends."""
+        try:
+            try:
+                with trio.fail_after(self._dial_seconds):
+                    sock = await connect(self._host, self._port, self._tls)
+            finally:
+                self._dialing -= 1
+                self._changed.set()
+        except (OSError, ValueError, trio.TooSlowError) as exc:
+            self._failures += 1
+            self._could_not_dial(exc)
+            return
+        self._failures = 0
+        connection = Connection(sock, self)
+        self._connections.add(connection)
+        self.free(connection)
+        await connection.run()
+
+    def _could_not_dial(self, exc: Exception) -> None:
+        """End the request that waits longest, unless another connection may take it."""
+        exchange = self._next_waiting()
+        busy = len(self._connections) - len(self._idle)
+        if exchange is not None and len(self._waiting) > self._dialing + busy:
+            exchange.end(problem=_reason(exc, self._dial_seconds))
+
+    async def _keep_warm(self) -> None:
+        allowed, since = float(self._warm), trio.current_time()
+        while True:
+            self._changed = trio.Event()
+            now = trio.current_time()
+            allowed += (now - since) * _DIALS_PER_SECOND
+            allowed, since = min(allowed, self._warm), now
+            missing = self._warm - len(self._connections) - self._dialing
+            if missing <= 0 or self._dialing >= _DIALS_AT_ONCE:
+                await self._changed.wait()
+            elif self._failures:
+                await trio.sleep(min(2.0**self._failures, _LONGEST_PAUSE_SECONDS))
+                self._start_dialing()
+            elif allowed < 1:
+                await trio.sleep((1 - allowed) / _DIALS_PER_SECOND)
+            else:
+                allowed -= 1
+                self._start_dialing()
+
+
+def _reason(exc: Exception, seconds: float) -> str:
+    if isinstance(exc, trio.TooSlowError):
+        return f"no connection within {seconds:g} s"
+    return first_words(exc) or type(exc).__name__

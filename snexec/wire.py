@@ -1,0 +1,285 @@
+"""One HTTP/1.1 connection, made for orders (ALPACA 1.1).
+
+A request is written by the very call that hands it over, with no task switch between;
+a task of its own reads the connection, so one that the server closes is noticed at
+once, in use or not.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httptools
+import trio
+
+from snexec.errors import first_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snexec.pool import Pool
+
+_READ_BYTES = 64 * 1024
+_MAX_REPLY_BYTES = 1024 * 1024
+# The kernel finds out within half a minute that an idle connection leads nowhere, and
+# keeps its place in the tables of what lies between.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the broker answered; ``complete`` says whether the body came to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    complete: bool
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request on its way, and what came back.
+
+    Attributes:
+        sent: Whether any of it may have left this machine.
+        reply: The answer, as far as it came.
+        problem: Why there is no whole answer.
+    """
+
+    request: bytes
+    connection: Connection | None = None
+    sent: bool = False
+    reply: Reply | None = None
+    problem: str | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
+        """Note how it ended, and wake who waits for it."""
+        self.connection = None
+        self.reply = reply
+        self.problem = problem
+        self.done.set()
+
+    def abandon(self, problem: str) -> None:
+        """Wait for its answer no longer; one under way takes its connection along."""
+        if self.connection is not None:
+            self.connection.close(problem)
+        elif not self.done.is_set():
+            self.end(problem=problem)
+
+
+class Connection:
+    """One connected socket, with TLS or without, and at most one request on it."""
+
+    def __init__(self, sock: socket.socket, pool: Pool) -> None:
+        self._socket = sock
+        self._pool = pool
+        self._open = True
+        self._unsent = b""
+        self._exchange: Exchange | None = None
+        self._expect_reply()
+
+    def send(self, exchange: Exchange) -> bool:
+        """Write a request now; False where the server has closed, and nothing left.
+
+        The connection must be idle.
+        """
+        self._receive()
+        if not self._open:
+            return False
+        try:
+            taken = self._write(exchange.request)
+        except OSError as exc:
+            self._end(first_words(exc))
+            return False
+        self._exchange = exchange
+        exchange.connection = self
+        exchange.sent = True
+        self._unsent = exchange.request[taken:]
+        if self._unsent:
+            self._pool.start_soon(self._send_rest)
+        return True
+
+    async def run(self) -> None:
+        """Read until the connection ends."""
+        try:
+            while self._open:
+                await trio.lowlevel.wait_readable(self._socket)
+                self._receive()
+        except trio.ClosedResourceError:
+            pass  # by `close`
+        finally:
+            self._end("the daemon stops")
+
+    def close(self, problem: str) -> None:
+        """Close it at once, which ends what is under way."""
+        self._end(problem)
+
+    async def _send_rest(self) -> None:
+        try:
+            while self._open and self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._unsent = self._unsent[self._write(self._unsent) :]
+        except trio.ClosedResourceError:
+            pass  # by `close`
+        except OSError as exc:
+            self._end(first_words(exc))
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def _receive(self) -> None:
+        """Take in what has come."""
+        while self._open:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as exc:
+                self._end(first_words(exc))
+                return
+            if data:
+                self._parse(data)
+            else:
+                self._end_of_input()
+            if len(data) < _READ_BYTES and not isinstance(self._socket, ssl.SSLSocket):
+                return  # saves a call that would find nothing
+
+    def _parse(self, data: bytes) -> None:
+        if self._exchange is None:
+            self._end("the server spoke unasked")
+            return
+        self._size += len(data)
+        if self._size > _MAX_REPLY_BYTES:
+            self._end("the answer is longer than 1 MiB")
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._end(f"the answer is not HTTP: {exc}")
+            return
+        if self._complete:
+            self._end_exchange()
+
+    def _end_exchange(self) -> None:
+        """Hand a whole answer over, and take the next request if there may be one."""
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None  # noqa: S101 - the answer was asked for
+        keep = self._reusable and not self._unsent
+        exchange.end(reply=self._reply())
+        if keep:
+            self._expect_reply()
+            self._pool.free(self)
+        else:
+            self._end("used up")
+
+    def _end_of_input(self) -> None:
+        if self._status and not self._has_length:
+            self._complete = True  # the old way: where it ends, the body ends
+        self._end("the server closed the connection")
+
+    def _end(self, problem: str) -> None:
+        """Close the socket, and end the request on it if there is one."""
+        if not self._open:
+            return
+        self._open = False
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            reply = self._reply() if self._status else None
+            exchange.end(reply=reply, problem=None if self._complete else problem)
+        self._pool.lost(self)
+
+    def _reply(self) -> Reply:
+        return Reply(self._status, self._headers, bytes(self._body), self._complete)
+
+    def _expect_reply(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._has_length = False
+        self._body = bytearray()
+        self._size = 0
+        self._complete = False
+        self._reusable = False
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Note an answer that nothing asked for behind the one that was."""
+        if self._complete:
+            self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        if not self._complete:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Take the status; an interim one (1xx) says nothing of the order."""
+        status = self._parser.get_status_code()
+        if self._complete:
+            return
+        if status < 200:
+            self._headers.clear()
+            return
+        self._status = status
+        self._has_length = not self._headers.keys().isdisjoint(
+            ("content-length", "transfer-encoding")
+        )
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if not self._complete:
+            self._body += data
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is whole."""
+        if self._status and not self._complete:
+            self._complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+
+async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    """Connect, with TLS if a context is given; the socket never blocks.
+
+    Raises:
+        OSError: It could not be done, or the certificate is not trusted.
+    """
+    stream = await trio.open_tcp_stream(host, port)
+    # Without Trio's wrappers a request needs no task switch to be written.
+    sock = socket.socket(fileno=stream.socket.detach())
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if tls is not None:
+            sock = tls.wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False
+            )
+            await _shake_hands(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _shake_hands(sock: ssl.SSLSocket) -> None:
+    while True:
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            await trio.lowlevel.wait_readable(sock)
+        except ssl.SSLWantWriteError:
+            await trio.lowlevel.wait_writable(sock)
+        else:
+            return
