@@ -66,3 +66,17 @@ def exchange(config: Path, port: int) -> None:
     from snexec.cli.exchange import run_exchange  # noqa: PLC0415
 
     run_exchange(config, port)
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="Some seconds, and rougher figures.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
+@click.pass_obj
+def bench(config: Path, *, quick: bool, as_json: bool) -> None:
+    """Measure snexec on this machine, next to the least it could take.
+
+    Example: snexec --config config.toml bench
+    """
+    from snexec.cli.bench import run_bench  # noqa: PLC0415
+
+    run_bench(config, quick=quick, as_json=as_json)

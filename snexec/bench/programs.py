@@ -1,0 +1,149 @@
+"""The processes that a measurement starts, reads the meters of, and ends again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import snexec
+from snexec.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.002
+_STOP_SECONDS = 5.0
+_KEYS = {
+    "APCA_API_KEY_ID": "bench-key",
+    "APCA_API_SECRET_KEY": "bench-secret",
+}
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    """Look every 2 ms whether something holds.
+
+    Raises:
+        StartError: It does not for 30 s.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise StartError(f"bench: not within {PATIENCE_SECONDS:g} s: {what}")
+        time.sleep(_LOOK_SECONDS)
+
+
+class Program:
+    """A module of ours in a process of its own, for as long as its block lasts.
+
+    Args:
+        name: What it is, for errors.
+        words: The module and its arguments.
+        output: The file that takes its standard output and error.
+
+    Attributes:
+        started_ns: ``time.monotonic_ns`` just before it was started.
+    """
+
+    def __init__(self, name: str, words: Sequence[str], output: Path) -> None:
+        self._name = name
+        self._output = output
+        with output.open("wb") as log:
+            self.started_ns = time.monotonic_ns()
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules
+                # -P: not another snexec that the working directory may hold.
+                [sys.executable, "-P", "-m", *words],
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us, and we end it
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def expect(self, pattern: str) -> str:
+        """Wait until it prints something, and return the pattern's group."""
+        found: list[str] = []
+
+        def printed() -> bool:
+            self.check_alive()
+            found.extend(re.findall(pattern, self._said()))
+            return bool(found)
+
+        wait_until(printed, f"{self._name} has started")
+        return found[0]
+
+    def check_alive(self, *, grace_seconds: float = 0.0) -> None:
+        """Make sure that it runs.
+
+        Args:
+            grace_seconds: How long it may still be about to end.
+
+        Raises:
+            StartError: It has ended; the message holds its last line.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_seconds)
+            last = self._said().strip().rpartition("\n")[2]
+            raise StartError(f"bench: {self._name} has ended: {last or 'no word'}")
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used, of all its threads."""
+        self.check_alive()
+        if sys.platform != "linux":
+            minutes, _, seconds = self._ps("time").rpartition(":")
+            return 60 * float(minutes) + float(seconds)
+        # Its own clock, as clock_getcpuclockid(3) computes it: /proc counts in ticks
+        # of 10 ms only.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def memory_mb(self) -> float:
+        """Return its resident memory, in MiB."""
+        self.check_alive()
+        if sys.platform != "linux":
+            return int(self._ps("rss")) / 2**10
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+    def stop(self) -> None:
+        """End it, by force if it does not stop within 5 s."""
+        try:
+            self._process.terminate()
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+    def _said(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def _ps(self, column: str) -> str:
+        words = ["ps", "-o", f"{column}=", "-p", str(self._process.pid)]
+        return subprocess.check_output(words, text=True).strip()  # noqa: S603
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, with made-up keys for the user's, and the way to this package."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
+    paths = [str(Path(snexec.__file__).parents[1]), kept.get("PYTHONPATH", "")]
+    return kept | _KEYS | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

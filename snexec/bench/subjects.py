@@ -1,0 +1,140 @@
+"""What is measured: the daemon, and the floor next to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snexec.bench.feeder import Feeder
+from snexec.bench.programs import Program, wait_until
+from snexec.clock import SystemClock
+from snexec.schema import connect, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from snexec.bench.brokers import Broker
+
+_PROBE = {
+    "symbol": "PROBE",
+    "catalystCategory": "bench",
+    "catalystTier": 4,  # with no confidence, a signal that is taken and not traded
+    "priceAtSignal": 1.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Where a run may write.
+
+    Attributes:
+        folder: For sockets, whose paths must be short, configurations and output.
+        disk: For databases, on the disk of the user's own.
+        connections: Orders at once: ``max_in_flight``, and the floor's connections.
+    """
+
+    folder: Path
+    disk: Path
+    connections: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A program that makes POSTs of signals.
+
+    Attributes:
+        ready_ms: Milliseconds from the start of its process until it took signals.
+        rows: Its database, read-only; the floor has none.
+    """
+
+    program: Program
+    feeder: Feeder
+    ready_ms: float
+    rows: sqlite3.Connection | None = None
+
+    def wait_placed(self, count: int) -> None:
+        """Wait until so many rows in all have their order's id."""
+        self._wait_rows("alpacaOrderId", count)
+
+    def wait_settled(self, count: int) -> int:
+        """Wait for so many settled rows in all; return ``time.monotonic_ns``."""
+        self._wait_rows("settledAt", count)
+        return time.monotonic_ns()
+
+    def _wait_rows(self, column: str, count: int) -> None:
+        if self.rows is None:
+            return
+        rows = self.rows
+        query = f"SELECT count(*) FROM BotTrade WHERE {column} IS NOT NULL"  # noqa: S608
+
+        def there() -> bool:
+            self.program.check_alive()
+            found: int = rows.execute(query).fetchone()[0]
+            return found >= count
+
+        wait_until(there, f"{count} rows have {column}")
+
+
+@contextmanager
+def daemon(places: Places, broker: Broker) -> Iterator[Subject]:
+    """Run a daemon on a new database until the block ends."""
+    database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
+    for old in places.disk.glob(f"{database.name}*"):
+        old.unlink()
+    # Made before: most starts find their tables.
+    open_database(database, simulated=False, clock=SystemClock()).close()
+    config = places.folder / "daemon.toml"
+    config.write_text(_configuration(places, broker.port, database, socket))
+    words = ["snexec", "--config", str(config)]
+    with (
+        Program("the daemon", words, places.folder / "daemon.log") as program,
+        closing(Feeder(socket, program)) as feeder,
+        closing(connect(database, read_only=True)) as rows,
+    ):
+        line = json.dumps(_PROBE).encode() + b"\n"
+
+        def takes_signals() -> bool:
+            feeder.send(line)
+            return feeder.answer() == "accepted"
+
+        wait_until(takes_signals, "the daemon takes signals")
+        ready_ms = (time.monotonic_ns() - program.started_ns) / 1e6
+        wait_until(broker.listeners, "the daemon listens to the trading stream")
+        yield Subject(program=program, feeder=feeder, ready_ms=ready_ms, rows=rows)
+
+
+@contextmanager
+def floor(places: Places, broker: Broker) -> Iterator[Subject]:
+    """Run the floor until the block ends."""
+    socket = places.folder / "floor.sock"
+    socket.unlink(missing_ok=True)
+    words = ["snexec.bench.floor", str(socket), str(broker.port)]
+    words.append(str(places.connections))
+    with (
+        Program("the floor", words, places.folder / "floor.log") as program,
+        closing(Feeder(socket, program)) as feeder,
+    ):
+        ready_ms = (time.monotonic_ns() - program.started_ns) / 1e6
+        yield Subject(program=program, feeder=feeder, ready_ms=ready_ms)
+
+
+def _configuration(places: Places, port: int, database: Path, socket: Path) -> str:
+    url = f"http://127.0.0.1:{port}"
+    keys = {
+        "database": str(database),
+        "alpaca.simulate": False,  # to the daemon, the broker is a real one
+        "alpaca.paper_url": url,
+        "alpaca.live_url": url,
+        "alpaca.rate_limit_per_min": 1_000_000,
+        "intake.socket": str(socket),
+        "intake.max_pending": 10_000,
+        "intake.max_in_flight": places.connections,
+        "intake.shutdown_timeout_sec": 1.0,
+    }
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in keys.items()]
+    return "\n".join(lines) + "\n"
