@@ -39,7 +39,7 @@ from snexec.fills import Fills
 from snexec.intake import Intake, Phase
 from snexec.outages import Outages
 from snexec.recovery import Recovery
-from snexec.schema import checkpoint, connect
+from snexec.schema import check_large, checkpoint, connect
 from snexec.settings import (
     MODES,
     changed_keys,
@@ -116,6 +116,7 @@ class Daemon:
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._stop_deadline = math.inf
+        self._damage: StartError | None = None
 
         self.feed = EventFeed(clock=clock)
         self.accounts = Accounts(
@@ -196,7 +197,7 @@ class Daemon:
             stdin: What to read signals from besides the socket, if anything.
 
         Raises:
-            StartError: The database cannot be used; nothing was started.
+            StartError: The database cannot be used.
             BaseExceptionGroup: One of the services failed; nothing runs any more.
         """
         self._load_rows()
@@ -211,6 +212,7 @@ class Daemon:
                     services.start_soon(self.recovery.run, name="recovery")
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
+                    services.start_soon(self._check_database, name="database check")
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
                         feeders.start_soon(
@@ -229,6 +231,8 @@ class Daemon:
                 self.writer.abandoned,
             )
         log.info("stopped")
+        if self._damage is not None:
+            raise self._damage
 
     def _load_rows(self) -> None:
         try:
@@ -240,6 +244,18 @@ class Daemon:
                 f"database: {self.settings.database} cannot be used: {exc}"
             ) from None
         self.recovery.load(unsettled)
+
+    async def _check_database(self) -> None:
+        """Read a large file through while the daemon runs, and stop if it is damaged."""
+        path = Path(self.settings.database)
+        try:
+            await trio.to_thread.run_sync(check_large, path, abandon_on_cancel=True)
+        except sqlite3.DatabaseError as exc:
+            log.warning("the database could not be checked: %s", exc)
+        except StartError as exc:
+            self._damage = exc
+            seconds = self.settings.intake.shutdown_timeout_sec
+            self.stop(why="the database is damaged", seconds=seconds)
 
     async def _write(self, drain: trio.CancelScope) -> None:
         with drain:

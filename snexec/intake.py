@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from snexec.errors import InvalidSignalError
+from snexec.recent import Recent
 from snexec.signals import MAX_LINE_BYTES, Signal, parse_signal
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ log = logging.getLogger("Intake")
 
 _LOG_WINDOW_SECONDS = 60.0
 _LOGGED_PER_WINDOW = 100  # a feeder gone wild must not drown the log
-_REMEMBERED_IDS = 16_384  # what is older than that, the database remembers
+_REMEMBERED_IDS = 8192  # what is older than that, the database remembers
 
 
 class Phase(Enum):
@@ -103,9 +104,7 @@ class Intake:
         self._max_pending = max_pending
         self._mode = mode
         self._refusal = refusal
-        self._taken_ids: collections.OrderedDict[tuple[Mode, str], None] = (
-            collections.OrderedDict()
-        )
+        self._taken_ids: Recent[tuple[Mode, str]] = Recent(_REMEMBERED_IDS)
         self._numbers = itertools.count(1)
         # The bound is `max_pending`, kept by counting: a signal leaves the channel
         # before it leaves the queue for an order slot.
@@ -188,9 +187,7 @@ class Intake:
         if self.is_full:
             return Answer(status="overloaded", id=signal.id, signal=signal)
         if key is not None:
-            self._taken_ids[key] = None
-            if len(self._taken_ids) > _REMEMBERED_IDS:
-                self._taken_ids.popitem(last=False)
+            self._taken_ids.add(key)
         sequence = next(self._numbers)
         self.pending += 1
         self._send.send_nowait(

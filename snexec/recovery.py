@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import trio
 
 from snexec.budget import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
+from snexec.recent import Recent
 from snexec.settings import MODES
 from snexec.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
@@ -30,7 +30,7 @@ log = logging.getLogger("Recovery")
 _LOOKUPS_AT_ONCE = 8  # a mode; a broker that hangs must not hold every look-up up
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later never was
 _STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
-_REMEMBERED_ORDERS = 8192  # an event and a look-up tell the same within seconds
+_REMEMBERED_ORDERS = 4096  # an event and a look-up tell the same within seconds
 _SAY_WAITING_SECONDS = 10.0
 _TOLD_BY_STREAM = frozenset({"filled", "rejected"})  # what its handler acts on
 
@@ -60,13 +60,11 @@ class Recovery:
         self._unsettled = unsettled
         self._starved = starved
         self._started = trio.Event()
-        self._heard: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._heard = Recent[str](_REMEMBERED_ORDERS)
 
     def heard(self, trade_id: str) -> None:
         """Note that the stream spoke of an order."""
-        self._heard[trade_id] = None
-        if len(self._heard) > _REMEMBERED_ORDERS:
-            self._heard.popitem(last=False)
+        self._heard.add(trade_id)
 
     def load(self, rows: list[Unsettled]) -> None:
         """Follow the rows that an earlier run left unsettled."""

@@ -23,6 +23,7 @@ SCHEMA_VERSION = 2
 _BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited for by trying again
 _CHECKPOINT_PATIENCE_MS = 20
 _LONG_LOG_PAGES = 4000  # 16 MB
+_QUICKLY_CHECKED_PAGES = 2000  # 8 MB
 
 _COLUMNS: dict[str, str] = {
     "id": "TEXT PRIMARY KEY",
@@ -105,6 +106,31 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def check_large(path: Path) -> None:
+    """Read a file through that was too large for that at the start, in a thread.
+
+    It takes a second and more for 500 MB.
+
+    Raises:
+        StartError: It is damaged.
+        sqlite3.Error: It cannot be read.
+    """
+    with closing(connect(path, read_only=True)) as connection:
+        if _is_large(connection):
+            _refuse_damaged(connection, path)
+
+
+def _is_large(connection: sqlite3.Connection) -> bool:
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    return bool(pages > _QUICKLY_CHECKED_PAGES)
+
+
+def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        raise StartError(f"database: {path} is damaged: {damage}")
+
+
 def checkpoint(path: Path) -> None:
     """Copy the write-ahead log into the database file, beside whoever writes.
 
@@ -150,9 +176,8 @@ def _check_and_migrate(
             f"database: {path} has schema version {version}, and this snexec knows"
             f" {SCHEMA_VERSION} at most: upgrade snexec or name another file"
         )
-    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        raise StartError(f"database: {path} is damaged: {damage}")
+    if not _is_large(connection):
+        _refuse_damaged(connection, path)
     present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     kind = "simulated" if simulated else "real"
     if "SnexecMeta" in present:

@@ -81,6 +81,34 @@ async def test_a_database_whose_rows_cannot_be_used_refuses_the_start(
         assert not box.socket.exists()
 
 
+async def test_a_large_database_is_read_through_beside_trading_and_damage_ends_it() -> (
+    None
+):
+    with short_folder() as folder:
+        box = Box(folder)
+        with contextlib.closing(
+            open_database(box.database, simulated=True, clock=SystemClock())
+        ) as connection:
+            connection.execute("BEGIN")
+            connection.executemany(
+                "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt)"
+                " VALUES (?, 'KO', 'closed', 'then', 'then')",
+                ((f"{number:0200}",) for number in range(20_000)),
+            )
+            connection.execute("COMMIT")
+        with box.database.open("r+b") as file:
+            file.seek(box.database.stat().st_size // 2 // 4096 * 4096)
+            file.write(b"\xff" * 4096)
+        box.configure(alpaca=NOWHERE | {"simulate": True})
+
+        done = await box.run()
+
+        lines = done.stderr.decode().splitlines()
+        assert done.returncode == 1, lines
+        assert lines[-1].startswith(f"snexec: database: {box.database} is damaged: ")
+        assert any("stopping: the database is damaged" in line for line in lines)
+
+
 @pytest.mark.parametrize("text", [None, "no certificate"])
 async def test_certificates_that_cannot_be_read_refuse_the_start(
     text: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

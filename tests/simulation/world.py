@@ -527,6 +527,7 @@ class World:
                 (executor_module, "uuid", ids),
                 (app, "load_settings", lambda _path: self.settings),
                 (app, "keys_lie_open", lambda _path, _settings: False),
+                (app.Daemon, "_check_database", _no_file),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
             ):
@@ -743,6 +744,10 @@ def _empty_database() -> bytes:
             connection, Path("memory"), simulated=False, clock=cast("Any", _AtZero())
         )
         return connection.serialize()
+
+
+async def _no_file(_daemon: app.Daemon) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 class _AtZero(TrioClock):
