@@ -112,7 +112,7 @@ class AlpacaSettings(_Section):
     live_url: BaseUrl = "https://api.alpaca.markets"
     rate_limit_per_min: int = Field(default=200, ge=1, le=1_000_000)
     order_timeout_sec: Seconds = 10.0
-    warm_connections: int = Field(default=32, ge=0, le=1000)
+    warm_connections: int = Field(default=64, ge=0, le=1000)
     unknown_grace_sec: SecondsOrNone = 60.0
     reconcile_interval_sec: Seconds = 60.0
     api_key: Secret | None = None
