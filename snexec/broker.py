@@ -215,7 +215,7 @@ class AlpacaClient:
         reply = None
         if answer is not None:
             reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
-        return self._content(reply, problem, sent=sent)
+        return self._content(reply, problem, sent=sent or reply is not None)
 
     def _content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
         """Return the body of a whole 200; all else is an error."""

@@ -26,6 +26,4 @@ class SystemClock:
 
 def timestamp(moment: datetime) -> str:
     """Format a time as rows and events carry it: ISO 8601, UTC, milliseconds, Z."""
-    return (
-        moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"

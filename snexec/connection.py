@@ -33,6 +33,7 @@ __all__ = [
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
 _GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
+_READ_BYTES = 32 * 1024
 _CONNECT_SECONDS = 10.0
 # Frames wait here while a handler waits for the database; when it is full, pongs are
 # not seen either, and the connection is taken for dead and replaced.
@@ -76,6 +77,7 @@ async def open_connection(
                     url.netloc,
                     url.path,
                     message_queue_size=_FRAMES_WAITING,
+                    receive_buffer_size=_READ_BYTES,
                 )
             if transport.handshake.cancelled_caught:
                 raise OSError("closed during the handshake")

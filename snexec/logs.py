@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import threading
 import urllib.parse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -111,6 +112,7 @@ class LogDrain(logging.Handler):
         self._within_line = False
         self._waiting = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
+        self._thread: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue one line; the newest are dropped and counted when nobody reads."""
@@ -123,13 +125,15 @@ class LogDrain(logging.Handler):
             self._dropped += 1
             return
         self._lines.append(line.encode(errors="backslashreplace") + b"\n")
-        if self._token is not None:
-            # Any thread may log.
+        if threading.get_ident() == self._thread:
+            self._waiting.set()
+        elif self._token is not None:
             self._token.run_sync_soon(self._waiting_set, idempotent=True)
 
     async def run(self) -> None:
         """Write lines as they come, until cancelled."""
         self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
         try:
             while True:
                 self._waiting = trio.Event()
@@ -137,7 +141,7 @@ class LogDrain(logging.Handler):
                     await self._waiting.wait()
                 await self._write()
         finally:
-            self._token = None
+            self._token = self._thread = None
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
                 while self._lines:
                     await self._write()

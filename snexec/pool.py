@@ -86,6 +86,10 @@ class Pool:
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+        if connection.died_young:
+            # Not dialed for again, or a server that refuses so would be stormed.
+            self._failures += 1
+            self._fail_waiting("the server closes connections as they open")
         self._dial_for_waiting()
         self._changed.set()
 
@@ -102,7 +106,7 @@ class Pool:
         return self._waiting[0] if self._waiting else None
 
     def _dial_for_waiting(self) -> None:
-        if self._nursery is not None:
+        if self._nursery is not None and self._next_waiting() is not None:
             for _ in range(len(self._waiting) - self._dialing):
                 self._start_dialing()
 
@@ -121,7 +125,7 @@ class Pool:
                 self._changed.set()
         except (OSError, ValueError, trio.TooSlowError) as exc:
             self._failures += 1
-            self._could_not_dial(exc)
+            self._fail_waiting(_reason(exc, self._dial_seconds))
             return
         self._failures = 0
         connection = Connection(sock, self)
@@ -129,12 +133,12 @@ class Pool:
         self.free(connection)
         await connection.run()
 
-    def _could_not_dial(self, exc: Exception) -> None:
+    def _fail_waiting(self, problem: str) -> None:
         """End the request that waits longest, unless another connection may take it."""
         exchange = self._next_waiting()
-        busy = len(self._connections) - len(self._idle)
-        if exchange is not None and len(self._waiting) > self._dialing + busy:
-            exchange.end(problem=_reason(exc, self._dial_seconds))
+        others = self._dialing + len(self._connections)
+        if exchange is not None and len(self._waiting) > others:
+            exchange.end(problem=problem)
 
     async def _keep_warm(self) -> None:
         allowed, since = float(self._warm), trio.current_time()

@@ -6,8 +6,8 @@ Every change is monotonic: what the broker has said finally is never undone.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
 
@@ -113,26 +113,23 @@ class Unsettled:
     missed: bool
 
 
-@dataclass(slots=True)
-class _Row:
-    """One row as read, and the columns to write back."""
+class _Row(dict[str, Any]):
+    """One row as it shall be, and which of its columns to write back."""
 
-    values: sqlite3.Row
-    changes: dict[str, object] = field(default_factory=dict)
-    newer_trade_id: str | None = None
-
-    def __getitem__(self, name: str) -> object:
-        return self.changes.get(name, self.values[name])
+    def __init__(self, values: sqlite3.Row) -> None:
+        super().__init__(zip(values.keys(), values, strict=True))
+        self.changes: dict[str, object] = {}
+        self.newer_trade_id: str | None = None
 
     def set(self, **changes: object) -> None:
         for name, value in changes.items():
             if self[name] != value:
-                self.changes[name] = value
+                self[name] = self.changes[name] = value
 
     def set_where_null(self, **changes: object) -> None:
         for name, value in changes.items():
             if self[name] is None and value is not None:
-                self.changes[name] = value
+                self[name] = self.changes[name] = value
 
     @property
     def bought(self) -> bool:
@@ -441,18 +438,18 @@ class Store:
                 [*changes.values(), row["id"]],
             )
         return Applied(
-            trade_id=row["id"],  # type: ignore[arg-type]  # rows are untyped
-            symbol=row["symbol"],  # type: ignore[arg-type]
-            signal_id=row["signalId"],  # type: ignore[arg-type]
-            order_id=row["alpacaOrderId"],  # type: ignore[arg-type]
-            mode=row["mode"],  # type: ignore[arg-type]
+            trade_id=row["id"],
+            symbol=row["symbol"],
+            signal_id=row["signalId"],
+            order_id=row["alpacaOrderId"],
+            mode=row["mode"],
             outcome=outcome,
             changed=bool(row.changes),
             settled=row.settled,
-            status=row["status"],  # type: ignore[arg-type]
-            entry_price=row["entryPrice"],  # type: ignore[arg-type]
-            shares=row["shares"],  # type: ignore[arg-type]
-            reason=row["exitReason"],  # type: ignore[arg-type]
+            status=row["status"],
+            entry_price=row["entryPrice"],
+            shares=row["shares"],
+            reason=row["exitReason"],
             newer_trade_id=row.newer_trade_id,
         )
 

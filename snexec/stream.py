@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
+from pydantic_core import from_json
 
 from snexec.connection import (
     CLOSE_SECONDS,
@@ -327,7 +328,7 @@ async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
 def _parse(frame: str | bytes) -> dict[str, Any] | None:
     """Read a text or binary frame; None, and a log line, for what is no message."""
     try:
-        message = json.loads(frame)
+        message = _read_json(frame)
     except (ValueError, RecursionError) as exc:
         log.warning("a frame that is not JSON, passed over (%s)", exc)
         return None
@@ -335,6 +336,13 @@ def _parse(frame: str | bytes) -> dict[str, Any] | None:
         log.warning("a frame of an unexpected shape, passed over: %s", _shown(message))
         return None
     return message
+
+
+def _read_json(frame: str | bytes) -> object:
+    try:
+        return from_json(frame)  # four times as fast
+    except ValueError:
+        return json.loads(frame)  # which knows half characters
 
 
 def _data(message: dict[str, Any]) -> dict[str, Any]:

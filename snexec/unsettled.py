@@ -59,6 +59,7 @@ class UnsettledOrders:
         }
         self._number = itertools.count()
         self._changed = trio.Event()
+        self._queued = trio.Event()
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -151,11 +152,11 @@ class UnsettledOrders:
         """Wait until an order of a mode is due, and return it."""
         queue = self._queues[mode]
         while True:
-            changed = self._changed
+            queued = self._queued
             while queue and not self._is_current(queue[0]):
                 heapq.heappop(queue)
             if not queue:
-                await changed.wait()
+                await queued.wait()
                 continue
             wait = queue[0][0] - trio.current_time()
             if wait <= 0:
@@ -164,7 +165,7 @@ class UnsettledOrders:
                 order.due = math.inf
                 return order
             with trio.move_on_after(wait):
-                await changed.wait()
+                await queued.wait()
 
     async def wait_settled(self) -> None:
         """Wait until every order that this process placed is settled or given up."""
@@ -182,7 +183,8 @@ class UnsettledOrders:
 
     def _queue(self, order: UnsettledOrder) -> None:
         heapq.heappush(self._queues[order.mode], (order.due, next(self._number), order))
-        self.notify()
+        self._queued.set()
+        self._queued = trio.Event()
 
     def notify(self) -> None:
         """Wake who waits, after an order's attributes were changed."""

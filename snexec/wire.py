@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from snexec.pool import Pool
 
 _READ_BYTES = 64 * 1024
-_MAX_REPLY_BYTES = 1024 * 1024
+_MAX_BODY_BYTES = 1024 * 1024
+_MAX_HEAD_BYTES = 64 * 1024
+_YOUNG_SECONDS = 1.0
 # The kernel finds out within half a minute that an idle connection leads nowhere, and
 # keeps its place in the tables of what lies between.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -78,9 +80,17 @@ class Connection:
         self._socket = sock
         self._pool = pool
         self._open = True
+        self._opened_at = trio.current_time()
+        self._used = False
         self._unsent = b""
         self._exchange: Exchange | None = None
         self._expect_reply()
+
+    @property
+    def died_young(self) -> bool:
+        """Whether it was closed as soon as it was opened, and never carried anything."""
+        age = trio.current_time() - self._opened_at
+        return not self._open and not self._used and age < _YOUNG_SECONDS
 
     def send(self, exchange: Exchange) -> bool:
         """Write a request now; False where the server has closed, and nothing left.
@@ -96,6 +106,7 @@ class Connection:
             self._end(first_words(exc))
             return False
         self._exchange = exchange
+        self._used = True
         exchange.connection = self
         exchange.sent = True
         self._unsent = exchange.request[taken:]
@@ -156,15 +167,18 @@ class Connection:
             self._end("the server spoke unasked")
             return
         self._size += len(data)
-        if self._size > _MAX_REPLY_BYTES:
-            self._end("the answer is longer than 1 MiB")
-            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._end(f"the answer is not HTTP: {exc}")
             return
-        if self._complete:
+        if (
+            len(self._body) > _MAX_BODY_BYTES
+            or self._size - len(self._body) > _MAX_HEAD_BYTES + _MAX_BODY_BYTES
+        ):
+            self._complete = False
+            self._end("the answer is longer than 1 MiB")
+        elif self._complete:
             self._end_exchange()
 
     def _end_exchange(self) -> None:

@@ -33,6 +33,7 @@ _MAX_WAITING = 10_000
 # Bounds how long a flood of fills keeps an order, and the event loop, waiting.
 _MAX_BATCH = 32
 _SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
+_TICKS_TO_SHARE = 3  # without another change, until a batch is committed
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REMIND_SECONDS = 60.0
@@ -50,8 +51,13 @@ class _Waiting(Generic[T]):
     failed: Callable[[Exception], None]
     opens: bool = False
 
-    def attempt(self, store: Store) -> Callable[[], None]:
+    def apply(self, store: Store) -> Callable[[], None]:
         """Apply the change, and return what to call once it is durable."""
+        result = self.change(store)
+        return lambda: self.done(result)
+
+    def apply_alone(self, store: Store) -> Callable[[], None]:
+        """Apply the change, or undo it alone where the fault is its own."""
         store.savepoint()
         try:
             result = self.change(store)
@@ -179,22 +185,38 @@ class Writer:
             try:
                 async for first in self._receive:
                     self._sort(first)
-                    while batch := self._next_batch():
+                    while batch := await self._next_batch():
                         await self._commit(batch)
             finally:
                 self.abandoned = self._pending
                 self._receive.close()
             nursery.cancel_scope.cancel(reason="everything is written")
 
-    def _sort(self, waiting: _Waiting[Any]) -> None:
-        (self._opening if waiting.opens else self._others).append(waiting)
-
-    def _next_batch(self) -> list[_Waiting[Any]]:
+    def _sort_all(self) -> None:
         while True:
             try:
                 self._sort(self._receive.receive_nowait())
             except (trio.WouldBlock, trio.EndOfChannel):
-                break
+                return
+
+    def _sort(self, waiting: _Waiting[Any]) -> None:
+        (self._opening if waiting.opens else self._others).append(waiting)
+
+    async def _next_batch(self) -> list[_Waiting[Any]]:
+        """Take what shall be committed together, the rows of orders first."""
+        self._sort_all()
+        # A flood of fills shares its commits; an order's row waits for nothing.
+        ticks = 0
+        while (
+            self._others
+            and ticks < _TICKS_TO_SHARE
+            and not self._opening
+            and len(self._others) < _MAX_BATCH
+        ):
+            before = len(self._others)
+            await trio.lowlevel.checkpoint()
+            self._sort_all()
+            ticks = 0 if len(self._others) > before else ticks + 1
         batch = list(self._opening)
         self._opening.clear()
         while self._others and len(batch) < _MAX_BATCH:
@@ -250,16 +272,30 @@ class Writer:
             return None
 
     def _attempt(self, batch: list[_Waiting[Any]]) -> list[Callable[[], None]]:
-        store = self._store
         began = time.perf_counter()
         try:
+            tell = self._write_all(batch, _Waiting.apply)
+        except Exception as exc:
+            if isinstance(exc, sqlite3.Error) and not isinstance(exc, _CHANGE_FAULTS):
+                raise
+            # One of them is at fault: it is told apart, which costs the others more.
+            tell = self._write_all(batch, _Waiting.apply_alone)
+        self._set_quick(quick=time.perf_counter() - began < _SLOW_SECONDS)
+        return tell
+
+    def _write_all(
+        self,
+        batch: list[_Waiting[Any]],
+        apply: Callable[[_Waiting[Any], Store], Callable[[], None]],
+    ) -> list[Callable[[], None]]:
+        store = self._store
+        try:
             store.begin()
-            tell = [waiting.attempt(store) for waiting in batch]
+            tell = [apply(waiting, store) for waiting in batch]
             store.commit()
         except BaseException:
             store.rollback()
             raise
-        self._set_quick(quick=time.perf_counter() - began < _SLOW_SECONDS)
         return tell
 
     def _set_quick(self, *, quick: bool) -> None:

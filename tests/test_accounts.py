@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import respx
 import trio
+import trio.testing
 
 from snexec.accounts import Accounts, Endpoint
 from snexec.budget import Purpose
-from snexec.errors import ConfigError, NotSentError
+from snexec.errors import ConfigError
 from tests.fakes import FakeClock, make_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from snexec.broker import AlpacaClient
     from snexec.settings import Mode, Settings
@@ -34,32 +33,19 @@ def plain(**alpaca: object) -> Settings:
 
 
 @pytest.fixture
-async def make_accounts() -> AsyncIterator[Callable[..., Accounts]]:
-    """Give a function that makes accounts; the test's end closes their clients."""
-    made: list[Accounts] = []
+def make_accounts() -> Callable[..., Accounts]:
+    """Give a function that makes accounts."""
 
     def make(settings: Settings | None = None, **changes: Any) -> Accounts:  # noqa: ANN401
         values: dict[str, Any] = {"clock": FakeClock(), "environ": PAPER | LIVE}
-        accounts = Accounts(settings=settings or plain(), **values | changes)
-        made.append(accounts)
-        return accounts
+        return Accounts(settings=settings or plain(), **values | changes)
 
-    yield make
-    for accounts in made:
-        for held in accounts._held.values():
-            await held.client.aclose()
+    return make
 
 
-async def is_open(client: AlpacaClient) -> bool:
-    """Tell whether a client may still ask."""
-    assert client.budget.try_take(Purpose.START)
-    try:
-        await client.position_quantity("AAPL")
-    except NotSentError:
-        return True
-    except RuntimeError:
-        return False
-    pytest.fail("somebody answered")
+def is_open(client: AlpacaClient) -> bool:
+    """Tell whether a client keeps its connections."""
+    return client._pool._nursery is not None and not client._http.is_closed
 
 
 async def test_each_mode_has_its_own_url_and_keys(
@@ -89,19 +75,47 @@ def test_the_stream_is_beside_the_rest_api(url: str, stream: str) -> None:
 
 @pytest.mark.parametrize("mode", ["paper", "live"])
 async def test_an_order_goes_to_its_own_mode_with_its_own_keys(
-    make_accounts: Callable[..., Accounts], respx_mock: respx.MockRouter, mode: Mode
+    make_accounts: Callable[..., Accounts], mode: Mode
 ) -> None:
-    reply = {"id": "o", "client_order_id": "c", "status": "new"}
-    route = respx_mock.route().respond(content=json.dumps(reply).encode())
-    accounts = make_accounts()
-    with accounts.lease(mode) as client:
-        assert accounts.budget(mode).try_take(Purpose.ORDER)
-        await client.place_order(symbol="A", notional="1.00", client_order_id="c")
-    request = route.calls.last.request
+    lease = make_accounts().try_take(mode, Purpose.ORDER)
+    assert lease is not None
+    with lease as client:
+        client.send_order(symbol="A", notional="1.00", client_order_id="c")
+    (exchange,) = client._pool._waiting
     assert client.mode == mode
-    assert request.url.port == {"paper": 1, "live": 2}[mode]
-    key = {"paper": "PKPAPER", "live": "AKLIVE"}[mode]
-    assert request.headers["APCA-API-KEY-ID"] == key
+    port = {"paper": 1, "live": 2}[mode]
+    assert client._pool._port == port
+    assert f"\r\nHost: 127.0.0.1:{port}\r\n".encode() in exchange.request
+    key = {"paper": b"PKPAPER", "live": b"AKLIVE"}[mode]
+    assert b"\r\nAPCA-API-KEY-ID: " + key + b"\r\n" in exchange.request
+
+
+async def test_a_client_is_lent_only_with_a_request_of_its_budget(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(plain(rate_limit_per_min=1))
+    lease = accounts.try_take("paper", Purpose.ORDER)
+    assert lease is not None
+    assert accounts.try_take("paper", Purpose.ORDER) is None
+    assert accounts._held["paper"].leases == 1
+    with lease as client:
+        client.budget.give_back()
+    assert accounts._held["paper"].leases == 0
+    assert accounts.try_take("paper", Purpose.ORDER) is not None
+
+
+async def test_only_the_current_mode_has_warm_connections(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(plain(warm_connections=7))
+
+    def warm() -> list[int]:
+        return [held.client._pool._warm for held in accounts._held.values()]
+
+    assert warm() == [7, 0]
+    live = plain(warm_connections=7).model_copy(update={"mode": "live"})
+    accounts.reconfigure(live)
+    assert warm() == [0, 7]
 
 
 async def test_each_mode_has_its_own_budget(
@@ -146,7 +160,6 @@ async def test_the_same_settings_change_nothing(
         assert not accounts.reconfigure(plain())
         with accounts.lease("paper") as after:
             assert after is before
-    assert await is_open(before)
 
 
 @pytest.mark.parametrize(
@@ -172,17 +185,18 @@ async def test_an_order_keeps_its_client_to_the_end(
 ) -> None:
     accounts = make_accounts()
     nursery.start_soon(accounts.run)
+    await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(5):
         with accounts.lease("paper") as first:
             with accounts.lease("paper") as second:
                 assert second is first
                 accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
             await trio.testing.wait_all_tasks_blocked()
-            assert await is_open(first), "one order still uses it"
+            assert is_open(first), "one order still uses it"
         await trio.testing.wait_all_tasks_blocked()
-        assert not await is_open(first)
+        assert not is_open(first)
         with accounts.lease("paper") as new:
-            assert await is_open(new)
+            assert is_open(new)
 
 
 async def test_a_client_that_nobody_uses_is_closed_at_once(
@@ -195,7 +209,7 @@ async def test_a_client_that_nobody_uses_is_closed_at_once(
             pass
         accounts.reconfigure(plain(live_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
-        assert not await is_open(client)
+        assert not is_open(client)
 
 
 async def test_a_lease_ends_when_its_order_fails(
@@ -208,7 +222,7 @@ async def test_a_lease_ends_when_its_order_fails(
             raise ZeroDivisionError
         accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
-        assert not await is_open(client)
+        assert not is_open(client)
 
 
 async def test_keys_that_cannot_be_used_change_nothing(
@@ -262,8 +276,8 @@ async def test_cancelled_it_closes_every_client(
             nursery.start_soon(accounts.run)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        assert not await is_open(paper)
-        assert not await is_open(live)
+        assert not is_open(paper)
+        assert not is_open(live)
 
 
 async def test_no_key_shows_in_an_endpoint(

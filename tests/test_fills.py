@@ -567,9 +567,9 @@ async def test_the_stream_is_heard_and_a_look_up_is_not(
     nursery.start_soon(rig.fills.run)
     order = make_order("sn-1", "new")
     await rig.fills.on_looked_up(mode, order, "AAPL")
-    assert list(rig.recovery._heard) == []
+    assert "sn-1" not in rig.recovery._heard
     await fill(rig, mode=mode)
-    assert list(rig.recovery._heard) == ["sn-1"]
+    assert "sn-1" in rig.recovery._heard
 
 
 # Late evidence
