@@ -46,11 +46,13 @@ class Pool:
         self._dialing = 0
         self._failures = 0
         self._warm = 0
+        self._allowed = 0.0  # to be dialed in the background, without a pause
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
 
     def keep_warm(self, connections: int) -> None:
         """Have so many connections open at any time, from now on."""
+        self._allowed += max(0, connections - self._warm)
         self._warm = connections
         self._changed.set()
 
@@ -141,22 +143,23 @@ class Pool:
             exchange.end(problem=problem)
 
     async def _keep_warm(self) -> None:
-        allowed, since = float(self._warm), trio.current_time()
+        since = trio.current_time()
         while True:
             self._changed = trio.Event()
             now = trio.current_time()
-            allowed += (now - since) * _DIALS_PER_SECOND
-            allowed, since = min(allowed, self._warm), now
+            earned = (now - since) * _DIALS_PER_SECOND
+            self._allowed, since = min(self._allowed + earned, self._warm), now
             missing = self._warm - len(self._connections) - self._dialing
             if missing <= 0 or self._dialing >= _DIALS_AT_ONCE:
                 await self._changed.wait()
             elif self._failures:
-                await trio.sleep(min(2.0**self._failures, _LONGEST_PAUSE_SECONDS))
+                pause = 2.0 ** min(self._failures, 10)
+                await trio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
                 self._start_dialing()
-            elif allowed < 1:
-                await trio.sleep((1 - allowed) / _DIALS_PER_SECOND)
+            elif self._allowed < 1:
+                await trio.sleep((1 - self._allowed) / _DIALS_PER_SECOND)
             else:
-                allowed -= 1
+                self._allowed -= 1
                 self._start_dialing()
 
 

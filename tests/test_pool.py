@@ -1,0 +1,306 @@
+"""Warm connections: in order, once, and never a storm."""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec import pool as pool_module
+from snexec.pool import Pool
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    from snexec.wire import Exchange
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Network:
+    """What dialing gives, made of socket pairs whose other ends the test holds.
+
+    Attributes:
+        refuses: Whether nothing answers.
+        closes: Whether what is opened is closed at once.
+        seconds: How long a connection takes to open.
+        dials: When each was dialed, on Trio's clock.
+    """
+
+    def __init__(self) -> None:
+        self.refuses = False
+        self.closes = False
+        self.seconds = 0.0
+        self.dials: list[float] = []
+        self.ends: list[socket.socket] = []
+
+    async def connect(
+        self, _host: str, _port: int, _tls: ssl.SSLContext | None
+    ) -> socket.socket:
+        self.dials.append(trio.current_time())
+        await trio.sleep(self.seconds)
+        if self.refuses:
+            raise ConnectionRefusedError("connection refused")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        self.ends.append(theirs)
+        if self.closes:
+            theirs.close()
+        return ours
+
+    def received(self) -> list[bytes]:
+        """Take what has arrived, connection by connection."""
+        found = []
+        for end in self.ends:
+            try:
+                found.append(end.recv(65536))
+            except (BlockingIOError, OSError):
+                found.append(b"")
+        return found
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """Give what answers the pool's dialing."""
+    network = Network()
+    monkeypatch.setattr(pool_module, "connect", network.connect)
+    yield network
+    for end in network.ends:
+        end.close()
+
+
+@pytest.fixture
+async def pool(network: Network, nursery: trio.Nursery) -> Pool:
+    """Give a pool that runs, with no warm connections yet."""
+    del network
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    nursery.start_soon(pool.run)
+    await wait_all_tasks_blocked()
+    return pool
+
+
+def numbered(number: int) -> bytes:
+    """Make a request that tells its place."""
+    return b"%04d" % number
+
+
+async def test_a_request_leaves_in_the_very_call_that_hands_it_over(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(3)
+    await wait_all_tasks_blocked()
+    exchanges = [pool.submit(numbered(n)) for n in range(3)]
+    assert all(exchange.sent for exchange in exchanges)
+    assert sorted(network.received()) == [numbered(n) for n in range(3)]
+
+
+async def test_requests_leave_in_the_order_of_the_calls_whatever_they_wait_for(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds = 0.001
+    exchanges = [pool.submit(numbered(n)) for n in range(60)]
+    left: list[int] = []
+    with trio.fail_after(5):
+        while len(left) < 60:
+            await wait_all_tasks_blocked(0.002)
+            got = [(end, data) for end, data in _arrived(network) if data]
+            left += sorted(int(data) for _end, data in got)
+            random.shuffle(got)
+            for end, _data in got[: len(got) // 2 + 1]:
+                end.send(ANSWER)
+    # Connections open side by side, so a moment's requests are told apart by none.
+    assert left == list(range(60))
+    assert all(exchange.sent for exchange in exchanges)
+
+
+def _arrived(network: Network) -> list[tuple[socket.socket, bytes]]:
+    return list(zip(network.ends, network.received(), strict=True))
+
+
+async def test_few_connections_serve_many_requests_first_come_first_served(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    network.seconds = 60.0  # no other one opens in time
+    first, second, third = (pool.submit(numbered(n)) for n in range(3))
+    for number, exchange in enumerate((first, second, third)):
+        assert network.received()[0] == numbered(number)
+        assert exchange.sent
+        network.ends[0].send(ANSWER)
+        await exchange.done.wait()
+        await wait_all_tasks_blocked()
+    assert third.reply is not None
+
+
+async def test_warm_connections_are_open_before_any_order_and_replaced(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(10)
+    await wait_all_tasks_blocked()
+    assert len(network.dials) == len(pool._idle) == 10
+    await _grow_old(pool)
+    network.ends[3].close()
+    with trio.fail_after(5):
+        while len(network.dials) < 11:  # noqa: ASYNC110 - a socket sets no event
+            await trio.sleep(0.01)
+    await wait_all_tasks_blocked()
+    assert len(pool._idle) == 10
+
+
+async def test_no_more_is_replaced_once_none_shall_be_warm(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(3)
+    await wait_all_tasks_blocked()
+    pool.keep_warm(0)
+    for end in network.ends:
+        end.close()
+    await wait_all_tasks_blocked(0.02)
+    assert len(network.dials) == 3
+    assert pool._idle == []
+
+
+async def _grow_old(pool: Pool) -> None:
+    for connection in pool._connections:
+        connection._opened_at -= 60.0
+    await wait_all_tasks_blocked()
+
+
+@pytest.mark.jumping_time
+async def test_a_server_that_closes_every_connection_is_dialed_ever_less(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    network.refuses = True
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    nursery.start_soon(pool.run)
+    pool.keep_warm(64)
+    await trio.sleep(3600)
+    assert 30 < len(network.dials) < 100
+    network.refuses = False
+    await trio.sleep(120)
+    assert len(pool._idle) == 64
+
+
+@pytest.mark.jumping_time
+async def test_a_long_outage_with_thousands_of_orders_ends_like_a_short_one(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    network.refuses = True
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    nursery.start_soon(pool.run)
+    pool.keep_warm(2)
+    for number in range(2000):
+        await pool.submit(numbered(number)).done.wait()
+    await trio.sleep(600)
+    network.refuses = False
+    await trio.sleep(120)
+    assert len(pool._idle) == 2
+
+
+@pytest.mark.parametrize("how", ["refuses", "closes"])
+async def test_an_order_at_a_dead_server_is_told_at_once_that_nothing_left(
+    pool: Pool, network: Network, how: str
+) -> None:
+    setattr(network, how, True)
+    exchanges = [pool.submit(numbered(n)) for n in range(5)]
+    with trio.fail_after(2):
+        for exchange in exchanges:
+            await exchange.done.wait()
+    assert not any(exchange.sent for exchange in exchanges)
+    assert all(exchange.problem for exchange in exchanges)
+    await wait_all_tasks_blocked(0.02)
+    assert len(network.dials) <= 10, "no storm"
+
+
+async def test_an_order_whose_dialing_fails_leaves_on_what_becomes_free(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    network.refuses = True
+    first, second = pool.submit(numbered(0)), pool.submit(numbered(1))
+    await wait_all_tasks_blocked()
+    assert not second.done.is_set(), "another connection may take it"
+    assert network.received() == [numbered(0)]
+    network.ends[0].send(ANSWER)
+    await first.done.wait()
+    assert second.sent
+    assert network.received() == [numbered(1)]
+
+
+async def test_a_request_that_was_given_up_while_it_waited_never_leaves(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds = 0.01
+    given_up, wanted = pool.submit(numbered(0)), pool.submit(numbered(1))
+    given_up.abandon("too slow")
+    await wait_all_tasks_blocked(0.03)
+    assert not given_up.sent
+    assert wanted.sent
+    assert b"".join(network.received()) == numbered(1)
+
+
+async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> None:
+    chance = random.Random(7)  # noqa: S311 - a story, drawn once
+    pool.keep_warm(4)
+    await wait_all_tasks_blocked()
+    exchanges: list[Exchange] = []
+    seen: list[bytes] = []
+    for number in range(200):
+        exchanges.append(pool.submit(numbered(number)))
+        if chance.random() < 0.5:
+            await wait_all_tasks_blocked()
+        for end in network.ends:
+            if end.fileno() == -1:
+                continue
+            try:
+                data = end.recv(65536)
+            except (BlockingIOError, OSError):
+                data = b""
+            if data:
+                seen.append(data)
+            match chance.randrange(4):
+                case 0:
+                    end.close()
+                case _ if data:
+                    end.send(ANSWER)
+                case _:
+                    pass
+    pool.keep_warm(0)
+    await wait_all_tasks_blocked(0.02)
+    seen += [data for data in network.received() if data]
+    text = b"".join(seen)
+    found = [text[at : at + 4] for at in range(0, len(text), 4)]
+    assert len(found) == len(set(found)), "twice"
+    unsent = {e.request for e in exchanges if not e.sent}
+    assert unsent.isdisjoint(found), "what was seen is known to have left"
+
+
+async def test_what_waits_or_is_under_way_ends_with_the_pool(network: Network) -> None:
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        pool.keep_warm(1)
+        await wait_all_tasks_blocked()
+        network.seconds = 60.0
+        under_way, waiting = pool.submit(b"a"), pool.submit(b"b")
+        nursery.cancel_scope.cancel()
+    assert under_way.done.is_set()
+    assert waiting.done.is_set()
+    assert (under_way.sent, waiting.sent) == (True, False)
+    assert network.ends[0].recv(10) == b"a"
+    assert network.ends[0].recv(10) == b"", "it is closed"
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://127.0.0.1", 80), ("http://127.0.0.1:8", 8)]
+)
+def test_the_port_is_the_schemes_own_where_none_is_named(url: str, port: int) -> None:
+    assert Pool(url, tls=None, dial_seconds=1.0)._port == port
