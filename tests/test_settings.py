@@ -126,13 +126,13 @@ def seconds(name: str, default: str, *, may_be_0: bool) -> Key:
     )
 
 
-def count(name: str, default: str, *, most: int) -> Key:
+def count(name: str, default: str, *, most: int, least: int = 1) -> Key:
     return Key(
         name,
         default,
-        ("1", str(most)),
+        (str(least), str(most)),
         NOT_INTEGERS,
-        ("0", "-1", str(most + 1), "9" * 400),
+        (str(least - 1), "-1", str(most + 1), "9" * 400),
     )
 
 
@@ -172,6 +172,7 @@ KEYS = (
     url("alpaca.live_url", '"https://api.alpaca.markets"'),
     count("alpaca.rate_limit_per_min", "200", most=1_000_000),
     seconds("alpaca.order_timeout_sec", "10.0", may_be_0=False),
+    count("alpaca.warm_connections", "64", most=1000, least=0),
     seconds("alpaca.unknown_grace_sec", "60.0", may_be_0=True),
     seconds("alpaca.reconcile_interval_sec", "60.0", may_be_0=False),
     path("intake.socket", '"snexec.sock"'),
