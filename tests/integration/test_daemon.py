@@ -62,7 +62,8 @@ async def test_fifty_equal_signals_at_once_give_one_order() -> None:
 
             async def settled() -> bool:
                 status = await feeder.ask(b'{"command":"status"}\n')
-                return bool(status["skipped"].get("symbol_open") == 49)
+                skipped = status["skipped"].get("symbol_open")
+                return bool(skipped == 49 and status["orders"]["placed"] == 1)
 
             with trio.fail_after(10):
                 while not await settled():  # noqa: ASYNC110 - another process does
