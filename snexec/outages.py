@@ -42,16 +42,14 @@ class Outages:
 
     def __init__(self, *, began: str) -> None:
         self._latest = _Outage(began=began, began_at=trio.current_time())
-        self._ended = trio.Event()
+        # As many as there are outages in ten seconds, which are few.
+        self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
         self._count = 0
 
     async def run(self) -> None:
         """Log each time without a stream once look-ups have had their turn."""
-        while True:
-            await self._ended.wait()
-            self._ended = trio.Event()
-            outage = self._latest
-            await trio.sleep(_LOOKUP_SECONDS)
+        async for outage in self._ended:
+            await trio.sleep_until(outage.ended_at + _LOOKUP_SECONDS)
             if outage.settled or outage.seconds >= _WORTH_TELLING_SECONDS:
                 log.warning(
                     "there was no stream from %s to %s (%.1f s); look-ups settled %d"
@@ -89,4 +87,4 @@ class Outages:
             self._latest.ended_at = trio.current_time()
             self._latest.seconds = trio.current_time() - self._latest.began_at
             self._count += 1
-            self._ended.set()
+            self._end_send.send_nowait(self._latest)

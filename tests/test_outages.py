@@ -111,3 +111,29 @@ async def test_a_row_settled_in_a_new_outage_counts_for_the_new_one(
     first, second = [record.getMessage() for record in caplog.records]
     assert "(2.0 s); look-ups settled 2 orders for it" in first
     assert "(60.0 s); look-ups settled 1 orders for it" in second
+
+
+@pytest.mark.jumping_time
+async def test_times_that_follow_each_other_closely_are_each_told_once_they_are_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outages, stream, _settled = followed()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outages.run)
+        await trio.sleep(2)
+        stream("authorized")
+        await trio.sleep(1)
+        stream("waiting")
+        await trio.sleep(3)
+        stream("authorized")
+        await trio.sleep(4)
+        stream("waiting")
+        await trio.sleep(60)
+        told = [record.getMessage() for record in caplog.records]
+        assert ["(2.0 s)" in told[0], "(3.0 s)" in told[1]] == [True, True]
+        assert len(told) == 2, "the third lasts"
+        stream("authorized")
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+    assert "(60.0 s)" in caplog.records[2].getMessage()
+    assert len(caplog.records) == 3
