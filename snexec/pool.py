@@ -70,8 +70,9 @@ class Pool:
                 self._dial_for_waiting()
                 await self._keep_warm()
         finally:
-            for exchange in self._waiting:
-                exchange.end(problem="the daemon stops")
+            self._nursery = None
+            while self._next_waiting() is not None:
+                self._waiting.popleft().end(problem="the daemon stops")
 
     def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a connection's task beside the others."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
-_YOUNG_SECONDS = 1.0
+_YOUNG_SECONDS = 1.0  # a server that closes so soon takes no connections
 # The kernel finds out within half a minute that an idle connection leads nowhere, and
 # keeps its place in the tables of what lies between.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
