@@ -101,11 +101,18 @@ async def test_a_kill_at_each_step_loses_or_doubles_no_order(
     ]
 
     figures, failures = await sweep(plans)
+    # What a story's timing passes by on a busy machine is drawn once more.
+    missed = [step for step in _ALL_STEPS if step not in figures.points]
+    others, more = await sweep(
+        [_step_plan(seed + 1, step, count=1, again=False) for step in missed]
+    )
 
-    report(seed, figures, len(failures))
+    report(seed, figures, len(failures) + len(more))
+    failures += more
     assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
-    assert set(_ALL_STEPS) <= set(figures.points), "a step was not reached"
-    assert figures.kills >= _SHORT_KILLS_AT_STEPS
+    reached = {*figures.points, *others.points}
+    assert set(_ALL_STEPS) <= reached, "a step was not reached"
+    assert figures.kills + others.kills >= _SHORT_KILLS_AT_STEPS
 
 
 async def test_a_kill_at_points_drawn_loses_or_doubles_no_order(
