@@ -29,7 +29,7 @@ def amount(value: object) -> Decimal | None:
         return None
     try:
         number = Decimal(str(value))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: an int of 4,300 digits
         return None
     if not number.is_finite() or not 0 < float(number) < float("inf"):
         return None
@@ -104,14 +104,16 @@ def is_final_refusal(status: int) -> bool:
 
 def refusal(status: int, text: str) -> RefusedError:
     """Make the error of an answer that is no 200 from its body, secrets masked."""
-    text = text[:_SHOWN_BODY_CHARS]
     kind = RefusedError
     if status == 404:
         kind = NotFoundError
     elif status == 422 and "client_order_id must be unique" in text:
         kind = DuplicateOrderError
+    reason = _message(text) or f"HTTP {status}"
     return kind(
-        status_code=status, body=text, reason=_message(text) or f"HTTP {status}"
+        status_code=status,
+        body=text[:_SHOWN_BODY_CHARS],
+        reason=reason[:_SHOWN_BODY_CHARS],
     )
 
 

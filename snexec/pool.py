@@ -61,6 +61,9 @@ class Pool:
         exchange = Exchange(request)
         self._waiting.append(exchange)
         self._send_waiting()
+        if not exchange.sent and self._nursery is not None:
+            # One of its own, as what is being opened already may lead nowhere.
+            self._start_dialing()
         return exchange
 
     async def run(self) -> None:
@@ -92,8 +95,8 @@ class Pool:
         if connection.died_young:
             # Not dialed for again, or a server that refuses so would be stormed.
             self._failures += 1
-            self._fail_waiting("the server closes connections as they open")
-        self._dial_for_waiting()
+        else:
+            self._dial_for_waiting()
         self._changed.set()
 
     def _send_waiting(self) -> None:
@@ -101,7 +104,6 @@ class Pool:
         while self._next_waiting() and self._idle:
             if self._idle.pop().send(self._waiting[0]):
                 self._waiting.popleft()
-        self._dial_for_waiting()
 
     def _next_waiting(self) -> Exchange | None:
         while self._waiting and self._waiting[0].done.is_set():
@@ -134,6 +136,8 @@ class Pool:
         connection = Connection(sock, self)
         self._connections.add(connection)
         self.free(connection)
+        if connection.died_young:
+            self._fail_waiting("the server closes connections as they open")
         await connection.run()
 
     def _fail_waiting(self, problem: str) -> None:
@@ -150,18 +154,22 @@ class Pool:
             now = trio.current_time()
             earned = (now - since) * _DIALS_PER_SECOND
             self._allowed, since = min(self._allowed + earned, self._warm), now
-            missing = self._warm - len(self._connections) - self._dialing
-            if missing <= 0 or self._dialing >= _DIALS_AT_ONCE:
+            if self._missing() <= 0 or self._dialing >= _DIALS_AT_ONCE:
                 await self._changed.wait()
             elif self._failures:
                 pause = 2.0 ** min(self._failures, 10)
-                await trio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
-                self._start_dialing()
+                with trio.move_on_after(min(pause, _LONGEST_PAUSE_SECONDS)) as waited:
+                    await self._changed.wait()
+                if waited.cancelled_caught:
+                    self._start_dialing()
             elif self._allowed < 1:
                 await trio.sleep((1 - self._allowed) / _DIALS_PER_SECOND)
             else:
                 self._allowed -= 1
                 self._start_dialing()
+
+    def _missing(self) -> int:
+        return self._warm - len(self._connections) - self._dialing
 
 
 def _reason(exc: Exception, seconds: float) -> str:

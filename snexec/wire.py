@@ -51,7 +51,7 @@ class Exchange:
         problem: Why there is no whole answer.
     """
 
-    request: bytes
+    request: bytes = field(repr=False)  # it holds the keys
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None
@@ -232,9 +232,10 @@ class Connection:
             self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
-        if not self._complete:
-            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        """Take one header; a trailer, which comes behind the body, is none."""
+        if not self._status:
+            text = value.decode("latin-1").strip(" \t")
+            self._headers[name.decode("latin-1").lower()] = text
 
     def on_headers_complete(self) -> None:
         """Take the status; an interim one (1xx) says nothing of the order."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import socket
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,6 +192,55 @@ async def test_a_server_that_closes_every_connection_is_dialed_ever_less(
 
 
 @pytest.mark.jumping_time
+async def test_the_first_order_after_an_outage_has_the_warm_ones_come_back(
+    pool: Pool, network: Network
+) -> None:
+    network.refuses = True
+    pool.keep_warm(8)
+    await trio.sleep(600)
+    dials = len(network.dials)
+    while len(network.dials) == dials:  # noqa: ASYNC110 - a dial sets no event
+        await trio.sleep(0.5)
+    network.refuses = False  # the next try in the background is a minute away
+    order = pool.submit(numbered(0))
+    await trio.sleep(1)
+    assert order.sent
+    assert len(pool._connections) == 8
+
+
+@pytest.mark.jumping_time
+async def test_an_order_does_not_share_the_fate_of_a_connection_that_opens_for_long(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds = 60.0  # the first packet of each was lost
+    pool.keep_warm(3)
+    await trio.sleep(4.9)
+    network.seconds = 0.05
+    order = pool.submit(numbered(0))
+    await trio.sleep(0.06)
+    assert order.sent, "its own connection opened meanwhile"
+
+
+@pytest.mark.jumping_time
+async def test_an_order_does_not_wait_for_what_another_no_longer_needs(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    first = pool.submit(numbered(0))
+    network.seconds = 60.0
+    second = pool.submit(numbered(1))
+    await wait_all_tasks_blocked()
+    network.ends[0].send(ANSWER)
+    await first.done.wait()
+    assert second.sent
+    network.seconds = 0.05
+    third = pool.submit(numbered(2))
+    await trio.sleep(0.06)
+    assert third.sent
+
+
+@pytest.mark.jumping_time
 async def test_a_long_outage_with_thousands_of_orders_ends_like_a_short_one(
     network: Network, nursery: trio.Nursery
 ) -> None:
@@ -297,6 +349,137 @@ async def test_what_waits_or_is_under_way_ends_with_the_pool(network: Network) -
     assert (under_way.sent, waiting.sent) == (True, False)
     assert network.ends[0].recv(10) == b"a"
     assert network.ends[0].recv(10) == b"", "it is closed"
+
+
+@pytest.mark.jumping_time
+async def test_no_server_that_closes_what_opens_is_stormed_for_an_order_that_waits(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    first = pool.submit(numbered(0))
+    network.closes = True
+    second = pool.submit(numbered(1))
+    for _ in range(300):  # in a storm, the tasks would never all be blocked
+        await trio.lowlevel.checkpoint()
+    dials = len(network.dials)
+    network.closes = False
+    assert dials <= 3
+    network.ends[0].send(ANSWER)
+    with trio.fail_after(1):
+        await first.done.wait()
+    await wait_all_tasks_blocked()
+    assert second.sent, "the connection that was busy takes it"
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_an_order_outlives_warm_connections_that_closed_as_they_opened(
+    pool: Pool, network: Network, connections: int
+) -> None:
+    pool.keep_warm(connections)
+    await wait_all_tasks_blocked()
+    for end in network.ends:
+        end.close()
+    order = pool.submit(numbered(0))
+    await wait_all_tasks_blocked()
+    assert order.sent, "the server takes connections again"
+    assert b"".join(network.received()) == numbered(0)
+
+
+@pytest.mark.jumping_time
+async def test_none_is_dialed_after_a_pause_once_none_shall_be_warm(
+    pool: Pool, network: Network
+) -> None:
+    network.refuses = True
+    pool.keep_warm(3)
+    await trio.sleep(1)
+    dials = len(network.dials)
+    pool.keep_warm(0)
+    network.refuses = False
+    await trio.sleep(600)
+    assert len(network.dials) == dials
+    assert pool._idle == []
+
+
+@pytest.mark.jumping_time
+@pytest.mark.parametrize("alive_seconds", [0.0, 0.05, 2.0])
+async def test_replacing_what_a_server_keeps_closing_is_paced(
+    pool: Pool, network: Network, nursery: trio.Nursery, alive_seconds: float
+) -> None:
+    async def close_each_in_turn() -> None:
+        closed = 0
+        while True:
+            await trio.sleep(alive_seconds)
+            for end in network.ends[closed:]:
+                end.close()
+            closed = len(network.ends)
+
+    if alive_seconds:
+        nursery.start_soon(close_each_in_turn)
+    else:
+        network.closes = True
+    pool.keep_warm(8)
+    await trio.sleep(10)
+    at_first = len(network.dials)
+    await trio.sleep(100)
+    assert 1 <= len(network.dials) - at_first <= 300, "not more than a few a second"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.jumping_time
+async def test_a_connection_that_does_not_open_in_time_is_told(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds = 60.0
+    order = pool.submit(numbered(0))
+    await order.done.wait()
+    assert trio.current_time() == 5
+    assert (order.sent, order.problem) == (False, "no connection within 5 s")
+
+
+async def test_nothing_leaves_a_pool_that_has_ended(network: Network) -> None:
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        pool.keep_warm(2)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    late = pool.submit(numbered(0))
+    late.abandon("too slow")
+    assert (late.sent, late.problem) == (False, "too slow")
+    assert network.received() == [b"", b""]
+
+
+async def test_no_socket_is_left_to_the_garbage_collector(network: Network) -> None:
+    pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=5.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run)
+        pool.keep_warm(5)
+        await wait_all_tasks_blocked()
+        pool.submit(numbered(0))
+        network.ends[0].close()
+        pool.submit(numbered(1)).abandon("too slow")
+        await wait_all_tasks_blocked()
+        network.seconds = 0.001
+        pool.submit(numbered(2))
+        nursery.cancel_scope.cancel()
+    assert pool._connections == set()
+    assert pool._idle == []
+    ends = network.ends
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del pool
+        gc.collect()
+    assert [w for w in caught if w.category is ResourceWarning] == []
+    assert all(end.fileno() == -1 or _hung_up(end) for end in ends)
+
+
+def _hung_up(end: socket.socket) -> bool:
+    with contextlib.suppress(OSError):
+        while end.recv(65536):
+            pass
+        return True
+    return False
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import struct
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h11
@@ -16,9 +20,15 @@ from snexec.pool import Pool
 from snexec.wire import Connection, Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.conftest import Authority
+
+    # What a server does once it was asked; whether it goes on.
+    Script = Callable[[trio.abc.Stream], Awaitable[bool]]
 
 REQUEST = b"POST /v2/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
+LINGER_NONE = struct.pack("ii", 1, 0)  # to reset when it is closed
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-A: 1\r\n\r\nabc"
 
 
@@ -224,6 +234,215 @@ async def test_a_request_that_is_given_up_takes_its_connection_along(
     assert exchange.problem == "too slow"
 
 
+class Server:
+    """A server on the loopback that does what a test's script says, in turn.
+
+    Attributes:
+        scripts: What it does with the connections, one each; the last for all others.
+        requests: What it was asked, each with the number of its connection.
+    """
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = scripts
+        self.requests: list[tuple[int, bytes]] = []
+        self.connections = 0
+
+    async def handle(self, stream: trio.abc.Stream) -> None:
+        number = self.connections
+        self.connections += 1
+        script = self.scripts[min(number, len(self.scripts) - 1)]
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async with stream:
+                while data := await stream.receive_some(65536):
+                    self.requests.append((number, bytes(data)))
+                    if not await script(stream):
+                        return
+
+
+async def answer_whole(stream: trio.abc.Stream) -> bool:
+    await stream.send_all(WHOLE)
+    return True
+
+
+async def answer_bytewise(stream: trio.abc.Stream) -> bool:
+    for at in range(len(WHOLE)):
+        await stream.send_all(WHOLE[at : at + 1])
+    return True
+
+
+async def answer_twice(stream: trio.abc.Stream) -> bool:
+    await stream.send_all(WHOLE)
+    await stream.send_all(WHOLE.replace(b"abc", b"bad"))
+    return True
+
+
+async def answer_and_close(stream: trio.abc.Stream) -> bool:
+    await stream.send_all(WHOLE)
+    return False
+
+
+async def reset(stream: trio.abc.Stream) -> bool:
+    inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    assert isinstance(inner, trio.SocketStream)
+    inner.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+    inner.socket.close()
+    return False
+
+
+async def answer_and_reset(stream: trio.abc.Stream) -> bool:
+    await stream.send_all(WHOLE)
+    await wait_all_tasks_blocked(0.01)  # a reset drops what is not read yet
+    return await reset(stream)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest) -> bool:
+    """Tell whether the test's server speaks TLS; it is to work either way."""
+    return bool(request.param == "tls")
+
+
+async def _serve(
+    nursery: trio.Nursery, server: Server, authority: Authority, *, tls: bool
+) -> Pool:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    context = None
+    if tls:
+        context = ssl.create_default_context(cafile=authority.bundle)
+        wrapped = [
+            trio.SSLListener(listener, authority.server, https_compatible=True)
+            for listener in listeners
+        ]
+        nursery.start_soon(trio.serve_listeners, server.handle, wrapped)
+    else:
+        nursery.start_soon(trio.serve_listeners, server.handle, listeners)
+    pool = Pool(
+        f"http{'s' if tls else ''}://127.0.0.1:{port}", tls=context, dial_seconds=5.0
+    )
+    nursery.start_soon(pool.run)
+    return pool
+
+
+async def _outcome(pool: Pool, request: bytes = REQUEST) -> Exchange:
+    exchange = pool.submit(request)
+    with trio.fail_after(5):
+        await exchange.done.wait()
+    return exchange
+
+
+@pytest.mark.parametrize("script", [answer_whole, answer_bytewise])
+async def test_one_connection_carries_one_order_after_the_other(
+    nursery: trio.Nursery, authority: Authority, tls: bool, script: Script
+) -> None:
+    server = Server(script)
+    pool = await _serve(nursery, server, authority, tls=tls)
+    for _ in range(5):
+        assert body_of(await _outcome(pool)) == b"abc"
+    assert server.requests == [(0, REQUEST)] * 5
+
+
+@pytest.mark.parametrize("script", [answer_twice, answer_and_close, answer_and_reset])
+async def test_after_an_answer_that_ends_the_connection_the_next_leaves_on_another(
+    nursery: trio.Nursery, authority: Authority, tls: bool, script: Script
+) -> None:
+    server = Server(script, answer_whole)
+    pool = await _serve(nursery, server, authority, tls=tls)
+    assert body_of(await _outcome(pool)) == b"abc"
+    await wait_all_tasks_blocked(0.02)
+    later = await _outcome(pool)
+    assert body_of(later) == b"abc", "the second answer is no one's"
+    assert server.requests == [(0, REQUEST), (1, REQUEST)], "each once"
+
+
+async def test_a_reset_without_an_answer_leaves_the_outcome_unknown(
+    nursery: trio.Nursery, authority: Authority, tls: bool
+) -> None:
+    server = Server(reset, answer_whole)
+    pool = await _serve(nursery, server, authority, tls=tls)
+    exchange = await _outcome(pool)
+    assert (exchange.sent, exchange.reply) == (True, None)
+    assert exchange.problem
+    await wait_all_tasks_blocked(0.02)
+    assert server.requests == [(0, REQUEST)], "it is not sent again"
+
+
+async def test_a_large_order_is_finished_over_any_connection(
+    nursery: trio.Nursery, authority: Authority, tls: bool
+) -> None:
+    large = REQUEST + b"x" * 4_000_000
+
+    async def answer_when_whole(stream: trio.abc.Stream) -> bool:
+        if sum(len(data) for _, data in server.requests) == len(large):
+            await stream.send_all(WHOLE)
+        return True
+
+    server = Server(answer_when_whole)
+    pool = await _serve(nursery, server, authority, tls=tls)
+    assert body_of(await _outcome(pool, large)) == b"abc"
+    assert b"".join(data for _, data in server.requests) == large
+
+
+async def test_orders_leave_over_no_connection_to_a_stranger(
+    nursery: trio.Nursery, authority: Authority
+) -> None:
+    server = Server(answer_whole)
+    stranger = replace(authority, server=authority.other)
+    pool = await _serve(nursery, server, stranger, tls=True)
+    exchange = await _outcome(pool)
+    assert not exchange.sent
+    assert "certificate" in (exchange.problem or "").lower()
+    assert server.requests == []
+
+
+async def test_requests_do_not_wait_to_be_sent_together(
+    nursery: trio.Nursery, authority: Authority, tls: bool
+) -> None:
+    pool = await _serve(nursery, Server(answer_whole), authority, tls=tls)
+    await _outcome(pool)
+    (connection,) = pool._connections
+    assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert connection._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+async def test_a_pool_that_is_cancelled_ends_the_order_and_the_connection(
+    authority: Authority, tls: bool
+) -> None:
+    async def answer_nothing(stream: trio.abc.Stream) -> bool:
+        del stream
+        asked.set()
+        return True
+
+    asked = trio.Event()
+    server = Server(answer_nothing)
+    async with trio.open_nursery() as nursery:
+        pool = await _serve(nursery, server, authority, tls=tls)
+        exchange = pool.submit(REQUEST)
+        with trio.fail_after(5):
+            await asked.wait()
+        nursery.cancel_scope.cancel()
+    assert (exchange.sent, exchange.problem) == (True, "the daemon stops")
+    assert pool._connections == set()
+
+
+@pytest.mark.parametrize(
+    ("extra", "whole"), [(0, True), (1, False)], ids=["1 MiB", "one byte more"]
+)
+async def test_a_body_of_one_mebibyte_is_the_longest(
+    pair: Pair, extra: int, whole: bool
+) -> None:
+    length = 1024 * 1024 + extra
+    exchange = pair.send()
+    pair.theirs.setblocking(False)
+    left = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length
+    with trio.fail_after(5):
+        while left and not exchange.done.is_set():
+            await trio.lowlevel.wait_writable(pair.theirs)
+            left = left[pair.theirs.send(left) :]
+        await exchange.done.wait()
+    assert (body_of(exchange) is not None) == whole
+    assert pair.is_idle == whole
+
+
 NAMES = st.text("abcXYZ-", min_size=1, max_size=8).filter(lambda n: n.strip("-"))
 HEADERS = st.dictionaries(
     NAMES.map(lambda name: f"X-{name}".lower()),
@@ -239,17 +458,24 @@ HEADERS = st.dictionaries(
     body=st.binary(max_size=200),
     chunks=st.none() | st.lists(st.integers(1, 50), min_size=1, max_size=5),
     cuts=st.lists(st.integers(1, 300), max_size=6),
+    interim=st.lists(st.sampled_from([100, 102, 103]), max_size=2),
+    until_close=st.booleans(),
 )
 def test_answers_are_read_as_h11_reads_them(
+    *,
     status: int,
     headers: dict[str, str],
     body: bytes,
     chunks: list[int] | None,
     cuts: list[int],
+    interim: list[int],
+    until_close: bool,
 ) -> None:
     lines = [f"HTTP/1.1 {status} Reason".encode()]
     lines += [f"{name}: {value}".encode() for name, value in headers.items()]
-    if chunks is None:
+    if until_close:
+        framed = body
+    elif chunks is None:
         lines.append(b"Content-Length: %d" % len(body))
         framed = body
     else:
@@ -258,24 +484,23 @@ def test_answers_are_read_as_h11_reads_them(
             b"%x\r\n%s\r\n" % (len(part), part) for part in _cut(body, chunks) if part
         )
         framed += b"0\r\n\r\n"
-    data = b"\r\n".join([*lines, b"", b""]) + framed
+    early = b"".join(b"HTTP/1.1 %d Wait\r\nX-a: 0\r\n\r\n" % code for code in interim)
+    data = early + b"\r\n".join([*lines, b"", b""]) + framed
 
     async def read() -> Exchange:
         async with trio.open_nursery() as nursery:
             pair = Pair(nursery)
-            exchange = await pair.answered(*_cut(data, cuts))
+            exchange = await pair.answered(*_cut(data, cuts), close=until_close)
             nursery.cancel_scope.cancel()
         pair.theirs.close()
         return exchange
 
     exchange = trio.run(read)
-    expected = _read_with_h11(data)
+    expected = _read_with_h11(data, close=until_close)
     assert exchange.reply is not None
     assert exchange.reply.complete
     assert (exchange.reply.status, exchange.reply.body) == (expected[0], expected[2])
-    assert {n: exchange.reply.headers[n] for n in headers} == {
-        n: expected[1][n] for n in headers
-    }
+    assert exchange.reply.headers == expected[1]
 
 
 def _cut(data: bytes, lengths: list[int]) -> list[bytes]:
@@ -286,12 +511,15 @@ def _cut(data: bytes, lengths: list[int]) -> list[bytes]:
     return [piece for piece in [*pieces, data] if piece]
 
 
-def _read_with_h11(data: bytes) -> tuple[int, dict[str, str], bytes]:
+def _read_with_h11(data: bytes, *, close: bool) -> tuple[int, dict[str, str], bytes]:
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
     parser.send(h11.EndOfMessage())
     parser.receive_data(data)
-    head = parser.next_event()
+    if close:
+        parser.receive_data(b"")
+    while isinstance(head := parser.next_event(), h11.InformationalResponse):
+        pass
     assert isinstance(head, h11.Response)
     body = b""
     while isinstance(event := parser.next_event(), h11.Data):
