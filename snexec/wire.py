@@ -278,6 +278,7 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.so
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         if tls is not None:
+            sock.getpeername()  # one that is reset already is not closed by SSLSocket
             sock = tls.wrap_socket(
                 sock, server_hostname=host, do_handshake_on_connect=False
             )

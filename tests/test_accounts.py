@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,6 +119,66 @@ async def test_only_the_current_mode_has_warm_connections(
     assert warm() == [0, 7]
 
 
+class Broker:
+    """A server that counts the connections to it, and never answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.open = 0
+        self._changed = trio.Event()
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        task_status.started()
+        await trio.serve_listeners(self._handle, listeners)
+
+    async def has(self, connections: int) -> None:
+        """Wait until so many are open, and no more come."""
+        with trio.fail_after(5):
+            while self.open != connections:
+                await self._changed.wait()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert self.open == connections
+
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        self._count(1)
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.open += change
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+async def test_connections_follow_the_mode_and_close_with_their_client(
+    make_accounts: Callable[..., Accounts], nursery: trio.Nursery
+) -> None:
+    paper, live, moved = Broker(), Broker(), Broker()
+    for broker in (paper, live, moved):
+        await nursery.start(broker.run)
+    urls = {"paper_url": paper.url, "live_url": live.url, "warm_connections": 3}
+    accounts = make_accounts(plain(**urls))
+    nursery.start_soon(accounts.run)
+    await paper.has(3)
+    await live.has(0)
+    accounts.reconfigure(plain(**urls).model_copy(update={"mode": "live"}))
+    await live.has(3)
+    accounts.reconfigure(plain(**urls))
+    with accounts.lease("paper") as client:
+        accounts.reconfigure(plain(**urls | {"paper_url": moved.url}))
+        await moved.has(3)
+        client.send_order(symbol="A", notional="1.00", client_order_id="c")
+        await paper.has(3)
+    await paper.has(0)
+    await moved.has(3)
+
+
 async def test_each_mode_has_its_own_budget(
     make_accounts: Callable[..., Accounts],
 ) -> None:
@@ -204,9 +265,10 @@ async def test_a_client_that_nobody_uses_is_closed_at_once(
 ) -> None:
     accounts = make_accounts()
     nursery.start_soon(accounts.run)
+    await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(5):
         with accounts.lease("live") as client:
-            pass
+            assert is_open(client)
         accounts.reconfigure(plain(live_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
         assert not is_open(client)
@@ -217,9 +279,11 @@ async def test_a_lease_ends_when_its_order_fails(
 ) -> None:
     accounts = make_accounts()
     nursery.start_soon(accounts.run)
+    await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(5):
         with pytest.raises(ZeroDivisionError), accounts.lease("paper") as client:
             raise ZeroDivisionError
+        assert is_open(client)
         accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
         assert not is_open(client)
@@ -275,6 +339,8 @@ async def test_cancelled_it_closes_every_client(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(accounts.run)
             await trio.testing.wait_all_tasks_blocked()
+            assert is_open(paper)
+            assert is_open(live)
             nursery.cancel_scope.cancel()
         assert not is_open(paper)
         assert not is_open(live)

@@ -17,10 +17,8 @@ import httpx
 import pytest
 import respx
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 
-from snexec.answers import BrokerOrder, amount
+from snexec.answers import BrokerOrder
 from snexec.broker import AlpacaClient, tls_context
 from snexec.budget import Purpose, RateBudget
 from snexec.errors import (
@@ -414,19 +412,6 @@ async def test_a_position_without_a_quantity_is_unknown(
         await position(client)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)
-
-
-@given(value=JSON | st.decimals() | st.binary())
-def test_an_amount_is_a_finite_number_above_zero_or_none(value: object) -> None:
-    number = amount(value)
-    assert number is None or 0 < float(number) < float("inf")
-
-
 # What a status means
 
 FINAL = [400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 418, 422, 451, 499]
@@ -662,11 +647,32 @@ async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
     assert caught.value.body == "x" * 1990 + "***"
 
 
-async def test_a_client_does_not_show_its_keys(client: AlpacaClient) -> None:
-    for thing in (client, client._http, client.budget, CREDENTIALS):
+async def test_a_problem_of_the_connection_is_told_without_secrets(
+    client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(request: bytes) -> Exchange:
+        exchange = Exchange(request, sent=True)
+        exchange.end(problem=f"something with {SECRET} broke")
+        return exchange
+
+    monkeypatch.setattr(client._pool, "submit", fail)
+    with pytest.raises(UnknownOutcomeError, match=r"^something with \*\*\* broke$"):
+        await place(client)
+
+
+async def test_a_client_does_not_show_its_keys(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY)
+    assert client.budget.try_take(Purpose.START)
+    reply = client.send_order(symbol="AAPL", notional="1.00", client_order_id="sn-1")
+    for thing in (client, client._http, client.budget, client._pool, CREDENTIALS):
         for secret in (KEY, SECRET):
             assert secret not in repr(thing)
             assert secret not in str(thing)
+    for secret in (KEY, SECRET):
+        assert secret not in repr(reply), "an order on its way holds them too"
+    await reply()
 
 
 async def test_an_answer_that_names_another_order_does_not_show_the_body(
@@ -880,6 +886,32 @@ async def test_a_connection_that_is_reset_at_once_may_have_carried_the_order(
     known = await outcome(make_client(server.url))
     assert known in {UnknownOutcomeError, NotSentError}
     assert server.connections == 1
+
+
+async def test_an_order_may_come_before_the_clients_own_task_runs(
+    start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
+) -> None:
+    server = await start(sends(ACCEPTED))
+    client = make_client(server.url)
+    assert client._pool._nursery is None, "it was only just started"
+    assert client.budget.try_take(Purpose.START)
+    reply = client.send_order(symbol="AAPL", notional="100.00", client_order_id="sn-1")
+    with trio.fail_after(5):
+        assert (await reply()).id == REPLY["id"]
+    assert len(server.requests) == 1
+
+
+async def test_an_order_that_is_cancelled_before_it_left_never_leaves(
+    start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
+) -> None:
+    server = await start(sends(ACCEPTED))
+    client = make_client(server.url)
+    with trio.move_on_after(0) as scope:
+        await place(client)
+    assert scope.cancelled_caught
+    assert client.budget._in_flight == 0
+    assert await outcome(client) == REPLY["id"]
+    assert len(server.requests) == 1, "of the second"
 
 
 async def test_a_refused_connection_sent_nothing(

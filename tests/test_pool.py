@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
 import random
 import socket
+import ssl
+import struct
 import warnings
 from typing import TYPE_CHECKING
 
@@ -17,10 +20,10 @@ from snexec import pool as pool_module
 from snexec.pool import Pool
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from snexec.wire import Exchange
+    from tests.conftest import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -287,6 +290,68 @@ async def test_an_order_whose_dialing_fails_leaves_on_what_becomes_free(
     assert network.received() == [numbered(1)]
 
 
+async def test_an_order_whose_dialing_fails_outlives_what_it_waits_for(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    network.refuses = True
+    first, second = pool.submit(numbered(0)), pool.submit(numbered(1))
+    await wait_all_tasks_blocked()
+    network.refuses = False
+    network.ends[0].close()
+    await wait_all_tasks_blocked()
+    assert (first.sent, first.done.is_set()) == (True, True), "its fate is unknown"
+    assert second.sent, "over a new one"
+    assert network.received()[-1] == numbered(1)
+
+
+@pytest.mark.jumping_time
+async def test_an_order_is_not_given_up_while_its_own_connection_opens(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds, network.refuses = 1.0, True
+    pool.keep_warm(1)
+    await trio.sleep(0.5)
+    network.seconds = 2.0
+    order = pool.submit(numbered(0))
+    await trio.sleep(1)
+    assert not order.done.is_set(), "another one failed"
+    network.refuses = False
+    await trio.sleep(2)
+    assert order.sent
+
+
+async def test_the_connection_used_last_is_used_next(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(4)
+    await wait_all_tasks_blocked()
+    used = set()
+    for number in range(6):
+        exchange = pool.submit(numbered(number))
+        (index,) = (at for at, data in enumerate(network.received()) if data)
+        used.add(index)
+        network.ends[index].send(ANSWER)
+        await exchange.done.wait()
+    assert len(used) == 1, "the others may grow old, and are replaced"
+
+
+@pytest.mark.jumping_time
+async def test_a_connection_that_a_young_order_used_up_is_replaced_without_a_pause(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(2)
+    await wait_all_tasks_blocked()
+    order = pool.submit(numbered(0))
+    (end,) = (end for end, data in _arrived(network) if data)
+    end.send(ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    with trio.fail_after(0.1):
+        await order.done.wait()
+    await trio.sleep(0.6)
+    assert len(pool._idle) == 2
+
+
 async def test_a_request_that_was_given_up_while_it_waited_never_leaves(
     pool: Pool, network: Network
 ) -> None:
@@ -333,6 +398,101 @@ async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> No
     assert len(found) == len(set(found)), "twice"
     unsent = {e.request for e in exchanges if not e.sent}
     assert unsent.isdisjoint(found), "what was seen is known to have left"
+
+
+class Story:
+    """A server on the loopback that draws what it does, moment by moment.
+
+    Attributes:
+        seen: How often it has seen each request whole.
+    """
+
+    def __init__(self, seed: int, tls: ssl.SSLContext | None) -> None:
+        self._chance = random.Random(seed)  # noqa: S311 - a story
+        self._tls = tls
+        self.seen: collections.Counter[bytes] = collections.Counter()
+
+    def _draw(self, *what: str) -> str:
+        return self._chance.choice(what)
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        secured = stream if self._tls is None else self._secured(stream, self._tls)
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
+                if self._draw("goes on", "goes on", "goes on", "hangs up") == "goes on":
+                    while await self._answer_one(secured):
+                        pass
+            finally:
+                if self._draw("close", "reset") == "reset":
+                    linger = struct.pack("ii", 1, 0)
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                await trio.aclose_forcefully(stream)
+
+    def _secured(
+        self, stream: trio.SocketStream, context: ssl.SSLContext
+    ) -> trio.SSLStream[trio.SocketStream]:
+        return trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+
+    async def _answer_one(self, stream: trio.abc.Stream) -> bool:
+        with trio.move_on_after(self._chance.choice([0.02, 9.0])) as patience:
+            request = await stream.receive_some(4)
+        if patience.cancelled_caught or not request:
+            return False
+        while len(request) < 4:
+            request += await stream.receive_some(4 - len(request))
+        self.seen[bytes(request)] += 1
+        await trio.sleep(self._chance.choice([0.0, 0.0, 0.001, 0.1]))
+        close = self._draw("", "", "", "Connection: close\r\n").encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n%s\r\n%s" % (close, request)
+        at = self._chance.randrange(len(answer))
+        await stream.send_all(answer[:at])
+        if self._draw(*["goes on"] * 9, "hangs up") == "hangs up":
+            return False
+        await stream.send_all(answer[at:])
+        return self._draw(*["goes on"] * 9, "hangs up") == "goes on"
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_the_server_does_each_order_leaves_once_and_that_is_known(
+    authority: Authority, kind: str, seed: int
+) -> None:
+    ours = theirs = None
+    if kind == "tls":
+        ours = ssl.create_default_context(cafile=authority.bundle)
+        theirs = authority.server
+    story = Story(seed, theirs)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    pool = Pool(f"http://127.0.0.1:{port}", tls=ours, dial_seconds=2.0)
+    exchanges: list[Exchange] = []
+
+    async def order(number: int) -> None:
+        exchange = pool.submit(numbered(number))
+        exchanges.append(exchange)
+        with trio.move_on_after(0.05 if number % 5 == 0 else 5.0):
+            await exchange.done.wait()
+        exchange.abandon("too slow")
+        if exchange.problem is None:
+            assert exchange.reply is not None
+            assert exchange.reply.body == numbered(number), "its own answer"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, story.handle, [listener])
+        nursery.start_soon(pool.run)
+        pool.keep_warm(seed)
+        async with trio.open_nursery() as orders:
+            for number in range(60):
+                orders.start_soon(order, number)
+                await trio.sleep(0.002 if number % 3 == 0 else 0)
+        nursery.cancel_scope.cancel()
+    assert all(exchange.done.is_set() for exchange in exchanges)
+    assert any(exchange.problem is None for exchange in exchanges)
+    assert set(story.seen.values()) == {1}, "none twice"
+    unsent = {exchange.request for exchange in exchanges if not exchange.sent}
+    assert unsent.isdisjoint(story.seen), "what was seen is known to have left"
+    assert not pool._connections
+    assert not pool._waiting
 
 
 async def test_what_waits_or_is_under_way_ends_with_the_pool(network: Network) -> None:
@@ -432,7 +592,8 @@ async def test_a_connection_that_does_not_open_in_time_is_told(
 ) -> None:
     network.seconds = 60.0
     order = pool.submit(numbered(0))
-    await order.done.wait()
+    with trio.fail_after(30):
+        await order.done.wait()
     assert trio.current_time() == 5
     assert (order.sent, order.problem) == (False, "no connection within 5 s")
 
