@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
 _DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
+_FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0  # between two tries at a server that does not answer
 
 
@@ -44,7 +45,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._waiting: collections.deque[Exchange] = collections.deque()
         self._dialing = 0
-        self._failures = 0
+        self._down = False  # whether the last connection could not be opened or used
         self._warm = 0
         self._allowed = 0.0  # to be dialed in the background, without a pause
         self._changed = trio.Event()
@@ -70,7 +71,8 @@ class Pool:
         """Keep connections, until cancelled; then close them all."""
         try:
             async with trio.open_nursery() as self._nursery:
-                self._dial_for_waiting()
+                for _ in range(len(self._waiting)):
+                    self._dial_for_waiting()
                 await self._keep_warm()
         finally:
             self._nursery = None
@@ -94,7 +96,7 @@ class Pool:
             self._idle.remove(connection)
         if connection.died_young:
             # Not dialed for again, or a server that refuses so would be stormed.
-            self._failures += 1
+            self._down = True
         else:
             self._dial_for_waiting()
         self._changed.set()
@@ -111,9 +113,10 @@ class Pool:
         return self._waiting[0] if self._waiting else None
 
     def _dial_for_waiting(self) -> None:
-        if self._nursery is not None and self._next_waiting() is not None:
-            for _ in range(len(self._waiting) - self._dialing):
-                self._start_dialing()
+        """Open another connection, if more requests wait than are being opened."""
+        self._next_waiting()
+        if self._nursery is not None and len(self._waiting) > self._dialing:
+            self._start_dialing()
 
     def _start_dialing(self) -> None:
         self._dialing += 1
@@ -129,10 +132,10 @@ class Pool:
                 self._dialing -= 1
                 self._changed.set()
         except (OSError, ValueError, trio.TooSlowError) as exc:
-            self._failures += 1
+            self._down = True
             self._fail_waiting(_reason(exc, self._dial_seconds))
             return
-        self._failures = 0
+        self._down = False
         connection = Connection(sock, self)
         self._connections.add(connection)
         self.free(connection)
@@ -148,7 +151,7 @@ class Pool:
             exchange.end(problem=problem)
 
     async def _keep_warm(self) -> None:
-        since = trio.current_time()
+        since, pause = trio.current_time(), _FIRST_PAUSE_SECONDS
         while True:
             self._changed = trio.Event()
             now = trio.current_time()
@@ -156,15 +159,16 @@ class Pool:
             self._allowed, since = min(self._allowed + earned, self._warm), now
             if self._missing() <= 0 or self._dialing >= _DIALS_AT_ONCE:
                 await self._changed.wait()
-            elif self._failures:
-                pause = 2.0 ** min(self._failures, 10)
-                with trio.move_on_after(min(pause, _LONGEST_PAUSE_SECONDS)) as waited:
+            elif self._down:
+                with trio.move_on_after(pause) as rest:
                     await self._changed.wait()
-                if waited.cancelled_caught:
+                if rest.cancelled_caught:
+                    pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                     self._start_dialing()
             elif self._allowed < 1:
                 await trio.sleep((1 - self._allowed) / _DIALS_PER_SECOND)
             else:
+                pause = _FIRST_PAUSE_SECONDS
                 self._allowed -= 1
                 self._start_dialing()
 

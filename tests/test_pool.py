@@ -552,7 +552,7 @@ async def test_none_is_dialed_after_a_pause_once_none_shall_be_warm(
 ) -> None:
     network.refuses = True
     pool.keep_warm(3)
-    await trio.sleep(1)
+    await trio.sleep(0.5)
     dials = len(network.dials)
     pool.keep_warm(0)
     network.refuses = False
@@ -648,3 +648,29 @@ def _hung_up(end: socket.socket) -> bool:
 )
 def test_the_port_is_the_schemes_own_where_none_is_named(url: str, port: int) -> None:
     assert Pool(url, tls=None, dial_seconds=1.0)._port == port
+
+
+async def test_orders_that_wait_beside_busy_connections_dial_once_each(
+    pool: Pool, network: Network
+) -> None:
+    for number in range(64):
+        pool.submit(numbered(number))
+    await wait_all_tasks_blocked()
+    assert len(network.dials) == 64
+    network.refuses = True
+    for number in range(64, 128):
+        pool.submit(numbered(number))
+        await wait_all_tasks_blocked()
+    assert len(network.dials) <= 128
+
+
+@pytest.mark.jumping_time
+async def test_connections_are_warm_again_soon_after_a_short_outage(
+    pool: Pool, network: Network
+) -> None:
+    network.refuses = True
+    pool.keep_warm(8)
+    await trio.sleep(3)
+    network.refuses = False
+    await trio.sleep(5)
+    assert len(pool._idle) == 8
