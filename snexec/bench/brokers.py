@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from abc import ABC, abstractmethod
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class Post:
     symbol: str
 
 
-class Broker:
+class Broker(ABC):
     """What a measurement asks of a broker, over its own controls.
 
     Attributes:
@@ -44,17 +45,17 @@ class Broker:
             "127.0.0.1", port, timeout=PATIENCE_SECONDS
         )
 
+    @abstractmethod
     def count(self) -> int:
         """Return how many POSTs have come."""
-        raise NotImplementedError
 
+    @abstractmethod
     def listeners(self) -> int:
         """Return how many trading streams it feeds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def posts(self, known: int) -> list[Post]:
         """Return all POSTs but the first so many, in the order of their arrival."""
-        raise NotImplementedError
 
     def wait_for_posts(self, known: int, count: int) -> list[Post]:
         """Wait for so many POSTs after the known ones, or until no more come."""
