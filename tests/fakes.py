@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +38,8 @@ from snexec.writer import Writer, _log_failure
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    import pytest
 
     from snexec.writer import Change
 
@@ -500,3 +503,13 @@ class Rig:
 def ref_of(trade: NewTrade, order_id: str | None) -> OrderRef:
     """Name a trade's order as an event does."""
     return OrderRef(mode=trade.mode, order_id=order_id, client_order_id=trade.id)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings that were logged."""
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def symbols_ordered(rig: Rig) -> list[str | None]:
+    """Return the symbols ordered at paper, in their order."""
+    return [request.symbol for request in rig.paper.asked("place")]

@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import NotSentError, RateLimitedError, UnknownOutcomeError
-from tests.fakes import Rig, make_order, make_trade, not_found
+from tests.fakes import Rig, make_order, make_trade, not_found, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,10 +73,6 @@ def said(rig: Rig, trade_id: str = "sn-1") -> tuple[object, ...]:
         *(row["status"], row["exitReason"], row["entryPrice"], row["shares"]),
         *(row["alpacaOrderId"], row["settledAt"] is not None),
     )
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
 # Fills

@@ -17,7 +17,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from tests.fakes import Rig, make_order, make_trade, not_found, ref_of
+from tests.fakes import Rig, make_order, make_trade, not_found, ref_of, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +76,6 @@ def said(rig: Rig, trade_id: str = "sn-1") -> tuple[object, ...]:
 def times(rig: Rig) -> list[float]:
     """Return when paper was asked about orders."""
     return [round(request.at, 6) for request in rig.paper.asked("order")]
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
 # A start

@@ -1,0 +1,204 @@
+"""Which signal becomes an order, and when."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.budget import Purpose
+from tests.fakes import (
+    Rig,
+    make_signal,
+    symbols_ordered,
+    warnings_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import LoggedErrors
+
+pytestmark = pytest.mark.jumping_time
+
+
+# Signals that are not traded
+
+
+@pytest.mark.parametrize(
+    ("bot", "signal", "reason"),
+    [
+        ({"enabled": False}, {}, "disabled"),
+        ({"enabled": False, "state": "paused"}, {}, "disabled"),
+        ({"state": "paused"}, {}, "paused"),
+        ({"state": "stopped"}, {}, "stopped"),
+        ({}, {"catalystTier": 3, "aiConfidence": None}, "no_stars"),
+        ({}, {"catalystTier": 4, "aiConfidence": None}, "no_stars"),
+    ],
+)
+async def test_a_skipped_signal_is_a_debug_line_a_counter_and_no_row(
+    make_rig: Callable[..., Rig],
+    caplog: pytest.LogCaptureFixture,
+    bot: dict[str, object],
+    signal: dict[str, Any],
+    reason: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    rig = make_rig(bot=bot)
+    await rig.trade(make_signal(id="n-1", **signal))
+    assert rig.rows() == {}
+    assert rig.paper.requests == []
+    assert rig.writer.writes == 0
+    assert dict(rig.executor.skipped) == {reason: 1}
+    assert rig.told() == [("skipped", reason)]
+    assert (rig.events[0].signal_id, rig.events[0].sequence) == ("n-1", 1)
+    (record,) = [r for r in caplog.records if r.name == "TradeExecutor"]
+    assert record.levelno == logging.DEBUG
+    assert rig.intake.pending == 0
+
+
+async def test_changed_bot_values_hold_from_the_next_signal_on(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(trade_size_stars5=Decimal("33.339"))
+        rig.offer(make_signal("B"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(state="paused")
+        rig.offer(make_signal("C"))
+        await wait_all_tasks_blocked()
+        rig.set_bot(state="running")
+        rig.offer(make_signal("D"))
+        await wait_all_tasks_blocked()
+        rig.intake.close()
+    ordered = [(r.symbol, r.notional) for r in rig.paper.requests]
+    assert ordered == [("A", "100.00"), ("B", "33.33"), ("D", "33.33")]
+
+
+async def test_what_still_waits_when_time_is_up_is_told(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.offer(make_signal("A", id="n-1"), make_signal("B"))
+    rig.dispatcher.skip_pending()
+    assert rig.told() == [("skipped", "stopping")] * 2
+    assert warnings_of(caplog) == [
+        "A signal=n-1 is not traded: the daemon stops",
+        "B signal=None is not traded: the daemon stops",
+    ]
+    assert rig.intake.pending == 0
+
+
+async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
+    rig: Rig,
+) -> None:
+    while rig.paper.budget.try_take(Purpose.START):
+        pass
+    rig.offer(make_signal("A", id="n-1"), make_signal("B"))
+    with trio.move_on_after(1):
+        await rig.dispatcher.run()
+    rig.dispatcher.skip_pending()
+    assert rig.told() == [("skipped", "stopping")] * 2
+    assert rig.intake.pending == 0
+
+
+# Waiting for a turn
+
+
+async def test_orders_wait_for_a_slot_in_their_order(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 2})
+    rig.paper.seconds = 3
+    names = [f"S{n}" for n in range(7)]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, rig.dispatcher.in_flight)
+            await trio.sleep(0.5)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await rig.trade(*map(make_signal, names))
+        nursery.cancel_scope.cancel()
+    assert symbols_ordered(rig) == names
+    assert [r.at for r in rig.paper.requests] == [0, 0, 3, 3, 6, 6, 9]
+    assert most == 2
+
+
+async def test_orders_wait_for_the_rate_limit_in_their_order_and_as_pending(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(
+        alpaca={"rate_limit_per_min": 10}, intake={"max_signal_age_sec": 300}
+    )
+    names = [f"S{n}" for n in range(20)]
+    rig.offer(*map(make_signal, names))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await trio.sleep(1)
+        assert (rig.dispatcher.in_flight, rig.intake.pending) == (0, 12)
+    assert symbols_ordered(rig) == names
+    assert [round(r.at) for r in rig.paper.requests] == [0] * 8 + [60] * 8 + [120] * 4
+
+
+async def test_a_signal_too_old_for_its_slot_is_not_traded(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1, "max_signal_age_sec": 5.0})
+    rig.paper.seconds = 3
+    await rig.trade(*(make_signal(f"S{n}", id=f"n-{n}") for n in range(4)))
+    assert symbols_ordered(rig) == ["S0", "S1"]
+    assert {row["symbol"] for row in rig.rows().values()} == {"S0", "S1"}
+    assert dict(rig.executor.skipped) == {"stale": 2}
+    assert warnings_of(caplog) == [
+        f"S{n} signal=n-{n} is not traded: it is older than 5 s (it waited too long"
+        " for its turn)"
+        for n in (2, 3)
+    ]
+
+
+async def test_an_age_of_exactly_the_limit_is_fresh(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1, "max_signal_age_sec": 3.0})
+    rig.paper.seconds = 3
+    await rig.trade(make_signal("A"), make_signal("B"), make_signal("C"))
+    assert symbols_ordered(rig) == ["A", "B"]
+
+
+# The mode
+
+
+async def test_who_waits_for_one_modes_budget_goes_with_the_new_mode(rig: Rig) -> None:
+    rig.paper.budget.block(25)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(3.5)
+        rig.set_mode("live")
+        await trio.sleep(2)
+        rig.intake.close()
+    (request,) = rig.live.requests
+    assert 3.5 <= request.at <= 4.5
+    assert rig.paper.requests == []
+
+
+# Faults
+
+
+async def test_a_slot_is_free_again_after_a_fault(
+    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.placing.extend([ZeroDivisionError()] * 3)
+    await rig.trade(*(make_signal(f"S{n}") for n in range(4)))
+    assert len(rig.paper.asked("place")) == 4
+    assert len(logged_errors.take()) == 3
