@@ -104,6 +104,7 @@ class Intake:
         self._max_pending = max_pending
         self._mode = mode
         self._refusal = refusal
+        self._start_now: Callable[[TakenSignal], bool] = lambda _taken: False
         self._taken_ids: Recent[tuple[Mode, str]] = Recent(_REMEMBERED_IDS)
         self._numbers = itertools.count(1)
         # The bound is `max_pending`, kept by counting: a signal leaves the channel
@@ -133,6 +134,14 @@ class Intake:
             return self.taken.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):
             return None
+
+    def hand_over(self, start_now: Callable[[TakenSignal], bool]) -> None:
+        """Offer each signal that has none before it to a function first.
+
+        Args:
+            start_now: Tells whether it took the signal; if not, it is queued.
+        """
+        self._start_now = start_now
 
     def started(self) -> None:
         """Note that a taken signal waits no longer."""
@@ -189,10 +198,10 @@ class Intake:
         if key is not None:
             self._taken_ids.add(key)
         sequence = next(self._numbers)
-        self.pending += 1
-        self._send.send_nowait(
-            TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
-        )
+        taken = TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
+        if self.pending or not self._start_now(taken):
+            self.pending += 1
+            self._send.send_nowait(taken)
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
     def _log_refusal(self, answer: Answer) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from snexec.events import Event, EventFeed
-    from snexec.intake import Intake
+    from snexec.intake import Answer, Intake
 
 log = logging.getLogger("Intake")
 
@@ -157,15 +157,26 @@ class SocketServer:
         while True:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
-            async with self._turn:
-                request, more = self._take_turn(lines, client, read_at)
+            try:
+                self._turn.acquire_nowait()  # without a task switch, if it can be
+            except trio.WouldBlock:
+                await self._turn.acquire()
+            answers: list[Answer] = []
+            try:
+                request, more = self._take_turn(lines, answers, read_at)
+            finally:
+                self._turn.release()
+            # The orders leave first; others have their turn.
+            await trio.lowlevel.checkpoint()
+            for answer in answers:
+                client.tell(encode(answer.fields()))
             if request is not None:
                 await self._obey(request, client)
             elif not more:
                 return
 
     def _take_turn(
-        self, lines: Iterator[bytes | None], client: _Client, read_at: float
+        self, lines: Iterator[bytes | None], answers: list[Answer], read_at: float
     ) -> tuple[dict[str, object] | None, bool]:
         """Take a few lines.
 
@@ -180,8 +191,7 @@ class SocketServer:
                     continue
                 if (request := _request(line)) is not None:
                     return request, True
-            answer = self._intake.take(line, read_at=read_at)
-            client.tell(encode(answer.fields()))
+            answers.append(self._intake.take(line, read_at=read_at))
             if self._intake.is_full:
                 return None, True
         return None, taken == _LINES_PER_TURN
