@@ -6,10 +6,12 @@ import logging
 import sqlite3
 import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from snexec import writer as writer_module
@@ -211,12 +213,31 @@ async def test_the_log_is_kept_short_now_and_then_and_a_failure_of_that_is_no_fa
     writer = Writer(counting, checkpoint=checkpoint)
     nursery.start_soon(writer.run)
     with trio.fail_after(10):
-        for n in range(2500):
-            await writer.submit(lambda _store: None, lambda _: None)
-            if n % 500 == 499:
-                await settled(lambda: writer.status().pending == 0)
-        await settled(lambda: len(calls) == 2)
+        for due in (1, 2):
+            for _ in range(120):
+                await writer.submit(lambda _store: None, lambda _: None)
+            await settled(partial(lambda due: len(calls) == due, due))
+    assert calls == [120, 240], "once nothing more was to be written"
     writer.close()
+
+
+async def test_a_checkpoint_waits_for_a_lull_but_not_for_ever(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_LULL_LOOKS", 20)
+    calls: list[int] = []
+    writer = Writer(counting, checkpoint=lambda: calls.append(1))
+    nursery.start_soon(writer.run)
+
+    async def flood() -> None:
+        while True:
+            await writer.write(lambda _store: None)
+            await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(10):
+        nursery.start_soon(flood)
+        await settled(lambda: len(calls) > 0)
+    nursery.cancel_scope.cancel()
 
 
 async def test_changes_that_come_during_a_commit_are_the_next_batch(
