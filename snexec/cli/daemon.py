@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -102,6 +103,9 @@ async def _main(
                 report=report,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
+            # No collection looks through the program itself, which takes 10 to 30 ms.
+            gc.freeze()
+            gc.enable()
             try:
                 await daemon.run(
                     listener=listener,
