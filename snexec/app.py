@@ -37,6 +37,7 @@ from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
 from snexec.intake import Intake, Phase
+from snexec.latency import LatencyLedger
 from snexec.outages import Outages
 from snexec.recovery import Recovery
 from snexec.schema import check_large, checkpoint, connect
@@ -128,11 +129,13 @@ class Daemon:
             store, checkpoint=partial(checkpoint, Path(settings.database))
         )
         self.unsettled = UnsettledOrders()
+        self.latency = LatencyLedger()
         self.fills = Fills(
             writer=self.writer,
             accounts=self.accounts,
             unsettled=self.unsettled,
             feed=self.feed,
+            latency=self.latency,
             heard=self._heard,
         )
         self.stream = TradingStream(
@@ -164,6 +167,7 @@ class Daemon:
             fills=self.fills,
             unsettled=self.unsettled,
             feed=self.feed,
+            latency=self.latency,
             # A simulated account starts empty each time, and so do its order ids.
             id_salt=secrets.token_hex(8) if self._simulated else "",
             opened=None if report is None else report.opened,
@@ -359,6 +363,7 @@ class Daemon:
             "phase": self.intake.phase.value,
             "pending": self.intake.pending,
             "unsettled": len(self.unsettled),
+            "latency": self.latency.status(),
             "droppedAnswers": self.socket.dropped_answers,
         }
 

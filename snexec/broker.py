@@ -6,7 +6,6 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 
 from __future__ import annotations
 
-import json
 import ssl
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -49,6 +48,11 @@ if TYPE_CHECKING:
 _MAX_BODY_BYTES = 1024 * 1024
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
+# A validated symbol, cents and an id of our own need no escapes.
+_ORDER_BODY = (
+    b'{"symbol":"%b","notional":"%b","side":"buy","type":"market",'
+    b'"time_in_force":"day","client_order_id":"%b"}'
+)
 _CONNECT_SHARE = 0.9  # of the time for a whole request
 
 
@@ -115,11 +119,17 @@ class AlpacaClient:
         self._pool.keep_warm(connections)
 
     def send_order(
-        self, *, symbol: str, notional: str, client_order_id: str
+        self,
+        *,
+        symbol: str,
+        notional: str,
+        client_order_id: str,
+        left: Callable[[], None] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         """Send a market buy of so many dollars, once (ALPACA 1.2).
 
-        It leaves at once, or as soon as a connection is free, behind those before it.
+        It leaves at once, or as soon as a connection is free, behind those before it;
+        ``left`` is called in that moment.
 
         Returns:
             What to call, once, to wait for the broker's answer. It raises
@@ -130,19 +140,15 @@ class AlpacaClient:
             - RateLimitedError: The broker asks to come again later.
             - UnknownOutcomeError: It left, and what became of it is not known.
         """
-        fields = {
-            "symbol": symbol,
-            "notional": notional,
-            "side": "buy",
-            "type": "market",
-            "time_in_force": "day",
-            "client_order_id": client_order_id,
-        }
-        body = json.dumps(fields, separators=(",", ":")).encode()
+        body = _ORDER_BODY % (
+            symbol.encode(),
+            notional.encode(),
+            client_order_id.encode(),
+        )
         request = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
         return partial(
             self._outcome,
-            self._pool.submit(request),
+            self._pool.submit(request, left=left),
             client_order_id,
             trio.current_time() + self._timeout_seconds,
         )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.intake import TakenSignal
+    from snexec.latency import LatencyLedger
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal, Stars
     from snexec.unsettled import UnsettledOrders
@@ -98,6 +99,7 @@ class TradeExecutor:
         fills: Fills,
         unsettled: UnsettledOrders,
         feed: EventFeed,
+        latency: LatencyLedger,
         id_salt: str = "",
         seen: Callable[[Signal], None] | None = None,
         opened: Callable[[int, str], None] | None = None,
@@ -107,6 +109,7 @@ class TradeExecutor:
         self._fills = fills
         self._unsettled = unsettled
         self._feed = feed
+        self._latency = latency
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
@@ -213,6 +216,7 @@ class TradeExecutor:
                 self._seen(attempt.taken.signal)
             if self._opened is not None:
                 self._opened(attempt.taken.sequence, attempt.trade.id)
+            self._latency.begin(attempt.trade.id, read_at=attempt.taken.read_at)
             attempt.reply = self._send(attempt.trade, attempt.client)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
@@ -245,7 +249,10 @@ class TradeExecutor:
 
     def _send(self, trade: NewTrade, client: AlpacaClient) -> PendingReply:
         return client.send_order(
-            symbol=trade.symbol, notional=str(trade.notional), client_order_id=trade.id
+            symbol=trade.symbol,
+            notional=str(trade.notional),
+            client_order_id=trade.id,
+            left=partial(self._latency.sent, trade.id),
         )
 
     async def _await_reply(self, attempt: Attempt, reply: PendingReply) -> None:
@@ -280,6 +287,7 @@ class TradeExecutor:
         self, taken: TakenSignal, trade: NewTrade, order: BrokerOrder
     ) -> None:
         ref = OrderRef(mode=trade.mode, order_id=order.id, client_order_id=trade.id)
+        times = self._latency.replied(trade.id)
         self.outcomes["placed"] += 1
         log.info(
             "Order placed: %s $%s (%d stars, %s) orderId=%s trade=%s signal=%s",
@@ -295,7 +303,9 @@ class TradeExecutor:
         self._unsettled.placed(
             trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=order.id
         )
-        applied = await self._writer.write(lambda store: store.apply_working(ref))
+        applied = await self._writer.write(
+            lambda store: store.apply_working(ref, times=times)
+        )
         if applied is None or applied.settled:
             self._unsettled.settled(trade.id)
         if applied is None:
@@ -309,7 +319,8 @@ class TradeExecutor:
             return
         if order.status in FINAL_STATUSES:
             self._unsettled.ask_now(trade.id)
-        self._publish("placed", taken, trade, {"orderId": order.id})
+        more = {"orderId": order.id, "wireMs": times.wire_ms, "replyMs": times.reply_ms}
+        self._publish("placed", taken, trade, more)
 
     async def _refused(
         self, taken: TakenSignal, trade: NewTrade, refusal: RefusedError
@@ -421,7 +432,9 @@ class TradeExecutor:
 
     async def _discard(self, trade: NewTrade) -> bool:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
-        if not gone:
+        if gone:
+            self._latency.forget(trade.id)
+        else:
             log.error(
                 "%s trade=%s: the stream has spoken of an order that was refused; its"
                 " row stays, and the broker is asked",

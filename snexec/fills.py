@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from snexec.accounts import Accounts
     from snexec.answers import BrokerOrder
     from snexec.events import EventFeed
+    from snexec.latency import LatencyLedger
     from snexec.settings import Mode
     from snexec.store import Applied, Store
     from snexec.unsettled import UnsettledOrders
@@ -73,12 +74,14 @@ class Fills:
         accounts: Accounts,
         unsettled: UnsettledOrders,
         feed: EventFeed,
+        latency: LatencyLedger,
         heard: Callable[[str], None],
     ) -> None:
         self._writer = writer
         self._accounts = accounts
         self._unsettled = unsettled
         self._feed = feed
+        self._latency = latency
         self._heard = heard
         self._queues: dict[str, _Queue] = {}
         self._executions: collections.OrderedDict[tuple[str, ...], None] = (
@@ -124,7 +127,7 @@ class Fills:
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         price, quantity = amount(filled_avg_price), amount(filled_qty)
         if event == "fill":
-            step = _fill_step(ref, symbol, "stream", price, quantity)
+            step = self._fill_step(ref, symbol, "stream", price, quantity)
         else:
             step = _partial_step(ref, symbol, "stream", price)
         await self._take(step)
@@ -163,7 +166,7 @@ class Fills:
         source: Source = "lookup"
         match order.status:
             case "filled":
-                step = _fill_step(ref, symbol, source, price, quantity or None)
+                step = self._fill_step(ref, symbol, source, price, quantity or None)
             case "partially_filled":
                 step = _partial_step(ref, symbol, source, price)
             case "canceled" | "expired" as how:
@@ -194,6 +197,22 @@ class Fills:
     def tell_not_found(self, applied: Applied) -> None:
         """Tell that an order was given up."""
         self._publish("settled", applied, "lookup")
+
+    def _fill_step(
+        self,
+        ref: OrderRef,
+        symbol: str | None,
+        source: Source,
+        price: Decimal | None,
+        quantity: Decimal | None,
+    ) -> _Step:
+        final = price is not None and quantity is not None
+        times = self._latency.filled(ref.client_order_id) if final else None
+
+        def change(store: Store) -> Applied | None:
+            return store.apply_fill(ref, price=price, quantity=quantity, times=times)
+
+        return _Step(ref=ref, symbol=symbol, source=source, change=change)
 
     async def _take(self, step: _Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
@@ -419,6 +438,8 @@ class Fills:
             "status": applied.status,
             "source": source,
         }
+        if applied.fill_ms is not None:
+            more["fillMs"] = applied.fill_ms
         if applied.newer_trade_id is not None:
             more["newerTradeId"] = applied.newer_trade_id
         self._feed.publish(
@@ -449,19 +470,6 @@ class Fills:
 
 def _is_partial(applied: Applied) -> bool:
     return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
-
-
-def _fill_step(
-    ref: OrderRef,
-    symbol: str | None,
-    source: Source,
-    price: Decimal | None,
-    quantity: Decimal | None,
-) -> _Step:
-    def change(store: Store) -> Applied | None:
-        return store.apply_fill(ref, price=price, quantity=quantity)
-
-    return _Step(ref=ref, symbol=symbol, source=source, change=change)
 
 
 def _partial_step(

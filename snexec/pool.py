@@ -57,9 +57,16 @@ class Pool:
         self._warm = connections
         self._changed.set()
 
-    def submit(self, request: bytes) -> Exchange:
-        """Send a request as soon as a connection is free, in the order of the calls."""
-        exchange = Exchange(request)
+    def submit(
+        self, request: bytes, *, left: Callable[[], None] | None = None
+    ) -> Exchange:
+        """Send a request as soon as a connection is free, in the order of the calls.
+
+        Args:
+            request: The whole of it.
+            left: Called in the moment it leaves.
+        """
+        exchange = Exchange(request, left)
         self._waiting.append(exchange)
         self._send_waiting()
         if not exchange.sent and self._nursery is not None:

@@ -15,11 +15,9 @@ from snexec.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import sqlite_utils
-
     from snexec.clock import Clock
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited for by trying again
 _CHECKPOINT_PATIENCE_MS = 20
 _LONG_LOG_PAGES = 4000  # 16 MB
@@ -47,6 +45,9 @@ _COLUMNS: dict[str, str] = {
     "starRating": "INTEGER",
     "priceAtSignal": "REAL",
     "signalId": "TEXT",
+    "wireMs": "REAL",
+    "replyMs": "REAL",
+    "fillMs": "REAL",
 }
 
 _INDICES = {
@@ -59,9 +60,10 @@ _INDICES = {
         "CREATE INDEX BotTrade_alpacaOrderId ON BotTrade (alpacaOrderId)"
         " WHERE alpacaOrderId IS NOT NULL"
     ),
-    "BotTrade_unsettled": (
-        "CREATE INDEX BotTrade_unsettled ON BotTrade (mode)"
-        " WHERE settledAt IS NULL AND mode IS NOT NULL"
+    "BotTrade_unsettled_not_open": (
+        # The open ones have their index above, and pay for one only.
+        "CREATE INDEX BotTrade_unsettled_not_open ON BotTrade (mode)"
+        " WHERE settledAt IS NULL AND mode IS NOT NULL AND status <> 'open'"
     ),
 }
 
@@ -209,17 +211,15 @@ def _check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
 def _migrate(
     connection: sqlite3.Connection, path: Path, version: int, *, kind: str, now: str
 ) -> None:
-    # Imported only here: most starts find the schema current.
-    import sqlite_utils  # noqa: PLC0415
-
-    database = sqlite_utils.Database(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if database["BotTrade"].exists():
-            _check_rows(database, path)
+        if columns := _columns(connection):
+            _check_rows(connection, path, columns)
         if version < 2:
             connection.execute("DROP INDEX IF EXISTS BotTrade_alpacaOrderId")
-        _create_missing(database, kind=kind, now=now)
+        if version < 3:
+            connection.execute("DROP INDEX IF EXISTS BotTrade_unsettled")
+        _create_missing(connection, columns, kind=kind, now=now)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -227,12 +227,23 @@ def _migrate(
     connection.execute("COMMIT")
 
 
-def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
-    columns = {column.name: column for column in database["BotTrade"].columns}
+def _columns(connection: sqlite3.Connection) -> dict[str, sqlite3.Row]:
+    """Return what the file says of BotTrade's columns, by name; nothing if it has none.
+
+    By hand, as sqlite-utils brings pandas along where that is installed, and a first
+    start would take twice as long.
+    """
+    rows = connection.execute("PRAGMA table_info(BotTrade)").fetchall()
+    return {row["name"]: row for row in rows}
+
+
+def _check_rows(
+    connection: sqlite3.Connection, path: Path, columns: dict[str, sqlite3.Row]
+) -> None:
     foreign = [
         name
         for name, column in columns.items()
-        if name not in _COLUMNS and column.notnull and column.default_value is None
+        if name not in _COLUMNS and column["notnull"] and column["dflt_value"] is None
     ]
     needed = [
         name
@@ -244,7 +255,7 @@ def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
             f"database: {path}: the table BotTrade is not the one that snexec knows"
             f" (columns {', '.join(foreign + needed)})"
         )
-    twice = database.conn.execute(
+    twice = connection.execute(
         "SELECT symbol, group_concat(id, ', ') FROM BotTrade WHERE status = 'open'"
         " GROUP BY symbol HAVING count(*) > 1"
     ).fetchall()
@@ -256,18 +267,24 @@ def _check_rows(database: sqlite_utils.Database, path: Path) -> None:
         )
 
 
-def _create_missing(database: sqlite_utils.Database, *, kind: str, now: str) -> None:
-    execute = database.conn.execute
+def _create_missing(
+    connection: sqlite3.Connection,
+    columns: dict[str, sqlite3.Row],
+    *,
+    kind: str,
+    now: str,
+) -> None:
+    execute = connection.execute
     execute("CREATE TABLE IF NOT EXISTS SnexecMeta (key TEXT PRIMARY KEY, value TEXT)")
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('money', ?)", [kind])
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('since', ?)", [now])
-    if not database["BotTrade"].exists():
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
-        execute(f"CREATE TABLE BotTrade ({columns})")
-    present = {column.name for column in database["BotTrade"].columns}
-    for name, column_type in _COLUMNS.items():
-        if name not in present:
-            execute(f'ALTER TABLE BotTrade ADD COLUMN "{name}" {column_type}')
+    if not columns:
+        declared = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+        execute(f"CREATE TABLE BotTrade ({declared})")
+    else:
+        for name, column_type in _COLUMNS.items():
+            if name not in columns:
+                execute(f'ALTER TABLE BotTrade ADD COLUMN "{name}" {column_type}')
     known = {
         name
         for (name,) in execute("SELECT name FROM sqlite_master WHERE type = 'index'")

@@ -15,12 +15,21 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.clock import Clock
+    from snexec.latency import Times
     from snexec.settings import Mode
     from snexec.signals import Stars
 
-_FRESH_COLUMNS = (
-    "id, symbol, status, catalystType, catalystTier, entryAt, createdAt, updatedAt,"
-    " mode, notional, starRating, priceAtSignal, signalId"
+# The table's own rules tell a repeated id and a symbol that has an open row.
+_INSERT_FRESH = (
+    "INSERT INTO BotTrade (id, symbol, status, catalystType, catalystTier, entryAt,"
+    " createdAt, updatedAt, mode, notional, starRating, priceAtSignal, signalId)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+_UNSETTLED = (
+    "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
+    " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
+    " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
 )
 
 
@@ -79,6 +88,7 @@ class Applied:
         settled: Whether the broker's last word on the order is in the row.
         entry_price: Dollars per share.
         shares: Shares held by the row.
+        fill_ms: Milliseconds from the signal's line to the final fill.
         newer_trade_id: The symbol's open row, where that kept this one from reopening.
     """
 
@@ -94,6 +104,7 @@ class Applied:
     entry_price: float | None
     shares: float | None
     reason: str | None
+    fill_ms: float | None = None
     newer_trade_id: str | None = None
 
 
@@ -130,6 +141,12 @@ class _Row(dict[str, Any]):
         for name, value in changes.items():
             if self[name] is None and value is not None:
                 self[name] = self.changes[name] = value
+
+    def set_times(self, times: Times | None) -> None:
+        if times is not None:
+            self.set_where_null(
+                wireMs=times.wire_ms, replyMs=times.reply_ms, fillMs=times.fill_ms
+            )
 
     @property
     def bought(self) -> bool:
@@ -186,10 +203,6 @@ class Store:
 
         A repeated id or a symbol with an open row writes nothing.
         """
-        if self._one("SELECT 1 FROM BotTrade WHERE id = ?", trade.id):
-            return "repeated"
-        if self._open_row(trade.symbol) is not None:
-            return "symbol_open"
         now = self._now()
         values = (
             trade.id,
@@ -206,12 +219,9 @@ class Store:
             trade.price_at_signal,
             trade.signal_id,
         )
-        marks = ", ".join("?" * len(values))
-        self._db.execute(
-            f"INSERT INTO BotTrade ({_FRESH_COLUMNS}) VALUES ({marks})",  # noqa: S608
-            values,
-        )
-        return "opened"
+        if self._db.execute(_INSERT_FRESH, values).rowcount:
+            return "opened"
+        return "symbol_open" if self._by_id(trade.id) is None else "repeated"
 
     def discard_trade(self, trade_id: str) -> bool:
         """Remove the row of an order that does not exist.
@@ -228,7 +238,9 @@ class Store:
 
     # What the broker says.
 
-    def apply_working(self, ref: OrderRef) -> Applied | None:
+    def apply_working(
+        self, ref: OrderRef, *, times: Times | None = None
+    ) -> Applied | None:
         """Note that the broker knows the order, and nothing more.
 
         Returns:
@@ -237,12 +249,18 @@ class Store:
         row = self._find(ref)
         if row is None:
             return None
+        row.set_times(times)
         given_up = row["status"] == "missed" and not row.settled
         reopened = given_up and self._revive(row)
         return self._write(row, "working" if reopened else "unchanged")
 
     def apply_fill(
-        self, ref: OrderRef, *, price: Decimal | None, quantity: Decimal | None
+        self,
+        ref: OrderRef,
+        *,
+        price: Decimal | None,
+        quantity: Decimal | None,
+        times: Times | None = None,
     ) -> Applied | None:
         """Apply a final fill; without a price or a quantity it is not final."""
         row = self._find(ref)
@@ -260,6 +278,7 @@ class Store:
         if price is None or quantity is None:
             return self._write(row, "found_late" if late else "partial_fill")
         row.set(settledAt=self._now())
+        row.set_times(times)
         return self._write(row, "found_late" if late else "fill")
 
     def apply_partial_fill(
@@ -335,7 +354,7 @@ class Store:
         )
         self._db.execute(
             "UPDATE BotTrade SET settledAt = :now, updatedAt = :now"
-            " WHERE mode IS NOT NULL AND settledAt IS NULL",
+            " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'",
             {"now": now},
         )
         return cursor.rowcount
@@ -346,11 +365,9 @@ class Store:
         """Return our rows whose orders are not settled, oldest first."""
         now = self._clock.now()
         rows = self._db.execute(
-            "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
-            " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0"
-            " AS placed FROM BotTrade"
-            " WHERE settledAt IS NULL AND mode IN ('paper', 'live')"
-            " ORDER BY createdAt"
+            f"{_UNSETTLED} status = 'open'"
+            # Each half has its index.
+            f" UNION ALL {_UNSETTLED} status <> 'open' ORDER BY createdAt"
         )
         return [
             Unsettled(
@@ -450,6 +467,7 @@ class Store:
             entry_price=row["entryPrice"],
             shares=row["shares"],
             reason=row["exitReason"],
+            fill_ms=row["fillMs"],
             newer_trade_id=row.newer_trade_id,
         )
 

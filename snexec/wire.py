@@ -18,7 +18,7 @@ import trio
 from snexec.errors import first_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from snexec.pool import Pool
 
@@ -46,12 +46,14 @@ class Exchange:
     """One request on its way, and what came back.
 
     Attributes:
+        left: Called in the moment it leaves.
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
         problem: Why there is no whole answer.
     """
 
     request: bytes = field(repr=False)  # it holds the keys
+    left: Callable[[], None] | None = None
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None
@@ -109,6 +111,8 @@ class Connection:
         self._used = True
         exchange.connection = self
         exchange.sent = True
+        if exchange.left is not None:
+            exchange.left()
         self._unsent = exchange.request[taken:]
         if self._unsent:
             self._pool.start_soon(self._send_rest)

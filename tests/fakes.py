@@ -27,6 +27,7 @@ from snexec.events import Event, EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
 from snexec.intake import Intake, Phase, TakenSignal
+from snexec.latency import LatencyLedger
 from snexec.recovery import Recovery
 from snexec.schema import open_database
 from snexec.settings import MODES, Credentials, Mode, Settings
@@ -272,7 +273,12 @@ class FakeClient(AlpacaClient):
         self._numbers = itertools.count(1)
 
     def send_order(
-        self, *, symbol: str, notional: str, client_order_id: str
+        self,
+        *,
+        symbol: str,
+        notional: str,
+        client_order_id: str,
+        left: Callable[[], None] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         request = Request(
             at=trio.current_time(),
@@ -284,6 +290,8 @@ class FakeClient(AlpacaClient):
         order_id = f"{self.mode}-o-{next(self._numbers)}"
         order = make_order(client_order_id, order_id=order_id)
         self.requests.append(request)
+        if left is not None:
+            left()
         script = collections.deque([self.placing.popleft()] if self.placing else [])
         return partial(self._placed, request, script, order)
 
@@ -410,6 +418,7 @@ class Rig:
         self.live = self.accounts.clients["live"]
         self.writer = InlineWriter(self.store)
         self.unsettled = UnsettledOrders()
+        self.latency = LatencyLedger()
         self.feed = EventFeed(clock=self.clock)
         self.feed.follow(self.events.append)
         self.fills = Fills(
@@ -417,6 +426,7 @@ class Rig:
             accounts=self.accounts,
             unsettled=self.unsettled,
             feed=self.feed,
+            latency=self.latency,
             heard=self._heard,
         )
         self.recovery = Recovery(
@@ -439,6 +449,7 @@ class Rig:
             fills=self.fills,
             unsettled=self.unsettled,
             feed=self.feed,
+            latency=self.latency,
             id_salt=self.id_salt,
             seen=lambda signal: self.seen.append(signal.symbol),
         )

@@ -22,10 +22,11 @@ from snexec.bench.orders import take_order
 from snexec.bench.programs import Program
 from snexec.bench.report import report
 from snexec.bench.rounds import QUICK, Figures, Round, Run
-from snexec.bench.stats import bar, bucket_counts, bucket_edges, percentile
+from snexec.bench.stats import bar, bucket_counts, bucket_edges
 from snexec.bench.summary import RunSummary
 from snexec.bench.websocket import PING, frame, take_frame, upgrade
 from snexec.errors import StartError
+from snexec.latency import percentile
 from tests.integration.harness import short_folder
 
 ROOT = Path(__file__).parents[1]

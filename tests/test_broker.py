@@ -63,8 +63,10 @@ class RoutedPool(Pool):
         super().__init__(BASE, tls=None, dial_seconds=1.0)
         self._tasks = nursery
 
-    def submit(self, request: bytes) -> Exchange:
-        exchange = Exchange(request, sent=True)
+    def submit(
+        self, request: bytes, *, left: Callable[[], None] | None = None
+    ) -> Exchange:
+        exchange = Exchange(request, left, sent=True)
         self._tasks.start_soon(self._answer, exchange)
         return exchange
 
@@ -650,7 +652,7 @@ async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
 async def test_a_problem_of_the_connection_is_told_without_secrets(
     client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(request: bytes) -> Exchange:
+    def fail(request: bytes, *, left: object = None) -> Exchange:
         exchange = Exchange(request, sent=True)
         exchange.end(problem=f"something with {SECRET} broke")
         return exchange

@@ -95,6 +95,9 @@ async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> N
         "starRating": 5,
         "priceAtSignal": 187.2,
         "signalId": "n-1",
+        "wireMs": 0.0,
+        "replyMs": 0.0,
+        "fillMs": None,
     }
     (request,) = rig.paper.requests
     assert (request.symbol, request.notional) == ("AAPL", "100.00")

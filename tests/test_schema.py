@@ -66,6 +66,7 @@ SECOND_BLOCK = [
     ("priceAtSignal", "REAL"),
     ("signalId", "TEXT"),
 ]
+LATENCY_BLOCK = [("wireMs", "REAL"), ("replyMs", "REAL"), ("fillMs", "REAL")]
 
 
 def open_real(path: Path) -> sqlite3.Connection:
@@ -101,7 +102,7 @@ def contents(path: Path) -> bytes:
 
 def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
         needed = {
             row["name"]
             for row in connection.execute("PRAGMA table_info(BotTrade)")
@@ -114,7 +115,7 @@ def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
             if row["pk"]
         ]
         assert keys == ["id"]
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
 
 
 def test_a_commit_is_durable_and_readers_do_not_block_it(database: Path) -> None:
@@ -203,7 +204,7 @@ def test_another_programs_table_gets_the_new_columns_and_keeps_its_rows(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), ("y", "AAPL", "closed"), wal=wal)
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
         rows = connection.execute("SELECT * FROM BotTrade ORDER BY id").fetchall()
         assert [(row["id"], row["status"], row["mode"]) for row in rows] == [
             ("x", "open", None),
@@ -274,9 +275,9 @@ def test_a_newer_version_is_refused_and_untouched(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), wal=wal)
     with closing(sqlite3.connect(database)) as other:
-        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA user_version = 4")
     before = contents(database)
-    with pytest.raises(StartError, match="schema version 3, and this snexec knows 2"):
+    with pytest.raises(StartError, match="schema version 4, and this snexec knows 3"):
         open_real(database)
     assert contents(database) == before
 
@@ -334,7 +335,7 @@ def test_a_lock_of_another_program_is_waited_for(
     release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
     release.start()
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
     release.join()
     other.close()
 

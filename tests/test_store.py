@@ -155,6 +155,9 @@ def test_a_row_is_opened_with_exactly_what_is_known(store: Store) -> None:
             "starRating": 5,
             "priceAtSignal": 187.2,
             "signalId": "n-1",
+            "wireMs": None,
+            "replyMs": None,
+            "fillMs": None,
         }
     }
 

@@ -1,4 +1,4 @@
-"""Percentiles, medians and histograms of what was measured."""
+"""Histograms of what was measured."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ if TYPE_CHECKING:
 
 # Seven buckets a decade: fine enough to see two humps, and a tail stays on the screen.
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-
-
-def percentile(samples: Sequence[float], percent: float) -> float:
-    """Return the least sample that so many percent of all do not exceed.
-
-    Raises:
-        ValueError: There are no samples.
-    """
-    if not samples:
-        raise ValueError("no samples")
-    rank = math.ceil(len(samples) * percent / 100)
-    return sorted(samples)[max(rank, 1) - 1]
 
 
 def bucket_edges(samples: Iterable[float]) -> list[float]:

@@ -10,7 +10,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from snexec import __version__
-from snexec.bench.stats import bucket_counts, bucket_edges, percentile
+from snexec.bench.stats import bucket_counts, bucket_edges
+from snexec.latency import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -135,8 +135,15 @@ class ModelClient(AlpacaClient):
         pass
 
     def send_order(
-        self, *, symbol: str, notional: str, client_order_id: str
+        self,
+        *,
+        symbol: str,
+        notional: str,
+        client_order_id: str,
+        left: Callable[[], None] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
+        if left is not None:
+            left()
         return partial(
             self._ask,
             partial(self._broker.post, self.mode, symbol, notional, client_order_id),
