@@ -145,6 +145,10 @@ def checkpoint(path: Path) -> None:
         if row[1] > _LONG_LOG_PAGES:
             # Writers wait a moment, or a busy daemon's log would grow for ever.
             connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        # The log begins anew with the next write, which syncs twice: not an order's.
+        connection.execute(
+            "INSERT OR REPLACE INTO SnexecMeta VALUES ('checkpoint', datetime('now'))"
+        )
 
 
 def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Connection:

@@ -30,8 +30,10 @@ Change = Callable[["Store"], T]
 # A stream that outruns the disk by so many changes is held back, and recovery makes
 # good what that costs.
 _MAX_WAITING = 10_000
-# Bounds how long a flood of fills keeps an order, and the event loop, waiting.
+# These bound how long a flood of fills keeps an order, and the event loop, waiting.
 _MAX_BATCH = 32
+_BATCH_SECONDS = 0.001
+_TOLD_AT_ONCE = 8
 _SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
 _TICKS_TO_SHARE = 3  # without another change, until a batch is committed
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
@@ -110,6 +112,7 @@ class Writer:
         self._others: collections.deque[_Waiting[Any]] = collections.deque()
         self._thread_limit = trio.CapacityLimiter(1)
         self._disk_is_quick = False  # until it has shown that it is
+        self._others_next = False  # after rows of orders were committed alone
         self._pending = 0
         self._room = trio.Event()
         self._applied = 0
@@ -210,6 +213,9 @@ class Writer:
     async def _next_batch(self) -> list[_Waiting[Any]]:
         """Take what shall be committed together, the rows of orders first."""
         self._sort_all()
+        if self._opening and not (self._others and self._others_next):
+            self._others_next = True
+            return self._take_opening()
         # A flood of fills shares its commits; an order's row waits for nothing.
         ticks = 0
         while (
@@ -222,10 +228,15 @@ class Writer:
             await trio.lowlevel.checkpoint()
             self._sort_all()
             ticks = 0 if len(self._others) > before else ticks + 1
+        self._others_next = False
+        batch = self._take_opening()
+        for _ in range(min(_MAX_BATCH, len(self._others))):
+            batch.append(self._others.popleft())
+        return batch
+
+    def _take_opening(self) -> list[_Waiting[Any]]:
         batch = list(self._opening)
         self._opening.clear()
-        while self._others and len(batch) < _MAX_BATCH:
-            batch.append(self._others.popleft())
         return batch
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
@@ -261,9 +272,15 @@ class Writer:
             log.warning(
                 "writes the database again, after %.1f s", trio.current_time() - since
             )
-        self._note_written(len(batch))
-        for told in tell:
+        self._others.extendleft(reversed(batch[len(tell) :]))
+        self._note_written(len(tell))
+        for number, told in enumerate(tell, start=1):
             told()
+            if number % _TOLD_AT_ONCE == 0 and not batch[0].opens:
+                await trio.lowlevel.checkpoint()
+                self._sort_all()
+                if self._opening:
+                    await self._commit(self._take_opening())
         await trio.lowlevel.checkpoint()
 
     def _attempt_at_once(
@@ -293,10 +310,16 @@ class Writer:
         batch: list[_Waiting[Any]],
         apply: Callable[[_Waiting[Any], Store], Callable[[], None]],
     ) -> list[Callable[[], None]]:
+        """Commit as much of a batch as is quickly done, from its beginning."""
         store = self._store
         try:
             store.begin()
-            tell = [apply(waiting, store) for waiting in batch]
+            tell: list[Callable[[], None]] = []
+            enough = time.perf_counter() + _BATCH_SECONDS
+            for waiting in batch:
+                if tell and not waiting.opens and time.perf_counter() > enough:
+                    break
+                tell.append(apply(waiting, store))
             store.commit()
         except BaseException:
             store.rollback()

@@ -181,7 +181,7 @@ def test_a_checkpoint_empties_the_log_beside_the_writer(
         schema.checkpoint(database)
         store.open_trade(make_trade("sn-20", "S20"))
         frames = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-        assert 0 < frames < 10, "it begins anew"
+        assert 0 < frames < 10, "it began anew"
 
 
 def test_an_index_that_was_dropped_is_made_again(database: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec import writer as writer_module
 from snexec.schema import open_database
 from snexec.store import OrderRef, Store
-from snexec.writer import Writer, _log_failure
+from snexec.writer import Writer, WriterStatus, _log_failure
 from tests.fakes import FakeClock, make_trade, rows_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def patient(database: Path) -> Iterator[CountingStore]:
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> CountingStore:
-    """Give a store whose busy time-out and retries are short."""
+    """Give a store with short time-outs and retries, and batches cut by number only."""
     monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(writer_module, "_BATCH_SECONDS", 60.0)
     patient._db.execute("PRAGMA busy_timeout = 20")
     return patient
 
@@ -70,6 +72,10 @@ def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> Countin
 def opens(trade_id: str, symbol: str | None = None) -> Callable[[Store], str]:
     """Make the change that opens a row."""
     return lambda store: store.open_trade(make_trade(trade_id, symbol or trade_id))
+
+
+def _append(told: list[str], name: str, _: object) -> None:
+    told.append(name)
 
 
 def breaks_a_rule(store: Store) -> None:
@@ -156,6 +162,64 @@ async def test_an_orders_row_goes_before_all_that_waits(
     assert told[:2] == ["opened", "failed"]
     assert len(told) == 102
     assert logged_errors.take() == []
+
+
+async def test_a_batch_that_takes_long_is_cut_short_and_loses_nothing(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_BATCH_SECONDS", 0.0)
+    writer = Writer(counting)
+    told: list[str] = []
+    with trio.fail_after(10):
+        for n in range(20):
+            name = f"s{n}"
+            await writer.submit(opens(name), partial(_append, told, name))
+        writer.close()
+        await writer.run()
+    assert counting.commits == 20, "one at a time, the least there is"
+    assert list(rows_of(counting)) == told == [f"s{n}" for n in range(20)]
+    assert writer.status() == WriterStatus(pending=0, applied=20, healthy=True)
+
+
+async def test_an_orders_row_that_comes_while_others_are_told_is_written_between(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+
+    def tell(_: str) -> None:
+        told.append("other")
+        if len(told) == 3:
+            writer.open(opens("order"), told.append, _log_failure)
+
+    with trio.fail_after(5):
+        for n in range(30):
+            await writer.submit(opens(f"s{n}"), tell)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            await settled(lambda: len(told) == 31)
+            writer.close()
+    assert told.index("opened") == 8, "at the next pause for breath"
+
+
+async def test_a_flood_of_orders_does_not_starve_other_changes(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    numbers = itertools.count()
+    opened: list[str] = []
+
+    def open_another(_: str) -> None:
+        name = f"order{next(numbers)}"
+        opened.append(name)
+        writer.open(opens(name), open_another, _log_failure)
+
+    open_another("")
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        await writer.write(opens("fill"))
+    assert len(opened) < 10
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_quick_disk_is_written_from_the_event_loop_and_a_slow_one_is_not(
