@@ -17,6 +17,7 @@ import trio
 from snexec.answers import amount
 from snexec.budget import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
+from snexec.recent import Recent
 from snexec.store import OrderRef
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ class Fills:
         self._latency = latency
         self._heard = heard
         self._queues: dict[str, _Queue] = {}
-        self._executions: collections.OrderedDict[tuple[str, ...], None] = (
-            collections.OrderedDict()
-        )
+        self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
         self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
 
@@ -462,9 +461,7 @@ class Fills:
         if key in self._executions:
             log.debug("%s of order %s came again: passed over", event, order_id)
             return True
-        self._executions[key] = None
-        if len(self._executions) > _REMEMBERED_EXECUTIONS:
-            self._executions.popitem(last=False)
+        self._executions.add(key)
         return False
 
 
