@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -13,11 +14,16 @@ from snexec.errors import ConfigError, SnexecError
 def main() -> None:
     """Run; 2 is for what the user typed or wrote, 1 for what failed later."""
     # Until the daemon listens to it, a SIGHUP must not kill it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from snexec.cli import cli  # noqa: PLC0415
 
     try:
-        status = cli.main(prog_name="snexec", standalone_mode=False)
+        status = cli.main(prog_name="snexec", standalone_mode=False, obj=hang_up)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads it has enough, as `head` does; Python must not try once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except click.ClickException as exc:
         _fail(exc.format_message(), 2)
     except click.Abort:
