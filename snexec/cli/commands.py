@@ -20,6 +20,82 @@ def examples(*lines: str) -> str:
 
 @click.command(
     epilog=examples(
+        "snexec send --symbol AAPL --category fda --tier 1 --price 187.2 --wait",
+        'snexec send \'{"symbol":"KO","catalystCategory":"m_and_a","catalystTier":2,',
+        '              "priceAtSignal":62.1,"id":"news-7"}\'',
+        "snexec send --file news.jsonl --wait",
+        "tail -n 5 news.jsonl | snexec send -",
+    )
+)
+@click.argument("signal", required=False, metavar="[JSON | -]")
+@click.option("--symbol", help="Ticker, such as AAPL, BRK.B or BTC/USD.")
+@click.option("--category", help="What kind of news it is, such as fda_approval.")
+@click.option(
+    "--tier", type=click.IntRange(1, 4), help="1 and 2 are always five stars."
+)
+@click.option(
+    "--confidence",
+    type=click.Choice(("high", "medium", "low")),
+    help="For tiers 3 and 4: five, four or three stars. None is no trade.",
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Dollars a share when the news came.",
+)
+@click.option("--id", help="Your name for it: one id buys at most once in each mode.")
+@click.option("--file", metavar="FILE", help="JSON lines, a signal each; - is stdin.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Say what became of each order. A signal without an id gets one, a UUID.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --wait: how long, from the last signal on.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print answers and events as JSON lines."
+)
+@click.pass_obj
+def send(
+    config: Path,
+    /,
+    *,
+    file: str | None,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+    **fields: str | float | None,
+) -> int:
+    """Send signals to the running daemon.
+
+    One signal's answer is printed as the daemon gave it. Of many, the lines that were
+    not accepted are told, and the totals. They are sent one after the other, and a line
+    that the daemon has no room for is sent again for up to a minute. With --wait and
+    --json, each outcome is the daemon's event; {"event":"timeout"} is one that did not
+    come.
+
+    Exit status: 0 if all were accepted (with --wait: and filled), 1 if not.
+    """
+    from snexec.cli.send import Manner, run_send  # noqa: PLC0415
+
+    argument = fields.pop("signal")
+    return run_send(
+        config,
+        argument=None if argument is None else str(argument),
+        fields=fields,
+        file=file,
+        manner=Manner(wait_seconds=timeout if wait else None, as_json=as_json),
+    )
+
+
+@click.command(
+    epilog=examples(
         "snexec status",
         "snexec status --json | jq .openTrades",
     )
@@ -55,6 +131,7 @@ def events(config: Path, /, *, as_json: bool) -> None:
 
 
 COMMANDS = (
+    send,
     status,
     events,
 )
