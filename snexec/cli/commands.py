@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from snexec.cli.trades import Form
+
 
 def examples(*lines: str) -> str:
     """Return the end of a help page; its lines stay as they are."""
@@ -96,6 +98,71 @@ def send(
 
 @click.command(
     epilog=examples(
+        "snexec trades --since today",
+        "snexec trades --status missed --since 7d",
+        "snexec trades --symbol AAPL --format json | jq '.[].entryPrice'",
+    )
+)
+@click.option("--status", type=click.Choice(("open", "closed", "missed")))
+@click.option("--symbol", help="Ticker, such as AAPL.")
+@click.option("--mode", type=click.Choice(("paper", "live")))
+@click.option(
+    "--reason", "exitReason", help="Such as alpaca_rejected, as the table shows it."
+)
+@click.option("--signal", "signalId", metavar="ID", help="The signal's own id.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Created then or later: 2026-01-05, 2026-01-05T14:30 (UTC unless it names a"
+    " zone), 90s, 30m, 2h, 3d, 1w ago, or today (since midnight UTC).",
+)
+@click.option("--until", metavar="TIME", help="Created before; likewise.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+@click.option(
+    "--latency",
+    is_flag=True,
+    help="Milliseconds from the read line to the request, the reply and the last fill.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="json is one array of whole rows, csv has the same columns.",
+)
+@click.pass_obj
+def trades(
+    config: Path,
+    /,
+    *,
+    since: str | None,
+    until: str | None,
+    form: Form,
+    latency: bool,
+    limit: int | None,
+    **columns: str | None,
+) -> None:
+    """List what was bought and what was not; the newest comes last.
+
+    Reads the database only, so it works whether or not the daemon runs. Slippage is the
+    entry against the signal's price: above 0 you paid more.
+    """
+    from snexec.cli.rows import Query  # noqa: PLC0415
+    from snexec.cli.trades import run_trades  # noqa: PLC0415
+
+    run_trades(
+        config,
+        Query(columns=columns, limit=limit),
+        since=since,
+        until=until,
+        form=form,
+        latency=latency,
+    )
+
+
+@click.command(
+    epilog=examples(
         "snexec status",
         "snexec status --json | jq .openTrades",
     )
@@ -132,6 +199,7 @@ def events(config: Path, /, *, as_json: bool) -> None:
 
 COMMANDS = (
     send,
+    trades,
     status,
     events,
 )
