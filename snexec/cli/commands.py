@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.cli.trades import Form
+    from snexec.settings import Mode
 
 
 def examples(*lines: str) -> str:
@@ -197,9 +198,31 @@ def events(config: Path, /, *, as_json: bool) -> None:
     run_events(config, as_json=as_json)
 
 
+@click.command(
+    epilog=examples(
+        "snexec mode live",
+        "snexec mode paper",
+    )
+)
+@click.argument("mode", type=click.Choice(("paper", "live")))
+@click.option("--yes", "sure", is_flag=True, help="Do not ask before live.")
+@click.pass_obj
+def mode(config: Path, /, mode: Mode, *, sure: bool) -> None:
+    """Switch between Alpaca's paper and live account.
+
+    Changes mode in the configuration file and nothing else in it, tells the running
+    daemon, and waits until it runs that mode. Live shows the account and asks you to
+    type the word first. Orders under way stay with the mode that they were placed in.
+    """
+    from snexec.cli.mode import run_mode  # noqa: PLC0415
+
+    run_mode(config, mode, sure=sure)
+
+
 COMMANDS = (
     send,
     trades,
     status,
     events,
+    mode,
 )
