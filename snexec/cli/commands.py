@@ -219,10 +219,33 @@ def mode(config: Path, /, mode: Mode, *, sure: bool) -> None:
     run_mode(config, mode, sure=sure)
 
 
+@click.command(
+    epilog=examples(
+        "snexec check",
+        "snexec check --json | jq '.[] | select(.result != \"OK\")'",
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list, not lines.")
+@click.pass_obj
+def check(config: Path, /, *, as_json: bool) -> int:
+    """Look at all that trading needs, before you trust it with money.
+
+    The configuration, the keys (never shown), the database, the disk, the daemon, and
+    of both Alpaca endpoints the account, the clock and the stream. Nothing is ordered
+    or changed. What is wrong with the mode that is not in use only warns.
+
+    Exit status: 1 if anything says FAIL.
+    """
+    from snexec.cli.check import run_check  # noqa: PLC0415
+
+    return run_check(config, as_json=as_json)
+
+
 COMMANDS = (
     send,
     trades,
     status,
     events,
     mode,
+    check,
 )
