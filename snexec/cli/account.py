@@ -7,7 +7,6 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import trio
 
 from snexec.accounts import Endpoint
@@ -20,6 +19,7 @@ from snexec.errors import (
     UnknownOutcomeError,
     first_words,
 )
+from snexec.http import httpx
 from snexec.logs import SecretMask
 from snexec.settings import credentials_for
 
@@ -88,7 +88,7 @@ async def open_account(endpoint: Endpoint) -> AsyncIterator[Account]:
     http = httpx.AsyncClient(
         headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
         verify=tls_context(os.environ) if secure else False,
-        timeout=None,  # noqa: S113 - Trio's deadline covers the whole request
+        timeout=None,
         trust_env=False,
         follow_redirects=False,
     )
