@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.screen import duration, foreign, number, open_screen, show_table
+from snexec.cli.screen import (
+    NOTHING,
+    duration,
+    foreign,
+    number,
+    open_screen,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +53,7 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         ),
         ("signals", f"{_counted(signals)}, {foreign(answer.get('pending'))} waiting"),
         ("skipped", _counted(_part(answer, "skipped")) or "none"),
-        ("orders", _counted(orders)),
+        ("orders", _counted(orders) or NOTHING),
         ("writer", _writer(writer)),
     ]
     latency = _part(answer, "latency")
@@ -67,7 +74,9 @@ def _mode(answer: Mapping[str, Any]) -> Text:
         )
     if mode == "live":
         return Text.assemble(("LIVE", "bold white on red"), ": real money")
-    return Text.assemble((mode, "bold green"), ": Alpaca's paper account")
+    if mode == "paper":
+        return Text.assemble((mode, "bold green"), ": Alpaca's paper account")
+    return Text(mode)
 
 
 def _bot(answer: Mapping[str, Any]) -> Text:
@@ -102,7 +111,10 @@ def _writer(writer: Mapping[str, Any]) -> Text:
         f": {foreign(writer.get('pending'))} changes waiting,"
         f" {foreign(writer.get('applied'))} written"
     )
-    if writer.get("healthy"):
+    healthy = writer.get("healthy")
+    if healthy is None:
+        return Text(NOTHING)
+    if healthy:
         return Text.assemble(("healthy", "green"), counts)
     return Text.assemble(
         ("CANNOT WRITE", "bold red"), counts, "; no order is placed meanwhile"
@@ -118,9 +130,7 @@ def _percentiles(measured: Mapping[str, Any]) -> str:
 
 
 def _counted(counts: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{foreign(count)} {_spaced(name)}" for name, count in counts.items()
-    )
+    return ", ".join(f"{foreign(n)} {_spaced(name)}" for name, n in counts.items())
 
 
 def _spaced(name: str) -> str:
