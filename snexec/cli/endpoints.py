@@ -158,6 +158,8 @@ def _stream_of(status: Mapping[str, Any], mode: Mode) -> Finding:
     detail = f"not opened, the daemon holds the account's one stream: {state}"
     if state == "authorized":
         return ok(f"{mode} stream", detail)
+    if state == "connecting":
+        return warn(f"{mode} stream", detail, "check again in a moment")
     return fail(f"{mode} stream", detail, "the daemon's log says why")
 
 

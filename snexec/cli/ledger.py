@@ -14,6 +14,7 @@ from snexec.cli.rows import LATENCIES, MOMENT
 from snexec.cli.screen import (
     NOTHING,
     age,
+    brief_shares,
     dollars,
     foreign,
     number,
@@ -21,7 +22,6 @@ from snexec.cli.screen import (
     percent,
     price,
     say,
-    shares,
     show_table,
 )
 
@@ -65,11 +65,11 @@ def percentile(values: Sequence[float], share: int) -> float:
 
 def _table(rows: Sequence[Row], now: datetime, *, latency: bool) -> Table:
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold"
+        box=box.SIMPLE_HEAD, padding=(0, 0), show_edge=False, header_style="bold"
     )
     for head in ("age", "symbol", "mode"):
         table.add_column(head, no_wrap=True)
-    heads = ("stars", "dollars", "shares", "entry", "slippage")
+    heads = ("star", "dollars", "shares", "entry", "slip")
     for head in (*heads, *(_LABELS.values() if latency else ())):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -86,7 +86,7 @@ def _table(rows: Sequence[Row], now: datetime, *, latency: bool) -> Table:
             ),
             Text(foreign(row.get("starRating"))),
             _shown(row.get("notional"), dollars),
-            _shown(row.get("shares"), shares),
+            _shown(row.get("shares"), brief_shares),
             _shown(row.get("entryPrice"), price),
             _shown(slippage(row), percent),
             *(measured if latency else ()),

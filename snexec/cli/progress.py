@@ -1,12 +1,11 @@
-"""A progress bar on standard error, for many signals."""
+"""What is seen while many signals are sent: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -14,41 +13,45 @@ from rich.text import Text
 from snexec.cli.screen import open_screen, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from rich.console import Console
 
 
-@contextmanager
-def open_progress(
-    source: BinaryIO,
-) -> Iterator[tuple[Callable[[str, int], None], Callable[[str, str], None]]]:
-    """Show how much of a file is sent, until the block is left.
+class ProgressShow:
+    """Draws a bar on standard error; what is told goes above it."""
 
-    Yields:
-        What to call with a text and the bytes that were done, and what prints a line
-        without tearing the bar.
-    """
-    screen = open_screen(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=screen,
-        transient=True,
-        redirect_stdout=False,
-    )
-    task = progress.add_task("sending", total=_size(source))
+    def __init__(self, source: BinaryIO) -> None:
+        self._screen = open_screen(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._screen,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("sending", total=_size(source))
+        # Lines for a terminal that has the bar too must not tear it.
+        self._out: Console = self._screen if sys.stdout.isatty() else open_screen()
 
-    def tick(text: str, done: int) -> None:
-        progress.update(task, description=text, advance=done)
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
 
-    # Both on one terminal: the line goes above the bar.
-    above = progress.console if sys.stdout.isatty() else None
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
 
-    def tell(text: str, style: str) -> None:
-        say(above or open_screen(), Text(text, style=style))
+    def tick(self, text: str, done: int = 0) -> None:
+        """Show another text, and so many more bytes as done."""
+        self._progress.update(self._task, description=text, advance=done)
 
-    with progress:
-        yield tick, tell
+    def tell(self, text: str, style: str) -> None:
+        """Print a line to standard output, in a style on a terminal only."""
+        say(self._out, Text(text, style=style))
+
+    def complain(self, text: str) -> None:
+        """Print a line to standard error."""
+        say(self._screen, text)
 
 
 def _size(source: BinaryIO) -> int | None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.text import Text
 
 from snexec.logs import printable
@@ -46,7 +47,11 @@ def say(screen: Console, text: str | Text) -> None:
 def show_table(screen: Console, table: Table) -> None:
     """Print a table; in a file its lines end where their text does."""
     if screen.is_terminal:
-        screen.print(table)
+        # Rather lines that the terminal wraps than columns that cannot be read.
+        unbounded = screen.options.update_width(_PLAIN_WIDTH)
+        natural = Measurement.get(screen, unbounded, table).maximum
+        screen.width = max(natural, screen.width)
+        screen.print(table, soft_wrap=True)
         return
     with screen.capture() as captured:
         screen.print(table)
@@ -85,9 +90,14 @@ def shares(value: float) -> str:
     return _trimmed(f"{value:,.9f}", keep=0)
 
 
+def brief_shares(value: float) -> str:
+    """Show a number of shares in a column: six decimals, or all of a tiny one."""
+    return _trimmed(f"{value:,.6f}", keep=0) if value >= 0.001 else shares(value)
+
+
 def percent(value: float) -> str:
     """Show a signed percentage."""
-    return f"{value:+.3f}%"
+    return f"{value:+.2f}%"
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ import click
 
 from snexec.cli.client import Connection, read_object
 from snexec.cli.outcomes import Outcomes, tell_plainly
+from snexec.cli.show import open_show
 from snexec.logs import printable
 from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
@@ -24,10 +25,10 @@ from snexec.signals import MAX_LINE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from snexec.cli.show import Show
     from snexec.settings import Settings
 
     Tell = Callable[[str, str], None]
-    Tick = Callable[[str, int], None]
 
 _NOT_TAKEN_YET = frozenset({"overloaded", "starting"})
 _RETRY_SECONDS = 60.0  # a line; what waits in the daemon is stale and gone before
@@ -145,32 +146,26 @@ def _send_many(config: Path, file: str, manner: Manner) -> int:
             )
         except OSError as exc:
             raise click.UsageError(f"--file: {file}: {exc.strerror}") from None
-        tick: Tick = _no_tick
-        tell: Tell = tell_plainly
-        if sys.stderr.isatty():
-            from snexec.cli.progress import open_progress  # noqa: PLC0415
-
-            tick, tell = stack.enter_context(open_progress(source))
-        sender = _open_sender(stack, settings, config, manner, tell)
+        show = open_show(source)
+        sender = _open_sender(stack, settings, config, manner, show.tell)
         try:
-            _send_lines(source, sender, manner, tick=tick)
-            if sender.outcomes is not None:
-                tick(f"waiting for {sender.outcomes.waiting} orders", 0)
-                sender.outcomes.wait()
+            with show:
+                _send_lines(source, sender, manner, show)
+                if sender.outcomes is not None:
+                    show.tick(f"waiting for {sender.outcomes.waiting} orders")
+                    sender.outcomes.wait()
         finally:
-            stack.callback(click.echo, sender.totals(), err=manner.as_json)
+            click.echo(sender.totals(), err=manner.as_json)
     return sender.exit_status
 
 
-def _send_lines(
-    source: BinaryIO, sender: _Sender, manner: Manner, *, tick: Tick
-) -> None:
+def _send_lines(source: BinaryIO, sender: _Sender, manner: Manner, show: Show) -> None:
     problems = 0
     for number, line in _lines(source):
         answer = sender.send(line, patiently=True)
-        tick(f"{sender.sent} signals", len(line) + 1)
+        show.tick(f"{sender.sent} signals", len(line) + 1)
         if manner.as_json:
-            sender.tell(answer.decode(errors="replace"), "")
+            show.tell(answer.decode(errors="replace"), "")
             continue
         fields = read_object(answer) or {}
         if fields.get("status") == "accepted":
@@ -179,9 +174,9 @@ def _send_lines(
         if problems <= _TOLD_PROBLEMS:
             why = fields.get("error") or fields.get("reason")
             told = f"{fields.get('status')}: {why}" if why else fields.get("status")
-            click.echo(f"line {number}: {printable(str(told))}", err=True)
+            show.complain(f"line {number}: {printable(str(told))}")
         elif problems == _TOLD_PROBLEMS + 1:
-            click.echo("further problems are only counted", err=True)
+            show.complain("further problems are only counted")
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -300,7 +295,3 @@ class _Sender:
 
 def _symbol(signal: Mapping[str, Any]) -> str:
     return str(signal.get("symbol") or "")
-
-
-def _no_tick(_text: str, _bytes_done: int) -> None:
-    """Show nothing: there is no terminal."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from snexec.cli import account, handshake
 from snexec.clock import SystemClock
 from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.schema import open_database
-from tests.cli.conftest import running
+from tests.cli.conftest import running, until
 from tests.integration.harness import alpaca
 
 if TYPE_CHECKING:
@@ -115,10 +114,8 @@ def test_both_endpoints_are_asked_and_nothing_is_ordered(
         assert "; the market is open" in found[f"{mode} clock"]["detail"]
         assert "listens to trade_updates" in found[f"{mode} stream"]["detail"]
     assert set(results(found).values()) == {"OK"}
-    deadline = time.monotonic() + 5
-    while broker.paper.feed.connections or broker.live.feed.connections:
-        assert time.monotonic() < deadline, "a stream stays open"
-        time.sleep(0.02)
+    accounts = (broker.paper, broker.live)
+    until(lambda: not any(a.feed.connections for a in accounts), "streams are closed")
     assert not broker.paper.posts
     assert not broker.live.posts
 
@@ -316,6 +313,8 @@ def test_the_daemon_keeps_its_stream(
     check: Callable[..., Found], real_box: Box, broker: Exchange
 ) -> None:
     with running(real_box) as daemon:
+        until(lambda: broker.paper.feed.listeners, "the daemon's stream is fed")
+        until(lambda: "Authenticated" in real_box.log(), "the daemon knows it")
         held = broker.paper.feed.connections
         found = check()
         assert broker.paper.feed.connections == held == 1

@@ -109,25 +109,24 @@ def test_the_table_shows_each_order_and_the_totals(
             "age",
             "symbol",
             "mode",
-            "stars",
+            "star",
             "dollars",
             "shares",
             "entry",
-            "slippage",
+            "slip",
             "status",
             "reason",
         ]
     )
     assert first.split()[1:] == (
-        ["AAPL", "live", "5", "$100.00", "0.5", "187.177", "-0.012%", "open"]
+        ["AAPL", "live", "5", "$100.00", "0.5", "187.177", "-0.01%", "open"]
     )
     assert second.split()[1:] == (
         ["HALT", "paper", "5", "$100.00", "-", "-", "-", "missed", "alpaca_rejected"]
     )
     assert first.split()[0].endswith("d")
     assert totals == (
-        "2 simulated trades: $200.00 ordered, $93.59 bought, slippage -0.012% on"
-        " average"
+        "2 simulated trades: $200.00 ordered, $93.59 bought, slippage -0.01% on average"
     )
 
 
