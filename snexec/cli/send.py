@@ -164,19 +164,26 @@ def _send_lines(source: BinaryIO, sender: _Sender, manner: Manner, show: Show) -
     for number, line in _lines(source):
         answer = sender.send(line, patiently=True)
         show.tick(f"{sender.sent} signals", len(line) + 1)
+        fields = read_object(answer) or {}
         if manner.as_json:
             show.tell(answer.decode(errors="replace"), "")
-            continue
-        fields = read_object(answer) or {}
-        if fields.get("status") == "accepted":
-            continue
-        problems += 1
-        if problems <= _TOLD_PROBLEMS:
-            why = fields.get("error") or fields.get("reason")
-            told = f"{fields.get('status')}: {why}" if why else fields.get("status")
-            show.complain(f"line {number}: {printable(str(told))}")
-        elif problems == _TOLD_PROBLEMS + 1:
-            show.complain("further problems are only counted")
+        elif fields.get("status") != "accepted":
+            problems += 1
+            _complain(show, problems, number, fields)
+        # Only now, as an order's outcome may come before its signal's answer.
+        if sender.outcomes is not None:
+            sender.outcomes.tell_known()
+
+
+def _complain(
+    show: Show, problems: int, number: int, fields: Mapping[str, object]
+) -> None:
+    if problems <= _TOLD_PROBLEMS:
+        why = fields.get("error") or fields.get("reason")
+        told = f"{fields.get('status')}: {why}" if why else fields.get("status")
+        show.complain(f"line {number}: {printable(str(told))}")
+    elif problems == _TOLD_PROBLEMS + 1:
+        show.complain("further problems are only counted")
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -266,10 +273,8 @@ class _Sender:
         answer = self._ask(line, patiently=patiently)
         status = str((read_object(answer) or {}).get("status"))
         self._counts[status] += 1
-        if outcomes is not None:
-            if expected is not None and status != "accepted":
-                outcomes.forget(expected)
-            outcomes.tell_known()
+        if outcomes is not None and expected is not None and status != "accepted":
+            outcomes.forget(expected)
         return answer
 
     def totals(self) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import subprocess
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,28 @@ def test_wait_names_the_reason_of_a_skip(send_to: Callable[..., Done]) -> None:
 
     assert done.status == 1
     assert done.lines[1].endswith(" starless: skipped: no_stars")
+
+
+def test_the_answer_comes_before_the_outcome_whichever_was_first(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    skip = b'{"event":"skipped","signalId":"n-1","symbol":"KO","reason":"paused"}\n'
+
+    def answer(line: bytes) -> bytes:
+        if b"command" in line:
+            return b'{"status":"ok"}\n' + skip
+        time.sleep(0.1)  # the feed has it by now
+        return b'{"status":"accepted","id":"n-1"}\n'
+
+    fake_daemon(answer)
+
+    for words in (("send", text("KO", id="n-1")), ("send", "-")):
+        done = desk.run(
+            *(box.config, *words, "--wait", "--json"),
+            stdin=signal_line("KO", id="n-1"),
+        )
+
+        assert done.lines == ['{"status":"accepted","id":"n-1"}', skip.decode().strip()]
 
 
 def test_wait_ends_when_its_time_is_up(send_to: Callable[..., Done]) -> None:
