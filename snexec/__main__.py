@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ import sys
 import click
 
 from snexec.errors import ConfigError, SnexecError
+
+_UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EIO}
 
 
 def main() -> None:
@@ -20,10 +23,14 @@ def main() -> None:
     try:
         status = cli.main(prog_name="snexec", standalone_mode=False, obj=hang_up)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads it has enough, as `head` does; Python must not try once more.
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE:
+            raise
+        # Python must not try once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if isinstance(exc, BrokenPipeError):
+            sys.exit(1)  # whoever reads it has enough, as `head` does
+        _fail(f"standard output cannot be written: {exc.strerror}", 1)
     except click.ClickException as exc:
         _fail(exc.format_message(), 2)
     except click.Abort:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -65,12 +67,20 @@ def cli(
         if hang_up is not None:
             # Only a daemon outlives its terminal.
             signal.signal(signal.SIGHUP, hang_up)
+        _open_missing_streams()
         return
     from snexec.cli.daemon import run_daemon  # noqa: PLC0415
 
     context.exit(
         run_daemon(config, stop_at_end_of_input=from_stdin, log_level=log_level)
     )
+
+
+def _open_missing_streams() -> None:
+    """Let a command write to nowhere where a stream was closed for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 @cli.command(epilog=examples("snexec exchange --port 8700"))

@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Desk
     from tests.integration.harness import Box
 
@@ -129,6 +128,34 @@ def test_a_reader_that_has_enough_causes_no_traceback(box: Box) -> None:
 
     assert done.returncode == 1
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("words", [("trades",), ("trades", "--format", "json")])
+def test_a_full_disk_is_told_in_one_line(box: Box, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            box.command(*words),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=box.environment(),
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"snexec: standard output cannot be written: No space left on device\n"
+    )
+
+
+def test_closed_streams_are_nothing_to_stumble_over(busy_box: Box) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&-', "sh", *busy_box.command("send", "-")],
+        stderr=subprocess.PIPE,
+        env=busy_box.environment(),
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_daemon_imports_nothing_that_only_the_commands_need() -> None:
