@@ -73,10 +73,10 @@ def look_at_database(settings: Settings) -> list[Finding]:
     writable = os.access(folder, os.W_OK | os.X_OK)
     if path.exists() and not (writable and os.access(path, os.W_OK)):
         found.append(
-            fail("database", f"{path} and its folder must be writable", "chown it")
+            fail("folder", f"{path} and its folder must be writable", "chown them")
         )
     elif not writable:
-        found.append(fail("database", f"{folder} is not writable", "chown it"))
+        found.append(fail("folder", f"{folder} is not writable", "chown it"))
     if not path.exists():
         if writable:
             found.append(ok("database", f"{path}: the first start makes it"))

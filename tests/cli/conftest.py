@@ -138,7 +138,11 @@ def running(box: Box) -> Iterator[subprocess.Popen[bytes]]:
             stderr=log,
         )
     try:
-        until(lambda: "ready: taking signals" in box.log(), "the daemon is ready")
+        until(
+            lambda: "ready: taking signals" in box.log() or process.poll() is not None,
+            "the daemon is ready",
+        )
+        assert process.poll() is None, box.log()
         yield process
     finally:
         process.kill()
