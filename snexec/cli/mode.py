@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from snexec.cli.client import ask_status
 from snexec.errors import CommandError, NoDaemonError
@@ -99,10 +100,14 @@ def changed(text: str, mode: Mode) -> str:
     Raises:
         CommandError: Something else would change too.
     """
-    document = tomlkit.parse(text)
-    document["mode"] = mode
-    new = tomlkit.dumps(document)
-    if tomllib.loads(new) != tomllib.loads(text) | {"mode": mode}:
+    try:
+        document = tomlkit.parse(text)
+        document["mode"] = mode
+        new = tomlkit.dumps(document)
+        as_wanted = tomllib.loads(new) == tomllib.loads(text) | {"mode": mode}
+    except (TOMLKitError, ValueError):
+        as_wanted, new = False, text
+    if not as_wanted:
         raise CommandError(
             "the configuration cannot be changed safely: edit it by hand"
         )

@@ -305,8 +305,11 @@ def test_no_signal_goes_to_what_is_no_pid(
     assert "the daemon does not say its pid" in done.err
 
 
-def test_what_would_change_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tomlkit, "dumps", lambda _document: "x = 1")
+@pytest.mark.parametrize("dumped", ["x = 1", "no TOML"])
+def test_what_would_change_more_is_refused(
+    monkeypatch: pytest.MonkeyPatch, dumped: str
+) -> None:
+    monkeypatch.setattr(tomlkit, "dumps", lambda _document: dumped)
 
     with pytest.raises(CommandError, match="cannot be changed safely"):
         changed(SHIPPED, "live")
