@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 
@@ -9,15 +11,26 @@ import click
 
 from snexec.errors import ConfigError, SnexecError
 
+_UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EIO}
+
 
 def main() -> None:
     """Run; 2 is for what the user typed or wrote, 1 for what failed later."""
     # Until the daemon listens to it, a SIGHUP must not kill it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from snexec.cli import cli  # noqa: PLC0415
 
     try:
-        status = cli.main(prog_name="snexec", standalone_mode=False)
+        status = cli.main(prog_name="snexec", standalone_mode=False, obj=hang_up)
+        sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE:
+            raise
+        # Python must not try once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(exc, BrokenPipeError):
+            sys.exit(1)  # whoever reads it has enough, as `head` does
+        _fail(f"standard output cannot be written: {exc.strerror}", 1)
     except click.ClickException as exc:
         _fail(exc.format_message(), 2)
     except click.Abort:

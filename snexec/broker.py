@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import certifi
-import httpx
 import trio
 
 from snexec import __version__
@@ -31,6 +30,7 @@ from snexec.errors import (
     UnknownOutcomeError,
     first_words,
 )
+from snexec.http import httpx
 from snexec.logs import SecretMask
 from snexec.pool import Pool
 from snexec.wire import Reply

@@ -3,6 +3,9 @@
 SnexecError
 ├── ConfigError             what the user wrote or typed; the command line exits 2
 ├── StartError              refused or failed later; the command line exits 1
+├── CommandError            an operator's command cannot do it; it exits 1
+│   ├── NoDaemonError       nobody answers at the socket
+│   └── DaemonGoneError     it answered, and then went away
 ├── InvalidSignalError      one input line; intake answers ``invalid``
 └── BrokerError             one request to Alpaca
     ├── NotSentError        nothing left this machine: the order does not exist
@@ -26,6 +29,18 @@ class ConfigError(SnexecError):
 
 class StartError(SnexecError):
     """The daemon cannot start here, though its configuration is valid."""
+
+
+class CommandError(SnexecError):
+    """What an operator's command was asked for cannot be done."""
+
+
+class NoDaemonError(CommandError):
+    """No daemon answers at the socket."""
+
+
+class DaemonGoneError(CommandError):
+    """The daemon closed the connection before it had answered."""
 
 
 class InvalidSignalError(SnexecError):

@@ -119,7 +119,7 @@ def check_large(path: Path) -> None:
     """
     with closing(connect(path, read_only=True)) as connection:
         if _is_large(connection):
-            _refuse_damaged(connection, path)
+            refuse_damaged(connection, path)
 
 
 def _is_large(connection: sqlite3.Connection) -> bool:
@@ -127,7 +127,12 @@ def _is_large(connection: sqlite3.Connection) -> bool:
     return bool(pages > _QUICKLY_CHECKED_PAGES)
 
 
-def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
+    """Have SQLite look a file through.
+
+    Raises:
+        StartError: It is damaged.
+    """
     damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if damage != "ok":
         raise StartError(f"database: {path} is damaged: {damage}")
@@ -183,11 +188,11 @@ def _check_and_migrate(
             f" {SCHEMA_VERSION} at most: upgrade snexec or name another file"
         )
     if not _is_large(connection):
-        _refuse_damaged(connection, path)
+        refuse_damaged(connection, path)
     present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     kind = "simulated" if simulated else "real"
     if "SnexecMeta" in present:
-        _check_kind(connection, path, kind)
+        check_kind(connection, path, kind)
     is_current = version == SCHEMA_VERSION and present >= {
         "SnexecMeta",
         "BotTrade",
@@ -201,7 +206,12 @@ def _check_and_migrate(
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
-def _check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
+def check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
+    """Keep simulated and real money apart.
+
+    Raises:
+        StartError: The file holds the other kind.
+    """
     row = connection.execute(
         "SELECT value FROM SnexecMeta WHERE key = 'money'"
     ).fetchone()
@@ -217,8 +227,9 @@ def _migrate(
 ) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if columns := _columns(connection):
-            _check_rows(connection, path, columns)
+        columns = _columns(connection)
+        if columns:
+            check_rows(connection, path)
         if version < 2:
             connection.execute("DROP INDEX IF EXISTS BotTrade_alpacaOrderId")
         if version < 3:
@@ -241,9 +252,13 @@ def _columns(connection: sqlite3.Connection) -> dict[str, sqlite3.Row]:
     return {row["name"]: row for row in rows}
 
 
-def _check_rows(
-    connection: sqlite3.Connection, path: Path, columns: dict[str, sqlite3.Row]
-) -> None:
+def check_rows(connection: sqlite3.Connection, path: Path) -> None:
+    """Look at a table that another program may have made.
+
+    Raises:
+        StartError: It is not the one that snexec knows, or a symbol is open twice.
+    """
+    columns = _columns(connection)
     foreign = [
         name
         for name, column in columns.items()
@@ -296,3 +311,8 @@ def _create_missing(
     for name, statement in _INDICES.items():
         if name not in known:
             execute(statement)
+
+
+def column_names() -> tuple[str, ...]:
+    """Name the columns of a BotTrade table of this version."""
+    return tuple(_COLUMNS)

@@ -66,7 +66,7 @@ _FILL = {
     "price": _PRICE,
     "qty": _SHARES,
     "position_qty": _SHARES,
-    "execution_id": "a0b4b946%(id)s",
+    "execution_id": "%(id)s",
     "swap_rate": "1",
     "settle_date": "2026-01-06",
 }

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import sys
 from pathlib import Path
 
 import click
 
 from snexec import __version__
+from snexec.cli.commands import COMMANDS, examples
 
+_DEFAULT_CONFIG = Path("config.toml")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "snexec --config config.toml                      run the daemon",
+        "snexec --config config.toml --stdin < news.jsonl trade a file, and tell",
+        "snexec status                                    how is it?",
+        "snexec trades --since today                      what was bought?",
+    ),
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The configuration file, config.toml.",
+    help="The configuration file.  [default: config.toml here, if it exists]",
 )
 @click.option(
     "--stdin",
@@ -36,16 +48,27 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.pass_context
 def cli(
     context: click.Context,
-    config: Path,
+    config: Path | None,
     from_stdin: bool,
     log_level: str,
 ) -> None:
-    """Run the execution daemon: signals in, Alpaca market buys out.
+    """Run the execution daemon: trading signals in, Alpaca market buys out.
 
-    Example: snexec --config config.toml --stdin < signals.jsonl
+    Without a command it runs the daemon. The commands ask a running daemon, look at
+    its database, or change its configuration.
     """
-    context.obj = config
+    if config is None:
+        if not _DEFAULT_CONFIG.exists():
+            raise click.UsageError(
+                "Missing option '--config', and there is no config.toml here."
+            )
+        config = _DEFAULT_CONFIG
+    hang_up, context.obj = context.obj, config
     if context.invoked_subcommand is not None:
+        if hang_up is not None:
+            # Only a daemon outlives its terminal.
+            signal.signal(signal.SIGHUP, hang_up)
+        _open_missing_streams()
         return
     # A tenth of the start: what is imported stays, and holds no garbage.
     gc.disable()
@@ -56,30 +79,35 @@ def cli(
     )
 
 
-@cli.command()
+def _open_missing_streams() -> None:
+    """Let a command write to nowhere where a stream was closed for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+@cli.command(epilog=examples("snexec exchange --port 8700"))
 @click.option(
     "--port", type=click.IntRange(0, 65535), required=True, help="0 is any free port."
 )
 @click.pass_obj
 def exchange(config: Path, port: int) -> None:
-    """Run the simulated exchange by itself.
-
-    Example: snexec --config config.toml exchange --port 8700
-    """
+    """Run the simulated exchange by itself, to test programs against."""
     from snexec.cli.exchange import run_exchange  # noqa: PLC0415
 
     run_exchange(config, port)
 
 
-@cli.command()
+@cli.command(epilog=examples("snexec bench --quick", "snexec bench --json"))
 @click.option("--quick", is_flag=True, help="Some seconds, and rougher figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 @click.pass_obj
 def bench(config: Path, *, quick: bool, as_json: bool) -> None:
-    """Measure snexec on this machine, next to the least it could take.
-
-    Example: snexec --config config.toml bench
-    """
+    """Measure snexec on this machine, next to the least it could take."""
     from snexec.cli.bench import run_bench  # noqa: PLC0415
 
     run_bench(config, quick=quick, as_json=as_json)
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)

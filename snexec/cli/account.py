@@ -1,0 +1,135 @@
+"""Asks an account's REST endpoint, for a look only."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.accounts import Endpoint
+from snexec.answers import amount, readable, refusal
+from snexec.broker import tls_context
+from snexec.cli.screen import dollars, foreign
+from snexec.errors import (
+    BrokerError,
+    ConfigError,
+    UnknownOutcomeError,
+    first_words,
+)
+from snexec.http import httpx
+from snexec.logs import SecretMask
+from snexec.settings import credentials_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from snexec.settings import Mode, Settings
+
+_ANSWER_SECONDS = 10.0
+_SHOWN_DIGITS = 4
+
+
+def account_statement(settings: Settings) -> str:
+    """Say whose money a live order would spend."""
+    endpoint = endpoint_of("live", settings)
+    if endpoint is None:
+        return "account: there are no keys for live: no order can be placed"
+    assert endpoint.credentials is not None  # noqa: S101 - made with keys only
+    mask = SecretMask()
+    mask.learn(endpoint.credentials.values())
+    return mask.apply(trio.run(_state, endpoint))
+
+
+async def _state(endpoint: Endpoint) -> str:
+    try:
+        async with open_account(endpoint) as broker:
+            account = await broker.get("/v2/account")
+    except (BrokerError, OSError) as exc:
+        return f"account: could not be asked ({exc})"
+    power = amount(account.get("buying_power"))
+    return (
+        f"account: {masked_number(account)}, {foreign(account.get('status'))}, buying"
+        f" power {'unknown' if power is None else dollars(float(power))}"
+    )
+
+
+def masked_number(account: Mapping[str, Any]) -> str:
+    """Return an account's number, of which only the last four characters show."""
+    text = foreign(account.get("account_number"))
+    if len(text) <= _SHOWN_DIGITS:
+        return "*" * len(text)
+    return "*" * (len(text) - _SHOWN_DIGITS) + text[-_SHOWN_DIGITS:]
+
+
+def endpoint_of(mode: Mode, settings: Settings) -> Endpoint | None:
+    """Return where a mode trades; None without keys."""
+    try:
+        credentials = credentials_for(mode, settings)
+    except ConfigError:
+        return None  # said by the check of the keys
+    if credentials is None:
+        return None
+    return Endpoint(mode=mode, url=settings.base_url(mode), credentials=credentials)
+
+
+@asynccontextmanager
+async def open_account(endpoint: Endpoint) -> AsyncIterator[Account]:
+    """Open a client that is closed when the block is left.
+
+    Raises:
+        OSError: The certificates cannot be read.
+    """
+    assert endpoint.credentials is not None  # noqa: S101 - made with keys only
+    key, secret = endpoint.credentials.values()
+    secure = endpoint.url.startswith("https:")
+    http = httpx.AsyncClient(
+        headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
+        verify=tls_context(os.environ) if secure else False,
+        timeout=None,
+        trust_env=False,
+        follow_redirects=False,
+    )
+    try:
+        yield Account(http, endpoint.url)
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await http.aclose()
+
+
+class Account:
+    """One account's REST endpoint."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """Return the JSON object of a 200.
+
+        Raises:
+            RefusedError: The broker says no.
+            UnknownOutcomeError: There is no answer that can be read.
+        """
+        try:
+            with trio.fail_after(_ANSWER_SECONDS):
+                reply = await self._http.get(self._url + path)
+        except trio.TooSlowError:
+            raise UnknownOutcomeError(
+                f"no answer within {_ANSWER_SECONDS:g} s"
+            ) from None
+        except (httpx.HTTPError, OSError) as exc:
+            raise UnknownOutcomeError(
+                first_words(exc) or f"no connection ({type(exc).__name__})"
+            ) from exc
+        if reply.status_code != 200:
+            raise refusal(reply.status_code, readable(reply.content))
+        try:
+            value = json.loads(reply.content)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise UnknownOutcomeError(f"the answer to {path} cannot be read")
+        return value

@@ -1,0 +1,89 @@
+"""A preflight: look at everything that trading needs, before it does (SPEC 2)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from snexec.cli import preflight
+from snexec.cli.findings import Finding, ok
+from snexec.cli.screen import open_screen, say
+from snexec.errors import ConfigError
+from snexec.logs import SecretMask
+from snexec.settings import MODES, credentials_for, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snexec.settings import Settings
+
+_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+def run_check(config: Path, *, as_json: bool) -> int:
+    """Print what was found, one line each, and return the exit status.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+    """
+    settings = load_settings(config)
+    found = _masked(_look(config, settings), settings)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        screen = open_screen()
+        for finding in found:
+            say(screen, _line(finding))
+    return 1 if any(finding.result == "FAIL" for finding in found) else 0
+
+
+def _look(config: Path, settings: Settings) -> list[Finding]:
+    daemon, status = preflight.look_at_socket(config, settings)
+    found = [
+        preflight.look_at_file(config, settings),
+        *preflight.look_at_database(settings),
+        daemon,
+        *preflight.look_at_keys(settings),
+    ]
+    if settings.alpaca.simulate:
+        return [*found, ok("endpoints", "simulated: the endpoints are not asked")]
+    certificates = preflight.look_at_certificates()
+    found.append(certificates)
+    if certificates.result == "FAIL":
+        return found
+    from snexec.cli.endpoints import ask_endpoints  # noqa: PLC0415 - it asks a network
+
+    return found + ask_endpoints(settings, status)
+
+
+def _masked(found: list[Finding], settings: Settings) -> list[Finding]:
+    """Keep every secret out, whoever echoed it."""
+    mask = SecretMask()
+    for mode in MODES:
+        try:
+            credentials = credentials_for(mode, settings)
+        except ConfigError:
+            continue
+        if credentials is not None:
+            mask.learn(credentials.values())
+    return [
+        replace(
+            finding,
+            detail=mask.apply(finding.detail),
+            advice=mask.apply(finding.advice),
+        )
+        for finding in found
+    ]
+
+
+def _line(finding: Finding) -> Text:
+    text = Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]), "  ")
+    text.append(f"{finding.check:<14}  ", "bold")
+    text.append(finding.detail)
+    if finding.advice:
+        text.append(f" / {finding.advice}", "italic")
+    return text

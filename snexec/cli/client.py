@@ -1,0 +1,147 @@
+"""A small synchronous client of the daemon's socket (SPEC 6).
+
+Every command that asks the daemon is short, so none of them needs an event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from snexec.errors import CommandError, DaemonGoneError, NoDaemonError
+
+if TYPE_CHECKING:
+    from snexec.settings import Settings
+
+ANSWER_SECONDS = 15.0
+_READ_BYTES = 64 * 1024
+
+
+class Connection:
+    """One connection to the daemon; use it as a context.
+
+    Args:
+        config: The configuration file, for what is said when nobody answers.
+
+    Raises:
+        NoDaemonError: Nobody answers.
+        CommandError: The socket may not be used.
+    """
+
+    def __init__(self, settings: Settings, config: Path) -> None:
+        self.path = Path(settings.intake.socket)
+        self._buffer = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(ANSWER_SECONDS)
+            self._socket.connect(str(self.path))
+        except OSError as exc:
+            self._socket.close()
+            raise _explain(exc, self.path, config) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; a thread that waits for a line is told that the daemon is gone."""
+        with contextlib.suppress(OSError):  # the daemon was faster
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def ask(self, line: bytes) -> bytes:
+        """Send one line and return its answer, without the newline.
+
+        Raises:
+            DaemonGoneError: The daemon went away.
+            CommandError: It does not answer.
+        """
+        try:
+            self._socket.sendall(line + b"\n")
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as exc:
+            raise self._gone() from exc
+        return self.receive(ANSWER_SECONDS)
+
+    def receive(self, seconds: float | None) -> bytes:
+        """Wait for a line, for ever without a time.
+
+        Raises:
+            DaemonGoneError: The daemon went away.
+            CommandError: It does not answer.
+        """
+        while (end := self._buffer.find(b"\n")) < 0:
+            try:
+                self._socket.settimeout(seconds)
+                data = self._socket.recv(_READ_BYTES)
+            except TimeoutError:
+                raise self._silent() from None
+            except OSError as exc:
+                raise self._gone() from exc
+            if not data:
+                raise self._gone()
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+    def _gone(self) -> DaemonGoneError:
+        return DaemonGoneError(f"the daemon at {self.path} went away")
+
+    def _silent(self) -> CommandError:
+        return CommandError(
+            f"the daemon at {self.path} gave no answer within {ANSWER_SECONDS:g} s"
+        )
+
+
+def status_line(settings: Settings, config: Path) -> bytes:
+    """Ask the daemon for its status, and return the answer as it came.
+
+    Raises:
+        NoDaemonError: Nobody answers.
+        CommandError: The socket may not be used, or the daemon does not answer.
+    """
+    with Connection(settings, config) as connection:
+        return connection.ask(b'{"command":"status"}')
+
+
+def ask_status(settings: Settings, config: Path) -> dict[str, Any]:
+    """Ask the daemon for its status.
+
+    Raises:
+        NoDaemonError: Nobody answers.
+        CommandError: The socket may not be used, or the daemon does not answer.
+    """
+    answer = read_object(status_line(settings, config))
+    if answer is None:
+        raise CommandError(f"what listens at {settings.intake.socket} is no snexec")
+    return answer
+
+
+def read_object(line: bytes | str) -> dict[str, Any] | None:
+    """Read a line as a JSON object; None for anything else."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _explain(exc: OSError, path: Path, config: Path) -> CommandError:
+    if isinstance(exc, FileNotFoundError | ConnectionRefusedError):
+        start = f"snexec --config {config}"
+        return NoDaemonError(f"no daemon answers at {path}: start it with: {start}")
+    if isinstance(exc, PermissionError):
+        return CommandError(
+            f"{path} is another user's: run this as the user that runs the daemon"
+        )
+    return CommandError(
+        f"the socket {path} cannot be used: {exc.strerror or os.strerror(exc.errno or 0)}"
+    )

@@ -1,0 +1,251 @@
+"""The commands of an operator: ask a daemon, read its rows, change its mode.
+
+Each imports what it needs when it is run: the daemon's start reads this module too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snexec.cli.trades import Form
+    from snexec.settings import Mode
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a help page; its lines stay as they are."""
+    return "\b\n" + "\n".join(("Examples:", *(f"  {line}" for line in lines)))
+
+
+@click.command(
+    epilog=examples(
+        "snexec send --symbol AAPL --category fda --tier 1 --price 187.2 --wait",
+        'snexec send \'{"symbol":"KO","catalystCategory":"m_and_a","catalystTier":2,',
+        '              "priceAtSignal":62.1,"id":"news-7"}\'',
+        "snexec send --file news.jsonl --wait",
+        "tail -n 5 news.jsonl | snexec send -",
+    )
+)
+@click.argument("signal", required=False, metavar="[JSON | -]")
+@click.option("--symbol", help="Ticker, such as AAPL, BRK.B or BTC/USD.")
+@click.option("--category", help="What kind of news it is, such as fda_approval.")
+@click.option(
+    "--tier", type=click.IntRange(1, 4), help="1 and 2 are always five stars."
+)
+@click.option(
+    "--confidence",
+    type=click.Choice(("high", "medium", "low")),
+    help="For tiers 3 and 4: five, four or three stars. None is no trade.",
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Dollars a share when the news came.",
+)
+@click.option("--id", help="Your name for it: one id buys at most once in each mode.")
+@click.option("--file", metavar="FILE", help="JSON lines, a signal each; - is stdin.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Say what became of each order. A signal without an id gets one, a UUID.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --wait: how long, from the last signal on.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print answers and events as JSON lines."
+)
+@click.pass_obj
+def send(
+    config: Path,
+    /,
+    *,
+    file: str | None,
+    wait: bool,
+    timeout: float,
+    as_json: bool,
+    **fields: str | float | None,
+) -> int:
+    """Send signals to the running daemon.
+
+    One signal's answer is printed as the daemon gave it. Of many, the lines that were
+    not accepted are told, and the totals. They are sent one after the other, and a line
+    that the daemon has no room for is sent again for up to a minute. With --wait and
+    --json, each outcome is the daemon's event; {"event":"timeout"} is one that did not
+    come.
+
+    Exit status: 0 if all were accepted (with --wait: and filled), 1 if not.
+    """
+    from snexec.cli.send import Manner, run_send  # noqa: PLC0415
+
+    argument = fields.pop("signal")
+    return run_send(
+        config,
+        argument=None if argument is None else str(argument),
+        fields=fields,
+        file=file,
+        manner=Manner(wait_seconds=timeout if wait else None, as_json=as_json),
+    )
+
+
+@click.command(
+    epilog=examples(
+        "snexec trades --since today",
+        "snexec trades --status missed --since 7d",
+        "snexec trades --symbol AAPL --format json | jq '.[].entryPrice'",
+    )
+)
+@click.option("--status", type=click.Choice(("open", "closed", "missed")))
+@click.option("--symbol", help="Ticker, such as AAPL.")
+@click.option("--mode", type=click.Choice(("paper", "live")))
+@click.option(
+    "--reason", "exitReason", help="Such as alpaca_rejected, as the table shows it."
+)
+@click.option("--signal", "signalId", metavar="ID", help="The signal's own id.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Created then or later: 2026-01-05, 2026-01-05T14:30 (UTC unless it names a"
+    " zone), 90s, 30m, 2h, 3d, 1w ago, or today (since midnight UTC).",
+)
+@click.option("--until", metavar="TIME", help="Created before; likewise.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+@click.option(
+    "--latency",
+    is_flag=True,
+    help="Milliseconds from the read line to the request, the reply and the last fill.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="json is one array of whole rows, csv has the same columns.",
+)
+@click.pass_obj
+def trades(
+    config: Path,
+    /,
+    *,
+    since: str | None,
+    until: str | None,
+    form: Form,
+    latency: bool,
+    limit: int | None,
+    **columns: str | None,
+) -> None:
+    """List what was bought and what was not; the newest comes last.
+
+    Reads the database only, so it works whether or not the daemon runs. Slippage is the
+    entry against the signal's price: above 0 you paid more.
+    """
+    from snexec.cli.rows import Query  # noqa: PLC0415
+    from snexec.cli.trades import run_trades  # noqa: PLC0415
+
+    run_trades(
+        config,
+        Query(columns=columns, limit=limit),
+        since=since,
+        until=until,
+        form=form,
+        latency=latency,
+    )
+
+
+@click.command(
+    epilog=examples(
+        "snexec status",
+        "snexec status --json | jq .openTrades",
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer.")
+@click.pass_obj
+def status(config: Path, /, *, as_json: bool) -> None:
+    """Ask the running daemon how it is.
+
+    Exit status: 1 if no daemon answers.
+    """
+    from snexec.cli.status import run_status  # noqa: PLC0415
+
+    run_status(config, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "snexec events",
+        "snexec events --json | jq 'select(.event == \"fill\")'",
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the events as they come.")
+@click.pass_obj
+def events(config: Path, /, *, as_json: bool) -> None:
+    """Follow what the daemon does, until Ctrl-C.
+
+    Exit status: 0 when you end it, 1 when the daemon goes away.
+    """
+    from snexec.cli.events import run_events  # noqa: PLC0415
+
+    run_events(config, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "snexec mode live",
+        "snexec mode paper",
+    )
+)
+@click.argument("mode", type=click.Choice(("paper", "live")))
+@click.option("--yes", "sure", is_flag=True, help="Do not ask before live.")
+@click.pass_obj
+def mode(config: Path, /, mode: Mode, *, sure: bool) -> None:
+    """Switch between Alpaca's paper and live account.
+
+    Changes mode in the configuration file and nothing else in it, tells the running
+    daemon, and waits until it runs that mode. Live shows the account and asks you to
+    type the word first. Orders under way stay with the mode that they were placed in.
+    """
+    from snexec.cli.mode import run_mode  # noqa: PLC0415
+
+    run_mode(config, mode, sure=sure)
+
+
+@click.command(
+    epilog=examples(
+        "snexec check",
+        "snexec check --json | jq '.[] | select(.result != \"OK\")'",
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list, not lines.")
+@click.pass_obj
+def check(config: Path, /, *, as_json: bool) -> int:
+    """Look at all that trading needs, before you trust it with money.
+
+    The configuration, the keys (never shown), the database, the disk, the daemon, and
+    of both Alpaca endpoints the account, the clock and the stream. Nothing is ordered
+    or changed. What is wrong with the mode that is not in use only warns.
+
+    Exit status: 1 if anything says FAIL.
+    """
+    from snexec.cli.check import run_check  # noqa: PLC0415
+
+    return run_check(config, as_json=as_json)
+
+
+COMMANDS = (
+    send,
+    trades,
+    status,
+    events,
+    mode,
+    check,
+)

@@ -1,0 +1,143 @@
+"""The page that ``status`` prints for people; what it does not know it leaves out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from snexec.cli.screen import (
+    NOTHING,
+    duration,
+    foreign,
+    number,
+    open_screen,
+    show_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LATENCIES = (("wireMs", "to the wire"), ("replyMs", "to reply"), ("fillMs", "to fill"))
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Print the page."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for label, text in _page(answer):
+        grid.add_row(label, text)
+    show_table(open_screen(), grid)
+
+
+def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
+    seconds = number(answer.get("uptimeSec"))
+    writer = _part(answer, "writer")
+    signals, orders = _part(answer, "signals"), _part(answer, "orders")
+    page: list[tuple[str, str | Text]] = [
+        ("mode", _mode(answer)),
+        (
+            "daemon",
+            f"snexec {foreign(answer.get('version'))}, pid"
+            f" {foreign(answer.get('pid'))}"
+            + ("" if seconds is None else f", up {duration(seconds)}"),
+        ),
+        ("bot", _bot(answer)),
+        ("stream", _stream(answer)),
+        (
+            "trades",
+            f"{foreign(answer.get('openTrades'))} open,"
+            f" {foreign(answer.get('unsettled'))} not settled yet",
+        ),
+        ("signals", f"{_counted(signals)}, {foreign(answer.get('pending'))} waiting"),
+        ("skipped", _counted(_part(answer, "skipped")) or "none"),
+        ("orders", _counted(orders) or NOTHING),
+        ("writer", _writer(writer)),
+    ]
+    latency = _part(answer, "latency")
+    for key, label in _LATENCIES:
+        measured = latency.get(key)
+        if isinstance(measured, dict) and measured.get("count"):
+            page.append((f"{label}", _percentiles(measured)))
+    if dropped := answer.get("droppedAnswers"):
+        page.append(("dropped", f"{foreign(dropped)} answers that nobody read"))
+    return page
+
+
+def _mode(answer: Mapping[str, Any]) -> Text:
+    mode = foreign(answer.get("mode"))
+    if answer.get("simulate"):
+        return Text.assemble(
+            mode, " ", ("SIMULATED", "bold cyan"), ": nothing is traded"
+        )
+    if mode == "live":
+        return Text.assemble(("LIVE", "bold white on red"), ": real money")
+    if mode == "paper":
+        return Text.assemble((mode, "bold green"), ": Alpaca's paper account")
+    return Text(mode)
+
+
+def _bot(answer: Mapping[str, Any]) -> Text:
+    state, phase = foreign(answer.get("state")), answer.get("phase", "taking")
+    text = Text(state, style="green" if state == "running" else "yellow")
+    if phase != "taking":
+        text.append(f"; the daemon is {foreign(phase)} and takes no signals", "yellow")
+    return text
+
+
+def _stream(answer: Mapping[str, Any]) -> Text:
+    state, outage = foreign(answer.get("stream")), _part(answer, "outage")
+    text = Text(state, style="green" if state == "authorized" else "bold yellow")
+    if not outage:
+        return text
+    began, ended = foreign(outage.get("from")), foreign(outage.get("to"))
+    count = number(outage.get("count")) or 0
+    if outage.get("to") is None:
+        text.append(f"; none since {began}")
+    elif count > 1:
+        # The time before the first connection is counted as well.
+        text.append(f"; lost {count - 1:g} times, at last from {began} to {ended}")
+    else:
+        text.append(f" since {ended}")
+    if settled := number(outage.get("settledByLookup")):
+        text.append(f"; look-ups settled {settled:g} orders for it")
+    return text
+
+
+def _writer(writer: Mapping[str, Any]) -> Text:
+    counts = (
+        f": {foreign(writer.get('pending'))} changes waiting,"
+        f" {foreign(writer.get('applied'))} written"
+    )
+    healthy = writer.get("healthy")
+    if healthy is None:
+        return Text(NOTHING)
+    if healthy:
+        return Text.assemble(("healthy", "green"), counts)
+    return Text.assemble(
+        ("CANNOT WRITE", "bold red"), counts, "; no order is placed meanwhile"
+    )
+
+
+def _percentiles(measured: Mapping[str, Any]) -> str:
+    parts = []
+    for name in ("p50", "p90", "p99"):
+        found = number(measured.get(name))
+        parts.append(f"{name} {'-' if found is None else f'{found:.3g} ms'}")
+    return f"{', '.join(parts)} of {foreign(measured['count'])}"
+
+
+def _counted(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{foreign(n)} {_spaced(name)}" for name, n in counts.items())
+
+
+def _spaced(name: str) -> str:
+    """Turn inFlight into words, and leave a reason such as symbol_open as it is."""
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in foreign(name))
+
+
+def _part(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = answer.get(name)
+    return part if isinstance(part, dict) else {}

@@ -1,0 +1,58 @@
+"""Follow what the daemon does, until stopped (SPEC 6)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from snexec.cli.client import Connection, read_object
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def run_events(config: Path, *, as_json: bool) -> None:
+    """Print each event as it comes; Ctrl-C and SIGTERM end it.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        CommandError: The daemon does not answer, or went away.
+    """
+    settings = load_settings(config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Connection(settings, config) as connection:
+            connection.ask(b'{"command":"events"}')
+            tell = _tell_json if as_json else _teller()
+            if not as_json:
+                click.echo(f"following {connection.path}; Ctrl-C ends it", err=True)
+            while True:
+                tell(connection.receive(None))
+    except KeyboardInterrupt:
+        return
+
+
+def _tell_json(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _teller() -> Callable[[bytes], None]:
+    # Not for JSON, which needs no Rich.
+    from snexec.cli.screen import open_screen, say  # noqa: PLC0415
+    from snexec.cli.words import line_of  # noqa: PLC0415
+
+    screen = open_screen()
+
+    def tell(line: bytes) -> None:
+        event = read_object(line)
+        if event is not None:
+            say(screen, line_of(event))
+            screen.file.flush()
+
+    return tell

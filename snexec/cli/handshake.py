@@ -1,0 +1,88 @@
+"""Opens a trading stream for a moment, to see that it would be fed (ALPACA 3.1)."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.broker import tls_context
+from snexec.cli.findings import Finding, fail, ok
+from snexec.cli.screen import foreign
+from snexec.connection import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    leaves,
+    open_connection,
+    reasons,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from snexec.accounts import Endpoint
+    from snexec.connection import WebSocketConnection
+
+_ANSWER_SECONDS = 10.0
+_CROWDED = "another program holds the account's one stream: stop it, wait 90 s"
+
+
+async def try_stream(endpoint: Endpoint) -> Finding:
+    """Authenticate, listen, and close at once."""
+    what, problem, advice = f"{endpoint.mode} stream", "", "check the network"
+    try:
+        with trio.fail_after(_ANSWER_SECONDS):
+            async with open_connection(endpoint.stream_url, _tls) as socket:
+                problem, advice = await _shake_hands(socket, endpoint)
+    except* ConnectionRejected as group:
+        statuses = {exc.status_code for exc in leaves(group)}
+        problem = f"refused: HTTP {', '.join(map(str, statuses))}"
+        if 429 in statuses:
+            advice = _CROWDED
+    except* (ConnectionClosed, HandshakeError) as group:
+        problem, advice = f"closed: {reasons(group)}", _CROWDED
+    except* trio.TooSlowError:
+        problem = f"no answer within {_ANSWER_SECONDS:g} s"
+    except* (OSError, trio.BrokenResourceError) as group:
+        problem = reasons(group)
+    except* (ValueError, RecursionError) as group:
+        problem = f"no answer that can be read: {reasons(group)}"
+    if problem:
+        return fail(what, problem, advice)
+    return ok(what, "authorized, listens to trade_updates; closed again")
+
+
+async def _shake_hands(
+    socket: WebSocketConnection, endpoint: Endpoint
+) -> tuple[str, str]:
+    """Authenticate and listen; return what is wrong, and what to do."""
+    assert endpoint.credentials is not None  # noqa: S101 - asked with keys only
+    key, secret = endpoint.credentials.values()
+    await socket.send_message(
+        json.dumps({"action": "auth", "key": key, "secret": secret})
+    )
+    data = await _answer(socket, "authorization")
+    if data.get("status") != "authorized":
+        why = foreign(data.get("message") or data.get("status"))
+        return f"the keys are not taken: {why}", "check the keys of this mode"
+    request = {"action": "listen", "data": {"streams": ["trade_updates"]}}
+    await socket.send_message(json.dumps(request))
+    streams = (await _answer(socket, "listening")).get("streams")
+    if not isinstance(streams, list) or "trade_updates" not in streams:
+        return f"trade_updates is not fed, only {foreign(streams)}", "ask Alpaca"
+    return "", ""
+
+
+async def _answer(socket: WebSocketConnection, stream: str) -> dict[str, Any]:
+    while True:
+        message = json.loads(await socket.get_message())
+        if isinstance(message, dict) and message.get("stream") == stream:
+            data = message.get("data")
+            return data if isinstance(data, dict) else {}
+
+
+def _tls() -> ssl.SSLContext:
+    return tls_context(os.environ)

@@ -1,0 +1,204 @@
+"""Change ``mode`` in the configuration file, and have the daemon follow (SPEC 2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from snexec.cli.client import ask_status
+from snexec.errors import CommandError, NoDaemonError
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from snexec.settings import Mode, Settings
+
+_FOLLOW_SECONDS = 15.0
+_LOOK_EVERY_SECONDS = 0.05
+
+
+def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
+    """Change the mode, and wait until the daemon says so.
+
+    Args:
+        config: The file to change.
+        mode: The mode to run from now on.
+        sure: Do not ask before switching to live.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        CommandError: It was not confirmed, the file cannot be written, or the daemon
+            does not follow.
+    """
+    settings = load_settings(config)
+    running = _running(settings, config)
+    if settings.mode == mode and running in {None, mode}:
+        told = "and no daemon runs" if running is None else "and so does the daemon"
+        click.echo(f"{config} says {mode} already, {told}: nothing to do")
+        return
+    if mode == "live" and not sure:
+        _refuse_without_terminal()
+    if mode == "live":
+        _state_account(settings)
+    if mode == "live" and not sure:
+        _confirm()
+    if settings.mode != mode:
+        write_mode(config, mode)
+        click.echo(f'{config}: mode = "{mode}" (was "{settings.mode}")')
+    _have_followed(settings, config, mode)
+
+
+def write_mode(config: Path, mode: Mode) -> None:
+    """Replace a file by one that differs in its mode only, or not at all.
+
+    A link stays, and the file behind it changes; owner and permissions stay as well.
+
+    Raises:
+        CommandError: It cannot be written, or changed meanwhile.
+        ConfigError: What would be written does not validate.
+    """
+    real = config.resolve()
+    try:
+        before = real.stat()
+        old = real.read_bytes().decode()
+        new = changed(old, mode)
+        descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    except OSError as exc:
+        raise CommandError(f"{real} cannot be changed: {exc.strerror}") from None
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(new.encode())
+            file.flush()
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(file.fileno(), before.st_mode & 0o7777)
+            os.fsync(file.fileno())
+        load_settings(draft)
+        now = real.stat()
+        if (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
+            raise CommandError(f"{real} was changed meanwhile: try again")
+        draft.replace(real)
+        _sync_folder(real.parent)
+    except OSError as exc:
+        raise CommandError(f"{real} cannot be changed: {exc.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def changed(text: str, mode: Mode) -> str:
+    """Return a configuration's text with another mode, all else as it was.
+
+    Raises:
+        CommandError: Something else would change too.
+    """
+    try:
+        document = tomlkit.parse(text)
+        document["mode"] = mode
+        new = tomlkit.dumps(document)
+        as_wanted = tomllib.loads(new) == tomllib.loads(text) | {"mode": mode}
+    except (TOMLKitError, ValueError):
+        as_wanted, new = False, text
+    if not as_wanted:
+        raise CommandError(
+            "the configuration cannot be changed safely: edit it by hand"
+        )
+    return new
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _running(settings: Settings, config: Path) -> str | None:
+    """Return the mode of the daemon that runs, if one does."""
+    try:
+        return str(ask_status(settings, config).get("mode"))
+    except NoDaemonError:
+        return None
+
+
+def _refuse_without_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "live asks for confirmation, and there is no terminal: give --yes;"
+            " nothing was changed"
+        )
+
+
+def _state_account(settings: Settings) -> None:
+    if settings.alpaca.simulate:
+        click.echo(
+            "SIMULATED: the built-in exchange answers for live as well; no money moves"
+        )
+        return
+    # Asks over the network: a Trio program of its own.
+    from snexec.cli.account import account_statement  # noqa: PLC0415
+
+    click.echo("LIVE: from then on orders are placed with real money")
+    click.echo(account_statement(settings))
+
+
+def _confirm() -> None:
+    typed = click.prompt("Type the word live to switch", default="", show_default=False)
+    if typed.strip() != "live":
+        raise CommandError("not confirmed: nothing was changed")
+
+
+def _have_followed(settings: Settings, config: Path, mode: Mode) -> None:
+    try:
+        status = ask_status(settings, config)
+        pid = status.get("pid")
+        if not isinstance(pid, int) or pid <= 1:
+            raise CommandError(
+                "the daemon does not say its pid: send it SIGHUP yourself"
+            )
+        if status.get("mode") != mode:
+            _hang_up(pid)
+            status = _followed(settings, config, mode)
+    except NoDaemonError:
+        click.echo("no daemon runs; the next start uses it")
+        return
+    kind = "SIMULATED" if status.get("simulate") else "LIVE" if mode == "live" else ""
+    click.echo(
+        f"the daemon (pid {pid}) runs {mode} now{f' ({kind})' if kind else ''},"
+        f" stream {status.get('stream')}"
+    )
+
+
+def _hang_up(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except OSError as exc:
+        raise CommandError(
+            f"the file is changed, and the daemon (pid {pid}) cannot be told:"
+            f" {exc.strerror}; send it SIGHUP as its user"
+        ) from None
+
+
+def _followed(settings: Settings, config: Path, mode: Mode) -> dict[str, object]:
+    deadline = time.monotonic() + _FOLLOW_SECONDS
+    while True:
+        status = ask_status(settings, config)
+        if status.get("mode") == mode and status.get("stream") != "connecting":
+            return status
+        if time.monotonic() > deadline:
+            if status.get("mode") == mode:
+                return status
+            raise CommandError(
+                f"the file is changed, and the daemon still runs {status.get('mode')}"
+                f" after {_FOLLOW_SECONDS:g} s: its log says why"
+            )
+        time.sleep(_LOOK_EVERY_SECONDS)

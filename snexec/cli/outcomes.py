@@ -1,0 +1,166 @@
+"""What becomes of the signals that were sent, as the event feed tells it."""
+
+from __future__ import annotations
+
+import collections
+import json
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from snexec.cli.client import Connection, read_object
+from snexec.cli.words import STYLES, Kind, Outcome, outcome_of
+from snexec.errors import CommandError, DaemonGoneError
+from snexec.logs import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from snexec.settings import Settings
+
+
+class Outcomes:
+    """Follows the feed on a connection of its own, from before the first signal.
+
+    A thread reads it, as fast as it comes: what waits too long in the daemon is dropped.
+
+    Args:
+        timeout_seconds: How long to wait once the last signal was sent.
+        as_json: Tell the events as they came.
+        tell: Prints one line in a style.
+
+    Raises:
+        CommandError: The daemon does not answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Path,
+        *,
+        timeout_seconds: float,
+        as_json: bool,
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._as_json = as_json
+        self._tell = tell
+        self._open: dict[str, str] = {}
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.counts: collections.Counter[Kind] = collections.Counter()
+        self._connection = Connection(settings, config)
+        try:
+            self._connection.ask(b'{"command":"events"}')
+        except CommandError:
+            self._connection.close()
+            raise
+        threading.Thread(target=self._read, name="event feed", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._connection.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many signals have no outcome yet."""
+        return len(self._open)
+
+    def expect(self, signal_id: str, symbol: str) -> bool:
+        """Look out for a signal that is about to be sent.
+
+        Returns:
+            Whether it was not looked out for already.
+        """
+        if signal_id in self._open:
+            return False
+        self._open[signal_id] = symbol
+        return True
+
+    def forget(self, signal_id: str) -> None:
+        """Stop looking out for a signal that was not taken."""
+        self._open.pop(signal_id, None)
+
+    def tell_known(self) -> None:
+        """Tell the outcomes that are known by now."""
+        while self._open:
+            try:
+                line = self._lines.get_nowait()
+            except queue.Empty:
+                return
+            self._take(line)
+
+    def wait(self) -> None:
+        """Tell the outcomes as they come, and in the end those that did not.
+
+        Raises:
+            DaemonGoneError: The daemon went away before.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        while self._open:
+            try:
+                line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            self._take(line)
+        for signal_id, symbol in self._open.items():
+            self._tell_open(signal_id, symbol)
+        self._open.clear()
+
+    def _tell_open(self, signal_id: str, symbol: str) -> None:
+        self.counts["open"] += 1
+        seconds = self._timeout_seconds
+        if self._as_json:
+            event = {"event": "timeout", "signalId": signal_id, "symbol": symbol}
+            self._tell(json.dumps(event | {"seconds": seconds}), "")
+        else:
+            outcome = Outcome("open", f"still open after {seconds:g} s")
+            self._tell_outcome(signal_id, symbol, outcome)
+
+    def _take(self, line: bytes | None) -> None:
+        if line is None:
+            ids = ", ".join(printable(name) for name in list(self._open)[:5])
+            raise DaemonGoneError(
+                f"the daemon went away; {len(self._open)} signals have no outcome yet"
+                f" ({ids}{', ...' if len(self._open) > 5 else ''}): the next start"
+                " settles their orders, see: snexec trades --signal ID"
+            )
+        event = read_object(line) or {}
+        signal_id = event.get("signalId")
+        if not isinstance(signal_id, str) or signal_id not in self._open:
+            return
+        outcome = outcome_of(event)
+        if outcome is None:
+            return
+        self.counts[outcome.kind] += 1
+        symbol = self._open.pop(signal_id)
+        if self._as_json:
+            self._tell(line.decode(errors="replace"), "")
+        else:
+            self._tell_outcome(signal_id, str(event.get("symbol") or symbol), outcome)
+
+    def _tell_outcome(self, signal_id: str, symbol: str, outcome: Outcome) -> None:
+        text = f"{printable(symbol)} {printable(signal_id)}: {outcome.text}"
+        self._tell(text, STYLES[outcome.kind])
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._lines.put(self._connection.receive(None))
+        except CommandError:
+            self._lines.put(None)
+
+
+def tell_plainly(text: str, style: str) -> None:
+    """Print one line, in a style on a terminal only."""
+    if not style:
+        click.echo(text)
+        return
+    from rich.text import Text  # noqa: PLC0415 - a JSON answer needs no Rich
+
+    from snexec.cli.screen import open_screen, say  # noqa: PLC0415
+
+    say(open_screen(), Text(text, style=style))

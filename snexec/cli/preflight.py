@@ -1,0 +1,190 @@
+"""Looks at what is on this machine: file, keys, database, socket (SPEC 2, 3, 10)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snexec import __version__
+from snexec.broker import tls_context
+from snexec.cli.client import ask_status
+from snexec.cli.findings import Finding, fail, ok, warn
+from snexec.cli.rows import open_to_read
+from snexec.cli.screen import duration, foreign, number
+from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
+from snexec.schema import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
+from snexec.settings import MODES, credentials_for, keys_lie_open
+
+if TYPE_CHECKING:
+    from snexec.settings import Mode, Settings
+
+_MEGABYTE = 1024 * 1024
+_SCARCE_BYTES = 1024 * _MEGABYTE
+_TOO_FEW_BYTES = 50 * _MEGABYTE
+
+
+def look_at_file(config: Path, settings: Settings) -> Finding:
+    """Look at a configuration that validates."""
+    mode = config.stat().st_mode
+    shown = f"{config} is valid, mode {settings.mode}, bot {settings.bot.state}"
+    if not settings.bot.enabled:
+        shown += " (disabled)"
+    if keys_lie_open(config, settings):
+        return warn(
+            "config", f"{shown}; others can read its keys", f"chmod 600 {config}"
+        )
+    if mode & stat.S_IWOTH:
+        return warn("config", f"{shown}; anybody may write it", f"chmod o-w {config}")
+    return ok("config", shown)
+
+
+def look_at_keys(settings: Settings) -> list[Finding]:
+    """Look for each mode's keys, which are never shown."""
+    if settings.alpaca.simulate:
+        return [ok("keys", "simulated: none are needed")]
+    return [_keys_of(mode, settings) for mode in MODES]
+
+
+def look_at_certificates() -> Finding:
+    """Look whether the broker can be verified."""
+    try:
+        tls_context(os.environ)
+    except OSError as exc:
+        return fail(
+            "certificates",
+            f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}",
+            "name a readable bundle, or unset them",
+        )
+    return ok("certificates", "can be read")
+
+
+def look_at_database(settings: Settings) -> list[Finding]:
+    """Look at the file and its folder; neither is changed."""
+    path = Path(settings.database)
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        return [fail("database", f"{folder} is no folder", f"mkdir -p {folder}")]
+    found = [_disk(folder)]
+    writable = os.access(folder, os.W_OK | os.X_OK)
+    if path.exists() and not (writable and os.access(path, os.W_OK)):
+        found.append(
+            fail("folder", f"{path} and its folder must be writable", "chown them")
+        )
+    elif not writable:
+        found.append(fail("folder", f"{folder} is not writable", "chown it"))
+    if not path.exists():
+        if writable:
+            found.append(ok("database", f"{path}: the first start makes it"))
+        return found
+    found.append(_content(path, settings))
+    return found
+
+
+def look_at_socket(
+    config: Path, settings: Settings
+) -> tuple[Finding, dict[str, Any] | None]:
+    """Look whether a daemon runs, and return its status."""
+    path = Path(settings.intake.socket)
+    try:
+        status = ask_status(settings, config)
+    except NoDaemonError:
+        return _without_daemon(path), None
+    except CommandError as exc:
+        return fail(
+            "daemon", str(exc), "move away what is there, or ask as its user"
+        ), None
+    seconds = number(status.get("uptimeSec"))
+    shown = (
+        f"runs, pid {foreign(status.get('pid'))}, mode {foreign(status.get('mode'))}"
+        + ("" if seconds is None else f", up {duration(seconds)}")
+    )
+    for key, theirs, ours, advice in (
+        ("version", status.get("version"), __version__, "restart it"),
+        ("mode", status.get("mode"), settings.mode, "send it SIGHUP"),
+        ("simulate", status.get("simulate"), settings.alpaca.simulate, "restart it"),
+    ):
+        if theirs != ours:
+            detail = f"{shown}; its {key} is {foreign(theirs)}, here it is {ours}"
+            return warn("daemon", detail, advice), status
+    writer = status.get("writer")
+    if isinstance(writer, dict) and writer.get("healthy") is False:
+        return fail("daemon", f"{shown}; it cannot write its database"), status
+    return ok("daemon", shown), status
+
+
+def _without_daemon(path: Path) -> Finding:
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        return fail("daemon", f"{path}: its folder is not writable", "chown it")
+    if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
+        return fail("daemon", f"{path} is no socket", "move it away")
+    left = "; a dead one left its socket, the next replaces it" if path.exists() else ""
+    return ok("daemon", f"none runs at {path}{left}")
+
+
+def _keys_of(mode: Mode, settings: Settings) -> Finding:
+    what, bad = f"{mode} keys", fail if mode == settings.mode else warn
+    name = f"APCA_{mode.upper()}_API_KEY_ID"
+    try:
+        credentials = credentials_for(mode, settings)
+    except ConfigError as exc:
+        # Of whatever mode: the daemon refuses to start with half a pair.
+        return fail(what, str(exc), "set both or neither")
+    if credentials is None:
+        secret = f"APCA_{mode.upper()}_API_SECRET_KEY"
+        return bad(what, "there are none", f"set {name} and {secret}")
+    if os.environ.get(name):
+        where = "in the environment, of this mode"
+    elif os.environ.get("APCA_API_KEY_ID"):
+        where = "in the environment, common to both modes"
+    else:
+        where = "in the file, common to both modes"
+    return ok(what, where)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    shown = f"{free // _MEGABYTE:,} MB free in {folder}"
+    if free < _TOO_FEW_BYTES:
+        return fail("disk", shown, "free some: orders stop when rows cannot be written")
+    if free < _SCARCE_BYTES:
+        return warn("disk", shown, "free some: orders stop when rows cannot be written")
+    return ok("disk", shown)
+
+
+def _content(path: Path, settings: Settings) -> Finding:
+    kind = "simulated" if settings.alpaca.simulate else "real"
+    try:
+        with closing(open_to_read(path)) as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                return fail(
+                    "database",
+                    f"{path} has schema version {version}, this snexec knows"
+                    f" {SCHEMA_VERSION} at most",
+                    "upgrade snexec, or name another file in `database`",
+                )
+            refuse_damaged(connection, path)
+            tables = {
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master")
+            }
+            if "SnexecMeta" in tables:
+                check_kind(connection, path, kind)
+            count = 0
+            if "BotTrade" in tables:
+                check_rows(connection, path)
+                count = connection.execute("SELECT count(*) FROM BotTrade").fetchone()[
+                    0
+                ]
+    except StartError as exc:
+        return fail("database", str(exc).removeprefix("database: "))
+    except sqlite3.Error as exc:
+        return fail("database", f"{path} cannot be read: {exc}")
+    shown = f"{path}: undamaged, {count} rows of {kind} money, schema {version}"
+    if version < SCHEMA_VERSION:
+        shown += f" (the next start makes it {SCHEMA_VERSION})"
+    return ok("database", shown)

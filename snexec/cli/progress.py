@@ -1,0 +1,62 @@
+"""What is seen while many signals are sent: a bar on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from snexec.cli.screen import open_screen, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ProgressShow:
+    """Draws a bar on standard error; what is told goes above it."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._screen = open_screen(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._screen,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("sending", total=_size(source))
+        # Lines for a terminal that has the bar too must not tear it.
+        self._out: Console = self._screen if sys.stdout.isatty() else open_screen()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def tick(self, text: str, done: int = 0) -> None:
+        """Show another text, and so many more bytes as done."""
+        self._progress.update(self._task, description=text, advance=done)
+
+    def tell(self, text: str, style: str) -> None:
+        """Print a line to standard output, in a style on a terminal only."""
+        say(self._out, Text(text, style=style))
+
+    def complain(self, text: str) -> None:
+        """Print a line to standard error."""
+        say(self._screen, text)
+
+
+def _size(source: BinaryIO) -> int | None:
+    try:
+        found = os.fstat(source.fileno())
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -1,0 +1,150 @@
+"""Reads BotTrade rows for an operator, beside whoever writes them (SPEC 10).
+
+Other programs write there too, so that a column may be missing or hold anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlite_utils
+
+from snexec.errors import CommandError
+from snexec.schema import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Milliseconds since 1970, from ISO 8601 of any zone, or from the number that some
+# programs write.
+_MOMENT = (
+    "CASE WHEN typeof(createdAt) = 'text'"
+    " THEN CAST(round((julianday(createdAt) - 2440587.5) * 86400000) AS INTEGER)"
+    " ELSE createdAt END"
+)
+MOMENT = "moment of creation"  # no column is called that
+LATENCIES = ("wireMs", "replyMs", "fillMs")  # from the read line to these, in ms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """Which rows; None is any.
+
+    Attributes:
+        columns: What columns must hold, by name.
+        since: Created then or later, in milliseconds since 1970.
+        until: Created before.
+        limit: At most so many, the newest.
+    """
+
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    since: int | None = None
+    until: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer, to be read while its connection is open.
+
+    Attributes:
+        columns: The table's.
+        money: "simulated" or "real", if the file says so.
+        rows: The oldest first, each with its moment beside its columns.
+    """
+
+    columns: list[str]
+    money: str | None
+    rows: Iterator[dict[str, object]]
+
+
+@contextmanager
+def open_rows(path: Path, query: Query) -> Iterator[Found | None]:
+    """Read the rows of a file, which is never changed; None if there is none yet.
+
+    Raises:
+        CommandError: It cannot be read.
+    """
+    if not path.exists():
+        yield None
+        return
+    try:
+        with closing(open_to_read(path)) as connection:
+            database = sqlite_utils.Database(connection)
+            columns = [column.name for column in database["BotTrade"].columns]
+            if not columns:
+                yield None
+                return
+            statement, values = _statement(query, set(columns))
+            rows: Iterator[dict[str, object]] = database.query(statement, values)
+            if query.limit is not None:
+                rows = reversed(list(rows))
+            yield Found(columns, money_of(connection), rows)
+    except sqlite3.Error as exc:
+        raise CommandError(f"database: {path} cannot be read: {exc}") from None
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file for reading only, in a folder that may be read-only too.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+    """
+    connection = connect(path, read_only=True)
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        connection.close()
+        if Path(f"{path.resolve()}-wal").exists():
+            raise
+        # Nobody has it open, and here nobody can begin to write: it does not change.
+        target = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        connection = sqlite3.connect(target, uri=True)
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = lambda text: text.decode(errors="replace")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    return connection
+
+
+def money_of(connection: sqlite3.Connection) -> str | None:
+    """Return which kind of money a file is about.
+
+    Raises:
+        sqlite3.Error: It cannot be read.
+    """
+    known = "SELECT count(*) FROM sqlite_master WHERE name = 'SnexecMeta'"
+    if not connection.execute(known).fetchone()[0]:
+        return None
+    row = connection.execute(
+        "SELECT value FROM SnexecMeta WHERE key = 'money'"
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
+    conditions: list[str] = []
+    values: list[object] = []
+    for column, value in query.columns.items():
+        if value is not None:
+            # A column that the file lacks is null in every row.
+            conditions.append(f'"{column}" = ?' if column in present else "? IS NULL")
+            values.append(value.upper() if column == "symbol" else value)
+    moment = _MOMENT if "createdAt" in present else "NULL"
+    for sign, bound in ((">=", query.since), ("<", query.until)):
+        if bound is not None:
+            conditions.append(f"{moment} {sign} ?")
+            values.append(bound)
+    newest_first = query.limit is not None
+    direction = "DESC" if newest_first else "ASC"
+    statement = (
+        f'SELECT *, {moment} AS "{MOMENT}" FROM BotTrade'  # noqa: S608
+        f" WHERE {' AND '.join(conditions) or '1'}"
+        f' ORDER BY "{MOMENT}" {direction}, rowid {direction}'
+        f" LIMIT {query.limit if newest_first else -1}"
+    )
+    return statement, values

@@ -1,0 +1,34 @@
+"""Show how the running daemon is (SPEC 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snexec.cli.client import read_object, status_line
+from snexec.errors import CommandError
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_status(config: Path, *, as_json: bool) -> None:
+    """Print the daemon's answer, or a page of it for people.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        CommandError: The daemon does not answer.
+    """
+    settings = load_settings(config)
+    line = status_line(settings, config)
+    if as_json:
+        click.echo(line)
+        return
+    answer = read_object(line)
+    if answer is None:
+        raise CommandError(f"what listens at {settings.intake.socket} is no snexec")
+    from snexec.cli.desk import show  # noqa: PLC0415 - a JSON answer needs no Rich
+
+    show(answer)

@@ -1,0 +1,96 @@
+"""List BotTrade rows, whether or not a daemon runs (SPEC 2)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from snexec.cli.rows import LATENCIES, Query, open_rows
+from snexec.cli.screen import number
+from snexec.cli.when import milliseconds, parse_when
+from snexec.schema import column_names
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Form = Literal["table", "json", "csv"]
+
+
+def run_trades(
+    config: Path,
+    query: Query,
+    *,
+    since: str | None,
+    until: str | None,
+    form: Form,
+    latency: bool,
+) -> None:
+    """Print the rows that match, the newest last.
+
+    Raises:
+        UsageError: A time cannot be read.
+        ConfigError: The configuration cannot be used.
+        CommandError: The database cannot be read.
+    """
+    now = datetime.now(UTC)
+    query = replace(
+        query,
+        since=_moment("--since", since, now),
+        until=_moment("--until", until, now),
+    )
+    settings = load_settings(config)
+    with open_rows(Path(settings.database), query) as found:
+        rows: Iterator[dict[str, object]] = iter(()) if found is None else found.rows
+        columns = list(column_names()) if found is None else found.columns
+        extra = [name for name in LATENCIES if latency and name not in columns]
+        if form == "table":
+            from snexec.cli.ledger import show  # noqa: PLC0415 - only it needs Rich
+
+            money = None if found is None else found.money
+            show(list(rows), now=now, money=money, latency=latency)
+        elif form == "csv":
+            _print_csv(rows, [*columns, *extra])
+        else:
+            _print_json(rows, [*columns, *extra])
+
+
+def _moment(option: str, text: str | None, now: datetime) -> int | None:
+    if text is None:
+        return None
+    try:
+        return milliseconds(parse_when(text, now))
+    except ValueError as exc:
+        raise click.UsageError(f"{option}: {exc}") from None
+
+
+def _print_json(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
+    """Print one array, a row a line, without holding all of it."""
+    begin = "["
+    for row in rows:
+        values = {name: _json_value(row.get(name)) for name in columns}
+        click.echo(f"{begin}\n{json.dumps(values)}", nl=False)
+        begin = ","
+    click.echo("[]" if begin == "[" else "\n]")
+
+
+def _print_csv(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_json_value(row.get(name)) for name in columns])
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and number(value) is None:
+        return None  # JSON has no infinity
+    return value

@@ -1,0 +1,107 @@
+"""Events in words: what happened, and what became of a signal (SPEC 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.text import Text
+
+from snexec.cli.screen import foreign, number, price, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["filled", "skipped", "refused", "rejected", "missed", "open"]
+
+STYLES = {
+    "filled": "green",
+    "fill": "green",
+    "partial_fill": "green",
+    "skipped": "yellow",
+    "refused": "red",
+    "rejected": "red",
+    "missed": "red",
+    "open": "yellow",
+    "mode": "bold",
+    "stream": "cyan",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a signal that was taken."""
+
+    kind: Kind
+    text: str
+
+
+def outcome_of(event: Mapping[str, Any]) -> Outcome | None:
+    """Read an event as the end of a signal's story; None if it goes on."""
+    reason = foreign(event.get("reason"))
+    match event.get("event"):
+        case "skipped":
+            return Outcome("skipped", f"skipped: {reason}")
+        case "refused":
+            return Outcome("refused", f"refused: {reason}")
+        case "settled":
+            return _settled(event, reason)
+        case _:
+            return None
+
+
+def describe(event: Mapping[str, Any]) -> str:
+    """Say in some words what an event tells."""
+    reason = foreign(event.get("reason"))
+    match event.get("event"):
+        case "placed":
+            told = f"${foreign(event.get('notional'))} order taken by the broker"
+        case "refused" if event.get("httpStatus") is not None:
+            told = f"{reason} (HTTP {foreign(event['httpStatus'])})"
+        case "partial_fill":
+            told = f"{_bought(event)} so far"
+        case "fill":
+            told = _bought(event)
+        case "rejected":
+            told = "by the broker"
+        case "settled":
+            told = _settled(event, reason).text
+        case "mode":
+            told = f"{foreign(event.get('mode'))} now ({reason})"
+        case "stream":
+            told = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
+        case _:
+            told = reason
+    return told
+
+
+def line_of(event: Mapping[str, Any]) -> Text:
+    """Make an event's line: when, what, which symbol, what happened, which row."""
+    name = foreign(event.get("event"))
+    text = Text.assemble((f"{foreign(event.get('at'))}  ", "dim"))
+    text.append(f"{name:<12}  ", STYLES.get(name))
+    if event.get("symbol") is not None:
+        text.append(f"{foreign(event['symbol']):<8}  ", "bold")
+    text.append(describe(event))
+    for label, key in (("signal", "signalId"), ("trade", "tradeId")):
+        if event.get(key) is not None:
+            text.append(f"  {label}={foreign(event[key])}", "dim")
+    return text
+
+
+def _settled(event: Mapping[str, Any], reason: str) -> Outcome:
+    bought = number(event.get("shares"))
+    if event.get("status") != "missed" and bought:
+        return Outcome("filled", f"filled {_bought(event)}")
+    if event.get("reason") == "alpaca_rejected":
+        return Outcome("rejected", "rejected by the broker")
+    text = f"missed: {reason}"
+    if bought:
+        text += f", and yet {_bought(event)} were bought: look at the account"
+    return Outcome("missed", text)
+
+
+def _bought(event: Mapping[str, Any]) -> str:
+    count, paid = number(event.get("shares")), number(event.get("entryPrice"))
+    told = "shares not known yet" if count is None else f"{shares(count)} shares"
+    return told if paid is None else f"{told} at {price(paid)}"

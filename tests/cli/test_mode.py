@@ -1,0 +1,315 @@
+"""Switching the account: the file stays as it was but for one word."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import tomlkit
+
+from snexec.cli import mode as mode_module
+from snexec.cli.mode import changed
+from snexec.errors import CommandError
+from tests.cli.conftest import configure_simulated, running
+from tests.integration.harness import ROOT, alpaca
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from snexec.exchange.server import Exchange
+    from tests.cli.conftest import Desk, FakeDaemon
+    from tests.integration.harness import Box
+
+SHIPPED = (ROOT / "config.toml").read_text()
+KEYS = {
+    "APCA_LIVE_API_KEY_ID": "AKLIVEKEYLIVEKEY",
+    "APCA_LIVE_API_SECRET_KEY": "live/secret+of=mine",
+}
+
+
+@pytest.fixture
+def shipped(box: Box) -> Box:
+    """Give a box with the shipped configuration, comments and all."""
+    box.config.write_text(SHIPPED)
+    box.config.chmod(0o640)
+    box.socket = box.folder / "snexec.sock"
+    return box
+
+
+@pytest.fixture
+def real_box(
+    box: Box, broker: Exchange, monkeypatch: pytest.MonkeyPatch, desk: Desk
+) -> Box:
+    """Give a box that trades real money, or so it thinks."""
+    del desk
+    box.configure(alpaca=alpaca(broker))
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return box
+
+
+def as_live(text: str) -> str:
+    return text.replace('mode = "paper"', 'mode = "live"', 1)
+
+
+def test_only_the_word_changes_and_owner_and_permissions_stay(
+    desk: Desk, shipped: Box
+) -> None:
+    before = shipped.config.stat()
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    after = shipped.config.stat()
+    assert (done.status, done.err) == (0, "")
+    assert shipped.config.read_text() == as_live(SHIPPED)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    assert [path.name for path in shipped.folder.iterdir()] == ["config.toml"]
+    assert done.lines[-1] == "no daemon runs; the next start uses it"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "mode='paper'#x\n\n[bot]\nenabled=true",
+            'mode="live"#x\n\n[bot]\nenabled=true',
+        ),
+        (
+            '# a\r\nmode = "paper"\t# b\r\n[bot]\r\n',
+            '# a\r\nmode = "live"\t# b\r\n[bot]\r\n',
+        ),
+        ('"mode" = "paper"', '"mode" = "live"'),
+        ('database = "x" # y\n[bot]\n', 'database = "x" # y\nmode = "live"\n\n[bot]\n'),
+        ("", 'mode = "live"\n'),
+    ],
+)
+def test_every_layout_survives(text: str, expected: str) -> None:
+    assert changed(text, "live").replace(" = ", "=") == expected.replace(" = ", "=")
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_the_mode_that_is_set_already_changes_nothing(
+    desk: Desk, shipped: Box, mode: str
+) -> None:
+    desk.run(shipped.config, "mode", mode, "--yes")
+    before = shipped.config.stat().st_mtime_ns
+
+    done = desk.run(shipped.config, "mode", mode)
+
+    assert done.status == 0
+    assert f"says {mode} already, and no daemon runs: nothing to do" in done.out
+    assert shipped.config.stat().st_mtime_ns == before
+
+
+def test_a_link_stays_a_link(desk: Desk, shipped: Box, tmp_path: Path) -> None:
+    real = tmp_path / "real.toml"
+    shutil.move(shipped.config, real)
+    shipped.config.symlink_to(real)
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 0
+    assert shipped.config.is_symlink()
+    assert real.read_text() == as_live(SHIPPED)
+
+
+def test_a_file_that_cannot_be_replaced_stays(
+    desk: Desk, shipped: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_more: object) -> tuple[int, str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 1
+    assert done.err.endswith("config.toml cannot be changed: No space left on device\n")
+    assert shipped.config.read_text() == SHIPPED
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_said_to_be_one(desk: Desk, shipped: Box) -> None:
+    shipped.folder.chmod(0o500)
+    try:
+        done = desk.run(shipped.config, "mode", "live", "--yes")
+    finally:
+        shipped.folder.chmod(0o700)
+
+    assert done.status == 1
+    assert "cannot be changed: Permission denied" in done.err
+
+
+def test_an_edit_that_comes_between_is_not_lost(
+    desk: Desk, shipped: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = SHIPPED.replace("50.0 ", "60.0 ")
+
+    def edited(text: str, mode: Any) -> str:  # noqa: ANN401 - as the true one
+        shipped.config.write_text(theirs)
+        return changed(text, mode)
+
+    monkeypatch.setattr(mode_module, "changed", edited)
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 1
+    assert "was changed meanwhile: try again" in done.err
+    assert shipped.config.read_text() == theirs
+    assert [path.name for path in shipped.folder.iterdir()] == ["config.toml"]
+
+
+def test_live_without_a_terminal_is_refused(desk: Desk, shipped: Box) -> None:
+    done = desk.run(shipped.config, "mode", "live", stdin=b"live\n")
+
+    assert (done.status, done.out) == (1, "")
+    assert "give --yes; nothing was changed" in done.err
+    assert shipped.config.read_text() == SHIPPED
+
+
+@pytest.mark.parametrize("typed", [b"yes\n", b"\n", b"LIVE\n", b""])
+def test_live_takes_no_other_word(desk: Desk, shipped: Box, typed: bytes) -> None:
+    done = desk.run(shipped.config, "mode", "live", stdin=typed, typing=True)
+
+    assert done.status == 1
+    assert "SIMULATED" in done.out
+    assert shipped.config.read_text() == SHIPPED
+
+
+def test_live_states_the_account_first_and_shows_no_secret(
+    desk: Desk, real_box: Box
+) -> None:
+    done = desk.run(real_box.config, "mode", "live", stdin=b"live\n", typing=True)
+
+    said, account, prompt, *_ = done.lines
+    assert done.status == 0
+    assert said == "LIVE: from then on orders are placed with real money"
+    assert account == "account: *****ATED, ACTIVE, buying power $400,000.00"
+    assert prompt.startswith("Type the word live to switch")
+    assert 'mode = "live"' in real_box.config.read_text()
+    assert not any(value in done.out + done.err for value in KEYS.values())
+
+
+def test_live_without_keys_says_so(
+    desk: Desk, real_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in KEYS:
+        monkeypatch.delenv(name)
+
+    done = desk.run(real_box.config, "mode", "live", stdin=b"no\n", typing=True)
+
+    assert "there are no keys for live: no order can be placed" in done.out
+    assert done.err == "snexec: not confirmed: nothing was changed\n"
+
+
+def test_an_account_that_cannot_be_asked_does_not_keep_one_from_deciding(
+    desk: Desk, real_box: Box
+) -> None:
+    real_box.configure(
+        alpaca={"simulate": False, "live_url": "http://127.0.0.1:1/secret"}
+    )
+
+    done = desk.run(real_box.config, "mode", "live", stdin=b"no\n", typing=True)
+
+    assert "account: could not be asked (" in done.out
+    assert 'mode = "paper"' in real_box.config.read_text()
+
+
+def test_at_a_real_terminal_the_word_is_typed(shipped: Box) -> None:
+    controlling, terminal = pty.openpty()
+    process = subprocess.Popen(
+        shipped.command("mode", "live"),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=shipped.environment(),
+    )
+    os.close(terminal)
+    shown = b""
+    while b"to switch" not in shown:
+        shown += os.read(controlling, 1000)
+    os.write(controlling, b"live\n")
+    try:
+        while data := os.read(controlling, 1000):
+            shown += data
+    except OSError:
+        pass  # its end
+    os.close(controlling)
+
+    assert process.wait(20) == 0, shown
+    assert shipped.config.read_text() == as_live(SHIPPED)
+
+
+def test_a_running_daemon_follows_and_says_so(desk: Desk, box: Box) -> None:
+    configure_simulated(box)
+    with running(box) as daemon:
+        there = desk.run(box.config, "mode", "live", "--yes")
+        status = desk.run(box.config, "status", "--json").json()
+        again = desk.run(box.config, "mode", "live")
+        box.config.write_text(box.config.read_text().replace('"live"', '"paper"'))
+        unsaid = desk.run(box.config, "mode", "paper")
+        log = box.log()
+
+    assert there.status == again.status == unsaid.status == 0
+    assert there.lines[-1] == (
+        f"the daemon (pid {daemon.pid}) runs live now (SIMULATED), stream authorized"
+    )
+    assert (status["mode"], status["stream"]) == ("live", "authorized")
+    assert "and so does the daemon: nothing to do" in again.out
+    assert unsaid.lines == [
+        f"the daemon (pid {daemon.pid}) runs paper now (SIMULATED), stream authorized"
+    ]
+    assert log.count("mode is live now (was paper)") == 1
+
+
+def test_a_daemon_that_does_not_follow_is_told(
+    desk: Desk,
+    shipped: Box,
+    fake_daemon: Callable[..., FakeDaemon],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mode_module, "_FOLLOW_SECONDS", 0.2)
+    answer = b'{"mode":"paper","pid":%d}\n' % os.getpid()
+    fake_daemon(lambda _line: answer)
+    told: list[int] = []
+    monkeypatch.setattr(mode_module, "_hang_up", told.append)
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 1
+    assert told == [os.getpid()]
+    assert "the daemon still runs paper after 0.2 s: its log says why" in done.err
+
+
+@pytest.mark.parametrize("pid", [None, 0, 1, -1, True, "4711"])
+def test_no_signal_goes_to_what_is_no_pid(
+    desk: Desk, shipped: Box, fake_daemon: Callable[..., FakeDaemon], pid: object
+) -> None:
+    answer = json.dumps({"mode": "paper", "pid": pid}).encode() + b"\n"
+    fake_daemon(lambda _line: answer)
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 1
+    assert "the daemon does not say its pid" in done.err
+
+
+@pytest.mark.parametrize("dumped", ["x = 1", "no TOML"])
+def test_what_would_change_more_is_refused(
+    monkeypatch: pytest.MonkeyPatch, dumped: str
+) -> None:
+    monkeypatch.setattr(tomlkit, "dumps", lambda _document: dumped)
+
+    with pytest.raises(CommandError, match="cannot be changed safely"):
+        changed(SHIPPED, "live")
