@@ -418,7 +418,7 @@ class Daemon:
 
 
 def learn_secrets(mask: SecretMask, settings: Settings) -> None:
-    """Mask every key that the settings or the environment hold.
+    """Mask every secret that the settings, the environment or credentials hold.
 
     Raises:
         ConfigError: A key pair is incomplete or cannot stand in a header.
@@ -427,6 +427,7 @@ def learn_secrets(mask: SecretMask, settings: Settings) -> None:
         credentials = credentials_for(mode, settings)
         if credentials is not None:
             mask.learn(credentials.values())
+    mask.learn(settings.notify.secrets())
 
 
 def warn_open_keys(config: Path, settings: Settings) -> None:
