@@ -111,6 +111,7 @@ class Unsettled:
     order_id: str | None
     age_seconds: float
     missed: bool
+    signal_id: str | None = None
 
 
 class _Row(dict[str, Any]):
@@ -346,7 +347,7 @@ class Store:
         """Return our rows whose orders are not settled, oldest first."""
         now = self._clock.now()
         rows = self._db.execute(
-            "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
+            "SELECT id, symbol, mode, alpacaOrderId, status, createdAt, signalId,"
             " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0"
             " AS placed FROM BotTrade"
             " WHERE settledAt IS NULL AND mode IN ('paper', 'live')"
@@ -360,6 +361,7 @@ class Store:
                 order_id=row["alpacaOrderId"],
                 age_seconds=max(0.0, now.timestamp() - (row["placed"] or 0.0)),
                 missed=row["status"] == "missed",
+                signal_id=row["signalId"],
             )
             for row in rows
         ]

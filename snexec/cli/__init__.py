@@ -31,6 +31,13 @@ _LEVELS = ("debug", "info", "warning", "error")
     show_default=True,
     help="How much to log on standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Log lines for people, or one JSON object a line for programs.",
+)
 @click.version_option(__version__, prog_name="snexec")
 @click.pass_context
 def cli(
@@ -38,6 +45,7 @@ def cli(
     config: Path,
     from_stdin: bool,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the execution daemon: signals in, Alpaca market buys out.
 
@@ -49,7 +57,12 @@ def cli(
     from snexec.cli.daemon import run_daemon  # noqa: PLC0415
 
     context.exit(
-        run_daemon(config, stop_at_end_of_input=from_stdin, log_level=log_level)
+        run_daemon(
+            config,
+            stop_at_end_of_input=from_stdin,
+            log_level=log_level,
+            log_format=log_format,
+        )
     )
 
 

@@ -16,7 +16,13 @@ from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
 from snexec.broker import tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
-from snexec.logs import LineFormatter, LogDrain, SecretMask
+from snexec.logs import (
+    JsonFormatter,
+    LineFormatter,
+    LogDrain,
+    SecretMask,
+    json_of_dropped,
+)
 from snexec.report import RunReport
 from snexec.schema import lock_file, open_database
 from snexec.settings import load_settings
@@ -37,7 +43,13 @@ _SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
 
 
-def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> int:
+def run_daemon(
+    config: Path,
+    *,
+    stop_at_end_of_input: bool,
+    log_level: str,
+    log_format: str = "text",
+) -> int:
     """Run until stopped, and return the exit status.
 
     Raises:
@@ -50,7 +62,11 @@ def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> i
     mask = SecretMask()
     settings = load_settings(config)
     learn_secrets(mask, settings)
-    drain = LogDrain(LineFormatter(mask))
+    drain = (
+        LogDrain(JsonFormatter(mask), notice=json_of_dropped)
+        if log_format == "json"
+        else LogDrain(LineFormatter(mask))
+    )
     _set_up_logging(drain, log_level)
     report = RunReport() if stop_at_end_of_input else None
     status = 0
