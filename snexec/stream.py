@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
+from snexec.clock import SystemClock
 from snexec.connection import (
     CLOSE_SECONDS,
     ConnectionClosed,
@@ -21,12 +22,14 @@ from snexec.connection import (
     open_connection,
     reasons,
 )
+from snexec.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
 
     from snexec.accounts import Endpoint
+    from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.settings import Mode, StreamSettings
@@ -37,6 +40,7 @@ _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _STAND_DOWN_SECONDS = 60.0
+_SYSTEM_CLOCK = SystemClock()
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
@@ -72,6 +76,7 @@ class TradingStream:
         fills: Fills,
         feed: EventFeed,
         authorized: Callable[[], None],
+        clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
@@ -84,11 +89,15 @@ class TradingStream:
         self._mode: Mode | None = None
         self._authorized_at: float | None = None
         self._decided = trio.Event()
+        self._faults = Repeats("stream", log=log, clock=clock)
+        self._frames = Repeats("frames of the stream", log=log, clock=clock)
+        self._told_fault = True
         self.state: StreamState = "connecting"
 
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next; connect anew."""
         self._failures = 0
+        self._faults.reset()
         if self._mode is not None:
             self._set_state("connecting", self._mode)
         self._scope.cancel(reason="the stream restarts")
@@ -126,7 +135,8 @@ class TradingStream:
             self._set_state("disabled", endpoint.mode)
             await trio.sleep_forever()
         delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
-        log.info("next try in %.3g s", delay)
+        told = logging.INFO if self._told_fault else logging.DEBUG
+        log.log(told, "next try in %.3g s", delay)
         await trio.sleep(delay)
 
     def _delay_after(self, end: _End, mode: Mode) -> float:
@@ -149,26 +159,35 @@ class TradingStream:
             await self._connect_and_follow(endpoint)
         except* _UnauthorizedError as group:
             end = _End.UNAUTHORIZED
-            log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
-                "the broker does not take the %s keys (%s): check them; next try in"
-                " a minute or when the settings change",
-                endpoint.mode,
-                reasons(group),
-            )
+            self._told_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
+            if self._told_fault:
+                log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
+                    "the broker does not take the %s keys (%s): check them; next try"
+                    " in a minute or when the settings change",
+                    endpoint.mode,
+                    reasons(group),
+                )
         except* ConnectionRejected as group:
             statuses = {exc.status_code for exc in leaves(group)}
             if 429 in statuses:
                 end = _End.CROWDED
-            log.warning("connection refused: HTTP %s", *statuses)
+            self._warn(f"connection refused: HTTP {', '.join(map(str, statuses))}")
         except* ConnectionClosed as group:
-            log.warning("connection closed: %s", reasons(group))
+            self._warn(f"connection closed: {reasons(group)}")
         except* (HandshakeError, OSError, trio.BrokenResourceError) as group:
-            log.warning("no connection: %s", reasons(group))
+            self._warn(f"no connection: {reasons(group)}")
         except* trio.TooSlowError as group:
-            log.warning("no connection: %s", reasons(group))
-        except* Exception:  # an error never ends the daemon
-            log.exception("connection failed")
+            self._warn(f"no connection: {reasons(group)}")
+        except* Exception as group:  # an error never ends the daemon
+            self._told_fault = self._faults.failed(f"failed: {reasons(group)}")
+            if self._told_fault:
+                log.exception("connection failed")
         return end
+
+    def _warn(self, fault: str) -> None:
+        self._told_fault = self._faults.failed(fault)
+        if self._told_fault:
+            log.warning("%s", fault)
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
         attempt = self._scope
@@ -192,12 +211,13 @@ class TradingStream:
             self._failures = 0
             self._authorized_at = trio.current_time()
             self._set_state("authorized", endpoint.mode)
+            self._faults.worked()
             self._authorized()
             while True:
                 try:
-                    message = _parse(await socket.get_message())
+                    message = self._parse(await socket.get_message())
                 except ConnectionClosed as exc:
-                    log.warning("connection closed: %s", close_reason(exc))
+                    self._warn(f"connection closed: {close_reason(exc)}")
                     break
                 await self._take(message, endpoint.mode)
             nursery.cancel_scope.cancel(reason="the connection ended")
@@ -230,7 +250,7 @@ class TradingStream:
         """Wait for the answer on one stream; pass what else comes to its handler."""
         with limit(_ANSWER_SECONDS, f"no {stream} answer"):
             while True:
-                message = _parse(await socket.get_message())
+                message = self._parse(await socket.get_message())
                 if message is None:
                     continue
                 if message["stream"] == stream:
@@ -247,10 +267,12 @@ class TradingStream:
                 raise _UnauthorizedError(_shown(data.get("message") or data["status"]))
             case "authorization" | "listening":
                 log.debug("%s: %s", message["stream"], _shown(message.get("data")))
-            case other:
+            case other if self._frames.failed("of an unknown stream"):
                 log.warning(
                     "a frame of an unknown stream, passed over: %s", _shown(other)
                 )
+            case _:
+                pass
 
     async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
         event: Any = data.get("event")
@@ -302,6 +324,22 @@ class TradingStream:
                     await socket.aclose()
                 return
 
+    def _parse(self, frame: str | bytes) -> dict[str, Any] | None:
+        """Read a text or binary frame; None, and a log line, for what is no message."""
+        try:
+            message = json.loads(frame)
+        except (ValueError, RecursionError) as exc:
+            if self._frames.failed("not JSON"):
+                log.warning("a frame that is not JSON, passed over (%s)", exc)
+            return None
+        if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
+            if self._frames.failed("of an unexpected shape"):
+                log.warning(
+                    "a frame of an unexpected shape, passed over: %s", _shown(message)
+                )
+            return None
+        return message
+
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":
             self._authorized_at = None
@@ -322,19 +360,6 @@ def _is_refusal(data: dict[str, Any]) -> bool:
 async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
     with trio.fail_after(_ANSWER_SECONDS):
         await socket.send_message(json.dumps(message))
-
-
-def _parse(frame: str | bytes) -> dict[str, Any] | None:
-    """Read a text or binary frame; None, and a log line, for what is no message."""
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError) as exc:
-        log.warning("a frame that is not JSON, passed over (%s)", exc)
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
-        log.warning("a frame of an unexpected shape, passed over: %s", _shown(message))
-        return None
-    return message
 
 
 def _data(message: dict[str, Any]) -> dict[str, Any]:
