@@ -4,7 +4,8 @@ Read this first. ``Daemon.run`` is the one tree of tasks (SPEC 1):
 
     root ── log lines, OS signals, the simulated exchange
      └─ writer                         the only task that writes the database
-         └─ services                   trading stream, fills, recovery, REST clients
+         └─ services                   trading stream, fills, recovery, REST clients,
+             │                         metrics, notifications, the service manager
              └─ feeders                socket, standard input
                  └─ orders             one task per signal
 
@@ -20,7 +21,7 @@ import math
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
+from snexec.health import Health
 from snexec.intake import Intake, Phase
 from snexec.outages import Outages
 from snexec.recovery import Recovery
@@ -53,7 +55,9 @@ from snexec.socket_server import SocketServer
 from snexec.stdin import Kind, read_signals
 from snexec.store import Store
 from snexec.stream import TradingStream
+from snexec.systemd import Systemd
 from snexec.unsettled import UnsettledOrders
+from snexec.watchdog import Watchdog, knock_at
 from snexec.writer import Writer
 
 if TYPE_CHECKING:
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from snexec.report import RunReport
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
+    from snexec.writer import WriterStatus
 
 log = logging.getLogger("Daemon")
 
@@ -93,6 +98,7 @@ class Daemon:
         store: The open database; the writer's alone from now on.
         exchange: What answers for the broker in both modes, if it is simulated.
         report: Told what becomes of the signals of standard input.
+        systemd: The service manager, which need not be there.
     """
 
     def __init__(
@@ -105,7 +111,9 @@ class Daemon:
         mask: SecretMask,
         exchange: BuiltInExchange | None = None,
         report: RunReport | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
+        self._systemd = systemd or Systemd({})
         self._config = config
         self._clock = clock
         self.settings = settings
@@ -181,6 +189,22 @@ class Daemon:
         if report is not None:
             self.feed.follow(report.happened)
         self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
+        self.health = Health(
+            intake=self.intake,
+            stream=self.stream,
+            writer=self.writer,
+            stream_grace_seconds=settings.metrics.stream_grace_sec,
+        )
+        self._watchdog = Watchdog(
+            intake=self.intake,
+            dispatcher=self.dispatcher,
+            stream=self.stream,
+            writer=self.writer,
+            settings=lambda: self.settings,
+            knock=partial(knock_at, settings.intake.socket),
+        )
+        if self._systemd.is_on:
+            self.feed.follow(self._systemd.happened)
 
     async def run(
         self,
@@ -213,6 +237,14 @@ class Daemon:
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
                     services.start_soon(self._check_database, name="database check")
+                    services.start_soon(
+                        partial(
+                            self._systemd.run,
+                            status=self._status_line,
+                            hung=self._watchdog.hung,
+                        ),
+                        name="service manager",
+                    )
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
                         feeders.start_soon(
@@ -279,6 +311,7 @@ class Daemon:
             settle: Whether to wait, within that time, until every order is settled.
         """
         log.info("stopping: %s", why)
+        self._systemd.stopping(seconds=seconds)
         starting = self.intake.phase is Phase.STARTING
         self.intake.close()
         deadline = trio.current_time() + seconds
@@ -291,6 +324,10 @@ class Daemon:
 
     def reload(self) -> None:
         """Read the config file again and apply what needs no restart (SPEC 2, 11)."""
+        with self._systemd.reloading():
+            self._reload()
+
+    def _reload(self) -> None:
         old = self.settings
         before = self.accounts.endpoint(old.mode)
         try:
@@ -327,7 +364,7 @@ class Daemon:
         """Return what the socket's ``status`` answers (SPEC 6)."""
         open_trades = await trio.to_thread.run_sync(self._count_open)
         counts, outcomes = self.intake.counts, self.executor.outcomes
-        writer = self.writer.status()
+        writer = self.writer_status()
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -360,7 +397,34 @@ class Daemon:
             "pending": self.intake.pending,
             "unsettled": len(self.unsettled),
             "droppedAnswers": self.socket.dropped_answers,
+            "problems": self.health.problems(),
         }
+
+    def writer_status(self) -> WriterStatus:
+        """Return the writer's figures without the watchdog's probes of it."""
+        status = self.writer.status()
+        return replace(status, applied=status.applied - self._watchdog.probes)
+
+    def _status_line(self) -> str:
+        """Say in one line how the daemon is, for the service manager."""
+        outcomes, bot = self.executor.outcomes, self.settings.bot
+        phase = {
+            Phase.STARTING: "starting: rows are compared with the broker",
+            Phase.TAKING: "taking signals",
+            Phase.STOPPING: f"stopping: {self.dispatcher.in_flight} orders under way",
+        }[self.intake.phase]
+        mode = (
+            f"simulated {self.settings.mode}" if self._simulated else self.settings.mode
+        )
+        line = (
+            f"{phase}; {mode}, bot {bot.state if bot.enabled else 'disabled'};"
+            f" stream {self.stream.state}; {outcomes['placed']} placed,"
+            f" {outcomes['refused']} refused, {len(self.unsettled)} unsettled"
+        )
+        problems = self.health.problems()
+        problems.pop("recovery", None)
+        worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
+        return f"UNHEALTHY: {worst}; {line}" if worst else line
 
     def _heard(self, trade_id: str) -> None:
         self.recovery.heard(trade_id)
@@ -370,6 +434,7 @@ class Daemon:
             await self.recovery.compare_all()
             if self.intake.phase is Phase.STARTING:
                 self.intake.phase = Phase.TAKING
+                self._systemd.ready()
                 log.info(
                     "ready: taking signals at %s, mode %s, bot %s",
                     self.settings.intake.socket,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +41,10 @@ _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _STAND_DOWN_SECONDS = 60.0
+# By when there is a sign of life, at the latest; more than every wait above, added up.
+_ATTEMPT_SECONDS = 120.0
+_QUIET_SECONDS = 45.0
+_OVERDUE_SECONDS = 30.0
 _SYSTEM_CLOCK = SystemClock()
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
@@ -60,6 +65,13 @@ class _UnauthorizedError(Exception):
 
 class TradingStream:
     """Follows one account's order events, the current mode's.
+
+    Attributes:
+        state_since: When the state changed last; this and the others on Trio's clock,
+            and None before the stream runs.
+        away_since: Since when it is not authorized; None while it is.
+        heard_at: When the broker was last heard, be it a pong.
+        event_at: When the last event of an order came.
 
     Args:
         endpoint: Tells where the current mode trades; asked before each connection.
@@ -92,7 +104,13 @@ class TradingStream:
         self._faults = Repeats("stream", log=log, clock=clock)
         self._frames = Repeats("frames of the stream", log=log, clock=clock)
         self._told_fault = True
+        self._due = math.inf
+        self._handing_over = False
         self.state: StreamState = "connecting"
+        self.state_since: float | None = None
+        self.away_since: float | None = None
+        self.heard_at: float | None = None
+        self.event_at: float | None = None
 
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next; connect anew."""
@@ -118,9 +136,20 @@ class TradingStream:
             )
             self.restart()
 
+    def is_hung(self) -> bool:
+        """Tell whether a sign of life is overdue.
+
+        Each step says by when the next one comes, as every wait has its limit. While
+        an event is handed over, the writer is waited for, and the writer answers for
+        itself.
+        """
+        return not self._handing_over and trio.current_time() > self._due
+
     async def run(self) -> None:
         """Keep a connection, until cancelled. A fault of the broker's never raises."""
+        self.state_since = self.away_since = trio.current_time()
         while True:
+            self._expect_within(_ATTEMPT_SECONDS)
             with trio.CancelScope() as self._scope:
                 await self._attempt()
             if self._scope.cancelled_caught:
@@ -133,10 +162,12 @@ class TradingStream:
         if endpoint.credentials is None:
             log.warning("No API key — trading stream disabled")
             self._set_state("disabled", endpoint.mode)
+            self._expect_within(math.inf)
             await trio.sleep_forever()
         delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
         told = logging.INFO if self._told_fault else logging.DEBUG
         log.log(told, "next try in %.3g s", delay)
+        self._expect_within(delay + _OVERDUE_SECONDS)
         await trio.sleep(delay)
 
     def _delay_after(self, end: _End, mode: Mode) -> float:
@@ -153,6 +184,7 @@ class TradingStream:
 
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
+        self._expect_within(_ATTEMPT_SECONDS)
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
         end = _End.LOST
         try:
@@ -211,6 +243,7 @@ class TradingStream:
             self._failures = 0
             self._authorized_at = trio.current_time()
             self._set_state("authorized", endpoint.mode)
+            self._note_heard()
             self._faults.worked()
             self._authorized()
             while True:
@@ -219,7 +252,13 @@ class TradingStream:
                 except ConnectionClosed as exc:
                     self._warn(f"connection closed: {close_reason(exc)}")
                     break
-                await self._take(message, endpoint.mode)
+                self._note_heard()
+                self._handing_over = True
+                try:
+                    await self._take(message, endpoint.mode)
+                finally:
+                    self._handing_over = False
+                self._expect_within(_QUIET_SECONDS)
             nursery.cancel_scope.cancel(reason="the connection ended")
 
     async def _authenticate(
@@ -262,6 +301,7 @@ class TradingStream:
             return
         match message["stream"]:
             case "trade_updates":
+                self.event_at = trio.current_time()
                 await self._take_update(_data(message), mode)
             case "authorization" if _is_refusal(data := _data(message)):
                 raise _UnauthorizedError(_shown(data.get("message") or data["status"]))
@@ -318,6 +358,7 @@ class TradingStream:
                     await socket.ping()
                 except ConnectionClosed:
                     return
+                self._note_heard()
             if waiting.cancelled_caught:
                 log.warning("no pong within %g s", _PONG_SECONDS)
                 with trio.move_on_after(CLOSE_SECONDS):
@@ -340,13 +381,25 @@ class TradingStream:
             return None
         return message
 
+    def _note_heard(self) -> None:
+        self.heard_at = trio.current_time()
+        self._expect_within(_QUIET_SECONDS)
+
+    def _expect_within(self, seconds: float) -> None:
+        self._due = trio.current_time() + seconds
+
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":
             self._authorized_at = None
         if state != "connecting":
             self._decided.set()
         if state != self.state:
+            if state == "authorized":
+                self.away_since = None
+            elif self.state == "authorized":
+                self.away_since = trio.current_time()
             self.state = state
+            self.state_since = trio.current_time()
             self._feed.publish(
                 "stream", reason=state, more={"state": state, "mode": mode}
             )

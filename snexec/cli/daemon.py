@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ from snexec.settings import load_settings
 from snexec.socket_server import open_listener
 from snexec.stdin import Kind, kind_of_stdin
 from snexec.store import Store
+from snexec.systemd import Systemd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +94,9 @@ async def _main(
     report: RunReport | None,
 ) -> None:
     mask, drain = logs
+    systemd = Systemd(os.environ)
+    if systemd.is_watched:
+        faulthandler.enable()  # its SIGABRT then says where we hang
     _check_certificates(settings)
     clock = SystemClock()
     database = Path(settings.database)
@@ -103,6 +108,7 @@ async def _main(
             open_database(database, simulated=settings.alpaca.simulate, clock=clock)
         ) as connection,
         open_listener(Path(settings.intake.socket)) as listener,
+        contextlib.closing(systemd),
     ):
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
@@ -116,6 +122,7 @@ async def _main(
                 mask=mask,
                 exchange=exchange,
                 report=report,
+                systemd=systemd,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
             try:
