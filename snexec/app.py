@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.logs import SecretMask
+    from snexec.notify import Notify
+    from snexec.pages import PageServer
     from snexec.report import RunReport
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
@@ -99,6 +101,8 @@ class Daemon:
         exchange: What answers for the broker in both modes, if it is simulated.
         report: Told what becomes of the signals of standard input.
         systemd: The service manager, which need not be there.
+        pages: Where to serve metrics, if anywhere.
+        dropped_lines: Tells how many log lines were dropped.
     """
 
     def __init__(
@@ -112,6 +116,8 @@ class Daemon:
         exchange: BuiltInExchange | None = None,
         report: RunReport | None = None,
         systemd: Systemd | None = None,
+        pages: list[trio.SocketListener] | None = None,
+        dropped_lines: Callable[[], int] = int,
     ) -> None:
         self._systemd = systemd or Systemd({})
         self._config = config
@@ -203,6 +209,11 @@ class Daemon:
             settings=lambda: self.settings,
             knock=partial(knock_at, settings.intake.socket),
         )
+        self.notify = self._make_notify() if settings.notify.is_on else None
+        self._pages = pages
+        self._page_server = (
+            None if pages is None else self._make_page_server(dropped_lines)
+        )
         if self._systemd.is_on:
             self.feed.follow(self._systemd.happened)
 
@@ -237,6 +248,12 @@ class Daemon:
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
                     services.start_soon(self._check_database, name="database check")
+                    if self.notify is not None:
+                        services.start_soon(self.notify.run, name="notifications")
+                    if self._page_server is not None and self._pages is not None:
+                        services.start_soon(
+                            self._page_server.run, self._pages, name="metrics"
+                        )
                     services.start_soon(
                         partial(
                             self._systemd.run,
@@ -265,6 +282,55 @@ class Daemon:
         log.info("stopped")
         if self._damage is not None:
             raise self._damage
+
+    def _make_notify(self) -> Notify:
+        # Imported only where it is used, as are the metrics.
+        from snexec.notify import Notify  # noqa: PLC0415
+
+        notify = Notify(
+            settings=self.settings.notify,
+            health=self.health,
+            clock=self._clock,
+            mask=self._mask.apply,
+            tls=self.accounts.tls,
+            latest=lambda: self._stop_deadline,
+            account=self._account,
+        )
+        self.feed.follow(notify.happened)
+        return notify
+
+    def _make_page_server(self, dropped_lines: Callable[[], int]) -> PageServer:
+        from snexec.metrics import Metrics, Sources  # noqa: PLC0415
+        from snexec.pages import PageServer  # noqa: PLC0415
+
+        metrics = Metrics(
+            Sources(
+                settings=lambda: self.settings,
+                simulated=self._simulated,
+                intake=self.intake,
+                executor=self.executor,
+                dispatcher=self.dispatcher,
+                accounts=self.accounts,
+                stream=self.stream,
+                outages=self.outages,
+                unsettled=self.unsettled,
+                writer=self.writer_status,
+                health=self.health,
+                dropped_answers=lambda: self.socket.dropped_answers,
+                dropped_lines=dropped_lines,
+                notify=self.notify,
+                count_open=partial(
+                    trio.to_thread.run_sync, self._count_open, abandon_on_cancel=True
+                ),
+            )
+        )
+        self.feed.follow(metrics.happened)
+        self.writer.timed = metrics.observe_commit
+        return PageServer(metrics.pages())
+
+    def _account(self, mode: Mode) -> str:
+        """Name the account of a mode as a person would."""
+        return f"simulated {mode}" if self._simulated else mode
 
     def _load_rows(self) -> None:
         try:
@@ -413,11 +479,8 @@ class Daemon:
             Phase.TAKING: "taking signals",
             Phase.STOPPING: f"stopping: {self.dispatcher.in_flight} orders under way",
         }[self.intake.phase]
-        mode = (
-            f"simulated {self.settings.mode}" if self._simulated else self.settings.mode
-        )
         line = (
-            f"{phase}; {mode}, bot {bot.state if bot.enabled else 'disabled'};"
+            f"{phase}; {self._account(self.settings.mode)}, bot {bot.state if bot.enabled else 'disabled'};"
             f" stream {self.stream.state}; {outcomes['placed']} placed,"
             f" {outcomes['refused']} refused, {len(self.unsettled)} unsettled"
         )

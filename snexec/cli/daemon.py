@@ -110,6 +110,7 @@ async def _main(
         open_listener(Path(settings.intake.socket)) as listener,
         contextlib.closing(systemd),
     ):
+        pages = await _open_pages(settings)
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
             warn_open_keys(config, settings)
@@ -123,6 +124,8 @@ async def _main(
                 exchange=exchange,
                 report=report,
                 systemd=systemd,
+                pages=pages,
+                dropped_lines=lambda: drain.dropped,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
             try:
@@ -141,13 +144,27 @@ async def _main(
 
 def _check_certificates(settings: Settings) -> None:
     """Find out before anything runs whether the broker can be verified."""
-    urls = (settings.alpaca.paper_url, settings.alpaca.live_url)
-    if settings.alpaca.simulate or not any(url.startswith("https:") for url in urls):
+    alpaca, webhook = settings.alpaca, settings.notify.webhook
+    urls = [] if alpaca.simulate else [alpaca.paper_url, alpaca.live_url]
+    if webhook is not None:
+        urls.append(webhook.get_secret_value())
+    if not any(url.startswith("https:") for url in urls):
         return
     try:
         tls_context(os.environ)
     except OSError as exc:
         raise StartError(f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}") from None
+
+
+async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
+    """Listen for metrics, if they are wanted."""
+    address = settings.metrics.host_and_port()
+    if address is None:
+        return None
+    # Imported only where it is used.
+    from snexec.pages import open_page_listeners  # noqa: PLC0415
+
+    return await open_page_listeners(*address, key="metrics.listen")
 
 
 async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:
