@@ -93,3 +93,16 @@ def bench(config: Path, *, quick: bool, as_json: bool) -> None:
     from snexec.cli.bench import run_bench  # noqa: PLC0415
 
     run_bench(config, quick=quick, as_json=as_json)
+
+
+@cli.command()
+@click.option("--user", help="Who runs the daemon.  [default: who you are]")
+@click.pass_obj
+def unit(config: Path, *, user: str | None) -> None:
+    """Print a hardened systemd unit that runs this daemon.
+
+    Example: snexec --config config.toml unit > /etc/systemd/system/snexec.service
+    """
+    from snexec.cli.unit import print_unit  # noqa: PLC0415
+
+    print_unit(config, user=user)

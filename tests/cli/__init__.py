@@ -1,0 +1,1 @@
+"""The operator's commands, run as an operator runs them."""
