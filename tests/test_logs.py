@@ -24,6 +24,7 @@ from snexec.logs import (
     json_of_dropped,
 )
 from tests.input_helpers import NOW, open_pipe, within
+from tests.integration.harness import Box, short_folder, signal_line
 
 SECRET = 'aB3"c/d+e\\f'
 HEAD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ \[\w+\] ")
@@ -201,6 +202,22 @@ def test_what_was_dropped_is_told_as_json_among_json_lines() -> None:
     assert first["message"].startswith("5 log lines were dropped")
     assert first["component"] == "Log"
     assert first["level"] == "WARNING"
+
+
+async def test_every_line_of_a_daemon_is_json_where_that_is_asked_for() -> None:
+    with short_folder() as folder:
+        box = Box(folder)
+        box.configure()
+        ended = await box.run(
+            "--log-format", "json", "--stdin", stdin=signal_line("AAPL", id="n-1")
+        )
+
+    assert ended.returncode == 0
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    [placed] = [x for x in lines if x["message"].startswith("Order placed: AAPL")]
+    assert placed["signalId"] == "n-1"
+    assert placed["tradeId"].startswith("sn-")
+    assert placed["orderId"] in placed["message"]
 
 
 # Secrets ----------------------------------------------------------------------------

@@ -13,11 +13,12 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from snexec.errors import StartError
 from snexec.events import EventFeed
 from snexec.metrics import Metrics, Sources
 from snexec.pages import Page, PageServer, open_page_listeners
 from tests.fakes import FakeClock
-from tests.integration.harness import Box, alpaca, real_box, short_folder, signal_line
+from tests.integration.harness import Box, alpaca, real_box, signal_line
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -109,17 +110,16 @@ async def test_a_days_work_is_on_the_page() -> None:
         assert 0 < value(found, "snexec_rate_budget_left", mode="paper") < 100_000
         assert value(found, "process_open_fds") > 0
         assert value(found, "process_resident_memory_bytes") > 1e6
-        assert not any(label == "AAPL" for _, pairs in found for _, label in pairs)
-        assert not any("_created" in name for name, _ in found)
-
-
-async def test_a_healthy_daemon_says_so_and_one_without_a_broker_does_not() -> None:
-    async with measured() as (box, port), box.client() as client:
-        await box.until(lambda: "Authenticated" in box.log(), "the stream is there")
         status, head, body = await fetch(port, "/healthz")
         assert (status, json.loads(body)["status"]) == (200, "ok")
         assert "content-type: application/json" in head.lower()
         assert (await client.ask(b'{"command":"status"}\n'))["problems"] == {}
+        assert not any(label == "AAPL" for _, pairs in found for _, label in pairs)
+        assert not any("_created" in name for name, _ in found)
+
+
+async def test_a_daemon_without_a_broker_is_unhealthy() -> None:
+    port = await free_port()
     async with real_box() as (box, broker):
         box.configure(
             alpaca=alpaca(broker, paper_url="http://127.0.0.1:9"),
@@ -132,30 +132,19 @@ async def test_a_healthy_daemon_says_so_and_one_without_a_broker_does_not() -> N
             assert value(await scrape(port), "snexec_healthy") == 0
 
 
-async def test_a_port_that_is_taken_refuses_the_start_by_its_key() -> None:
+async def test_an_address_that_cannot_be_listened_at_refuses_the_start() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
-    with short_folder() as folder:
-        box = Box(folder)
-        box.configure(metrics={"listen": f"127.0.0.1:{port}"})
-        ended = await box.run()
 
-    assert ended.returncode == 1
-    assert ended.stderr.decode().splitlines() == [
-        f"snexec: metrics.listen: cannot listen at 127.0.0.1 port {port}:"
+    with pytest.raises(StartError) as caught:
+        await open_page_listeners("127.0.0.1", port, key="metrics.listen")
+    assert str(caught.value) == (
+        f"metrics.listen: cannot listen at 127.0.0.1 port {port}:"
         " Address already in use"
-    ]
+    )
+    with pytest.raises(StartError, match=r"metrics.listen: cannot listen at 192.0.2.1"):
+        await open_page_listeners("192.0.2.1", 0, key="metrics.listen")
     await listener.aclose()
-
-
-async def test_a_bad_address_is_an_error_of_the_configuration() -> None:
-    with short_folder() as folder:
-        box = Box(folder)
-        box.configure(metrics={"listen": "9464"})
-        ended = await box.run()
-
-    assert ended.returncode == 2
-    assert b'metrics.listen: must be "host:port"' in ended.stderr
 
 
 async def test_without_metrics_the_client_library_is_not_loaded() -> None:
