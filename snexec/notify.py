@@ -13,17 +13,15 @@ import collections
 import json
 import logging
 import math
-import os
-import signal
-import subprocess
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from snexec.clock import timestamp
+from snexec.couriers import NotDeliveredError, Webhook, run_command
 from snexec.logs import printable
 from snexec.repeats import Repeats, duration
 from snexec.settings import MODES
@@ -45,7 +43,6 @@ _PAUSE_SECONDS = 5.0  # between two messages, at least
 _DELIVERY_SECONDS = 10.0
 _RETRY_SECONDS = (1.0, 5.0)  # pauses before the second and the third try
 _FAREWELL_SECONDS = 2.0  # for what waits when the daemon stops
-_GOODBYE_SECONDS = 0.2
 _LOOK_SECONDS = 5.0  # how often the health is looked at
 _NAMED_SYMBOLS = 5
 _MAX_EVENTS = 100  # in one message, with all their fields
@@ -84,18 +81,6 @@ class Notice:
     fields: dict[str, object]
 
 
-class _FailedError(Exception):
-    """A message was not delivered.
-
-    Attributes:
-        final: Whether trying again is of no use.
-    """
-
-    def __init__(self, message: str, *, final: bool = False) -> None:
-        super().__init__(message)
-        self.final = final
-
-
 class Notify:
     """Delivers notices, one message at a time.
 
@@ -124,7 +109,6 @@ class Notify:
         self._health = health
         self._clock = clock
         self._mask = mask
-        self._tls = tls
         self._latest = latest
         self._account = account
         self._wanted = frozenset(settings.events)
@@ -134,7 +118,8 @@ class Notify:
         self._arrived = trio.Event()
         self._closing = trio.Event()
         self._work = trio.CancelScope(shield=True)
-        self._client: Any = None
+        url = settings.webhook
+        self._webhook = None if url is None else Webhook(url, tls)
         self._targets = self._make_targets()
         self._failures = {
             name: Repeats(name, log=log, clock=clock) for name in self._targets
@@ -277,9 +262,8 @@ class Notify:
         left = len(self._waiting) + self._dropped + self._in_hand
         if left:
             log.warning("%d notices were not delivered before the stop", left)
-        if self._client is not None:
-            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                await self._client.aclose()
+        if self._webhook is not None:
+            await self._webhook.aclose()
 
     async def _next_is_due(self) -> bool:
         """Wait for a notice and for those that come with it; False at the end."""
@@ -350,17 +334,17 @@ class Notify:
         message: dict[str, object],
     ) -> None:
         """Try a bounded number of times, and give up with a word."""
-        problem = _FailedError("")
+        problem = NotDeliveredError("")
         for pause in (*_RETRY_SECONDS, None):
-            problem = _FailedError(f"no end within {_DELIVERY_SECONDS:g} s")
+            problem = NotDeliveredError(f"no end within {_DELIVERY_SECONDS:g} s")
             with trio.move_on_after(_DELIVERY_SECONDS) as limit:
                 try:
                     await deliver(message)
-                except _FailedError as exc:
+                except NotDeliveredError as exc:
                     problem = exc
                 except Exception as exc:
                     log.exception("%s failed; trading goes on", name)
-                    problem = _FailedError(type(exc).__name__, final=True)
+                    problem = NotDeliveredError(type(exc).__name__, final=True)
                 else:
                     self.counts["delivered"] += 1
                     self._failures[name].worked()
@@ -382,62 +366,10 @@ class Notify:
     ) -> dict[str, Callable[[dict[str, object]], Awaitable[None]]]:
         targets: dict[str, Callable[[dict[str, object]], Awaitable[None]]] = {}
         if self._settings.command is not None:
-            targets["notify.command"] = partial(_run_command, self._settings.command)
-        if self._settings.webhook is not None:
-            targets["notify.webhook"] = self._post
+            targets["notify.command"] = partial(run_command, self._settings.command)
+        if self._webhook is not None:
+            targets["notify.webhook"] = self._webhook.post
         return targets
-
-    async def _post(self, message: dict[str, object]) -> None:
-        # Imported only where it is used. Its errors may show the URL, so they are
-        # named by their kind alone.
-        import httpx  # noqa: PLC0415
-
-        assert self._settings.webhook is not None  # noqa: S101 - else no target
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                verify=self._tls(), timeout=_DELIVERY_SECONDS, trust_env=False
-            )
-        url = self._settings.webhook.get_secret_value()
-        try:
-            # The answer's body is of no interest, however long it is.
-            async with self._client.stream("POST", url, json=message) as answer:
-                status: int = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
-            raise _FailedError(type(exc).__name__) from None
-        if not 200 <= status < 300:
-            final = 300 <= status < 500 and status not in {408, 425, 429}
-            raise _FailedError(f"HTTP {status}", final=final)
-
-
-async def _run_command(words: Sequence[str], message: dict[str, object]) -> None:
-    """Run the command in a process group of its own, which ends with it.
-
-    It gets the text as its last argument and the message as JSON on standard input.
-    The broker's keys are no part of its environment.
-    """
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
-    try:
-        ended = await trio.run_process(
-            [*words, str(message["text"])],
-            stdin=json.dumps(message).encode() + b"\n",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            start_new_session=True,
-            env=environ | {"SNEXEC_EVENT": str(message["event"])},
-            deliver_cancel=_kill_group,
-        )
-    except OSError as exc:
-        raise _FailedError(exc.strerror or type(exc).__name__, final=True) from None
-    if ended.returncode:
-        raise _FailedError(f"exit status {ended.returncode}")
-
-
-async def _kill_group(process: trio.Process) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:

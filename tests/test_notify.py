@@ -14,11 +14,13 @@ from typing import Any, cast
 
 import pytest
 import trio
+from pydantic import SecretStr
 
 from snexec import notify as notify_module
+from snexec.couriers import NotDeliveredError, Webhook, run_command
 from snexec.health import Health
 from snexec.logs import SecretMask
-from snexec.notify import Notify, _FailedError, _run_command
+from snexec.notify import Notify
 from tests.conftest import Authority, LoggedErrors
 from tests.fakes import Rig, TrioClock, make_settings, warnings_of
 from tests.integration.harness import alpaca, real_box, signal_line
@@ -245,7 +247,7 @@ async def test_a_message_that_fails_is_tried_three_times_and_then_given_up(
     rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = Told(rig)
-    told.problem = _FailedError("HTTP 503")
+    told.problem = NotDeliveredError("HTTP 503")
     nursery.start_soon(told.run)
     told.fill("AAPL")
     await trio.sleep(30)
@@ -272,7 +274,7 @@ async def test_what_will_never_work_is_not_tried_again(
     rig: Rig, nursery: trio.Nursery
 ) -> None:
     told = Told(rig)
-    told.problem = _FailedError("HTTP 404", final=True)
+    told.problem = NotDeliveredError("HTTP 404", final=True)
     nursery.start_soon(told.run)
     told.fill("AAPL")
     await trio.sleep(60)
@@ -360,7 +362,7 @@ async def test_a_command_gets_the_text_last_and_the_json_on_stdin_and_no_keys(
     monkeypatch.setenv("APCA_API_KEY_ID", "key")
     target = tmp_path / "out"
 
-    await _run_command([sys.executable, "-c", SAVE, str(target), "--x"], MESSAGE)
+    await run_command([sys.executable, "-c", SAVE, str(target), "--x"], MESSAGE)
 
     words, stdin, environ = json.loads(target.read_text())
     assert words == ["--x", "snexec: Bought AAPL"]
@@ -378,8 +380,8 @@ async def test_a_command_gets_the_text_last_and_the_json_on_stdin_and_no_keys(
     ],
 )
 async def test_a_command_that_fails_says_how(command: list[str], problem: str) -> None:
-    with pytest.raises(_FailedError, match=problem):
-        await _run_command(command, MESSAGE)
+    with pytest.raises(NotDeliveredError, match=problem):
+        await run_command(command, MESSAGE)
 
 
 async def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -387,7 +389,7 @@ async def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) 
     script = f"trap '' TERM; sleep 60 & echo $$ $! > {pids}; wait"
 
     with trio.move_on_after(0.5) as scope:
-        await _run_command(["sh", "-c", script], MESSAGE)
+        await run_command(["sh", "-c", script], MESSAGE)
 
     assert scope.cancelled_caught
     for pid in pids.read_text().split():
@@ -444,7 +446,11 @@ async def open_hook(
     return hook, f"https://127.0.0.1:{port}/hooks/{TOKEN}"
 
 
-def hooked(url: str, tls: ssl.SSLContext | None = None) -> Notify:
+def webhook(url: str, tls: ssl.SSLContext | None = None) -> Webhook:
+    return Webhook(SecretStr(url), lambda: tls or ssl.create_default_context())
+
+
+def hooked(url: str) -> Notify:
     settings = make_settings(notify={"webhook": url}).notify
     mask = SecretMask()
     mask.learn(settings.secrets())
@@ -453,7 +459,7 @@ def hooked(url: str, tls: ssl.SSLContext | None = None) -> Notify:
         health=cast("Health", None),  # it is not run
         clock=TrioClock(),
         mask=mask.apply,
-        tls=lambda: tls or ssl.create_default_context(),
+        tls=ssl.create_default_context,
         latest=lambda: float("inf"),
         account=lambda mode: mode,
     )
@@ -461,7 +467,7 @@ def hooked(url: str, tls: ssl.SSLContext | None = None) -> Notify:
 
 async def test_a_webhook_gets_a_post_of_json(nursery: trio.Nursery) -> None:
     hook, url = await open_hook(nursery)
-    await hooked(url)._post(MESSAGE)
+    await webhook(url).post(MESSAGE)
 
     [request] = hook.requests
     head, _, body = request.partition(b"\r\n\r\n")
@@ -491,8 +497,8 @@ async def test_a_webhook_that_fails_says_how_and_shows_no_token(
     hook, url = await open_hook(nursery)
     hook.answer = answer
 
-    with pytest.raises(_FailedError) as caught:
-        await hooked(url)._post(MESSAGE)
+    with pytest.raises(NotDeliveredError) as caught:
+        await webhook(url).post(MESSAGE)
 
     assert (str(caught.value), caught.value.final) == (problem, final)
     assert len(hook.requests) == 1, "no redirect is followed"
@@ -505,9 +511,9 @@ async def test_a_webhooks_certificate_is_verified(
     hook, url = await open_hook(nursery, authority.server)
     trusted = ssl.create_default_context(cafile=str(authority.bundle))
 
-    await hooked(url, trusted)._post(MESSAGE)
-    with pytest.raises(_FailedError, match="ConnectError"):
-        await hooked(url)._post(MESSAGE)
+    await webhook(url, trusted).post(MESSAGE)
+    with pytest.raises(NotDeliveredError, match="ConnectError"):
+        await webhook(url).post(MESSAGE)
 
     assert len(hook.requests) == 1
     nursery.cancel_scope.cancel()
@@ -525,7 +531,8 @@ async def test_a_webhook_that_hangs_is_warned_of_without_its_token(
     hook.answer = b""
     notify = hooked(url)
 
-    await notify._deliver("notify.webhook", notify._post, MESSAGE)
+    deliver = notify._targets["notify.webhook"]
+    await notify._deliver("notify.webhook", deliver, MESSAGE)
 
     assert len(hook.requests) == 2
     assert "no end within 0.1 s" in warnings_of(caplog)[0]
