@@ -4,7 +4,8 @@ Read this first. ``Daemon.run`` is the one tree of tasks (SPEC 1):
 
     root ── log lines, OS signals, the simulated exchange
      └─ writer                         the only task that writes the database
-         └─ services                   trading stream, fills, recovery, REST clients
+         └─ services                   trading stream, fills, recovery, REST clients,
+             │                         metrics, notifications, the service manager
              └─ feeders                socket, standard input
                  └─ orders             one task per signal
 
@@ -20,7 +21,7 @@ import math
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
+from snexec.health import Health
 from snexec.intake import Intake, Phase
 from snexec.latency import LatencyLedger
 from snexec.outages import Outages
@@ -54,7 +56,9 @@ from snexec.socket_server import SocketServer
 from snexec.stdin import Kind, read_signals
 from snexec.store import Store
 from snexec.stream import TradingStream
+from snexec.systemd import Systemd
 from snexec.unsettled import UnsettledOrders
+from snexec.watchdog import Watchdog, knock_at
 from snexec.writer import Writer
 
 if TYPE_CHECKING:
@@ -62,9 +66,12 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.logs import SecretMask
+    from snexec.notify import Notify
+    from snexec.pages import PageServer
     from snexec.report import RunReport
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
+    from snexec.writer import WriterStatus
 
 log = logging.getLogger("Daemon")
 
@@ -94,6 +101,9 @@ class Daemon:
         store: The open database; the writer's alone from now on.
         exchange: What answers for the broker in both modes, if it is simulated.
         report: Told what becomes of the signals of standard input.
+        systemd: The service manager, which need not be there.
+        pages: Where to serve metrics, if anywhere.
+        dropped_lines: Tells how many log lines were dropped.
     """
 
     def __init__(
@@ -106,7 +116,11 @@ class Daemon:
         mask: SecretMask,
         exchange: BuiltInExchange | None = None,
         report: RunReport | None = None,
+        systemd: Systemd | None = None,
+        pages: list[trio.SocketListener] | None = None,
+        dropped_lines: Callable[[], int] = int,
     ) -> None:
+        self._systemd = systemd or Systemd({})
         self._config = config
         self._clock = clock
         self.settings = settings
@@ -185,6 +199,27 @@ class Daemon:
         if report is not None:
             self.feed.follow(report.happened)
         self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
+        self.health = Health(
+            intake=self.intake,
+            stream=self.stream,
+            writer=self.writer,
+            stream_grace_seconds=settings.metrics.stream_grace_sec,
+        )
+        self._watchdog = Watchdog(
+            intake=self.intake,
+            dispatcher=self.dispatcher,
+            stream=self.stream,
+            writer=self.writer,
+            settings=lambda: self.settings,
+            knock=partial(knock_at, settings.intake.socket),
+        )
+        self.notify = self._make_notify() if settings.notify.is_on else None
+        self._pages = pages
+        self._page_server = (
+            None if pages is None else self._make_page_server(dropped_lines)
+        )
+        if self._systemd.is_on:
+            self.feed.follow(self._systemd.happened)
 
     async def run(
         self,
@@ -217,6 +252,20 @@ class Daemon:
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
                     services.start_soon(self._check_database, name="database check")
+                    if self.notify is not None:
+                        services.start_soon(self.notify.run, name="notifications")
+                    if self._page_server is not None and self._pages is not None:
+                        services.start_soon(
+                            self._page_server.run, self._pages, name="metrics"
+                        )
+                    services.start_soon(
+                        partial(
+                            self._systemd.run,
+                            status=self._status_line,
+                            hung=self._watchdog.hung,
+                        ),
+                        name="service manager",
+                    )
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
                         feeders.start_soon(
@@ -237,6 +286,55 @@ class Daemon:
         log.info("stopped")
         if self._damage is not None:
             raise self._damage
+
+    def _make_notify(self) -> Notify:
+        # Imported only where it is used, as are the metrics.
+        from snexec.notify import Notify  # noqa: PLC0415
+
+        notify = Notify(
+            settings=self.settings.notify,
+            health=self.health,
+            clock=self._clock,
+            mask=self._mask.apply,
+            tls=self.accounts.tls,
+            latest=lambda: self._stop_deadline,
+            account=self._account,
+        )
+        self.feed.follow(notify.happened)
+        return notify
+
+    def _make_page_server(self, dropped_lines: Callable[[], int]) -> PageServer:
+        from snexec.metrics import Metrics, Sources  # noqa: PLC0415
+        from snexec.pages import PageServer  # noqa: PLC0415
+
+        metrics = Metrics(
+            Sources(
+                settings=lambda: self.settings,
+                simulated=self._simulated,
+                intake=self.intake,
+                executor=self.executor,
+                dispatcher=self.dispatcher,
+                accounts=self.accounts,
+                stream=self.stream,
+                outages=self.outages,
+                unsettled=self.unsettled,
+                writer=self.writer_status,
+                health=self.health,
+                dropped_answers=lambda: self.socket.dropped_answers,
+                dropped_lines=dropped_lines,
+                notify=self.notify,
+                count_open=partial(
+                    trio.to_thread.run_sync, self._count_open, abandon_on_cancel=True
+                ),
+            )
+        )
+        self.feed.follow(metrics.happened)
+        self.writer.timed = metrics.observe_commit
+        return PageServer(metrics.pages())
+
+    def _account(self, mode: Mode) -> str:
+        """Name the account of a mode as a person would."""
+        return f"simulated {mode}" if self._simulated else mode
 
     def _load_rows(self) -> None:
         try:
@@ -283,6 +381,7 @@ class Daemon:
             settle: Whether to wait, within that time, until every order is settled.
         """
         log.info("stopping: %s", why)
+        self._systemd.stopping(seconds=seconds)
         starting = self.intake.phase is Phase.STARTING
         self.intake.close()
         deadline = trio.current_time() + seconds
@@ -295,6 +394,10 @@ class Daemon:
 
     def reload(self) -> None:
         """Read the config file again and apply what needs no restart (SPEC 2, 11)."""
+        with self._systemd.reloading():
+            self._reload()
+
+    def _reload(self) -> None:
         old = self.settings
         before = self.accounts.endpoint(old.mode)
         try:
@@ -331,7 +434,7 @@ class Daemon:
         """Return what the socket's ``status`` answers (SPEC 6)."""
         open_trades = await trio.to_thread.run_sync(self._count_open)
         counts, outcomes = self.intake.counts, self.executor.outcomes
-        writer = self.writer.status()
+        writer = self.writer_status()
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -365,7 +468,31 @@ class Daemon:
             "unsettled": len(self.unsettled),
             "latency": self.latency.status(),
             "droppedAnswers": self.socket.dropped_answers,
+            "problems": self.health.problems(),
         }
+
+    def writer_status(self) -> WriterStatus:
+        """Return the writer's figures without the watchdog's probes of it."""
+        status = self.writer.status()
+        return replace(status, applied=status.applied - self._watchdog.probes)
+
+    def _status_line(self) -> str:
+        """Say in one line how the daemon is, for the service manager."""
+        outcomes, bot = self.executor.outcomes, self.settings.bot
+        phase = {
+            Phase.STARTING: "starting: rows are compared with the broker",
+            Phase.TAKING: "taking signals",
+            Phase.STOPPING: f"stopping: {self.dispatcher.in_flight} orders under way",
+        }[self.intake.phase]
+        line = (
+            f"{phase}; {self._account(self.settings.mode)}, bot {bot.state if bot.enabled else 'disabled'};"
+            f" stream {self.stream.state}; {outcomes['placed']} placed,"
+            f" {outcomes['refused']} refused, {len(self.unsettled)} unsettled"
+        )
+        problems = self.health.problems()
+        problems.pop("recovery", None)
+        worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
+        return f"UNHEALTHY: {worst}; {line}" if worst else line
 
     def _heard(self, trade_id: str) -> None:
         self.recovery.heard(trade_id)
@@ -375,6 +502,7 @@ class Daemon:
             await self.recovery.compare_all()
             if self.intake.phase is Phase.STARTING:
                 self.intake.phase = Phase.TAKING
+                self._systemd.ready()
                 log.info(
                     "ready: taking signals at %s, mode %s, bot %s",
                     self.settings.intake.socket,
@@ -423,7 +551,7 @@ class Daemon:
 
 
 def learn_secrets(mask: SecretMask, settings: Settings) -> None:
-    """Mask every key that the settings or the environment hold.
+    """Mask every secret that the settings, the environment or credentials hold.
 
     Raises:
         ConfigError: A key pair is incomplete or cannot stand in a header.
@@ -432,6 +560,7 @@ def learn_secrets(mask: SecretMask, settings: Settings) -> None:
         credentials = credentials_for(mode, settings)
         if credentials is not None:
             mask.learn(credentials.values())
+    mask.learn(settings.notify.secrets())
 
 
 def warn_open_keys(config: Path, settings: Settings) -> None:

@@ -54,6 +54,15 @@ class RateBudget:
         """Requests a minute."""
         return self._limit
 
+    @property
+    def left(self) -> int:
+        """Requests that may still be made in this window, whatever their purpose."""
+        now = trio.current_time()
+        self._roll(now)
+        if now < self._blocked_until:
+            return 0
+        return max(0, self._available(Purpose.START))
+
     def try_take(self, purpose: Purpose) -> bool:
         """Take one request from the budget, if there is one for this purpose."""
         now = trio.current_time()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from snexec.budget import Purpose
+from snexec.logs import about
 from snexec.signals import star_rating
 
 if TYPE_CHECKING:
@@ -144,9 +145,16 @@ class Dispatcher:
                 await self._executor.execute_trade(attempt)
         except Exception:
             log.exception(
-                "the order of %s signal=%s failed; its row, if any, is left to recovery",
+                "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
+                " recovery",
                 attempt.trade.symbol,
+                attempt.trade.id,
                 attempt.trade.signal_id,
+                extra=about(
+                    symbol=attempt.trade.symbol,
+                    trade_id=attempt.trade.id,
+                    signal_id=attempt.trade.signal_id,
+                ),
             )
         finally:
             self.in_flight -= 1

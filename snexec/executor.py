@@ -25,6 +25,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
+from snexec.logs import about
 from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
 
@@ -157,6 +158,7 @@ class TradeExecutor:
                 trade.symbol,
                 trade.signal_id,
                 attempt.error,
+                extra=_about(trade),
             )
             self.skip(taken, "not_written")
         elif attempt.opening != "opened":
@@ -180,6 +182,7 @@ class TradeExecutor:
             taken.signal.id,
             self._max_age_seconds,
             why,
+            extra=_about_signal(taken),
         )
 
     def tell_stopping(self, taken: TakenSignal) -> None:
@@ -188,6 +191,7 @@ class TradeExecutor:
             "%s signal=%s is not traded: the daemon stops",
             taken.signal.symbol,
             taken.signal.id,
+            extra=_about_signal(taken),
         )
         self.skip(taken, "stopping")
 
@@ -195,7 +199,11 @@ class TradeExecutor:
         """Count and tell a signal that is not traded."""
         self.skipped[reason] += 1
         log.debug(
-            "%s signal=%s skipped: %s", taken.signal.symbol, taken.signal.id, reason
+            "%s signal=%s skipped: %s",
+            taken.signal.symbol,
+            taken.signal.id,
+            reason,
+            extra=_about_signal(taken),
         )
         self._feed.publish(
             "skipped",
@@ -244,7 +252,11 @@ class TradeExecutor:
 
     def _look_up(self, trade: NewTrade) -> None:
         self._unsettled.follow(
-            trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
+            trade_id=trade.id,
+            symbol=trade.symbol,
+            mode=trade.mode,
+            order_id=None,
+            signal_id=trade.signal_id,
         )
 
     def _send(self, trade: NewTrade, client: AlpacaClient) -> PendingReply:
@@ -263,11 +275,13 @@ class TradeExecutor:
             except RateLimitedError as exc:
                 client.budget.block(exc.wait_seconds)
                 log.warning(
-                    "%s trade=%s: the broker's rate limit is reached; next try in"
-                    " %.1f s",
+                    "%s trade=%s signal=%s: the broker's rate limit is reached; next"
+                    " try in %.1f s",
                     trade.symbol,
                     trade.id,
+                    trade.signal_id,
                     exc.wait_seconds,
+                    extra=_about(trade),
                 )
                 if await self._may_send_again(taken, trade, client):
                     reply = self._send(trade, client)
@@ -298,10 +312,15 @@ class TradeExecutor:
             order.id,
             trade.id,
             trade.signal_id,
+            extra=_about(trade, order.id),
         )
         # Followed before the row is written: a fill in the same commit ends it again.
         self._unsettled.placed(
-            trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=order.id
+            trade_id=trade.id,
+            symbol=trade.symbol,
+            mode=trade.mode,
+            order_id=order.id,
+            signal_id=trade.signal_id,
         )
         applied = await self._writer.write(
             lambda store: store.apply_working(ref, times=times)
@@ -310,11 +329,13 @@ class TradeExecutor:
             self._unsettled.settled(trade.id)
         if applied is None:
             log.error(
-                "%s trade=%s: the broker took the order as %s, and the row is gone or"
-                " names another order: look at the account",
+                "%s trade=%s signal=%s: the broker took the order as %s, and the row"
+                " is gone or names another order: look at the account",
                 trade.symbol,
                 trade.id,
+                trade.signal_id,
                 order.id,
+                extra=_about(trade, order.id),
             )
             return
         if order.status in FINAL_STATUSES:
@@ -333,6 +354,7 @@ class TradeExecutor:
             refusal.status_code,
             refusal.reason,
             refusal.body,
+            extra=_about(trade),
         )
         await self._no_order(taken, trade, refusal.reason, refusal.status_code)
 
@@ -345,6 +367,7 @@ class TradeExecutor:
             trade.id,
             trade.signal_id,
             problem,
+            extra=_about(trade),
         )
         await self._no_order(taken, trade, f"not sent: {problem}", None)
 
@@ -366,12 +389,14 @@ class TradeExecutor:
             trade.id,
             trade.signal_id,
             problem,
+            extra=_about(trade),
         )
         self._unsettled.placed(
             trade_id=trade.id,
             symbol=trade.symbol,
             mode=trade.mode,
             order_id=None,
+            signal_id=trade.signal_id,
         )
 
     async def _may_send_again(
@@ -436,13 +461,19 @@ class TradeExecutor:
             self._latency.forget(trade.id)
         else:
             log.error(
-                "%s trade=%s: the stream has spoken of an order that was refused; its"
-                " row stays, and the broker is asked",
+                "%s trade=%s signal=%s: the stream has spoken of an order that was"
+                " refused; its row stays, and the broker is asked",
                 trade.symbol,
                 trade.id,
+                trade.signal_id,
+                extra=_about(trade),
             )
             self._unsettled.placed(
-                trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
+                trade_id=trade.id,
+                symbol=trade.symbol,
+                mode=trade.mode,
+                order_id=None,
+                signal_id=trade.signal_id,
             )
         return gone
 
@@ -476,6 +507,19 @@ class TradeExecutor:
             reason=reason,
             sequence=taken.sequence,
         )
+
+
+def _about(trade: NewTrade, order_id: str | None = None) -> dict[str, object]:
+    return about(
+        symbol=trade.symbol,
+        trade_id=trade.id,
+        signal_id=trade.signal_id,
+        order_id=order_id,
+    )
+
+
+def _about_signal(taken: TakenSignal) -> dict[str, object]:
+    return about(symbol=taken.signal.symbol, signal_id=taken.signal.id)
 
 
 def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:

@@ -17,6 +17,7 @@ import trio
 from snexec.answers import amount
 from snexec.budget import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
+from snexec.logs import about
 from snexec.recent import Recent
 from snexec.store import OrderRef
 
@@ -145,7 +146,12 @@ class Fills:
         if self._is_repeated("rejected", mode, order_id, execution_id):
             return
         if reason:
-            log.debug("order %s was rejected with a reason: %s", order_id, reason)
+            log.debug(
+                "order %s was rejected with a reason: %s",
+                order_id,
+                reason,
+                extra=about(symbol=symbol, trade_id=client_order_id, order_id=order_id),
+            )
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         await self._take(
             _Step(
@@ -281,12 +287,14 @@ class Fills:
                 await trio.sleep(pause)
         kind = "no position" if isinstance(problem, NotFoundError) else "no answer"
         log.warning(
-            "partial fill of %s trade=%s: the position cannot be read (%s: %s);"
-            " shares stay as they were until the next event or look-up",
+            "partial fill of %s trade=%s signal=%s: the position cannot be read (%s:"
+            " %s); shares stay as they were until the next event or look-up",
             applied.symbol,
             applied.trade_id,
+            applied.signal_id,
             kind,
             problem,
+            extra=_about(applied),
         )
         return None
 
@@ -311,27 +319,34 @@ class Fills:
                 self._tell_found_late(step, applied)
             case "rejected":
                 log.warning(
-                    "Order rejected: %s orderId=%s", applied.symbol, applied.order_id
+                    "Order rejected: %s orderId=%s",
+                    applied.symbol,
+                    applied.order_id,
+                    extra=_about(applied),
                 )
                 self._publish("rejected", applied, step.source)
                 self._publish("settled", applied, step.source)
             case "canceled" | "expired" | "not_found":
                 log.warning(
-                    "Order %s: %s orderId=%s trade=%s: nothing was bought",
+                    "Order %s: %s orderId=%s trade=%s signal=%s: nothing was bought",
                     applied.outcome,
                     applied.symbol,
                     applied.order_id,
                     applied.trade_id,
+                    applied.signal_id,
+                    extra=_about(applied),
                 )
                 self._publish("settled", applied, step.source)
             case "contradicted":
                 self._tell_contradiction(step, applied)
             case "working":
                 log.warning(
-                    "%s trade=%s: the broker has the order after all; its row is open"
-                    " again",
+                    "%s trade=%s signal=%s: the broker has the order after all; its"
+                    " row is open again",
                     applied.symbol,
                     applied.trade_id,
+                    applied.signal_id,
+                    extra=_about(applied),
                 )
             case "found_late" | "unchanged":
                 pass
@@ -340,14 +355,16 @@ class Fills:
 
     def _tell_found_late(self, step: _Step, applied: Applied) -> None:
         log.error(
-            "%s trade=%s was bought after it had been given up, and trade=%s is"
-            " its symbol's open row now: %s shares at %s are held by no open"
+            "%s trade=%s signal=%s was bought after it had been given up, and trade=%s"
+            " is its symbol's open row now: %s shares at %s are held by no open"
             " row; close them by hand",
             applied.symbol,
             applied.trade_id,
+            applied.signal_id,
             applied.newer_trade_id,
             applied.shares,
             applied.entry_price,
+            extra=_about(applied),
         )
         event: Literal["settled", "partial_fill"] = (
             "settled" if applied.settled else "partial_fill"
@@ -356,10 +373,11 @@ class Fills:
 
     def _tell_contradiction(self, step: _Step, applied: Applied) -> None:
         log.warning(
-            "%s trade=%s: the broker says that nothing was bought, and the row"
-            " is %s with %s shares; nothing was changed, look at the account",
-            *(applied.symbol, applied.trade_id),
+            "%s trade=%s signal=%s: the broker says that nothing was bought, and the"
+            " row is %s with %s shares; nothing was changed, look at the account",
+            *(applied.symbol, applied.trade_id, applied.signal_id),
             *(applied.status, applied.shares),
+            extra=_about(applied),
         )
         if step.source == "lookup" or applied.status == "closed":
             self._unsettled.settled(applied.trade_id)  # that was the last word
@@ -375,12 +393,18 @@ class Fills:
                 step.symbol,
                 step.ref.client_order_id,
                 step.ref.order_id,
+                extra=about(
+                    symbol=step.symbol,
+                    trade_id=step.ref.client_order_id,
+                    order_id=step.ref.order_id,
+                ),
             )
             return
         log.debug(
             "an event of order %s (%s) is about none of our rows",
             step.ref.order_id,
             step.symbol,
+            extra=about(symbol=step.symbol, order_id=step.ref.order_id),
         )
 
     def _follow(self, applied: Applied) -> None:
@@ -389,6 +413,7 @@ class Fills:
             symbol=applied.symbol,
             mode=applied.mode,
             order_id=applied.order_id,
+            signal_id=applied.signal_id,
         )
 
     def _tell_bought(self, applied: Applied, source: Source) -> None:
@@ -400,25 +425,30 @@ class Fills:
             applied.order_id,
             applied.trade_id,
             applied.signal_id,
+            extra=_about(applied),
         )
         self._publish("fill", applied, source)
 
     def _tell_partial(self, step: _Step, applied: Applied) -> None:
         log.info(
-            "Order partially filled: %s %s shares at %s orderId=%s trade=%s",
+            "Order partially filled: %s %s shares at %s orderId=%s trade=%s signal=%s",
             applied.symbol,
             applied.shares,
             applied.entry_price,
             applied.order_id,
             applied.trade_id,
+            applied.signal_id,
+            extra=_about(applied),
         )
         self._publish("partial_fill", applied, step.source)
         if not step.asks_position:
             log.warning(
-                "%s trade=%s: a final fill came without a readable price or quantity;"
-                " asking the broker",
+                "%s trade=%s signal=%s: a final fill came without a readable price or"
+                " quantity; asking the broker",
                 applied.symbol,
                 applied.trade_id,
+                applied.signal_id,
+                extra=_about(applied),
             )
             if step.source == "stream":
                 self._follow(applied)
@@ -463,6 +493,15 @@ class Fills:
             return True
         self._executions.add(key)
         return False
+
+
+def _about(applied: Applied) -> dict[str, object]:
+    return about(
+        symbol=applied.symbol,
+        trade_id=applied.trade_id,
+        signal_id=applied.signal_id,
+        order_id=applied.order_id,
+    )
 
 
 def _is_partial(applied: Applied) -> bool:

@@ -24,7 +24,7 @@ import trio
 from snexec.clock import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MASK = "***"
 _MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
@@ -68,6 +68,35 @@ def _lower_quotes(quoted: str) -> str:
     return re.sub("%..", lambda found: found.group().lower(), quoted)
 
 
+_ABOUT = {  # attributes of a log record, and what JSON calls them
+    "about_symbol": "symbol",
+    "about_trade": "tradeId",
+    "about_signal": "signalId",
+    "about_order": "orderId",
+}
+
+
+def about(
+    *,
+    symbol: str | None,
+    trade_id: str | None = None,
+    signal_id: str | None = None,
+    order_id: str | None = None,
+) -> dict[str, object]:
+    """Say which order a log line is about, as logging's ``extra``."""
+    return {
+        "about_symbol": symbol,
+        "about_trade": trade_id,
+        "about_signal": signal_id,
+        "about_order": order_id,
+    }
+
+
+def text_of_dropped(count: int) -> str:
+    """Say between log lines that some are missing."""
+    return f"({count} log lines were dropped: nobody took them)"
+
+
 class LineFormatter(logging.Formatter):
     """``2026-01-05T14:30:00.123Z INFO [Component] text``, secrets masked."""
 
@@ -91,6 +120,47 @@ class LineFormatter(logging.Formatter):
         return printable(text)
 
 
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, for programs; secrets masked.
+
+    ``time``, ``level``, ``component`` and ``message``; ``symbol``, ``tradeId``,
+    ``signalId`` and ``orderId`` where a line is about an order; ``traceback``.
+    """
+
+    def __init__(self, mask: SecretMask) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; everything but ASCII is escaped, so nothing can forge."""
+        values: dict[str, str] = {
+            "time": timestamp(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname,
+            "component": record.name,
+            "message": record.getMessage(),
+        }
+        for attribute, name in _ABOUT.items():
+            if (value := getattr(record, attribute, None)) is not None:
+                values[name] = str(value)
+        if record.exc_info:
+            values["traceback"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            values["traceback"] = record.exc_text
+        return json.dumps({k: self._mask.apply(v) for k, v in values.items()})
+
+
+def json_of_dropped(count: int) -> str:
+    """Say between JSON log lines that some are missing."""
+    return json.dumps(
+        {
+            "time": timestamp(datetime.now(UTC)),
+            "level": "WARNING",
+            "component": "Log",
+            "message": text_of_dropped(count)[1:-1],
+        }
+    )
+
+
 def printable(text: str) -> str:
     """Return foreign text with its control characters escaped."""
     if text.isprintable():
@@ -101,14 +171,29 @@ def printable(text: str) -> str:
 
 
 class LogDrain(logging.Handler):
-    """Queues formatted lines, and writes them to a file descriptor in a thread."""
+    """Queues formatted lines, and writes them to a file descriptor in a thread.
 
-    def __init__(self, formatter: logging.Formatter, *, fd: int = 2) -> None:
+    Args:
+        notice: Makes the line that says how many were dropped.
+
+    Attributes:
+        dropped: How many lines were dropped since the start.
+    """
+
+    def __init__(
+        self,
+        formatter: logging.Formatter,
+        *,
+        fd: int = 2,
+        notice: Callable[[int], str] = text_of_dropped,
+    ) -> None:
         super().__init__()
+        self._notice = notice
         self.setFormatter(formatter)
         self._fd = fd
         self._lines: collections.deque[bytes] = collections.deque()
-        self._dropped = 0
+        self._dropped = 0  # and not told yet
+        self.dropped = 0
         self._within_line = False
         self._waiting = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
@@ -123,6 +208,7 @@ class LogDrain(logging.Handler):
             return
         if len(self._lines) >= _MAX_WAITING_LINES:
             self._dropped += 1
+            self.dropped += 1
             return
         self._lines.append(line.encode(errors="backslashreplace") + b"\n")
         if threading.get_ident() == self._thread:
@@ -175,7 +261,9 @@ class LogDrain(logging.Handler):
         except OSError:
             # Its reader went away, or the disk is full; trading goes on without a log.
             notice = 1 if dropped else 0
-            self._dropped = dropped + chunk.count(b"\n") - notice + len(self._lines)
+            lost = chunk.count(b"\n") - notice + len(self._lines)
+            self._dropped = dropped + lost
+            self.dropped += lost
             self._lines.clear()
             self._within_line = False
 
@@ -183,7 +271,7 @@ class LogDrain(logging.Handler):
         """Take lines off, at most so many bytes that a pipe takes them whole or not."""
         chunk = b""
         if self._dropped and not self._within_line:
-            chunk = b"(%d log lines were dropped: nobody took them)\n" % self._dropped
+            chunk = self._notice(self._dropped).encode() + b"\n"
             self._dropped = 0
         while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
             chunk += self._lines.popleft()

@@ -36,6 +36,9 @@ class _Outage:
 class Outages:
     """Counts what look-ups settled for each time without a stream.
 
+    Attributes:
+        count: Those that are over, the start included.
+
     Args:
         began: When the daemon started, which is without a stream too.
     """
@@ -44,7 +47,7 @@ class Outages:
         self._latest = _Outage(began=began, began_at=trio.current_time())
         # As many as there are outages in ten seconds, which are few.
         self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
-        self._count = 0
+        self.count = 0
 
     async def run(self) -> None:
         """Log each time without a stream once look-ups have had their turn."""
@@ -75,7 +78,7 @@ class Outages:
     def status(self) -> dict[str, object]:
         """Return what ``status`` shows; ``to`` is null while there is no stream."""
         return {
-            "count": self._count,
+            "count": self.count,
             "from": self._latest.began,
             "to": self._latest.ended,
             "settledByLookup": self._latest.settled,
@@ -86,5 +89,5 @@ class Outages:
             self._latest.ended = at
             self._latest.ended_at = trio.current_time()
             self._latest.seconds = trio.current_time() - self._latest.began_at
-            self._count += 1
+            self.count += 1
             self._end_send.send_nowait(self._latest)

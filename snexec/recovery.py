@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.budget import Purpose
+from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
+from snexec.logs import about
 from snexec.recent import Recent
+from snexec.repeats import Repeats
 from snexec.settings import MODES
 from snexec.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from snexec.accounts import Accounts, Lease
     from snexec.answers import BrokerOrder
     from snexec.broker import AlpacaClient
+    from snexec.clock import Clock
     from snexec.fills import Fills
     from snexec.settings import AlpacaSettings, Mode
     from snexec.store import Unsettled
@@ -32,6 +36,8 @@ _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later neve
 _STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
 _REMEMBERED_ORDERS = 4096  # an event and a look-up tell the same within seconds
 _SAY_WAITING_SECONDS = 10.0
+_SAY_WAITING_SECONDS_MAX = 600.0  # a broker that is away for hours fills no log
+_SYSTEM_CLOCK = SystemClock()
 _TOLD_BY_STREAM = frozenset({"filled", "rejected"})  # what its handler acts on
 
 
@@ -52,6 +58,7 @@ class Recovery:
         fills: Fills,
         unsettled: UnsettledOrders,
         starved: Callable[[Mode, float], None],
+        clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
         self._accounts = accounts
@@ -61,6 +68,9 @@ class Recovery:
         self._starved = starved
         self._started = trio.Event()
         self._heard = Recent[str](_REMEMBERED_ORDERS)
+        self._failures = {
+            mode: Repeats(f"look-ups ({mode})", log=log, clock=clock) for mode in MODES
+        }
 
     def heard(self, trade_id: str) -> None:
         """Note that the stream spoke of an order."""
@@ -81,6 +91,7 @@ class Recovery:
                     pause=1.0,
                     missed=row.missed,
                     of_this_run=False,
+                    signal_id=row.signal_id,
                 )
             )
 
@@ -163,15 +174,18 @@ class Recovery:
                 client_order_id=order.trade_id, order_id=order.order_id
             )
         except NotFoundError:
+            self._failures[order.mode].worked()
             await self._not_found(order)
         except RefusedError as exc:
+            self._failures[order.mode].worked()
             self._warn_once(order, f"the broker refuses the look-up ({exc})")
             self._mark_compared(order)
         except RateLimitedError as exc:
             client.budget.block(exc.wait_seconds)
         except BrokerError as exc:
-            log.debug("look-up of %s failed: %s", order.trade_id, exc)
+            self._tell_failed(order, exc)
         else:
+            self._failures[order.mode].worked()
             await self._found(order, answer)
             return answer.status in _TOLD_BY_STREAM
         return False
@@ -208,15 +222,29 @@ class Recovery:
                 self._unsettled.settled(order.trade_id)
             elif applied.outcome == "not_found":
                 log.warning(
-                    "%s trade=%s: the broker still does not know the order after"
-                    " %.0f s; its row is missed (order_not_found)",
+                    "%s trade=%s signal=%s: the broker still does not know the order"
+                    " after %.0f s; its row is missed (order_not_found)",
                     order.symbol,
                     order.trade_id,
+                    order.signal_id,
                     age,
+                    extra=_about(order),
                 )
                 order.missed = True
                 self._fills.tell_not_found(applied)
         self._mark_compared(order)
+
+    def _tell_failed(self, order: UnsettledOrder, problem: BrokerError) -> None:
+        if self._failures[order.mode].failed(str(problem)):
+            log.warning(
+                "%s trade=%s signal=%s: the look-up failed (%s); the broker is asked"
+                " again",
+                order.symbol,
+                order.trade_id,
+                order.signal_id,
+                problem,
+                extra=_about(order),
+            )
 
     def _mark_compared(self, order: UnsettledOrder) -> None:
         order.compared = True
@@ -226,20 +254,33 @@ class Recovery:
         if not order.warned:
             order.warned = True
             log.warning(
-                "%s trade=%s orderId=%s (%s): %s; the row stays as it is",
+                "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is",
                 order.symbol,
                 order.trade_id,
+                order.signal_id,
                 order.order_id,
                 order.mode,
                 problem,
+                extra=_about(order),
             )
 
     async def _say_waiting(self) -> None:
+        pause = _SAY_WAITING_SECONDS
         while True:
-            await trio.sleep(_SAY_WAITING_SECONDS)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _SAY_WAITING_SECONDS_MAX)
             left = sum(not order.compared for order in self._unsettled)
             log.warning(
                 "no signals are taken yet: %d rows are not compared with the broker;"
                 " is it reachable?",
                 left,
             )
+
+
+def _about(order: UnsettledOrder) -> dict[str, object]:
+    return about(
+        symbol=order.symbol,
+        trade_id=order.trade_id,
+        signal_id=order.signal_id,
+        order_id=order.order_id,
+    )

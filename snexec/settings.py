@@ -40,6 +40,11 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 _SHOWN_VALUE_CHARS = 1000
 _URL_USER = re.compile("//.*@")
+# A command's words may hold one too, such as a service's address with its token.
+_SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
+_MAX_PORT = 65_535
+_TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, no secret
+_MAX_CREDENTIAL_BYTES = 4096
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
@@ -62,6 +67,45 @@ def _base_url(value: str) -> str:
 
 
 def _file_name(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _listen_address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    named = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (
+        not colon
+        or not named
+        or (":" in named and named == host)
+        or not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT)
+    ):
+        raise ValueError(
+            'must be "host:port", an IPv6 address in brackets, such as'
+            ' "127.0.0.1:9464" or "[::1]:9464"'
+        )
+    return value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    problem = ValueError("must be an https:// URL (http:// is for loopback hosts only)")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise problem from None
+    secure = parts.scheme == "https"
+    loopback = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    if not usable or not (secure or loopback):
+        raise problem
+    return value
+
+
+def _word(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not hold a NUL character")
     return value
@@ -96,6 +140,20 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
 Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
+Word = Annotated[str, AfterValidator(_word)]
+
+NotifyKind = Literal[
+    "fill",
+    "partial_fill",
+    "rejected",
+    "refused",
+    "missed",
+    "outage",
+    "unhealthy",
+    "mode",
+]
 
 
 class _Section(BaseModel):
@@ -163,6 +221,67 @@ class BotSettings(_Section):
                 return self.trade_size_stars5
 
 
+class MetricsSettings(_Section):
+    """``[metrics]``: figures for Prometheus and a health check, off by default.
+
+    Attributes:
+        listen: ``host:port`` to serve at; port 0 is any free one.
+        stream_grace_sec: How long the stream may be away before that is unhealthy.
+    """
+
+    listen: ListenAddress | None = None
+    stream_grace_sec: SecondsOrNone = 60.0
+
+    def host_and_port(self) -> tuple[str, int] | None:
+        """Return where to listen, if anywhere."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class NotifySettings(_Section):
+    """``[notify]``: whom to tell what happens, nobody by default.
+
+    Attributes:
+        command: A program and its arguments; the text is added as the last one.
+        webhook: A URL that takes a POST; it may hold a secret.
+        events: What is told.
+        outage_sec: How long the stream is away before that is told.
+    """
+
+    command: list[Word] | None = Field(default=None, min_length=1)
+    webhook: Webhook | None = None
+    events: list[NotifyKind] = [
+        "fill",
+        "rejected",
+        "refused",
+        "missed",
+        "outage",
+        "unhealthy",
+        "mode",
+    ]
+    outage_sec: SecondsOrNone = 60.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is told anything."""
+        return bool(self.events) and (self.command or self.webhook) is not None
+
+    def secrets(self) -> set[str]:
+        """Return what must not be shown: the URL, and what in it may be a token."""
+        if self.webhook is None:
+            return set()
+        url = self.webhook.get_secret_value()
+        parts = urlsplit(url)
+        path = url.partition("//")[2].partition("/")[2]
+        words = re.split(r"[/?&=#:@;,]", path)
+        tokens = {word for word in words if len(word) >= _TOKEN_CHARS}
+        if len(path) >= _TOKEN_CHARS:
+            tokens.add(path)
+        return {url, *tokens} | ({parts.password} if parts.password else set())
+
+
 class Settings(_Section):
     """The whole file.
 
@@ -177,6 +296,8 @@ class Settings(_Section):
     stream: StreamSettings = StreamSettings()
     bot: BotSettings = BotSettings()
     exchange: ExchangeSettings = ExchangeSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
 
     def base_url(self, mode: Mode) -> str:
         """Return the REST base URL of a mode, without a trailing slash."""
@@ -204,29 +325,60 @@ class Credentials(BaseModel):
 def credentials_for(
     mode: Mode, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> Credentials | None:
-    """Return the key pair of a mode: its own variables, the common ones, the file.
+    """Return the key pair of a mode: its own names, the common ones, the file.
+
+    Each name is looked for in the environment, and then among the service manager's
+    credentials (``LoadCredential=``), in capitals or in small letters.
 
     Raises:
-        ConfigError: A pair is incomplete or cannot stand in a header.
+        ConfigError: A pair is incomplete, cannot be read or cannot stand in a header.
     """
+    sources = "environment"
+    if environ.get("CREDENTIALS_DIRECTORY"):
+        sources += " or credentials"
     for prefix in (f"APCA_{mode.upper()}_API", "APCA_API"):
         key_name, secret_name = f"{prefix}_KEY_ID", f"{prefix}_SECRET_KEY"
-        key, secret = environ.get(key_name), environ.get(secret_name)
+        key = environ.get(key_name) or _credential(key_name, environ)
+        secret = environ.get(secret_name) or _credential(secret_name, environ)
         if key and secret:
             try:
                 return Credentials(key=SecretStr(key), secret=SecretStr(secret))
             except ValidationError as exc:
                 bad = key_name if exc.errors()[0]["loc"] == ("key",) else secret_name
                 raise ConfigError(
-                    f"environment: {bad}: must be printable ASCII without spaces"
+                    f"{sources}: {bad}: must be printable ASCII without spaces"
                 ) from None
         if key or secret:
             missing = secret_name if key else key_name
-            raise ConfigError(f"environment: {missing}: is not set, and its twin is")
+            raise ConfigError(f"{sources}: {missing}: is not set, and its twin is")
     if settings.alpaca.api_key and settings.alpaca.api_secret:
         return Credentials(
             key=settings.alpaca.api_key, secret=settings.alpaca.api_secret
         )
+    return None
+
+
+def _credential(name: str, environ: Mapping[str, str]) -> str | None:
+    """Read what systemd's ``LoadCredential=`` has put down under a name, if anything.
+
+    Raises:
+        ConfigError: It is there and cannot be read.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    for file_name in (name, name.lower()):
+        path = Path(folder, file_name)
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_CREDENTIAL_BYTES + 1)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            raise ConfigError(f"credential {file_name}: {exc.strerror}") from None
+        if len(content) > _MAX_CREDENTIAL_BYTES:
+            raise ConfigError(f"credential {file_name}: is too long for a key")
+        return content.decode(errors="replace").removesuffix("\n").removesuffix("\r")
     return None
 
 
@@ -267,7 +419,8 @@ def keys_lie_open(path: Path, settings: Settings) -> bool:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return settings.alpaca.api_key is not None and bool(mode & _READABLE_BY_OTHERS)
+    secret = settings.alpaca.api_key or settings.notify.webhook
+    return secret is not None and bool(mode & _READABLE_BY_OTHERS)
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:
@@ -322,7 +475,7 @@ def _explain(detail: ErrorDetails) -> str:
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return f"{key}: must be a [{key}] table"
     given = detail["input"]
-    if "api_key" in key or "api_secret" in key or isinstance(given, dict | BaseModel):
+    if any(word in key for word in _SECRET_KEYS) or isinstance(given, dict | BaseModel):
         return f"{key}: {message}"  # a value that may be, or hold, a secret
     shown = _URL_USER.sub("//***@", repr(given))
     if len(shown) > _SHOWN_VALUE_CHARS:

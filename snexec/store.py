@@ -27,7 +27,7 @@ _INSERT_FRESH = (
     " ON CONFLICT DO NOTHING"
 )
 _UNSETTLED = (
-    "SELECT id, symbol, mode, alpacaOrderId, status, createdAt,"
+    "SELECT id, symbol, mode, alpacaOrderId, status, createdAt, signalId,"
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
     " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
 )
@@ -122,6 +122,7 @@ class Unsettled:
     order_id: str | None
     age_seconds: float
     missed: bool
+    signal_id: str | None = None
 
 
 class _Row(dict[str, Any]):
@@ -377,6 +378,7 @@ class Store:
                 order_id=row["alpacaOrderId"],
                 age_seconds=max(0.0, now.timestamp() - (row["placed"] or 0.0)),
                 missed=row["status"] == "missed",
+                signal_id=row["signalId"],
             )
             for row in rows
         ]

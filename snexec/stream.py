@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
+from snexec.clock import SystemClock
 from snexec.connection import (
     CLOSE_SECONDS,
     ConnectionClosed,
@@ -21,12 +23,14 @@ from snexec.connection import (
     open_connection,
     reasons,
 )
+from snexec.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
 
     from snexec.accounts import Endpoint
+    from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.settings import Mode, StreamSettings
@@ -37,6 +41,11 @@ _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _STAND_DOWN_SECONDS = 60.0
+# By when there is a sign of life, at the latest; more than every wait above, added up.
+_ATTEMPT_SECONDS = 120.0
+_QUIET_SECONDS = 45.0
+_OVERDUE_SECONDS = 30.0
+_SYSTEM_CLOCK = SystemClock()
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
@@ -57,6 +66,13 @@ class _UnauthorizedError(Exception):
 class TradingStream:
     """Follows one account's order events, the current mode's.
 
+    Attributes:
+        state_since: When the state changed last; this and the others on Trio's clock,
+            and None before the stream runs.
+        away_since: Since when it is not authorized; None while it is.
+        heard_at: When the broker was last heard, be it a pong.
+        event_at: When the last event of an order came.
+
     Args:
         endpoint: Tells where the current mode trades; asked before each connection.
         tls: Makes the context that verifies a wss:// host.
@@ -72,6 +88,7 @@ class TradingStream:
         fills: Fills,
         feed: EventFeed,
         authorized: Callable[[], None],
+        clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
@@ -84,11 +101,21 @@ class TradingStream:
         self._mode: Mode | None = None
         self._authorized_at: float | None = None
         self._decided = trio.Event()
+        self._faults = Repeats("stream", log=log, clock=clock)
+        self._frames = Repeats("frames of the stream", log=log, clock=clock)
+        self._told_fault = True
+        self._due = math.inf
+        self._handing_over = False
         self.state: StreamState = "connecting"
+        self.state_since: float | None = None
+        self.away_since: float | None = None
+        self.heard_at: float | None = None
+        self.event_at: float | None = None
 
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next; connect anew."""
         self._failures = 0
+        self._faults.reset()
         if self._mode is not None:
             self._set_state("connecting", self._mode)
         self._scope.cancel(reason="the stream restarts")
@@ -109,9 +136,20 @@ class TradingStream:
             )
             self.restart()
 
+    def is_hung(self) -> bool:
+        """Tell whether a sign of life is overdue.
+
+        Each step says by when the next one comes, as every wait has its limit. While
+        an event is handed over, the writer is waited for, and the writer answers for
+        itself.
+        """
+        return not self._handing_over and trio.current_time() > self._due
+
     async def run(self) -> None:
         """Keep a connection, until cancelled. A fault of the broker's never raises."""
+        self.state_since = self.away_since = trio.current_time()
         while True:
+            self._expect_within(_ATTEMPT_SECONDS)
             with trio.CancelScope() as self._scope:
                 await self._attempt()
             if self._scope.cancelled_caught:
@@ -124,9 +162,12 @@ class TradingStream:
         if endpoint.credentials is None:
             log.warning("No API key — trading stream disabled")
             self._set_state("disabled", endpoint.mode)
+            self._expect_within(math.inf)
             await trio.sleep_forever()
         delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
-        log.info("next try in %.3g s", delay)
+        told = logging.INFO if self._told_fault else logging.DEBUG
+        log.log(told, "next try in %.3g s", delay)
+        self._expect_within(delay + _OVERDUE_SECONDS)
         await trio.sleep(delay)
 
     def _delay_after(self, end: _End, mode: Mode) -> float:
@@ -143,32 +184,42 @@ class TradingStream:
 
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
+        self._expect_within(_ATTEMPT_SECONDS)
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
         end = _End.LOST
         try:
             await self._connect_and_follow(endpoint)
         except* _UnauthorizedError as group:
             end = _End.UNAUTHORIZED
-            log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
-                "the broker does not take the %s keys (%s): check them; next try in"
-                " a minute or when the settings change",
-                endpoint.mode,
-                reasons(group),
-            )
+            self._told_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
+            if self._told_fault:
+                log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
+                    "the broker does not take the %s keys (%s): check them; next try"
+                    " in a minute or when the settings change",
+                    endpoint.mode,
+                    reasons(group),
+                )
         except* ConnectionRejected as group:
             statuses = {exc.status_code for exc in leaves(group)}
             if 429 in statuses:
                 end = _End.CROWDED
-            log.warning("connection refused: HTTP %s", *statuses)
+            self._warn(f"connection refused: HTTP {', '.join(map(str, statuses))}")
         except* ConnectionClosed as group:
-            log.warning("connection closed: %s", reasons(group))
+            self._warn(f"connection closed: {reasons(group)}")
         except* (HandshakeError, OSError, trio.BrokenResourceError) as group:
-            log.warning("no connection: %s", reasons(group))
+            self._warn(f"no connection: {reasons(group)}")
         except* trio.TooSlowError as group:
-            log.warning("no connection: %s", reasons(group))
-        except* Exception:  # an error never ends the daemon
-            log.exception("connection failed")
+            self._warn(f"no connection: {reasons(group)}")
+        except* Exception as group:  # an error never ends the daemon
+            self._told_fault = self._faults.failed(f"failed: {reasons(group)}")
+            if self._told_fault:
+                log.exception("connection failed")
         return end
+
+    def _warn(self, fault: str) -> None:
+        self._told_fault = self._faults.failed(fault)
+        if self._told_fault:
+            log.warning("%s", fault)
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
         attempt = self._scope
@@ -192,14 +243,22 @@ class TradingStream:
             self._failures = 0
             self._authorized_at = trio.current_time()
             self._set_state("authorized", endpoint.mode)
+            self._note_heard()
+            self._faults.worked()
             self._authorized()
             while True:
                 try:
-                    message = _parse(await socket.get_message())
+                    message = self._parse(await socket.get_message())
                 except ConnectionClosed as exc:
-                    log.warning("connection closed: %s", close_reason(exc))
+                    self._warn(f"connection closed: {close_reason(exc)}")
                     break
-                await self._take(message, endpoint.mode)
+                self._note_heard()
+                self._handing_over = True
+                try:
+                    await self._take(message, endpoint.mode)
+                finally:
+                    self._handing_over = False
+                self._expect_within(_QUIET_SECONDS)
             nursery.cancel_scope.cancel(reason="the connection ended")
 
     async def _authenticate(
@@ -230,7 +289,7 @@ class TradingStream:
         """Wait for the answer on one stream; pass what else comes to its handler."""
         with limit(_ANSWER_SECONDS, f"no {stream} answer"):
             while True:
-                message = _parse(await socket.get_message())
+                message = self._parse(await socket.get_message())
                 if message is None:
                     continue
                 if message["stream"] == stream:
@@ -242,15 +301,18 @@ class TradingStream:
             return
         match message["stream"]:
             case "trade_updates":
+                self.event_at = trio.current_time()
                 await self._take_update(_data(message), mode)
             case "authorization" if _is_refusal(data := _data(message)):
                 raise _UnauthorizedError(_shown(data.get("message") or data["status"]))
             case "authorization" | "listening":
                 log.debug("%s: %s", message["stream"], _shown(message.get("data")))
-            case other:
+            case other if self._frames.failed("of an unknown stream"):
                 log.warning(
                     "a frame of an unknown stream, passed over: %s", _shown(other)
                 )
+            case _:
+                pass
 
     async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
         event: Any = data.get("event")
@@ -296,11 +358,35 @@ class TradingStream:
                     await socket.ping()
                 except ConnectionClosed:
                     return
+                self._note_heard()
             if waiting.cancelled_caught:
                 log.warning("no pong within %g s", _PONG_SECONDS)
                 with trio.move_on_after(CLOSE_SECONDS):
                     await socket.aclose()
                 return
+
+    def _parse(self, frame: str | bytes) -> dict[str, Any] | None:
+        """Read a text or binary frame; None, and a log line, for what is no message."""
+        try:
+            message = json.loads(frame)
+        except (ValueError, RecursionError) as exc:
+            if self._frames.failed("not JSON"):
+                log.warning("a frame that is not JSON, passed over (%s)", exc)
+            return None
+        if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
+            if self._frames.failed("of an unexpected shape"):
+                log.warning(
+                    "a frame of an unexpected shape, passed over: %s", _shown(message)
+                )
+            return None
+        return message
+
+    def _note_heard(self) -> None:
+        self.heard_at = trio.current_time()
+        self._expect_within(_QUIET_SECONDS)
+
+    def _expect_within(self, seconds: float) -> None:
+        self._due = trio.current_time() + seconds
 
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":
@@ -308,7 +394,12 @@ class TradingStream:
         if state != "connecting":
             self._decided.set()
         if state != self.state:
+            if state == "authorized":
+                self.away_since = None
+            elif self.state == "authorized":
+                self.away_since = trio.current_time()
             self.state = state
+            self.state_since = trio.current_time()
             self._feed.publish(
                 "stream", reason=state, more={"state": state, "mode": mode}
             )
@@ -322,19 +413,6 @@ def _is_refusal(data: dict[str, Any]) -> bool:
 async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
     with trio.fail_after(_ANSWER_SECONDS):
         await socket.send_message(json.dumps(message))
-
-
-def _parse(frame: str | bytes) -> dict[str, Any] | None:
-    """Read a text or binary frame; None, and a log line, for what is no message."""
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError) as exc:
-        log.warning("a frame that is not JSON, passed over (%s)", exc)
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
-        log.warning("a frame of an unexpected shape, passed over: %s", _shown(message))
-        return None
-    return message
 
 
 def _data(message: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class UnsettledOrder:
         of_this_run: Whether this process placed it.
         asking: Whether a look-up is under way; then ``due`` is when to ask again.
         compared: Whether the broker has answered about it since the start.
+        signal_id: For the log, where it is known.
     """
 
     trade_id: str
@@ -47,6 +48,7 @@ class UnsettledOrder:
     compared: bool = False
     warned: bool = False
     asking: bool = False
+    signal_id: str | None = None
 
 
 class UnsettledOrders:
@@ -83,6 +85,7 @@ class UnsettledOrders:
         symbol: str,
         mode: Mode,
         order_id: str | None,
+        signal_id: str | None = None,
     ) -> None:
         """Follow an order that was just placed; unknown ones are asked about at once.
 
@@ -91,6 +94,7 @@ class UnsettledOrders:
             symbol: For the log.
             mode: The account that has it.
             order_id: The broker's id, None while the outcome is unknown.
+            signal_id: For the log.
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
@@ -103,15 +107,28 @@ class UnsettledOrders:
                 placed_at=now,
                 due=now + first,
                 pause=first or _FIRST_RETRY_SECONDS,
+                signal_id=signal_id,
             )
         )
 
     def follow(
-        self, *, trade_id: str, symbol: str, mode: Mode, order_id: str | None
+        self,
+        *,
+        trade_id: str,
+        symbol: str,
+        mode: Mode,
+        order_id: str | None,
+        signal_id: str | None = None,
     ) -> None:
         """Ask about an order as soon as possible, be it followed already or not."""
         if trade_id not in self._orders:
-            self.placed(trade_id=trade_id, symbol=symbol, mode=mode, order_id=order_id)
+            self.placed(
+                trade_id=trade_id,
+                symbol=symbol,
+                mode=mode,
+                order_id=order_id,
+                signal_id=signal_id,
+            )
         self.ask_now(trade_id)
 
     def settled(self, trade_id: str) -> None:

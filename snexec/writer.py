@@ -98,6 +98,11 @@ class Writer:
     Args:
         checkpoint: Copies the write-ahead log into the file, over another connection;
             called in a thread.
+
+    Attributes:
+        tries: Commits that were begun; it grows also while a disk or a lock is waited
+            for, as that is tried again and again.
+        timed: Called with the seconds that each commit took, from any thread.
     """
 
     def __init__(
@@ -116,6 +121,8 @@ class Writer:
         self._pending = 0
         self._room = trio.Event()
         self._applied = 0
+        self.tries = 0
+        self.timed: Callable[[float], None] | None = None
         self.healthy = True
         self.abandoned = 0
 
@@ -294,6 +301,7 @@ class Writer:
             return None
 
     def _attempt(self, batch: list[_Waiting[Any]]) -> list[Callable[[], None]]:
+        self.tries += 1
         began = time.perf_counter()
         try:
             tell = self._write_all(batch, _Waiting.apply)
@@ -302,7 +310,10 @@ class Writer:
                 raise
             # One of them is at fault: it is told apart, which costs the others more.
             tell = self._write_all(batch, _Waiting.apply_alone)
-        self._set_quick(quick=time.perf_counter() - began < _SLOW_SECONDS)
+        seconds = time.perf_counter() - began
+        if self.timed is not None:
+            self.timed(seconds)
+        self._set_quick(quick=seconds < _SLOW_SECONDS)
         return tell
 
     def _write_all(

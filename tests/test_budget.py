@@ -465,3 +465,13 @@ def test_requests_never_answered_count_in_the_window_in_which_they_may_have_come
 def test_a_clock_that_is_a_little_off_makes_no_window_overflow(skew: float) -> None:
     steps = [(START, 0.25, 0.001, 0.001, False)] * 400
     assert most_in_a_window(list(steps), begins=-30, skew=skew) <= LIMIT
+
+
+async def test_what_is_left_is_told_and_telling_takes_nothing() -> None:
+    budget = RateBudget(per_minute=100, clock=FakeClock())
+    assert taken(budget, ORDER, 30) == 30
+    assert [budget.left, budget.left] == [70, 70]
+    await answered(budget, headers(limit=200, remaining=44))
+    assert budget.left == 44
+    budget.block(5)
+    assert budget.left == 0

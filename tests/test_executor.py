@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -644,7 +645,8 @@ async def test_a_fault_in_one_order_ends_that_order_alone(
     assert rows["A"]["status"] == "open"
     assert rows["B"]["alpacaOrderId"] is not None
     (message,) = logged_errors.take()
-    assert message.startswith("the order of A signal=n-1 failed")
+    assert message.startswith("the order of A trade=sn-")
+    assert "signal=n-1 failed" in message
     assert rig.dispatcher.in_flight == rig.accounts.leased["paper"] == 0
     followed = {order.symbol for order in rig.unsettled}
     assert followed == {"A", "B"}, "its row is left to recovery, as the line says"
@@ -687,3 +689,33 @@ async def test_a_look_up_that_finds_nothing_is_asked_about_the_right_order(
     await rig.trade(make_signal(id="n-1"))
     (asked,) = rig.paper.asked("order")
     assert (asked.client_order_id, asked.order_id) == (trade_id("paper", "n-1"), None)
+
+
+async def test_every_line_about_an_order_names_signal_trade_and_symbol(
+    rig: Rig, caplog: pytest.LogCaptureFixture, logged_errors: LoggedErrors
+) -> None:
+    caplog.set_level(logging.INFO)
+    refused = RefusedError(status_code=403, body="{}", reason="no")
+    rig.paper.placing.extend(
+        [
+            make_order(trade_id("paper", "n-1")),
+            refused,
+            NotSentError("no connection within 5 s"),
+            UnknownOutcomeError("no answer within 10 s"),
+        ]
+    )
+    symbols = ["A", "B", "C", "D"]
+
+    await rig.trade(
+        *(make_signal(s, id=f"n-{n}") for n, s in enumerate(symbols, start=1))
+    )
+
+    lines = [r for r in caplog.records if r.name == "TradeExecutor"]
+    assert [vars(line)["about_symbol"] for line in lines] == symbols
+    for number, line in enumerate(lines, start=1):
+        fields = vars(line)
+        signal, trade = f"n-{number}", trade_id("paper", f"n-{number}")
+        assert (fields["about_signal"], fields["about_trade"]) == (signal, trade)
+        assert f"trade={trade}" in line.getMessage()
+        assert f"signal={signal}" in line.getMessage()
+    assert len(logged_errors.take()) == 2

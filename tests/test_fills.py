@@ -241,7 +241,9 @@ async def test_a_position_that_stays_unreadable_warns_and_leaves_the_shares(
     assert said(rig) == ("open", None, 80.0, 3.0, "o-1", False)
     assert len(rig.paper.asked("position")) == 6
     (warning,) = warnings_of(caplog)
-    assert warning.startswith("partial fill of AAPL trade=sn-1: the position cannot")
+    assert warning.startswith(
+        "partial fill of AAPL trade=sn-1 signal=None: the position cannot"
+    )
     assert kind in warning
 
 
@@ -579,7 +581,9 @@ async def test_a_row_given_up_is_open_again_when_the_broker_has_its_order(
     await rig.fills.on_looked_up("paper", make_order("sn-1", "new"), "AAPL")
     assert said(rig) == OPEN
     (warning,) = warnings_of(caplog)
-    assert warning.startswith("AAPL trade=sn-1: the broker has the order after all")
+    assert warning.startswith(
+        "AAPL trade=sn-1 signal=None: the broker has the order after all"
+    )
     await fill(rig)
     assert said(rig) == FILLED
 

@@ -15,8 +15,16 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec import logs
-from snexec.logs import LineFormatter, LogDrain, SecretMask
+from snexec.logs import (
+    JsonFormatter,
+    LineFormatter,
+    LogDrain,
+    SecretMask,
+    about,
+    json_of_dropped,
+)
 from tests.input_helpers import NOW, open_pipe, within
+from tests.integration.harness import Box, short_folder, signal_line
 
 SECRET = 'aB3"c/d+e\\f'
 HEAD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ \[\w+\] ")
@@ -119,6 +127,97 @@ def test_foreign_text_in_a_traceback_forges_no_line() -> None:
     assert HEAD.match(first)
     assert all(line.startswith("    ") for line in others)
     assert all(line.isprintable() for line in [first, *others])
+
+
+# JSON -------------------------------------------------------------------------------
+
+
+def json_line(text: str, *args: object, **more: object) -> dict[str, object]:
+    made = record(text, *args)
+    vars(made).update(more)
+    line = JsonFormatter(mask_of(SECRET)).format(made)
+    assert line.isascii()
+    assert line.isprintable(), "no control character can end a line or a terminal"
+    values: dict[str, object] = json.loads(line)
+    return values
+
+
+def test_a_json_line_is_time_level_component_and_message() -> None:
+    assert json_line("No API key — trading stream %s", "disabled") == {
+        "time": "2026-01-05T14:30:00.123Z",
+        "level": "INFO",
+        "component": "TradingWs",
+        "message": "No API key — trading stream disabled",
+    }
+
+
+def test_a_json_line_about_an_order_names_it() -> None:
+    order = about(symbol="AAPL", trade_id="sn-1", signal_id="n-1", order_id="o-1")
+
+    values = json_line("Order rejected: %s", "AAPL", **order)
+
+    assert values["symbol"] == "AAPL"
+    assert values["tradeId"] == "sn-1"
+    assert values["signalId"] == "n-1"
+    assert values["orderId"] == "o-1"
+    assert "signalId" not in json_line("x", **about(symbol="AAPL"))
+
+
+@pytest.mark.parametrize(
+    "text", ['a\n{"level":"ERROR"}', "\x1b[2J", "\u2028", "\u202e", "\ud800", "\0"]
+)
+def test_foreign_text_is_one_json_line_and_comes_through_whole(text: str) -> None:
+    values = json_line("%s", text, **about(symbol=text))
+
+    assert values["message"] == text
+    assert values["symbol"] == text
+
+
+def test_no_secret_is_in_a_json_line() -> None:
+    error = raised(f"with {SECRET}", cause=SECRET)
+
+    for form in (SECRET, urllib.parse.quote(SECRET), json.dumps(SECRET)):
+        values = json_line(
+            "told %s", form, exc_info=(type(error), error, error.__traceback__),
+            **about(symbol=form, trade_id=form, signal_id=form, order_id=form),
+        )  # fmt: skip
+        shown = json.dumps(values) + "".join(map(str, values.values()))
+        assert SECRET not in shown
+        assert json.dumps(SECRET)[1:-1] not in shown
+        assert urllib.parse.quote(SECRET) not in shown
+        assert "ValueError: with ***" in str(values["traceback"])
+
+
+def test_what_was_dropped_is_told_as_json_among_json_lines() -> None:
+    with open_pipe() as (reader, writer):
+        drain = LogDrain(JsonFormatter(SecretMask()), fd=writer, notice=json_of_dropped)
+        logger = logger_of(drain)
+        for number in range(10_005):
+            logger.info("%d", number)
+        os.set_blocking(reader, False)
+        drain.flush_now()
+        first = json.loads(os.read(reader, 65_536).splitlines()[0])
+
+    assert drain.dropped == 5
+    assert first["message"].startswith("5 log lines were dropped")
+    assert first["component"] == "Log"
+    assert first["level"] == "WARNING"
+
+
+async def test_every_line_of_a_daemon_is_json_where_that_is_asked_for() -> None:
+    with short_folder() as folder:
+        box = Box(folder)
+        box.configure()
+        ended = await box.run(
+            "--log-format", "json", "--stdin", stdin=signal_line("AAPL", id="n-1")
+        )
+
+    assert ended.returncode == 0
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    [placed] = [x for x in lines if x["message"].startswith("Order placed: AAPL")]
+    assert placed["signalId"] == "n-1"
+    assert placed["tradeId"].startswith("sn-")
+    assert placed["orderId"] in placed["message"]
 
 
 # Secrets ----------------------------------------------------------------------------

@@ -195,6 +195,15 @@ KEYS = (
     size("bot.trade_size_stars3", "50.0"),
     size("bot.trade_size_stars4", "75.0"),
     size("bot.trade_size_stars5", "100.0"),
+    seconds("metrics.stream_grace_sec", "60.0", may_be_0=True),
+    Key(
+        "notify.events",
+        '["fill","rejected","refused","missed","outage","unhealthy","mode"]',
+        ('["fill"]', "[]", '["partial_fill", "mode"]'),
+        ('"fill"', "true", "1"),
+        (),
+    ),
+    seconds("notify.outage_sec", "60.0", may_be_0=True),
     Key(
         "exchange.fill_delay_sec",
         "0.05",
@@ -222,6 +231,9 @@ WITHOUT_DEFAULT = (
     "alpaca.api_secret",
     "exchange.seed",
     "exchange.symbols",
+    "metrics.listen",
+    "notify.command",
+    "notify.webhook",
 )
 BY_NAME = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 
@@ -828,6 +840,197 @@ def test_a_file_without_keys_may_be_read_by_anyone(file: ConfigFile) -> None:
     file.path.chmod(0o644)
 
     assert not keys_lie_open(file.path, settings)
+
+
+# Metrics and notifications ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("localhost:0", ("localhost", 0)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),  # noqa: S104 - somebody may want it
+    ],
+)
+def test_metrics_listen_names_a_host_and_a_port(
+    file: ConfigFile, given: str, where: tuple[str, int]
+) -> None:
+    settings = file.load(f'[metrics]\nlisten = "{given}"')
+
+    assert settings.metrics.host_and_port() == where
+    assert not reloadable("metrics.listen")
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "9464", ":9464", "127.0.0.1", "host:", "h:x", "h:65536", "h:-1",
+            "::1:9464", "[]:1", "h:\uff19"],
+)  # fmt: skip
+def test_a_bad_address_of_metrics_is_refused_by_its_key(
+    file: ConfigFile, bad: str
+) -> None:
+    said = file.refusal(f'[metrics]\nlisten = "{bad}"')
+
+    assert said.startswith('metrics.listen: must be "host:port"')
+
+
+def test_a_port_that_is_a_number_is_refused(file: ConfigFile) -> None:
+    assert file.refusal("[metrics]\nlisten = 9464").startswith("metrics.listen: ")
+
+
+def test_metrics_and_notifications_are_off_by_default(file: ConfigFile) -> None:
+    settings = file.load("")
+
+    assert settings.metrics.host_and_port() is None
+    assert not settings.notify.is_on
+    assert not file.load('[notify]\ncommand = ["x"]\nevents = []').notify.is_on
+    assert file.load('[notify]\ncommand = ["x"]').notify.is_on
+
+
+@pytest.mark.parametrize(
+    "good",
+    ["https://example.org/hush", "http://127.0.0.1:8000/hush", "https://u:hush@x/"],
+)
+def test_a_webhook_is_https_or_loopback_and_is_not_shown(
+    file: ConfigFile, good: str
+) -> None:
+    settings = file.load(f'[notify]\nwebhook = "{good}"')
+
+    assert settings.notify.is_on
+    assert "hush" not in repr(settings)
+    assert any("hush" in secret for secret in settings.notify.secrets())
+    file.path.chmod(0o644)
+    assert keys_lie_open(file.path, settings)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "http://example.org/hush", "ftp://127.0.0.1/hush", "https:///hush",
+     "https://x:0/hush", "https://x y/hush", "https://x:port/hush", "hush"],
+)  # fmt: skip
+def test_a_bad_webhook_is_refused_and_not_shown(file: ConfigFile, bad: str) -> None:
+    said = file.refusal(f'[notify]\nwebhook = "{bad}"')
+
+    assert said.startswith("notify.webhook: must be ")
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("bad", ["[]", '"hush"', "[1]", '["hush", 2]', '["a\\u0000"]'])
+def test_a_bad_command_is_refused_and_not_shown(file: ConfigFile, bad: str) -> None:
+    said = file.refusal(f"[notify]\ncommand = {bad}")
+
+    assert said.startswith("notify.command")
+    assert "hush" not in said
+
+
+def test_an_event_that_does_not_exist_is_refused_by_its_place(
+    file: ConfigFile,
+) -> None:
+    said = file.refusal('[notify]\nevents = ["fill", "fil"]')
+
+    assert said.startswith("notify.events.1: Input should be 'fill', 'partial_fill',")
+
+
+# Credentials of the service manager --------------------------------------------------
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    return folder
+
+
+def put(folder: Path, values: Mapping[str, str], ending: str = "") -> dict[str, str]:
+    """Put credentials down, and return the environment that names their folder."""
+    for name, value in values.items():
+        (folder / name).write_text(value + ending)
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("small", [False, True])
+def test_keys_come_from_credentials_without_their_last_newline(
+    file: ConfigFile, credentials: Path, ending: str, small: bool
+) -> None:
+    values = {name.lower() if small else name: value for name, value in PAPER.items()}
+    environ = put(credentials, values, ending)
+
+    found = credentials_for("paper", file.load(IN_FILE), environ)
+    other = credentials_for("live", file.load(IN_FILE), environ)
+
+    assert found is not None
+    assert found.values() == ("paper-key", "paper-secret")
+    assert other is not None
+    assert other.values() == ("file-key", "file-secret")
+
+
+def test_the_environment_wins_over_a_credential_of_the_same_name(
+    file: ConfigFile, credentials: Path
+) -> None:
+    environ = put(credentials, dict.fromkeys(COMMON, "credential")) | COMMON
+
+    found = credentials_for("paper", file.load(""), environ)
+
+    assert found is not None
+    assert found.values() == ("env-key", "env-secret")
+
+
+def test_a_modes_own_credential_wins_over_the_common_variables(
+    file: ConfigFile, credentials: Path
+) -> None:
+    found = credentials_for("live", file.load(""), put(credentials, LIVE) | COMMON)
+
+    assert found is not None
+    assert found.values() == ("live-key", "live-secret")
+
+
+def test_a_key_from_the_environment_may_have_its_secret_from_a_credential(
+    file: ConfigFile, credentials: Path
+) -> None:
+    environ = put(credentials, {"APCA_API_SECRET_KEY": "kept"})
+    environ["APCA_API_KEY_ID"] = "known"
+
+    found = credentials_for("paper", file.load(""), environ)
+
+    assert found is not None
+    assert found.values() == ("known", "kept")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("hush hush", "must be printable ASCII without spaces"),
+        ("hush\n\n", "must be printable ASCII without spaces"),
+        ("hush" * 2000, "credential APCA_API_SECRET_KEY: is too long for a key"),
+        ("", "environment or credentials: APCA_API_SECRET_KEY: is not set"),
+    ],
+)
+def test_a_credential_that_is_no_key_is_refused_and_not_shown(
+    file: ConfigFile, credentials: Path, content: str, problem: str
+) -> None:
+    put(credentials, {"APCA_API_KEY_ID": "key"})
+    environ = put(credentials, {"APCA_API_SECRET_KEY": content})
+
+    with pytest.raises(ConfigError) as caught:
+        credentials_for("paper", file.load(""), environ)
+
+    assert problem in str(caught.value)
+    assert_hidden(caught.value)
+
+
+def test_a_credential_that_cannot_be_read_is_named(
+    file: ConfigFile, credentials: Path
+) -> None:
+    (credentials / "apca_api_key_id").mkdir()
+
+    with pytest.raises(ConfigError) as caught:
+        credentials_for(
+            "paper", file.load(""), {"CREDENTIALS_DIRECTORY": str(credentials)}
+        )
+
+    assert str(caught.value) == "credential apca_api_key_id: Is a directory"
 
 
 # What SIGHUP applies ----------------------------------------------------------------

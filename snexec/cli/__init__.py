@@ -44,6 +44,13 @@ _LEVELS = ("debug", "info", "warning", "error")
     show_default=True,
     help="How much to log on standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Log lines for people, or one JSON object a line for programs.",
+)
 @click.version_option(__version__, prog_name="snexec")
 @click.pass_context
 def cli(
@@ -51,6 +58,7 @@ def cli(
     config: Path | None,
     from_stdin: bool,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the execution daemon: trading signals in, Alpaca market buys out.
 
@@ -75,7 +83,12 @@ def cli(
     from snexec.cli.daemon import run_daemon  # noqa: PLC0415
 
     context.exit(
-        run_daemon(config, stop_at_end_of_input=from_stdin, log_level=log_level)
+        run_daemon(
+            config,
+            stop_at_end_of_input=from_stdin,
+            log_level=log_level,
+            log_format=log_format,
+        )
     )
 
 
@@ -107,6 +120,19 @@ def bench(config: Path, *, quick: bool, as_json: bool) -> None:
     from snexec.cli.bench import run_bench  # noqa: PLC0415
 
     run_bench(config, quick=quick, as_json=as_json)
+
+
+@cli.command()
+@click.option("--user", help="Who runs the daemon.  [default: who you are]")
+@click.pass_obj
+def unit(config: Path, *, user: str | None) -> None:
+    """Print a hardened systemd unit that runs this daemon.
+
+    Example: snexec --config config.toml unit > /etc/systemd/system/snexec.service
+    """
+    from snexec.cli.unit import print_unit  # noqa: PLC0415
+
+    print_unit(config, user=user)
 
 
 for _command in COMMANDS:

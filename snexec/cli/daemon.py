@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -17,13 +18,20 @@ from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
 from snexec.broker import tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
-from snexec.logs import LineFormatter, LogDrain, SecretMask
+from snexec.logs import (
+    JsonFormatter,
+    LineFormatter,
+    LogDrain,
+    SecretMask,
+    json_of_dropped,
+)
 from snexec.report import RunReport
 from snexec.schema import lock_file, open_database
 from snexec.settings import load_settings
 from snexec.socket_server import open_listener
 from snexec.stdin import Kind, kind_of_stdin
 from snexec.store import Store
+from snexec.systemd import Systemd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +46,13 @@ _SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
 
 
-def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> int:
+def run_daemon(
+    config: Path,
+    *,
+    stop_at_end_of_input: bool,
+    log_level: str,
+    log_format: str = "text",
+) -> int:
     """Run until stopped, and return the exit status.
 
     Raises:
@@ -51,7 +65,11 @@ def run_daemon(config: Path, *, stop_at_end_of_input: bool, log_level: str) -> i
     mask = SecretMask()
     settings = load_settings(config)
     learn_secrets(mask, settings)
-    drain = LogDrain(LineFormatter(mask))
+    drain = (
+        LogDrain(JsonFormatter(mask), notice=json_of_dropped)
+        if log_format == "json"
+        else LogDrain(LineFormatter(mask))
+    )
     _set_up_logging(drain, log_level)
     report = RunReport() if stop_at_end_of_input else None
     status = 0
@@ -77,6 +95,9 @@ async def _main(
     report: RunReport | None,
 ) -> None:
     mask, drain = logs
+    systemd = Systemd(os.environ)
+    if systemd.is_watched:
+        faulthandler.enable()  # its SIGABRT then says where we hang
     _check_certificates(settings)
     clock = SystemClock()
     database = Path(settings.database)
@@ -88,7 +109,9 @@ async def _main(
             open_database(database, simulated=settings.alpaca.simulate, clock=clock)
         ) as connection,
         open_listener(Path(settings.intake.socket)) as listener,
+        contextlib.closing(systemd),
     ):
+        pages = await _open_pages(settings)
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
             warn_open_keys(config, settings)
@@ -101,6 +124,9 @@ async def _main(
                 mask=mask,
                 exchange=exchange,
                 report=report,
+                systemd=systemd,
+                pages=pages,
+                dropped_lines=lambda: drain.dropped,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
             # No collection looks through the program itself, which takes 10 to 30 ms.
@@ -122,13 +148,27 @@ async def _main(
 
 def _check_certificates(settings: Settings) -> None:
     """Find out before anything runs whether the broker can be verified."""
-    urls = (settings.alpaca.paper_url, settings.alpaca.live_url)
-    if settings.alpaca.simulate or not any(url.startswith("https:") for url in urls):
+    alpaca, webhook = settings.alpaca, settings.notify.webhook
+    urls = [] if alpaca.simulate else [alpaca.paper_url, alpaca.live_url]
+    if webhook is not None:
+        urls.append(webhook.get_secret_value())
+    if not any(url.startswith("https:") for url in urls):
         return
     try:
         tls_context(os.environ)
     except OSError as exc:
         raise StartError(f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}") from None
+
+
+async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
+    """Listen for metrics, if they are wanted."""
+    address = settings.metrics.host_and_port()
+    if address is None:
+        return None
+    # Imported only where it is used.
+    from snexec.pages import open_page_listeners  # noqa: PLC0415
+
+    return await open_page_listeners(*address, key="metrics.listen")
 
 
 async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:

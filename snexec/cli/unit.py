@@ -1,0 +1,185 @@
+"""A hardened systemd unit for this installation and this configuration file."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snexec.errors import ConfigError
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from snexec.settings import Settings
+
+_WATCHDOG_SECONDS = 60
+_STOP_SLACK_SECONDS = 10.0  # for the writer, the notifications and Python's own end
+
+_UNIT = """\
+# Made by: snexec --config {config} unit
+# Put it at /etc/systemd/system/snexec.service, then:
+#   systemctl daemon-reload && systemctl enable --now snexec
+[Unit]
+Description=snexec, trading signals to Alpaca orders
+Wants=network-online.target
+After=network-online.target time-sync.target
+# It must run for fills to be confirmed: systemd never gives up starting it.
+StartLimitIntervalSec=0
+
+[Service]
+# From systemd 253 on, Type=notify-reload without ExecReload does the same, and
+# "systemctl reload" waits for the end of it. Older ones take that type for a mistake.
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory={folder}
+{user}
+# A start waits for the broker as long as it must, and asks for that time itself.
+WatchdogSec={watchdog}
+TimeoutStopSec={stop}
+Restart=on-failure
+RestartSec=5
+# A configuration that cannot be used is not tried again.
+RestartPreventExitStatus=2
+
+# Keys: readable for the daemon alone, and in no environment. Files of root's, mode 0600.
+#LoadCredential=APCA_API_KEY_ID:/etc/snexec/APCA_API_KEY_ID
+#LoadCredential=APCA_API_SECRET_KEY:/etc/snexec/APCA_API_SECRET_KEY
+# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
+# Encrypted ones (systemd 250): LoadCredentialEncrypted=, made by "systemd-creds encrypt".
+
+# What it may touch: its database's and its socket's folders, and the network.
+ReadWritePaths={paths}
+ProtectSystem=strict
+ProtectHome={home}
+PrivateTmp={tmp}
+PrivateDevices=yes
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+NoNewPrivileges=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+{execute}SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0027
+# A core file would hold the keys.
+LimitCORE=0
+
+[Install]
+WantedBy=multi-user.target
+"""
+_EXECUTE = "MemoryDenyWriteExecute=yes\n"
+_EXECUTE_OFF = """\
+# MemoryDenyWriteExecute=yes would stop a [notify] command in Node or Java.
+"""
+
+
+def print_unit(config: Path, *, user: str | None) -> None:
+    """Print the unit.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or a path cannot stand in a unit.
+    """
+    click.echo(make_unit(config, load_settings(config), user=user), nl=False)
+
+
+def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> str:
+    """Return the text of the unit.
+
+    Args:
+        config: The configuration file.
+        settings: What it says, with absolute paths.
+        user: Who runs the daemon; the current user if None.
+
+    Raises:
+        ConfigError: A path cannot stand in a unit.
+    """
+    # Not resolved: a link to the configuration or to a venv's Python is meant.
+    config = Path(os.path.abspath(config))  # noqa: PTH100 - as it says
+    database = Path(settings.database).parent
+    socket = Path(settings.intake.socket).parent
+    folders = list(dict.fromkeys([str(database), str(socket)]))
+    touched = [Path(folder) for folder in folders]
+    touched += [config, Path(sys.executable)]
+    at_home = any(_is_below(path, "/home", "/root", "/run/user") for path in touched)
+    at_tmp = any(_is_below(path, "/tmp", "/var/tmp") for path in touched)  # noqa: S108 - where a private one would hide it
+    stop = math.ceil(settings.intake.shutdown_timeout_sec + _STOP_SLACK_SECONDS)
+    return _UNIT.format(
+        config=_in_comment(str(config)),
+        command=" ".join(
+            _word(word, argument=True)
+            for word in [*_program(), "--config", str(config)]
+        ),
+        folder=_word(str(config.parent), quote=False),
+        user=_user_line(user),
+        watchdog=_WATCHDOG_SECONDS,
+        stop=stop,
+        paths=" ".join(_word(folder) for folder in folders),
+        home="read-only" if at_home else "yes",
+        tmp="no" if at_tmp else "yes",
+        execute=_EXECUTE_OFF if settings.notify.command else _EXECUTE,
+    )
+
+
+def _program() -> list[str]:
+    """Return how this installation is started, by absolute paths."""
+    python = Path(sys.executable)
+    script = python.with_name("snexec")
+    if os.access(script, os.X_OK):
+        return [str(script)]
+    return [str(python), "-m", "snexec"]
+
+
+def _user_line(user: str | None) -> str:
+    if user is None and os.geteuid() != 0:
+        user = getpass.getuser()
+    if user is not None:
+        return f"User={_word(user, quote=False)}"
+    return (
+        "# Not as root: useradd --system snexec, and give it the folders below.\n"
+        "User=snexec"
+    )
+
+
+def _word(text: str, *, argument: bool = False, quote: bool = True) -> str:
+    """Write a word as systemd.syntax(7) and systemd.service(5) ask for.
+
+    Args:
+        text: The word.
+        argument: Whether it is part of a command line, where ``$`` means something.
+        quote: Whether quotes mean something where it stands.
+    """
+    if not text.isprintable():
+        raise ConfigError(f"{text!r} cannot stand in a unit file")
+    written = text.replace("%", "%%")
+    if argument:
+        written = written.replace("$", "$$")
+    if quote and any(char in text for char in " \t\"'\\;"):
+        written = written.replace("\\", "\\\\").replace('"', '\\"')
+        written = f'"{written}"'
+    return written
+
+
+def _in_comment(text: str) -> str:
+    return text if text.isprintable() else repr(text)
+
+
+def _is_below(path: Path, *folders: str) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)

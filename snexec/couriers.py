@@ -1,0 +1,110 @@
+"""How a message reaches somebody: a program, a web server (README, "Notifications")."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.http import httpx
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import SecretStr
+
+_GOODBYE_SECONDS = 0.2
+_TRY_AGAIN = frozenset({408, 425, 429})  # the 4xx that may heal
+
+
+class NotDeliveredError(Exception):
+    """A message was not delivered.
+
+    Attributes:
+        final: Whether trying again is of no use.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Webhook:
+    """Posts messages as JSON. Its URL may hold a secret and is in no error.
+
+    Args:
+        tls: Makes the context that verifies the host.
+    """
+
+    def __init__(self, url: SecretStr, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._url = url
+        self._tls = tls
+        self._client: httpx.AsyncClient | None = None
+
+    async def post(self, message: Mapping[str, object]) -> None:
+        """Post a message; the caller bounds how long that may take.
+
+        Raises:
+            NotDeliveredError: It was not taken.
+        """
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                verify=self._tls(), timeout=60.0, trust_env=False
+            )
+        try:
+            # The answer's body is of no interest, however long it is.
+            async with self._client.stream(
+                "POST", self._url.get_secret_value(), json=message
+            ) as answer:
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
+            raise NotDeliveredError(type(exc).__name__) from None
+        if not 200 <= status < 300:
+            final = 300 <= status < 500 and status not in _TRY_AGAIN
+            raise NotDeliveredError(f"HTTP {status}", final=final)
+
+    async def aclose(self) -> None:
+        """Close the connections, also where the caller is cancelled."""
+        if self._client is not None:
+            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                await self._client.aclose()
+
+
+async def run_command(words: Sequence[str], message: Mapping[str, object]) -> None:
+    """Run a program in a process group of its own, which a cancellation kills.
+
+    It gets the text as its last argument and the message as JSON on standard input.
+    The broker's keys are no part of its environment.
+
+    Raises:
+        NotDeliveredError: It could not be run, or failed.
+    """
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
+    try:
+        ended = await trio.run_process(
+            [*words, str(message["text"])],
+            stdin=json.dumps(message).encode() + b"\n",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            start_new_session=True,
+            env=environ | {"SNEXEC_EVENT": str(message["event"])},
+            deliver_cancel=_kill_group,
+        )
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise NotDeliveredError(reason, final=True) from None
+    if ended.returncode:
+        raise NotDeliveredError(f"exit status {ended.returncode}")
+
+
+async def _kill_group(process: trio.Process) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,152 @@
+"""The unit that the command prints, by what systemd itself makes of it."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snexec.cli.unit import make_unit
+from snexec.errors import ConfigError
+from snexec.settings import load_settings
+from tests.integration.harness import Box, short_folder
+
+
+def unit_of(folder: Path, text: str = "", *, user: str | None = "daemon") -> str:
+    config = folder / "config.toml"
+    config.write_text(text)
+    return make_unit(config, load_settings(config), user=user)
+
+
+def values(unit: str, key: str) -> list[str]:
+    lines = [line.partition("=") for line in unit.splitlines()]
+    return [value for name, _, value in lines if name == key]
+
+
+def verify(unit: str, folder: Path) -> str:
+    """Return what systemd's own check has to say."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze here")
+    path = folder / "snexec.service"
+    path.write_text(unit)
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(path)],  # noqa: S607 - whichever there is
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return said.stdout + said.stderr
+
+
+def test_it_names_this_installation_and_this_file(tmp_path: Path) -> None:
+    unit = unit_of(tmp_path)
+
+    [command] = values(unit, "ExecStart")
+    program, *words = command.split()
+    assert Path(program).is_absolute()
+    assert program.startswith(str(Path(sys.executable).parent))
+    assert words[-2:] == ["--config", str(tmp_path / "config.toml")]
+    assert values(unit, "WorkingDirectory") == [str(tmp_path)]
+    assert values(unit, "User") == ["daemon"]
+    assert values(unit, "ReadWritePaths") == [str(tmp_path)]
+
+
+def test_systemd_finds_no_fault_in_it(tmp_path: Path) -> None:
+    assert verify(unit_of(tmp_path), tmp_path) == ""
+
+
+def test_systemd_understands_awkward_paths(tmp_path: Path) -> None:
+    folder = tmp_path / 'a b%n$HOME"q'
+    folder.mkdir()
+    unit = unit_of(folder)
+
+    assert verify(unit, tmp_path) == ""
+    [command] = values(unit, "ExecStart")
+    escaped = str(folder / "config.toml").replace("%", "%%").replace('"', '\\"')
+    assert command.endswith('"' + escaped.replace("$", "$$") + '"')
+
+
+def test_both_folders_that_it_writes_to_are_named_once(tmp_path: Path) -> None:
+    text = 'database = "data/t.db"\n[intake]\nsocket = "/run/sn/s.sock"'
+
+    [paths] = values(unit_of(tmp_path, text), "ReadWritePaths")
+
+    assert paths.split() == [str(tmp_path / "data"), "/run/sn"]
+
+
+def test_a_stop_has_more_time_than_the_daemon_takes(tmp_path: Path) -> None:
+    unit = unit_of(tmp_path, "[intake]\nshutdown_timeout_sec = 45.5")
+
+    assert values(unit, "TimeoutStopSec") == ["56"]
+    assert values(unit, "WatchdogSec") == ["60"]
+    assert values(unit, "Restart") == ["on-failure"]
+    assert values(unit, "RestartPreventExitStatus") == ["2"]
+
+
+def test_it_holds_for_systemd_before_253_as_well(tmp_path: Path) -> None:
+    unit = unit_of(tmp_path)
+
+    assert values(unit, "Type") == ["notify"]
+    assert values(unit, "NotifyAccess") == ["main"]
+    assert values(unit, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+
+
+def test_no_folder_that_it_needs_is_hidden(tmp_path: Path) -> None:
+    text = 'database = "/home/trader/t.db"\n[intake]\nsocket = "/run/sn/s.sock"'
+    unit = unit_of(tmp_path, text)
+
+    assert values(unit, "ProtectHome") == ["read-only"]
+    assert values(unit, "ReadWritePaths") == ["/home/trader /run/sn"]
+    in_tmp = 'database = "/tmp/t.db"\n[intake]\nsocket = "/run/sn/s.sock"'
+    assert values(unit_of(tmp_path, in_tmp), "PrivateTmp") == ["no"]
+
+
+def test_a_command_that_is_notified_may_be_in_any_language(tmp_path: Path) -> None:
+    told = unit_of(tmp_path, '[notify]\ncommand = ["/usr/bin/node", "tell.js"]')
+
+    assert values(unit_of(tmp_path), "MemoryDenyWriteExecute") == ["yes"]
+    assert values(told, "MemoryDenyWriteExecute") == []
+    assert "node" not in told, "a command's words may hold a secret"
+
+
+def test_it_runs_as_who_asks_and_never_as_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert values(unit_of(tmp_path, user=None), "User") == ["snexec"]
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(getpass, "getuser", lambda: "trader")
+    assert values(unit_of(tmp_path, user=None), "User") == ["trader"]
+
+
+def test_a_path_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "a\nExecStart=evil"
+    folder.mkdir()
+
+    with pytest.raises(ConfigError, match="cannot stand in a unit file"):
+        unit_of(folder)
+
+
+def test_no_key_is_in_it(tmp_path: Path) -> None:
+    text = '[alpaca]\napi_key = "hush"\napi_secret = "hush"'
+
+    assert "hush" not in unit_of(tmp_path, text)
+
+
+async def test_the_command_prints_it_and_refuses_a_bad_configuration() -> None:
+    with short_folder() as folder:
+        box = Box(folder)
+        box.configure()
+        printed = await box.run("unit", "--user", "trader")
+        assert printed.returncode == 0
+        assert b"User=trader\n" in printed.stdout
+        box.config.write_text("mod = 1")
+        refused = await box.run("unit")
+
+    assert refused.returncode == 2
+    assert refused.stdout == b""
