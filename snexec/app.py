@@ -401,7 +401,7 @@ class Daemon:
         old = self.settings
         before = self.accounts.endpoint(old.mode)
         try:
-            new = load_settings(self._config)
+            new = load_settings(self._config, again=True)
             learn_secrets(self._mask, new)
             settings = with_reloaded(old, new)
             self.accounts.reconfigure(settings)

@@ -382,8 +382,12 @@ def _credential(name: str, environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, *, again: bool = False) -> Settings:
     """Read and validate a config file.
+
+    Args:
+        path: The file.
+        again: Whether it has been read before; an empty one is being written then.
 
     Raises:
         ConfigError: It cannot be read or does not validate; the message names the
@@ -394,6 +398,8 @@ def load_settings(path: Path) -> Settings:
     except (OSError, ValueError, RecursionError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         raise ConfigError(f"{path}: {reason}") from None
+    if again and not values:
+        raise ConfigError(f"{path}: is empty; is it being written?")
     try:
         settings = Settings.model_validate(values)
     except ValidationError as exc:

@@ -216,6 +216,21 @@ async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
         it.daemon.stop(why="test", seconds=1)
 
 
+async def test_a_reload_of_a_file_that_is_just_being_written_changes_nothing(
+    logged_errors: LoggedErrors,
+) -> None:
+    async with running() as it:
+        before = it.daemon.settings
+        it.config.write_text("")
+
+        it.daemon.reload()
+
+        assert it.daemon.settings is before
+        [error] = logged_errors.take()
+        assert "is empty; is it being written?" in error
+        it.daemon.stop(why="test", seconds=1)
+
+
 async def crash() -> None:
     """Fail as a service would."""
     await trio.lowlevel.checkpoint()

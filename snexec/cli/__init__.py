@@ -122,14 +122,15 @@ def bench(config: Path, *, quick: bool, as_json: bool) -> None:
     run_bench(config, quick=quick, as_json=as_json)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "snexec --config config.toml unit > /etc/systemd/system/snexec.service"
+    )
+)
 @click.option("--user", help="Who runs the daemon.  [default: who you are]")
 @click.pass_obj
 def unit(config: Path, *, user: str | None) -> None:
-    """Print a hardened systemd unit that runs this daemon.
-
-    Example: snexec --config config.toml unit > /etc/systemd/system/snexec.service
-    """
+    """Print a hardened systemd unit that runs this daemon."""
     from snexec.cli.unit import print_unit  # noqa: PLC0415
 
     print_unit(config, user=user)
