@@ -123,9 +123,7 @@ def bench(config: Path, *, quick: bool, as_json: bool) -> None:
 
 
 @cli.command(
-    epilog=examples(
-        "snexec --config config.toml unit > /etc/systemd/system/snexec.service"
-    )
+    epilog=examples("snexec unit --user trader > /etc/systemd/system/snexec.service")
 )
 @click.option("--user", help="Who runs the daemon.  [default: who you are]")
 @click.pass_obj
