@@ -450,7 +450,8 @@ class Store:
 
     def _write(self, row: _Row, outcome: Outcome) -> Applied:
         if row.changes:
-            changes = row.changes | {"updatedAt": self._now()}
+            now = row.changes.get("settledAt") or self._now()
+            changes = row.changes | {"updatedAt": now}
             columns = ", ".join(f"{name} = ?" for name in changes)
             self._db.execute(
                 f"UPDATE BotTrade SET {columns} WHERE id = ?",  # noqa: S608

@@ -1,0 +1,121 @@
+"""The README says what is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from pydantic import BaseModel
+
+from snexec.cli import cli
+from snexec.settings import Settings
+from tests.integration.harness import ROOT, Box, short_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """Return the text below a heading."""
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the cells of every table's rows, without their heads."""
+    rows = [
+        re.split(r"(?<!\\)\|", line.strip("|"))
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name every key of the settings, with its default."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from keys(type(default), f"{name}.")
+        else:
+            yield prefix + name, default
+
+
+def test_every_key_is_there_with_its_default() -> None:
+    written = {
+        row[0].strip("`"): None if row[1] == "none" else tomllib.loads(
+            f"value = {row[1].strip('`')}"
+        )["value"]
+        for row in table(section("Configuration"))
+    }  # fmt: skip
+    known = {
+        name: float(default) if isinstance(default, Decimal) else default
+        for name, default in keys(Settings)
+    }
+    assert written == known
+
+
+def test_every_command_is_there() -> None:
+    words = " ".join(row[0] for row in table(section("Commands")))
+    named = set(re.findall(r"`snexec (\w+)", words))
+    assert named == set(cli.commands)
+
+
+def test_every_test_that_pins_a_promise_exists() -> None:
+    names = re.findall(r"`(tests/\w+|test_\w+(?:\.py)?)`", section("Promises"))
+    tests = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert names
+    for name in names:
+        if name.startswith("tests/"):
+            assert (ROOT / name).is_dir(), name
+        elif name.endswith(".py"):
+            assert name in {path.name for path in tests}, name
+        else:
+            assert any(f"def {name}(" in text for text in tests.values()), name
+
+
+def example(language: str) -> str:
+    """Return the first example in a language."""
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "program", "symbol"),
+    [
+        ("python", [sys.executable, "-c"], "NVDA"),
+        ("javascript", ["node", "-e"], "AMD"),
+        ("sh", ["sh", "-c"], "KO"),
+    ],
+)
+async def test_an_example_of_the_socket_sends_a_signal(
+    language: str, program: list[str], symbol: str
+) -> None:
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed")
+    binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with short_folder() as folder:
+        box = Box(folder)
+        box.socket = folder / "snexec.sock"
+        box.configure(intake={"socket": "snexec.sock"})
+        async with box.daemon() as process:
+            with trio.fail_after(20):
+                done = await trio.run_process(
+                    [*program, example(language)],
+                    cwd=folder,
+                    env=os.environ | {"PATH": binaries},
+                    capture_stdout=True,
+                )
+            assert b"accepted" in done.stdout
+            await box.until(lambda: box.rows(f"symbol = '{symbol}'"), "there is a row")
+            assert await box.stop(process) == 0
