@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -109,6 +110,7 @@ class Dispatcher:
         self.in_flight += 1
         # Here and not in the task, as tasks of one moment run in any order.
         attempt = self._executor.begin(taken, lease)
+        attempt.answered = partial(self._free_slot, attempt)
         nursery.start_soon(self._execute, attempt, name=f"order {taken.signal.symbol}")
 
     async def _take_lease(self, taken: TakenSignal) -> Lease | None:
@@ -157,5 +159,10 @@ class Dispatcher:
                 ),
             )
         finally:
+            self._free_slot(attempt)
+
+    def _free_slot(self, attempt: Attempt) -> None:
+        if attempt.answered is not None:
+            attempt.answered = None
             self.in_flight -= 1
             self._slots.release()

@@ -65,6 +65,7 @@ class Attempt:
         error: Why it could not be decided.
         reply: What gives the broker's answer, once the order has left.
         given_up: Whether the order must not leave any more.
+        answered: Called once the broker has taken the order; others may leave then.
     """
 
     taken: TakenSignal
@@ -75,6 +76,7 @@ class Attempt:
     error: Exception | None = None
     reply: PendingReply | None = None
     given_up: bool = False
+    answered: Callable[[], None] | None = None
 
     @property
     def client(self) -> AlpacaClient:
@@ -294,6 +296,8 @@ class TradeExecutor:
             except NotSentError as exc:
                 await self._not_sent(taken, trade, exc)
             else:
+                if attempt.answered is not None:
+                    attempt.answered()
                 await self._accepted(taken, trade, order)
             return
 

@@ -11,12 +11,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
+from snexec.executor import TradeExecutor
 from tests.fakes import (
     Rig,
     make_signal,
     symbols_ordered,
     warnings_of,
 )
+from tests.input_helpers import signal_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +106,87 @@ async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
     rig.dispatcher.skip_pending()
     assert rig.told() == [("skipped", "stopping")] * 2
     assert rig.intake.pending == 0
+
+
+# In the step that reads the line
+
+
+def take(rig: Rig, symbol: str) -> None:
+    """Have the intake take a signal's line."""
+    answer = rig.intake.take(
+        signal_line(symbol=symbol, id=symbol), read_at=trio.current_time()
+    )
+    assert answer.status == "accepted"
+
+
+async def test_a_lone_signal_is_an_order_in_the_step_that_reads_it(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        assert (rig.dispatcher.in_flight, rig.intake.pending) == (1, 0)
+        rig.intake.close()
+    assert symbols_ordered(rig) == ["A"]
+
+
+async def test_a_signal_overtakes_none_that_waits(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.seconds = 1
+    names = [f"S{n}" for n in range(5)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        for name in names:
+            take(rig, name)
+            await trio.sleep(0.5)
+        rig.intake.close()
+    assert symbols_ordered(rig) == names
+
+
+async def test_no_order_begins_before_recovery_is_done(rig: Rig) -> None:
+    take(rig, "A")
+    assert (rig.dispatcher.in_flight, rig.intake.pending) == (0, 1)
+    rig.intake.close()
+    await rig.dispatcher.run()
+    assert symbols_ordered(rig) == ["A"]
+
+
+async def test_what_may_not_trade_is_skipped_behind_its_answer(rig: Rig) -> None:
+    rig.set_bot(state="paused")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        assert rig.told() == []
+        rig.intake.close()
+    assert rig.told() == [("skipped", "paused")]
+
+
+async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    put_down = trio.Event()
+    accepted = TradeExecutor._accepted
+
+    async def slowly(self: TradeExecutor, *args: Any) -> None:  # noqa: ANN401
+        await put_down.wait()
+        await accepted(self, *args)
+
+    monkeypatch.setattr(TradeExecutor, "_accepted", slowly)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        take(rig, "B")
+        await wait_all_tasks_blocked()
+        assert symbols_ordered(rig) == ["A", "B"]
+        assert rig.dispatcher.in_flight == 0
+        put_down.set()
+        rig.intake.close()
+    assert rig.executor.outcomes["placed"] == 2
 
 
 # Waiting for a turn
