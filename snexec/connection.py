@@ -33,7 +33,7 @@ __all__ = [
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
 _GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
-_READ_BYTES = 8 * 1024
+_READ_BYTES = 16 * 1024
 _CONNECT_SECONDS = 10.0
 # Frames wait here while a handler waits for the database; when it is full, pongs are
 # not seen either, and the connection is taken for dead and replaced.

@@ -26,7 +26,7 @@ EventName = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # frozen, it would cost a fill 2 %
 class Event:
     """One thing that happened.
 

@@ -26,6 +26,11 @@ _INSERT_FRESH = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
+# What a change may look at or write; reading all columns would cost a fill 2 %.
+_SELECT = (
+    "SELECT id, symbol, mode, status, alpacaOrderId, entryPrice, shares, exitReason,"
+    " settledAt, signalId, wireMs, replyMs, fillMs FROM BotTrade"
+)
 _UNSETTLED = (
     "SELECT id, symbol, mode, alpacaOrderId, status, createdAt, signalId,"
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
@@ -78,7 +83,7 @@ Outcome = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # frozen, it would cost a fill 2 %
 class Applied:
     """What a change did to a row.
 
@@ -427,7 +432,7 @@ class Store:
     def _find(self, ref: OrderRef) -> _Row | None:
         if ref.order_id is not None:
             found = self._one(
-                "SELECT * FROM BotTrade WHERE alpacaOrderId = ? AND mode = ?",
+                f"{_SELECT} WHERE alpacaOrderId = ? AND mode = ?",
                 ref.order_id,
                 ref.mode,
             )
@@ -445,7 +450,7 @@ class Store:
         return row
 
     def _by_id(self, trade_id: str) -> _Row | None:
-        found = self._one("SELECT * FROM BotTrade WHERE id = ?", trade_id)
+        found = self._one(f"{_SELECT} WHERE id = ?", trade_id)
         return _Row(found) if found is not None else None
 
     def _write(self, row: _Row, outcome: Outcome) -> Applied:

@@ -32,8 +32,10 @@ Change = Callable[["Store"], T]
 _MAX_WAITING = 10_000
 # These bound how long a flood of fills keeps an order, and the event loop, waiting.
 _MAX_BATCH = 32
-_BATCH_SECONDS = 0.001
-_TOLD_AT_ONCE = 8
+_BATCH_SECONDS = 0.003
+_BATCH_SECONDS_BESIDE_ORDERS = 0.001
+_BESIDE_ORDERS_SECONDS = 1.0  # since the last one; the next may come any time
+_TOLD_AT_ONCE = 16
 _SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
 _TICKS_TO_SHARE = 3  # without another change, until a batch is committed
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
@@ -43,8 +45,8 @@ _REMIND_SECONDS = 60.0
 # fifth quicker than one that makes it longer.
 _CHECKPOINT_EVERY = 100
 # A commit that meets a checkpoint waits for the disk twice as long.
-_LULL_SECONDS = 0.003
-_LULL_LOOKS = 300  # about a second; a flood goes on for longer
+_LULL_SECONDS = 0.004
+_LONGEST_LULL_WAIT_SECONDS = 1.0  # a flood goes on for longer
 
 # What the disk, a lock or another program's hand in the file can cause. Anything else
 # is the change's own fault, and ends that change alone.
@@ -117,6 +119,7 @@ class Writer:
         self._others: collections.deque[_Waiting[Any]] = collections.deque()
         self._thread_limit = trio.CapacityLimiter(1)
         self._disk_is_quick = False  # until it has shown that it is
+        self._opened_at = -math.inf  # by `time.perf_counter`
         self._others_next = False  # after rows of orders were committed alone
         self._pending = 0
         self._room = trio.Event()
@@ -142,6 +145,7 @@ class Writer:
 
         Its result is told in the moment it is durable, in the order of the calls.
         """
+        self._opened_at = time.perf_counter()
         self._queue(_Waiting(change, done, failed, opens=True))
 
     async def write(self, change: Change[T]) -> T:
@@ -220,9 +224,6 @@ class Writer:
     async def _next_batch(self) -> list[_Waiting[Any]]:
         """Take what shall be committed together, the rows of orders first."""
         self._sort_all()
-        if self._opening and not (self._others and self._others_next):
-            self._others_next = True
-            return self._take_opening()
         # A flood of fills shares its commits; an order's row waits for nothing.
         ticks = 0
         while (
@@ -235,10 +236,12 @@ class Writer:
             await trio.lowlevel.checkpoint()
             self._sort_all()
             ticks = 0 if len(self._others) > before else ticks + 1
-        self._others_next = False
         batch = self._take_opening()
-        for _ in range(min(_MAX_BATCH, len(self._others))):
-            batch.append(self._others.popleft())
+        # Alone, as a fill takes as long as an order's row does; but not for ever.
+        self._others_next = bool(batch) and not self._others_next
+        if not self._others_next:
+            for _ in range(min(_MAX_BATCH, len(self._others))):
+                batch.append(self._others.popleft())
         return batch
 
     def _take_opening(self) -> list[_Waiting[Any]]:
@@ -326,7 +329,7 @@ class Writer:
         try:
             store.begin()
             tell: list[Callable[[], None]] = []
-            enough = time.perf_counter() + _BATCH_SECONDS
+            enough = time.perf_counter() + self._batch_seconds()
             for waiting in batch:
                 if tell and not waiting.opens and time.perf_counter() > enough:
                     break
@@ -336,6 +339,11 @@ class Writer:
             store.rollback()
             raise
         return tell
+
+    def _batch_seconds(self) -> float:
+        if time.perf_counter() - self._opened_at < _BESIDE_ORDERS_SECONDS:
+            return _BATCH_SECONDS_BESIDE_ORDERS
+        return _BATCH_SECONDS
 
     def _set_quick(self, *, quick: bool) -> None:
         if quick != self._disk_is_quick:
@@ -365,11 +373,14 @@ class Writer:
                 log.debug("the write-ahead log stays long for now: %s", exc)
 
     async def _wait_for_lull(self) -> None:
-        for _ in range(_LULL_LOOKS):
-            before = self._applied
-            await trio.sleep(_LULL_SECONDS)
-            if self._applied == before and not self._pending:
-                return
+        pause = _LULL_SECONDS
+        with trio.move_on_after(_LONGEST_LULL_WAIT_SECONDS):
+            while True:
+                before = self._applied
+                await trio.sleep(pause)
+                if self._applied == before and not self._pending:
+                    return
+                pause *= 1.5
 
 
 def _log_failure(error: Exception) -> None:

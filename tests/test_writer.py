@@ -64,7 +64,8 @@ def patient(database: Path) -> Iterator[CountingStore]:
 def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> CountingStore:
     """Give a store with short time-outs and retries, and batches cut by number only."""
     monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
-    monkeypatch.setattr(writer_module, "_BATCH_SECONDS", 60.0)
+    for name in ("_BATCH_SECONDS", "_BATCH_SECONDS_BESIDE_ORDERS"):
+        monkeypatch.setattr(writer_module, name, 60.0)
     patient._db.execute("PRAGMA busy_timeout = 20")
     return patient
 
@@ -199,7 +200,7 @@ async def test_an_orders_row_that_comes_while_others_are_told_is_written_between
             nursery.start_soon(writer.run)
             await settled(lambda: len(told) == 31)
             writer.close()
-    assert told.index("opened") == 8, "at the next pause for breath"
+    assert told.index("opened") == 16, "at the next pause for breath"
 
 
 async def test_a_flood_of_orders_does_not_starve_other_changes(
@@ -288,7 +289,7 @@ async def test_the_log_is_kept_short_now_and_then_and_a_failure_of_that_is_no_fa
 async def test_a_checkpoint_waits_for_a_lull_but_not_for_ever(
     counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "_LULL_LOOKS", 20)
+    monkeypatch.setattr(writer_module, "_LONGEST_LULL_WAIT_SECONDS", 0.05)
     calls: list[int] = []
     writer = Writer(counting, checkpoint=lambda: calls.append(1))
     nursery.start_soon(writer.run)
