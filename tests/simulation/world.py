@@ -534,7 +534,7 @@ class World:
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
                 (executor_module, "uuid", ids),
-                (app, "load_settings", lambda _path: self.settings),
+                (app, "load_settings", lambda _path, **_more: self.settings),
                 (app, "keys_lie_open", lambda _path, _settings: False),
                 (app.Daemon, "_check_database", _no_file),
                 (root, "handlers", [_LogLines(self)]),
