@@ -23,6 +23,7 @@ from snexec.connection import (
     open_connection,
     reasons,
 )
+from snexec.logs import printable
 from snexec.repeats import Repeats
 
 if TYPE_CHECKING:
@@ -439,4 +440,5 @@ def _shown(value: object) -> str:
         text = value if isinstance(value, str) else repr(value)
     except ValueError:  # an integer of too many digits
         text = type(value).__name__
+    text = printable(text)
     return text if len(text) <= 200 else text[:200] + "…"

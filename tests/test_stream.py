@@ -580,7 +580,7 @@ PASSED_OVER: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("frame", PASSED_OVER, ids=lambda frame: repr(frame)[:50])
+@pytest.mark.parametrize("frame", PASSED_OVER, ids=lambda frame: ascii(frame)[:50])
 async def test_a_frame_of_an_unexpected_shape_is_passed_over(
     fed: Bench, frame: object
 ) -> None:
