@@ -54,7 +54,9 @@ class BrokerOrder(BaseModel):
         filled_avg_price: Dollars per share, None where there is none.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", cache_strings="keys"
+    )
 
     id: str = Field(min_length=1, max_length=256)
     client_order_id: str = Field(min_length=1)

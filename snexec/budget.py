@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _WINDOW_SECONDS = 60.0
 _RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
 _MIN_WAIT_SECONDS = 0.01
+_GIVEN_BACK_AT_MOST = 10_064  # requests at once: max_in_flight and look-ups
 _LOOK_AGAIN_SECONDS = 1.0  # an answer may tell of a new window meanwhile
 
 
@@ -173,6 +174,10 @@ class RateBudget:
         before = now - _WINDOW_SECONDS
         while self._sent and self._sent[0][0] <= before:
             self._sent.popleft()
+        if self._remaining is not None:
+            # The broker counts; what may be given back still is all that is needed.
+            while len(self._sent) > _GIVEN_BACK_AT_MOST:
+                self._sent.popleft()
         while self._recovery_sent and self._recovery_sent[0] <= before:
             self._recovery_sent.popleft()
         if self._remaining is not None and now >= self._window_end:

@@ -296,7 +296,7 @@ class TradeExecutor:
             except NotSentError as exc:
                 await self._not_sent(taken, trade, exc)
             else:
-                if attempt.answered is not None:
+                if attempt.answered is not None and not self._writer.is_behind:
                     attempt.answered()
                 await self._accepted(taken, trade, order)
             return

@@ -28,7 +28,7 @@ log = logging.getLogger("Intake")
 
 _LOG_WINDOW_SECONDS = 60.0
 _LOGGED_PER_WINDOW = 100  # a feeder gone wild must not drown the log
-_REMEMBERED_IDS = 8192  # what is older than that, the database remembers
+_REMEMBERED_IDS = 4096  # what is older than that, the database remembers
 
 
 class Phase(Enum):

@@ -54,7 +54,11 @@ class Signal(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="ignore", allow_inf_nan=False
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        cache_strings="keys",  # values hardly ever come again
     )
 
     symbol: Annotated[str, AfterValidator(_symbol)]

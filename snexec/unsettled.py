@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
+_FEW = 256  # settled orders, whose place in the queue is not worth the time
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -133,7 +134,9 @@ class UnsettledOrders:
 
     def settled(self, trade_id: str) -> None:
         """Stop following an order."""
-        if self._orders.pop(trade_id, None) is not None:
+        order = self._orders.pop(trade_id, None)
+        if order is not None:
+            self._forget_settled(self._queues[order.mode])
             self.notify()
 
     def revived(self, trade_id: str) -> None:
@@ -197,6 +200,12 @@ class UnsettledOrders:
     def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
         due, _number, order = entry
         return self._orders.get(order.trade_id) is order and order.due == due
+
+    def _forget_settled(self, queue: list[tuple[float, int, UnsettledOrder]]) -> None:
+        """Keep no settled orders until their look-ups would be due."""
+        if len(queue) > _FEW + 2 * len(self._orders):
+            queue[:] = filter(self._is_current, queue)
+            heapq.heapify(queue)
 
     def _queue(self, order: UnsettledOrder) -> None:
         heapq.heappush(self._queues[order.mode], (order.due, next(self._number), order))

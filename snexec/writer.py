@@ -30,6 +30,7 @@ Change = Callable[["Store"], T]
 # A stream that outruns the disk by so many changes is held back, and recovery makes
 # good what that costs.
 _MAX_WAITING = 10_000
+_BEHIND = 64  # changes; more of them would be memory that is never given back
 # These bound how long a flood of fills keeps an order, and the event loop, waiting.
 _MAX_BATCH = 32
 _BATCH_SECONDS = 0.003
@@ -134,6 +135,11 @@ class Writer:
         return WriterStatus(
             pending=self._pending, applied=self._applied, healthy=self.healthy
         )
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that no more should be made to."""
+        return self._pending > _BEHIND
 
     def open(
         self,

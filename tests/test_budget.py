@@ -475,3 +475,13 @@ async def test_what_is_left_is_told_and_telling_takes_nothing() -> None:
     assert budget.left == 44
     budget.block(5)
     assert budget.left == 0
+
+
+async def test_a_minute_of_requests_is_not_kept_where_the_broker_counts() -> None:
+    budget = RateBudget(per_minute=200, clock=FakeClock())
+    await answered(budget, headers(limit=100_000, remaining=99_000))
+    assert taken(budget, START, most=20_000) == 20_000
+    assert len(budget._sent) <= 10_065
+    assert budget.try_take(START)
+    budget.give_back()
+    assert taken(budget, START, most=100_000) == 79_000

@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
 from snexec.executor import TradeExecutor
+from snexec.writer import Writer
 from tests.fakes import (
     Rig,
     make_signal,
@@ -187,6 +188,31 @@ async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
         put_down.set()
         rig.intake.close()
     assert rig.executor.outcomes["placed"] == 2
+
+
+async def test_a_slot_stays_taken_while_the_writer_is_behind(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    monkeypatch.setattr(Writer, "is_behind", True)
+    put_down = trio.Event()
+    accepted = TradeExecutor._accepted
+
+    async def slowly(self: TradeExecutor, *args: Any) -> None:  # noqa: ANN401
+        await put_down.wait()
+        await accepted(self, *args)
+
+    monkeypatch.setattr(TradeExecutor, "_accepted", slowly)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        take(rig, "B")
+        await wait_all_tasks_blocked()
+        assert symbols_ordered(rig) == ["A"]
+        put_down.set()
+        rig.intake.close()
+    assert symbols_ordered(rig) == ["A", "B"]
 
 
 # Waiting for a turn

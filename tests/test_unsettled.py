@@ -70,6 +70,17 @@ async def test_orders_come_when_they_are_due_whatever_came_first() -> None:
     assert found == [("sn-3", 1), ("sn-1", 5), ("sn-2", 6)]
 
 
+async def test_settled_orders_are_not_kept_until_their_look_ups_would_be_due() -> None:
+    orders = UnsettledOrders()
+    for number in range(5000):
+        follow(orders, f"sn-{number}")
+        if number % 1000:
+            orders.settled(f"sn-{number}")
+    assert len(orders._queues["paper"]) < 400
+    found = [(await orders.next_due("paper")).trade_id for _ in range(5)]
+    assert found == [f"sn-{number}" for number in range(0, 5000, 1000)]
+
+
 async def test_a_new_order_is_seen_by_who_waits_already(nursery: trio.Nursery) -> None:
     orders = UnsettledOrders()
     found: list[tuple[str, float]] = []
