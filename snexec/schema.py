@@ -202,6 +202,7 @@ def _check_and_migrate(
         _migrate(connection, path, version, kind=kind, now=timestamp(clock.now()))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -1000")  # kB; the system has the rest
     # `checkpoint` does it, in a thread: no order waits for one.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
