@@ -64,7 +64,11 @@ class RoutedPool(Pool):
         self._tasks = nursery
 
     def submit(
-        self, request: bytes, *, left: Callable[[], None] | None = None
+        self,
+        request: bytes,
+        *,
+        left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
     ) -> Exchange:
         exchange = Exchange(request, left, sent=True)
         self._tasks.start_soon(self._answer, exchange)
