@@ -20,7 +20,7 @@ import math
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -35,9 +35,12 @@ from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
+from snexec.explain import Question, explain, read_ledger
 from snexec.fills import Fills
+from snexec.halt import HaltSwitch
 from snexec.intake import Intake, Phase
 from snexec.latency import LatencyLedger
+from snexec.market import MarketClock
 from snexec.outages import Outages
 from snexec.recovery import Recovery
 from snexec.schema import check_large, checkpoint, connect
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Daemon")
 
 _STREAM_SECONDS = 5.0
+_CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
 
@@ -120,6 +124,13 @@ class Daemon:
         self._damage: StartError | None = None
 
         self.feed = EventFeed(clock=clock)
+        self.halt = HaltSwitch(
+            config=config,
+            bot=lambda: self.settings.bot,
+            feed=self.feed,
+            clock=clock,
+        )
+        self.feed.follow(self.halt.happened)
         self.accounts = Accounts(
             settings=settings,
             clock=clock,
@@ -161,6 +172,11 @@ class Daemon:
                 None if self.writer.healthy else "the database cannot be written"
             ),
         )
+        self.market = MarketClock(
+            settings=lambda: self.settings, accounts=self.accounts
+        )
+        # A simulated account starts empty each time, and so do its order ids.
+        self._id_salt = secrets.token_hex(8) if self._simulated else ""
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
             writer=self.writer,
@@ -168,8 +184,8 @@ class Daemon:
             unsettled=self.unsettled,
             feed=self.feed,
             latency=self.latency,
-            # A simulated account starts empty each time, and so do its order ids.
-            id_salt=secrets.token_hex(8) if self._simulated else "",
+            halted=self.halt.is_halted,
+            id_salt=self._id_salt,
             opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
         )
@@ -178,6 +194,8 @@ class Daemon:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            halted=self.halt.is_halted,
+            market_open=self.market.is_open,
         )
         self.outages = Outages(began=timestamp(clock.now()))
         self.feed.follow(self.outages.happened)
@@ -216,6 +234,8 @@ class Daemon:
                     services.start_soon(self.recovery.run, name="recovery")
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
+                    services.start_soon(self.halt.run, name="halt")
+                    services.start_soon(self.market.run, name="market clock")
                     services.start_soon(self._check_database, name="database check")
                     async with trio.open_nursery() as feeders:
                         feeders.start_soon(self.socket.run, listener, name="socket")
@@ -309,6 +329,7 @@ class Daemon:
             return
         warn_open_keys(self._config, new)
         self.settings = settings
+        self.market.settings_changed()
         names = changed_keys(old, new)
         held = [name for name in names if not reloadable(name)]
         if held:
@@ -332,6 +353,7 @@ class Daemon:
         open_trades = await trio.to_thread.run_sync(self._count_open)
         counts, outcomes = self.intake.counts, self.executor.outcomes
         writer = self.writer.status()
+        halt = self.halt.current()
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -340,6 +362,7 @@ class Daemon:
             "state": self.settings.bot.state
             if self.settings.bot.enabled
             else "disabled",
+            "halted": None if halt is None else asdict(halt),
             "stream": self.stream.state,
             "outage": self.outages.status(),
             "uptimeSec": round(trio.current_time() - self._began, 3),
@@ -367,12 +390,59 @@ class Daemon:
             "droppedAnswers": self.socket.dropped_answers,
         }
 
+    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
+        """Halt, and return what the socket's ``halt`` answers."""
+        halt = self.halt.halt(reason, by=by)
+        return {"halted": True, **asdict(halt)}
+
+    def obey_resume(self) -> dict[str, object]:
+        """Take orders again, and return what the socket's ``resume`` answers."""
+        try:
+            self.halt.resume()
+        except OSError as exc:
+            log.error(  # noqa: TRY400 - the reason says it all
+                "%s cannot be removed (%s): still halted",
+                self.halt.files[0],
+                exc.strerror,
+            )
+            error = f"{self.halt.files[0]} cannot be removed: {exc.strerror}"
+            return {"halted": True, "error": error}
+        return {"halted": False}
+
+    async def explain(self, signal: Signal) -> dict[str, object]:
+        """Return what would become of a signal now; nothing is traded."""
+        intake, settings = self.intake, self.settings
+        door: str | None = None
+        if intake.phase is not Phase.TAKING:
+            door = intake.phase.value
+        elif not self.writer.healthy or intake.is_full:
+            door = "overloaded"
+        question = Question(
+            signal=signal,
+            settings=settings,
+            seen=self.dispatcher.seen(),
+            door=door,
+            id_taken=signal.id is not None and intake.has_taken(signal.id),
+            id_salt=self._id_salt,
+        )
+        ledger = await trio.to_thread.run_sync(
+            lambda: read_ledger(
+                question,
+                partial(connect, Path(settings.database), read_only=True),
+                clock=self._clock,
+                recently=self._store.tallied(signal.symbol, settings.mode),
+            )
+        )
+        return explain(question, ledger)
+
     def _heard(self, trade_id: str) -> None:
         self.recovery.heard(trade_id)
 
     async def _run_orders(self) -> None:
         with self._orders_scope:
             await self.recovery.compare_all()
+            with trio.move_on_after(_CLOCK_SECONDS):
+                await self.market.wait_decided()
             if self.intake.phase is Phase.STARTING:
                 self.intake.phase = Phase.TAKING
                 log.info(

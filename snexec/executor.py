@@ -25,6 +25,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
+from snexec.gates import Reason, limits_that_count
 from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
 
@@ -45,10 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-SkipReason = Literal[
-    "disabled", "paused", "stopped", "no_stars", "symbol_open", "repeated", "stale",
-    "stopping", "not_written",
-]  # fmt: skip
+SkipReason = (
+    Reason | Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
+)
 
 
 PendingReply = Callable[[], Awaitable["BrokerOrder"]]
@@ -64,6 +64,7 @@ class Attempt:
         error: Why it could not be decided.
         reply: What gives the broker's answer, once the order has left.
         given_up: Whether the order must not leave any more.
+        halted: Whether the kill switch kept it from leaving.
     """
 
     taken: TakenSignal
@@ -74,6 +75,7 @@ class Attempt:
     error: Exception | None = None
     reply: PendingReply | None = None
     given_up: bool = False
+    halted: bool = False
 
     @property
     def client(self) -> AlpacaClient:
@@ -86,6 +88,7 @@ class TradeExecutor:
 
     Args:
         settings: Tells the current settings; read anew for each signal.
+        halted: Tells whether the kill switch is on.
         id_salt: Sets the ids of one simulation apart from the last one's.
         seen: Called with each signal that is about to be ordered.
         opened: Called with a signal's place in this run and its row's id.
@@ -100,6 +103,7 @@ class TradeExecutor:
         unsettled: UnsettledOrders,
         feed: EventFeed,
         latency: LatencyLedger,
+        halted: Callable[[], bool],
         id_salt: str = "",
         seen: Callable[[Signal], None] | None = None,
         opened: Callable[[int, str], None] | None = None,
@@ -110,6 +114,7 @@ class TradeExecutor:
         self._unsettled = unsettled
         self._feed = feed
         self._latency = latency
+        self._halted = halted
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
@@ -131,8 +136,9 @@ class TradeExecutor:
         assert stars is not None  # noqa: S101 - it passed the gate
         trade = self._new_trade(taken.signal, stars, lease.client.mode)
         attempt = Attempt(taken=taken, trade=trade, lease=lease)
+        limits = limits_that_count(taken.signal, self._settings().bot)
         self._writer.open(
-            lambda store: store.open_trade(trade),
+            lambda store: store.open_trade(trade, limits),
             done=partial(self._row_decided, attempt),
             failed=partial(self._row_failed, attempt),
         )
@@ -162,6 +168,9 @@ class TradeExecutor:
         elif attempt.opening != "opened":
             budget.give_back()
             self.skip(taken, attempt.opening or "not_written")
+        elif attempt.halted and attempt.reply is None:
+            budget.give_back()
+            await self._drop_halted(taken, trade)
         elif attempt.reply is None:
             budget.give_back()
             await self._drop_stale(taken, trade, "its row could not be written in time")
@@ -211,15 +220,21 @@ class TradeExecutor:
         attempt.decided.set()
         if opening != "opened" or attempt.given_up or self.is_stale(attempt.taken):
             return
+        if self._is_halted(attempt):  # last, whatever else there is to look at
+            return
         try:
             if self._seen is not None:
                 self._seen(attempt.taken.signal)
             if self._opened is not None:
                 self._opened(attempt.taken.sequence, attempt.trade.id)
             self._latency.begin(attempt.trade.id, read_at=attempt.taken.read_at)
-            attempt.reply = self._send(attempt.trade, attempt.client)
+            attempt.reply = self._send(attempt)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
+
+    def _is_halted(self, attempt: Attempt) -> bool:
+        attempt.halted = self._halted()
+        return attempt.halted
 
     def _row_failed(self, attempt: Attempt, error: Exception) -> None:
         attempt.error = error
@@ -247,12 +262,14 @@ class TradeExecutor:
             trade_id=trade.id, symbol=trade.symbol, mode=trade.mode, order_id=None
         )
 
-    def _send(self, trade: NewTrade, client: AlpacaClient) -> PendingReply:
-        return client.send_order(
+    def _send(self, attempt: Attempt) -> PendingReply:
+        trade = attempt.trade
+        return attempt.client.send_order(
             symbol=trade.symbol,
             notional=str(trade.notional),
             client_order_id=trade.id,
             left=partial(self._latency.sent, trade.id),
+            withheld=partial(self._is_halted, attempt),
         )
 
     async def _await_reply(self, attempt: Attempt, reply: PendingReply) -> None:
@@ -270,15 +287,21 @@ class TradeExecutor:
                     exc.wait_seconds,
                 )
                 if await self._may_send_again(taken, trade, client):
-                    reply = self._send(trade, client)
-                    continue
+                    if not self._is_halted(attempt):
+                        reply = self._send(attempt)
+                        continue
+                    client.budget.give_back()
+                    await self._drop_halted(taken, trade)
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted before, perhaps by this very request.
                 self._to_look_up(trade, exc)
             except RefusedError as exc:
                 await self._refused(taken, trade, exc)
             except NotSentError as exc:
-                await self._not_sent(taken, trade, exc)
+                if attempt.halted:
+                    await self._drop_halted(taken, trade)
+                else:
+                    await self._not_sent(taken, trade, exc)
             else:
                 await self._accepted(taken, trade, order)
             return
@@ -429,6 +452,10 @@ class TradeExecutor:
         if await self._discard(trade):
             self.warn_stale(taken, why)
             self.skip(taken, "stale")
+
+    async def _drop_halted(self, taken: TakenSignal, trade: NewTrade) -> None:
+        if await self._discard(trade):
+            self.skip(taken, "halted")
 
     async def _discard(self, trade: NewTrade) -> bool:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))

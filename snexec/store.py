@@ -5,18 +5,25 @@ Every change is monotonic: what the broker has said finally is never undone.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
+from snexec.gates import Counts, Reason, counts_orders
+from snexec.tally import OpenedOrder, Recently, Tally, day_began, day_start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
     from decimal import Decimal
 
     from snexec.clock import Clock
+    from snexec.gates import Limits
     from snexec.latency import Times
-    from snexec.settings import Mode
+    from snexec.settings import BotSettings, Mode
     from snexec.signals import Stars
 
 # The table's own rules tell a repeated id and a symbol that has an open row.
@@ -31,6 +38,30 @@ _UNSETTLED = (
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
     " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
 )
+_OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"
+# Other programs write a time as text of any zone, or as milliseconds since 1970, which
+# sort before all text. The first bound is the index's, a day wide for the zones.
+_REALISED = (
+    "SELECT"  # noqa: S608 - all of it stands here
+    " (SELECT total(pnl) FROM BotTrade"
+    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_before"
+    " AND julianday(exitAt) >= julianday(:day))"
+    " + (SELECT total(pnl) FROM BotTrade"
+    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_ms AND exitAt < '')"
+)
+_WINS = (
+    "SELECT total(pnl > 0), count(*) FROM (SELECT pnl FROM BotTrade"  # noqa: S608
+    f" WHERE {_OURS_OR_NOBODYS} AND pnl IS NOT NULL"
+    " ORDER BY exitAt DESC LIMIT :trades)"
+)
+_NEWEST = (
+    "SELECT mode, symbol, (julianday(createdAt) - 2440587.5) * 86400.0 AS at, notional"
+    " FROM BotTrade ORDER BY rowid DESC"
+)
+_TALLIED_SECONDS = 86_400.0  # a day of New York's or a cooldown, at most 25 hours
+_HOUR_SECONDS = 3600.0
+# Rows are in the order of their coming, but for what other programs do to the file.
+_OLD_ROWS_IN_A_ROW = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +83,7 @@ class NewTrade:
     signal_id: str | None
 
 
-Opening = Literal["opened", "repeated", "symbol_open"]
+Opening = Literal["opened", "repeated", "symbol_open"] | Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +194,12 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         self._db = connection
         self._clock = clock
+        self._tallies: dict[str, Tally] | None = None  # until a brake asks for them
+        self._tallied_now = False  # in this transaction
+        self._opened: list[OpenedOrder] = []  # in this transaction
+        self._opened_before = 0  # the mark
+        self._closed_key: tuple[object, ...] = ()
+        self._closed: tuple[float, int, int] = (0.0, 0, 0)
 
     # Transactions belong to the writer, which batches changes.
 
@@ -177,15 +214,24 @@ class Store:
     def commit(self) -> None:
         """Make the transaction durable."""
         self._db.execute("COMMIT")
+        self._tallied_now = False
+        if self._opened:
+            for order in self._opened:
+                self._tally(order.mode, order.at).add(order)
+            self._opened.clear()
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""
+        self._opened.clear()
+        if self._tallied_now:
+            self._tallies, self._tallied_now = None, False
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def savepoint(self) -> None:
         """Mark a place within the transaction."""
         self._db.execute("SAVEPOINT change")
+        self._opened_before = len(self._opened)
 
     def release(self) -> None:
         """Forget the mark."""
@@ -193,17 +239,28 @@ class Store:
 
     def undo_to_savepoint(self) -> None:
         """Undo what came after the mark, and forget it."""
+        del self._opened[self._opened_before :]
         self._db.execute("ROLLBACK TO change")
         self._db.execute("RELEASE change")
 
     # The order's own way.
 
-    def open_trade(self, trade: NewTrade) -> Opening:
+    def open_trade(self, trade: NewTrade, limits: Limits | None = None) -> Opening:
         """Write the row of an order that is about to leave.
 
-        A repeated id or a symbol with an open row writes nothing.
+        A repeated id, a symbol with an open row or a limit writes nothing.
+
+        Args:
+            trade: The row.
+            limits: What counts for it, if anything does.
         """
-        now = self._now()
+        moment = self._clock.now()
+        now = timestamp(moment)
+        if limits is not None:
+            # First, as a row that is written and taken back costs a commit.
+            counts = self.count(trade.symbol, trade.mode, limits.bot, moment)
+            if (reason := limits.stop(counts)) is not None:
+                return self._conflict(trade) or reason
         values = (
             trade.id,
             trade.symbol,
@@ -220,6 +277,9 @@ class Store:
             trade.signal_id,
         )
         if self._db.execute(_INSERT_FRESH, values).rowcount:
+            if self._tallies is not None:
+                at, cents = moment.timestamp(), int(trade.notional * 100)
+                self._opened.append(OpenedOrder(trade.mode, trade.symbol, at, cents))
             return "opened"
         return "symbol_open" if self._by_id(trade.id) is None else "repeated"
 
@@ -357,6 +417,7 @@ class Store:
             " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'",
             {"now": now},
         )
+        self._tallies = {}  # the new account has ordered nothing
         return cursor.rowcount
 
     # Questions.
@@ -381,6 +442,55 @@ class Store:
             for row in rows
         ]
 
+    def count(
+        self,
+        symbol: str,
+        mode: Mode,
+        bot: BotSettings,
+        moment: datetime | None = None,
+        *,
+        recently: Recently | None = None,
+    ) -> Counts:
+        """Count for an order of a symbol what its limits ask for.
+
+        Args:
+            symbol: The order's.
+            mode: The account's, whose results and orders count, beside those of rows
+                that name none.
+            bot: The limits.
+            moment: Now.
+            recently: The orders of late, if they are known already.
+        """
+        moment = moment or self._clock.now()
+        open_positions, orders = 0, Recently(None, 0, 0, 0)
+        realised, wins, closed = 0.0, 0, 0
+        if bot.max_concurrent_positions is not None:
+            open_positions = self.count_open()
+        if bot.daily_loss_limit_usd is not None or bot.min_win_rate is not None:
+            realised, wins, closed = self._results(mode, bot, moment)
+        if recently is not None:
+            orders = recently
+        elif counts_orders(bot):
+            orders = self._recently(symbol, mode, moment.timestamp())
+        return Counts(open_positions, realised, wins, closed, *orders)
+
+    def tallied(self, symbol: str, mode: Mode) -> Recently | None:
+        """Return what is known of the orders of late without the file, from any thread.
+
+        Orders that the broker refused are in it.
+        """
+        tallies = self._tallies
+        if tallies is None:
+            return None
+        at = self._clock.now().timestamp()
+        tally = tallies.get(mode)
+        return Recently(None, 0, 0, 0) if tally is None else tally.look(symbol, at)
+
+    def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
+        """Return the status of the row of an id, and the id of a symbol's open row."""
+        row = self._by_id(trade_id)
+        return None if row is None else str(row["status"]), self._open_row(symbol)
+
     def count_open(self) -> int:
         """Count the open rows, whoever wrote them."""
         return int(
@@ -390,6 +500,74 @@ class Store:
         )
 
     # Helpers.
+
+    def _conflict(self, trade: NewTrade) -> Literal["repeated", "symbol_open"] | None:
+        if self._by_id(trade.id) is not None:
+            return "repeated"
+        return None if self._open_row(trade.symbol) is None else "symbol_open"
+
+    def _results(
+        self, mode: Mode, bot: BotSettings, moment: datetime
+    ) -> tuple[float, int, int]:
+        """Return dollars since midnight, and wins of how many of the last rows.
+
+        Only other programs close rows, so it is counted again when one has written.
+        """
+        day = day_start(moment.timestamp())
+        version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        key = (version, mode, day, bot.min_win_rate_trades)
+        if key != self._closed_key:
+            self._closed = self._count_results(mode, bot, day_began(moment))
+            self._closed_key = key
+        return self._closed
+
+    def _count_results(
+        self, mode: Mode, bot: BotSettings, day: datetime
+    ) -> tuple[float, int, int]:
+        values: dict[str, object] = {
+            "mode": mode,
+            "day": timestamp(day),
+            "day_before": timestamp(day - timedelta(days=1)),
+            "day_ms": round(day.timestamp() * 1000),
+            "trades": bot.min_win_rate_trades or 0,
+        }
+        (realised,) = self._db.execute(_REALISED, values).fetchone()
+        if realised is None:
+            realised = -math.inf  # infinite both ways, so nobody knows
+        wins, closed = self._db.execute(_WINS, values).fetchone()
+        return float(realised), int(wins), int(closed)
+
+    def _recently(self, symbol: str, mode: Mode, at: float) -> Recently:
+        if self._tallies is None:
+            self._tallies, self._tallied_now = {}, self._db.in_transaction
+            for order in reversed(list(self._orders_since(at))):
+                tally = self._tally(order.mode, at)
+                if order.at >= day_start(at):
+                    tally.add(order)
+                else:
+                    tally.remember(order)
+        found = self._tally(mode, at).look(symbol, at)
+        for order in self._opened:
+            if order.mode == mode:
+                found = found.and_one(order, symbol, at)
+        return found
+
+    def _tally(self, mode: str, at: float) -> Tally:
+        assert self._tallies is not None  # noqa: S101 - asked for only then
+        if mode not in self._tallies:
+            self._tallies[mode] = Tally(day_start(at))
+        return self._tallies[mode]
+
+    def _orders_since(self, now: float) -> Iterator[OpenedOrder]:
+        """Read the orders that may count, the newest first."""
+        since = now - _TALLIED_SECONDS - _HOUR_SECONDS
+        old = 0
+        for mode, symbol, at, notional in self._db.execute(_NEWEST):
+            if mode is not None and at is not None and at >= since:
+                old = 0
+                yield OpenedOrder(mode, symbol, at, round((notional or 0) * 100))
+            elif (old := old + 1) > _OLD_ROWS_IN_A_ROW:
+                return
 
     def _apply_nothing_bought(
         self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]

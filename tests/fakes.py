@@ -279,6 +279,7 @@ class FakeClient(AlpacaClient):
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         request = Request(
             at=trio.current_time(),
@@ -399,6 +400,8 @@ class Rig:
     Attributes:
         events: Every event that the feed told.
         starved: What recovery said of the stream.
+        halted: Whether the kill switch is on.
+        market_open: What the broker's clock says.
     """
 
     settings: Settings
@@ -407,6 +410,8 @@ class Rig:
     id_salt: str = ""
     events: list[Event] = field(default_factory=list)
     starved: list[tuple[Mode, float]] = field(default_factory=list)
+    halted: bool = False
+    market_open: bool | None = None
     seen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -450,6 +455,7 @@ class Rig:
             unsettled=self.unsettled,
             feed=self.feed,
             latency=self.latency,
+            halted=lambda: self.halted,
             id_salt=self.id_salt,
             seen=lambda signal: self.seen.append(signal.symbol),
         )
@@ -458,6 +464,8 @@ class Rig:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            halted=lambda: self.halted,
+            market_open=lambda _mode: self.market_open,
         )
         self._numbers = itertools.count(1)
 

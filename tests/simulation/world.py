@@ -141,6 +141,7 @@ class ModelClient(AlpacaClient):
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         if left is not None:
             left()
