@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Desk
     from tests.integration.harness import Box
 
-COMMANDS = ["bench", "check", "events", "exchange", "mode", "send", "status", "trades"]
+COMMANDS = [
+    "bench", "check", "events", "exchange", "explain", "halt", "mode", "resume", "send",
+    "status", "trades",
+]  # fmt: skip
 
 
 def test_help_lists_every_command_with_one_line(desk: Desk, box: Box) -> None:
