@@ -67,7 +67,7 @@ _INDICES = {
     ),
     "BotTrade_closed": (
         # For what was won and lost of late. An order's row has no part in it.
-        "CREATE INDEX BotTrade_closed ON BotTrade (exitAt, pnl, mode)"
+        "CREATE INDEX BotTrade_closed ON BotTrade (exitAt, pnl, mode, status)"
         " WHERE status = 'closed'"
     ),
 }

@@ -484,7 +484,7 @@ class Store:
             return None
         at = self._clock.now().timestamp()
         tally = tallies.get(mode)
-        return Recently(None, 0, 0, 0) if tally is None else tally.look(symbol, at)
+        return Recently(None, 0, 0, 0) if tally is None else tally.peek(symbol, at)
 
     def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
         """Return the status of the row of an id, and the id of a symbol's open row."""

@@ -84,8 +84,7 @@ class Tally:
             self._day, self._today, self._cents_today = day, 0, 0
         self._today += 1
         self._cents_today += order.cents
-        while self._minute and self._minute[0] <= order.at - MINUTE_SECONDS:
-            self._minute.popleft()
+        self._forget_before(order.at - MINUTE_SECONDS)
         self._minute.append(order.at)
         self.remember(order)
 
@@ -97,22 +96,28 @@ class Tally:
             self._forget_old(order.at)
 
     def look(self, symbol: str, at: float) -> Recently:
-        """Return what counts at a time; nothing is changed, so any thread may look."""
+        """Return what counts at a time, for whoever counts."""
+        self._forget_before(at - MINUTE_SECONDS)
+        return self._found(symbol, at, len(self._minute))
+
+    def peek(self, symbol: str, at: float) -> Recently:
+        """Return the same from any thread: nothing is changed."""
+        after = at - MINUTE_SECONDS
+        return self._found(symbol, at, sum(one > after for one in tuple(self._minute)))
+
+    def _found(self, symbol: str, at: float, last_minute: int) -> Recently:
         last = self._last.get(symbol)
         same_day = day_start(at) <= self._day  # a clock set back begins no new day
         return Recently(
             since_symbol=None if last is None else max(0.0, at - last),
-            last_minute=self._in_minute(at - MINUTE_SECONDS),
+            last_minute=last_minute,
             today=self._today if same_day else 0,
             cents_today=self._cents_today if same_day else 0,
         )
 
-    def _in_minute(self, after: float) -> int:
-        times = tuple(self._minute)
-        for stale, one in enumerate(times):
-            if one > after:
-                return len(times) - stale
-        return 0
+    def _forget_before(self, then: float) -> None:
+        while self._minute and self._minute[0] <= then:
+            self._minute.popleft()
 
     def _forget_old(self, now: float) -> None:
         recent = {
