@@ -55,7 +55,8 @@ _WINS = (
     " ORDER BY exitAt DESC LIMIT :trades)"
 )
 _NEWEST = (
-    "SELECT mode, symbol, (julianday(createdAt) - 2440587.5) * 86400.0 AS at, notional"
+    "SELECT mode, symbol, round((julianday(createdAt) - 2440587.5) * 86400.0, 3),"
+    " notional"
     " FROM BotTrade ORDER BY rowid DESC"
 )
 _TALLIED_SECONDS = 86_400.0  # a day of New York's or a cooldown, at most 25 hours
