@@ -127,7 +127,7 @@ def test_whoever_opened_a_row_it_counts(store: Store, other: Other) -> None:
 def test_a_row_that_is_discarded_or_closed_frees_its_place(
     store: Store, other: Other
 ) -> None:
-    bot = {"max_concurrent_positions": 1}
+    bot: dict[str, Any] = {"max_concurrent_positions": 1}
     assert open_one(store, 1, **bot) == "opened"
     assert store.discard_trade("sn-1")
     assert open_one(store, 2, **bot) == "opened"
@@ -137,7 +137,7 @@ def test_a_row_that_is_discarded_or_closed_frees_its_place(
 
 
 def test_a_repeated_id_and_an_open_symbol_say_so_at_a_limit_too(store: Store) -> None:
-    bot = {"max_concurrent_positions": 1, "max_orders_per_day": 1}
+    bot: dict[str, Any] = {"max_concurrent_positions": 1, "max_orders_per_day": 1}
     assert open_one(store, 1, **bot) == "opened"
     assert open_one(store, 1, **bot) == "repeated"
     assert open_one(store, 2, symbol="S1", **bot) == "symbol_open"
@@ -182,7 +182,7 @@ def test_a_loss_counts_from_midnight_in_new_york(
 
 
 def test_the_sum_of_the_day_counts(store: Store, other: Other) -> None:
-    bot = {"daily_loss_limit_usd": 50.0}
+    bot: dict[str, Any] = {"daily_loss_limit_usd": 50.0}
     other.closes(-60.0, "2026-01-05T12:00:00.000Z")
     other.closes(30.0, "2026-01-05T13:00:00.000Z")
     assert open_one(store, 1, **bot) == "opened"
@@ -204,7 +204,7 @@ def test_a_new_day_begins_at_nothing(
 
 
 def test_the_other_accounts_results_do_not_count(store: Store, other: Other) -> None:
-    bot = {"daily_loss_limit_usd": 50.0}
+    bot: dict[str, Any] = {"daily_loss_limit_usd": 50.0}
     other.closes(-60.0, MIDNIGHT, mode="live")
     other.closes(+900.0, MIDNIGHT, mode="paper")
     assert open_one(store, 1, mode="live", **bot) == "daily_loss"
@@ -222,7 +222,7 @@ def test_infinite_results_stop_everything(store: Store, other: Other) -> None:
 
 
 def test_the_last_closed_rows_make_the_win_rate(store: Store, other: Other) -> None:
-    bot = {"min_win_rate": 0.5, "min_win_rate_trades": 4}
+    bot: dict[str, Any] = {"min_win_rate": 0.5, "min_win_rate_trades": 4}
     for number, pnl in enumerate([9.0, 9.0, 9.0, -1.0, -1.0]):
         other.closes(pnl, f"2026-01-0{number + 1}T12:00:00.000Z")
     other.closes(None, "2026-01-05T16:00:00.000Z")  # nobody knows what it won
@@ -257,7 +257,7 @@ def test_without_a_limit_a_row_costs_no_statement_more(store: Store) -> None:
 
 # Brakes ------------------------------------------------------------------------------
 
-BRAKES: list[tuple[dict[str, object], str]] = [
+BRAKES: list[tuple[dict[str, Any], str]] = [
     ({"max_orders_per_minute": 3}, "brake_orders_per_minute"),
     ({"max_orders_per_day": 3}, "brake_orders_per_day"),
     ({"max_notional_per_day_usd": 399.99}, "brake_notional_per_day"),
@@ -266,7 +266,7 @@ BRAKES: list[tuple[dict[str, object], str]] = [
 
 @pytest.mark.parametrize(("bot", "reason"), BRAKES)
 def test_a_brake_holds_after_so_many_orders(
-    store: Store, bot: dict[str, object], reason: str
+    store: Store, bot: dict[str, Any], reason: str
 ) -> None:
     told = [open_one(store, n, **bot) for n in range(5)]
     assert told == ["opened"] * 3 + [reason] * 2
@@ -274,7 +274,7 @@ def test_a_brake_holds_after_so_many_orders(
 
 @pytest.mark.parametrize(("bot", "reason"), BRAKES)
 def test_a_brake_holds_within_one_transaction(
-    store: Store, bot: dict[str, object], reason: str
+    store: Store, bot: dict[str, Any], reason: str
 ) -> None:
     store.begin()
     told = [
@@ -287,7 +287,7 @@ def test_a_brake_holds_within_one_transaction(
 
 @pytest.mark.parametrize(("bot", "reason"), BRAKES)
 def test_a_brake_holds_over_a_restart(
-    store: Store, database: Path, clock: FakeClock, bot: dict[str, object], reason: str
+    store: Store, database: Path, clock: FakeClock, bot: dict[str, Any], reason: str
 ) -> None:
     for number in range(3):
         assert open_one(store, number) == "opened"
@@ -299,7 +299,7 @@ def test_a_brake_holds_over_a_restart(
 
 @pytest.mark.parametrize(("bot", "reason"), BRAKES)
 def test_an_order_that_was_refused_counts_in_this_run(
-    store: Store, bot: dict[str, object], reason: str
+    store: Store, bot: dict[str, Any], reason: str
 ) -> None:
     for number in range(3):
         assert open_one(store, number, **bot) == "opened"
@@ -309,7 +309,7 @@ def test_an_order_that_was_refused_counts_in_this_run(
 
 @pytest.mark.parametrize(("bot", "reason"), BRAKES)
 def test_what_was_rolled_back_does_not_count(
-    store: Store, bot: dict[str, object], reason: str
+    store: Store, bot: dict[str, Any], reason: str
 ) -> None:
     for _ in range(4):
         store.begin()
@@ -327,7 +327,7 @@ def test_what_was_rolled_back_does_not_count(
 
 
 def test_the_minute_slides(store: Store, clock: FakeClock) -> None:
-    bot = {"max_orders_per_minute": 2}
+    bot: dict[str, Any] = {"max_orders_per_minute": 2}
     assert open_one(store, 1, **bot) == "opened"
     clock.advance(30)
     assert open_one(store, 2, **bot) == "opened"
@@ -343,7 +343,7 @@ def test_the_minute_slides(store: Store, clock: FakeClock) -> None:
 def test_the_day_begins_anew_in_new_york(
     store: Store, clock: FakeClock, *, restart: bool
 ) -> None:
-    bot = {"max_orders_per_day": 1}
+    bot: dict[str, Any] = {"max_orders_per_day": 1}
     clock.moment = datetime(2026, 1, 6, 4, 59, 59, tzinfo=UTC)
     assert open_one(store, 1, **bot) == "opened"
     assert open_one(store, 2, **bot) == "brake_orders_per_day"
@@ -356,7 +356,7 @@ def test_the_day_begins_anew_in_new_york(
 def test_a_clock_that_is_set_back_begins_no_new_day(
     store: Store, clock: FakeClock
 ) -> None:
-    bot = {"max_orders_per_day": 2}
+    bot: dict[str, Any] = {"max_orders_per_day": 2}
     assert open_one(store, 1, **bot) == "opened"
     clock.moment -= timedelta(days=1)
     assert open_one(store, 2, **bot) == "opened"
@@ -367,7 +367,7 @@ def test_a_clock_that_is_set_back_begins_no_new_day(
 def test_a_symbol_rests(
     store: Store, other: Other, clock: FakeClock, *, restart: bool
 ) -> None:
-    bot = {"symbol_cooldown_sec": 86_400.0}
+    bot: dict[str, Any] = {"symbol_cooldown_sec": 86_400.0}
     assert open_one(store, 1, symbol="KO", **bot) == "opened"
     other.ends("sn-1", 1.0)
     clock.advance(86_399)
@@ -400,7 +400,7 @@ def test_a_new_simulation_has_ordered_nothing(store: Store, clock: FakeClock) ->
     open_one(store, 1)
     again = Store(store._db, clock=clock)
     again.end_simulation()
-    bot = {"max_orders_per_day": 1, "symbol_cooldown_sec": 60.0}
+    bot: dict[str, Any] = {"max_orders_per_day": 1, "symbol_cooldown_sec": 60.0}
     assert open_one(again, 2, symbol="S1", **bot) == "opened"
     assert open_one(again, 3, **bot) == "brake_orders_per_day"
 
@@ -502,7 +502,7 @@ _steps = st.lists(
     ),
     max_size=30,
 )
-_BOT = {
+_BOT: dict[str, Any] = {
     "max_concurrent_positions": 4,
     "daily_loss_limit_usd": 100.0,
     "symbol_cooldown_sec": 30.0,
