@@ -131,6 +131,9 @@ def look_at_socket(
     writer = status.get("writer")
     if isinstance(writer, dict) and writer.get("healthy") is False:
         return fail("daemon", f"{shown}; it cannot write its database"), status
+    if isinstance(halt := status.get("halted"), dict):
+        detail = f"{shown}; HALTED: {foreign(halt.get('reason'))}"
+        return warn("daemon", detail, "when it is over: snexec resume"), status
     return ok("daemon", shown), status
 
 
