@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snexec.exchange.server import Exchange
 
 BURST = 1000
-PLENTY = {"max_pending": 4096, "max_in_flight": 64}
+PLENTY: dict[str, object] = {"max_pending": 4096, "max_in_flight": 64}
 
 
 class Desk:
