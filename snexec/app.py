@@ -37,6 +37,7 @@ from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
 from snexec.explain import Question, explain, read_ledger
 from snexec.fills import Fills
+from snexec.gates import counts_orders
 from snexec.halt import HaltSwitch
 from snexec.intake import Intake, Phase
 from snexec.latency import LatencyLedger
@@ -262,6 +263,8 @@ class Daemon:
         try:
             if self._simulated and (ended := self._store.end_simulation()):
                 log.info("ended %d rows that an earlier simulation left open", ended)
+            if counts_orders(self.settings.bot):
+                self._store.begin_tallies()
             unsettled = self._store.unsettled()
         except sqlite3.Error as exc:
             raise StartError(

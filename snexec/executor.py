@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import logging
+import math
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
@@ -25,7 +26,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.gates import Reason, limits_that_count
+from snexec.gates import COUNTED_REASONS, Reason, limits_that_count
 from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from snexec.writer import Writer
 
 log = logging.getLogger("TradeExecutor")
+
+_WARN_EVERY_SECONDS = 60.0
 
 SkipReason = (
     Reason | Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
@@ -120,6 +123,7 @@ class TradeExecutor:
         self._opened = opened
         self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
+        self._warned_at: dict[SkipReason, float] = {}
         self.skipped: collections.Counter[SkipReason] = collections.Counter()
         self.outcomes: collections.Counter[Literal["placed", "refused", "unknown"]] = (
             collections.Counter()
@@ -203,15 +207,30 @@ class TradeExecutor:
     def skip(self, taken: TakenSignal, reason: SkipReason) -> None:
         """Count and tell a signal that is not traded."""
         self.skipped[reason] += 1
-        log.debug(
-            "%s signal=%s skipped: %s", taken.signal.symbol, taken.signal.id, reason
-        )
+        signal = taken.signal
+        log.debug("%s signal=%s skipped: %s", signal.symbol, signal.id, reason)
+        if reason in COUNTED_REASONS:
+            self._warn_of_limit(signal, reason)
         self._feed.publish(
             "skipped",
-            signal_id=taken.signal.id,
-            symbol=taken.signal.symbol,
+            signal_id=signal.id,
+            symbol=signal.symbol,
             reason=reason,
             sequence=taken.sequence,
+        )
+
+    def _warn_of_limit(self, signal: Signal, reason: SkipReason) -> None:
+        """Say that a limit is reached, once a minute at most: feeds may run away."""
+        now = trio.current_time()
+        if now - self._warned_at.get(reason, -math.inf) < _WARN_EVERY_SECONDS:
+            return
+        self._warned_at[reason] = now
+        log.warning(
+            "%s signal=%s is not traded: %s (%d signals so far, told once a minute)",
+            signal.symbol,
+            signal.id,
+            reason,
+            self.skipped[reason],
         )
 
     def _row_decided(self, attempt: Attempt, opening: Opening) -> None:

@@ -31,6 +31,11 @@ Reason = Literal[
     "max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown",
     "brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day",
 ]  # fmt: skip
+# Those are rare, and somebody should know.
+COUNTED_REASONS: frozenset[str] = frozenset({
+    "max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown",
+    "brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day",
+})  # fmt: skip
 
 
 class Counts(NamedTuple):

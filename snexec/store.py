@@ -423,6 +423,23 @@ class Store:
 
     # Questions.
 
+    def begin_tallies(self, at: float | None = None) -> None:
+        """Count the orders of late from the rows, unless that was done.
+
+        Some milliseconds, which a start has and an order does not.
+        """
+        if self._tallies is not None:
+            return
+        if at is None:
+            at = self._clock.now().timestamp()
+        self._tallies, self._tallied_now = {}, self._db.in_transaction
+        for order in reversed(list(self._orders_since(at))):
+            tally = self._tally(order.mode, at)
+            if order.at >= day_start(at):
+                tally.add(order)
+            else:
+                tally.remember(order)
+
     def unsettled(self) -> list[Unsettled]:
         """Return our rows whose orders are not settled, oldest first."""
         now = self._clock.now()
@@ -539,14 +556,7 @@ class Store:
         return float(realised), int(wins), int(closed)
 
     def _recently(self, symbol: str, mode: Mode, at: float) -> Recently:
-        if self._tallies is None:
-            self._tallies, self._tallied_now = {}, self._db.in_transaction
-            for order in reversed(list(self._orders_since(at))):
-                tally = self._tally(order.mode, at)
-                if order.at >= day_start(at):
-                    tally.add(order)
-                else:
-                    tally.remember(order)
+        self.begin_tallies(at)
         found = self._tally(mode, at).look(symbol, at)
         for order in self._opened:
             if order.mode == mode:

@@ -258,6 +258,7 @@ class FakeClient(AlpacaClient):
         looking: Scripts for the next look-ups.
         asking: Scripts for the next questions about a position.
         seconds: How long each answer takes.
+        withheld: What the last order would have asked, had it waited.
     """
 
     def __init__(self, mode: Mode, budget: RateBudget) -> None:
@@ -270,6 +271,7 @@ class FakeClient(AlpacaClient):
         self.book: dict[str, BrokerOrder] = {}
         self.positions: dict[str, Decimal] = {}
         self.seconds = 0.0
+        self.withheld: Callable[[], bool] | None = None
         self._numbers = itertools.count(1)
 
     def send_order(
@@ -279,7 +281,7 @@ class FakeClient(AlpacaClient):
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
+        withheld: Callable[[], bool] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         request = Request(
             at=trio.current_time(),
@@ -291,6 +293,7 @@ class FakeClient(AlpacaClient):
         order_id = f"{self.mode}-o-{next(self._numbers)}"
         order = make_order(client_order_id, order_id=order_id)
         self.requests.append(request)
+        self.withheld = withheld
         if left is not None:
             left()
         script = collections.deque([self.placing.popleft()] if self.placing else [])

@@ -11,8 +11,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
-from snexec.errors import RateLimitedError
+from snexec.errors import NotSentError, RateLimitedError
 from tests.fakes import (
+    Request,
     Rig,
     make_signal,
     symbols_ordered,
@@ -22,6 +23,7 @@ from tests.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snexec.answers import BrokerOrder
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -242,7 +244,10 @@ async def test_a_limit_without_a_count_stops_a_signal_before_the_database(
     ],
 )
 async def test_a_limit_that_counts_holds_in_a_burst(
-    make_rig: Callable[..., Rig], bot: dict[str, object], reason: str
+    make_rig: Callable[..., Rig],
+    caplog: pytest.LogCaptureFixture,
+    bot: dict[str, object],
+    reason: str,
 ) -> None:
     rig = make_rig(bot=bot)
     await rig.trade(*(make_signal(f"S{n}") for n in range(10)))
@@ -251,6 +256,9 @@ async def test_a_limit_that_counts_holds_in_a_burst(
     assert dict(rig.executor.skipped) == {reason: 8}
     assert rig.paper.budget.try_take(Purpose.START)
     assert rig.told("skipped") == [("skipped", reason)] * 8
+    assert warnings_of(caplog) == [
+        f"S2 signal=None is not traded: {reason} (1 signals so far, told once a minute)"
+    ]
 
 
 async def test_a_changed_limit_holds_from_the_next_signal_on(rig: Rig) -> None:
@@ -341,6 +349,24 @@ async def test_a_halt_while_the_rate_limit_holds_an_order_up_keeps_it(
     assert rig.told() == [("skipped", "halted")]
     assert rig.paper.budget._in_flight == 0
     assert len(warnings_of(caplog)) == 1
+
+
+async def test_a_halt_keeps_an_order_that_waits_for_a_connection(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait_for_a_connection(_request: Request) -> BrokerOrder:
+        await trio.sleep(1)
+        assert rig.paper.withheld is not None
+        assert not rig.paper.withheld()
+        rig.halted = True
+        assert rig.paper.withheld()
+        raise NotSentError("it is withheld")
+
+    rig.paper.placing.append(wait_for_a_connection)
+    await rig.trade(make_signal("A"))
+    assert rig.rows() == {}
+    assert rig.told() == [("skipped", "halted")]
+    assert warnings_of(caplog) == []
 
 
 async def test_an_order_that_left_before_the_halt_is_confirmed(rig: Rig) -> None:

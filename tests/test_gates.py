@@ -9,6 +9,7 @@ import pytest
 
 from snexec.gates import (
     COUNTED,
+    COUNTED_REASONS,
     EARLY,
     GATES,
     Counts,
@@ -166,6 +167,12 @@ def test_the_order_is_the_documented_one() -> None:
 
 def test_what_counts_comes_after_what_does_not() -> None:
     assert GATES == EARLY + COUNTED
+    counted = {
+        case[3]
+        for case in CASES
+        if limits_that_count(make_signal(), make_bot(**case[0])) is not None
+    }
+    assert counted - {None} == COUNTED_REASONS
 
 
 def test_nothing_is_counted_where_no_limit_asks_for_it() -> None:
