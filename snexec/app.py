@@ -195,7 +195,7 @@ class Daemon:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
-            halted=self.halt.is_halted,
+            halted=self.halt.is_known,
             market_open=self.market.is_open,
         )
         self.outages = Outages(began=timestamp(clock.now()))

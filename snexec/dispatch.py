@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.budget import Purpose
-from snexec.gates import Reason, Snapshot, stopped_early
+from snexec.gates import ActiveGates, Reason, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class Dispatcher:
         self._accounts = accounts
         self._executor = executor
         self._halted = halted
+        self._gates = ActiveGates()
         self._market_open = market_open
         self._slots = trio.Semaphore(settings().intake.max_in_flight)
         self._next: TakenSignal | None = None
@@ -139,7 +140,7 @@ class Dispatcher:
         return Snapshot(self._halted(), is_open)
 
     def _gate(self, signal: Signal) -> Reason | None:
-        return stopped_early(signal, self._settings().bot, self.seen())
+        return self._gates.stopped_early(signal, self._settings().bot, self.seen())
 
     async def _execute(self, attempt: Attempt) -> None:
         """Bound one order's faults to itself."""

@@ -26,7 +26,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.gates import COUNTED_REASONS, Reason, limits_that_count
+from snexec.gates import COUNTED_REASONS, ActiveGates, Reason
 from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
 
@@ -118,6 +118,7 @@ class TradeExecutor:
         self._feed = feed
         self._latency = latency
         self._halted = halted
+        self._gates = ActiveGates()
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
@@ -140,7 +141,7 @@ class TradeExecutor:
         assert stars is not None  # noqa: S101 - it passed the gate
         trade = self._new_trade(taken.signal, stars, lease.client.mode)
         attempt = Attempt(taken=taken, trade=trade, lease=lease)
-        limits = limits_that_count(taken.signal, self._settings().bot)
+        limits = self._gates.limits(taken.signal, self._settings().bot)
         self._writer.open(
             lambda store: store.open_trade(trade, limits),
             done=partial(self._row_decided, attempt),

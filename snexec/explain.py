@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from snexec.executor import trade_id
@@ -109,7 +110,11 @@ def read_ledger(
             store = Store(connection, clock=clock)
             id_status, open_row = store.conflict(row_id, signal.symbol)
             counts = store.count(
-                signal.symbol, settings.mode, settings.bot, recently=recently
+                signal.symbol,
+                settings.mode,
+                order_dollars(signal, settings.bot) or Decimal(0),
+                settings.bot,
+                recently=recently,
             )
     except sqlite3.Error as exc:
         return Ledger(problem=f"the database cannot be read: {exc}")

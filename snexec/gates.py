@@ -50,6 +50,7 @@ class Counts(NamedTuple):
         last_minute: Orders of the last 60 seconds.
         today: Orders since New York midnight.
         cents_today: What those were worth.
+        cents: What this one is worth.
     """
 
     open_positions: int = 0
@@ -60,6 +61,7 @@ class Counts(NamedTuple):
     last_minute: int = 0
     today: int = 0
     cents_today: int = 0
+    cents: int = 0
 
 
 class Snapshot(NamedTuple):
@@ -178,12 +180,13 @@ def _per_day(_signal: Signal, bot: BotSettings, seen: Snapshot) -> Reason | None
     return "brake_orders_per_day" if reached else None
 
 
-def _notional(signal: Signal, bot: BotSettings, seen: Snapshot) -> Reason | None:
+def _notional(_signal: Signal, bot: BotSettings, seen: Snapshot) -> Reason | None:
     limit = bot.max_notional_per_day_usd
     if limit is None:
         return None
-    cents = seen.counts.cents_today + order_cents(signal, bot)
-    return "brake_notional_per_day" if cents > int(limit * 100) else None
+    counts = seen.counts
+    too_much = counts.cents_today + counts.cents > limit * 100
+    return "brake_notional_per_day" if too_much else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,9 +358,9 @@ GATES: tuple[Gate, ...] = (
         "max_notional_per_day_usd",
         _notional,
         lambda b: b.max_notional_per_day_usd is not None,
-        lambda s, b, seen: (
+        lambda _s, b, seen: (
             f"{_money(seen.counts.cents_today / 100)} today and"
-            f" {_money(order_cents(s, b) / 100)} for this one; at most"
+            f" {_money(seen.counts.cents / 100)} for this one; at most"
             f" ${b.max_notional_per_day_usd}"
         ),
         counts=True,
@@ -365,16 +368,6 @@ GATES: tuple[Gate, ...] = (
 )
 EARLY = tuple(gate for gate in GATES if not gate.counts)
 COUNTED = tuple(gate for gate in GATES if gate.counts)
-_EARLY_CHECKS = tuple(gate.check for gate in EARLY)
-_COUNTED_CHECKS = tuple(gate.check for gate in COUNTED)
-
-
-def stopped_early(signal: Signal, bot: BotSettings, seen: Snapshot) -> Reason | None:
-    """Return the reason of the first gate without a count that stops a signal."""
-    for check in _EARLY_CHECKS:
-        if (reason := check(signal, bot, seen)) is not None:
-            return reason
-    return None
 
 
 class Limits(NamedTuple):
@@ -382,26 +375,48 @@ class Limits(NamedTuple):
 
     signal: Signal
     bot: BotSettings
+    checks: tuple[Check, ...]
 
     def stop(self, counts: Counts) -> Reason | None:
         """Return the reason of the first gate that stops it by what was counted."""
-        seen = Snapshot(counts=counts)
-        for check in _COUNTED_CHECKS:
-            if (reason := check(self.signal, self.bot, seen)) is not None:
-                return reason
-        return None
+        return _first(self.checks, self.signal, self.bot, Snapshot(counts=counts))
 
 
-def limits_that_count(signal: Signal, bot: BotSettings) -> Limits | None:
-    """Return what the writer has to count for, None where no such limit is set."""
-    if (
-        bot.max_concurrent_positions is None
-        and bot.daily_loss_limit_usd is None
-        and bot.min_win_rate is None
-        and not counts_orders(bot)
-    ):
-        return None
-    return Limits(signal, bot)
+class ActiveGates:
+    """The gates that are set, chosen anew whenever ``[bot]`` is another object."""
+
+    def __init__(self) -> None:
+        self._bot: BotSettings | None = None
+        self._early: tuple[Check, ...] = ()
+        self._counted: tuple[Check, ...] = ()
+
+    def stopped_early(
+        self, signal: Signal, bot: BotSettings, seen: Snapshot
+    ) -> Reason | None:
+        """Return the reason of the first gate without a count that stops a signal."""
+        if bot is not self._bot:
+            self._choose(bot)
+        return _first(self._early, signal, bot, seen)
+
+    def limits(self, signal: Signal, bot: BotSettings) -> Limits | None:
+        """Return what the writer has to count for, None where no such limit is set."""
+        if bot is not self._bot:
+            self._choose(bot)
+        return Limits(signal, bot, self._counted) if self._counted else None
+
+    def _choose(self, bot: BotSettings) -> None:
+        self._bot = bot
+        self._early = tuple(gate.check for gate in EARLY if gate.is_set(bot))
+        self._counted = tuple(gate.check for gate in COUNTED if gate.is_set(bot))
+
+
+def _first(
+    checks: tuple[Check, ...], signal: Signal, bot: BotSettings, seen: Snapshot
+) -> Reason | None:
+    for check in checks:
+        if (reason := check(signal, bot, seen)) is not None:
+            return reason
+    return None
 
 
 def counts_orders(bot: BotSettings) -> bool:
@@ -433,12 +448,6 @@ def order_dollars(signal: Signal, bot: BotSettings) -> Decimal | None:
     """Return what an order would be worth; None is no trade."""
     stars = star_rating(signal.catalyst_tier, signal.ai_confidence)
     return None if stars is None else to_cents(bot.dollars(stars))
-
-
-def order_cents(signal: Signal, bot: BotSettings) -> int:
-    """Return what an order would be worth, in cents."""
-    dollars = order_dollars(signal, bot)
-    return 0 if dollars is None else int(dollars * 100)
 
 
 def _named(name: str, bot: BotSettings) -> str:

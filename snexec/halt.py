@@ -206,6 +206,19 @@ class HaltSwitch:
             self._tell(halted=halted)
         return halted
 
+    def is_known(self) -> bool:
+        """Look more cheaply: what cannot be looked at is known within a second.
+
+        For the gate before the row; the last look, before the request, is the other.
+        """
+        if self._told:
+            return self.is_halted()
+        for name in self._names:
+            # It raises nothing, which is most of what the other look costs.
+            if os.access(name, os.F_OK):  # noqa: PTH - as quick as can be
+                return self.is_halted()
+        return False
+
     def current(self) -> Halt | None:
         """Return why the daemon is halted, if it is."""
         return read_halt(self.files) or self._in_memory

@@ -259,7 +259,9 @@ class Store:
         now = timestamp(moment)
         if limits is not None:
             # First, as a row that is written and taken back costs a commit.
-            counts = self.count(trade.symbol, trade.mode, limits.bot, moment)
+            counts = self.count(
+                trade.symbol, trade.mode, trade.notional, limits.bot, moment
+            )
             if (reason := limits.stop(counts)) is not None:
                 return self._conflict(trade) or reason
         values = (
@@ -464,6 +466,7 @@ class Store:
         self,
         symbol: str,
         mode: Mode,
+        notional: Decimal,
         bot: BotSettings,
         moment: datetime | None = None,
         *,
@@ -475,6 +478,7 @@ class Store:
             symbol: The order's.
             mode: The account's, whose results and orders count, beside those of rows
                 that name none.
+            notional: Dollars that the order is worth.
             bot: The limits.
             moment: Now.
             recently: The orders of late, if they are known already.
@@ -490,7 +494,8 @@ class Store:
             orders = recently
         elif counts_orders(bot):
             orders = self._recently(symbol, mode, moment.timestamp())
-        return Counts(open_positions, realised, wins, closed, *orders)
+        cents = int(notional * 100)
+        return Counts(open_positions, realised, wins, closed, *orders, cents)
 
     def tallied(self, symbol: str, mode: Mode) -> Recently | None:
         """Return what is known of the orders of late without the file, from any thread.

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec import store as store_module
-from snexec.gates import Counts, Limits
+from snexec.gates import ActiveGates, Counts, Limits
 from snexec.schema import open_database
 from snexec.store import NewTrade, Store
 from snexec.tally import Recently, day_began, day_start
@@ -40,7 +40,9 @@ MIDNIGHT = "2026-01-05T05:00:00.000Z"
 
 
 def limits(symbol: str = "AAPL", **bot: object) -> Limits:
-    return Limits(make_signal(symbol), make_settings(bot=bot).bot)
+    found = ActiveGates().limits(make_signal(symbol), make_settings(bot=bot).bot)
+    assert found is not None
+    return found
 
 
 def open_one(
@@ -657,8 +659,7 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
             },
             notional=Decimal("0.10"),
         )
-        store.open_trade(
-            cheap,
-            Limits(make_signal(), make_settings(bot={"max_orders_per_day": 99}).bot),
-        )
-    assert store.count("S1", "paper", bot) == Counts(0, 0.0, 0, 0, 0.0, 3, 3, 30)
+        store.open_trade(cheap, limits(max_orders_per_day=99))
+    assert store.count("S1", "paper", Decimal("1.10"), bot) == Counts(
+        *(0, 0.0, 0, 0), *(0.0, 3, 3, 30), 110
+    )

@@ -12,13 +12,11 @@ from snexec.gates import (
     COUNTED_REASONS,
     EARLY,
     GATES,
+    ActiveGates,
     Counts,
-    Limits,
     Snapshot,
     counts_orders,
     limits_set,
-    limits_that_count,
-    stopped_early,
 )
 from snexec.settings import BotSettings
 from tests.fakes import make_settings, make_signal
@@ -82,11 +80,16 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], Reason | None]
     ({"max_orders_per_minute": 5}, {}, {"last_minute": 5}, "brake_orders_per_minute"),
     ({"max_orders_per_day": 5}, {}, {"today": 4}, None),
     ({"max_orders_per_day": 5}, {}, {"today": 5}, "brake_orders_per_day"),
-    ({"max_notional_per_day_usd": 250.5}, {}, {"cents_today": 150_50}, None),
     (
         {"max_notional_per_day_usd": 250.5},
         {},
-        {"cents_today": 150_51},
+        {"cents_today": 150_50, "cents": 100_00},
+        None,
+    ),
+    (
+        {"max_notional_per_day_usd": 250.5},
+        {},
+        {"cents_today": 150_51, "cents": 100_00},
         "brake_notional_per_day",
     ),
 ]
@@ -109,9 +112,12 @@ def stopped(
     """Ask all gates in their order, as dispatcher and writer do one after the other."""
     made, limits = make_signal(**signal), make_bot(**bot)
     snapshot = make_snapshot(**seen)
-    return stopped_early(made, limits, snapshot) or Limits(made, limits).stop(
-        snapshot.counts
-    )
+    gates = ActiveGates()
+    reason = gates.stopped_early(made, limits, snapshot)
+    counted = gates.limits(made, limits)
+    if reason is None and counted is not None:
+        reason = counted.stop(snapshot.counts)
+    return reason
 
 
 @pytest.mark.parametrize(("bot", "signal", "seen", "reason"), CASES)
@@ -170,14 +176,14 @@ def test_what_counts_comes_after_what_does_not() -> None:
     counted = {
         case[3]
         for case in CASES
-        if limits_that_count(make_signal(), make_bot(**case[0])) is not None
+        if ActiveGates().limits(make_signal(), make_bot(**case[0])) is not None
     }
     assert counted - {None} == COUNTED_REASONS
 
 
 def test_nothing_is_counted_where_no_limit_asks_for_it() -> None:
     signal = make_signal()
-    assert limits_that_count(signal, make_bot()) is None
+    assert ActiveGates().limits(signal, make_bot()) is None
     early = make_bot(
         enabled_catalyst_tiers=[1],
         symbols_allowed=["AAPL"],
@@ -187,7 +193,7 @@ def test_nothing_is_counted_where_no_limit_asks_for_it() -> None:
         require_market_open=True,
         halt_after_refusals=1,
     )
-    assert limits_that_count(signal, early) is None
+    assert ActiveGates().limits(signal, early) is None
 
 
 @pytest.mark.parametrize(
@@ -206,7 +212,10 @@ def test_each_limit_that_counts_is_counted_for(
     bot: dict[str, object], *, brake: bool
 ) -> None:
     made = make_bot(**bot)
-    assert limits_that_count(make_signal(), made) == (make_signal(), made)
+    limits = ActiveGates().limits(make_signal(), made)
+    assert limits is not None
+    assert (limits.signal, limits.bot) == (make_signal(), made)
+    assert len(limits.checks) == 1
     assert counts_orders(made) is brake
 
 
@@ -218,6 +227,16 @@ def test_a_gate_says_its_figures(gate: Any) -> None:  # noqa: ANN401 - a Gate
             said = gate.figures(made, limits, make_snapshot(**seen))
             assert said
             assert said.isprintable()
+
+
+def test_the_gates_go_with_the_settings() -> None:
+    gates, signal = ActiveGates(), make_signal()
+    for _ in range(2):
+        assert gates.stopped_early(signal, make_bot(), Snapshot()) is None
+        assert gates.limits(signal, make_bot()) is None
+        cheap = make_bot(max_share_price=1.0, max_orders_per_day=1)
+        assert gates.stopped_early(signal, cheap, Snapshot()) == "share_price"
+        assert gates.limits(signal, cheap) is not None
 
 
 def test_the_limits_that_are_set_are_named() -> None:

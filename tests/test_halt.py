@@ -160,14 +160,20 @@ def test_a_folder_that_is_a_link_has_one_switch(tmp_path: Path) -> None:
 # The switch --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("quick", [False, True])
 def test_a_halt_and_its_end_are_told_once(
-    desk: Desk, logged_errors: LoggedErrors, caplog: pytest.LogCaptureFixture
+    desk: Desk,
+    logged_errors: LoggedErrors,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    quick: bool,
 ) -> None:
-    assert not desk.switch.is_halted()
+    look = desk.switch.is_known if quick else desk.switch.is_halted
+    assert not look()
     desk.file.write_text("fire")
-    assert all(desk.switch.is_halted() for _ in range(3))
+    assert all(look() for _ in range(3))
     desk.file.unlink()
-    assert not any(desk.switch.is_halted() for _ in range(3))
+    assert not any(look() for _ in range(3))
     assert desk.told() == ["halt", "resume"]
     assert (desk.events[0].reason, desk.events[0].more["by"]) == ("fire", None)
     (error,) = logged_errors.take()
@@ -226,6 +232,7 @@ def test_a_folder_that_cannot_be_looked_into_is_halted(
         patched.setattr(os, "lstat", denied)
         patched.setattr(type(desk.file), "lstat", denied)
         assert all(desk.switch.is_halted() for _ in range(5))
+        assert desk.switch.is_known()
         found = desk.switch.current()
         assert found is not None
         assert found.reason.endswith("cannot be looked at: Permission denied")
