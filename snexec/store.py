@@ -59,6 +59,7 @@ _NEWEST = (
     " notional"
     " FROM BotTrade ORDER BY rowid DESC"
 )
+_NO_ORDERS = Recently(None, 0, 0, 0)
 _TALLIED_SECONDS = 86_400.0  # a day of New York's or a cooldown, at most 25 hours
 _HOUR_SECONDS = 3600.0
 # Rows are in the order of their coming, but for what other programs do to the file.
@@ -484,7 +485,7 @@ class Store:
             recently: The orders of late, if they are known already.
         """
         moment = moment or self._clock.now()
-        open_positions, orders = 0, Recently(None, 0, 0, 0)
+        open_positions, orders = 0, _NO_ORDERS
         realised, wins, closed = 0.0, 0, 0
         if bot.max_concurrent_positions is not None:
             open_positions = self.count_open()
@@ -561,7 +562,8 @@ class Store:
         return float(realised), int(wins), int(closed)
 
     def _recently(self, symbol: str, mode: Mode, at: float) -> Recently:
-        self.begin_tallies(at)
+        if self._tallies is None:
+            self.begin_tallies(at)
         found = self._tally(mode, at).look(symbol, at)
         for order in self._opened:
             if order.mode == mode:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 MINUTE_SECONDS = 60.0
 _NEW_YORK = ZoneInfo("America/New_York")
+_SHORTEST_DAY_SECONDS = 23 * 3600.0
 _REMEMBERED_SYMBOLS = 10_000
 _REMEMBERED_SECONDS = 86_400.0  # the longest cooldown
 
@@ -73,6 +74,7 @@ class Tally:
 
     def __init__(self, day: float) -> None:
         self._day = day  # when it began
+        self._day_ends = day + _SHORTEST_DAY_SECONDS  # or later
         self._today = 0
         self._cents_today = 0
         self._minute: collections.deque[float] = collections.deque()
@@ -82,9 +84,9 @@ class Tally:
         """Count an order."""
         if (day := day_start(order.at)) > self._day:
             self._day, self._today, self._cents_today = day, 0, 0
+            self._day_ends = day + _SHORTEST_DAY_SECONDS
         self._today += 1
         self._cents_today += order.cents
-        self._forget_before(order.at - MINUTE_SECONDS)
         self._minute.append(order.at)
         self.remember(order)
 
@@ -97,8 +99,10 @@ class Tally:
 
     def look(self, symbol: str, at: float) -> Recently:
         """Return what counts at a time, for whoever counts."""
-        self._forget_before(at - MINUTE_SECONDS)
-        return self._found(symbol, at, len(self._minute))
+        minute, then = self._minute, at - MINUTE_SECONDS
+        while minute and minute[0] <= then:
+            minute.popleft()
+        return self._found(symbol, at, len(minute))
 
     def peek(self, symbol: str, at: float) -> Recently:
         """Return the same from any thread: nothing is changed."""
@@ -107,17 +111,14 @@ class Tally:
 
     def _found(self, symbol: str, at: float, last_minute: int) -> Recently:
         last = self._last.get(symbol)
-        same_day = day_start(at) <= self._day  # a clock set back begins no new day
+        # A clock that was set back begins no new day.
+        same_day = at < self._day_ends or day_start(at) <= self._day
         return Recently(
             since_symbol=None if last is None else max(0.0, at - last),
             last_minute=last_minute,
             today=self._today if same_day else 0,
             cents_today=self._cents_today if same_day else 0,
         )
-
-    def _forget_before(self, then: float) -> None:
-        while self._minute and self._minute[0] <= then:
-            self._minute.popleft()
 
     def _forget_old(self, now: float) -> None:
         recent = {

@@ -171,6 +171,8 @@ def test_a_halt_and_its_end_are_told_once(
     look = desk.switch.is_known if quick else desk.switch.is_halted
     assert not look()
     desk.file.write_text("fire")
+    assert desk.switch.is_known() is False  # nobody has looked since
+    assert desk.switch.is_halted()
     assert all(look() for _ in range(3))
     desk.file.unlink()
     assert not any(look() for _ in range(3))
