@@ -9,7 +9,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from snexec.executor import trade_id
-from snexec.gates import COUNTED, EARLY, Gate, Snapshot, order_dollars
+from snexec.gates import (
+    COUNTED,
+    EARLY,
+    ActiveGates,
+    Counts,
+    Gate,
+    Snapshot,
+    order_dollars,
+)
 from snexec.signals import star_rating
 from snexec.store import Store
 
@@ -17,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from snexec.clock import Clock
-    from snexec.gates import Counts
     from snexec.settings import Settings
     from snexec.signals import Signal
     from snexec.tally import Recently
@@ -109,13 +116,16 @@ def read_ledger(
         with closing(connect()) as connection:
             store = Store(connection, clock=clock)
             id_status, open_row = store.conflict(row_id, signal.symbol)
-            counts = store.count(
-                signal.symbol,
-                settings.mode,
-                order_dollars(signal, settings.bot) or Decimal(0),
-                settings.bot,
-                recently=recently,
-            )
+            limits = ActiveGates().limits(signal, settings.bot)
+            counts = Counts()
+            if limits is not None:
+                counts = store.count(
+                    signal.symbol,
+                    settings.mode,
+                    order_dollars(signal, settings.bot) or Decimal(0),
+                    limits,
+                    recently=recently,
+                )
     except sqlite3.Error as exc:
         return Ledger(problem=f"the database cannot be read: {exc}")
     return Ledger(counts=counts, id_status=id_status, open_row=open_row)

@@ -370,12 +370,21 @@ EARLY = tuple(gate for gate in GATES if not gate.counts)
 COUNTED = tuple(gate for gate in GATES if gate.counts)
 
 
+class Needs(NamedTuple):
+    """What has to be counted."""
+
+    positions: bool = False
+    results: bool = False
+    orders: bool = False
+
+
 class Limits(NamedTuple):
     """A signal and the limits that hold for it, for whoever counts."""
 
     signal: Signal
     bot: BotSettings
     checks: tuple[Check, ...]
+    needs: Needs
 
     def stop(self, counts: Counts) -> Reason | None:
         """Return the reason of the first gate that stops it by what was counted."""
@@ -389,6 +398,7 @@ class ActiveGates:
         self._bot: BotSettings | None = None
         self._early: tuple[Check, ...] = ()
         self._counted: tuple[Check, ...] = ()
+        self._needs = Needs()
 
     def stopped_early(
         self, signal: Signal, bot: BotSettings, seen: Snapshot
@@ -402,12 +412,19 @@ class ActiveGates:
         """Return what the writer has to count for, None where no such limit is set."""
         if bot is not self._bot:
             self._choose(bot)
-        return Limits(signal, bot, self._counted) if self._counted else None
+        if not self._counted:
+            return None
+        return Limits(signal, bot, self._counted, self._needs)
 
     def _choose(self, bot: BotSettings) -> None:
         self._bot = bot
         self._early = tuple(gate.check for gate in EARLY if gate.is_set(bot))
         self._counted = tuple(gate.check for gate in COUNTED if gate.is_set(bot))
+        self._needs = Needs(
+            positions=bot.max_concurrent_positions is not None,
+            results=not (bot.daily_loss_limit_usd is None and bot.min_win_rate is None),
+            orders=counts_orders(bot),
+        )
 
 
 def _first(

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
-from snexec.gates import Counts, Reason, counts_orders
+from snexec.gates import Counts, Reason
 from snexec.tally import OpenedOrder, Recently, Tally, day_began, day_start
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _NEWEST = (
     " notional"
     " FROM BotTrade ORDER BY rowid DESC"
 )
+_COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
 _NO_ORDERS = Recently(None, 0, 0, 0)
 _TALLIED_SECONDS = 86_400.0  # a day of New York's or a cooldown, at most 25 hours
 _HOUR_SECONDS = 3600.0
@@ -198,7 +199,8 @@ class Store:
         self._clock = clock
         self._tallies: dict[str, Tally] | None = None  # until a brake asks for them
         self._tallied_now = False  # in this transaction
-        self._opened: list[OpenedOrder] = []  # in this transaction
+        self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
+        self._are_durable = False  # of the last one
         self._opened_before = 0  # the mark
         self._closed_key: tuple[object, ...] = ()
         self._closed: tuple[float, int, int] = (0.0, 0, 0)
@@ -211,19 +213,19 @@ class Store:
 
     def begin(self) -> None:
         """Start a transaction that may write."""
+        self._tally_durable()
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make the transaction durable."""
         self._db.execute("COMMIT")
         self._tallied_now = False
-        if self._opened:
-            for order in self._opened:
-                self._tally(order.mode, order.at).add(order)
-            self._opened.clear()
+        # Tallied by the next transaction: the orders of this one leave now.
+        self._are_durable = True
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""
+        self._tally_durable()
         self._opened.clear()
         if self._tallied_now:
             self._tallies, self._tallied_now = None, False
@@ -261,7 +263,7 @@ class Store:
         if limits is not None:
             # First, as a row that is written and taken back costs a commit.
             counts = self.count(
-                trade.symbol, trade.mode, trade.notional, limits.bot, moment
+                trade.symbol, trade.mode, trade.notional, limits, moment
             )
             if (reason := limits.stop(counts)) is not None:
                 return self._conflict(trade) or reason
@@ -468,7 +470,7 @@ class Store:
         symbol: str,
         mode: Mode,
         notional: Decimal,
-        bot: BotSettings,
+        limits: Limits,
         moment: datetime | None = None,
         *,
         recently: Recently | None = None,
@@ -480,21 +482,21 @@ class Store:
             mode: The account's, whose results and orders count, beside those of rows
                 that name none.
             notional: Dollars that the order is worth.
-            bot: The limits.
+            limits: What they are.
             moment: Now.
             recently: The orders of late, if they are known already.
         """
         moment = moment or self._clock.now()
-        open_positions, orders = 0, _NO_ORDERS
+        needs, open_positions, orders = limits.needs, 0, recently
         realised, wins, closed = 0.0, 0, 0
-        if bot.max_concurrent_positions is not None:
-            open_positions = self.count_open()
-        if bot.daily_loss_limit_usd is not None or bot.min_win_rate is not None:
-            realised, wins, closed = self._results(mode, bot, moment)
-        if recently is not None:
-            orders = recently
-        elif counts_orders(bot):
-            orders = self._recently(symbol, mode, moment.timestamp())
+        if needs.positions:
+            (open_positions,) = self._db.execute(_COUNT_OPEN).fetchone()
+        if needs.results:
+            realised, wins, closed = self._results(mode, limits.bot, moment)
+        if orders is None:
+            orders = _NO_ORDERS
+            if needs.orders:
+                orders = self._recently(symbol, mode, moment.timestamp())
         cents = int(notional * 100)
         return Counts(open_positions, realised, wins, closed, *orders, cents)
 
@@ -508,7 +510,8 @@ class Store:
             return None
         at = self._clock.now().timestamp()
         tally = tallies.get(mode)
-        return Recently(None, 0, 0, 0) if tally is None else tally.peek(symbol, at)
+        found = _NO_ORDERS if tally is None else tally.peek(symbol, at)
+        return self._with_opened(found, symbol, mode, at)
 
     def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
         """Return the status of the row of an id, and the id of a symbol's open row."""
@@ -517,11 +520,7 @@ class Store:
 
     def count_open(self) -> int:
         """Count the open rows, whoever wrote them."""
-        return int(
-            self._db.execute(
-                "SELECT count(*) FROM BotTrade WHERE status = 'open'"
-            ).fetchone()[0]
-        )
+        return int(self._db.execute(_COUNT_OPEN).fetchone()[0])
 
     # Helpers.
 
@@ -565,10 +564,24 @@ class Store:
         if self._tallies is None:
             self.begin_tallies(at)
         found = self._tally(mode, at).look(symbol, at)
-        for order in self._opened:
+        if self._opened:
+            found = self._with_opened(found, symbol, mode, at)
+        return found
+
+    def _with_opened(
+        self, found: Recently, symbol: str, mode: str, at: float
+    ) -> Recently:
+        for order in tuple(self._opened):
             if order.mode == mode:
                 found = found.and_one(order, symbol, at)
         return found
+
+    def _tally_durable(self) -> None:
+        if self._are_durable:
+            self._are_durable = False
+            for order in self._opened:
+                self._tally(order.mode, order.at).add(order)
+            self._opened.clear()
 
     def _tally(self, mode: str, at: float) -> Tally:
         assert self._tallies is not None  # noqa: S101 - asked for only then

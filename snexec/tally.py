@@ -87,6 +87,7 @@ class Tally:
             self._day_ends = day + _SHORTEST_DAY_SECONDS
         self._today += 1
         self._cents_today += order.cents
+        self._forget_before(order.at - MINUTE_SECONDS)
         self._minute.append(order.at)
         self.remember(order)
 
@@ -99,10 +100,8 @@ class Tally:
 
     def look(self, symbol: str, at: float) -> Recently:
         """Return what counts at a time, for whoever counts."""
-        minute, then = self._minute, at - MINUTE_SECONDS
-        while minute and minute[0] <= then:
-            minute.popleft()
-        return self._found(symbol, at, len(minute))
+        self._forget_before(at - MINUTE_SECONDS)
+        return self._found(symbol, at, len(self._minute))
 
     def peek(self, symbol: str, at: float) -> Recently:
         """Return the same from any thread: nothing is changed."""
@@ -119,6 +118,10 @@ class Tally:
             today=self._today if same_day else 0,
             cents_today=self._cents_today if same_day else 0,
         )
+
+    def _forget_before(self, then: float) -> None:
+        while self._minute and self._minute[0] <= then:
+            self._minute.popleft()
 
     def _forget_old(self, now: float) -> None:
         recent = {

@@ -648,7 +648,7 @@ async def test_the_real_writer_opens_no_more_than_may_be(
 
 
 def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
-    bot = make_settings(bot={"max_notional_per_day_usd": 1.1}).bot
+    asked = limits(max_notional_per_day_usd=1.1)
     for number in range(3):
         trade = make_trade(f"sn-{number}", f"S{number}")
         cheap = NewTrade(
@@ -660,6 +660,6 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
             notional=Decimal("0.10"),
         )
         store.open_trade(cheap, limits(max_orders_per_day=99))
-    assert store.count("S1", "paper", Decimal("1.10"), bot) == Counts(
+    assert store.count("S1", "paper", Decimal("1.10"), asked) == Counts(
         *(0, 0.0, 0, 0), *(0.0, 3, 3, 30), 110
     )

@@ -256,7 +256,7 @@ async def test_a_thousand_signals_in_a_second_meet_a_brake(
 async def test_a_brake_holds_over_a_restart() -> None:
     async with real_box() as (box, broker):
         box.configure(alpaca=alpaca(broker), bot={"max_orders_per_day": 3})
-        for number in range(3):
+        for number in range(2):
             async with box.daemon() as process, box.client() as feeder:
                 lines = [signal_line(f"S{number}{n}") for n in range(4)]
                 await feeder.send(b"".join(lines[: 2 if number == 0 else 4]))
@@ -288,13 +288,13 @@ async def test_a_file_named_halt_stops_a_daemon_under_load() -> None:
             at_once = len(posts)
             await trio.sleep(0.3)  # for those that are at the socket already
             after = len(posts)
-            await trio.sleep(1.2)
+            await trio.sleep(0.6)
             feeding = False
         assert len(posts) == after
         assert after - at_once <= 64  # max_in_flight
         counted = await desk.skipped()
         assert set(counted) == {"halted"}
-        assert counted["halted"] > 200
+        assert counted["halted"] > 100
         assert {post.client_order_id for post in posts} == {
             row["id"] for row in desk.box.rows()
         }
@@ -329,7 +329,7 @@ async def test_a_halt_is_still_there_after_a_restart() -> None:
 
 async def test_the_market_opens_and_closes_by_the_brokers_own_clock() -> None:
     async with open_desk() as desk:
-        soon = int((datetime.now(UTC).timestamp() + 1.5) * 1e9)
+        soon = int((datetime.now(UTC).timestamp() + 0.8) * 1e9)
         desk.broker.paper.market = Market(is_open=True, changes_ns=soon)
         await desk.set(require_market_open=True)
         await desk.box.until(
