@@ -199,7 +199,7 @@ def test_a_limit_holds_over_a_crash() -> None:
     world = play(story, limits=True)
 
     assert len(world.seen) == MAX_A_DAY
-    told = [line for line in world.said if "brake_orders_per_day" in line]
+    told = [line for line in world.said if "skipped: brake_orders_per_day" in line]
     assert len(told) == 9 - MAX_A_DAY
 
 
