@@ -5,26 +5,23 @@ Every change is monotonic: what the broker has said finally is never undone.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
-from snexec.gates import Counts, Reason
-from snexec.tally import OpenedOrder, Recently, Tally, day_began, day_start
+from snexec.counting import COUNT_OPEN, Counting
+from snexec.gates import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
     from decimal import Decimal
 
     from snexec.clock import Clock
-    from snexec.gates import Limits
+    from snexec.gates import Counts, Limits
     from snexec.latency import Times
-    from snexec.settings import BotSettings, Mode
+    from snexec.settings import Mode
     from snexec.signals import Stars
+    from snexec.tally import Recently
 
 # The table's own rules tell a repeated id and a symbol that has an open row.
 _INSERT_FRESH = (
@@ -38,33 +35,6 @@ _UNSETTLED = (
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
     " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
 )
-_OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"
-# Other programs write a time as text of any zone, or as milliseconds since 1970, which
-# sort before all text. The first bound is the index's, a day wide for the zones.
-_REALISED = (
-    "SELECT"  # noqa: S608 - all of it stands here
-    " (SELECT total(pnl) FROM BotTrade"
-    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_before"
-    " AND julianday(exitAt) >= julianday(:day))"
-    " + (SELECT total(pnl) FROM BotTrade"
-    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_ms AND exitAt < '')"
-)
-_WINS = (
-    "SELECT total(pnl > 0), count(*) FROM (SELECT pnl FROM BotTrade"  # noqa: S608
-    f" WHERE {_OURS_OR_NOBODYS} AND pnl IS NOT NULL"
-    " ORDER BY exitAt DESC LIMIT :trades)"
-)
-_NEWEST = (
-    "SELECT mode, symbol, round((julianday(createdAt) - 2440587.5) * 86400.0, 3),"
-    " notional"
-    " FROM BotTrade ORDER BY rowid DESC"
-)
-_COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
-_NO_ORDERS = Recently(None, 0, 0, 0)
-_TALLIED_SECONDS = 86_400.0  # a day of New York's or a cooldown, at most 25 hours
-_HOUR_SECONDS = 3600.0
-# Rows are in the order of their coming, but for what other programs do to the file.
-_OLD_ROWS_IN_A_ROW = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,13 +167,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         self._db = connection
         self._clock = clock
-        self._tallies: dict[str, Tally] | None = None  # until a brake asks for them
-        self._tallied_now = False  # in this transaction
-        self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
-        self._are_durable = False  # of the last one
-        self._opened_before = 0  # the mark
-        self._closed_key: tuple[object, ...] = ()
-        self._closed: tuple[float, int, int] = (0.0, 0, 0)
+        self._counting = Counting(connection)
 
     # Transactions belong to the writer, which batches changes.
 
@@ -213,29 +177,24 @@ class Store:
 
     def begin(self) -> None:
         """Start a transaction that may write."""
-        self._tally_durable()
+        self._counting.began()
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make the transaction durable."""
         self._db.execute("COMMIT")
-        self._tallied_now = False
-        # Tallied by the next transaction: the orders of this one leave now.
-        self._are_durable = True
+        self._counting.committed()
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""
-        self._tally_durable()
-        self._opened.clear()
-        if self._tallied_now:
-            self._tallies, self._tallied_now = None, False
+        self._counting.rolled_back()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def savepoint(self) -> None:
         """Mark a place within the transaction."""
         self._db.execute("SAVEPOINT change")
-        self._opened_before = len(self._opened)
+        self._counting.marked()
 
     def release(self) -> None:
         """Forget the mark."""
@@ -243,7 +202,7 @@ class Store:
 
     def undo_to_savepoint(self) -> None:
         """Undo what came after the mark, and forget it."""
-        del self._opened[self._opened_before :]
+        self._counting.undone_to_mark()
         self._db.execute("ROLLBACK TO change")
         self._db.execute("RELEASE change")
 
@@ -262,7 +221,7 @@ class Store:
         now = timestamp(moment)
         if limits is not None:
             # First, as a row that is written and taken back costs a commit.
-            counts = self.count(
+            counts = self._counting.count(
                 trade.symbol, trade.mode, trade.notional, limits, moment
             )
             if (reason := limits.stop(counts)) is not None:
@@ -283,9 +242,9 @@ class Store:
             trade.signal_id,
         )
         if self._db.execute(_INSERT_FRESH, values).rowcount:
-            if self._tallies is not None:
-                at, cents = moment.timestamp(), int(trade.notional * 100)
-                self._opened.append(OpenedOrder(trade.mode, trade.symbol, at, cents))
+            self._counting.opened(
+                trade.mode, trade.symbol, moment.timestamp(), trade.notional
+            )
             return "opened"
         return "symbol_open" if self._by_id(trade.id) is None else "repeated"
 
@@ -423,27 +382,17 @@ class Store:
             " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'",
             {"now": now},
         )
-        self._tallies = {}  # the new account has ordered nothing
+        self._counting.begin_empty()
         return cursor.rowcount
 
     # Questions.
 
-    def begin_tallies(self, at: float | None = None) -> None:
+    def begin_tallies(self) -> None:
         """Count the orders of late from the rows, unless that was done.
 
         Some milliseconds, which a start has and an order does not.
         """
-        if self._tallies is not None:
-            return
-        if at is None:
-            at = self._clock.now().timestamp()
-        self._tallies, self._tallied_now = {}, self._db.in_transaction
-        for order in reversed(list(self._orders_since(at))):
-            tally = self._tally(order.mode, at)
-            if order.at >= day_start(at):
-                tally.add(order)
-            else:
-                tally.remember(order)
+        self._counting.begin_tallies(self._clock.now().timestamp())
 
     def unsettled(self) -> list[Unsettled]:
         """Return our rows whose orders are not settled, oldest first."""
@@ -471,47 +420,21 @@ class Store:
         mode: Mode,
         notional: Decimal,
         limits: Limits,
-        moment: datetime | None = None,
         *,
         recently: Recently | None = None,
     ) -> Counts:
-        """Count for an order of a symbol what its limits ask for.
-
-        Args:
-            symbol: The order's.
-            mode: The account's, whose results and orders count, beside those of rows
-                that name none.
-            notional: Dollars that the order is worth.
-            limits: What they are.
-            moment: Now.
-            recently: The orders of late, if they are known already.
-        """
-        moment = moment or self._clock.now()
-        needs, open_positions, orders = limits.needs, 0, recently
-        realised, wins, closed = 0.0, 0, 0
-        if needs.positions:
-            (open_positions,) = self._db.execute(_COUNT_OPEN).fetchone()
-        if needs.results:
-            realised, wins, closed = self._results(mode, limits.bot, moment)
-        if orders is None:
-            orders = _NO_ORDERS
-            if needs.orders:
-                orders = self._recently(symbol, mode, moment.timestamp())
-        cents = int(notional * 100)
-        return Counts(open_positions, realised, wins, closed, *orders, cents)
+        """Count for an order of a symbol what its limits ask for, and open nothing."""
+        moment = self._clock.now()
+        return self._counting.count(
+            symbol, mode, notional, limits, moment, recently=recently
+        )
 
     def tallied(self, symbol: str, mode: Mode) -> Recently | None:
         """Return what is known of the orders of late without the file, from any thread.
 
         Orders that the broker refused are in it.
         """
-        tallies = self._tallies
-        if tallies is None:
-            return None
-        at = self._clock.now().timestamp()
-        tally = tallies.get(mode)
-        found = _NO_ORDERS if tally is None else tally.peek(symbol, at)
-        return self._with_opened(found, symbol, mode, at)
+        return self._counting.tallied(symbol, mode, self._clock.now().timestamp())
 
     def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
         """Return the status of the row of an id, and the id of a symbol's open row."""
@@ -520,7 +443,7 @@ class Store:
 
     def count_open(self) -> int:
         """Count the open rows, whoever wrote them."""
-        return int(self._db.execute(_COUNT_OPEN).fetchone()[0])
+        return int(self._db.execute(COUNT_OPEN).fetchone()[0])
 
     # Helpers.
 
@@ -528,77 +451,6 @@ class Store:
         if self._by_id(trade.id) is not None:
             return "repeated"
         return None if self._open_row(trade.symbol) is None else "symbol_open"
-
-    def _results(
-        self, mode: Mode, bot: BotSettings, moment: datetime
-    ) -> tuple[float, int, int]:
-        """Return dollars since midnight, and wins of how many of the last rows.
-
-        Only other programs close rows, so it is counted again when one has written.
-        """
-        day = day_start(moment.timestamp())
-        version = self._db.execute("PRAGMA data_version").fetchone()[0]
-        key = (version, mode, day, bot.min_win_rate_trades)
-        if key != self._closed_key:
-            self._closed = self._count_results(mode, bot, day_began(moment))
-            self._closed_key = key
-        return self._closed
-
-    def _count_results(
-        self, mode: Mode, bot: BotSettings, day: datetime
-    ) -> tuple[float, int, int]:
-        values: dict[str, object] = {
-            "mode": mode,
-            "day": timestamp(day),
-            "day_before": timestamp(day - timedelta(days=1)),
-            "day_ms": round(day.timestamp() * 1000),
-            "trades": bot.min_win_rate_trades or 0,
-        }
-        (realised,) = self._db.execute(_REALISED, values).fetchone()
-        if realised is None:
-            realised = -math.inf  # infinite both ways, so nobody knows
-        wins, closed = self._db.execute(_WINS, values).fetchone()
-        return float(realised), int(wins), int(closed)
-
-    def _recently(self, symbol: str, mode: Mode, at: float) -> Recently:
-        if self._tallies is None:
-            self.begin_tallies(at)
-        found = self._tally(mode, at).look(symbol, at)
-        if self._opened:
-            found = self._with_opened(found, symbol, mode, at)
-        return found
-
-    def _with_opened(
-        self, found: Recently, symbol: str, mode: str, at: float
-    ) -> Recently:
-        for order in tuple(self._opened):
-            if order.mode == mode:
-                found = found.and_one(order, symbol, at)
-        return found
-
-    def _tally_durable(self) -> None:
-        if self._are_durable:
-            self._are_durable = False
-            for order in self._opened:
-                self._tally(order.mode, order.at).add(order)
-            self._opened.clear()
-
-    def _tally(self, mode: str, at: float) -> Tally:
-        assert self._tallies is not None  # noqa: S101 - asked for only then
-        if mode not in self._tallies:
-            self._tallies[mode] = Tally(day_start(at))
-        return self._tallies[mode]
-
-    def _orders_since(self, now: float) -> Iterator[OpenedOrder]:
-        """Read the orders that may count, the newest first."""
-        since = now - _TALLIED_SECONDS - _HOUR_SECONDS
-        old = 0
-        for mode, symbol, at, notional in self._db.execute(_NEWEST):
-            if mode is not None and at is not None and at >= since:
-                old = 0
-                yield OpenedOrder(mode, symbol, at, round((notional or 0) * 100))
-            elif (old := old + 1) > _OLD_ROWS_IN_A_ROW:
-                return
 
     def _apply_nothing_bought(
         self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]

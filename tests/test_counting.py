@@ -13,7 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec import store as store_module
+from snexec import counting
 from snexec.gates import ActiveGates, Counts, Limits
 from snexec.schema import open_database
 from snexec.store import NewTrade, Store
@@ -464,10 +464,10 @@ def test_a_loss_counts_for_23_hours_in_spring_and_25_in_autumn(
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (store_module._REALISED, "BotTrade_closed"),
-        (store_module._WINS, "BotTrade_closed"),
+        (counting.REALISED, "BotTrade_closed"),
+        (counting.WINS, "BotTrade_closed"),
         (
-            "SELECT count(*) FROM BotTrade WHERE status = 'open'",
+            counting.COUNT_OPEN,
             "BotTrade_one_open_per_symbol",
         ),
     ],

@@ -38,6 +38,7 @@ from snexec.accounts import Accounts, _Held
 from snexec.answers import BrokerOrder
 from snexec.broker import AlpacaClient
 from snexec.budget import RateBudget
+from snexec.counting import Counting
 from snexec.intake import Phase
 from snexec.logs import SecretMask
 from snexec.schema import _check_and_migrate
@@ -239,7 +240,7 @@ class ModelStore(Store):
 
     def forget_tallies(self) -> None:
         """Know what a new process knows."""
-        self._tallies = None
+        self._counting = Counting(self._db)
 
     def commit(self) -> None:
         if trio.current_time() < self.full_until:
