@@ -6,7 +6,14 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from snexec.errors import (
     DuplicateOrderError,
@@ -65,6 +72,35 @@ class BrokerOrder(BaseModel):
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
 
 
+class MarketTimes(BaseModel):
+    """What the broker's clock says (ALPACA 2.3), all of it by that clock."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    timestamp: AwareDatetime
+    is_open: Annotated[bool, Field(strict=True)]
+    next_open: AwareDatetime
+    next_close: AwareDatetime
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the market stays as it is."""
+        change = self.next_close if self.is_open else self.next_open
+        return (change - self.timestamp).total_seconds()
+
+
+def read_market_times(content: bytes) -> MarketTimes:
+    """Read the body of a 200 as the market's clock.
+
+    Raises:
+        UnknownOutcomeError: It cannot be read.
+    """
+    try:
+        return MarketTimes.model_validate_json(content)
+    except ValidationError as exc:
+        raise _unreadable(exc) from None
+
+
 def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
     """Read the body of a 200 as the order of this id.
 
@@ -74,14 +110,16 @@ def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
     try:
         order = BrokerOrder.model_validate_json(content)
     except ValidationError as exc:
-        problem = exc.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "body"
-        raise UnknownOutcomeError(
-            f"the answer cannot be read ({field}: {problem['msg']})"
-        ) from None
+        raise _unreadable(exc) from None
     if order.client_order_id != client_order_id:
         raise UnknownOutcomeError("the answer speaks of another order")
     return order
+
+
+def _unreadable(exc: ValidationError) -> UnknownOutcomeError:
+    problem = exc.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "body"
+    return UnknownOutcomeError(f"the answer cannot be read ({field}: {problem['msg']})")
 
 
 def read_quantity(content: bytes) -> Decimal:

@@ -21,7 +21,7 @@ import math
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -36,10 +36,14 @@ from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
+from snexec.explain import Question, explain, read_ledger
 from snexec.fills import Fills
+from snexec.gates import counts_orders
+from snexec.halt import HaltSwitch
 from snexec.health import Health
 from snexec.intake import Intake, Phase
 from snexec.latency import LatencyLedger
+from snexec.market import MarketClock
 from snexec.outages import Outages
 from snexec.recovery import Recovery
 from snexec.schema import check_large, checkpoint, connect
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Daemon")
 
 _STREAM_SECONDS = 5.0
+_CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
 
@@ -134,6 +139,13 @@ class Daemon:
         self._damage: StartError | None = None
 
         self.feed = EventFeed(clock=clock)
+        self.halt = HaltSwitch(
+            config=config,
+            bot=lambda: self.settings.bot,
+            feed=self.feed,
+            clock=clock,
+        )
+        self.feed.follow(self.halt.happened)
         self.accounts = Accounts(
             settings=settings,
             clock=clock,
@@ -175,6 +187,11 @@ class Daemon:
                 None if self.writer.healthy else "the database cannot be written"
             ),
         )
+        self.market = MarketClock(
+            settings=lambda: self.settings, accounts=self.accounts
+        )
+        # A simulated account starts empty each time, and so do its order ids.
+        self._id_salt = secrets.token_hex(8) if self._simulated else ""
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
             writer=self.writer,
@@ -182,8 +199,8 @@ class Daemon:
             unsettled=self.unsettled,
             feed=self.feed,
             latency=self.latency,
-            # A simulated account starts empty each time, and so do its order ids.
-            id_salt=secrets.token_hex(8) if self._simulated else "",
+            halted=self.halt.is_halted,
+            id_salt=self._id_salt,
             opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
         )
@@ -192,6 +209,8 @@ class Daemon:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            halted=self.halt.is_known,
+            market_open=self.market.is_open,
         )
         self.outages = Outages(began=timestamp(clock.now()))
         self.feed.follow(self.outages.happened)
@@ -251,6 +270,8 @@ class Daemon:
                     services.start_soon(self.recovery.run, name="recovery")
                     services.start_soon(self.accounts.run, name="REST clients")
                     services.start_soon(self.outages.run, name="outages")
+                    services.start_soon(self.halt.run, name="halt")
+                    services.start_soon(self.market.run, name="market clock")
                     services.start_soon(self._check_database, name="database check")
                     if self.notify is not None:
                         services.start_soon(self.notify.run, name="notifications")
@@ -340,6 +361,8 @@ class Daemon:
         try:
             if self._simulated and (ended := self._store.end_simulation()):
                 log.info("ended %d rows that an earlier simulation left open", ended)
+            if counts_orders(self.settings.bot):
+                self._store.begin_tallies()
             unsettled = self._store.unsettled()
         except sqlite3.Error as exc:
             raise StartError(
@@ -412,6 +435,7 @@ class Daemon:
             return
         warn_open_keys(self._config, new)
         self.settings = settings
+        self.market.settings_changed()
         names = changed_keys(old, new)
         held = [name for name in names if not reloadable(name)]
         if held:
@@ -435,6 +459,7 @@ class Daemon:
         open_trades = await trio.to_thread.run_sync(self._count_open)
         counts, outcomes = self.intake.counts, self.executor.outcomes
         writer = self.writer_status()
+        halt = self.halt.current()
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -443,6 +468,7 @@ class Daemon:
             "state": self.settings.bot.state
             if self.settings.bot.enabled
             else "disabled",
+            "halted": None if halt is None else asdict(halt),
             "stream": self.stream.state,
             "outage": self.outages.status(),
             "uptimeSec": round(trio.current_time() - self._began, 3),
@@ -494,12 +520,59 @@ class Daemon:
         worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
         return f"UNHEALTHY: {worst}; {line}" if worst else line
 
+    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
+        """Halt, and return what the socket's ``halt`` answers."""
+        halt = self.halt.halt(reason, by=by)
+        return {"halted": True, **asdict(halt)}
+
+    def obey_resume(self) -> dict[str, object]:
+        """Take orders again, and return what the socket's ``resume`` answers."""
+        try:
+            self.halt.resume()
+        except OSError as exc:
+            log.error(  # noqa: TRY400 - the reason says it all
+                "%s cannot be removed (%s): still halted",
+                self.halt.files[0],
+                exc.strerror,
+            )
+            error = f"{self.halt.files[0]} cannot be removed: {exc.strerror}"
+            return {"halted": True, "error": error}
+        return {"halted": False}
+
+    async def explain(self, signal: Signal) -> dict[str, object]:
+        """Return what would become of a signal now; nothing is traded."""
+        intake, settings = self.intake, self.settings
+        door: str | None = None
+        if intake.phase is not Phase.TAKING:
+            door = intake.phase.value
+        elif not self.writer.healthy or intake.is_full:
+            door = "overloaded"
+        question = Question(
+            signal=signal,
+            settings=settings,
+            seen=self.dispatcher.seen(),
+            door=door,
+            id_taken=signal.id is not None and intake.has_taken(signal.id),
+            id_salt=self._id_salt,
+        )
+        ledger = await trio.to_thread.run_sync(
+            lambda: read_ledger(
+                question,
+                partial(connect, Path(settings.database), read_only=True),
+                clock=self._clock,
+                recently=self._store.tallied(signal.symbol, settings.mode),
+            )
+        )
+        return explain(question, ledger)
+
     def _heard(self, trade_id: str) -> None:
         self.recovery.heard(trade_id)
 
     async def _run_orders(self) -> None:
         with self._orders_scope:
             await self.recovery.compare_all()
+            with trio.move_on_after(_CLOCK_SECONDS):
+                await self.market.wait_decided()
             if self.intake.phase is Phase.STARTING:
                 self.intake.phase = Phase.TAKING
                 self._systemd.ready()

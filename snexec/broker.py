@@ -18,7 +18,9 @@ import trio
 from snexec import __version__
 from snexec.answers import (
     BrokerOrder,
+    MarketTimes,
     is_final_refusal,
+    read_market_times,
     read_order,
     read_quantity,
     readable,
@@ -125,11 +127,13 @@ class AlpacaClient:
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         """Send a market buy of so many dollars, once (ALPACA 1.2).
 
         It leaves at once, or as soon as a connection is free, behind those before it;
-        ``left`` is called in that moment.
+        ``left`` is called in that moment. One that has to wait is asked before whether
+        it is ``withheld`` by now; if so, it never leaves.
 
         Returns:
             What to call, once, to wait for the broker's answer. It raises
@@ -148,7 +152,7 @@ class AlpacaClient:
         request = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
         return partial(
             self._outcome,
-            self._pool.submit(request, left=left),
+            self._pool.submit(request, left=left, withheld=withheld),
             client_order_id,
             trio.current_time() + self._timeout_seconds,
         )
@@ -181,6 +185,14 @@ class AlpacaClient:
             RateLimitedError: The broker asks to come again later.
         """
         return read_quantity(await self._get(f"/v2/positions/{quote(symbol, safe='')}"))
+
+    async def market_clock(self) -> MarketTimes:
+        """Return whether the market is open, and when that changes (ALPACA 2.3).
+
+        Raises:
+            BrokerError: There is no readable answer; one of those of ``order``.
+        """
+        return read_market_times(await self._get("/v2/clock"))
 
     async def _outcome(
         self, exchange: Exchange, client_order_id: str, deadline: float

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.budget import Purpose
+from snexec.gates import ActiveGates, Reason, Snapshot
 from snexec.logs import about
-from snexec.signals import star_rating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snexec.accounts import Accounts, Lease
     from snexec.executor import Attempt, TradeExecutor
     from snexec.intake import Intake, TakenSignal
-    from snexec.settings import Settings
+    from snexec.settings import Mode, Settings
     from snexec.signals import Signal
 
 log = logging.getLogger("TradeExecutor")
@@ -31,6 +31,8 @@ class Dispatcher:
 
     Args:
         settings: Tells the current settings; read anew for each signal.
+        halted: Tells whether the kill switch is on.
+        market_open: Tells whether a mode's market is open, if that is known.
     """
 
     def __init__(
@@ -40,11 +42,16 @@ class Dispatcher:
         intake: Intake,
         accounts: Accounts,
         executor: TradeExecutor,
+        halted: Callable[[], bool],
+        market_open: Callable[[Mode], bool | None],
     ) -> None:
         self._settings = settings
         self._intake = intake
         self._accounts = accounts
         self._executor = executor
+        self._halted = halted
+        self._gates = ActiveGates()
+        self._market_open = market_open
         self._slots = trio.Semaphore(settings().intake.max_in_flight)
         self._next: TakenSignal | None = None
         self._nursery: trio.Nursery | None = None
@@ -128,17 +135,15 @@ class Dispatcher:
             wait = self._accounts.budget(mode).seconds_until(Purpose.ORDER)
             await trio.sleep(min(wait, _WATCH_MODE_SECONDS))
 
-    def _gate(
-        self, signal: Signal
-    ) -> Literal["disabled", "paused", "stopped", "no_stars"] | None:
-        bot = self._settings().bot
-        if not bot.enabled:
-            return "disabled"
-        if bot.state != "running":
-            return bot.state
-        if star_rating(signal.catalyst_tier, signal.ai_confidence) is None:
-            return "no_stars"
-        return None
+    def seen(self) -> Snapshot:
+        """Return what the gates see now that need no count."""
+        settings = self._settings()
+        asked = settings.bot.require_market_open
+        is_open = self._market_open(settings.mode) if asked else None
+        return Snapshot(self._halted(), is_open)
+
+    def _gate(self, signal: Signal) -> Reason | None:
+        return self._gates.stopped_early(signal, self._settings().bot, self.seen())
 
     async def _execute(self, attempt: Attempt) -> None:
         """Bound one order's faults to itself."""

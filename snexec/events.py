@@ -23,6 +23,8 @@ EventName = Literal[
     "settled",
     "mode",
     "stream",
+    "halt",
+    "resume",
 ]
 
 

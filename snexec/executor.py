@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import logging
+import math
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
+from snexec.gates import COUNTED_REASONS, ActiveGates, Reason
 from snexec.logs import about
 from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
@@ -46,10 +48,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-SkipReason = Literal[
-    "disabled", "paused", "stopped", "no_stars", "symbol_open", "repeated", "stale",
-    "stopping", "not_written",
-]  # fmt: skip
+_WARN_EVERY_SECONDS = 60.0
+
+SkipReason = (
+    Reason | Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
+)
 
 
 PendingReply = Callable[[], Awaitable["BrokerOrder"]]
@@ -66,6 +69,7 @@ class Attempt:
         reply: What gives the broker's answer, once the order has left.
         given_up: Whether the order must not leave any more.
         answered: Called once the broker has taken the order; others may leave then.
+        halted: Whether the kill switch kept it from leaving.
     """
 
     taken: TakenSignal
@@ -77,6 +81,7 @@ class Attempt:
     reply: PendingReply | None = None
     given_up: bool = False
     answered: Callable[[], None] | None = None
+    halted: bool = False
 
     @property
     def client(self) -> AlpacaClient:
@@ -89,6 +94,7 @@ class TradeExecutor:
 
     Args:
         settings: Tells the current settings; read anew for each signal.
+        halted: Tells whether the kill switch is on.
         id_salt: Sets the ids of one simulation apart from the last one's.
         seen: Called with each signal that is about to be ordered.
         opened: Called with a signal's place in this run and its row's id.
@@ -103,6 +109,7 @@ class TradeExecutor:
         unsettled: UnsettledOrders,
         feed: EventFeed,
         latency: LatencyLedger,
+        halted: Callable[[], bool],
         id_salt: str = "",
         seen: Callable[[Signal], None] | None = None,
         opened: Callable[[int, str], None] | None = None,
@@ -113,11 +120,14 @@ class TradeExecutor:
         self._unsettled = unsettled
         self._feed = feed
         self._latency = latency
+        self._halted = halted
+        self._gates = ActiveGates()
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
         self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
+        self._warned_at: dict[SkipReason, float] = {}
         self.skipped: collections.Counter[SkipReason] = collections.Counter()
         self.outcomes: collections.Counter[Literal["placed", "refused", "unknown"]] = (
             collections.Counter()
@@ -134,8 +144,9 @@ class TradeExecutor:
         assert stars is not None  # noqa: S101 - it passed the gate
         trade = self._new_trade(taken.signal, stars, lease.client.mode)
         attempt = Attempt(taken=taken, trade=trade, lease=lease)
+        limits = self._gates.limits(taken.signal, self._settings().bot)
         self._writer.open(
-            lambda store: store.open_trade(trade),
+            lambda store: store.open_trade(trade, limits),
             done=partial(self._row_decided, attempt),
             failed=partial(self._row_failed, attempt),
         )
@@ -166,6 +177,9 @@ class TradeExecutor:
         elif attempt.opening != "opened":
             budget.give_back()
             self.skip(taken, attempt.opening or "not_written")
+        elif attempt.halted and attempt.reply is None:
+            budget.give_back()
+            await self._drop_halted(taken, trade)
         elif attempt.reply is None:
             budget.give_back()
             await self._drop_stale(taken, trade, "its row could not be written in time")
@@ -200,19 +214,36 @@ class TradeExecutor:
     def skip(self, taken: TakenSignal, reason: SkipReason) -> None:
         """Count and tell a signal that is not traded."""
         self.skipped[reason] += 1
+        signal = taken.signal
         log.debug(
             "%s signal=%s skipped: %s",
-            taken.signal.symbol,
-            taken.signal.id,
+            signal.symbol,
+            signal.id,
             reason,
             extra=_about_signal(taken),
         )
+        if reason in COUNTED_REASONS:
+            self._warn_of_limit(signal, reason)
         self._feed.publish(
             "skipped",
-            signal_id=taken.signal.id,
-            symbol=taken.signal.symbol,
+            signal_id=signal.id,
+            symbol=signal.symbol,
             reason=reason,
             sequence=taken.sequence,
+        )
+
+    def _warn_of_limit(self, signal: Signal, reason: SkipReason) -> None:
+        """Say that a limit is reached, once a minute at most: feeds may run away."""
+        now = trio.current_time()
+        if now - self._warned_at.get(reason, -math.inf) < _WARN_EVERY_SECONDS:
+            return
+        self._warned_at[reason] = now
+        log.warning(
+            "%s signal=%s is not traded: %s (%d signals so far, told once a minute)",
+            signal.symbol,
+            signal.id,
+            reason,
+            self.skipped[reason],
         )
 
     def _row_decided(self, attempt: Attempt, opening: Opening) -> None:
@@ -221,15 +252,21 @@ class TradeExecutor:
         attempt.decided.set()
         if opening != "opened" or attempt.given_up or self.is_stale(attempt.taken):
             return
+        if self._is_halted(attempt):  # last, whatever else there is to look at
+            return
         try:
             if self._seen is not None:
                 self._seen(attempt.taken.signal)
             if self._opened is not None:
                 self._opened(attempt.taken.sequence, attempt.trade.id)
             self._latency.begin(attempt.trade.id, read_at=attempt.taken.read_at)
-            attempt.reply = self._send(attempt.trade, attempt.client)
+            attempt.reply = self._send(attempt)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
+
+    def _is_halted(self, attempt: Attempt) -> bool:
+        attempt.halted = self._halted()
+        return attempt.halted
 
     def _row_failed(self, attempt: Attempt, error: Exception) -> None:
         attempt.error = error
@@ -261,12 +298,14 @@ class TradeExecutor:
             signal_id=trade.signal_id,
         )
 
-    def _send(self, trade: NewTrade, client: AlpacaClient) -> PendingReply:
-        return client.send_order(
+    def _send(self, attempt: Attempt) -> PendingReply:
+        trade = attempt.trade
+        return attempt.client.send_order(
             symbol=trade.symbol,
             notional=str(trade.notional),
             client_order_id=trade.id,
             left=partial(self._latency.sent, trade.id),
+            withheld=partial(self._is_halted, attempt),
         )
 
     async def _await_reply(self, attempt: Attempt, reply: PendingReply) -> None:
@@ -286,15 +325,21 @@ class TradeExecutor:
                     extra=_about(trade),
                 )
                 if await self._may_send_again(taken, trade, client):
-                    reply = self._send(trade, client)
-                    continue
+                    if not self._is_halted(attempt):
+                        reply = self._send(attempt)
+                        continue
+                    client.budget.give_back()
+                    await self._drop_halted(taken, trade)
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted before, perhaps by this very request.
                 self._to_look_up(trade, exc)
             except RefusedError as exc:
                 await self._refused(taken, trade, exc)
             except NotSentError as exc:
-                await self._not_sent(taken, trade, exc)
+                if attempt.halted:
+                    await self._drop_halted(taken, trade)
+                else:
+                    await self._not_sent(taken, trade, exc)
             else:
                 if attempt.answered is not None and not self._writer.is_behind:
                     attempt.answered()
@@ -458,6 +503,10 @@ class TradeExecutor:
         if await self._discard(trade):
             self.warn_stale(taken, why)
             self.skip(taken, "stale")
+
+    async def _drop_halted(self, taken: TakenSignal, trade: NewTrade) -> None:
+        if await self._discard(trade):
+            self.skip(taken, "halted")
 
     async def _discard(self, trade: NewTrade) -> bool:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))

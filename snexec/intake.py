@@ -128,6 +128,10 @@ class Intake:
         while self.is_full:
             await self._room.wait()
 
+    def has_taken(self, signal_id: str) -> bool:
+        """Tell whether this id was taken in the current mode."""
+        return (self._mode(), signal_id) in self._taken_ids
+
     def next_nowait(self) -> TakenSignal | None:
         """Return the next taken signal, if one waits."""
         try:

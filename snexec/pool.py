@@ -58,17 +58,23 @@ class Pool:
         self._changed.set()
 
     def submit(
-        self, request: bytes, *, left: Callable[[], None] | None = None
+        self,
+        request: bytes,
+        *,
+        left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,
     ) -> Exchange:
         """Send a request as soon as a connection is free, in the order of the calls.
 
         Args:
             request: The whole of it.
             left: Called in the moment it leaves.
+            withheld: Tells of one that had to wait whether it must not leave any more.
         """
         exchange = Exchange(request, left)
         self._waiting.append(exchange)
         self._send_waiting()
+        exchange.withheld = withheld
         if not exchange.sent and self._nursery is not None:
             # One of its own, as what is being opened already may lead nowhere.
             self._start_dialing()
@@ -110,8 +116,10 @@ class Pool:
 
     def _send_waiting(self) -> None:
         # The connection used last: others may grow old meanwhile, and are replaced.
-        while self._next_waiting() and self._idle:
-            if self._idle.pop().send(self._waiting[0]):
+        while (exchange := self._next_waiting()) and self._idle:
+            if exchange.withheld is not None and exchange.withheld():
+                exchange.end(problem="it is withheld")
+            elif self._idle.pop().send(exchange):
                 self._waiting.popleft()
 
     def _next_waiting(self) -> Exchange | None:

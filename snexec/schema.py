@@ -65,6 +65,11 @@ _INDICES = {
         "CREATE INDEX BotTrade_unsettled_not_open ON BotTrade (mode)"
         " WHERE settledAt IS NULL AND mode IS NOT NULL AND status <> 'open'"
     ),
+    "BotTrade_closed": (
+        # For what was won and lost of late. An order's row has no part in it.
+        "CREATE INDEX BotTrade_closed ON BotTrade (exitAt, pnl, mode, status)"
+        " WHERE status = 'closed'"
+    ),
 }
 
 

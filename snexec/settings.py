@@ -29,6 +29,7 @@ from pydantic import (
 
 from snexec.errors import ConfigError
 from snexec.exchange.settings import ExchangeSettings
+from snexec.signals import valid_symbol
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -127,6 +128,25 @@ def _dollars(value: object) -> object:
     raise ValueError("must be a number of dollars")
 
 
+def _no_doubles(value: list[int]) -> list[int]:
+    if len(set(value)) < len(value):
+        raise ValueError("must not name a tier twice")
+    return value
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError("must be a list")  # noqa: TRY004 - pydantic's own way
+    return value
+
+
+def _not_empty(value: list[int] | frozenset[str]) -> list[int] | frozenset[str]:
+    # It could mean anything or nothing.
+    if not value:
+        raise ValueError("must not be empty: leave the key out for no limit")
+    return value
+
+
 def _header_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
@@ -138,6 +158,20 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
+Dollars = Annotated[Decimal, BeforeValidator(_dollars), Field(gt=0, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Tiers = Annotated[
+    list[Annotated[int, Field(ge=1, le=4)]],
+    AfterValidator(_no_doubles),
+    AfterValidator(_not_empty),
+]
+Symbols = Annotated[
+    frozenset[Annotated[str, AfterValidator(valid_symbol)]],
+    BeforeValidator(_listed),
+    Field(strict=False),  # TOML has lists only
+]
+SomeSymbols = Annotated[Symbols, AfterValidator(_not_empty)]
+Figure = Annotated[float, Field(gt=0, le=1e18)]
 Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
@@ -202,13 +236,38 @@ class StreamSettings(_Section):
 
 
 class BotSettings(_Section):
-    """``[bot]``: whether to trade, and how many dollars an order."""
+    """``[bot]``: whether to trade, how many dollars an order, and the limits.
+
+    A limit that is None is off; ``snexec.gates`` says what each one means.
+    """
 
     enabled: bool = True
     state: Literal["stopped", "running", "paused"] = "running"
     trade_size_stars3: TradeSize = Decimal(50)
     trade_size_stars4: TradeSize = Decimal(75)
     trade_size_stars5: TradeSize = Decimal(100)
+    enabled_catalyst_tiers: Tiers | None = None
+    symbols_allowed: SomeSymbols | None = None
+    symbols_blocked: Symbols | None = None
+    max_share_price: Dollars | None = None
+    max_float_shares: Figure | None = None
+    min_relative_volume: Figure | None = None
+    require_market_open: bool = False
+    max_concurrent_positions: Count | None = None
+    daily_loss_limit_usd: Dollars | None = None
+    min_win_rate: float | None = Field(default=None, ge=0, le=1)
+    min_win_rate_trades: int | None = Field(default=None, ge=1, le=10_000)
+    symbol_cooldown_sec: Seconds | None = None
+    max_orders_per_minute: Count | None = None
+    max_orders_per_day: Count | None = None
+    max_notional_per_day_usd: Dollars | None = None
+    halt_after_refusals: Count | None = None
+
+    @model_validator(mode="after")
+    def _win_rate_has_both_its_keys(self) -> Self:
+        if (self.min_win_rate is None) != (self.min_win_rate_trades is None):
+            raise ValueError("min_win_rate and min_win_rate_trades go together")
+        return self
 
     def dollars(self, stars: Stars) -> Decimal:
         """Return the size of an order of so many stars."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -24,7 +26,12 @@ _SYMBOL = re.compile(r"[A-Za-z0-9]+(?:[./-][A-Za-z0-9]+)*", re.ASCII)
 _SHOWN_INPUT_CHARS = 60
 
 
-def _symbol(value: str) -> str:
+def valid_symbol(value: str) -> str:
+    """Return a symbol in upper case.
+
+    Raises:
+        ValueError: It is none.
+    """
     if not 1 <= len(value) <= 15 or not _SYMBOL.fullmatch(value):
         raise ValueError(
             "must be 1 to 15 characters: groups of A-Z 0-9 joined by single . - or /"
@@ -38,6 +45,18 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _figure(value: object) -> float | None:
+    # Feeders may send anything here: what cannot be read counts as absent.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        figure = float(value)
+    except OverflowError:
+        return None
+    return figure if math.isfinite(figure) and figure >= 0 else None
+
+
+Figure = Annotated[float | None, BeforeValidator(_figure)]
 Confidence = Literal["high", "medium", "low"]
 
 
@@ -51,6 +70,9 @@ class Signal(BaseModel):
         ai_confidence: How sure the program is, if it says.
         price_at_signal: Dollars per share when the news came.
         id: The program's own name for this signal; one id buys at most once a mode.
+        float_shares: Shares that may be traded, if the program says; never a reason
+            to take a signal for invalid.
+        relative_volume: Today's volume against its usual one; likewise.
     """
 
     model_config = ConfigDict(
@@ -61,7 +83,7 @@ class Signal(BaseModel):
         cache_strings="keys",  # values hardly ever come again
     )
 
-    symbol: Annotated[str, AfterValidator(_symbol)]
+    symbol: Annotated[str, AfterValidator(valid_symbol)]
     catalyst_category: Annotated[str, AfterValidator(_no_nul)] = Field(
         min_length=1,
         max_length=200,
@@ -79,6 +101,13 @@ class Signal(BaseModel):
     id: (
         Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_no_nul)] | None
     ) = None
+    float_shares: Figure = Field(
+        default=None, validation_alias=AliasChoices("floatShares", "float_shares")
+    )
+    relative_volume: Figure = Field(
+        default=None,
+        validation_alias=AliasChoices("relativeVolume", "relative_volume"),
+    )
 
 
 def parse_signal(line: bytes) -> Signal:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from pydantic_core import from_json
 
-from snexec.errors import StartError
+from snexec.errors import InvalidSignalError, StartError
 from snexec.framing import LineSplitter
+from snexec.halt import MAX_REASON_CHARS
 from snexec.schema import lock_file
-from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
+from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES, Signal, parse_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,15 @@ class Control(Protocol):
 
     async def status(self) -> dict[str, object]:
         """Return the fields of the answer to ``status``."""
+
+    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
+        """Halt, and return the fields of the answer."""
+
+    def obey_resume(self) -> dict[str, object]:
+        """Resume, and return the fields of the answer."""
+
+    async def explain(self, signal: Signal) -> dict[str, object]:
+        """Return the fields of the answer to ``explain``."""
 
 
 def encode(fields: dict[str, object]) -> bytes:
@@ -208,8 +218,28 @@ class SocketServer:
                 client.tell(encode(answer))
                 client.follow()
             case _:
-                error = "command: must be 'status' or 'events'"
-                client.tell(encode(answer | {"status": "invalid", "error": error}))
+                try:
+                    fields = await self._carry_out(request)
+                except _BadRequestError as exc:
+                    fields = {"status": "invalid", "error": str(exc)}
+                client.tell(encode(answer | fields))
+
+    async def _carry_out(self, request: dict[str, object]) -> dict[str, object]:
+        """Do what is asked for, and return the answer's fields."""
+        match request["command"]:
+            case "halt":
+                reason = _words(request, "reason", default="no reason was given")
+                return self._control.obey_halt(
+                    reason, _words(request, "by", default="the socket")
+                )
+            case "resume":
+                return self._control.obey_resume()
+            case "explain":
+                return await self._control.explain(_signal(request.get("signal")))
+            case _:
+                raise _BadRequestError(
+                    "command: must be 'status', 'events', 'halt', 'resume' or 'explain'"
+                )
 
 
 async def _until_hung_up(stream: trio.SocketStream, gone: trio.Event) -> None:
@@ -272,6 +302,28 @@ class _Client:
 
     def _tell_event(self, event: Event) -> None:
         self.tell(event.line())
+
+
+class _BadRequestError(Exception):
+    """A request for control that cannot be understood."""
+
+
+def _words(request: dict[str, object], name: str, *, default: str) -> str:
+    words = request.get(name)
+    if words is None:
+        return default
+    if not isinstance(words, str) or not words.strip() or len(words) > MAX_REASON_CHARS:
+        raise _BadRequestError(
+            f"{name}: must be text of at most {MAX_REASON_CHARS} characters"
+        )
+    return words
+
+
+def _signal(value: object) -> Signal:
+    try:
+        return parse_signal(json.dumps(value).encode())
+    except InvalidSignalError as exc:
+        raise _BadRequestError(f"signal: {exc}") from None
 
 
 def _request(line: bytes) -> dict[str, object] | None:

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
+from snexec.counting import COUNT_OPEN, Counting
+from snexec.gates import Reason
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.clock import Clock
+    from snexec.gates import Counts, Limits
     from snexec.latency import Times
     from snexec.settings import Mode
     from snexec.signals import Stars
+    from snexec.tally import Recently
 
 # The table's own rules tell a repeated id and a symbol that has an open row.
 _INSERT_FRESH = (
@@ -57,7 +61,7 @@ class NewTrade:
     signal_id: str | None
 
 
-Opening = Literal["opened", "repeated", "symbol_open"]
+Opening = Literal["opened", "repeated", "symbol_open"] | Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +173,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         self._db = connection
         self._clock = clock
+        self._counting = Counting(connection)
 
     # Transactions belong to the writer, which batches changes.
 
@@ -178,20 +183,24 @@ class Store:
 
     def begin(self) -> None:
         """Start a transaction that may write."""
+        self._counting.began()
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make the transaction durable."""
         self._db.execute("COMMIT")
+        self._counting.committed()
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""
+        self._counting.rolled_back()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def savepoint(self) -> None:
         """Mark a place within the transaction."""
         self._db.execute("SAVEPOINT change")
+        self._counting.marked()
 
     def release(self) -> None:
         """Forget the mark."""
@@ -199,17 +208,30 @@ class Store:
 
     def undo_to_savepoint(self) -> None:
         """Undo what came after the mark, and forget it."""
+        self._counting.undone_to_mark()
         self._db.execute("ROLLBACK TO change")
         self._db.execute("RELEASE change")
 
     # The order's own way.
 
-    def open_trade(self, trade: NewTrade) -> Opening:
+    def open_trade(self, trade: NewTrade, limits: Limits | None = None) -> Opening:
         """Write the row of an order that is about to leave.
 
-        A repeated id or a symbol with an open row writes nothing.
+        A repeated id, a symbol with an open row or a limit writes nothing.
+
+        Args:
+            trade: The row.
+            limits: What counts for it, if anything does.
         """
-        now = self._now()
+        moment = self._clock.now()
+        now = timestamp(moment)
+        if limits is not None:
+            # First, as a row that is written and taken back costs a commit.
+            counts = self._counting.count(
+                trade.symbol, trade.mode, trade.notional, limits, moment
+            )
+            if (reason := limits.stop(counts)) is not None:
+                return self._conflict(trade) or reason
         values = (
             trade.id,
             trade.symbol,
@@ -226,6 +248,9 @@ class Store:
             trade.signal_id,
         )
         if self._db.execute(_INSERT_FRESH, values).rowcount:
+            self._counting.opened(
+                trade.mode, trade.symbol, moment.timestamp(), trade.notional
+            )
             return "opened"
         return "symbol_open" if self._by_id(trade.id) is None else "repeated"
 
@@ -363,9 +388,17 @@ class Store:
             " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'",
             {"now": now},
         )
+        self._counting.begin_empty()
         return cursor.rowcount
 
     # Questions.
+
+    def begin_tallies(self) -> None:
+        """Count the orders of late from the rows, unless that was done.
+
+        Some milliseconds, which a start has and an order does not.
+        """
+        self._counting.begin_tallies(self._clock.now().timestamp())
 
     def unsettled(self) -> list[Unsettled]:
         """Return our rows whose orders are not settled, oldest first."""
@@ -388,15 +421,43 @@ class Store:
             for row in rows
         ]
 
-    def count_open(self) -> int:
-        """Count the open rows, whoever wrote them."""
-        return int(
-            self._db.execute(
-                "SELECT count(*) FROM BotTrade WHERE status = 'open'"
-            ).fetchone()[0]
+    def count(
+        self,
+        symbol: str,
+        mode: Mode,
+        notional: Decimal,
+        limits: Limits,
+        *,
+        recently: Recently | None = None,
+    ) -> Counts:
+        """Count for an order of a symbol what its limits ask for, and open nothing."""
+        moment = self._clock.now()
+        return self._counting.count(
+            symbol, mode, notional, limits, moment, recently=recently
         )
 
+    def tallied(self, symbol: str, mode: Mode) -> Recently | None:
+        """Return what is known of the orders of late without the file, from any thread.
+
+        Orders that the broker refused are in it.
+        """
+        return self._counting.tallied(symbol, mode, self._clock.now().timestamp())
+
+    def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
+        """Return the status of the row of an id, and the id of a symbol's open row."""
+        row = self._by_id(trade_id)
+        return None if row is None else str(row["status"]), self._open_row(symbol)
+
+    def count_open(self) -> int:
+        """Count the open rows, whoever wrote them."""
+        return int(self._db.execute(COUNT_OPEN).fetchone()[0])
+
     # Helpers.
+
+    def _conflict(self, trade: NewTrade) -> Literal["repeated", "symbol_open"] | None:
+        if self._by_id(trade.id) is not None:
+            return "repeated"
+        return None if self._open_row(trade.symbol) is None else "symbol_open"
 
     def _apply_nothing_bought(
         self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]

@@ -47,6 +47,7 @@ class Exchange:
 
     Attributes:
         left: Called in the moment it leaves.
+        withheld: Tells whether it must not leave any more.
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
         problem: Why there is no whole answer.
@@ -54,6 +55,7 @@ class Exchange:
 
     request: bytes = field(repr=False)  # it holds the keys
     left: Callable[[], None] | None = None
+    withheld: Callable[[], bool] | None = None
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None

@@ -258,6 +258,7 @@ class FakeClient(AlpacaClient):
         looking: Scripts for the next look-ups.
         asking: Scripts for the next questions about a position.
         seconds: How long each answer takes.
+        withheld: What the last order would have asked, had it waited.
     """
 
     def __init__(self, mode: Mode, budget: RateBudget) -> None:
@@ -270,6 +271,7 @@ class FakeClient(AlpacaClient):
         self.book: dict[str, BrokerOrder] = {}
         self.positions: dict[str, Decimal] = {}
         self.seconds = 0.0
+        self.withheld: Callable[[], bool] | None = None
         self._numbers = itertools.count(1)
 
     def send_order(
@@ -279,6 +281,7 @@ class FakeClient(AlpacaClient):
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         request = Request(
             at=trio.current_time(),
@@ -290,6 +293,7 @@ class FakeClient(AlpacaClient):
         order_id = f"{self.mode}-o-{next(self._numbers)}"
         order = make_order(client_order_id, order_id=order_id)
         self.requests.append(request)
+        self.withheld = withheld
         if left is not None:
             left()
         script = collections.deque([self.placing.popleft()] if self.placing else [])
@@ -399,6 +403,8 @@ class Rig:
     Attributes:
         events: Every event that the feed told.
         starved: What recovery said of the stream.
+        halted: Whether the kill switch is on.
+        market_open: What the broker's clock says.
     """
 
     settings: Settings
@@ -407,6 +413,8 @@ class Rig:
     id_salt: str = ""
     events: list[Event] = field(default_factory=list)
     starved: list[tuple[Mode, float]] = field(default_factory=list)
+    halted: bool = False
+    market_open: bool | None = None
     seen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -450,6 +458,7 @@ class Rig:
             unsettled=self.unsettled,
             feed=self.feed,
             latency=self.latency,
+            halted=lambda: self.halted,
             id_salt=self.id_salt,
             seen=lambda signal: self.seen.append(signal.symbol),
         )
@@ -458,6 +467,8 @@ class Rig:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            halted=lambda: self.halted,
+            market_open=lambda _mode: self.market_open,
         )
         self._numbers = itertools.count(1)
 

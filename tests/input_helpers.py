@@ -18,7 +18,7 @@ from snexec.events import EventFeed
 from snexec.framing import LineSplitter
 from snexec.intake import Answer, Intake, Phase, TakenSignal
 from snexec.settings import Mode
-from snexec.signals import MAX_LINE_BYTES
+from snexec.signals import MAX_LINE_BYTES, Signal
 from snexec.socket_server import SocketServer, open_listener
 
 P = ParamSpec("P")
@@ -142,6 +142,19 @@ class FakeControl:
         if self.failure is not None:
             raise self.failure
         return self.fields
+
+    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
+        """Answer with what was asked."""
+        return {"halted": True, "reason": reason, "by": by}
+
+    def obey_resume(self) -> dict[str, object]:
+        """Answer that it is done."""
+        return {"halted": False}
+
+    async def explain(self, signal: Signal) -> dict[str, object]:
+        """Answer with the signal's symbol."""
+        await trio.lowlevel.checkpoint()
+        return {"symbol": signal.symbol}
 
 
 class Client:

@@ -64,7 +64,11 @@ class RoutedPool(Pool):
         self._tasks = nursery
 
     def submit(
-        self, request: bytes, *, left: Callable[[], None] | None = None
+        self,
+        request: bytes,
+        *,
+        left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
     ) -> Exchange:
         exchange = Exchange(request, left, sent=True)
         self._tasks.start_soon(self._answer, exchange)
@@ -652,8 +656,8 @@ async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
 async def test_a_problem_of_the_connection_is_told_without_secrets(
     client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(request: bytes, *, left: object) -> Exchange:
-        del left
+    def fail(request: bytes, *, left: object, withheld: object) -> Exchange:
+        del left, withheld
         exchange = Exchange(request, sent=True)
         exchange.end(problem=f"something with {SECRET} broke")
         return exchange

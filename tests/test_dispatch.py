@@ -11,9 +11,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
+from snexec.errors import NotSentError, RateLimitedError
 from snexec.executor import TradeExecutor
 from snexec.writer import Writer
 from tests.fakes import (
+    Request,
     Rig,
     make_signal,
     symbols_ordered,
@@ -24,6 +26,7 @@ from tests.input_helpers import signal_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snexec.answers import BrokerOrder
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -311,3 +314,178 @@ async def test_a_slot_is_free_again_after_a_fault(
     await rig.trade(*(make_signal(f"S{n}") for n in range(4)))
     assert len(rig.paper.asked("place")) == 4
     assert len(logged_errors.take()) == 3
+
+
+# Guard rails
+
+
+@pytest.mark.parametrize(
+    ("bot", "signal", "reason"),
+    [
+        ({"enabled_catalyst_tiers": [2]}, {}, "tier_disabled"),
+        ({"symbols_blocked": ["AAPL"]}, {}, "symbol"),
+        ({"max_share_price": 100.0}, {}, "share_price"),
+        ({"max_float_shares": 1e6}, {"floatShares": 2e6}, "float_shares"),
+        ({"min_relative_volume": 2.0}, {}, "relative_volume"),
+        ({"require_market_open": True}, {}, "market_closed"),
+    ],
+)
+async def test_a_limit_without_a_count_stops_a_signal_before_the_database(
+    make_rig: Callable[..., Rig],
+    bot: dict[str, object],
+    signal: dict[str, Any],
+    reason: str,
+) -> None:
+    rig = make_rig(bot=bot)
+    await rig.trade(make_signal(**signal))
+    assert rig.writer.writes == 0
+    assert rig.told() == [("skipped", reason)]
+    assert dict(rig.executor.skipped) == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("bot", "reason"),
+    [
+        ({"max_concurrent_positions": 2}, "max_positions"),
+        ({"max_orders_per_minute": 2}, "brake_orders_per_minute"),
+        ({"max_orders_per_day": 2}, "brake_orders_per_day"),
+        ({"max_notional_per_day_usd": 299.0}, "brake_notional_per_day"),
+    ],
+)
+async def test_a_limit_that_counts_holds_in_a_burst(
+    make_rig: Callable[..., Rig],
+    caplog: pytest.LogCaptureFixture,
+    bot: dict[str, object],
+    reason: str,
+) -> None:
+    rig = make_rig(bot=bot)
+    await rig.trade(*(make_signal(f"S{n}") for n in range(10)))
+    assert symbols_ordered(rig) == ["S0", "S1"]
+    assert len(rig.rows()) == 2
+    assert dict(rig.executor.skipped) == {reason: 8}
+    assert rig.paper.budget.try_take(Purpose.START)
+    assert rig.told("skipped") == [("skipped", reason)] * 8
+    assert warnings_of(caplog) == [
+        f"S2 signal=None is not traded: {reason} (1 signals so far, told once a minute)"
+    ]
+
+
+async def test_a_changed_limit_holds_from_the_next_signal_on(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        for symbol, limit in (("A", 2), ("B", 1), ("C", 2), ("D", None), ("E", 3)):
+            rig.set_bot(max_concurrent_positions=limit)
+            rig.offer(make_signal(symbol))
+            await wait_all_tasks_blocked()
+        rig.intake.close()
+    assert symbols_ordered(rig) == ["A", "C", "D"]
+
+
+async def test_a_limit_that_is_lowered_stops_who_waits_for_a_turn(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.seconds = 3
+    rig.offer(make_signal("A"), make_signal("B"), make_signal("C"))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await trio.sleep(4)
+        rig.set_bot(max_concurrent_positions=2)
+    assert symbols_ordered(rig) == ["A", "B"]
+    assert rig.told("skipped") == [("skipped", "max_positions")]
+
+
+async def test_the_markets_clock_is_asked_anew_for_each_signal(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(bot={"require_market_open": True})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        for symbol, is_open in (
+            ("A", None),
+            ("B", True),
+            ("C", False),
+            ("X/USD", None),
+        ):
+            rig.market_open = is_open
+            rig.offer(make_signal(symbol))
+            await wait_all_tasks_blocked()
+        rig.intake.close()
+    assert symbols_ordered(rig) == ["B", "X/USD"]
+
+
+# The kill switch
+
+
+async def test_nothing_is_written_while_halted(rig: Rig) -> None:
+    rig.halted = True
+    await rig.trade(make_signal("A"), make_signal("B"))
+    assert rig.writer.writes == 0
+    assert rig.told() == [("skipped", "halted")] * 2
+
+
+async def test_a_halt_between_row_and_request_takes_the_row_back(rig: Rig) -> None:
+    rig.writer.gate = trio.Event()
+    rig.offer(make_signal("A", id="n-1"), make_signal("B"))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        rig.halted = True
+        rig.writer.gate.set()
+    assert rig.paper.requests == []
+    assert rig.rows() == {}
+    assert rig.seen == []
+    assert rig.told() == [("skipped", "halted")] * 2
+    assert rig.dispatcher.in_flight == 0
+    assert rig.paper.budget._in_flight == 0
+
+
+async def test_a_halt_while_the_rate_limit_holds_an_order_up_keeps_it(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.placing.append(RateLimitedError("HTTP 429", wait_seconds=3.0))
+    rig.offer(make_signal("A"))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await trio.sleep(1)
+        rig.halted = True
+    assert len(rig.paper.asked("place")) == 1
+    assert len(rig.paper.asked("order")) == 1
+    assert rig.rows() == {}
+    assert rig.told() == [("skipped", "halted")]
+    assert rig.paper.budget._in_flight == 0
+    assert len(warnings_of(caplog)) == 1
+
+
+async def test_a_halt_keeps_an_order_that_waits_for_a_connection(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait_for_a_connection(_request: Request) -> BrokerOrder:
+        await trio.sleep(1)
+        assert rig.paper.withheld is not None
+        assert not rig.paper.withheld()
+        rig.halted = True
+        assert rig.paper.withheld()
+        raise NotSentError("it is withheld")
+
+    rig.paper.placing.append(wait_for_a_connection)
+    await rig.trade(make_signal("A"))
+    assert rig.rows() == {}
+    assert rig.told() == [("skipped", "halted")]
+    assert warnings_of(caplog) == []
+
+
+async def test_an_order_that_left_before_the_halt_is_confirmed(rig: Rig) -> None:
+    rig.paper.seconds = 3
+    rig.offer(make_signal("A"))
+    rig.intake.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await trio.sleep(1)
+        rig.halted = True
+    (row,) = rig.rows().values()
+    assert row["alpacaOrderId"] == "paper-o-1"
+    assert rig.told() == [("placed", None)]

@@ -364,6 +364,27 @@ async def test_a_request_that_was_given_up_while_it_waited_never_leaves(
     assert b"".join(network.received()) == numbered(1)
 
 
+async def test_a_request_that_waited_is_withheld_in_the_moment_it_would_leave(
+    pool: Pool, network: Network
+) -> None:
+    network.seconds = 0.01
+    asked: list[str] = []
+
+    def is_withheld() -> bool:
+        asked.append("asked")
+        return True
+
+    withheld = pool.submit(numbered(0), withheld=is_withheld)
+    wanted = pool.submit(numbered(1), withheld=lambda: False)
+    assert asked == []
+    await wait_all_tasks_blocked(0.03)
+    assert asked == ["asked"]
+    assert withheld.done.is_set()
+    assert (withheld.sent, withheld.problem) == (False, "it is withheld")
+    assert wanted.sent
+    assert b"".join(network.received()) == numbered(1)
+
+
 async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> None:
     chance = random.Random(7)  # noqa: S311 - a story, drawn once
     pool.keep_warm(4)

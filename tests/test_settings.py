@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from snexec.errors import ConfigError
 from snexec.settings import (
     MODES,
+    BotSettings,
     Credentials,
     Mode,
     Settings,
@@ -85,6 +86,8 @@ class Key:
 
     def file(self, literal: str) -> str:
         section, _, name = self.name.rpartition(".")
+        if not literal:
+            return f"[{section}]"
         return f"{f'[{section}]' if section else ''}\n{name} = {literal}"
 
 
@@ -157,6 +160,32 @@ def size(name: str, default: str) -> Key:
     )
 
 
+NO_DEFAULT = ""  # the key is missing
+
+
+def limit(name: str, good: str, *, dollars: bool, over: str = "9" * 400) -> Key:
+    return Key(
+        name,
+        NO_DEFAULT,
+        (good,),
+        NOT_NUMBERS if not dollars else ('"5"', "true", "[]", "{}"),
+        ("0", "-1", "nan", "inf", over),
+        reloads=True,
+    )
+
+
+def limit_count(name: str) -> Key:
+    too_many = "1_000_000_001"
+    return Key(
+        name,
+        NO_DEFAULT,
+        ("1", "1_000_000_000"),
+        NOT_INTEGERS,
+        ("0", "-1", too_many),
+        reloads=True,
+    )
+
+
 KEYS = (
     Key(
         "mode",
@@ -204,6 +233,48 @@ KEYS = (
         (),
     ),
     seconds("notify.outage_sec", "60.0", may_be_0=True),
+    limit("bot.max_share_price", "5.5", dollars=True),
+    limit("bot.daily_loss_limit_usd", "100", dollars=True),
+    limit("bot.max_notional_per_day_usd", "0.01", dollars=True),
+    limit("bot.max_float_shares", "20_000_000", dollars=False),
+    limit("bot.min_relative_volume", "1.5", dollars=False),
+    limit("bot.symbol_cooldown_sec", "0.5", dollars=False, over="86400.1"),
+    limit_count("bot.max_concurrent_positions"),
+    limit_count("bot.max_orders_per_minute"),
+    limit_count("bot.max_orders_per_day"),
+    limit_count("bot.halt_after_refusals"),
+    Key("bot.require_market_open", "false", ("true",), NOT_BOOLEANS, (), reloads=True),
+    Key(
+        "bot.enabled_catalyst_tiers",
+        NO_DEFAULT,
+        ("[1]", "[4, 1]", "[1, 2, 3, 4]"),
+        ("1", '"1"', "true", "{}"),
+        ("[]", "[1, 1]"),
+        reloads=True,
+    ),
+    Key(
+        "bot.symbols_allowed",
+        NO_DEFAULT,
+        ('["AAPL"]', '["brk.b", "BTC/USD"]'),
+        ("1", '"AAPL"', "true", "{}"),
+        ("[]",),
+        reloads=True,
+    ),
+    Key(
+        "bot.symbols_blocked",
+        NO_DEFAULT,
+        ('["GME"]', "[]"),
+        ("1", '"GME"', "true", "{}"),
+        (),
+        reloads=True,
+    ),
+    Key(
+        "exchange.market_open",
+        "true",
+        ("false",),
+        NOT_BOOLEANS,
+        (),
+    ),
     Key(
         "exchange.fill_delay_sec",
         "0.05",
@@ -234,7 +305,29 @@ WITHOUT_DEFAULT = (
     "metrics.listen",
     "notify.command",
     "notify.webhook",
+    "bot.min_win_rate",  # these two go together
+    "bot.min_win_rate_trades",
 )
+SHIPPED_LIMITS = {
+    "bot.enabled_catalyst_tiers",
+    "bot.max_share_price",
+    "bot.require_market_open",
+    "bot.max_concurrent_positions",
+    "bot.daily_loss_limit_usd",
+    "bot.min_win_rate",
+    "bot.min_win_rate_trades",
+    "bot.symbol_cooldown_sec",
+    "bot.max_orders_per_minute",
+    "bot.max_orders_per_day",
+    "bot.max_notional_per_day_usd",
+    "bot.halt_after_refusals",
+}
+COMMENTED_LIMITS = {
+    "bot.symbols_allowed",
+    "bot.symbols_blocked",
+    "bot.max_float_shares",
+    "bot.min_relative_volume",
+}
 BY_NAME = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 
 
@@ -322,7 +415,81 @@ def test_the_shipped_file_holds_the_defaults_but_for_the_exchange() -> None:
     assert {n for n in names if not n.startswith("exchange")} == {
         "database",  # a path that is absolute once loaded
         "intake.socket",
+        *SHIPPED_LIMITS,
     }
+
+
+def test_the_shipped_file_shows_every_limit() -> None:
+    text = (ROOT / "config.toml").read_text()
+    shown = {
+        f"bot.{line.lstrip('# ').partition(' ')[0]}"
+        for line in text.splitlines()
+        if " = " in line
+    }
+
+    assert shown >= SHIPPED_LIMITS | COMMENTED_LIMITS
+    limits = SHIPPED_LIMITS | COMMENTED_LIMITS
+    assert {f"bot.{name}" for name in BotSettings.model_fields} - limits == {
+        "bot.enabled",
+        "bot.state",
+        "bot.trade_size_stars3",
+        "bot.trade_size_stars4",
+        "bot.trade_size_stars5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("min_win_rate = 0.5", "bot: min_win_rate and min_win_rate_trades go together"),
+        (
+            "min_win_rate_trades = 5",
+            "bot: min_win_rate and min_win_rate_trades go together",
+        ),
+        (
+            "min_win_rate = 1.1\nmin_win_rate_trades = 5",
+            "bot.min_win_rate: Input should be less than or equal to 1 (got 1.1)",
+        ),
+        (
+            "min_win_rate = 0.5\nmin_win_rate_trades = 0",
+            "bot.min_win_rate_trades: Input should be greater than or equal to 1"
+            " (got 0)",
+        ),
+        (
+            "enabled_catalyst_tiers = [1, 5]",
+            "bot.enabled_catalyst_tiers.1: Input should be less than or equal to 4"
+            " (got 5)",
+        ),
+        (
+            "enabled_catalyst_tiers = [2, 2]",
+            "bot.enabled_catalyst_tiers: must not name a tier twice (got [2, 2])",
+        ),
+        (
+            'symbols_allowed = ["../X"]',
+            "bot.symbols_allowed.0: must be 1 to 15 characters: groups of A-Z 0-9"
+            " joined by single . - or / (got '../X')",
+        ),
+        (
+            "symbols_blocked = [1]",
+            "bot.symbols_blocked.0: Input should be a valid string (got 1)",
+        ),
+        (
+            "symbols_allowed = []",
+            "bot.symbols_allowed: must not be empty: leave the key out for no limit"
+            " (got [])",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_by_its_name(
+    file: ConfigFile, text: str, said: str
+) -> None:
+    assert file.refusal(f"[bot]\n{text}") == said
+
+
+def test_a_win_rate_has_both_its_keys(file: ConfigFile) -> None:
+    bot = file.load("[bot]\nmin_win_rate = 0\nmin_win_rate_trades = 20").bot
+
+    assert (bot.min_win_rate, bot.min_win_rate_trades) == (0, 20)
 
 
 @BY_NAME
@@ -344,6 +511,8 @@ def test_a_value_that_may_be_is_taken(file: ConfigFile, key: Key, literal: str) 
         assert value == str(file.path.parent / given)
     elif isinstance(value, Decimal):
         assert value == Decimal(str(given))
+    elif isinstance(value, frozenset):
+        assert value == {symbol.upper() for symbol in given}
     else:
         assert value == given
 

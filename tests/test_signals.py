@@ -133,7 +133,43 @@ def test_every_field_in_its_bounds_is_taken_as_it_is(
         "ai_confidence": confidence,
         "price_at_signal": price,
         "id": signal_id,
+        "float_shares": None,
+        "relative_volume": None,
     }
+
+
+@pytest.mark.parametrize("name", ["floatShares", "float_shares"])
+@pytest.mark.parametrize(
+    ("literal", "figure"),
+    [
+        ("12500000", 12_500_000.0),
+        ("0", 0.0),
+        ("2.5e6", 2_500_000.0),
+        # Feeders may send anything there: it is never a reason to refuse a signal.
+        ("-1", None),
+        ("null", None),
+        ("true", None),
+        ('"12M"', None),
+        ('"5"', None),
+        ("[5]", None),
+        ("{}", None),
+        ("1e999", None),
+        ("9" * 400, None),
+        ("NaN", None),
+        ("-Infinity", None),
+    ],
+)
+def test_an_optional_figure_that_cannot_be_read_counts_as_absent(
+    name: str, literal: str, figure: float | None
+) -> None:
+    line = raw_line(name, literal.encode())
+
+    assert parse_signal(line).float_shares == figure
+
+
+@pytest.mark.parametrize("name", ["relativeVolume", "relative_volume"])
+def test_the_relative_volume_is_read(name: str) -> None:
+    assert parse_signal(signal_line(**{name: 3.5})).relative_volume == 3.5
 
 
 # Types, missing and null ------------------------------------------------------------

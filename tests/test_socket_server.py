@@ -369,7 +369,8 @@ async def test_an_unknown_command_is_invalid(command: bytes) -> None:
     async with served() as it, it.client() as client:
         assert await client.ask(b'{"command":' + command + b"}") == {
             "status": "invalid",
-            "error": "command: must be 'status' or 'events'",
+            "error": "command: must be 'status', 'events', 'halt', 'resume' or"
+            " 'explain'",
         }
         assert it.control.asked == 0
         assert await client.ask(signal_line()) == accepted("n-1")
@@ -387,6 +388,68 @@ async def test_an_answer_to_a_command_repeats_its_id(command: str, status: str) 
 
         assert answer["status"] == status
         assert answer["id"] == "c-1"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "answer"),
+    [
+        (
+            b'{"command":"halt","reason":"fire","by":"me"}',
+            {"status": "ok", "halted": True, "reason": "fire", "by": "me"},
+        ),
+        (
+            b'{"command":"halt"}',
+            {
+                "status": "ok",
+                "halted": True,
+                "reason": "no reason was given",
+                "by": "the socket",
+            },
+        ),
+        (b'{"command":"resume"}', {"status": "ok", "halted": False}),
+        (
+            b'{"command":"explain","signal":' + signal_line() + b"}",
+            {"status": "ok", "symbol": "AAPL"},
+        ),
+    ],
+)
+@within(5)
+async def test_a_command_is_carried_out(
+    request_line: bytes, answer: dict[str, Any]
+) -> None:
+    async with served() as it, it.client() as client:
+        assert await client.ask(request_line) == answer
+        assert taken(it.intake) == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "error"),
+    [
+        (
+            b'{"command":"halt","reason":5}',
+            "reason: must be text of at most 500 characters",
+        ),
+        (
+            b'{"command":"halt","reason":" "}',
+            "reason: must be text of at most 500 characters",
+        ),
+        (
+            b'{"command":"halt","by":"' + b"x" * 501 + b'"}',
+            "by: must be text of at most 500 characters",
+        ),
+        (b'{"command":"explain"}', "signal: not a JSON object"),
+        (
+            b'{"command":"explain","signal":' + signal_line(catalystTier=9) + b"}",
+            "signal: catalystTier: Input should be less than or equal to 4 (got 9)",
+        ),
+    ],
+)
+@within(5)
+async def test_a_command_that_cannot_be_understood_is_invalid(
+    request_line: bytes, error: str
+) -> None:
+    async with served() as it, it.client() as client:
+        assert await client.ask(request_line) == {"status": "invalid", "error": error}
 
 
 @pytest.mark.parametrize("bad", [5, None, ["c-1"], "x" * 129])

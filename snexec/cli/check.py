@@ -45,6 +45,7 @@ def _look(config: Path, settings: Settings) -> list[Finding]:
     daemon, status = preflight.look_at_socket(config, settings)
     found = [
         preflight.look_at_file(config, settings),
+        preflight.look_at_guards(config, settings),
         *preflight.look_at_database(settings),
         daemon,
         *preflight.look_at_keys(settings),

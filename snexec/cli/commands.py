@@ -241,6 +241,64 @@ def check(config: Path, /, *, as_json: bool) -> int:
     return run_check(config, as_json=as_json)
 
 
+@click.command(
+    epilog=examples(
+        'snexec halt --reason "the feed repeats itself"',
+        "snexec status",
+        "snexec resume",
+    )
+)
+@click.option("--reason", metavar="TEXT", help="Told wherever the halt is told.")
+@click.pass_obj
+def halt(config: Path, /, *, reason: str | None) -> int:
+    """Stop every order at once, until resume.
+
+    Makes a file named halt beside the configuration and tells the running daemon. The
+    file alone is enough, so that touch halt does the same, with or without a daemon. It
+    stays over restarts. Orders that have left are still confirmed.
+
+    Exit status: 1 if neither the file could be made nor the daemon told.
+    """
+    from snexec.cli.halt import run_halt  # noqa: PLC0415
+
+    return run_halt(config, reason)
+
+
+@click.command(epilog=examples("snexec resume"))
+@click.pass_obj
+def resume(config: Path, /) -> int:
+    """End a halt: remove its file, and tell the running daemon.
+
+    Exit status: 1 if it is halted still.
+    """
+    from snexec.cli.halt import run_resume  # noqa: PLC0415
+
+    return run_resume(config)
+
+
+@click.command(
+    epilog=examples(
+        'snexec explain \'{"symbol":"AAPL","catalystCategory":"fda","catalystTier":1,',
+        '                 "priceAtSignal":187.2}\'',
+        "snexec explain --json '…' | jq -r .verdict",
+    )
+)
+@click.argument("signal", metavar="JSON")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.pass_obj
+def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
+    """Say what would become of a signal now, gate by gate; nothing is traded.
+
+    Asks the running daemon. Without one, the configuration and the database are looked
+    at, and what only a daemon knows is told as unknown.
+
+    Exit status: 0 if it would be ordered, 1 if not or if that is not known.
+    """
+    from snexec.cli.explain import run_explain  # noqa: PLC0415
+
+    return run_explain(config, signal, as_json=as_json)
+
+
 COMMANDS = (
     send,
     trades,
@@ -248,4 +306,7 @@ COMMANDS = (
     events,
     mode,
     check,
+    halt,
+    resume,
+    explain,
 )

@@ -44,6 +44,7 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
             f" {foreign(answer.get('pid'))}"
             + ("" if seconds is None else f", up {duration(seconds)}"),
         ),
+        *_halted(answer),
         ("bot", _bot(answer)),
         ("stream", _stream(answer)),
         (
@@ -85,6 +86,22 @@ def _bot(answer: Mapping[str, Any]) -> Text:
     if phase != "taking":
         text.append(f"; the daemon is {foreign(phase)} and takes no signals", "yellow")
     return text
+
+
+def _halted(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    halt = answer.get("halted")
+    if not isinstance(halt, dict):
+        return []
+    text = Text.assemble(
+        ("HALTED", "bold white on red"),
+        ": no order leaves; ",
+        foreign(halt.get("reason")),
+    )
+    text.append(f" (since {foreign(halt.get('since'))}")
+    if halt.get("by"):
+        text.append(f", by {foreign(halt['by'])}")
+    text.append("); to go on: snexec resume")
+    return [("HALT", text)]
 
 
 def _stream(answer: Mapping[str, Any]) -> Text:

@@ -17,6 +17,8 @@ from snexec.cli.findings import Finding, fail, ok, warn
 from snexec.cli.rows import open_to_read
 from snexec.cli.screen import duration, foreign, number
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
+from snexec.gates import limits_set
+from snexec.halt import halt_files, read_halt
 from snexec.schema import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
 from snexec.settings import MODES, credentials_for, keys_lie_open
 
@@ -41,6 +43,21 @@ def look_at_file(config: Path, settings: Settings) -> Finding:
     if mode & stat.S_IWOTH:
         return warn("config", f"{shown}; anybody may write it", f"chmod o-w {config}")
     return ok("config", shown)
+
+
+def look_at_guards(config: Path, settings: Settings) -> Finding:
+    """Look whether anything keeps every signal from trading, and which limits hold."""
+    bot = settings.bot
+    shown = ", ".join(limits_set(bot)) or "no limit is set"
+    halt = read_halt(halt_files(config))
+    if halt is not None:
+        detail = f"HALTED: {halt.reason} (since {halt.since}); {shown}"
+        return warn("guards", detail, "when it is over: snexec resume")
+    if not bot.enabled:
+        return warn("guards", f"enabled = false, nothing is traded; {shown}")
+    if bot.state != "running":
+        return warn("guards", f"{bot.state}, nothing is bought; {shown}")
+    return ok("guards", shown)
 
 
 def look_at_keys(settings: Settings) -> list[Finding]:
@@ -114,6 +131,9 @@ def look_at_socket(
     writer = status.get("writer")
     if isinstance(writer, dict) and writer.get("healthy") is False:
         return fail("daemon", f"{shown}; it cannot write its database"), status
+    if isinstance(halt := status.get("halted"), dict):
+        detail = f"{shown}; HALTED: {foreign(halt.get('reason'))}"
+        return warn("daemon", detail, "when it is over: snexec resume"), status
     return ok("daemon", shown), status
 
 

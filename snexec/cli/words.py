@@ -25,6 +25,8 @@ STYLES = {
     "open": "yellow",
     "mode": "bold",
     "stream": "cyan",
+    "halt": "bold white on red",
+    "resume": "bold green",
 }
 
 

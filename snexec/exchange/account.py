@@ -42,6 +42,18 @@ class OrderPost:
     arrived_ns: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Market:
+    """What the clock says of the market.
+
+    Attributes:
+        changes_ns: When it opens or closes next, since 1970; None is the usual hour.
+    """
+
+    is_open: bool = True
+    changes_ns: int | None = None
+
+
 @dataclass(slots=True)
 class _Life:
     """An order on its way: what is still to happen, and what was reported."""
@@ -64,6 +76,7 @@ class Account:
         posts: The last order POSTs, oldest first.
         counts: Requests by endpoint.
         refused_keys: Keys that are unauthorized; `*` stands for all.
+        market: What the clock says.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class Account:
         self.posts: deque[OrderPost] = deque(maxlen=POSTS_KEPT)
         self.counts: Counter[str] = Counter()
         self.refused_keys: frozenset[str] = frozenset()
+        self.market = Market(is_open=settings.market_open)
         self._settings = settings
         self._rng = rng
         self._events = Events(now_ns, rng)

@@ -14,10 +14,12 @@
 | PUT keys | `{"refused": [...]}`: unauthorized keys, `*` for all |
 | PUT rate | `{"limit"}` sets the limit and opens a fresh window |
 | PUT cash | `{"cash"}` sets the account's cash |
+| PUT clock | `{"is_open", "change_sec"}` opens or closes the market; that changes then |
 | GET orders, posts, counts, stream | reads back; `?last=N` the newest N orders or posts |
 """
 
 import base64
+import time
 from collections.abc import Awaitable, Callable, Mapping, Reversible
 from dataclasses import asdict
 from decimal import Decimal
@@ -35,7 +37,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from snexec.exchange.account import Account
+from snexec.exchange.account import Account, Market
 from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.exchange.prices import Prices
 from snexec.exchange.settings import Behaviour
@@ -88,6 +90,11 @@ class _Cash(_Body):
     cash: Decimal = Field(allow_inf_nan=False)
 
 
+class _Clock(_Body):
+    is_open: bool
+    change_sec: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
 def control_routes(accounts: Mapping[str, Account], prices: Prices) -> list[BaseRoute]:
     """Give the routes to mount under /control."""
     return [
@@ -116,6 +123,7 @@ class _Control:
             _route("PUT", "/keys", self._set_keys),
             _route("PUT", "/rate", self._set_rate),
             _route("PUT", "/cash", self._set_cash),
+            _route("PUT", "/clock", self._set_clock),
             _route("GET", "/{what}", self._read),
         ]
 
@@ -170,6 +178,14 @@ class _Control:
 
     async def _set_cash(self, request: Request) -> None:
         self._account.set_cash((await _parse(request, _Cash)).cash)
+
+    async def _set_clock(self, request: Request) -> None:
+        clock = await _parse(request, _Clock)
+        change = clock.change_sec
+        self._account.market = Market(
+            is_open=clock.is_open,
+            changes_ns=None if change is None else time.time_ns() + int(change * 1e9),
+        )
 
     async def _read(self, request: Request) -> object:
         account = self._account

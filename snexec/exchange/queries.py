@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 
+from snexec.exchange.account import Market
 from snexec.exchange.book import Book
 from snexec.exchange.errors import ApiError, invalid, not_found
 from snexec.exchange.orders import Order, asset_class, asset_id
@@ -163,14 +164,26 @@ def account(book: Book) -> object:
     }
 
 
-def clock(ns: int) -> object:
-    """Give the market's clock; the simulated market never closes."""
+def clock(ns: int, market: Market) -> object:
+    """Give the market's clock; the simulated market stays as it is until it is told.
+
+    A change that is announced takes place by itself.
+    """
     now = datetime.fromtimestamp(ns / 1e9, _NEW_YORK)
     closes = next_close(ns).astimezone(_NEW_YORK)
     opens = (closes + timedelta(days=1)).replace(hour=9, minute=30)
+    is_open = market.is_open
+    if market.changes_ns is not None:
+        change = datetime.fromtimestamp(market.changes_ns / 1e9, _NEW_YORK)
+        if ns >= market.changes_ns:
+            is_open = not is_open
+        elif is_open:
+            closes = change
+        else:
+            opens = change
     return {
         "timestamp": now.isoformat(),
-        "is_open": True,
+        "is_open": is_open,
         "next_open": opens.isoformat(),
         "next_close": closes.isoformat(),
     }

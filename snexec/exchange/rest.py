@@ -167,7 +167,7 @@ class Rest:
         return _json(queries.account(self._account.book))
 
     async def _clock(self, _request: Request) -> Response:
-        return _json(queries.clock(time.time_ns()))
+        return _json(queries.clock(time.time_ns(), self._account.market))
 
     async def _asset(self, request: Request) -> Response:
         symbol = request.path_params["symbol"]

@@ -63,6 +63,7 @@ class ExchangeSettings(BaseModel):
         partial_fill_ratio: Share of orders that fill in two parts, 0 to 1.
         rate_limit_per_min: REST requests that one account takes in a minute.
         seed: Makes ids, prices and partial fills repeatable.
+        market_open: Whether the market is open, until the control says otherwise.
         symbols: Behaviour by symbol.
     """
 
@@ -74,4 +75,5 @@ class ExchangeSettings(BaseModel):
     partial_fill_ratio: float = Field(default=0.1, ge=0, le=1)
     rate_limit_per_min: int = Field(default=200, ge=1)
     seed: int | None = None
+    market_open: bool = True
     symbols: dict[str, Behaviour] = Field(default_factory=dict)

@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from tests.integration.harness import Box
 
 COMMANDS = [
-    "bench",
-    "check",
-    "events",
-    "exchange",
-    "mode",
-    "send",
-    "status",
-    "trades",
-    "unit",
-]
+    "bench", "check", "events", "exchange", "explain", "halt", "mode", "resume", "send",
+    "status", "trades", "unit",
+]  # fmt: skip
 
 
 def test_help_lists_every_command_with_one_line(desk: Desk, box: Box) -> None:

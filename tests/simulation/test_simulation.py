@@ -25,14 +25,14 @@ from tests.simulation.steps import (
     Wait,
     stories,
 )
-from tests.simulation.world import World
+from tests.simulation.world import MAX_A_DAY, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.simulation.steps import Post
 
-_SHORT, _LONG = 300, 50_000
+_SHORT, _LIMITED, _LONG = 300, 60, 50_000
 _settings = settings(
     print_blob=True,
     # To explain a failure takes longer than to find it, and the story does it.
@@ -46,9 +46,15 @@ _drawn = given(
 )
 
 
-def play(story: Sequence[Step], *, per_minute: int = 200, schedule: int = 0) -> World:
+def play(
+    story: Sequence[Step],
+    *,
+    per_minute: int = 200,
+    schedule: int = 0,
+    limits: bool = False,
+) -> World:
     """Play a story; what fails is told as it went."""
-    world = World(story, per_minute=per_minute, schedule=schedule)
+    world = World(story, per_minute=per_minute, schedule=schedule, limits=limits)
     try:
         world.play(problems)
     except BaseException:
@@ -63,6 +69,14 @@ def test_daemon_and_broker_agree_after_every_story(
     story: list[Step], per_minute: int, schedule: int
 ) -> None:
     play(story, per_minute=per_minute, schedule=schedule)
+
+
+@settings(_settings, max_examples=_LIMITED)
+@_drawn
+def test_no_story_exceeds_a_limit(
+    story: list[Step], per_minute: int, schedule: int
+) -> None:
+    play(story, per_minute=per_minute, schedule=schedule, limits=True)
 
 
 @pytest.mark.soak
@@ -170,6 +184,23 @@ STORIES: dict[str, list[Step]] = {
 @pytest.mark.parametrize("per_minute", [200, 10])
 def test_daemon_and_broker_agree_after(story: list[Step], per_minute: int) -> None:
     play(story, per_minute=per_minute)
+
+
+def test_a_limit_holds_over_a_crash() -> None:
+    story: list[Step] = []
+    for number, symbol in enumerate(["AAPL", "MSFT", "TSLA"] * 3):
+        story += [
+            Send(symbol=symbol, id=f"n-{number}"),
+            Wait(seconds=25.0),
+            MonitorSells(symbol=symbol),
+            Crash(),
+            Wait(),
+        ]
+    world = play(story, limits=True)
+
+    assert len(world.seen) == MAX_A_DAY
+    told = [line for line in world.said if "skipped: brake_orders_per_day" in line]
+    assert len(told) == 9 - MAX_A_DAY
 
 
 def test_order_found_late_stays_missed_beside_a_newer_row() -> None:

@@ -8,6 +8,7 @@ wait for real time: the HTTP requests, the WebSocket, the socket, the writer's t
 
 from __future__ import annotations
 
+import collections
 import itertools
 import json
 import logging
@@ -16,6 +17,7 @@ import sqlite3
 import traceback
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,12 +38,15 @@ from snexec.accounts import Accounts, _Held
 from snexec.answers import BrokerOrder
 from snexec.broker import AlpacaClient
 from snexec.budget import RateBudget
+from snexec.counting import Counting
 from snexec.intake import Phase
 from snexec.logs import SecretMask
 from snexec.schema import _check_and_migrate
+from snexec.settings import MODES
 from snexec.socket_server import SocketServer
 from snexec.stdin import Kind
 from snexec.store import Store
+from snexec.tally import day_began
 from snexec.writer import Writer
 from tests.fakes import TrioClock, make_settings
 from tests.simulation.model import Broker, Connection
@@ -81,6 +86,7 @@ Row = dict[str, Any]
 
 COMMIT_SECONDS = 0.005
 SETTLE_SECONDS = 3600.0
+MAX_POSITIONS, MAX_A_MINUTE, MAX_A_DAY = 2, 3, 5  # where there are limits
 _QUIET_SECONDS = 15.0  # agreement must last
 FIRST_PRICE = 100.0  # the nth step's signal has this price plus n
 
@@ -141,6 +147,7 @@ class ModelClient(AlpacaClient):
         notional: str,
         client_order_id: str,
         left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
     ) -> Callable[[], Awaitable[BrokerOrder]]:
         if left is not None:
             left()
@@ -231,6 +238,10 @@ class ModelStore(Store):
 
     full_until = -math.inf
 
+    def forget_tallies(self) -> None:
+        """Know what a new process knows."""
+        self._counting = Counting(self._db)
+
     def commit(self) -> None:
         if trio.current_time() < self.full_until:
             raise sqlite3.OperationalError("database or disk is full")
@@ -287,10 +298,16 @@ class World:
     Args:
         per_minute: The rate limit.
         schedule: The seed of which task goes first where several can.
+        limits: Whether a few positions and orders at most may be.
     """
 
     def __init__(
-        self, story: Sequence[Step], *, per_minute: int = 200, schedule: int = 0
+        self,
+        story: Sequence[Step],
+        *,
+        per_minute: int = 200,
+        schedule: int = 0,
+        limits: bool = False,
     ) -> None:
         self.story = story
         self._schedule = schedule
@@ -302,7 +319,8 @@ class World:
         self.sold: set[str] = set()
         self.runs: list[Run] = []
         self.daemon: app.Daemon | None = None
-        self.settings = _settings(per_minute)
+        self._limits = limits
+        self.settings = _settings(per_minute, limits=limits)
         self.clock = TrioClock()
         self._database = _new_database()
         self.store = ModelStore(self._database, clock=self.clock)
@@ -362,6 +380,30 @@ class World:
             else:
                 self._changed(before, row, rows)
         self.seen = rows
+        if self._limits:
+            self._within_limits(rows)
+
+    def _within_limits(self, rows: dict[str, Row]) -> None:
+        """Count by hand; what came late from the broker was bought before."""
+        held = [
+            row
+            for row in rows.values()
+            if row["status"] == "open" and row["id"] not in self.given_up
+        ]
+        if len(held) > MAX_POSITIONS:
+            self.wrong(f"{len(held)} positions: {'; '.join(map(shown, held))}")
+        for mode in MODES:
+            times = sorted(
+                datetime.fromisoformat(row["createdAt"])
+                for row in rows.values()
+                if row["mode"] == mode
+            )
+            days = collections.Counter(map(day_began, times))
+            if max(days.values(), default=0) > MAX_A_DAY:
+                self.wrong(f"more than {MAX_A_DAY} {mode} orders a day")
+            for first, later in zip(times, times[MAX_A_MINUTE:], strict=False):
+                if (later - first).total_seconds() < 60:
+                    self.wrong(f"more than {MAX_A_MINUTE} {mode} orders a minute")
 
     def _changed(self, before: Row, row: Row, rows: dict[str, Row]) -> None:
         kept = ["id", "symbol", "mode", "notional", "entryAt", "createdAt", "signalId"]
@@ -481,6 +523,7 @@ class World:
         run = Run(number=len(self.runs) + 1)
         self.runs.append(run)
         self.say(f"the daemon starts ({run.number})")
+        self.store.forget_tallies()
         with run.scope:
             try:
                 with self._built_for(run):
@@ -734,7 +777,7 @@ def shown(row: Row) -> str:
 
 
 @cache
-def _settings(per_minute: int) -> Settings:
+def _settings(per_minute: int, *, limits: bool) -> Settings:
     return make_settings(
         alpaca={
             "simulate": False,
@@ -743,6 +786,13 @@ def _settings(per_minute: int) -> Settings:
             "api_secret": "s3cr3t",
         },
         intake={"max_pending": 4, "max_in_flight": 3},
+        bot={
+            "max_concurrent_positions": MAX_POSITIONS,
+            "max_orders_per_minute": MAX_A_MINUTE,
+            "max_orders_per_day": MAX_A_DAY,
+        }
+        if limits
+        else {},
     )
 
 

@@ -1,0 +1,136 @@
+"""Say what would become of a signal now, and why (SPEC 5); nothing is traded."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snexec.cli.client import Connection, read_object
+from snexec.clock import SystemClock
+from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
+from snexec.settings import load_settings
+from snexec.signals import parse_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snexec.settings import Settings
+    from snexec.signals import Signal
+
+_MARKS = {
+    "pass": ("pass", "green"),
+    "stop": ("STOP", "bold red"),
+    "not set": ("not set", "dim"),
+    "unknown": ("unknown", "yellow"),
+}
+
+
+def run_explain(config: Path, text: str, *, as_json: bool) -> int:
+    """Print the answer, and return the exit status.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or the text is no signal.
+        CommandError: The daemon does not answer as it should.
+    """
+    settings = load_settings(config)
+    try:
+        signal = parse_signal(text.encode(errors="surrogateescape"))
+    except InvalidSignalError as exc:
+        raise ConfigError(f"this is no signal, it would be invalid: {exc}") from None
+    try:
+        answer = _ask(settings, config, text)
+    except NoDaemonError:
+        answer = _without_daemon(settings, config, signal)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        _show(answer)
+    return 0 if answer.get("verdict") == "order" else 1
+
+
+def _ask(settings: Settings, config: Path, text: str) -> dict[str, Any]:
+    request = json.dumps({"command": "explain", "signal": json.loads(text)})
+    with Connection(settings, config) as connection:
+        answer = read_object(connection.ask(request.encode()))
+    if answer is None or answer.get("status") != "ok":
+        problem = None if answer is None else answer.get("error")
+        raise CommandError(f"the daemon does not explain it: {problem or answer}")
+    del answer["status"]
+    answer.pop("id", None)
+    return answer
+
+
+def _without_daemon(
+    settings: Settings, config: Path, signal: Signal
+) -> dict[str, object]:
+    # What only a daemon needs is not imported where one answers.
+    from snexec.cli.rows import open_to_read  # noqa: PLC0415
+    from snexec.explain import (  # noqa: PLC0415
+        Ledger,
+        Question,
+        explain,
+        read_ledger,
+    )
+    from snexec.gates import Counts, Snapshot  # noqa: PLC0415
+    from snexec.halt import halt_files, read_halt  # noqa: PLC0415
+    from snexec.tally import Recently  # noqa: PLC0415
+
+    question = Question(
+        signal=signal,
+        settings=settings,
+        seen=Snapshot(halted=read_halt(halt_files(config)) is not None),
+        market_unknown=True,
+        daemon=False,
+    )
+    path = Path(settings.database)
+    if not path.exists():
+        return explain(question, Ledger(counts=Counts()))
+    ledger = read_ledger(
+        question,
+        partial(open_to_read, path),
+        clock=SystemClock(),
+        # A simulated start begins anew.
+        recently=Recently(None, 0, 0, 0) if settings.alpaca.simulate else None,
+    )
+    return explain(question, ledger)
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    from rich.table import Table  # noqa: PLC0415 - a JSON answer needs no Rich
+    from rich.text import Text  # noqa: PLC0415
+
+    from snexec.cli.screen import foreign, open_screen, say, show_table  # noqa: PLC0415
+
+    screen = open_screen()
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        grid.add_column()
+    grid.add_column(overflow="fold")
+    for line in answer["gates"]:
+        mark, style = _MARKS.get(line["result"], (foreign(line["result"]), ""))
+        detail = foreign(line["detail"]) if line["detail"] else ""
+        if line["reason"]:
+            detail = f"{foreign(line['reason'])}: {detail}".removesuffix(": ")
+        grid.add_row(Text(mark, style=style), foreign(line["gate"]), detail)
+    show_table(screen, grid)
+    if not answer["daemon"]:
+        say(screen, "no daemon runs: this is what the configuration and the rows say")
+    say(screen, _verdict(answer))
+
+
+def _verdict(answer: Mapping[str, Any]) -> str:
+    symbol, mode = answer["symbol"], answer["mode"]
+    match answer["verdict"]:
+        case "order":
+            return (
+                f"would be ordered: ${answer['dollars']} of {symbol}"
+                f" ({answer['stars']} stars, {mode})"
+            )
+        case "skip":
+            return f"would be skipped: {answer['reason']}"
+        case _:
+            return f"not known: {', '.join(answer['unknown'])}"

@@ -1,0 +1,120 @@
+"""The kill switch's two commands: they work with a daemon, and without one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snexec.cli.client import Connection, read_object
+from snexec.clock import SystemClock, timestamp
+from snexec.errors import CommandError, ConfigError, NoDaemonError
+from snexec.halt import (
+    MAX_REASON_CHARS,
+    Halt,
+    halt_files,
+    read_halt,
+    remove_halt,
+    write_halt,
+)
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def run_halt(config: Path, reason: str | None) -> int:
+    """Make the file, tell the daemon, say what was done; return the exit status.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    _refuse_missing(config)
+    reason = (reason or "").strip()[:MAX_REASON_CHARS] or "by hand"
+    by = f"{_user()} (snexec halt)"
+    path = halt_files(config)[0]
+    done = False
+    try:
+        earlier = read_halt((path,))
+        write_halt(
+            path, Halt(reason=reason, since=timestamp(SystemClock().now()), by=by)
+        )
+    except OSError as exc:
+        click.echo(f"snexec: {path} cannot be made: {exc.strerror}", err=True)
+    else:
+        done = True
+        click.echo(
+            f"halted: {path} is made; it stays over restarts, until: snexec resume"
+            if earlier is None
+            else f"halted already: {earlier.reason} (since {earlier.since})"
+        )
+    answer = _tell(config, {"command": "halt", "reason": reason, "by": by})
+    if answer is not None:
+        halted = answer.get("halted") is True
+        done = done or halted
+        click.echo(
+            "the daemon says: halted, no order leaves any more"
+            if halted
+            else f"the daemon says: {json.dumps(answer)}"
+        )
+    return 0 if done else 1
+
+
+def run_resume(config: Path) -> int:
+    """Remove the file, tell the daemon, say what was done; return the exit status.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    _refuse_missing(config)
+    files = halt_files(config)
+    problem = None
+    try:
+        removed = remove_halt(files)
+    except OSError as exc:
+        problem = f"snexec: {files[0]} cannot be removed: {exc.strerror}"
+    else:
+        names = ", ".join(map(str, removed))
+        click.echo(f"{names} is removed" if removed else f"there is no {files[0]}")
+    answer = _tell(config, {"command": "resume"})
+    if answer is not None and answer.get("halted") is False:
+        click.echo("the daemon says: orders are placed again")
+        return 0
+    if answer is not None:
+        click.echo(f"the daemon says: {answer.get('error') or answer}")
+    if problem is not None:
+        click.echo(problem, err=True)
+    return 1 if problem is not None or answer is not None else 0
+
+
+def _refuse_missing(config: Path) -> None:
+    # A word misspelt must not halt a folder that no daemon looks at.
+    if not config.exists():
+        raise ConfigError(f"{config}: No such file or directory")
+
+
+def _tell(config: Path, request: Mapping[str, str]) -> dict[str, Any] | None:
+    """Ask the daemon, and return its answer; say so where there is none."""
+    try:
+        settings = load_settings(config)
+        with Connection(settings, config) as connection:
+            answer = read_object(connection.ask(json.dumps(request).encode()))
+    except NoDaemonError:
+        click.echo("no daemon runs; the next start looks at the file")
+        return None
+    except (CommandError, ConfigError) as exc:
+        click.echo(
+            f"the daemon was not told, it looks at the file by itself ({exc})", err=True
+        )
+        return None
+    return answer or {}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"

@@ -1,0 +1,130 @@
+"""The orders of late, counted as they are opened: what the brakes go by.
+
+In memory, as an index by time would cost every order a page of its commit; an order
+that the broker refuses leaves no row, and counts here all the same: a feed that runs
+away is one whatever becomes of it. After a start it is counted from the rows.
+"""
+
+from __future__ import annotations
+
+import collections
+from datetime import UTC, datetime, time
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+MINUTE_SECONDS = 60.0
+_NEW_YORK = ZoneInfo("America/New_York")
+_SHORTEST_DAY_SECONDS = 23 * 3600.0
+_REMEMBERED_SYMBOLS = 10_000
+_REMEMBERED_SECONDS = 86_400.0  # the longest cooldown
+
+
+class OpenedOrder(NamedTuple):
+    """An order whose row was opened.
+
+    Attributes:
+        at: Seconds since 1970.
+    """
+
+    mode: str
+    symbol: str
+    at: float
+    cents: int
+
+
+class Recently(NamedTuple):
+    """What a brake may ask for; as ``gates.Counts`` has it."""
+
+    since_symbol: float | None
+    last_minute: int
+    today: int
+    cents_today: int
+
+    def and_one(self, order: OpenedOrder, symbol: str, at: float) -> Recently:
+        """Return the same with an order that was opened a moment ago."""
+        same = order.symbol == symbol
+        return Recently(
+            since_symbol=max(0.0, at - order.at) if same else self.since_symbol,
+            last_minute=self.last_minute + 1,
+            today=self.today + 1,
+            cents_today=self.cents_today + order.cents,
+        )
+
+
+def day_began(moment: datetime) -> datetime:
+    """Return when the trading day of a moment began: midnight in New York, in UTC."""
+    day = moment.astimezone(_NEW_YORK).date()
+    return datetime.combine(day, time(), _NEW_YORK).astimezone(UTC)
+
+
+@lru_cache(maxsize=4)
+def _start_by_hour(hour: int) -> float:
+    return day_began(datetime.fromtimestamp(hour * 3600, UTC)).timestamp()
+
+
+def day_start(at: float) -> float:
+    """Return when the trading day of a time began, both in seconds since 1970."""
+    # New York's midnights fall on whole hours of UTC, so that an hour has one day.
+    return _start_by_hour(int(at // 3600))
+
+
+class Tally:
+    """Counts one mode's orders."""
+
+    def __init__(self, day: float) -> None:
+        self._day = day  # when it began
+        self._day_ends = day + _SHORTEST_DAY_SECONDS  # or later
+        self._today = 0
+        self._cents_today = 0
+        self._minute: collections.deque[float] = collections.deque()
+        self._last: dict[str, float] = {}
+
+    def add(self, order: OpenedOrder) -> None:
+        """Count an order."""
+        if (day := day_start(order.at)) > self._day:
+            self._day, self._today, self._cents_today = day, 0, 0
+            self._day_ends = day + _SHORTEST_DAY_SECONDS
+        self._today += 1
+        self._cents_today += order.cents
+        self._forget_before(order.at - MINUTE_SECONDS)
+        self._minute.append(order.at)
+        self.remember(order)
+
+    def remember(self, order: OpenedOrder) -> None:
+        """Note an order of an earlier day, for its symbol's cooldown alone."""
+        last = self._last.pop(order.symbol, order.at)
+        self._last[order.symbol] = max(last, order.at)
+        if len(self._last) > _REMEMBERED_SYMBOLS:
+            self._forget_old(order.at)
+
+    def look(self, symbol: str, at: float) -> Recently:
+        """Return what counts at a time, for whoever counts."""
+        self._forget_before(at - MINUTE_SECONDS)
+        return self._found(symbol, at, len(self._minute))
+
+    def peek(self, symbol: str, at: float) -> Recently:
+        """Return the same from any thread: nothing is changed."""
+        after = at - MINUTE_SECONDS
+        return self._found(symbol, at, sum(one > after for one in tuple(self._minute)))
+
+    def _found(self, symbol: str, at: float, last_minute: int) -> Recently:
+        last = self._last.get(symbol)
+        # A clock that was set back begins no new day.
+        same_day = at < self._day_ends or day_start(at) <= self._day
+        return Recently(
+            since_symbol=None if last is None else max(0.0, at - last),
+            last_minute=last_minute,
+            today=self._today if same_day else 0,
+            cents_today=self._cents_today if same_day else 0,
+        )
+
+    def _forget_before(self, then: float) -> None:
+        while self._minute and self._minute[0] <= then:
+            self._minute.popleft()
+
+    def _forget_old(self, now: float) -> None:
+        recent = {
+            s: at for s, at in self._last.items() if now - at < _REMEMBERED_SECONDS
+        }
+        self._last = recent
