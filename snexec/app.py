@@ -341,6 +341,7 @@ class Daemon:
                 unsettled=self.unsettled,
                 writer=self.writer_status,
                 health=self.health,
+                halted=lambda: self.halt.current() is not None,
                 dropped_answers=lambda: self.socket.dropped_answers,
                 dropped_lines=dropped_lines,
                 notify=self.notify,
@@ -515,6 +516,8 @@ class Daemon:
             f" stream {self.stream.state}; {outcomes['placed']} placed,"
             f" {outcomes['refused']} refused, {len(self.unsettled)} unsettled"
         )
+        if (halt := self.halt.current()) is not None:
+            line = f"HALTED: {halt.reason}; {line}"
         problems = self.health.problems()
         problems.pop("recovery", None)
         worst = "; ".join(f"{part}: {what}" for part, what in problems.items())

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import trio
 
@@ -50,9 +50,9 @@ log = logging.getLogger("TradeExecutor")
 
 _WARN_EVERY_SECONDS = 60.0
 
-SkipReason = (
-    Reason | Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
-)
+_OwnReason = Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
+SkipReason = Reason | _OwnReason
+SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_OwnReason))
 
 
 PendingReply = Callable[[], Awaitable["BrokerOrder"]]

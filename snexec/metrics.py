@@ -29,7 +29,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec import __version__
-from snexec.executor import SkipReason
+from snexec.executor import SKIP_REASONS
 from snexec.intake import Phase, Status
 from snexec.pages import Page
 from snexec.settings import MODES
@@ -98,6 +98,7 @@ class Sources:
     unsettled: UnsettledOrders
     writer: Callable[[], WriterStatus]
     health: Health
+    halted: Callable[[], bool]
     dropped_answers: Callable[[], int]
     dropped_lines: Callable[[], int]
     notify: Notify | None
@@ -216,6 +217,9 @@ class Metrics:
         )
         bot = settings.bot.state if settings.bot.enabled else "disabled"
         yield _one_of("snexec_bot_state", "What the bot does.", _BOT_STATES, bot)
+        yield _gauge(
+            "snexec_halted", "Whether the kill switch is on.", sources.halted()
+        )
         phases = [phase.value for phase in Phase]
         yield _one_of(
             "snexec_phase",
@@ -242,7 +246,7 @@ class Metrics:
             "snexec_signals_skipped",
             "Signals taken and not traded, by the reason.",
             "reason",
-            get_args(SkipReason),
+            SKIP_REASONS,
             sources.executor.skipped,
         )
         yield _gauge(

@@ -175,6 +175,10 @@ class Notify:
             case "mode":
                 text = f"mode is {event.more.get('mode')} now ({event.reason})"
                 return self._notice("mode", text, event)
+            case "halt" | "resume" as what:
+                ends = "no longer halted"
+                text = f"HALTED: {event.reason}" if what == "halt" else ends
+                return self._notice("halt", text, event)
             case _:
                 return None
 

@@ -187,6 +187,7 @@ NotifyKind = Literal[
     "outage",
     "unhealthy",
     "mode",
+    "halt",
 ]
 
 
@@ -319,6 +320,7 @@ class NotifySettings(_Section):
         "outage",
         "unhealthy",
         "mode",
+        "halt",
     ]
     outage_sec: SecondsOrNone = 60.0
 

@@ -96,6 +96,8 @@ async def test_a_days_work_is_on_the_page() -> None:
         assert value(found, "snexec_mode", mode="live") == 0
         assert value(found, "snexec_bot_state", state="running") == 1
         assert value(found, "snexec_phase", phase="taking") == 1
+        assert value(found, "snexec_halted") == 0
+        assert value(found, "snexec_signals_skipped_total", reason="halted") == 0
         assert value(found, "snexec_simulated") == 0
         assert value(found, "snexec_healthy") == 1
         assert value(found, "snexec_stream_state", state="authorized") == 1
@@ -108,6 +110,13 @@ async def test_a_days_work_is_on_the_page() -> None:
         assert applied >= 3
         assert 1 <= value(found, "snexec_writer_commit_seconds_count") <= applied
         assert 0 < value(found, "snexec_rate_budget_left", mode="paper") < 100_000
+
+        await client.ask(b'{"command":"halt","reason":"enough"}\n')
+        await client.ask(signal_line("MSFT", id="n-2"))
+        halted = await scrape(port)
+
+        assert value(halted, "snexec_halted") == 1
+        assert value(halted, "snexec_signals_skipped_total", reason="halted") == 1
         assert value(found, "process_open_fds") > 0
         assert value(found, "process_resident_memory_bytes") > 1e6
         status, head, body = await fetch(port, "/healthz")

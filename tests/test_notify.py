@@ -99,6 +99,8 @@ async def test_each_thing_worth_telling_is_one_sentence(
             told.feed.publish, "settled", paper, symbol="F", reason="alpaca_expired"
         ),
         partial(told.feed.publish, "mode", {"mode": "live"}, reason="was paper"),
+        partial(told.feed.publish, "halt", {"by": "me"}, reason="too wild"),
+        partial(told.feed.publish, "resume"),
     ):
         publish()
         await trio.sleep(10)
@@ -109,6 +111,8 @@ async def test_each_thing_worth_telling_is_one_sentence(
         "snexec: T refused: no\\npower (paper)",
         "snexec: F: alpaca_expired (paper)",
         "snexec: mode is live now (was paper)",
+        "snexec: HALTED: too wild",
+        "snexec: no longer halted",
     ]
     first = told.messages[0][1]
     assert first["event"] == "fill"

@@ -227,7 +227,7 @@ KEYS = (
     seconds("metrics.stream_grace_sec", "60.0", may_be_0=True),
     Key(
         "notify.events",
-        '["fill","rejected","refused","missed","outage","unhealthy","mode"]',
+        '["fill","rejected","refused","missed","outage","unhealthy","mode","halt"]',
         ('["fill"]', "[]", '["partial_fill", "mode"]'),
         ('"fill"', "true", "1"),
         (),
