@@ -18,6 +18,7 @@ def main() -> None:
     """Run; 2 is for what the user typed or wrote, 1 for what failed later."""
     # Until the daemon listens to it, a SIGHUP must not kill it.
     hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _open_missing_streams()
     from snexec.cli import cli  # noqa: PLC0415
 
     try:
@@ -41,6 +42,13 @@ def main() -> None:
         _fail(str(exc), 1)
     else:
         sys.exit(status)
+
+
+def _open_missing_streams() -> None:
+    """Let everything write to nowhere where a stream was closed for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _fail(message: str, status: int) -> None:

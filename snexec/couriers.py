@@ -84,7 +84,11 @@ async def run_command(words: Sequence[str], message: Mapping[str, object]) -> No
     Raises:
         NotDeliveredError: It could not be run, or failed.
     """
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
+    environ = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("APCA_") and k != "CREDENTIALS_DIRECTORY"
+    }
     try:
         ended = await trio.run_process(
             [*words, str(message["text"])],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.intake import Phase
-from snexec.repeats import duration
+from snexec.repeats import roughly
 
 if TYPE_CHECKING:
     from snexec.intake import Intake
@@ -44,7 +44,7 @@ class Health:
         if self._stream.state == "disabled":
             found["stream"] = "disabled: there is no key"
         elif away > self._grace:
-            found["stream"] = f"{self._stream.state}, away for {duration(away)}"
+            found["stream"] = f"{self._stream.state}, away for {roughly(away)}"
         if not self._writer.healthy:
             waiting = self._writer.status().pending
             found["writer"] = f"the database cannot be written, {waiting} changes wait"

@@ -263,7 +263,7 @@ class Metrics:
         )
         yield _counters(
             "snexec_orders_settled",
-            "Orders that are final, by how they ended.",
+            "Orders by how they ended: filled is wholly or in part, not_found may turn up.",
             "outcome",
             (*_ENDS.values(), _OTHER_END),
             self._ends,

@@ -23,7 +23,7 @@ import trio
 from snexec.clock import timestamp
 from snexec.couriers import NotDeliveredError, Webhook, run_command
 from snexec.logs import printable
-from snexec.repeats import Repeats, duration
+from snexec.repeats import Repeats, roughly
 from snexec.settings import MODES
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Notify:
                 away_told = True
                 self._put_own(
                     "outage",
-                    f"no trading stream for {duration(away)}: fills are confirmed by"
+                    f"no trading stream for {roughly(away)}: fills are confirmed by"
                     " look-ups only",
                 )
             elif away == 0 and away_told:

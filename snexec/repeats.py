@@ -1,4 +1,4 @@
-"""Faults that come again and again: told once, and then summed up (SPEC 11)."""
+"""Faults that come again and again: told once, and then summed up."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Repeats:
                 "%s: works again after %d tries, %s",
                 self._name,
                 self._tries,
-                duration(trio.current_time() - self._began_at),
+                roughly(trio.current_time() - self._began_at),
             )
         self._tries_at_recovery = self._tries
 
@@ -105,7 +105,7 @@ class Repeats:
         return f"{moment:%H:%M} UTC" if recent else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def duration(seconds: float) -> str:
+def roughly(seconds: float) -> str:
     """Say a time span as a person would."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= size:

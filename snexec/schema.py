@@ -99,9 +99,12 @@ def lock_file(path: Path, *, owner: str) -> Iterator[None]:
         os.close(fd)
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, create: bool = True
+) -> sqlite3.Connection:
     """Open a connection that may be used from any one thread at a time."""
-    target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    mode = "ro" if read_only else "rwc" if create else "rw"
+    target = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(
         target,
         uri=True,
@@ -146,10 +149,12 @@ def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
 def checkpoint(path: Path) -> None:
     """Copy the write-ahead log into the database file, beside whoever writes.
 
+    Of the tables it writes its own note in SnexecMeta only.
+
     Raises:
         sqlite3.Error: It cannot be done now.
     """
-    with closing(connect(path)) as connection:
+    with closing(connect(path, create=False)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
         row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if row[1] > _LONG_LOG_PAGES:
@@ -303,6 +308,9 @@ def _create_missing(
     execute("CREATE TABLE IF NOT EXISTS SnexecMeta (key TEXT PRIMARY KEY, value TEXT)")
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('money', ?)", [kind])
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('since', ?)", [now])
+    if columns and not columns["id"]["pk"]:
+        # Another program's table; whether an id is repeated is for the file to tell.
+        execute("CREATE UNIQUE INDEX IF NOT EXISTS BotTrade_id ON BotTrade (id)")
     if not columns:
         declared = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
         execute(f"CREATE TABLE BotTrade ({declared})")

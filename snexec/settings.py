@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -45,6 +45,7 @@ _URL_USER = re.compile("//.*@")
 _SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
 _MAX_PORT = 65_535
 _TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, no secret
+_LONG_TOKEN_CHARS = 20  # of letters only
 _MAX_CREDENTIAL_BYTES = 4096
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
@@ -336,11 +337,18 @@ class NotifySettings(_Section):
         url = self.webhook.get_secret_value()
         parts = urlsplit(url)
         path = url.partition("//")[2].partition("/")[2]
-        words = re.split(r"[/?&=#:@;,]", path)
-        tokens = {word for word in words if len(word) >= _TOKEN_CHARS}
+        values = [value for _name, value in parse_qsl(parts.query)]
+        words = [*re.split(r"[/:@;,]", parts.path), *values, parts.fragment]
+        tokens = {word for word in words if _may_be_token(word)}
         if len(path) >= _TOKEN_CHARS:
             tokens.add(path)
         return {url, *tokens} | ({parts.password} if parts.password else set())
+
+
+def _may_be_token(word: str) -> bool:
+    """Tell a token from the words of a service's own, which stand in log lines too."""
+    has_digit = any(character.isdigit() for character in word)
+    return len(word) >= (_TOKEN_CHARS if has_digit else _LONG_TOKEN_CHARS)
 
 
 class Settings(_Section):
@@ -399,8 +407,8 @@ def credentials_for(
         sources += " or credentials"
     for prefix in (f"APCA_{mode.upper()}_API", "APCA_API"):
         key_name, secret_name = f"{prefix}_KEY_ID", f"{prefix}_SECRET_KEY"
-        key = environ.get(key_name) or _credential(key_name, environ)
-        secret = environ.get(secret_name) or _credential(secret_name, environ)
+        key = environ.get(key_name) or credential(key_name, environ)
+        secret = environ.get(secret_name) or credential(secret_name, environ)
         if key and secret:
             try:
                 return Credentials(key=SecretStr(key), secret=SecretStr(secret))
@@ -419,7 +427,7 @@ def credentials_for(
     return None
 
 
-def _credential(name: str, environ: Mapping[str, str]) -> str | None:
+def credential(name: str, environ: Mapping[str, str]) -> str | None:
     """Read what systemd's ``LoadCredential=`` has put down under a name, if anything.
 
     Raises:

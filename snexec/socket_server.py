@@ -127,7 +127,6 @@ class SocketServer:
         self._intake = intake
         self._feed = feed
         self._control = control
-        self._turn = trio.Lock()  # fair: a flood of one client delays no other
         self.dropped_answers = 0
 
     async def run(self, listener: trio.SocketListener) -> None:
@@ -167,19 +166,16 @@ class SocketServer:
         while True:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
-            try:
-                self._turn.acquire_nowait()  # without a task switch, if it can be
-            except trio.WouldBlock:
-                await self._turn.acquire()
             answers: list[Answer] = []
-            try:
-                request, more = self._take_turn(lines, answers, read_at)
-            finally:
-                self._turn.release()
-            # The orders leave first; others have their turn.
-            await trio.lowlevel.checkpoint()
+            request, more = self._take_turn(lines, answers, read_at)
+            if not client.follows:
+                # The orders leave first, and a flood of one client delays no other. One
+                # that follows the events hears them behind its answers.
+                await trio.lowlevel.checkpoint()
             for answer in answers:
                 client.tell(encode(answer.fields()))
+            if client.follows:
+                await trio.lowlevel.checkpoint()
             if request is not None:
                 await self._obey(request, client)
             elif not more:

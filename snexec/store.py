@@ -252,7 +252,10 @@ class Store:
                 trade.mode, trade.symbol, moment.timestamp(), trade.notional
             )
             return "opened"
-        return "symbol_open" if self._by_id(trade.id) is None else "repeated"
+        conflict = self._conflict(trade)
+        if conflict is None:
+            raise sqlite3.IntegrityError("a rule of another program's forbids the row")
+        return conflict
 
     def discard_trade(self, trade_id: str) -> bool:
         """Remove the row of an order that does not exist.

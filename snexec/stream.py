@@ -154,7 +154,9 @@ class TradingStream:
             with trio.CancelScope() as self._scope:
                 await self._attempt()
             if self._scope.cancelled_caught:
-                await trio.sleep(self._settings.restart_delay_sec)
+                delay = self._settings.restart_delay_sec
+                self._expect_within(delay + _OVERDUE_SECONDS)
+                await trio.sleep(delay)
 
     async def _attempt(self) -> None:
         """Connect once and follow; then wait until the next attempt is due."""
@@ -251,9 +253,12 @@ class TradingStream:
                 try:
                     message = self._parse(await socket.get_message())
                 except ConnectionClosed as exc:
-                    self._warn(f"connection closed: {close_reason(exc)}")
+                    self._told_fault = True
+                    log.warning("connection closed: %s", close_reason(exc))
                     break
                 self._note_heard()
+                if message is not None:
+                    self._frames.worked()
                 self._handing_over = True
                 try:
                     await self._take(message, endpoint.mode)

@@ -290,14 +290,35 @@ class Writer:
             )
         self._others.extendleft(reversed(batch[len(tell) :]))
         self._note_written(len(tell))
-        for number, told in enumerate(tell, start=1):
-            told()
-            if number % _TOLD_AT_ONCE == 0 and not batch[0].opens:
+        await self._tell(collections.deque(tell), pausing=not batch[0].opens)
+
+    async def _tell(
+        self, tell: collections.deque[Callable[[], None]], *, pausing: bool
+    ) -> None:
+        """Tell what is durable; orders' rows that come meanwhile go between."""
+        try:
+            while tell:
+                for _ in range(min(_TOLD_AT_ONCE, len(tell)) if pausing else len(tell)):
+                    tell.popleft()()
                 await trio.lowlevel.checkpoint()
-                self._sort_all()
-                if self._opening:
-                    await self._commit(self._take_opening())
-        await trio.lowlevel.checkpoint()
+                if tell:
+                    self._open_at_once()
+        finally:
+            while tell:  # also of a writer whose time is up
+                tell.popleft()()
+
+    def _open_at_once(self) -> None:
+        self._sort_all()
+        if not (self._opening and self._disk_is_quick):
+            return
+        batch = self._take_opening()
+        tell = self._attempt_at_once(batch)
+        if tell is None:
+            self._opening.extend(batch)  # next, and with patience
+            return
+        self._note_written(len(tell))
+        for told in tell:
+            told()
 
     def _attempt_at_once(
         self, batch: list[_Waiting[Any]]

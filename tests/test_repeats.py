@@ -5,7 +5,7 @@ import logging
 import pytest
 import trio
 
-from snexec.repeats import Repeats, duration
+from snexec.repeats import Repeats, roughly
 from tests.fakes import TrioClock
 
 pytestmark = pytest.mark.jumping_time
@@ -123,4 +123,4 @@ async def test_after_a_reset_the_next_fault_is_the_first(repeats: Repeats) -> No
     [(0.0, "0.0 s"), (59.0, "59.0 s"), (90.0, "1.5 min"), (5400.0, "1.5 h")],
 )
 def test_a_duration_is_said_as_a_person_would(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert roughly(seconds) == said

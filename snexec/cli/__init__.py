@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
-import sys
 from pathlib import Path
 
 import click
@@ -76,7 +74,6 @@ def cli(
         if hang_up is not None:
             # Only a daemon outlives its terminal.
             signal.signal(signal.SIGHUP, hang_up)
-        _open_missing_streams()
         return
     # A tenth of the start: what is imported stays, and holds no garbage.
     gc.disable()
@@ -90,13 +87,6 @@ def cli(
             log_format=log_format,
         )
     )
-
-
-def _open_missing_streams() -> None:
-    """Let a command write to nowhere where a stream was closed for it."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 @cli.command(epilog=examples("snexec exchange --port 8700"))

@@ -55,7 +55,7 @@ def examples(*lines: str) -> str:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=86_400),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from snexec.cli.screen import (
     say,
     show_table,
 )
+from snexec.latency import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,12 +55,6 @@ def slippage(row: Row) -> float | None:
     if entry is None or not expected:
         return None
     return (entry - expected) / expected * 100
-
-
-def percentile(values: Sequence[float], share: int) -> float:
-    """Return the smallest value that so many percent of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share / 100 * len(ordered)) - 1)]
 
 
 def _table(rows: Sequence[Row], now: datetime, *, latency: bool) -> Table:

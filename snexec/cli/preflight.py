@@ -20,7 +20,7 @@ from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
 from snexec.gates import limits_set
 from snexec.halt import halt_files, read_halt
 from snexec.schema import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
-from snexec.settings import MODES, credentials_for, keys_lie_open
+from snexec.settings import MODES, credential, credentials_for, keys_lie_open
 
 if TYPE_CHECKING:
     from snexec.settings import Mode, Settings
@@ -157,13 +157,13 @@ def _keys_of(mode: Mode, settings: Settings) -> Finding:
     if credentials is None:
         secret = f"APCA_{mode.upper()}_API_SECRET_KEY"
         return bad(what, "there are none", f"set {name} and {secret}")
-    if os.environ.get(name):
-        where = "in the environment, of this mode"
-    elif os.environ.get("APCA_API_KEY_ID"):
-        where = "in the environment, common to both modes"
-    else:
-        where = "in the file, common to both modes"
-    return ok(what, where)
+    common = "common to both modes"
+    for key_name, whose in ((name, "of this mode"), ("APCA_API_KEY_ID", common)):
+        if os.environ.get(key_name):
+            return ok(what, f"in the environment, {whose}")
+        if credential(key_name, os.environ):
+            return ok(what, f"among the credentials, {whose}")
+    return ok(what, f"in the file, {common}")
 
 
 def _disk(folder: Path) -> Finding:

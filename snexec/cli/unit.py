@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import snexec
 from snexec.errors import ConfigError
 from snexec.settings import load_settings
 
@@ -117,7 +118,10 @@ def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> s
     socket = Path(settings.intake.socket).parent
     folders = list(dict.fromkeys([str(database), str(socket)]))
     touched = [Path(folder) for folder in folders]
-    touched += [config, Path(sys.executable)]
+    # The program too, wherever its parts lie: a venv's Python is a link.
+    python = Path(sys.executable)
+    touched += [config, python, python.resolve(), Path(sys.base_prefix)]
+    touched.append(Path(snexec.__file__))
     at_home = any(_is_below(path, "/home", "/root", "/run/user") for path in touched)
     at_tmp = any(_is_below(path, "/tmp", "/var/tmp") for path in touched)  # noqa: S108 - where a private one would hide it
     stop = math.ceil(settings.intake.shutdown_timeout_sec + _STOP_SLACK_SECONDS)
