@@ -197,6 +197,33 @@ def test_an_index_that_was_dropped_is_made_again(database: Path) -> None:
 # Another program's file
 
 
+def test_an_id_is_unique_in_another_programs_table_too(database: Path) -> None:
+    loose = FOREIGN_TABLE.replace("TEXT NOT NULL PRIMARY KEY", "TEXT")
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute(loose)
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        assert store.open_trade(make_trade()) == "opened"
+        connection.execute("UPDATE BotTrade SET status = 'closed'")
+        assert store.open_trade(make_trade()) == "repeated"
+
+
+def test_a_rule_of_another_programs_is_no_open_symbol(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        assert store.open_trade(make_trade()) == "opened"
+        connection.execute("UPDATE BotTrade SET status = 'closed'")
+        connection.execute("CREATE UNIQUE INDEX theirs ON BotTrade (symbol)")
+        with pytest.raises(sqlite3.IntegrityError):
+            store.open_trade(make_trade("sn-2"))
+
+
+def test_a_checkpoint_makes_no_file_anew(database: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        schema.checkpoint(database)
+    assert not database.exists()
+
+
 @pytest.mark.parametrize("wal", [False, True])
 def test_another_programs_table_gets_the_new_columns_and_keeps_its_rows(
     database: Path,

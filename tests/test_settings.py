@@ -1059,7 +1059,7 @@ def test_metrics_and_notifications_are_off_by_default(file: ConfigFile) -> None:
 
 @pytest.mark.parametrize(
     "good",
-    ["https://example.org/hush", "http://127.0.0.1:8000/hush", "https://u:hush@x/"],
+    ["https://example.org/hush7", "http://127.0.0.1:8000/hush7", "https://u:hush@x/"],
 )
 def test_a_webhook_is_https_or_loopback_and_is_not_shown(
     file: ConfigFile, good: str
@@ -1262,3 +1262,13 @@ def test_a_reload_takes_nothing_from_the_same_file(file: ConfigFile) -> None:
     settings = file.load(everything_changed())
 
     assert with_reloaded(settings, settings) == settings
+
+
+def test_the_words_of_a_webhooks_service_are_no_secrets(file: ConfigFile) -> None:
+    url = (
+        "https://discord.com/api/webhooks/123456789012/aB3dE5fG7hJ9"
+        "?thread_name=trade_updates&token=k1l2m3n4"
+    )
+    secrets = file.load(f'[notify]\nwebhook = "{url}"').notify.secrets()
+    assert {url, "123456789012", "aB3dE5fG7hJ9", "k1l2m3n4"} <= secrets
+    assert not secrets & {"webhooks", "thread_name", "trade_updates", "discord.com"}

@@ -547,6 +547,23 @@ async def test_a_connection_that_follows_may_still_send_signals() -> None:
 
 
 @within(5)
+async def test_an_event_comes_behind_the_answer_to_its_line() -> None:
+    async with served() as it, it.client() as client, trio.open_nursery() as nursery:
+
+        async def tell_of_each() -> None:
+            async for taken in it.intake.taken:
+                it.feed.publish("skipped", signal_id=taken.signal.id)
+
+        nursery.start_soon(tell_of_each)
+        await client.follow()
+        for number in range(40):
+            await client.send(signal_line(id=f"n-{number}") + b"\n")
+            assert await client.answer() == accepted(f"n-{number}")
+            assert (await client.answer())["event"] == "skipped"
+        nursery.cancel_scope.cancel()
+
+
+@within(5)
 async def test_asking_twice_for_the_feed_gives_each_event_once() -> None:
     async with served() as it, it.client() as client:
         await client.follow()

@@ -738,6 +738,17 @@ async def test_a_closed_connection_is_opened_again(
     assert fed.broker.received == [[AUTH, LISTEN], [AUTH, LISTEN]]
 
 
+async def test_each_close_of_a_fed_connection_is_a_warning(
+    fed: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        await fed.broker.sockets[number].aclose(code=1012, reason="restarting")
+        await fed.authorized(number + 2)
+    assert (
+        sum(line.startswith("connection closed: 1012") for line in lines(caplog)) == 3
+    )
+
+
 async def test_a_connection_that_is_broken_off_is_opened_again(fed: Bench) -> None:
     await trio.aclose_forcefully(fed.broker.sockets[0]._stream)
     await fed.authorized(2)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import trio
+import trio.testing
 
 from snexec.health import Health
 from snexec.intake import Phase
+from snexec.settings import StreamSettings
 from snexec.stream import TradingStream
 from snexec.watchdog import Watchdog
 from tests.fakes import Rig, make_signal
@@ -129,6 +131,18 @@ async def test_a_stream_whose_next_step_is_overdue_is_hung(
 
     assert await bench.look(8) == [[]] * 8
     assert await bench.look(2) == [[], ["stream"]]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_that_is_to_restart_later_is_alive(
+    bench: Bench, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.stream, "_attempt", attempt_for_ever)
+    bench.stream._settings = StreamSettings(restart_delay_sec=300.0)
+    nursery.start_soon(bench.stream.run)
+    await trio.testing.wait_all_tasks_blocked()
+    bench.stream.restart()
+    assert await bench.look(29) == [[]] * 29
     nursery.cancel_scope.cancel()
 
 

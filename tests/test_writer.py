@@ -203,6 +203,48 @@ async def test_an_orders_row_that_comes_while_others_are_told_is_written_between
     assert told.index("opened") == 16, "at the next pause for breath"
 
 
+async def test_a_lock_that_is_met_between_holds_back_nothing_that_is_durable(
+    counting: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+    with closing(sqlite3.connect(database)) as other:
+
+        def tell(name: str, _: object) -> None:
+            told.append(name)
+            if name == "s0":
+                other.execute("BEGIN IMMEDIATE")
+                writer.open(opens("order"), told.append, _log_failure)
+
+        nursery.start_soon(writer.run)
+        with trio.fail_after(5):
+            await writer.write(opens("first"))
+            for n in range(30):
+                await writer.submit(opens(f"s{n}"), partial(tell, f"s{n}"))
+            await settled(lambda: len(told) == 30)
+            assert told == [f"s{n}" for n in range(30)]
+            other.execute("ROLLBACK")
+            await settled(lambda: told[-1] == "opened")
+    writer.close()
+
+
+async def test_a_writer_whose_time_is_up_tells_what_is_durable(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+    async with trio.open_nursery() as nursery:
+
+        def tell(name: str, _: object) -> None:
+            told.append(name)
+            nursery.cancel_scope.cancel()
+
+        for n in range(30):
+            await writer.submit(opens(f"s{n}"), partial(tell, f"s{n}"))
+        nursery.start_soon(writer.run)
+    assert list(rows_of(counting)) == told == [f"s{n}" for n in range(30)]
+
+
 async def test_a_flood_of_orders_does_not_starve_other_changes(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:

@@ -161,6 +161,23 @@ def test_closed_streams_are_nothing_to_stumble_over(busy_box: Box) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_daemon_without_standard_output_stops_well(box: Box) -> None:
+    box.configure()
+    words = box.command()
+    with subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&-', "sh", *words],
+        stderr=subprocess.PIPE,
+        env=box.environment(),
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"ready" in line:
+                break
+        process.terminate()
+        rest = process.stderr.read()
+    assert (process.returncode, b"Traceback" in rest) == (0, False)
+
+
 def test_the_daemon_imports_nothing_that_only_the_commands_need() -> None:
     program = (
         "import json, sys, snexec.__main__, snexec.cli.daemon, snexec.exchange.server;"

@@ -106,6 +106,14 @@ def test_no_folder_that_it_needs_is_hidden(tmp_path: Path) -> None:
     assert values(unit_of(tmp_path, in_tmp), "PrivateTmp") == ["no"]
 
 
+def test_the_interpreter_behind_a_venvs_link_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = 'database = "/srv/t.db"\n[intake]\nsocket = "/run/sn/s.sock"'
+    monkeypatch.setattr(sys, "base_prefix", "/root/.pyenv/versions/3.13")
+    assert values(unit_of(tmp_path, text), "ProtectHome") == ["read-only"]
+
+
 def test_a_command_that_is_notified_may_be_in_any_language(tmp_path: Path) -> None:
     told = unit_of(tmp_path, '[notify]\ncommand = ["/usr/bin/node", "tell.js"]')
 
