@@ -260,7 +260,7 @@ class BotSettings(_Section):
     min_win_rate: float | None = Field(default=None, ge=0, le=1)
     min_win_rate_trades: int | None = Field(default=None, ge=1, le=10_000)
     symbol_cooldown_sec: Seconds | None = None
-    max_orders_per_minute: Count | None = None
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000)] | None = None
     max_orders_per_day: Count | None = None
     max_notional_per_day_usd: Dollars | None = None
     halt_after_refusals: Count | None = None

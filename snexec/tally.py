@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 MINUTE_SECONDS = 60.0
 _NEW_YORK = ZoneInfo("America/New_York")
 _SHORTEST_DAY_SECONDS = 23 * 3600.0
-_REMEMBERED_SYMBOLS = 10_000
-_REMEMBERED_SECONDS = 86_400.0  # the longest cooldown
+# More would be memory for ever: a cooldown is forgotten once so many others were ordered.
+_REMEMBERED_SYMBOLS = 4096
+_COUNTED_A_MINUTE = 10_000  # what ``max_orders_per_minute`` may be at most
 
 
 class OpenedOrder(NamedTuple):
@@ -77,8 +78,10 @@ class Tally:
         self._day_ends = day + _SHORTEST_DAY_SECONDS  # or later
         self._today = 0
         self._cents_today = 0
-        self._minute: collections.deque[float] = collections.deque()
-        self._last: dict[str, float] = {}
+        self._minute: collections.deque[float] = collections.deque(
+            maxlen=_COUNTED_A_MINUTE
+        )
+        self._last: collections.OrderedDict[str, float] = collections.OrderedDict()
 
     def add(self, order: OpenedOrder) -> None:
         """Count an order."""
@@ -93,10 +96,9 @@ class Tally:
 
     def remember(self, order: OpenedOrder) -> None:
         """Note an order of an earlier day, for its symbol's cooldown alone."""
-        last = self._last.pop(order.symbol, order.at)
-        self._last[order.symbol] = max(last, order.at)
+        self._last[order.symbol] = max(self._last.pop(order.symbol, 0.0), order.at)
         if len(self._last) > _REMEMBERED_SYMBOLS:
-            self._forget_old(order.at)
+            self._last.popitem(last=False)
 
     def look(self, symbol: str, at: float) -> Recently:
         """Return what counts at a time, for whoever counts."""
@@ -122,9 +124,3 @@ class Tally:
     def _forget_before(self, then: float) -> None:
         while self._minute and self._minute[0] <= then:
             self._minute.popleft()
-
-    def _forget_old(self, now: float) -> None:
-        recent = {
-            s: at for s, at in self._last.items() if now - at < _REMEMBERED_SECONDS
-        }
-        self._last = recent

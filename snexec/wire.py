@@ -65,6 +65,7 @@ class Exchange:
     def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
         """Note how it ended, and wake who waits for it."""
         self.connection = None
+        self.left = self.withheld = None  # whoever gave them holds this, in a circle
         self.reply = reply
         self.problem = problem
         self.done.set()

@@ -17,7 +17,7 @@ from snexec import counting
 from snexec.gates import ActiveGates, Counts, Limits
 from snexec.schema import open_database
 from snexec.store import NewTrade, Store
-from snexec.tally import Recently, day_began, day_start
+from snexec.tally import OpenedOrder, Recently, Tally, day_began, day_start
 from snexec.writer import Writer
 from tests.fakes import (
     FakeClock,
@@ -663,3 +663,14 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
     assert store.count("S1", "paper", Decimal("1.10"), asked) == Counts(
         *(0, 0.0, 0, 0), *(0.0, 3, 3, 30), 110
     )
+
+
+def test_what_is_remembered_of_orders_is_bounded() -> None:
+    tally = Tally(0.0)
+    for number in range(20_000):
+        tally.add(OpenedOrder("paper", f"S{number}", 1000.0 + number / 1000, 100))
+    now = 1020.0
+    assert len(tally._minute) == 10_000
+    assert tally.look("S19999", now).since_symbol == pytest.approx(0.001)
+    assert tally.look("S0", now).since_symbol is None
+    assert tally.look("S0", now).today == 20_000

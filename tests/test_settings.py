@@ -174,14 +174,13 @@ def limit(name: str, good: str, *, dollars: bool, over: str = "9" * 400) -> Key:
     )
 
 
-def limit_count(name: str) -> Key:
-    too_many = "1_000_000_001"
+def limit_count(name: str, most: int = 1_000_000_000) -> Key:
     return Key(
         name,
         NO_DEFAULT,
-        ("1", "1_000_000_000"),
+        ("1", str(most)),
         NOT_INTEGERS,
-        ("0", "-1", too_many),
+        ("0", "-1", str(most + 1)),
         reloads=True,
     )
 
@@ -240,7 +239,7 @@ KEYS = (
     limit("bot.min_relative_volume", "1.5", dollars=False),
     limit("bot.symbol_cooldown_sec", "0.5", dollars=False, over="86400.1"),
     limit_count("bot.max_concurrent_positions"),
-    limit_count("bot.max_orders_per_minute"),
+    limit_count("bot.max_orders_per_minute", 10_000),
     limit_count("bot.max_orders_per_day"),
     limit_count("bot.halt_after_refusals"),
     Key("bot.require_market_open", "false", ("true",), NOT_BOOLEANS, (), reloads=True),

@@ -624,3 +624,11 @@ def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
         found["transfer-encoding"] = found["transfer-encoding"].lower()
     kept = parser.their_state is h11.DONE and not close
     return head.status_code, found, body, kept
+
+
+async def test_an_exchange_that_has_ended_holds_nobody() -> None:
+    exchange = Exchange(b"x", left=lambda: None, withheld=lambda: False)
+    exchange.end(problem="no connection")
+    # Or each order would be garbage that only a collection finds.
+    assert exchange.left is None
+    assert exchange.withheld is None
