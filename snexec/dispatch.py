@@ -151,6 +151,7 @@ class Dispatcher:
             with attempt.lease:
                 await self._executor.execute_trade(attempt)
         except Exception:
+            # The nursery would end every other order, and the daemon, for this one.
             log.exception(
                 "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
                 " recovery",

@@ -125,7 +125,6 @@ class TradeExecutor:
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
-        self._alpaca = settings().alpaca
         self._max_age_seconds = settings().intake.max_signal_age_sec
         self._warned_at: dict[SkipReason, float] = {}
         self.skipped: collections.Counter[SkipReason] = collections.Counter()

@@ -245,6 +245,7 @@ class Fills:
                     applied = await self._with_position(step, applied, queue)
                 self._tell(step, applied)
         except Exception:
+            # One order's events; those of the others, and the stream, go on.
             log.exception(
                 "could not apply what the broker said of %s: recovery asks again", key
             )

@@ -89,6 +89,7 @@ class PageServer:
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("a client of the metrics went away")
         except Exception:
+            # A figure that cannot be shown is no reason to stop trading.
             log.exception("a page could not be made; the daemon goes on")
         finally:
             self._connections -= 1

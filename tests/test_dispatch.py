@@ -168,18 +168,24 @@ async def test_what_may_not_trade_is_skipped_behind_its_answer(rig: Rig) -> None
     assert rig.told() == [("skipped", "paused")]
 
 
-async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
-    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rig = make_rig(intake={"max_in_flight": 1})
-    put_down = trio.Event()
+@pytest.fixture
+def put_down(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
+    """Give an event that acceptances wait for before they are put down."""
+    event = trio.Event()
     accepted = TradeExecutor._accepted
 
     async def slowly(self: TradeExecutor, *args: Any) -> None:  # noqa: ANN401
-        await put_down.wait()
+        await event.wait()
         await accepted(self, *args)
 
     monkeypatch.setattr(TradeExecutor, "_accepted", slowly)
+    return event
+
+
+async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
+    make_rig: Callable[..., Rig], put_down: trio.Event
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await wait_all_tasks_blocked()
@@ -194,18 +200,10 @@ async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
 
 
 async def test_a_slot_stays_taken_while_the_writer_is_behind(
-    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, put_down: trio.Event
 ) -> None:
     rig = make_rig(intake={"max_in_flight": 1})
     monkeypatch.setattr(Writer, "is_behind", True)
-    put_down = trio.Event()
-    accepted = TradeExecutor._accepted
-
-    async def slowly(self: TradeExecutor, *args: Any) -> None:  # noqa: ANN401
-        await put_down.wait()
-        await accepted(self, *args)
-
-    monkeypatch.setattr(TradeExecutor, "_accepted", slowly)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await wait_all_tasks_blocked()

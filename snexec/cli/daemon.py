@@ -78,6 +78,7 @@ def run_daemon(
     except StartError:
         raise
     except Exception:
+        # Whatever it was: a supervisor starts it again, and recovery finds the rest.
         log.exception("the daemon has failed and stops; start it again, it recovers")
         status = 1
     finally:
