@@ -198,13 +198,13 @@ class _Plug(trio.abc.Stream):
         self.connection = connection
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        raise AssertionError("the connection above it is a model too")
+        raise NotImplementedError("the connection above it is a model too")
 
     async def wait_send_all_might_not_block(self) -> None:
-        raise AssertionError("the connection above it is a model too")
+        raise NotImplementedError("the connection above it is a model too")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        raise AssertionError("the connection above it is a model too")
+        raise NotImplementedError("the connection above it is a model too")
 
     async def aclose(self) -> None:
         self.connection.close()
@@ -264,7 +264,7 @@ class _Report:
         self._world.happened(self._run, event)
 
     def answered(self, answer: Answer) -> None:
-        raise AssertionError("the story's signals come by no line of standard input")
+        raise NotImplementedError("no signal of a story comes by standard input")
 
 
 class _LogLines(logging.Handler):
