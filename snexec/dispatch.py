@@ -55,13 +55,16 @@ class Dispatcher:
         self._slots = trio.Semaphore(settings().intake.max_in_flight)
         self._next: TakenSignal | None = None
         self._nursery: trio.Nursery | None = None
+        self._undecided: set[Attempt] = set()  # whose rows are not written yet
+        self._all_decided = trio.Event()
         self.in_flight = 0
-        intake.hand_over(self._start_nowait)
+        intake.hand_over(self._start_nowait, executor.open_now)
 
     async def run(self) -> None:
         """Start an order for each signal; return when the last has ended."""
-        try:
-            async with trio.open_nursery() as self._nursery:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
                 async for first in self._intake.taken:
                     self._next = first
                     while self._next is not None:
@@ -69,8 +72,13 @@ class Dispatcher:
                         self._next = None
                         self._intake.started()
                         self._next = self._intake.next_nowait()
-        finally:
-            self._nursery = None
+                while self._undecided:
+                    self._all_decided = trio.Event()
+                    await self._all_decided.wait()
+            finally:
+                # Before the nursery is left: it takes no more tasks then.
+                self._nursery = None
+                self._give_up_undecided()
 
     def skip_pending(self) -> None:
         """Say of every signal still waiting that it was not traded: time is up."""
@@ -95,7 +103,7 @@ class Dispatcher:
         if lease is None:
             self._slots.release()
             return False
-        self._begin(taken, lease, self._nursery)
+        self._begin(taken, lease)
         return True
 
     async def _start(self, taken: TakenSignal) -> None:
@@ -107,18 +115,39 @@ class Dispatcher:
                 await self._slots.acquire()
             lease = await self._take_lease(taken)
             if lease is not None:
-                assert self._nursery is not None  # noqa: S101 - `run` opened it
-                self._begin(taken, lease, self._nursery)
+                self._begin(taken, lease)
                 return
             self._slots.release()
         self._executor.skip(taken, self._gate(taken.signal) or "stale")
 
-    def _begin(self, taken: TakenSignal, lease: Lease, nursery: trio.Nursery) -> None:
+    def _begin(self, taken: TakenSignal, lease: Lease) -> None:
         self.in_flight += 1
-        # Here and not in the task, as tasks of one moment run in any order.
-        attempt = self._executor.begin(taken, lease)
+        attempt = self._executor.attempt(taken, lease)
         attempt.answered = partial(self._free_slot, attempt)
-        nursery.start_soon(self._execute, attempt, name=f"order {taken.signal.symbol}")
+        self._undecided.add(attempt)
+        self._executor.begin(attempt, self._decided)
+
+    def _decided(self, attempt: Attempt) -> None:
+        """Start the task of an order that has left, or that has no row.
+
+        Not before: the switch to a task that only waits would keep the order.
+        """
+        if attempt.given_up:
+            return
+        self._undecided.remove(attempt)
+        if not self._undecided:
+            self._all_decided.set()
+        assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives it up
+        self._nursery.start_soon(
+            self._execute, attempt, name=f"order {attempt.trade.symbol}"
+        )
+
+    def _give_up_undecided(self) -> None:
+        for attempt in self._undecided:
+            with attempt.lease:
+                self._executor.give_up(attempt)
+            self._free_slot(attempt)
+        self._undecided.clear()
 
     async def _take_lease(self, taken: TakenSignal) -> Lease | None:
         """Take one request from the current mode's budget; None if it came too late."""

@@ -9,7 +9,7 @@ import math
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -63,7 +63,6 @@ class Attempt:
     """A signal on its way to an order.
 
     Attributes:
-        decided: Set once the row is open, or known not to be.
         opening: What became of the row.
         error: Why it could not be decided.
         reply: What gives the broker's answer, once the order has left.
@@ -75,7 +74,6 @@ class Attempt:
     taken: TakenSignal
     trade: NewTrade
     lease: Lease
-    decided: trio.Event = field(default_factory=trio.Event)
     opening: Opening | None = None
     error: Exception | None = None
     reply: PendingReply | None = None
@@ -132,33 +130,46 @@ class TradeExecutor:
             collections.Counter()
         )
 
-    def begin(self, taken: TakenSignal, lease: Lease) -> Attempt:
-        """Open the row of an order, which leaves in the moment the row is durable.
+    def attempt(self, taken: TakenSignal, lease: Lease) -> Attempt:
+        """Return what becomes of a signal that has stars, and leaves it at that.
 
         Args:
-            taken: A signal that has stars.
+            taken: The signal.
             lease: The account's, with one request taken from its budget.
         """
         stars = star_rating(taken.signal.catalyst_tier, taken.signal.ai_confidence)
         assert stars is not None  # noqa: S101 - it passed the gate
         trade = self._new_trade(taken.signal, stars, lease.client.mode)
-        attempt = Attempt(taken=taken, trade=trade, lease=lease)
-        limits = self._gates.limits(taken.signal, self._settings().bot)
+        return Attempt(taken=taken, trade=trade, lease=lease)
+
+    def begin(self, attempt: Attempt, decided: Callable[[Attempt], None]) -> None:
+        """Open the row of an order, which leaves in the moment the row is durable.
+
+        Args:
+            attempt: From now on the executor's.
+            decided: Called in that moment, or when it is known that there is no row;
+                what is left to do is ``execute_trade``.
+        """
+        trade = attempt.trade
+        limits = self._gates.limits(attempt.taken.signal, self._settings().bot)
         self._writer.open(
             lambda store: store.open_trade(trade, limits),
-            done=partial(self._row_decided, attempt),
-            failed=partial(self._row_failed, attempt),
+            done=partial(self._row_decided, attempt, decided),
+            failed=partial(self._row_failed, attempt, decided),
         )
-        return attempt
+
+    def open_now(self) -> None:
+        """Write the rows that wait to be opened, and send their orders."""
+        self._writer.open_now()
+
+    def give_up(self, attempt: Attempt) -> None:
+        """End an attempt whose time is up before its row was decided."""
+        attempt.given_up = True
+        attempt.client.budget.give_back()
+        self.tell_stopping(attempt.taken)
 
     async def execute_trade(self, attempt: Attempt) -> None:
-        """Wait for the row and for the broker's answer, and put the answer down."""
-        try:
-            if not attempt.decided.is_set():
-                await attempt.decided.wait()
-        except trio.Cancelled:
-            await self._cancelled(attempt)
-            raise
+        """Wait for the broker's answer, and put it down; or tell why there is none."""
         taken, trade, budget = attempt.taken, attempt.trade, attempt.client.budget
         if attempt.error is not None:
             budget.give_back()
@@ -245,11 +256,22 @@ class TradeExecutor:
             self.skipped[reason],
         )
 
-    def _row_decided(self, attempt: Attempt, opening: Opening) -> None:
-        """Send the order of a row that was opened, if it is still wanted."""
+    def _row_decided(
+        self, attempt: Attempt, decided: Callable[[Attempt], None], opening: Opening
+    ) -> None:
         attempt.opening = opening
-        attempt.decided.set()
-        if opening != "opened" or attempt.given_up or self.is_stale(attempt.taken):
+        if opening == "opened":
+            self._send_if_wanted(attempt)
+        decided(attempt)
+
+    def _row_failed(
+        self, attempt: Attempt, decided: Callable[[Attempt], None], error: Exception
+    ) -> None:
+        attempt.error = error
+        decided(attempt)
+
+    def _send_if_wanted(self, attempt: Attempt) -> None:
+        if attempt.given_up or self.is_stale(attempt.taken):
             return
         if self._is_halted(attempt):  # last, whatever else there is to look at
             return
@@ -266,18 +288,6 @@ class TradeExecutor:
     def _is_halted(self, attempt: Attempt) -> bool:
         attempt.halted = self._halted()
         return attempt.halted
-
-    def _row_failed(self, attempt: Attempt, error: Exception) -> None:
-        attempt.error = error
-        attempt.decided.set()
-
-    async def _cancelled(self, attempt: Attempt) -> None:
-        """End an attempt whose time is up before its row was decided."""
-        if attempt.reply is not None:
-            await attempt.reply()  # it has just left: this ends it as it should
-        attempt.given_up = True
-        attempt.client.budget.give_back()
-        self.tell_stopping(attempt.taken)
 
     async def _place(self, attempt: Attempt, reply: PendingReply) -> None:
         trade = attempt.trade

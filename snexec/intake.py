@@ -105,6 +105,7 @@ class Intake:
         self._mode = mode
         self._refusal = refusal
         self._start_now: Callable[[TakenSignal], bool] = lambda _taken: False
+        self._leave_now: Callable[[], None] = lambda: None
         self._taken_ids: Recent[tuple[Mode, str]] = Recent(_REMEMBERED_IDS)
         self._numbers = itertools.count(1)
         # The bound is `max_pending`, kept by counting: a signal leaves the channel
@@ -139,13 +140,21 @@ class Intake:
         except (trio.WouldBlock, trio.EndOfChannel):
             return None
 
-    def hand_over(self, start_now: Callable[[TakenSignal], bool]) -> None:
+    def hand_over(
+        self, start_now: Callable[[TakenSignal], bool], leave_now: Callable[[], None]
+    ) -> None:
         """Offer each signal that has none before it to a function first.
 
         Args:
             start_now: Tells whether it took the signal; if not, it is queued.
+            leave_now: Called when the reader of lines has no more at hand.
         """
         self._start_now = start_now
+        self._leave_now = leave_now
+
+    def turn_ended(self) -> None:
+        """Let what the lines of this step began leave, without a task switch."""
+        self._leave_now()
 
     def started(self) -> None:
         """Note that a taken signal waits no longer."""

@@ -168,6 +168,7 @@ class SocketServer:
                 await trio.lowlevel.checkpoint()
             answers: list[Answer] = []
             request, more = self._take_turn(lines, answers, read_at)
+            self._intake.turn_ended()
             if not client.follows:
                 # The orders leave first, and a flood of one client delays no other. One
                 # that follows the events hears them behind its answers.

@@ -89,7 +89,9 @@ async def _read_lines(
                     read_at = trio.current_time()
                 _take(intake, line, read_at, told)
                 if number % _LINES_PER_TURN == 0:
+                    intake.turn_ended()
                     await trio.lowlevel.checkpoint()
+            intake.turn_ended()
 
 
 def _take(

@@ -17,7 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec import socket_server
 from snexec.errors import StartError
-from snexec.intake import Phase
+from snexec.intake import Phase, TakenSignal
 from snexec.signals import MAX_LINE_BYTES
 from snexec.socket_server import encode, open_listener
 from tests.conftest import LoggedErrors
@@ -60,6 +60,23 @@ async def test_a_signal_is_answered_and_handed_on() -> None:
         [queued] = taken(it.intake)
         assert queued.signal.symbol == "AAPL"
         assert before <= queued.read_at <= trio.current_time()
+
+
+@within(5)
+async def test_what_lines_of_one_read_began_leaves_together_before_their_answers() -> (
+    None
+):
+    intake, steps = new_intake(), list[str]()
+
+    def begin(signal: TakenSignal) -> bool:
+        steps.append(signal.signal.symbol)
+        return True
+
+    intake.hand_over(begin, lambda: steps.append("leave"))
+    async with served(intake) as it, it.client() as client:
+        both = signal_line(id="a", symbol="A") + b"\n" + signal_line(id="b", symbol="B")
+        assert await client.ask(both) == accepted("a")
+        assert steps == ["A", "B", "leave"]
 
 
 @within(5)

@@ -203,6 +203,93 @@ async def test_an_orders_row_that_comes_while_others_are_told_is_written_between
     assert told.index("opened") == 16, "at the next pause for breath"
 
 
+async def quick(writer: Writer) -> None:
+    """Have a writer find out that its disk is quick."""
+    await writer.write(lambda _store: None)
+
+
+async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
+    counting: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    told: list[str] = []
+    for name in ("a", "b"):
+        writer.open(opens(name), partial(_append, told, name), _log_failure)
+    await writer.submit(opens("c"), partial(_append, told, "c"))
+    writer.open_now()
+    assert told == ["a", "b"], "and what is no order's waits for the writer's own turn"
+    with closing(sqlite3.connect(database)) as other:
+        ids = other.execute("SELECT id FROM BotTrade ORDER BY id").fetchall()
+    assert ids == [("a",), ("b",)]
+    with trio.fail_after(5):
+        await settled(lambda: told == ["a", "b", "c"])
+    writer.open_now()
+    assert counting.commits == 3
+    writer.close()
+
+
+async def test_a_disk_that_is_not_known_to_be_quick_is_left_to_the_writers_own_turn(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+    writer.open(opens("a"), told.append, _log_failure)
+    writer.open_now()
+    assert told == []
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        await settled(lambda: told == ["opened"])
+    writer.close()
+
+
+async def test_what_a_thread_writes_is_not_disturbed(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    told: list[str] = []
+    counting.may_begin.clear()
+    await writer.submit(opens("a"), partial(_append, told, "a"))
+    await settled(lambda: writer.tries == 1)
+    writer._disk_is_quick = True  # as the thread finds before its end
+    writer.open(opens("b"), partial(_append, told, "b"), _log_failure)
+    writer.open_now()
+    assert told == []
+    counting.may_begin.set()
+    with trio.fail_after(5):
+        await settled(lambda: told == ["a", "b"])
+    writer.close()
+
+
+async def test_a_lock_met_in_that_step_is_waited_for_by_the_writer(
+    counting: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    told: list[str] = []
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer.open(opens("a"), told.append, _log_failure)
+        writer.open_now()
+        assert told == []
+    with trio.fail_after(5):
+        await settled(lambda: told == ["opened"])
+    writer.close()
+
+
+async def test_a_writer_that_has_ended_takes_nothing_and_says_so(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    writer.close()
+    await writer.run()
+    with pytest.raises(trio.ClosedResourceError):
+        writer.open(opens("a"), lambda _: None, _log_failure)
+
+
 async def test_a_lock_that_is_met_between_holds_back_nothing_that_is_durable(
     counting: CountingStore, database: Path, nursery: trio.Nursery
 ) -> None:
