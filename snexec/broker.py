@@ -6,6 +6,7 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 
 from __future__ import annotations
 
+import collections
 import ssl
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -39,7 +40,7 @@ from snexec.wire import Reply
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
 
     from snexec.budget import RateBudget
@@ -56,6 +57,33 @@ _ORDER_BODY = (
     b'"time_in_force":"day","client_order_id":"%b"}'
 )
 _CONNECT_SHARE = 0.9  # of the time for a whole request
+
+
+class SentOrder:
+    """An order on its way, and then what became of it."""
+
+    def __init__(
+        self, client: AlpacaClient, exchange: Exchange, client_order_id: str
+    ) -> None:
+        self._client = client
+        self._exchange = exchange
+        self._client_order_id = client_order_id
+
+    def abandon(self, problem: str) -> None:
+        """Wait for its answer no longer; one that has not left never does."""
+        self._exchange.abandon(problem)
+
+    def outcome(self) -> BrokerOrder:
+        """Return the broker's order, once it is answered.
+
+        Raises:
+            NotSentError: It never left this machine.
+            RefusedError: The broker does not take it.
+            DuplicateOrderError: The broker has an order of this id already.
+            RateLimitedError: The broker asks to come again later.
+            UnknownOutcomeError: It left, and what became of it is not known.
+        """
+        return self._client.outcome(self._exchange, self._client_order_id)
 
 
 class AlpacaClient:
@@ -93,6 +121,8 @@ class AlpacaClient:
         self._pool = Pool(
             base_url, tls=ssl_context, dial_seconds=_CONNECT_SHARE * timeout_seconds
         )
+        self._under_way: collections.deque[tuple[float, Exchange]] = collections.deque()
+        self._sends = trio.lowlevel.ParkingLot()
         self._http = httpx.AsyncClient(
             headers=headers,
             # Trio's own deadline covers a whole request. Connecting ends before it,
@@ -111,7 +141,9 @@ class AlpacaClient:
     async def run(self) -> None:
         """Keep the connections, until cancelled; then close every one."""
         try:
-            await self._pool.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._give_up_late)
+                await self._pool.run()
         finally:
             with trio.move_on_after(1, shield=True):
                 await self._http.aclose()
@@ -126,23 +158,22 @@ class AlpacaClient:
         symbol: str,
         notional: str,
         client_order_id: str,
+        answered: Callable[[], None],
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,
-    ) -> Callable[[], Awaitable[BrokerOrder]]:
+    ) -> SentOrder:
         """Send a market buy of so many dollars, once (ALPACA 1.2).
 
-        It leaves at once, or as soon as a connection is free, behind those before it;
-        ``left`` is called in that moment. One that has to wait is asked before whether
-        it is ``withheld`` by now; if so, it never leaves.
+        It leaves at once, or as soon as a connection is free, behind those before it.
 
-        Returns:
-            What to call, once, to wait for the broker's answer. It raises
-
-            - NotSentError: It never left this machine.
-            - RefusedError: The broker does not take it.
-            - DuplicateOrderError: The broker has an order of this id already.
-            - RateLimitedError: The broker asks to come again later.
-            - UnknownOutcomeError: It left, and what became of it is not known.
+        Args:
+            symbol: What to buy.
+            notional: Dollars, with two decimals.
+            client_order_id: The row's id.
+            answered: Called once, later, when the outcome is known or out of time.
+            left: Called in the moment it leaves.
+            withheld: Asked of one that has to wait before it leaves; if so, it never
+                does.
         """
         body = _ORDER_BODY % (
             symbol.encode(),
@@ -150,12 +181,18 @@ class AlpacaClient:
             client_order_id.encode(),
         )
         request = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
-        return partial(
-            self._outcome,
-            self._pool.submit(request, left=left, withheld=withheld),
-            client_order_id,
-            trio.current_time() + self._timeout_seconds,
+        exchange = self._pool.submit(
+            request,
+            left=left,
+            withheld=withheld,
+            ended=partial(self._answered, answered),
         )
+        under_way = self._under_way
+        while under_way and under_way[0][1].done.is_set():
+            under_way.popleft()
+        under_way.append((trio.current_time() + self._timeout_seconds, exchange))
+        self._sends.unpark()
+        return SentOrder(self, exchange, client_order_id)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
@@ -194,19 +231,29 @@ class AlpacaClient:
         """
         return read_market_times(await self._get("/v2/clock"))
 
-    async def _outcome(
-        self, exchange: Exchange, client_order_id: str, deadline: float
-    ) -> BrokerOrder:
-        try:
-            with trio.move_on_at(deadline):
-                await exchange.done.wait()
-        finally:
-            exchange.abandon(self._too_slow())
-            reply = exchange.reply
-            self.budget.finish(reply.headers if reply is not None else None)
+    def outcome(self, exchange: Exchange, client_order_id: str) -> BrokerOrder:
+        """Read what became of an order, for ``SentOrder``."""
         problem = self._mask.apply(exchange.problem or "")
         content = self._content(exchange.reply, problem, sent=exchange.sent)
         return read_order(content, client_order_id)
+
+    def _answered(self, answered: Callable[[], None], exchange: Exchange) -> None:
+        reply = exchange.reply
+        self.budget.finish(reply.headers if reply is not None else None)
+        answered()
+
+    async def _give_up_late(self) -> None:
+        """End the orders that are not answered in time; all have the same time."""
+        while True:
+            if not self._under_way:
+                await self._sends.park()
+                continue
+            deadline, exchange = self._under_way.popleft()
+            if not exchange.done.is_set():
+                self._under_way.appendleft((deadline, exchange))
+                if deadline > trio.current_time():
+                    await trio.sleep_until(deadline)
+                exchange.abandon(self._too_slow())
 
     async def _get(self, path: str) -> bytes:
         """Ask for something and return the body of the 200."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import collections
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
+# What was answered lets go first, for so long, what has not left yet: a burst's last
+# order leaves a quarter earlier.
+_LET_LEAVE_SECONDS = 0.5
+_ANSWERS_WAITING = 512  # more of them would be memory that is never given back
+_PUT_DOWN_AT_ONCE = 8  # answers; then new signals have their turn
 _WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
 
 
 class Dispatcher:
-    """Takes signals in order, and starts an order's task for each that may trade.
+    """Takes signals in order, begins an order for each, and sees it to its end.
 
     Args:
         settings: Tells the current settings; read anew for each signal.
@@ -56,14 +61,19 @@ class Dispatcher:
         self._next: TakenSignal | None = None
         self._nursery: trio.Nursery | None = None
         self._undecided: set[Attempt] = set()  # whose rows are not written yet
-        self._all_decided = trio.Event()
+        self._sent: set[Attempt] = set()  # and not answered yet
+        self._answers: collections.deque[Attempt] = collections.deque()
+        self._wake = trio.lowlevel.ParkingLot()  # of who starts what is left to do
+        self._putting_down = trio.CancelScope()
+        self._all_started = trio.Event()
         self.in_flight = 0
         intake.hand_over(self._start_nowait, executor.open_now)
 
     async def run(self) -> None:
-        """Start an order for each signal; return when the last has ended."""
+        """Begin an order for each signal; return when the last has ended."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._put_down_answers, name="answers to orders")
             try:
                 async for first in self._intake.taken:
                     self._next = first
@@ -72,13 +82,14 @@ class Dispatcher:
                         self._next = None
                         self._intake.started()
                         self._next = self._intake.next_nowait()
-                while self._undecided:
-                    self._all_decided = trio.Event()
-                    await self._all_decided.wait()
+                    self._wake.unpark()
+                while self._undecided or self._sent or self._answers:
+                    self._all_started = trio.Event()
+                    await self._all_started.wait()
             finally:
-                # Before the nursery is left: it takes no more tasks then.
+                self._give_up()
                 self._nursery = None
-                self._give_up_undecided()
+                self._putting_down.cancel(reason="no order is under way")
 
     def skip_pending(self) -> None:
         """Say of every signal still waiting that it was not traded: time is up."""
@@ -89,7 +100,7 @@ class Dispatcher:
             taken = self._intake.next_nowait()
 
     def _start_nowait(self, taken: TakenSignal) -> bool:
-        """Start an order in the moment its line is read, if nothing is waited for.
+        """Begin an order in the moment its line is read, if nothing is waited for.
 
         A task switch less: some 8 % of a lone signal's way.
         """
@@ -107,7 +118,7 @@ class Dispatcher:
         return True
 
     async def _start(self, taken: TakenSignal) -> None:
-        """Wait for a slot and for the rate limit, then start the order's task."""
+        """Wait for a slot and for the rate limit, then begin the order."""
         if self._gate(taken.signal) is None:
             try:
                 self._slots.acquire_nowait()
@@ -123,31 +134,82 @@ class Dispatcher:
     def _begin(self, taken: TakenSignal, lease: Lease) -> None:
         self.in_flight += 1
         attempt = self._executor.attempt(taken, lease)
-        attempt.answered = partial(self._free_slot, attempt)
         self._undecided.add(attempt)
-        self._executor.begin(attempt, self._decided)
+        self._executor.begin(attempt, decided=self._decided, answered=self._answered)
 
     def _decided(self, attempt: Attempt) -> None:
-        """Start the task of an order that has left, or that has no row.
+        """Note that an order has left, or start what is left to do for one that cannot.
 
-        Not before: the switch to a task that only waits would keep the order.
+        An order under way has no task: until it is answered, there is nothing to do,
+        and the switches to tasks that only wait would keep the orders behind it.
         """
         if attempt.given_up:
             return
         self._undecided.remove(attempt)
-        if not self._undecided:
-            self._all_decided.set()
-        assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives it up
+        if attempt.sent is not None:
+            self._sent.add(attempt)
+        else:
+            self._start_task(attempt)
+        if self._answers and not self._lets_leave():
+            self._wake.unpark()
+
+    def _answered(self, attempt: Attempt) -> None:
+        if attempt not in self._sent:
+            return  # given up
+        self._sent.remove(attempt)
+        if self._executor.is_behind:
+            self._start_task(attempt)  # its slot is free when it is put down
+            return
+        self._free_slot(attempt)
+        self._answers.append(attempt)
+        if len(self._answers) == 1 or not self._lets_leave():
+            self._wake.unpark()
+
+    async def _put_down_answers(self) -> None:
+        """Start what is left to do for answered orders, behind those that leave now."""
+        with self._putting_down:
+            while True:
+                if not self._answers:
+                    await self._wake.park()
+                    continue
+                latest = self._answers[0].answered_at + _LET_LEAVE_SECONDS
+                if self._lets_leave() and trio.current_time() < latest:
+                    with trio.move_on_at(latest):
+                        await self._wake.park()
+                    continue
+                for _ in range(min(_PUT_DOWN_AT_ONCE, len(self._answers))):
+                    self._start_task(self._answers.popleft())
+                await trio.lowlevel.checkpoint()
+
+    def _lets_leave(self) -> bool:
+        """Tell whether answers wait, as orders leave now."""
+        if len(self._answers) > _ANSWERS_WAITING:
+            return False
+        return bool(self._undecided or self._intake.pending)
+
+    def _start_task(self, attempt: Attempt) -> None:
+        assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives up
         self._nursery.start_soon(
             self._execute, attempt, name=f"order {attempt.trade.symbol}"
         )
+        if not (self._undecided or self._sent or self._answers):
+            self._all_started.set()
 
-    def _give_up_undecided(self) -> None:
+    def _give_up(self) -> None:
+        """End what is under way where time is up; otherwise there is nothing."""
+        while self._answers:
+            self._start_task(self._answers.popleft())  # which is enough to queue it
         for attempt in self._undecided:
             with attempt.lease:
                 self._executor.give_up(attempt)
             self._free_slot(attempt)
         self._undecided.clear()
+        sent, self._sent = self._sent, set()
+        for attempt in sent:
+            assert attempt.sent is not None  # noqa: S101 - that is why it is there
+            with attempt.lease:
+                attempt.sent.abandon("the daemon stops")
+            self._free_slot(attempt)
 
     async def _take_lease(self, taken: TakenSignal) -> Lease | None:
         """Take one request from the current mode's budget; None if it came too late."""
@@ -197,7 +259,7 @@ class Dispatcher:
             self._free_slot(attempt)
 
     def _free_slot(self, attempt: Attempt) -> None:
-        if attempt.answered is not None:
-            attempt.answered = None
+        if attempt.holds_slot:
+            attempt.holds_slot = False
             self.in_flight -= 1
             self._slots.release()

@@ -8,7 +8,6 @@ import logging
 import math
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,15 +31,15 @@ from snexec.signals import star_rating, to_cents
 from snexec.store import NewTrade, Opening, OrderRef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from snexec.accounts import Lease
     from snexec.answers import BrokerOrder
-    from snexec.broker import AlpacaClient
+    from snexec.broker import AlpacaClient, SentOrder
     from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.intake import TakenSignal
-    from snexec.latency import LatencyLedger
+    from snexec.latency import LatencyLedger, Times
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal, Stars
     from snexec.unsettled import UnsettledOrders
@@ -55,9 +54,6 @@ SkipReason = Reason | _OwnReason
 SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_OwnReason))
 
 
-PendingReply = Callable[[], Awaitable["BrokerOrder"]]
-
-
 @dataclass(kw_only=True, slots=True, eq=False)
 class Attempt:
     """A signal on its way to an order.
@@ -65,10 +61,11 @@ class Attempt:
     Attributes:
         opening: What became of the row.
         error: Why it could not be decided.
-        reply: What gives the broker's answer, once the order has left.
+        sent: The order, once it has left or waits for a connection.
+        answered_at: When the broker's answer was there, on Trio's clock.
         given_up: Whether the order must not leave any more.
-        answered: Called once the broker has taken the order; others may leave then.
         halted: Whether the kill switch kept it from leaving.
+        holds_slot: Whether no other order may take its place yet.
     """
 
     taken: TakenSignal
@@ -76,10 +73,11 @@ class Attempt:
     lease: Lease
     opening: Opening | None = None
     error: Exception | None = None
-    reply: PendingReply | None = None
+    sent: SentOrder | None = None
+    answered_at: float = math.inf
     given_up: bool = False
-    answered: Callable[[], None] | None = None
     halted: bool = False
+    holds_slot: bool = True
 
     @property
     def client(self) -> AlpacaClient:
@@ -142,25 +140,48 @@ class TradeExecutor:
         trade = self._new_trade(taken.signal, stars, lease.client.mode)
         return Attempt(taken=taken, trade=trade, lease=lease)
 
-    def begin(self, attempt: Attempt, decided: Callable[[Attempt], None]) -> None:
+    def begin(
+        self,
+        attempt: Attempt,
+        *,
+        decided: Callable[[Attempt], None],
+        answered: Callable[[Attempt], None],
+    ) -> None:
         """Open the row of an order, which leaves in the moment the row is durable.
 
         Args:
             attempt: From now on the executor's.
-            decided: Called in that moment, or when it is known that there is no row;
-                what is left to do is ``execute_trade``.
+            decided: Called in that moment, or when it is known that there is no row
+                or that the order must not leave.
+            answered: Called once the broker has answered, or has not in time. What is
+                left to do then, or after ``decided`` if it has not left, is
+                ``execute_trade``.
         """
         trade = attempt.trade
         limits = self._gates.limits(attempt.taken.signal, self._settings().bot)
+
+        def row_decided(opening: Opening) -> None:
+            attempt.opening = opening
+            if opening == "opened":
+                self._send_if_wanted(attempt, answered)
+            decided(attempt)
+
+        def row_failed(error: Exception) -> None:
+            attempt.error = error
+            decided(attempt)
+
         self._writer.open(
-            lambda store: store.open_trade(trade, limits),
-            done=partial(self._row_decided, attempt, decided),
-            failed=partial(self._row_failed, attempt, decided),
+            lambda store: store.open_trade(trade, limits), row_decided, row_failed
         )
 
     def open_now(self) -> None:
         """Write the rows that wait to be opened, and send their orders."""
         self._writer.open_now()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be put down that no more should be made to."""
+        return self._writer.is_behind
 
     def give_up(self, attempt: Attempt) -> None:
         """End an attempt whose time is up before its row was decided."""
@@ -169,7 +190,7 @@ class TradeExecutor:
         self.tell_stopping(attempt.taken)
 
     async def execute_trade(self, attempt: Attempt) -> None:
-        """Wait for the broker's answer, and put it down; or tell why there is none."""
+        """Put down what became of an order, or tell why there is none."""
         taken, trade, budget = attempt.taken, attempt.trade, attempt.client.budget
         if attempt.error is not None:
             budget.give_back()
@@ -187,14 +208,19 @@ class TradeExecutor:
         elif attempt.opening != "opened":
             budget.give_back()
             self.skip(taken, attempt.opening or "not_written")
-        elif attempt.halted and attempt.reply is None:
+        elif attempt.sent is not None:
+            try:
+                await self._put_down(attempt, attempt.sent)
+            except Exception:
+                # Whatever went wrong, the row is open and the order may have left.
+                self._look_up(trade)
+                raise
+        elif attempt.halted:
             budget.give_back()
             await self._drop_halted(taken, trade)
-        elif attempt.reply is None:
+        else:
             budget.give_back()
             await self._drop_stale(taken, trade, "its row could not be written in time")
-        else:
-            await self._place(attempt, attempt.reply)
 
     def is_stale(self, taken: TakenSignal) -> bool:
         """Tell whether a signal is too old to be traded."""
@@ -256,47 +282,32 @@ class TradeExecutor:
             self.skipped[reason],
         )
 
-    def _row_decided(
-        self, attempt: Attempt, decided: Callable[[Attempt], None], opening: Opening
+    def _send_if_wanted(
+        self, attempt: Attempt, answered: Callable[[Attempt], None]
     ) -> None:
-        attempt.opening = opening
-        if opening == "opened":
-            self._send_if_wanted(attempt)
-        decided(attempt)
-
-    def _row_failed(
-        self, attempt: Attempt, decided: Callable[[Attempt], None], error: Exception
-    ) -> None:
-        attempt.error = error
-        decided(attempt)
-
-    def _send_if_wanted(self, attempt: Attempt) -> None:
+        """Send the order of a row that was opened."""
         if attempt.given_up or self.is_stale(attempt.taken):
             return
         if self._is_halted(attempt):  # last, whatever else there is to look at
             return
+
+        def note_answer() -> None:
+            attempt.answered_at = trio.current_time()
+            answered(attempt)
+
         try:
             if self._seen is not None:
                 self._seen(attempt.taken.signal)
             if self._opened is not None:
                 self._opened(attempt.taken.sequence, attempt.trade.id)
             self._latency.begin(attempt.trade.id, read_at=attempt.taken.read_at)
-            attempt.reply = self._send(attempt)
+            attempt.sent = self._send(attempt, note_answer)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
 
     def _is_halted(self, attempt: Attempt) -> bool:
         attempt.halted = self._halted()
         return attempt.halted
-
-    async def _place(self, attempt: Attempt, reply: PendingReply) -> None:
-        trade = attempt.trade
-        try:
-            await self._await_reply(attempt, reply)
-        except Exception:
-            # Whatever went wrong, the row is open and the order may have left.
-            self._look_up(trade)
-            raise
 
     def _look_up(self, trade: NewTrade) -> None:
         self._unsettled.follow(
@@ -307,21 +318,33 @@ class TradeExecutor:
             signal_id=trade.signal_id,
         )
 
-    def _send(self, attempt: Attempt) -> PendingReply:
+    def _send(self, attempt: Attempt, answered: Callable[[], None]) -> SentOrder:
         trade = attempt.trade
         return attempt.client.send_order(
             symbol=trade.symbol,
             notional=str(trade.notional),
             client_order_id=trade.id,
+            answered=answered,
             left=partial(self._latency.sent, trade.id),
             withheld=partial(self._is_halted, attempt),
         )
 
-    async def _await_reply(self, attempt: Attempt, reply: PendingReply) -> None:
+    async def _send_again(self, attempt: Attempt) -> SentOrder:
+        answered = trio.Event()
+        sent = self._send(attempt, answered.set)
+        try:
+            await answered.wait()
+        finally:
+            sent.abandon("the daemon stops")
+        attempt.answered_at = trio.current_time()
+        return sent
+
+    async def _put_down(self, attempt: Attempt, sent: SentOrder) -> None:
+        """Put down what became of an order that has left, once it is answered."""
         taken, trade, client = attempt.taken, attempt.trade, attempt.client
         while True:
             try:
-                order = await reply()
+                order = sent.outcome()
             except RateLimitedError as exc:
                 client.budget.block(exc.wait_seconds)
                 log.warning(
@@ -335,7 +358,7 @@ class TradeExecutor:
                 )
                 if await self._may_send_again(taken, trade, client):
                     if not self._is_halted(attempt):
-                        reply = self._send(attempt)
+                        sent = await self._send_again(attempt)
                         continue
                     client.budget.give_back()
                     await self._drop_halted(taken, trade)
@@ -350,16 +373,14 @@ class TradeExecutor:
                 else:
                     await self._not_sent(taken, trade, exc)
             else:
-                if attempt.answered is not None and not self._writer.is_behind:
-                    attempt.answered()
-                await self._accepted(taken, trade, order)
+                times = self._latency.replied(trade.id, at=attempt.answered_at)
+                await self._accepted(taken, trade, order, times)
             return
 
     async def _accepted(
-        self, taken: TakenSignal, trade: NewTrade, order: BrokerOrder
+        self, taken: TakenSignal, trade: NewTrade, order: BrokerOrder, times: Times
     ) -> None:
         ref = OrderRef(mode=trade.mode, order_id=order.id, client_order_id=trade.id)
-        times = self._latency.replied(trade.id)
         self.outcomes["placed"] += 1
         log.info(
             "Order placed: %s $%s (%d stars, %s) orderId=%s trade=%s signal=%s",
@@ -483,7 +504,8 @@ class TradeExecutor:
                 self._to_look_up(trade, exc)
                 return False
             else:
-                await self._accepted(taken, trade, order)
+                times = self._latency.replied(trade.id, at=trio.current_time())
+                await self._accepted(taken, trade, order, times)
                 await self._fills.on_looked_up(trade.mode, order, trade.symbol)
                 return False
             if await self._wait_for_budget(client, Purpose.ORDER, taken):

@@ -39,8 +39,8 @@ class _Watch:
     reply_ms: float | None = None
     fill_ms: float | None = None
 
-    def ms(self) -> float:
-        return round((trio.current_time() - self.read_at) * 1000, 3)
+    def ms(self, at: float) -> float:
+        return round((at - self.read_at) * 1000, 3)
 
 
 class LatencyLedger:
@@ -67,14 +67,14 @@ class LatencyLedger:
         """Note that an order's request is on the wire; the first time counts."""
         watch = self._watches.get(trade_id)
         if watch is not None and watch.wire_ms is None:
-            watch.wire_ms = watch.ms()
+            watch.wire_ms = watch.ms(trio.current_time())
             self._latest["wireMs"].append(watch.wire_ms)
 
-    def replied(self, trade_id: str) -> Times:
-        """Note that the broker has accepted an order, and return what is known."""
+    def replied(self, trade_id: str, *, at: float) -> Times:
+        """Note when the broker had accepted an order, and return what is known."""
         watch = self._watches.get(trade_id)
         if watch is not None and watch.reply_ms is None:
-            watch.reply_ms = watch.ms()
+            watch.reply_ms = watch.ms(at)
             self._latest["replyMs"].append(watch.reply_ms)
         return self._times(trade_id)
 
@@ -82,7 +82,7 @@ class LatencyLedger:
         """Note that an order's final fill is known, and return what is known."""
         watch = self._watches.get(trade_id or "")
         if watch is not None and watch.fill_ms is None:
-            watch.fill_ms = watch.ms()
+            watch.fill_ms = watch.ms(trio.current_time())
             self._latest["fillMs"].append(watch.fill_ms)
         return self._times(trade_id)
 

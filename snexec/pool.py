@@ -63,6 +63,7 @@ class Pool:
         *,
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,
+        ended: Callable[[Exchange], None] | None = None,
     ) -> Exchange:
         """Send a request as soon as a connection is free, in the order of the calls.
 
@@ -70,8 +71,9 @@ class Pool:
             request: The whole of it.
             left: Called in the moment it leaves.
             withheld: Tells of one that had to wait whether it must not leave any more.
+            ended: Called once, later, when there is an answer or will never be one.
         """
-        exchange = Exchange(request, left)
+        exchange = Exchange(request, left, ended=ended)
         self._waiting.append(exchange)
         self._send_waiting()
         exchange.withheld = withheld

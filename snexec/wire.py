@@ -48,6 +48,7 @@ class Exchange:
     Attributes:
         left: Called in the moment it leaves.
         withheld: Tells whether it must not leave any more.
+        ended: Called once with this, when the answer is there or will never be.
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
         problem: Why there is no whole answer.
@@ -56,6 +57,7 @@ class Exchange:
     request: bytes = field(repr=False)  # it holds the keys
     left: Callable[[], None] | None = None
     withheld: Callable[[], bool] | None = None
+    ended: Callable[[Exchange], None] | None = None
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None
@@ -64,11 +66,15 @@ class Exchange:
 
     def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
         """Note how it ended, and wake who waits for it."""
+        ended = self.ended
         self.connection = None
-        self.left = self.withheld = None  # whoever gave them holds this, in a circle
+        # Whoever gave them holds this, in a circle.
+        self.left = self.withheld = self.ended = None
         self.reply = reply
         self.problem = problem
         self.done.set()
+        if ended is not None:
+            ended(self)
 
     def abandon(self, problem: str) -> None:
         """Wait for its answer no longer; one under way takes its connection along."""

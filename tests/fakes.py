@@ -19,10 +19,10 @@ from pydantic import SecretStr
 
 from snexec.accounts import Accounts, Endpoint, Lease
 from snexec.answers import BrokerOrder
-from snexec.broker import AlpacaClient
+from snexec.broker import AlpacaClient, SentOrder
 from snexec.budget import RateBudget
 from snexec.dispatch import Dispatcher
-from snexec.errors import NotFoundError
+from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.executor import TradeExecutor
 from snexec.fills import Fills
@@ -247,6 +247,40 @@ class Request:
 Reply = BrokerOrder | Decimal | Exception
 
 
+class AskedOrder(SentOrder):
+    """An order whose outcome a model of the broker tells.
+
+    Args:
+        ask: Waits for the outcome; what it raises is the outcome too.
+    """
+
+    def __init__(
+        self, ask: Callable[[], Awaitable[BrokerOrder]], answered: Callable[[], None]
+    ) -> None:
+        self._ask = ask
+        self._answered = answered
+        self._asking = trio.CancelScope()
+        self._told: BrokerOrder | Exception = UnknownOutcomeError("abandoned")
+        # The connection's task tells, whatever becomes of the order's.
+        trio.lowlevel.spawn_system_task(self._run)
+
+    async def _run(self) -> None:
+        with self._asking:
+            try:
+                self._told = await self._ask()
+            except Exception as exc:  # noqa: BLE001 - raised again by `outcome`
+                self._told = exc
+        self._answered()
+
+    def abandon(self, problem: str) -> None:
+        self._asking.cancel(reason=problem)
+
+    def outcome(self) -> BrokerOrder:
+        if isinstance(self._told, Exception):
+            raise self._told
+        return self._told
+
+
 class FakeClient(AlpacaClient):
     """A broker's account that answers from scripts, and remembers what it was asked.
 
@@ -280,9 +314,10 @@ class FakeClient(AlpacaClient):
         symbol: str,
         notional: str,
         client_order_id: str,
+        answered: Callable[[], None],
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,
-    ) -> Callable[[], Awaitable[BrokerOrder]]:
+    ) -> SentOrder:
         request = Request(
             at=trio.current_time(),
             kind="place",
@@ -297,7 +332,7 @@ class FakeClient(AlpacaClient):
         if left is not None:
             left()
         script = collections.deque([self.placing.popleft()] if self.placing else [])
-        return partial(self._placed, request, script, order)
+        return AskedOrder(partial(self._placed, request, script, order), answered)
 
     async def _placed(
         self, request: Request, script: collections.deque[Any], order: BrokerOrder

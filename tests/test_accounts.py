@@ -81,7 +81,9 @@ async def test_an_order_goes_to_its_own_mode_with_its_own_keys(
     lease = make_accounts().try_take(mode, Purpose.ORDER)
     assert lease is not None
     with lease as client:
-        client.send_order(symbol="A", notional="1.00", client_order_id="c")
+        client.send_order(
+            symbol="A", notional="1.00", client_order_id="c", answered=lambda: None
+        )
     (exchange,) = client._pool._waiting
     assert client.mode == mode
     port = {"paper": 1, "live": 2}[mode]
@@ -173,7 +175,9 @@ async def test_connections_follow_the_mode_and_close_with_their_client(
     with accounts.lease("paper") as client:
         accounts.reconfigure(plain(**urls | {"paper_url": moved.url}))
         await moved.has(3)
-        client.send_order(symbol="A", notional="1.00", client_order_id="c")
+        client.send_order(
+            symbol="A", notional="1.00", client_order_id="c", answered=lambda: None
+        )
         await paper.has(3)
     await paper.has(0)
     await moved.has(3)

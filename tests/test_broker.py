@@ -19,7 +19,7 @@ import respx
 import trio
 
 from snexec.answers import BrokerOrder
-from snexec.broker import AlpacaClient, tls_context
+from snexec.broker import AlpacaClient, SentOrder, tls_context
 from snexec.budget import Purpose, RateBudget
 from snexec.errors import (
     BrokerError,
@@ -69,8 +69,9 @@ class RoutedPool(Pool):
         *,
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
+        ended: Callable[[Exchange], None] | None = None,
     ) -> Exchange:
-        exchange = Exchange(request, left, sent=True)
+        exchange = Exchange(request, left, ended=ended, sent=True)
         self._tasks.start_soon(self._answer, exchange)
         return exchange
 
@@ -127,8 +128,24 @@ def route(respx_mock: respx.MockRouter) -> respx.Route:
 async def place(client: AlpacaClient) -> BrokerOrder:
     """Place the order of row sn-1, within its budget."""
     assert client.budget.try_take(Purpose.START)
-    reply = client.send_order(symbol="AAPL", notional="100.00", client_order_id="sn-1")
-    return await reply()
+    sent, answered = send(client)
+    try:
+        await answered.wait()
+    finally:
+        sent.abandon("cancelled")
+    return sent.outcome()
+
+
+def send(client: AlpacaClient) -> tuple[SentOrder, trio.Event]:
+    """Send the order of row sn-1, and return what is set once it is answered."""
+    answered = trio.Event()
+    sent = client.send_order(
+        symbol="AAPL",
+        notional="100.00",
+        client_order_id="sn-1",
+        answered=answered.set,
+    )
+    return sent, answered
 
 
 async def look_up(client: AlpacaClient, order_id: str | None = None) -> BrokerOrder:
@@ -656,9 +673,15 @@ async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
 async def test_a_problem_of_the_connection_is_told_without_secrets(
     client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(request: bytes, *, left: object, withheld: object) -> Exchange:
+    def fail(
+        request: bytes,
+        *,
+        left: object,
+        withheld: object,
+        ended: Callable[[Exchange], None],
+    ) -> Exchange:
         del left, withheld
-        exchange = Exchange(request, sent=True)
+        exchange = Exchange(request, ended=ended, sent=True)
         exchange.end(problem=f"something with {SECRET} broke")
         return exchange
 
@@ -672,14 +695,15 @@ async def test_a_client_does_not_show_its_keys(
 ) -> None:
     route.respond(json=REPLY)
     assert client.budget.try_take(Purpose.START)
-    reply = client.send_order(symbol="AAPL", notional="1.00", client_order_id="sn-1")
+    sent, answered = send(client)
     for thing in (client, client._http, client.budget, client._pool, CREDENTIALS):
         for secret in (KEY, SECRET):
             assert secret not in repr(thing)
             assert secret not in str(thing)
     for secret in (KEY, SECRET):
-        assert secret not in repr(reply), "an order on its way holds them too"
-    await reply()
+        assert secret not in repr(sent), "an order on its way holds them too"
+        assert secret not in repr(vars(sent))
+    await answered.wait()
 
 
 async def test_an_answer_that_names_another_order_does_not_show_the_body(
@@ -902,9 +926,10 @@ async def test_an_order_may_come_before_the_clients_own_task_runs(
     client = make_client(server.url)
     assert client._pool._nursery is None, "it was only just started"
     assert client.budget.try_take(Purpose.START)
-    reply = client.send_order(symbol="AAPL", notional="100.00", client_order_id="sn-1")
+    sent, answered = send(client)
     with trio.fail_after(5):
-        assert (await reply()).id == REPLY["id"]
+        await answered.wait()
+    assert sent.outcome().id == REPLY["id"]
     assert len(server.requests) == 1
 
 

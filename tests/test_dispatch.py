@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.answers import BrokerOrder
+    from snexec.events import Event
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -214,6 +215,75 @@ async def test_a_slot_stays_taken_while_the_writer_is_behind(
         put_down.set()
         rig.intake.close()
     assert symbols_ordered(rig) == ["A", "B"]
+
+
+# Orders that leave go before answers that came
+
+
+def times_of(rig: Rig, name: str) -> dict[str | None, float]:
+    """Note when each symbol has an event of this name."""
+    times: dict[str | None, float] = {}
+
+    def note(event: Event) -> None:
+        if event.event == name:
+            times[event.symbol] = trio.current_time()
+
+    rig.feed.follow(note)
+    return times
+
+
+async def test_an_answer_is_put_down_behind_the_orders_that_leave(rig: Rig) -> None:
+    rig.writer.delay_seconds = 0.1
+    placed = times_of(rig, "placed")
+    await rig.trade(*map(make_signal, "ABC"))
+    left = {request.symbol: request.at for request in rig.paper.requests}
+    assert left == pytest.approx({"A": 0.1, "B": 0.2, "C": 0.3})
+    assert placed == pytest.approx(dict.fromkeys("ABC", 0.4))
+
+
+async def test_an_answer_waits_for_others_no_longer_than_half_a_second(
+    rig: Rig,
+) -> None:
+    rig.writer.delay_seconds = 0.1
+    placed = times_of(rig, "placed")
+    await rig.trade(*(make_signal(f"S{n}") for n in range(20)))
+    assert placed["S0"] == pytest.approx(0.1 + 0.5 + 0.1)
+    assert placed["S5"] == pytest.approx(0.6 + 0.5 + 0.1)
+    assert placed["S19"] == pytest.approx(2.0 + 0.1)
+
+
+async def test_a_late_answer_of_a_quiet_hour_is_put_down_at_once(rig: Rig) -> None:
+    rig.paper.seconds = 3
+    placed = times_of(rig, "placed")
+    await rig.trade(make_signal("A"))
+    assert placed == {"A": 3}
+
+
+async def test_answers_that_wait_when_time_is_up_are_put_down(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rig.writer.delay_seconds = 0.1
+    rig.offer(*map(make_signal, "ABC"))
+    with trio.move_on_after(0.25):
+        await rig.dispatcher.run()
+    placed = [m for m in caplog.messages if m.startswith("Order placed")]
+    assert len(placed) == 2
+    assert warnings_of(caplog) == ["C signal=None is not traded: the daemon stops"]
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+
+
+async def test_an_order_under_way_when_time_is_up_is_waited_for_no_longer(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 30
+    with trio.move_on_after(1):
+        await rig.trade(make_signal("A"), make_signal("B"))
+    assert trio.current_time() == 1
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+    assert {row["status"] for row in rig.rows().values()} == {"open"}
+    await wait_all_tasks_blocked()
+    assert rig.paper.budget._in_flight == 0
 
 
 # Waiting for a turn

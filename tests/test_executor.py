@@ -710,7 +710,10 @@ async def test_every_line_about_an_order_names_signal_trade_and_symbol(
         *(make_signal(s, id=f"n-{n}") for n, s in enumerate(symbols, start=1))
     )
 
-    lines = [r for r in caplog.records if r.name == "TradeExecutor"]
+    lines = sorted(
+        (r for r in caplog.records if r.name == "TradeExecutor"),
+        key=lambda line: str(vars(line)["about_symbol"]),
+    )
     assert [vars(line)["about_symbol"] for line in lines] == symbols
     for number, line in enumerate(lines, start=1):
         fields = vars(line)

@@ -24,7 +24,9 @@ async def test_each_time_counts_from_the_reading_of_the_line(
     mock_clock.jump(0.0015)
     ledger.sent("sn-1")
     mock_clock.jump(0.02)
-    assert ledger.replied("sn-1") == Times(wire_ms=1.5, reply_ms=21.5)
+    assert ledger.replied("sn-1", at=trio.current_time()) == Times(
+        wire_ms=1.5, reply_ms=21.5
+    )
     mock_clock.jump(0.1)
     assert ledger.filled("sn-1") == Times(wire_ms=1.5, reply_ms=21.5, fill_ms=121.5)
     assert ledger.status() == {
@@ -43,12 +45,16 @@ async def test_a_fill_that_comes_before_the_reply_keeps_its_own_time(
     assert ledger.filled("sn-1") == Times(wire_ms=0.0, fill_ms=3.0)
     mock_clock.jump(0.003)
     assert ledger.filled("sn-1").fill_ms == 3.0, "the first word of it counts"
-    assert ledger.replied("sn-1") == Times(wire_ms=0.0, reply_ms=6.0, fill_ms=3.0)
+    assert ledger.replied("sn-1", at=trio.current_time()) == Times(
+        wire_ms=0.0, reply_ms=6.0, fill_ms=3.0
+    )
 
 
 async def test_orders_of_other_runs_have_no_times(ledger: LatencyLedger) -> None:
     ledger.sent("sn-9")
-    assert ledger.replied("sn-9") == ledger.filled(None) == Times()
+    assert (
+        ledger.replied("sn-9", at=trio.current_time()) == ledger.filled(None) == Times()
+    )
     assert ledger.status()["fillMs"] == {
         "p50": None,
         "p90": None,
@@ -60,7 +66,7 @@ async def test_orders_of_other_runs_have_no_times(ledger: LatencyLedger) -> None
 async def test_a_refused_order_is_forgotten(ledger: LatencyLedger) -> None:
     ledger.begin("sn-1", read_at=trio.current_time())
     ledger.forget("sn-1")
-    assert ledger.replied("sn-1") == Times()
+    assert ledger.replied("sn-1", at=trio.current_time()) == Times()
 
 
 async def test_memory_stays_bounded_where_fills_never_come(
@@ -71,8 +77,10 @@ async def test_memory_stays_bounded_where_fills_never_come(
     for number in range(5):
         ledger.begin(f"sn-{number}", read_at=trio.current_time())
     assert len(ledger._watches) == 3
-    assert ledger.replied("sn-1") == Times(), "the oldest went first"
-    assert ledger.replied("sn-4").reply_ms == 0.0
+    assert ledger.replied("sn-1", at=trio.current_time()) == Times(), (
+        "the oldest went first"
+    )
+    assert ledger.replied("sn-4", at=trio.current_time()).reply_ms == 0.0
 
 
 @pytest.mark.jumping_time

@@ -85,22 +85,6 @@ def _on_entry(owner: object, *names: str) -> Callable[[_Bomb], None]:
     return install
 
 
-def _on_return(owner: object, name: str) -> Callable[[_Bomb], None]:
-    """Kill when an async function has returned."""
-
-    def install(bomb: _Bomb) -> None:
-        async def wrapper(
-            original: Callable[..., Any], *args: object, **more: object
-        ) -> Result:
-            result = await original(*args, **more)
-            bomb.light()
-            return result
-
-        _wrap(owner, name, wrapper)
-
-    return install
-
-
 def _on_commit(
     *names: str, did: Callable[[Any], bool], before: bool = False
 ) -> Callable[[_Bomb], None]:
@@ -245,7 +229,7 @@ STEPS: dict[str, Callable[[_Bomb], None]] = {
     "row written": _on_commit("open_trade", did=lambda opening: opening == "opened"),
     "POST half sent": _on_order_written(0.5),
     "POST sent": _on_order_written(1.0),
-    "reply read": _on_return(AlpacaClient, "_outcome"),
+    "reply read": _on_entry(AlpacaClient, "_answered"),
     "id uncommitted": _on_commit("apply_working", did=_changed, before=True),
     "id stored": _on_commit("apply_working", did=_changed),
     "event received": _on_entry(Fills, "on_fill_event", "on_rejected_event"),

@@ -36,7 +36,7 @@ from snexec import executor as executor_module
 from snexec import writer as writer_module
 from snexec.accounts import Accounts, _Held
 from snexec.answers import BrokerOrder
-from snexec.broker import AlpacaClient
+from snexec.broker import AlpacaClient, SentOrder
 from snexec.budget import RateBudget
 from snexec.counting import Counting
 from snexec.intake import Phase
@@ -48,7 +48,7 @@ from snexec.stdin import Kind
 from snexec.store import Store
 from snexec.tally import day_began
 from snexec.writer import Writer
-from tests.fakes import TrioClock, make_settings
+from tests.fakes import AskedOrder, TrioClock, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
     Bot,
@@ -146,15 +146,14 @@ class ModelClient(AlpacaClient):
         symbol: str,
         notional: str,
         client_order_id: str,
+        answered: Callable[[], None],
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
-    ) -> Callable[[], Awaitable[BrokerOrder]]:
+    ) -> SentOrder:
         if left is not None:
             left()
-        return partial(
-            self._ask,
-            partial(self._broker.post, self.mode, symbol, notional, client_order_id),
-        )
+        post = partial(self._broker.post, self.mode, symbol, notional, client_order_id)
+        return AskedOrder(partial(self._ask, post), answered)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         return await self._ask(
