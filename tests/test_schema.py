@@ -169,10 +169,23 @@ def test_a_file_of_version_1_gets_the_index_of_version_2(database: Path) -> None
         assert "BotTrade_alpacaOrderId" in plan["detail"]
 
 
+def test_a_new_file_has_small_pages_and_an_old_one_keeps_its_own(
+    database: Path,
+) -> None:
+    with closing(open_real(database)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone()[0] == 1024
+    old = database.with_name("old.db")
+    with closing(sqlite3.connect(old)) as other:
+        other.execute("PRAGMA page_size = 4096")
+        other.execute("CREATE TABLE Note (text TEXT)")
+    with closing(open_real(old)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone()[0] == 4096
+
+
 def test_a_checkpoint_empties_the_log_beside_the_writer(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "_LONG_LOG_PAGES", 10)
+    monkeypatch.setattr(schema, "_LONG_LOG_BYTES", 10_000)
     with closing(open_real(database)) as connection:
         store = Store(connection, clock=FakeClock())
         for number in range(20):
