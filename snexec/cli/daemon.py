@@ -215,3 +215,7 @@ def _set_up_logging(drain: LogDrain, level: str) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+    # What logging's own page on optimization names: no line tells where in the source
+    # it was written, and to find that out took more than half of what a line takes.
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
