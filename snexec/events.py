@@ -10,6 +10,7 @@ from snexec.clock import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from snexec.clock import Clock
 
@@ -33,18 +34,24 @@ class Event:
     """One thing that happened.
 
     Attributes:
+        moment: When. Its text is made for who asks: in a flood of fills, few do.
         sequence: The signal's place in this run, where the event is about one.
         more: Further fields of the JSON object.
     """
 
     event: EventName
-    at: str
+    moment: datetime
     signal_id: str | None = None
     trade_id: str | None = None
     symbol: str | None = None
     reason: str | None = None
     more: Mapping[str, object] = field(default_factory=dict)
     sequence: int | None = None
+
+    @property
+    def at(self) -> str:
+        """When it happened, as rows carry a time."""
+        return timestamp(self.moment)
 
     def line(self) -> bytes:
         """Return the event as a JSON line."""
@@ -83,7 +90,7 @@ class EventFeed:
             return
         told = Event(
             event=event,
-            at=timestamp(self._clock.now()),
+            moment=self._clock.now(),
             signal_id=signal_id,
             trade_id=trade_id,
             symbol=symbol,

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
+from pydantic_core import from_json
 
 from snexec.clock import SystemClock
 from snexec.connection import (
@@ -374,7 +375,7 @@ class TradingStream:
     def _parse(self, frame: str | bytes) -> dict[str, Any] | None:
         """Read a text or binary frame; None, and a log line, for what is no message."""
         try:
-            message = json.loads(frame)
+            message = _read(frame)
         except (ValueError, RecursionError) as exc:
             if self._frames.failed("not JSON"):
                 log.warning("a frame that is not JSON, passed over (%s)", exc)
@@ -409,6 +410,14 @@ class TradingStream:
             self._feed.publish(
                 "stream", reason=state, more={"state": state, "mode": mode}
             )
+
+
+def _read(frame: str | bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Read JSON, in half the time wherever it is as it should be."""
+    try:
+        return from_json(frame, cache_strings="keys")
+    except ValueError:
+        return json.loads(frame)  # it may carry half a character
 
 
 def _is_refusal(data: dict[str, Any]) -> bool:

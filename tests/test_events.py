@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from snexec.events import Event, EventFeed
-from tests.input_helpers import NOW_TEXT, FixedClock
+from tests.input_helpers import NOW, FixedClock
 
 
 def test_an_event_is_one_json_line_with_its_fields_in_order() -> None:
     event = Event(
         event="placed",
-        at=NOW_TEXT,
+        moment=NOW,
         signal_id="n-1",
         trade_id="t-1",
         symbol="AAPL",
@@ -29,7 +29,7 @@ def test_an_event_is_one_json_line_with_its_fields_in_order() -> None:
 
 @pytest.mark.parametrize("text", ["a\nb", "\r\n", "\u2028", '"', "\\", "ä\U0001f600\0"])
 def test_foreign_text_stays_in_its_line_and_comes_back_as_it_was(text: str) -> None:
-    line = Event(event="refused", at=NOW_TEXT, reason=text, signal_id=text).line()
+    line = Event(event="refused", moment=NOW, reason=text, signal_id=text).line()
 
     assert line.isascii()
     assert line.count(b"\n") == 1
@@ -53,7 +53,7 @@ def test_every_follower_is_told_of_every_event_in_order() -> None:
     assert first == [
         Event(
             event="skipped",
-            at=NOW_TEXT,
+            moment=NOW,
             signal_id="n-1",
             symbol="X",
             reason="paused",
@@ -61,7 +61,7 @@ def test_every_follower_is_told_of_every_event_in_order() -> None:
         ),
         Event(
             event="mode",
-            at="2026-01-05T14:30:01.123Z",
+            moment=NOW + timedelta(seconds=1),
             reason="was paper",
             more={"mode": "live"},
         ),
