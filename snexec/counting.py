@@ -56,6 +56,9 @@ class Counting:
         self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
         self._are_durable = False  # of the last one
         self._opened_before = 0  # the mark
+        # What follows holds until another program has written.
+        self._version: int | None = None
+        self._open_at_most = math.inf  # rows
         self._closed_key: tuple[object, ...] = ()
         self._closed: tuple[float, int, int] = (0.0, 0, 0)
 
@@ -82,8 +85,10 @@ class Counting:
         """
         needs, open_positions, orders = limits.needs, 0, recently
         realised, wins, closed = 0.0, 0, 0
+        if needs.positions or needs.results:
+            self._note_version()
         if needs.positions:
-            (open_positions,) = self._db.execute(COUNT_OPEN).fetchone()
+            open_positions = self._open_positions(limits.bot)
         if needs.results:
             realised, wins, closed = self._results(mode, limits.bot, moment)
         if orders is None:
@@ -92,6 +97,10 @@ class Counting:
                 orders = self._recently(symbol, mode, moment.timestamp())
         cents = int(notional * 100)
         return Counts(open_positions, realised, wins, closed, *orders, cents)
+
+    def row_opens(self) -> None:
+        """Note that this transaction opens a row, or opens one again."""
+        self._open_at_most += 1
 
     # The orders of late.
 
@@ -147,6 +156,7 @@ class Counting:
         """Forget what was opened."""
         self.began()
         self._opened.clear()
+        self._open_at_most = math.inf
         if self._tallied_now:
             self._tallies, self._tallied_now = None, False
 
@@ -156,20 +166,35 @@ class Counting:
 
     def undone_to_mark(self) -> None:
         """Forget what was opened after the mark."""
+        self._open_at_most = math.inf
         del self._opened[self._opened_before :]
 
     # Helpers.
+
+    def _note_version(self) -> None:
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version, self._open_at_most, self._closed_key = version, math.inf, ()
+
+    def _open_positions(self, bot: BotSettings) -> int:
+        """Return how many rows are open; fewer may be, where that makes no difference.
+
+        To count them anew for each order would double what all gates cost.
+        """
+        limit = bot.max_concurrent_positions
+        if limit is None or self._open_at_most >= limit:
+            (self._open_at_most,) = self._db.execute(COUNT_OPEN).fetchone()
+        return int(self._open_at_most)
 
     def _results(
         self, mode: Mode, bot: BotSettings, moment: datetime
     ) -> tuple[float, int, int]:
         """Return dollars since midnight, and wins of how many of the last rows.
 
-        Only other programs close rows, so it is counted again when one has written.
+        Only other programs close rows, so until one has written it stays the same.
         """
         day = day_start(moment.timestamp())
-        version = self._db.execute("PRAGMA data_version").fetchone()[0]
-        key = (version, mode, day, bot.min_win_rate_trades)
+        key = (mode, day, bot.min_win_rate_trades)
         if key != self._closed_key:
             self._closed = self._count_results(mode, bot, day_began(moment))
             self._closed_key = key

@@ -248,6 +248,7 @@ class Store:
             trade.signal_id,
         )
         if self._db.execute(_INSERT_FRESH, values).rowcount:
+            self._counting.row_opens()
             self._counting.opened(
                 trade.mode, trade.symbol, moment.timestamp(), trade.notional
             )
@@ -487,6 +488,7 @@ class Store:
         newer = self._open_row(str(row["symbol"]))
         if newer is None:
             row.set(status="open", exitReason=None)
+            self._counting.row_opens()
             return True
         row.newer_trade_id = newer
         if bought:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snexec import counting
 from snexec.gates import ActiveGates, Counts, Limits
 from snexec.schema import open_database
-from snexec.store import NewTrade, Store
+from snexec.store import NewTrade, OrderRef, Store
 from snexec.tally import OpenedOrder, Recently, Tally, day_began, day_start
 from snexec.writer import Writer
 from tests.fakes import (
@@ -136,6 +136,53 @@ def test_a_row_that_is_discarded_or_closed_frees_its_place(
     other.ends("sn-2", 1.0)
     assert open_one(store, 3, **bot) == "opened"
     assert open_one(store, 4, **bot) == "max_positions"
+
+
+def test_open_rows_are_counted_only_where_the_limit_may_be_reached(
+    store: Store, other: Other
+) -> None:
+    said: list[str] = []
+    store._db.set_trace_callback(said.append)
+
+    def counts() -> int:
+        return sum("count(*)" in text for text in said)
+
+    bot: dict[str, Any] = {"max_concurrent_positions": 4}
+    assert [open_one(store, n, **bot) for n in range(3)] == ["opened"] * 3
+    assert counts() == 1
+    other.closes(None, None, status="open")
+    assert open_one(store, 5, **bot) == "max_positions"
+    assert counts() == 2, "another program has written"
+    assert store.discard_trade("sn-0")
+    assert open_one(store, 6, **bot) == "opened", "one was given back"
+    assert counts() == 3, "the limit was near"
+
+
+def test_a_row_that_is_open_again_takes_its_place(store: Store) -> None:
+    assert open_one(store, 1, max_concurrent_positions=1) == "opened"
+    assert store.mark_not_found("sn-1") is not None
+    assert open_one(store, 2, max_concurrent_positions=1) == "opened"
+    found = store.apply_working(
+        OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+    )
+    assert found is not None
+    assert found.status == "open"
+    assert open_one(store, 3, max_concurrent_positions=2) == "max_positions"
+
+
+@pytest.mark.parametrize("undo", [["rollback"], ["undo_to_savepoint", "commit"]])
+def test_what_is_undone_frees_no_place(store: Store, undo: list[str]) -> None:
+    for number in (1, 2):
+        assert open_one(store, number, max_concurrent_positions=9) == "opened"
+    store.begin()
+    store.savepoint()
+    assert store.discard_trade("sn-1")
+    assert store.discard_trade("sn-2")
+    limit = limits("S3", max_concurrent_positions=1)
+    assert store.open_trade(make_trade("sn-3", "S3"), limit) == "opened"
+    for step in undo:
+        getattr(store, step)()
+    assert open_one(store, 4, max_concurrent_positions=2) == "max_positions"
 
 
 def test_a_repeated_id_and_an_open_symbol_say_so_at_a_limit_too(store: Store) -> None:
