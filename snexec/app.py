@@ -7,7 +7,7 @@ Read this first. ``Daemon.run`` is the one tree of tasks (SPEC 1):
          └─ services                   trading stream, fills, recovery, REST clients,
              │                         metrics, notifications, the service manager
              └─ feeders                socket, standard input
-                 └─ orders             one task per signal
+                 └─ orders             what is left to do once each is answered
 
 A stop closes it from the inside out: no more signals, orders finish, the stream says
 goodbye, the writer drains. So nothing that was decided is lost on the way.
@@ -31,12 +31,12 @@ import trio
 
 from snexec import __version__
 from snexec.accounts import Accounts
+from snexec.broker import import_look_ups
 from snexec.clock import timestamp
 from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.executor import TradeExecutor
-from snexec.explain import Question, explain, read_ledger
 from snexec.fills import Fills
 from snexec.gates import counts_orders
 from snexec.halt import HaltSwitch
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Daemon")
 
 _STREAM_SECONDS = 5.0
+_QUIET_SECONDS = 1.0
 _CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
@@ -273,6 +274,9 @@ class Daemon:
                     services.start_soon(self.halt.run, name="halt")
                     services.start_soon(self.market.run, name="market clock")
                     services.start_soon(self._check_database, name="database check")
+                    services.start_soon(
+                        self._import_look_ups, name="import of look-ups"
+                    )
                     if self.notify is not None:
                         services.start_soon(self.notify.run, name="notifications")
                     if self._page_server is not None and self._pages is not None:
@@ -370,6 +374,18 @@ class Daemon:
                 f"database: {self.settings.database} cannot be used: {exc}"
             ) from None
         self.recovery.load(unsettled)
+
+    async def _import_look_ups(self) -> None:
+        """Import what look-ups need as soon as nobody trades, before they need it.
+
+        It would keep an order for some 20 ms.
+        """
+        await self.recovery.wait_started()
+        accepted = -1
+        while accepted != self.intake.counts["accepted"]:
+            accepted = self.intake.counts["accepted"]
+            await trio.sleep(_QUIET_SECONDS)
+        await trio.to_thread.run_sync(import_look_ups, abandon_on_cancel=True)
 
     async def _check_database(self) -> None:
         """Read a large file through while the daemon runs, and stop if it is damaged."""
@@ -544,6 +560,12 @@ class Daemon:
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         """Return what would become of a signal now; nothing is traded."""
+        from snexec.explain import (  # noqa: PLC0415 - a start needs none of it
+            Question,
+            explain,
+            read_ledger,
+        )
+
         intake, settings = self.intake, self.settings
         door: str | None = None
         if intake.phase is not Phase.TAKING:

@@ -1,6 +1,7 @@
 """Alpaca's REST API, one client a mode (SPEC 5, ALPACA 1 and 2).
 
-Orders leave over connections of our own, in the order of the calls; all else is httpx.
+Orders leave over connections of our own, in the order of the calls; all else is httpx
+(``snexec.lookups``).
 Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 """
 
@@ -10,7 +11,7 @@ import collections
 import ssl
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import certifi
@@ -31,9 +32,7 @@ from snexec.errors import (
     NotSentError,
     RateLimitedError,
     UnknownOutcomeError,
-    first_words,
 )
-from snexec.http import httpx
 from snexec.logs import SecretMask
 from snexec.pool import Pool
 from snexec.wire import Reply
@@ -45,11 +44,10 @@ if TYPE_CHECKING:
 
     from snexec.budget import RateBudget
     from snexec.clock import Clock
+    from snexec.lookups import LookUps
     from snexec.settings import Credentials, Mode
     from snexec.wire import Exchange
 
-_MAX_BODY_BYTES = 1024 * 1024
-_KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 # A validated symbol, cents and an id of our own need no escapes.
 _ORDER_BODY = (
@@ -123,20 +121,16 @@ class AlpacaClient:
         )
         self._under_way: collections.deque[tuple[float, Exchange]] = collections.deque()
         self._sends = trio.lowlevel.ParkingLot()
-        self._http = httpx.AsyncClient(
-            headers=headers,
-            # Trio's own deadline covers a whole request. Connecting ends before it,
-            # as only then does httpx close what it has opened so far.
-            timeout=httpx.Timeout(None, connect=_CONNECT_SHARE * timeout_seconds),
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
-            verify=ssl_context if ssl_context is not None else False,
-            trust_env=False,
-            follow_redirects=False,
+        self._make_look_ups: Callable[[type[LookUps]], LookUps] = lambda look_ups: (
+            look_ups(
+                base_url,
+                headers=headers,
+                timeout_seconds=timeout_seconds,
+                max_connections=max_connections,
+                ssl_context=ssl_context,
+            )
         )
+        self._look_ups: LookUps | None = None
 
     async def run(self) -> None:
         """Keep the connections, until cancelled; then close every one."""
@@ -146,7 +140,8 @@ class AlpacaClient:
                 await self._pool.run()
         finally:
             with trio.move_on_after(1, shield=True):
-                await self._http.aclose()
+                if self._look_ups is not None:
+                    await self._look_ups.aclose()
 
     def keep_warm(self, connections: int) -> None:
         """Have so many connections for orders open at any time, from now on."""
@@ -257,30 +252,15 @@ class AlpacaClient:
 
     async def _get(self, path: str) -> bytes:
         """Ask for something and return the body of the 200."""
-        sent = False
-
-        async def note_sending(event: str, _info: Mapping[str, Any]) -> None:
-            nonlocal sent
-            if event.endswith("send_request_headers.started"):
-                sent = True
-
-        answer: httpx.Response | None = None
-        body = bytearray()
-        problem = ""
+        reply: Reply | None = None
         try:
-            with trio.fail_after(self._timeout_seconds):
-                async with self._http.stream(
-                    "GET", self._base_url + path, extensions={"trace": note_sending}
-                ) as answer:
-                    await _read(answer, into=body)
-        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, OSError) as exc:
-            problem = self._reason(exc)
+            if self._look_ups is None:
+                look_ups = await trio.to_thread.run_sync(import_look_ups)
+                self._look_ups = self._look_ups or self._make_look_ups(look_ups)
+            reply, problem, sent = await self._look_ups.get(path)
         finally:
-            self.budget.finish(answer.headers if answer is not None else None)
-        reply = None
-        if answer is not None:
-            reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
-        return self._content(reply, problem, sent=sent or reply is not None)
+            self.budget.finish(reply.headers if reply is not None else None)
+        return self._content(reply, self._mask.apply(problem), sent=sent)
 
     def _content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
         """Return the body of a whole 200; all else is an error."""
@@ -298,12 +278,6 @@ class AlpacaClient:
         if not is_final_refusal(reply.status):
             raise UnknownOutcomeError(str(error))
         raise error
-
-    def _reason(self, exc: Exception) -> str:
-        if isinstance(exc, trio.TooSlowError | httpx.TimeoutException):
-            return self._too_slow()
-        detail = self._mask.apply(first_words(exc))
-        return f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
 
     def _too_slow(self) -> str:
         return f"no answer within {self._timeout_seconds:g} s"
@@ -340,13 +314,11 @@ def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def _read(answer: httpx.Response, *, into: bytearray) -> None:
-    """Read a body; what is beyond the bound is read too, and not kept."""
-    async for chunk in answer.aiter_raw():
-        if len(into) <= _MAX_BODY_BYTES:
-            into += chunk
-    if len(into) > _MAX_BODY_BYTES:
-        raise httpx.ReadError("the answer is longer than 1 MiB")
+def import_look_ups() -> type[LookUps]:
+    """Import what asks questions, which takes a tenth of a start; in a thread."""
+    from snexec.lookups import LookUps  # noqa: PLC0415
+
+    return LookUps
 
 
 def tls_context(environ: os._Environ[str] | Mapping[str, str]) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import ssl
@@ -696,7 +697,7 @@ async def test_a_client_does_not_show_its_keys(
     route.respond(json=REPLY)
     assert client.budget.try_take(Purpose.START)
     sent, answered = send(client)
-    for thing in (client, client._http, client.budget, client._pool, CREDENTIALS):
+    for thing in (client, client._look_ups, client.budget, client._pool, CREDENTIALS):
         for secret in (KEY, SECRET):
             assert secret not in repr(thing)
             assert secret not in str(thing)
@@ -933,6 +934,27 @@ async def test_an_order_may_come_before_the_clients_own_task_runs(
     assert len(server.requests) == 1
 
 
+async def test_the_end_of_a_client_closes_what_its_questions_opened() -> None:
+    client = AlpacaClient(
+        mode="paper",
+        base_url="http://127.0.0.1:1",
+        credentials=CREDENTIALS,
+        budget=RateBudget(per_minute=200, clock=FakeClock()),
+        timeout_seconds=5.0,
+        max_connections=4,
+        clock=FakeClock(),
+        ssl_context=None,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.run)
+        with pytest.raises(NotSentError):
+            await look_up(client)
+        opened = client._look_ups
+        nursery.cancel_scope.cancel()
+    assert opened is not None
+    assert opened._http.is_closed
+
+
 async def test_an_order_that_is_cancelled_before_it_left_never_leaves(
     start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
 ) -> None:
@@ -970,6 +992,42 @@ async def test_the_time_out_says_itself(
     with pytest.raises(UnknownOutcomeError, match=r"no answer within 0\.2 s"):
         await place(client)
     assert 0.2 <= trio.current_time() - began < 2
+
+
+async def test_each_order_has_its_own_time(
+    start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
+) -> None:
+    numbers = itertools.count()
+
+    async def answer_the_first(stream: trio.abc.Stream) -> None:
+        await (sends(ACCEPTED) if next(numbers) == 0 else hang)(stream)
+
+    server = await start(answer_the_first)
+    client = make_client(server.url, timeout_seconds=0.3)
+    assert await outcome(client) == REPLY["id"]
+    ended: list[float] = []
+    async with trio.open_nursery() as nursery:
+        for pause in (0.0, 0.1, 0.2):
+
+            async def late(pause: float = pause) -> None:
+                await trio.sleep(pause)
+                began = trio.current_time()
+                assert await outcome_of_many(client) is UnknownOutcomeError
+                ended.append(trio.current_time() - began)
+
+            nursery.start_soon(late)
+    assert all(0.3 <= seconds < 2 for seconds in ended), ended
+    assert client.budget._in_flight == 0
+    assert not client._under_way, "an answered order is not kept for its time"
+
+
+async def outcome_of_many(client: AlpacaClient) -> type[Exception] | None:
+    """Place an order beside others, and return the error."""
+    try:
+        await place(client)
+    except BrokerError as exc:
+        return type(exc)
+    return None
 
 
 async def test_a_connection_is_used_again(

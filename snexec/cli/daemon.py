@@ -25,7 +25,6 @@ from snexec.logs import (
     SecretMask,
     json_of_dropped,
 )
-from snexec.report import RunReport
 from snexec.schema import lock_file, open_database
 from snexec.settings import load_settings
 from snexec.socket_server import open_listener
@@ -36,6 +35,7 @@ from snexec.systemd import Systemd
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from snexec.report import RunReport
     from snexec.settings import Settings
 
 log = logging.getLogger("Daemon")
@@ -71,7 +71,11 @@ def run_daemon(
         else LogDrain(LineFormatter(mask))
     )
     _set_up_logging(drain, log_level)
-    report = RunReport() if stop_at_end_of_input else None
+    report: RunReport | None = None
+    if stop_at_end_of_input:
+        from snexec.report import RunReport  # noqa: PLC0415 - only where it is shown
+
+        report = RunReport()
     status = 0
     try:
         trio.run(_main, config, settings, (mask, drain), stdin, report)

@@ -329,7 +329,7 @@ async def test_a_halt_is_still_there_after_a_restart() -> None:
 
 async def test_the_market_opens_and_closes_by_the_brokers_own_clock() -> None:
     async with open_desk() as desk:
-        soon = int((datetime.now(UTC).timestamp() + 0.8) * 1e9)
+        soon = int((datetime.now(UTC).timestamp() + 2.0) * 1e9)
         desk.broker.paper.market = Market(is_open=True, changes_ns=soon)
         await desk.set(require_market_open=True)
         await desk.box.until(
@@ -340,4 +340,4 @@ async def test_the_market_opens_and_closes_by_the_brokers_own_clock() -> None:
             lambda: "the market is closed" in desk.box.log(), "it closes by itself"
         )
         assert await desk.becomes() == "market_closed"
-        assert desk.broker.paper.counts["GET /v2/clock"] <= 3
+        assert desk.broker.paper.counts["GET /v2/clock"] <= 6, "it is not polled"
