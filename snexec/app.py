@@ -3,7 +3,7 @@
 Read this first. ``Daemon.run`` is the one tree of tasks (SPEC 1):
 
     root ── log lines, OS signals, the simulated exchange
-     └─ writer                         the only task that writes the database
+     └─ writer                         writes the database, whoever asks
          └─ services                   trading stream, fills, recovery, REST clients,
              │                         metrics, notifications, the service manager
              └─ feeders                socket, standard input
@@ -18,10 +18,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import secrets
 import sqlite3
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -29,10 +28,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec import __version__
 from snexec.accounts import Accounts
 from snexec.broker import import_look_ups
 from snexec.clock import timestamp
+from snexec.control import Controls, account_name
 from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
@@ -46,7 +45,7 @@ from snexec.latency import LatencyLedger
 from snexec.market import MarketClock
 from snexec.outages import Outages
 from snexec.recovery import Recovery
-from snexec.schema import check_large, checkpoint, connect
+from snexec.schema import check_large, checkpoint
 from snexec.settings import (
     MODES,
     changed_keys,
@@ -133,7 +132,6 @@ class Daemon:
         self._store = store
         self._mask = mask
         self._simulated = exchange is not None
-        self._began = trio.current_time()
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._stop_deadline = math.inf
@@ -192,7 +190,7 @@ class Daemon:
             settings=lambda: self.settings, accounts=self.accounts
         )
         # A simulated account starts empty each time, and so do its order ids.
-        self._id_salt = secrets.token_hex(8) if self._simulated else ""
+        id_salt = secrets.token_hex(8) if self._simulated else ""
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
             writer=self.writer,
@@ -201,7 +199,7 @@ class Daemon:
             feed=self.feed,
             latency=self.latency,
             halted=self.halt.is_halted,
-            id_salt=self._id_salt,
+            id_salt=id_salt,
             opened=None if report is None else report.opened,
             seen=None if exchange is None else _quoting(exchange.quote),
         )
@@ -218,12 +216,32 @@ class Daemon:
         self._report = report
         if report is not None:
             self.feed.follow(report.happened)
-        self.socket = SocketServer(intake=self.intake, feed=self.feed, control=self)
         self.health = Health(
             intake=self.intake,
             stream=self.stream,
             writer=self.writer,
             stream_grace_seconds=settings.metrics.stream_grace_sec,
+        )
+        self.controls = Controls(
+            settings=lambda: self.settings,
+            simulated=self._simulated,
+            id_salt=id_salt,
+            clock=clock,
+            store=store,
+            intake=self.intake,
+            executor=self.executor,
+            dispatcher=self.dispatcher,
+            stream=self.stream,
+            outages=self.outages,
+            unsettled=self.unsettled,
+            latency=self.latency,
+            halt=self.halt,
+            health=self.health,
+            writer=self.writer_status,
+            dropped_answers=lambda: self.socket.dropped_answers,
+        )
+        self.socket = SocketServer(
+            intake=self.intake, feed=self.feed, control=self.controls
         )
         self._watchdog = Watchdog(
             intake=self.intake,
@@ -286,7 +304,7 @@ class Daemon:
                     services.start_soon(
                         partial(
                             self._systemd.run,
-                            status=self._status_line,
+                            status=self.controls.line,
                             hung=self._watchdog.hung,
                         ),
                         name="service manager",
@@ -323,7 +341,7 @@ class Daemon:
             mask=self._mask.apply,
             tls=self.accounts.tls,
             latest=lambda: self._stop_deadline,
-            account=self._account,
+            account=partial(account_name, simulated=self._simulated),
         )
         self.feed.follow(notify.happened)
         return notify
@@ -350,17 +368,15 @@ class Daemon:
                 dropped_lines=dropped_lines,
                 notify=self.notify,
                 count_open=partial(
-                    trio.to_thread.run_sync, self._count_open, abandon_on_cancel=True
+                    trio.to_thread.run_sync,
+                    self.controls.count_open,
+                    abandon_on_cancel=True,
                 ),
             )
         )
         self.feed.follow(metrics.happened)
         self.writer.timed = metrics.observe_commit
         return PageServer(metrics.pages())
-
-    def _account(self, mode: Mode) -> str:
-        """Name the account of a mode as a person would."""
-        return f"simulated {mode}" if self._simulated else mode
 
     def _load_rows(self) -> None:
         try:
@@ -471,124 +487,10 @@ class Daemon:
         if self.accounts.endpoint(new.mode) != before:
             self.stream.restart()
 
-    async def status(self) -> dict[str, object]:
-        """Return what the socket's ``status`` answers (SPEC 6)."""
-        open_trades = await trio.to_thread.run_sync(self._count_open)
-        counts, outcomes = self.intake.counts, self.executor.outcomes
-        writer = self.writer_status()
-        halt = self.halt.current()
-        return {
-            "pid": os.getpid(),
-            "version": __version__,
-            "mode": self.settings.mode,
-            "simulate": self._simulated,
-            "state": self.settings.bot.state
-            if self.settings.bot.enabled
-            else "disabled",
-            "halted": None if halt is None else asdict(halt),
-            "stream": self.stream.state,
-            "outage": self.outages.status(),
-            "uptimeSec": round(trio.current_time() - self._began, 3),
-            "openTrades": open_trades,
-            "signals": {
-                name: counts[name]
-                for name in ("accepted", "invalid", "overloaded", "repeated")
-            },
-            "skipped": dict(self.executor.skipped),
-            "orders": {
-                "placed": outcomes["placed"],
-                "refused": outcomes["refused"],
-                "unknown": outcomes["unknown"],
-                "inFlight": self.dispatcher.in_flight,
-            },
-            "writer": {
-                "pending": writer.pending,
-                "applied": writer.applied,
-                "healthy": writer.healthy,
-            },
-            "phase": self.intake.phase.value,
-            "pending": self.intake.pending,
-            "unsettled": len(self.unsettled),
-            "latency": self.latency.status(),
-            "droppedAnswers": self.socket.dropped_answers,
-            "problems": self.health.problems(),
-        }
-
     def writer_status(self) -> WriterStatus:
         """Return the writer's figures without the watchdog's probes of it."""
         status = self.writer.status()
         return replace(status, applied=status.applied - self._watchdog.probes)
-
-    def _status_line(self) -> str:
-        """Say in one line how the daemon is, for the service manager."""
-        outcomes, bot = self.executor.outcomes, self.settings.bot
-        phase = {
-            Phase.STARTING: "starting: rows are compared with the broker",
-            Phase.TAKING: "taking signals",
-            Phase.STOPPING: f"stopping: {self.dispatcher.in_flight} orders under way",
-        }[self.intake.phase]
-        line = (
-            f"{phase}; {self._account(self.settings.mode)}, bot {bot.state if bot.enabled else 'disabled'};"
-            f" stream {self.stream.state}; {outcomes['placed']} placed,"
-            f" {outcomes['refused']} refused, {len(self.unsettled)} unsettled"
-        )
-        if (halt := self.halt.current()) is not None:
-            line = f"HALTED: {halt.reason}; {line}"
-        problems = self.health.problems()
-        problems.pop("recovery", None)
-        worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
-        return f"UNHEALTHY: {worst}; {line}" if worst else line
-
-    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
-        """Halt, and return what the socket's ``halt`` answers."""
-        halt = self.halt.halt(reason, by=by)
-        return {"halted": True, **asdict(halt)}
-
-    def obey_resume(self) -> dict[str, object]:
-        """Take orders again, and return what the socket's ``resume`` answers."""
-        try:
-            self.halt.resume()
-        except OSError as exc:
-            log.error(  # noqa: TRY400 - the reason says it all
-                "%s cannot be removed (%s): still halted",
-                self.halt.files[0],
-                exc.strerror,
-            )
-            error = f"{self.halt.files[0]} cannot be removed: {exc.strerror}"
-            return {"halted": True, "error": error}
-        return {"halted": False}
-
-    async def explain(self, signal: Signal) -> dict[str, object]:
-        """Return what would become of a signal now; nothing is traded."""
-        from snexec.explain import (  # noqa: PLC0415 - a start needs none of it
-            Question,
-            explain,
-            read_ledger,
-        )
-
-        intake, settings = self.intake, self.settings
-        door: str | None = None
-        if intake.phase is not Phase.TAKING:
-            door = intake.phase.value
-        elif not self.writer.healthy or intake.is_full:
-            door = "overloaded"
-        question = Question(
-            signal=signal,
-            settings=settings,
-            seen=self.dispatcher.seen(),
-            door=door,
-            id_taken=signal.id is not None and intake.has_taken(signal.id),
-            id_salt=self._id_salt,
-        )
-        ledger = await trio.to_thread.run_sync(
-            lambda: read_ledger(
-                question,
-                partial(connect, Path(settings.database), read_only=True),
-                clock=self._clock,
-                recently=self._store.tallied(signal.symbol, settings.mode),
-            )
-        )
-        return explain(question, ledger)
 
     def _heard(self, trade_id: str) -> None:
         self.recovery.heard(trade_id)
@@ -635,17 +537,6 @@ class Daemon:
                 seconds=self.settings.intake.settle_timeout_sec,
                 settle=True,
             )
-
-    def _count_open(self) -> int | None:
-        # A connection of its own: the writer's may be waiting for a lock.
-        try:
-            with contextlib.closing(
-                connect(Path(self.settings.database), read_only=True)
-            ) as connection:
-                return Store(connection, clock=self._clock).count_open()
-        except sqlite3.Error as exc:
-            log.warning("status: cannot count the open rows: %s", exc)
-            return None
 
 
 def learn_secrets(mask: SecretMask, settings: Settings) -> None:
