@@ -125,6 +125,7 @@ class Writer:
         self._wake = trio.lowlevel.ParkingLot()
         self._closed = False
         self._in_thread = False  # the store's connection
+        self._fault: Exception | None = None
         self._thread_limit = trio.CapacityLimiter(1)
         self._disk_is_quick = False  # until it has shown that it is
         self._opened_at = -math.inf  # by `time.perf_counter`
@@ -164,18 +165,21 @@ class Writer:
     def open_now(self) -> None:
         """Write the rows that are queued to be opened, where the disk is quick.
 
-        The writer's own task comes to it a task switch later.
+        The writer's own task comes to it a task switch later. A fault is raised there.
         """
         if not self._opening or not self._disk_is_quick or self._in_thread:
             return
         batch = self._take_opening()
-        tell = self._attempt_at_once(batch)
-        if tell is None:
-            self._opening.extend(batch)  # next, and with patience
-            return
-        self._note_written(len(tell))
-        for told in tell:
-            told()
+        try:
+            tell = self._attempt_at_once(batch)
+            if tell is None:
+                self._opening.extend(batch)  # next, and with patience
+                return
+            self._note_written(len(tell))
+            _tell_all(collections.deque(tell))
+        except Exception as exc:  # noqa: BLE001 - not this caller's
+            self._fault = exc
+            self._wake.unpark()
 
     async def write(self, change: Change[T]) -> T:
         """Apply a change and return its result once it is durable.
@@ -238,11 +242,14 @@ class Writer:
                 nursery.start_soon(self._keep_log_short, self._checkpoint)
             try:
                 while True:
-                    while batch := await self._next_batch():
+                    if self._fault is not None:
+                        raise self._fault
+                    if batch := await self._next_batch():
                         await self._commit(batch)
-                    if self._closed:
+                    elif self._closed:
                         break
-                    await self._wake.park()
+                    else:
+                        await self._wake.park()
             finally:
                 self._closed = True
                 self.abandoned = self._pending
@@ -321,8 +328,7 @@ class Writer:
                 if tell:
                     self.open_now()
         finally:
-            while tell:  # also of a writer whose time is up
-                tell.popleft()()
+            _tell_all(tell)  # also of a writer whose time is up
 
     def _attempt_at_once(
         self, batch: list[_Waiting[Any]]
@@ -423,6 +429,16 @@ class Writer:
                 if self._applied == before and not self._pending:
                     return
                 pause *= 1.5
+
+
+def _tell_all(tell: collections.deque[Callable[[], None]]) -> None:
+    """Tell all of it, whatever one of them raises."""
+    try:
+        while tell:
+            tell.popleft()()
+    finally:
+        if tell:
+            _tell_all(tell)
 
 
 def _log_failure(error: Exception) -> None:

@@ -280,6 +280,29 @@ async def test_a_lock_met_in_that_step_is_waited_for_by_the_writer(
     writer.close()
 
 
+async def test_a_fault_in_that_step_ends_the_writer_and_keeps_nothing_back(
+    counting: CountingStore,
+) -> None:
+    writer = Writer(counting)
+    told: list[str] = []
+
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    with (
+        trio.fail_after(5),
+        pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            await quick(writer)
+            writer.open(opens("a"), fail, _log_failure)
+            writer.open(opens("b"), partial(_append, told, "b"), _log_failure)
+            writer.open_now()
+            assert told == ["b"]
+            await trio.sleep_forever()
+
+
 async def test_a_writer_that_has_ended_takes_nothing_and_says_so(
     counting: CountingStore,
 ) -> None:
