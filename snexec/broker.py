@@ -67,6 +67,12 @@ class SentOrder:
         self._exchange = exchange
         self._client_order_id = client_order_id
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether the broker has answered that it took the order."""
+        reply = self._exchange.reply
+        return reply is not None and reply.complete and reply.status == 200
+
     def abandon(self, problem: str) -> None:
         """Wait for its answer no longer; one that has not left never does."""
         self._exchange.abandon(problem)

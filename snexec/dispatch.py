@@ -157,8 +157,11 @@ class Dispatcher:
         if attempt not in self._sent:
             return  # given up
         self._sent.remove(attempt)
-        if self._executor.is_behind:
-            self._start_task(attempt)  # its slot is free when it is put down
+        taken = attempt.sent is not None and attempt.sent.is_taken
+        if not taken or self._executor.is_behind:
+            # Its slot is free when it is put down. A refusal may halt what follows, and
+            # a 429 makes it wait.
+            self._start_task(attempt)
             return
         self._free_slot(attempt)
         self._answers.append(attempt)

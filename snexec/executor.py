@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from snexec.latency import LatencyLedger, Times
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal, Stars
+    from snexec.store import Store
     from snexec.unsettled import UnsettledOrders
     from snexec.writer import Writer
 
@@ -160,7 +161,11 @@ class TradeExecutor:
         trade = attempt.trade
         limits = self._gates.limits(attempt.taken.signal, self._settings().bot)
 
-        def row_decided(opening: Opening) -> None:
+        def open_row(store: Store) -> Opening | None:
+            # Time may have run out while a lock was waited for.
+            return None if attempt.given_up else store.open_trade(trade, limits)
+
+        def row_decided(opening: Opening | None) -> None:
             attempt.opening = opening
             if opening == "opened":
                 self._send_if_wanted(attempt, answered)
@@ -170,9 +175,7 @@ class TradeExecutor:
             attempt.error = error
             decided(attempt)
 
-        self._writer.open(
-            lambda store: store.open_trade(trade, limits), row_decided, row_failed
-        )
+        self._writer.open(open_row, row_decided, row_failed)
 
     def open_now(self) -> None:
         """Write the rows that wait to be opened, and send their orders."""
@@ -286,16 +289,16 @@ class TradeExecutor:
         self, attempt: Attempt, answered: Callable[[Attempt], None]
     ) -> None:
         """Send the order of a row that was opened."""
-        if attempt.given_up or self.is_stale(attempt.taken):
-            return
-        if self._is_halted(attempt):  # last, whatever else there is to look at
-            return
 
         def note_answer() -> None:
             attempt.answered_at = trio.current_time()
             answered(attempt)
 
         try:
+            if attempt.given_up or self.is_stale(attempt.taken):
+                return
+            if self._is_halted(attempt):  # last, whatever else there is to look at
+                return
             if self._seen is not None:
                 self._seen(attempt.taken.signal)
             if self._opened is not None:

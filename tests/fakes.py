@@ -272,6 +272,10 @@ class AskedOrder(SentOrder):
                 self._told = exc
         self._answered()
 
+    @property
+    def is_taken(self) -> bool:
+        return isinstance(self._told, BrokerOrder)
+
     def abandon(self, problem: str) -> None:
         self._asking.cancel(reason=problem)
 

@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
-from snexec.errors import NotSentError, RateLimitedError
+from snexec.errors import NotSentError, RateLimitedError, RefusedError
 from snexec.executor import TradeExecutor
 from snexec.writer import Writer
 from tests.fakes import (
@@ -252,6 +252,32 @@ async def test_an_answer_waits_for_others_no_longer_than_half_a_second(
     assert placed["S19"] == pytest.approx(2.0 + 0.1)
 
 
+async def test_a_refusal_is_put_down_before_others_leave(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.writer.delay_seconds = 0.1
+    rig.paper.placing.append(RefusedError(status_code=403, body="{}", reason="no"))
+    refused = times_of(rig, "refused")
+    await rig.trade(*map(make_signal, "ABCDE"))
+    assert refused == pytest.approx({"A": 0.1 + 0.1})
+    assert len(logged_errors.take()) == 1
+
+
+async def test_an_order_keeps_its_slot_while_it_waits_after_a_429(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.placing.append(RateLimitedError("slow down", wait_seconds=2.0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(*map(make_signal, "ABC"))
+        await trio.sleep(1)
+        assert symbols_ordered(rig) == ["A"]
+        assert rig.dispatcher.in_flight == 1
+        rig.intake.close()
+    assert symbols_ordered(rig) == ["A", "A", "B", "C"]
+
+
 async def test_a_late_answer_of_a_quiet_hour_is_put_down_at_once(rig: Rig) -> None:
     rig.paper.seconds = 3
     placed = times_of(rig, "placed")
@@ -271,6 +297,20 @@ async def test_answers_that_wait_when_time_is_up_are_put_down(
     assert len(placed) == 2
     assert warnings_of(caplog) == ["C signal=None is not traded: the daemon stops"]
     assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+
+
+async def test_a_row_that_was_given_up_before_it_was_written_never_is(
+    rig: Rig,
+) -> None:
+    rig.writer.gate = trio.Event()
+    with trio.move_on_after(1):
+        await rig.trade(make_signal("A"))
+    rig.writer.gate.set()
+    await wait_all_tasks_blocked()
+    assert rig.rows() == {}
+    assert rig.told() == [("skipped", "stopping")]
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+    assert rig.paper.requests == []
 
 
 async def test_an_order_under_way_when_time_is_up_is_waited_for_no_longer(
