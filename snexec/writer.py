@@ -42,6 +42,7 @@ _BATCH_SECONDS = 0.003
 _BATCH_SECONDS_BESIDE_ORDERS = 0.001
 _BESIDE_ORDERS_SECONDS = 1.0  # since the last one; the next may come any time
 _TOLD_AT_ONCE = 16
+_ALONE_SECONDS = 0.003  # of quiet before an order: then it hardly comes with others
 _SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
 _TICKS_TO_SHARE = 3  # without another change, until a batch is committed
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
@@ -128,7 +129,9 @@ class Writer:
         self._fault: Exception | None = None
         self._thread_limit = trio.CapacityLimiter(1)
         self._disk_is_quick = False  # until it has shown that it is
-        self._opened_at = -math.inf  # by `time.perf_counter`
+        self._opened_at = -math.inf  # by `time.perf_counter`, as what follows
+        self._rows_written_at = -math.inf
+        self._left_to_task = False  # rows that wait to be opened
         self._others_next = False  # after rows of orders were committed alone
         self._pending = 0
         self._room = trio.Event()
@@ -165,8 +168,16 @@ class Writer:
     def open_now(self) -> None:
         """Write the rows that are queued to be opened, where the disk is quick.
 
-        The writer's own task comes to it a task switch later. A fault is raised there.
+        The writer's own task comes to it a task switch later, and then writes those of
+        all who ask at once together: what follows another closely is left to it. A
+        fault is raised there.
         """
+        quiet = time.perf_counter() - self._rows_written_at > _ALONE_SECONDS
+        if quiet and not self._left_to_task:
+            self._open_at_once()
+        self._left_to_task = bool(self._opening)
+
+    def _open_at_once(self) -> None:
         if not self._opening or not self._disk_is_quick or self._in_thread:
             return
         batch = self._take_opening()
@@ -279,6 +290,7 @@ class Writer:
     def _take_opening(self) -> list[_Waiting[Any]]:
         batch = list(self._opening)
         self._opening.clear()
+        self._left_to_task = False
         return batch
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
@@ -326,7 +338,7 @@ class Writer:
                     tell.popleft()()
                 await trio.lowlevel.checkpoint()
                 if tell:
-                    self.open_now()
+                    self._open_at_once()
         finally:
             _tell_all(tell)  # also of a writer whose time is up
 
@@ -365,6 +377,8 @@ class Writer:
         if self.timed is not None:
             self.timed(seconds)
         self._set_quick(quick=seconds < _SLOW_SECONDS)
+        if batch[0].opens:
+            self._rows_written_at = time.perf_counter()
         return tell
 
     def _write_all(

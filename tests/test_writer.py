@@ -230,6 +230,48 @@ async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
     writer.close()
 
 
+async def test_rows_that_are_asked_for_at_once_by_many_are_written_together(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_ALONE_SECONDS", 60.0)
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    before = counting.commits
+    told: list[str] = []
+    for name in "abcdef":
+        writer.open(opens(name), partial(_append, told, name), _log_failure)
+        writer.open_now()
+    assert told == ["a"]
+    with trio.fail_after(5):
+        await settled(lambda: told == list("abcdef"))
+    assert counting.commits == before + 2
+    writer.close()
+
+
+async def test_a_row_after_a_pause_does_not_part_those_that_wait(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_ALONE_SECONDS", 60.0)
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    told: list[str] = []
+    for name in "ab":
+        writer.open(opens(name), partial(_append, told, name), _log_failure)
+        writer.open_now()
+    monkeypatch.setattr(writer_module, "_ALONE_SECONDS", 0.0)
+    writer.open(opens("c"), partial(_append, told, "c"), _log_failure)
+    writer.open_now()
+    assert told == ["a"], "b waits for the writer's task, and c goes with it"
+    with trio.fail_after(5):
+        await settled(lambda: told == ["a", "b", "c"])
+    writer.open(opens("d"), partial(_append, told, "d"), _log_failure)
+    writer.open_now()
+    assert told[-1] == "d"
+    writer.close()
+
+
 async def test_a_disk_that_is_not_known_to_be_quick_is_left_to_the_writers_own_turn(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
