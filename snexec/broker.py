@@ -32,6 +32,7 @@ from snexec.errors import (
     NotSentError,
     RateLimitedError,
     UnknownOutcomeError,
+    no_answer,
 )
 from snexec.logs import SecretMask
 from snexec.pool import Pool
@@ -122,9 +123,8 @@ class AlpacaClient:
             headers["APCA-API-SECRET-KEY"] = secret
             self._mask.learn([key, secret])
         self._order_head = _order_head(base_url, headers)
-        self._pool = Pool(
-            base_url, tls=ssl_context, dial_seconds=_CONNECT_SHARE * timeout_seconds
-        )
+        dial_seconds = _CONNECT_SHARE * timeout_seconds
+        self._pool = Pool(base_url, tls=ssl_context, dial_seconds=dial_seconds)
         self._under_way: collections.deque[tuple[float, Exchange]] = collections.deque()
         self._sends = trio.lowlevel.ParkingLot()
         self._make_look_ups: Callable[[type[LookUps]], LookUps] = lambda look_ups: (
@@ -132,6 +132,7 @@ class AlpacaClient:
                 base_url,
                 headers=headers,
                 timeout_seconds=timeout_seconds,
+                dial_seconds=dial_seconds,
                 max_connections=max_connections,
                 ssl_context=ssl_context,
             )
@@ -254,7 +255,7 @@ class AlpacaClient:
                 self._under_way.appendleft((deadline, exchange))
                 if deadline > trio.current_time():
                     await trio.sleep_until(deadline)
-                exchange.abandon(self._too_slow())
+                exchange.abandon(no_answer(self._timeout_seconds))
 
     async def _get(self, path: str) -> bytes:
         """Ask for something and return the body of the 200."""
@@ -284,9 +285,6 @@ class AlpacaClient:
         if not is_final_refusal(reply.status):
             raise UnknownOutcomeError(str(error))
         raise error
-
-    def _too_slow(self) -> str:
-        return f"no answer within {self._timeout_seconds:g} s"
 
     def _wait_seconds(self, reply: Reply) -> float:
         wait = self.budget.seconds_until_reset(reply.headers)

@@ -108,3 +108,8 @@ def first_words(exc: BaseException | None) -> str:
     while exc is not None and not str(exc):
         exc = exc.__cause__ or exc.__context__
     return str(exc or "")
+
+
+def no_answer(seconds: float) -> str:
+    """Say that the broker did not answer in time."""
+    return f"no answer within {seconds:g} s"

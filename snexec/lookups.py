@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.errors import first_words
+from snexec.errors import first_words, no_answer
 from snexec.http import httpx
 from snexec.wire import Reply
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _MAX_BODY_BYTES = 1024 * 1024
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
-_CONNECT_SHARE = 0.9  # of the time for a whole request
 
 
 class LookUps:
@@ -29,6 +28,7 @@ class LookUps:
     Args:
         headers: Of every request, the keys among them.
         timeout_seconds: How long a whole question may take.
+        dial_seconds: How long a connection may take to open.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class LookUps:
         *,
         headers: Mapping[str, str],
         timeout_seconds: float,
+        dial_seconds: float,
         max_connections: int,
         ssl_context: ssl.SSLContext | None,
     ) -> None:
@@ -46,7 +47,7 @@ class LookUps:
             headers=dict(headers),
             # Trio's own deadline covers a whole request. Connecting ends before it,
             # as only then does httpx close what it has opened so far.
-            timeout=httpx.Timeout(None, connect=_CONNECT_SHARE * timeout_seconds),
+            timeout=httpx.Timeout(None, connect=dial_seconds),
             limits=httpx.Limits(
                 max_connections=None,
                 max_keepalive_connections=max_connections,
@@ -85,7 +86,7 @@ class LookUps:
                 ) as answer:
                     await _read(answer, into=body)
         except (trio.TooSlowError, httpx.TimeoutException):
-            problem = f"no answer within {self._timeout_seconds:g} s"
+            problem = no_answer(self._timeout_seconds)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             detail = first_words(exc)
             problem = (
