@@ -718,6 +718,20 @@ async def test_an_answer_that_names_another_order_does_not_show_the_body(
     assert SECRET not in text
 
 
+@pytest.mark.parametrize(
+    ("status", "is_taken"), [(200, True), (403, False), (429, False), (500, False)]
+)
+async def test_an_order_is_taken_by_a_200_alone(
+    client: AlpacaClient, route: respx.Route, status: int, is_taken: bool
+) -> None:
+    route.respond(status, json=REPLY)
+    assert client.budget.try_take(Purpose.START)
+    sent, answered = send(client)
+    assert not sent.is_taken
+    await answered.wait()
+    assert sent.is_taken is is_taken
+
+
 # Over real connections
 
 
