@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,6 +28,7 @@ log = logging.getLogger("TradeExecutor")
 # order leaves a quarter earlier.
 _LET_LEAVE_SECONDS = 0.5
 _ANSWERS_WAITING = 512  # more of them would be memory that is never given back
+_MORE_SECONDS = 0.005  # within which a burst goes on
 _PUT_DOWN_AT_ONCE = 8  # answers; then new signals have their turn
 _WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
 
@@ -63,6 +65,7 @@ class Dispatcher:
         self._undecided: set[Attempt] = set()  # whose rows are not written yet
         self._sent: set[Attempt] = set()  # and not answered yet
         self._answers: collections.deque[Attempt] = collections.deque()
+        self._left_at = -math.inf  # the latest, on Trio's clock
         self._wake = trio.lowlevel.ParkingLot()  # of who starts what is left to do
         self._putting_down = trio.CancelScope()
         self._all_started = trio.Event()
@@ -82,7 +85,6 @@ class Dispatcher:
                         self._next = None
                         self._intake.started()
                         self._next = self._intake.next_nowait()
-                    self._wake.unpark()
                 while self._undecided or self._sent or self._answers:
                     self._all_started = trio.Event()
                     await self._all_started.wait()
@@ -148,9 +150,10 @@ class Dispatcher:
         self._undecided.remove(attempt)
         if attempt.sent is not None:
             self._sent.add(attempt)
+            self._left_at = trio.current_time()
         else:
             self._start_task(attempt)
-        if self._answers and not self._lets_leave():
+        if self._answers and not self._undecided:
             self._wake.unpark()
 
     def _answered(self, attempt: Attempt) -> None:
@@ -164,8 +167,11 @@ class Dispatcher:
             self._start_task(attempt)
             return
         self._free_slot(attempt)
+        if not (self._undecided or self._sent or self._answers):
+            self._start_task(attempt)
+            return
         self._answers.append(attempt)
-        if len(self._answers) == 1 or not self._lets_leave():
+        if len(self._answers) == 1 or len(self._answers) > _ANSWERS_WAITING:
             self._wake.unpark()
 
     async def _put_down_answers(self) -> None:
@@ -175,20 +181,23 @@ class Dispatcher:
                 if not self._answers:
                     await self._wake.park()
                     continue
-                latest = self._answers[0].answered_at + _LET_LEAVE_SECONDS
-                if self._lets_leave() and trio.current_time() < latest:
-                    with trio.move_on_at(latest):
+                wait_until = self._let_leave_until()
+                if trio.current_time() < wait_until:
+                    with trio.move_on_at(wait_until):
                         await self._wake.park()
                     continue
                 for _ in range(min(_PUT_DOWN_AT_ONCE, len(self._answers))):
                     self._start_task(self._answers.popleft())
                 await trio.lowlevel.checkpoint()
 
-    def _lets_leave(self) -> bool:
-        """Tell whether answers wait, as orders leave now."""
+    def _let_leave_until(self) -> float:
+        """Return how long answers wait, as orders leave now."""
         if len(self._answers) > _ANSWERS_WAITING:
-            return False
-        return bool(self._undecided or self._intake.pending)
+            return -math.inf
+        latest = self._answers[0].answered_at + _LET_LEAVE_SECONDS
+        if self._undecided:
+            return latest
+        return min(latest, self._left_at + _MORE_SECONDS)
 
     def _start_task(self, attempt: Attempt) -> None:
         assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives up

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from snexec.errors import InvalidSignalError, StartError
 from snexec.framing import LineSplitter
 from snexec.halt import MAX_REASON_CHARS
+from snexec.intake import LINES_PER_TURN
 from snexec.schema import lock_file
 from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES, Signal, parse_signal
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
-_LINES_PER_TURN = 16  # then the other clients and the orders have theirs
 _TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
 _ANSWERS_WAITING = 4096  # a client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
@@ -191,7 +191,7 @@ class SocketServer:
             A request that ended the turn, and whether there are more lines.
         """
         taken = 0
-        for line in itertools.islice(lines, _LINES_PER_TURN):
+        for line in itertools.islice(lines, LINES_PER_TURN):
             taken += 1
             if line is not None:
                 if not line or line.isspace():
@@ -201,7 +201,7 @@ class SocketServer:
             answers.append(self._intake.take(line, read_at=read_at))
             if self._intake.is_full:
                 return None, True
-        return None, taken == _LINES_PER_TURN
+        return None, taken == LINES_PER_TURN
 
     async def _obey(self, request: dict[str, object], client: _Client) -> None:
         signal_id = request.get("id")

@@ -13,6 +13,7 @@ import trio
 
 from snexec.errors import first_words
 from snexec.framing import LineSplitter
+from snexec.intake import LINES_PER_TURN
 from snexec.signals import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
-_LINES_PER_TURN = 16
 
 
 class Kind(Enum):
@@ -88,7 +88,7 @@ async def _read_lines(
                     await intake.wait_for_room()
                     read_at = trio.current_time()
                 _take(intake, line, read_at, told)
-                if number % _LINES_PER_TURN == 0:
+                if number % LINES_PER_TURN == 0:
                     intake.turn_ended()
                     await trio.lowlevel.checkpoint()
             intake.turn_ended()

@@ -238,7 +238,34 @@ async def test_an_answer_is_put_down_behind_the_orders_that_leave(rig: Rig) -> N
     await rig.trade(*map(make_signal, "ABC"))
     left = {request.symbol: request.at for request in rig.paper.requests}
     assert left == pytest.approx({"A": 0.1, "B": 0.2, "C": 0.3})
-    assert placed == pytest.approx(dict.fromkeys("ABC", 0.4))
+    assert placed == pytest.approx(dict.fromkeys("ABC", 0.3 + 0.005 + 0.1))
+
+
+async def test_answers_wait_also_between_the_turns_of_a_burst(rig: Rig) -> None:
+    rig.paper.seconds = 0.001
+    placed = times_of(rig, "placed")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        for turn in ("AB", "CD", "EF"):
+            for symbol in turn:
+                take(rig, symbol)
+            await trio.sleep(0.004)
+        rig.intake.close()
+    assert placed == pytest.approx(dict.fromkeys("ABCDEF", 0.008 + 0.005))
+
+
+async def test_orders_that_come_one_by_one_are_put_down_one_by_one(rig: Rig) -> None:
+    rig.paper.seconds = 0.001
+    placed = times_of(rig, "placed")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        for symbol in "ABC":
+            take(rig, symbol)
+            await trio.sleep(0.002)
+        rig.intake.close()
+    assert placed == pytest.approx({"A": 0.001, "B": 0.003, "C": 0.005})
 
 
 async def test_an_answer_waits_for_others_no_longer_than_half_a_second(
@@ -249,7 +276,7 @@ async def test_an_answer_waits_for_others_no_longer_than_half_a_second(
     await rig.trade(*(make_signal(f"S{n}") for n in range(20)))
     assert placed["S0"] == pytest.approx(0.1 + 0.5 + 0.1)
     assert placed["S5"] == pytest.approx(0.6 + 0.5 + 0.1)
-    assert placed["S19"] == pytest.approx(2.0 + 0.1)
+    assert placed["S19"] == pytest.approx(2.0 + 0.005 + 0.1)
 
 
 async def test_a_refusal_is_put_down_before_others_leave(

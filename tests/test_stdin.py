@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from snexec.intake import Phase, TakenSignal
+from snexec.intake import LINES_PER_TURN, Phase, TakenSignal
 from snexec.signals import MAX_LINE_BYTES
 from snexec.stdin import Kind, kind_of_stdin, read_signals
 from tests.input_helpers import (
@@ -424,7 +424,7 @@ async def test_a_flood_from_a_pipe_leaves_the_others_their_turn() -> None:
 
     assert told.statuses == ["accepted"] * 400
     [answered] = answered_at_first
-    assert answered <= 32
+    assert answered <= 2 * LINES_PER_TURN
 
 
 @within(10)
@@ -436,9 +436,10 @@ async def test_what_lines_of_one_read_began_leaves_without_a_wait() -> None:
         return True
 
     intake.hand_over(begin, lambda: steps.append("leave"))
-    with ended_pipe_of(lines_of(20)) as fd:
+    with ended_pipe_of(lines_of(LINES_PER_TURN + 4)) as fd:
         await read_signals(intake, Kind.PIPE, fd=fd)
-    assert steps == ["begin"] * 16 + ["leave"] + ["begin"] * 4 + ["leave"]
+    first = ["begin"] * LINES_PER_TURN + ["leave"]
+    assert steps == first + ["begin"] * 4 + ["leave"]
 
 
 async def test_an_input_that_breaks_off_is_told_and_ends_nothing(
