@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import trio
 
 from snexec.errors import first_words
+from snexec.readers import Readers
 from snexec.wire import Connection, Exchange, connect
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Pool:
         self._allowed = 0.0  # to be dialed in the background, without a pause
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._readers = Readers()
 
     def keep_warm(self, connections: int) -> None:
         """Have so many connections open at any time, from now on."""
@@ -86,11 +88,15 @@ class Pool:
         """Keep connections, until cancelled; then close them all."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self.start_soon(self._readers.run)
                 for _ in range(len(self._waiting)):
                     self._dial_for_waiting()
                 await self._keep_warm()
         finally:
             self._nursery = None
+            for connection in list(self._connections):
+                connection.close("the daemon stops")
+            self._readers.close()
             while self._next_waiting() is not None:
                 self._waiting.popleft().end(problem="the daemon stops")
 
@@ -140,7 +146,7 @@ class Pool:
         self.start_soon(self._dial)
 
     async def _dial(self) -> None:
-        """Open a connection, and read it until it ends."""
+        """Open a connection."""
         try:
             try:
                 with trio.fail_after(self._dial_seconds):
@@ -153,12 +159,11 @@ class Pool:
             self._fail_waiting(_reason(exc, self._dial_seconds))
             return
         self._down = False
-        connection = Connection(sock, self)
+        connection = Connection(sock, self, self._readers)
         self._connections.add(connection)
         self.free(connection)
         if connection.died_young:
             self._fail_waiting("the server closes connections as they open")
-        await connection.run()
 
     def _fail_waiting(self, problem: str) -> None:
         """End the request that waits longest, unless another connection may take it."""

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection, made for orders (ALPACA 1.1).
 
-A request is written by the very call that hands it over, with no task switch between;
-a task of its own reads the connection, so one that the server closes is noticed at
-once, in use or not.
+A request is written by the very call that hands it over, with no task switch between.
+The connection is always read, so one that the server closes is noticed at once, in use
+or not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snexec.pool import Pool
+    from snexec.readers import Readers
 
 _READ_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 1024 * 1024
@@ -87,15 +88,17 @@ class Exchange:
 class Connection:
     """One connected socket, with TLS or without, and at most one request on it."""
 
-    def __init__(self, sock: socket.socket, pool: Pool) -> None:
+    def __init__(self, sock: socket.socket, pool: Pool, readers: Readers) -> None:
         self._socket = sock
         self._pool = pool
+        self._readers = readers
         self._open = True
         self._opened_at = trio.current_time()
         self._used = False
         self._unsent = b""
         self._exchange: Exchange | None = None
         self._expect_reply()
+        readers.add(sock, self._receive)
 
     @property
     def died_young(self) -> bool:
@@ -126,17 +129,6 @@ class Connection:
         if self._unsent:
             self._pool.start_soon(self._send_rest)
         return True
-
-    async def run(self) -> None:
-        """Read until the connection ends."""
-        try:
-            while self._open:
-                await trio.lowlevel.wait_readable(self._socket)
-                self._receive()
-        except trio.ClosedResourceError:
-            pass  # by `close`
-        finally:
-            self._end("the daemon stops")
 
     def close(self, problem: str) -> None:
         """Close it at once, which ends what is under way."""
@@ -216,6 +208,7 @@ class Connection:
         if not self._open:
             return
         self._open = False
+        self._readers.remove(self._socket)
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
         exchange, self._exchange = self._exchange, None

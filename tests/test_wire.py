@@ -43,9 +43,9 @@ class Pair:
         self.theirs.settimeout(5.0)
         self.pool = Pool("http://127.0.0.1:1", tls=None, dial_seconds=1.0)
         self.pool._nursery = nursery
-        self.connection = Connection(ours, self.pool)
+        self.connection = Connection(ours, self.pool, self.pool._readers)
         self.pool._connections.add(self.connection)
-        nursery.start_soon(self.connection.run)
+        nursery.start_soon(self.pool._readers.run)
 
     def send(self, request: bytes = REQUEST) -> Exchange:
         exchange = Exchange(request)
@@ -64,6 +64,11 @@ class Pair:
         await wait_all_tasks_blocked()
         return exchange
 
+    def close(self) -> None:
+        self.connection.close("the test ends")
+        self.pool._readers.close()
+        self.theirs.close()
+
     @property
     def is_idle(self) -> bool:
         return self.connection in self.pool._idle
@@ -74,7 +79,7 @@ def pair(nursery: trio.Nursery) -> Iterator[Pair]:
     """Give a connection; the test's end closes both of its ends."""
     pair = Pair(nursery)
     yield pair
-    pair.theirs.close()
+    pair.close()
 
 
 def body_of(exchange: Exchange) -> bytes | None:
@@ -592,7 +597,7 @@ def _read(pieces: list[bytes], *, close: bool) -> Read | None:
                 await wait_all_tasks_blocked()
             kept = pair.is_idle
             nursery.cancel_scope.cancel()
-        pair.theirs.close()
+        pair.close()
         return exchange, kept
 
     exchange, kept = trio.run(read)
