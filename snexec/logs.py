@@ -100,24 +100,23 @@ def text_of_dropped(count: int) -> str:
 class LineFormatter(logging.Formatter):
     """``2026-01-05T14:30:00.123Z INFO [Component] text``, secrets masked."""
 
-    def formatTime(  # noqa: N802 - logging's name
-        self, record: logging.LogRecord, datefmt: str | None = None
-    ) -> str:
-        """Return the record's time, UTC with milliseconds."""
-        del datefmt
-        return timestamp(datetime.fromtimestamp(record.created, UTC))
-
     def __init__(self, mask: SecretMask) -> None:
-        super().__init__("%(asctime)s %(levelname)s [%(name)s] %(message)s")
+        super().__init__()
         self._mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record; control characters of foreign text cannot forge lines."""
-        text = self._mask.apply(super().format(record))
-        head, *traceback = text.split("\n")
-        if record.exc_info or record.exc_text:
-            return "\n    ".join([printable(head), *map(printable, traceback)])
-        return printable(text)
+        # Logging's own way there costs a line a fifth more.
+        time = timestamp(datetime.fromtimestamp(record.created, UTC))
+        line = f"{time} {record.levelname} [{record.name}] {record.getMessage()}"
+        line = printable(self._mask.apply(line))
+        traceback = record.exc_text
+        if record.exc_info:
+            traceback = self.formatException(record.exc_info)
+        if not traceback:
+            return line
+        lines = self._mask.apply(traceback).split("\n")
+        return "\n    ".join([line, *map(printable, lines)])
 
 
 class JsonFormatter(logging.Formatter):

@@ -44,7 +44,7 @@ _BESIDE_ORDERS_SECONDS = 1.0  # since the last one; the next may come any time
 _TOLD_AT_ONCE = 16
 _ALONE_SECONDS = 0.003  # of quiet before an order: then it hardly comes with others
 _SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
-_TICKS_TO_SHARE = 3  # without another change, until a batch is committed
+_SHARE_SECONDS = 0.004  # that a change waits for others in a flood
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REMIND_SECONDS = 60.0
@@ -235,7 +235,12 @@ class Writer:
             raise trio.ClosedResourceError("the writer takes no more changes")
         queue.append(waiting)
         self._pending += 1
-        self._wake.unpark()
+        if self._pending == 1 or self._is_enough():
+            self._wake.unpark()
+
+    def _is_enough(self) -> bool:
+        """Tell whether a commit waits for no more changes to share it."""
+        return bool(self._opening) or len(self._others) >= _MAX_BATCH
 
     def close(self) -> None:
         """Take no more changes; ``run`` returns when what waits is written."""
@@ -268,17 +273,13 @@ class Writer:
 
     async def _next_batch(self) -> list[_Waiting[Any]]:
         """Take what shall be committed together, the rows of orders first."""
-        # A flood of fills shares its commits; an order's row waits for nothing.
-        ticks = 0
-        while (
-            self._others
-            and ticks < _TICKS_TO_SHARE
-            and not self._opening
-            and len(self._others) < _MAX_BATCH
-        ):
+        if self._others and not self._opening:
             before = len(self._others)
             await trio.lowlevel.checkpoint()
-            ticks = 0 if len(self._others) > before else ticks + 1
+            if len(self._others) > before and not self._is_enough():
+                # A flood of fills shares its commits; an order's row waits for nothing.
+                with trio.move_on_after(_SHARE_SECONDS):
+                    await self._wake.park()
         batch = self._take_opening()
         # Alone, as a fill takes as long as an order's row does; but not for ever.
         self._others_next = bool(batch) and not self._others_next
