@@ -82,6 +82,7 @@ class Accounts:
 
     Args:
         simulated_urls: The built-in exchange's URLs, when it answers for both modes.
+        tls: The context that verifies the broker; without one it is made when needed.
     """
 
     def __init__(
@@ -91,11 +92,12 @@ class Accounts:
         clock: Clock,
         environ: Mapping[str, str] = os.environ,
         simulated_urls: Mapping[Mode, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock = clock
         self._environ = environ
         self._simulated_urls = simulated_urls
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
         self._nursery: trio.Nursery | None = None
         self._held = {
             mode: self._hold(self._endpoint(mode, settings), settings) for mode in MODES

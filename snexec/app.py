@@ -66,6 +66,7 @@ from snexec.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from ssl import SSLContext
 
     from snexec.clock import Clock
     from snexec.logs import SecretMask
@@ -108,6 +109,7 @@ class Daemon:
         report: Told what becomes of the signals of standard input.
         systemd: The service manager, which need not be there.
         pages: Where to serve metrics, if anywhere.
+        tls: The context that verifies the broker, if it is made: 30 ms of a start.
         dropped_lines: Tells how many log lines were dropped.
     """
 
@@ -123,6 +125,7 @@ class Daemon:
         report: RunReport | None = None,
         systemd: Systemd | None = None,
         pages: list[trio.SocketListener] | None = None,
+        tls: SSLContext | None = None,
         dropped_lines: Callable[[], int] = int,
     ) -> None:
         self._systemd = systemd or Systemd({})
@@ -149,6 +152,7 @@ class Daemon:
             settings=settings,
             clock=clock,
             simulated_urls=None if exchange is None else exchange.urls,
+            tls=tls,
         )
         self.writer = Writer(
             store, checkpoint=partial(checkpoint, Path(settings.database))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -331,6 +332,13 @@ async def test_one_context_verifies_rest_and_stream(
     )
     accounts._hold(accounts._endpoint("paper", make_settings()), make_settings())
     assert used == [context]
+
+
+async def test_the_context_that_the_start_made_is_not_made_again(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert make_accounts(tls=context).tls() is context
 
 
 async def test_cancelled_it_closes_every_client(

@@ -33,6 +33,7 @@ from snexec.store import Store
 from snexec.systemd import Systemd
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from snexec.report import RunReport
@@ -103,7 +104,7 @@ async def _main(
     systemd = Systemd(os.environ)
     if systemd.is_watched:
         faulthandler.enable()  # its SIGABRT then says where we hang
-    _check_certificates(settings)
+    tls = _read_certificates(settings)
     clock = SystemClock()
     database = Path(settings.database)
     refusal: StartError | None = None
@@ -131,6 +132,7 @@ async def _main(
                 report=report,
                 systemd=systemd,
                 pages=pages,
+                tls=tls,
                 dropped_lines=lambda: drain.dropped,
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
@@ -151,16 +153,16 @@ async def _main(
         raise refusal
 
 
-def _check_certificates(settings: Settings) -> None:
+def _read_certificates(settings: Settings) -> ssl.SSLContext | None:
     """Find out before anything runs whether the broker can be verified."""
     alpaca, webhook = settings.alpaca, settings.notify.webhook
     urls = [] if alpaca.simulate else [alpaca.paper_url, alpaca.live_url]
     if webhook is not None:
         urls.append(webhook.get_secret_value())
     if not any(url.startswith("https:") for url in urls):
-        return
+        return None
     try:
-        tls_context(os.environ)
+        return tls_context(os.environ)
     except OSError as exc:
         raise StartError(f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}") from None
 
