@@ -44,6 +44,7 @@ from snexec.intake import Intake, Phase
 from snexec.latency import LatencyLedger
 from snexec.market import MarketClock
 from snexec.outages import Outages
+from snexec.outcomes import Outcomes
 from snexec.recovery import Recovery
 from snexec.schema import check_large, checkpoint
 from snexec.settings import (
@@ -55,6 +56,7 @@ from snexec.settings import (
     reloadable,
     with_reloaded,
 )
+from snexec.skips import Skips
 from snexec.socket_server import SocketServer
 from snexec.stdin import Kind, read_signals
 from snexec.store import Store
@@ -195,12 +197,22 @@ class Daemon:
         )
         # A simulated account starts empty each time, and so do its order ids.
         id_salt = secrets.token_hex(8) if self._simulated else ""
+        self.skips = Skips(
+            feed=self.feed, max_age_seconds=settings.intake.max_signal_age_sec
+        )
+        self.outcomes = Outcomes(
+            writer=self.writer,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            latency=self.latency,
+            skips=self.skips,
+        )
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
             writer=self.writer,
             fills=self.fills,
-            unsettled=self.unsettled,
-            feed=self.feed,
+            outcomes=self.outcomes,
+            skips=self.skips,
             latency=self.latency,
             halted=self.halt.is_halted,
             id_salt=id_salt,
@@ -212,6 +224,7 @@ class Daemon:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            skips=self.skips,
             halted=self.halt.is_known,
             market_open=self.market.is_open,
         )
@@ -233,7 +246,8 @@ class Daemon:
             clock=clock,
             store=store,
             intake=self.intake,
-            executor=self.executor,
+            skips=self.skips,
+            outcomes=self.outcomes,
             dispatcher=self.dispatcher,
             stream=self.stream,
             outages=self.outages,
@@ -359,7 +373,8 @@ class Daemon:
                 settings=lambda: self.settings,
                 simulated=self._simulated,
                 intake=self.intake,
-                executor=self.executor,
+                skips=self.skips,
+                outcomes=self.outcomes,
                 dispatcher=self.dispatcher,
                 accounts=self.accounts,
                 stream=self.stream,

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.dispatch import Dispatcher
-    from snexec.executor import TradeExecutor
     from snexec.halt import HaltSwitch
     from snexec.health import Health
     from snexec.intake import Intake
     from snexec.latency import LatencyLedger
     from snexec.outages import Outages
+    from snexec.outcomes import Outcomes
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
+    from snexec.skips import Skips
     from snexec.stream import TradingStream
     from snexec.unsettled import UnsettledOrders
     from snexec.writer import WriterStatus
@@ -59,7 +60,8 @@ class Controls:
         clock: Clock,
         store: Store,
         intake: Intake,
-        executor: TradeExecutor,
+        skips: Skips,
+        outcomes: Outcomes,
         dispatcher: Dispatcher,
         stream: TradingStream,
         outages: Outages,
@@ -76,7 +78,8 @@ class Controls:
         self._clock = clock
         self._store = store
         self._intake = intake
-        self._executor = executor
+        self._skips = skips
+        self._outcomes = outcomes
         self._dispatcher = dispatcher
         self._stream = stream
         self._outages = outages
@@ -91,7 +94,7 @@ class Controls:
     async def status(self) -> dict[str, object]:
         """Return what the socket's ``status`` answers (SPEC 6)."""
         open_trades = await trio.to_thread.run_sync(self.count_open)
-        counts, outcomes = self._intake.counts, self._executor.outcomes
+        counts, outcomes = self._intake.counts, self._outcomes.counts
         settings = self._settings()
         writer = self._writer()
         halt = self._halt.current()
@@ -110,7 +113,7 @@ class Controls:
                 name: counts[name]
                 for name in ("accepted", "invalid", "overloaded", "repeated")
             },
-            "skipped": dict(self._executor.skipped),
+            "skipped": dict(self._skips.counts),
             "orders": {
                 "placed": outcomes["placed"],
                 "refused": outcomes["refused"],
@@ -132,7 +135,7 @@ class Controls:
 
     def line(self) -> str:
         """Say in one line how the daemon is, for the service manager."""
-        outcomes, settings = self._executor.outcomes, self._settings()
+        outcomes, settings = self._outcomes.counts, self._settings()
         state = settings.bot.state if settings.bot.enabled else "disabled"
         phase = {
             Phase.STARTING: "starting: rows are compared with the broker",

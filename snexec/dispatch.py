@@ -5,22 +5,25 @@ from __future__ import annotations
 import collections
 import logging
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.budget import Purpose
+from snexec.errors import BrokerError
 from snexec.gates import ActiveGates, Reason, Snapshot
 from snexec.logs import about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from snexec.accounts import Accounts, Lease
     from snexec.executor import Attempt, TradeExecutor
     from snexec.intake import Intake, TakenSignal
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
+    from snexec.skips import Skips
 
 log = logging.getLogger("TradeExecutor")
 
@@ -49,6 +52,7 @@ class Dispatcher:
         intake: Intake,
         accounts: Accounts,
         executor: TradeExecutor,
+        skips: Skips,
         halted: Callable[[], bool],
         market_open: Callable[[Mode], bool | None],
     ) -> None:
@@ -56,6 +60,7 @@ class Dispatcher:
         self._intake = intake
         self._accounts = accounts
         self._executor = executor
+        self._skips = skips
         self._halted = halted
         self._gates = ActiveGates()
         self._market_open = market_open
@@ -67,8 +72,9 @@ class Dispatcher:
         self._answers: collections.deque[Attempt] = collections.deque()
         self._left_at = -math.inf  # the latest, on Trio's clock
         self._wake = trio.lowlevel.ParkingLot()  # of who starts what is left to do
-        self._putting_down = trio.CancelScope()
-        self._all_started = trio.Event()
+        self._put_down_scope = trio.CancelScope()
+        self._writing = 0  # rows of orders that were taken
+        self._progress = trio.Event()
         self.in_flight = 0
         intake.hand_over(self._start_nowait, executor.open_now)
 
@@ -85,20 +91,20 @@ class Dispatcher:
                         self._next = None
                         self._intake.started()
                         self._next = self._intake.next_nowait()
-                while self._undecided or self._sent or self._answers:
-                    self._all_started = trio.Event()
-                    await self._all_started.wait()
+                while self._is_busy():
+                    self._progress = trio.Event()
+                    await self._progress.wait()
             finally:
                 self._give_up()
                 self._nursery = None
-                self._putting_down.cancel(reason="no order is under way")
+                self._put_down_scope.cancel(reason="no order is under way")
 
     def skip_pending(self) -> None:
         """Say of every signal still waiting that it was not traded: time is up."""
         taken = self._next or self._intake.next_nowait()
         while taken is not None:
             self._intake.started()
-            self._executor.tell_stopping(taken)
+            self._skips.tell_stopping(taken)
             taken = self._intake.next_nowait()
 
     def _start_nowait(self, taken: TakenSignal) -> bool:
@@ -131,7 +137,7 @@ class Dispatcher:
                 self._begin(taken, lease)
                 return
             self._slots.release()
-        self._executor.skip(taken, self._gate(taken.signal) or "stale")
+        self._skips.skip(taken, self._gate(taken.signal) or "stale")
 
     def _begin(self, taken: TakenSignal, lease: Lease) -> None:
         self.in_flight += 1
@@ -160,23 +166,26 @@ class Dispatcher:
         if attempt not in self._sent:
             return  # given up
         self._sent.remove(attempt)
-        taken = attempt.sent is not None and attempt.sent.is_taken
-        if not taken or self._executor.is_behind:
+        assert attempt.sent is not None  # noqa: S101 - that is why it was there
+        if not attempt.sent.is_taken:
             # Its slot is free when it is put down. A refusal may halt what follows, and
             # a 429 makes it wait.
             self._start_task(attempt)
             return
+        if self._executor.is_behind:
+            self._put_down(attempt)
+            return
         self._free_slot(attempt)
         if not (self._undecided or self._sent or self._answers):
-            self._start_task(attempt)
+            self._put_down(attempt)
             return
         self._answers.append(attempt)
         if len(self._answers) == 1 or len(self._answers) > _ANSWERS_WAITING:
             self._wake.unpark()
 
     async def _put_down_answers(self) -> None:
-        """Start what is left to do for answered orders, behind those that leave now."""
-        with self._putting_down:
+        """Put down answers behind the orders that leave now."""
+        with self._put_down_scope:
             while True:
                 if not self._answers:
                     await self._wake.park()
@@ -187,8 +196,33 @@ class Dispatcher:
                         await self._wake.park()
                     continue
                 for _ in range(min(_PUT_DOWN_AT_ONCE, len(self._answers))):
-                    self._start_task(self._answers.popleft())
+                    self._put_down(self._answers.popleft())
                 await trio.lowlevel.checkpoint()
+
+    def _put_down(self, attempt: Attempt) -> None:
+        """Put down that the broker took an order; its slot is free once that is durable.
+
+        No task waits for the row: one for each answer costs a burst a tenth.
+        """
+        assert attempt.sent is not None  # noqa: S101 - it was answered
+        try:
+            order = attempt.sent.outcome()
+        except BrokerError:
+            self._start_task(attempt)
+            return
+
+        def durable() -> None:
+            self._writing -= 1
+            self._free_slot(attempt)
+            self._progress.set()
+
+        self._writing += 1
+        queued = False
+        with _bounded(attempt), attempt.lease:
+            self._executor.accepted(attempt, order, durable)
+            queued = True
+        if not queued:
+            durable()  # never, but its slot is free
 
     def _let_leave_until(self) -> float:
         """Return how long answers wait, as orders leave now."""
@@ -204,13 +238,16 @@ class Dispatcher:
         self._nursery.start_soon(
             self._execute, attempt, name=f"order {attempt.trade.symbol}"
         )
-        if not (self._undecided or self._sent or self._answers):
-            self._all_started.set()
+        self._progress.set()
+
+    def _is_busy(self) -> bool:
+        """Tell whether anything is under way that has no task."""
+        return bool(self._undecided or self._sent or self._answers or self._writing)
 
     def _give_up(self) -> None:
         """End what is under way where time is up; otherwise there is nothing."""
         while self._answers:
-            self._start_task(self._answers.popleft())  # which is enough to queue it
+            self._put_down(self._answers.popleft())
         for attempt in self._undecided:
             with attempt.lease:
                 self._executor.give_up(attempt)
@@ -228,8 +265,8 @@ class Dispatcher:
         while True:
             if self._gate(taken.signal) is not None:
                 return None
-            if self._executor.is_stale(taken):
-                self._executor.warn_stale(taken, "it waited too long for its turn")
+            if self._skips.is_stale(taken):
+                self._skips.warn_stale(taken, "it waited too long for its turn")
                 return None
             mode = self._settings().mode
             lease = self._accounts.try_take(mode, Purpose.ORDER)
@@ -249,24 +286,9 @@ class Dispatcher:
         return self._gates.stopped_early(signal, self._settings().bot, self.seen())
 
     async def _execute(self, attempt: Attempt) -> None:
-        """Bound one order's faults to itself."""
         try:
-            with attempt.lease:
+            with _bounded(attempt), attempt.lease:
                 await self._executor.execute_trade(attempt)
-        except Exception:
-            # The nursery would end every other order, and the daemon, for this one.
-            log.exception(
-                "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
-                " recovery",
-                attempt.trade.symbol,
-                attempt.trade.id,
-                attempt.trade.signal_id,
-                extra=about(
-                    symbol=attempt.trade.symbol,
-                    trade_id=attempt.trade.id,
-                    signal_id=attempt.trade.signal_id,
-                ),
-            )
         finally:
             self._free_slot(attempt)
 
@@ -275,3 +297,23 @@ class Dispatcher:
             attempt.holds_slot = False
             self.in_flight -= 1
             self._slots.release()
+
+
+@contextmanager
+def _bounded(attempt: Attempt) -> Iterator[None]:
+    """Bound one order's faults to itself."""
+    trade = attempt.trade
+    try:
+        yield
+    except Exception:
+        # Every other order would end, and the daemon, for this one.
+        log.exception(
+            "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
+            " recovery",
+            trade.symbol,
+            trade.id,
+            trade.signal_id,
+            extra=about(
+                symbol=trade.symbol, trade_id=trade.id, signal_id=trade.signal_id
+            ),
+        )

@@ -1,8 +1,7 @@
-"""One order's life: from a signal to a row that says what the broker said (SPEC 5)."""
+"""One order's life: from a signal to a row, to the wire, and to an answer (SPEC 5)."""
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import logging
 import math
@@ -10,11 +9,10 @@ import sqlite3
 import uuid
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.answers import FINAL_STATUSES
 from snexec.budget import Purpose
 from snexec.errors import (
     BrokerError,
@@ -25,34 +23,28 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.gates import COUNTED_REASONS, ActiveGates, Reason
+from snexec.gates import ActiveGates
 from snexec.logs import about
 from snexec.signals import star_rating, to_cents
-from snexec.store import NewTrade, Opening, OrderRef
+from snexec.store import NewTrade, Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from snexec.accounts import Lease
     from snexec.answers import BrokerOrder
     from snexec.broker import AlpacaClient, SentOrder
-    from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.intake import TakenSignal
-    from snexec.latency import LatencyLedger, Times
+    from snexec.latency import LatencyLedger
+    from snexec.outcomes import Outcomes
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal, Stars
+    from snexec.skips import Skips
     from snexec.store import Store
-    from snexec.unsettled import UnsettledOrders
     from snexec.writer import Writer
 
 log = logging.getLogger("TradeExecutor")
-
-_WARN_EVERY_SECONDS = 60.0
-
-_OwnReason = Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
-SkipReason = Reason | _OwnReason
-SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_OwnReason))
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -87,7 +79,7 @@ class Attempt:
 
 
 class TradeExecutor:
-    """Opens rows, sends orders, and puts down what the broker answers.
+    """Opens rows, sends orders, and hears what the broker answers.
 
     Args:
         settings: Tells the current settings; read anew for each signal.
@@ -103,8 +95,8 @@ class TradeExecutor:
         settings: Callable[[], Settings],
         writer: Writer,
         fills: Fills,
-        unsettled: UnsettledOrders,
-        feed: EventFeed,
+        outcomes: Outcomes,
+        skips: Skips,
         latency: LatencyLedger,
         halted: Callable[[], bool],
         id_salt: str = "",
@@ -114,20 +106,14 @@ class TradeExecutor:
         self._settings = settings
         self._writer = writer
         self._fills = fills
-        self._unsettled = unsettled
-        self._feed = feed
+        self._outcomes = outcomes
+        self._skips = skips
         self._latency = latency
         self._halted = halted
         self._gates = ActiveGates()
         self._id_salt = id_salt
         self._seen = seen
         self._opened = opened
-        self._max_age_seconds = settings().intake.max_signal_age_sec
-        self._warned_at: dict[SkipReason, float] = {}
-        self.skipped: collections.Counter[SkipReason] = collections.Counter()
-        self.outcomes: collections.Counter[Literal["placed", "refused", "unknown"]] = (
-            collections.Counter()
-        )
 
     def attempt(self, taken: TakenSignal, lease: Lease) -> Attempt:
         """Return what becomes of a signal that has stars, and leaves it at that.
@@ -190,7 +176,25 @@ class TradeExecutor:
         """End an attempt whose time is up before its row was decided."""
         attempt.given_up = True
         attempt.client.budget.give_back()
-        self.tell_stopping(attempt.taken)
+        self._skips.tell_stopping(attempt.taken)
+
+    def accepted(
+        self, attempt: Attempt, order: BrokerOrder, done: Callable[[], None]
+    ) -> None:
+        """Put down that the broker has taken an order.
+
+        Args:
+            attempt: Whose order it is.
+            order: What the broker says of it.
+            done: Called when that is durable, or never will be.
+        """
+        try:
+            self._outcomes.accepted(
+                attempt.taken, attempt.trade, order, at=attempt.answered_at, done=done
+            )
+        except Exception:
+            self._outcomes.look_up(attempt.trade)  # the row is open
+            raise
 
     async def execute_trade(self, attempt: Attempt) -> None:
         """Put down what became of an order, or tell why there is none."""
@@ -198,7 +202,7 @@ class TradeExecutor:
         if attempt.error is not None:
             budget.give_back()
             if not isinstance(attempt.error, sqlite3.Error):
-                self._look_up(trade)
+                self._outcomes.look_up(trade)
                 raise attempt.error
             log.error(
                 "%s signal=%s is not traded: the database refuses its row (%s)",
@@ -207,83 +211,25 @@ class TradeExecutor:
                 attempt.error,
                 extra=_about(trade),
             )
-            self.skip(taken, "not_written")
+            self._skips.skip(taken, "not_written")
         elif attempt.opening != "opened":
             budget.give_back()
-            self.skip(taken, attempt.opening or "not_written")
+            self._skips.skip(taken, attempt.opening or "not_written")
         elif attempt.sent is not None:
             try:
                 await self._put_down(attempt, attempt.sent)
             except Exception:
                 # Whatever went wrong, the row is open and the order may have left.
-                self._look_up(trade)
+                self._outcomes.look_up(trade)
                 raise
         elif attempt.halted:
             budget.give_back()
-            await self._drop_halted(taken, trade)
+            await self._outcomes.drop_halted(taken, trade)
         else:
             budget.give_back()
-            await self._drop_stale(taken, trade, "its row could not be written in time")
-
-    def is_stale(self, taken: TakenSignal) -> bool:
-        """Tell whether a signal is too old to be traded."""
-        return trio.current_time() - taken.read_at > self._max_age_seconds
-
-    def warn_stale(self, taken: TakenSignal, why: str) -> None:
-        """Log that a signal was too old."""
-        log.warning(
-            "%s signal=%s is not traded: it is older than %g s (%s)",
-            taken.signal.symbol,
-            taken.signal.id,
-            self._max_age_seconds,
-            why,
-            extra=_about_signal(taken),
-        )
-
-    def tell_stopping(self, taken: TakenSignal) -> None:
-        """Tell that a signal is not traded as the daemon stops."""
-        log.warning(
-            "%s signal=%s is not traded: the daemon stops",
-            taken.signal.symbol,
-            taken.signal.id,
-            extra=_about_signal(taken),
-        )
-        self.skip(taken, "stopping")
-
-    def skip(self, taken: TakenSignal, reason: SkipReason) -> None:
-        """Count and tell a signal that is not traded."""
-        self.skipped[reason] += 1
-        signal = taken.signal
-        log.debug(
-            "%s signal=%s skipped: %s",
-            signal.symbol,
-            signal.id,
-            reason,
-            extra=_about_signal(taken),
-        )
-        if reason in COUNTED_REASONS:
-            self._warn_of_limit(signal, reason)
-        self._feed.publish(
-            "skipped",
-            signal_id=signal.id,
-            symbol=signal.symbol,
-            reason=reason,
-            sequence=taken.sequence,
-        )
-
-    def _warn_of_limit(self, signal: Signal, reason: SkipReason) -> None:
-        """Say that a limit is reached, once a minute at most: feeds may run away."""
-        now = trio.current_time()
-        if now - self._warned_at.get(reason, -math.inf) < _WARN_EVERY_SECONDS:
-            return
-        self._warned_at[reason] = now
-        log.warning(
-            "%s signal=%s is not traded: %s (%d signals so far, told once a minute)",
-            signal.symbol,
-            signal.id,
-            reason,
-            self.skipped[reason],
-        )
+            await self._outcomes.drop_stale(
+                taken, trade, "its row could not be written in time"
+            )
 
     def _send_if_wanted(
         self, attempt: Attempt, answered: Callable[[Attempt], None]
@@ -295,7 +241,7 @@ class TradeExecutor:
             answered(attempt)
 
         try:
-            if attempt.given_up or self.is_stale(attempt.taken):
+            if attempt.given_up or self._skips.is_stale(attempt.taken):
                 return
             if self._is_halted(attempt):  # last, whatever else there is to look at
                 return
@@ -311,15 +257,6 @@ class TradeExecutor:
     def _is_halted(self, attempt: Attempt) -> bool:
         attempt.halted = self._halted()
         return attempt.halted
-
-    def _look_up(self, trade: NewTrade) -> None:
-        self._unsettled.follow(
-            trade_id=trade.id,
-            symbol=trade.symbol,
-            mode=trade.mode,
-            order_id=None,
-            signal_id=trade.signal_id,
-        )
 
     def _send(self, attempt: Attempt, answered: Callable[[], None]) -> SentOrder:
         trade = attempt.trade
@@ -364,122 +301,27 @@ class TradeExecutor:
                         sent = await self._send_again(attempt)
                         continue
                     client.budget.give_back()
-                    await self._drop_halted(taken, trade)
+                    await self._outcomes.drop_halted(taken, trade)
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted before, perhaps by this very request.
-                self._to_look_up(trade, exc)
+                self._outcomes.unknown(trade, exc)
             except RefusedError as exc:
-                await self._refused(taken, trade, exc)
+                await self._outcomes.refused(taken, trade, exc)
             except NotSentError as exc:
                 if attempt.halted:
-                    await self._drop_halted(taken, trade)
+                    await self._outcomes.drop_halted(taken, trade)
                 else:
-                    await self._not_sent(taken, trade, exc)
+                    await self._outcomes.not_sent(taken, trade, exc)
             else:
-                times = self._latency.replied(trade.id, at=attempt.answered_at)
-                await self._accepted(taken, trade, order, times)
+                await self._accepted(taken, trade, order, attempt.answered_at)
             return
 
     async def _accepted(
-        self, taken: TakenSignal, trade: NewTrade, order: BrokerOrder, times: Times
+        self, taken: TakenSignal, trade: NewTrade, order: BrokerOrder, at: float
     ) -> None:
-        ref = OrderRef(mode=trade.mode, order_id=order.id, client_order_id=trade.id)
-        self.outcomes["placed"] += 1
-        log.info(
-            "Order placed: %s $%s (%d stars, %s) orderId=%s trade=%s signal=%s",
-            trade.symbol,
-            str(trade.notional),
-            trade.stars,
-            trade.mode,
-            order.id,
-            trade.id,
-            trade.signal_id,
-            extra=_about(trade, order.id),
-        )
-        # Followed before the row is written: a fill in the same commit ends it again.
-        self._unsettled.placed(
-            trade_id=trade.id,
-            symbol=trade.symbol,
-            mode=trade.mode,
-            order_id=order.id,
-            signal_id=trade.signal_id,
-        )
-        applied = await self._writer.write(
-            lambda store: store.apply_working(ref, times=times)
-        )
-        if applied is None or applied.settled:
-            self._unsettled.settled(trade.id)
-        if applied is None:
-            log.error(
-                "%s trade=%s signal=%s: the broker took the order as %s, and the row"
-                " is gone or names another order: look at the account",
-                trade.symbol,
-                trade.id,
-                trade.signal_id,
-                order.id,
-                extra=_about(trade, order.id),
-            )
-            return
-        if order.status in FINAL_STATUSES:
-            self._unsettled.ask_now(trade.id)
-        more = {"orderId": order.id, "wireMs": times.wire_ms, "replyMs": times.reply_ms}
-        self._publish("placed", taken, trade, more)
-
-    async def _refused(
-        self, taken: TakenSignal, trade: NewTrade, refusal: RefusedError
-    ) -> None:
-        log.error(
-            "Order refused: %s trade=%s signal=%s HTTP %d: %s (body: %s)",
-            trade.symbol,
-            trade.id,
-            trade.signal_id,
-            refusal.status_code,
-            refusal.reason,
-            refusal.body,
-            extra=_about(trade),
-        )
-        await self._no_order(taken, trade, refusal.reason, refusal.status_code)
-
-    async def _not_sent(
-        self, taken: TakenSignal, trade: NewTrade, problem: NotSentError
-    ) -> None:
-        log.error(
-            "Order not sent: %s trade=%s signal=%s: no connection to the broker (%s)",
-            trade.symbol,
-            trade.id,
-            trade.signal_id,
-            problem,
-            extra=_about(trade),
-        )
-        await self._no_order(taken, trade, f"not sent: {problem}", None)
-
-    async def _no_order(
-        self, taken: TakenSignal, trade: NewTrade, reason: str, http: int | None
-    ) -> None:
-        """Remove the row of an order that does not exist, and tell."""
-        self.outcomes["refused"] += 1
-        if await self._discard(trade):
-            self._publish("refused", taken, trade, {"httpStatus": http}, reason)
-
-    def _to_look_up(self, trade: NewTrade, problem: BrokerError) -> None:
-        """Leave the row open until the broker's evidence settles it."""
-        self.outcomes["unknown"] += 1
-        log.warning(
-            "Order outcome unknown: %s trade=%s signal=%s: %s; it is not sent again,"
-            " the broker is asked what became of it",
-            trade.symbol,
-            trade.id,
-            trade.signal_id,
-            problem,
-            extra=_about(trade),
-        )
-        self._unsettled.placed(
-            trade_id=trade.id,
-            symbol=trade.symbol,
-            mode=trade.mode,
-            order_id=None,
-            signal_id=trade.signal_id,
-        )
+        durable = trio.Event()
+        self._outcomes.accepted(taken, trade, order, at=at, done=durable.set)
+        await durable.wait()
 
     async def _may_send_again(
         self, taken: TakenSignal, trade: NewTrade, client: AlpacaClient
@@ -491,29 +333,30 @@ class TradeExecutor:
             everything about the order is done.
         """
         while True:
-            stale = self.is_stale(taken)
+            stale = self._skips.is_stale(taken)
             if not await self._wait_for_budget(client, Purpose.RECOVERY, taken):
                 stale = True
             try:
                 order = await client.order(client_order_id=trade.id, order_id=None)
             except NotFoundError:
-                if stale or self.is_stale(taken):
-                    await self._drop_stale(taken, trade, "the rate limit held it up")
+                if stale or self._skips.is_stale(taken):
+                    await self._outcomes.drop_stale(
+                        taken, trade, "the rate limit held it up"
+                    )
                     return False
             except RateLimitedError as exc:
                 client.budget.block(exc.wait_seconds)
                 continue
             except BrokerError as exc:
-                self._to_look_up(trade, exc)
+                self._outcomes.unknown(trade, exc)
                 return False
             else:
-                times = self._latency.replied(trade.id, at=trio.current_time())
-                await self._accepted(taken, trade, order, times)
+                await self._accepted(taken, trade, order, trio.current_time())
                 await self._fills.on_looked_up(trade.mode, order, trade.symbol)
                 return False
             if await self._wait_for_budget(client, Purpose.ORDER, taken):
                 return True
-            await self._drop_stale(taken, trade, "the rate limit held it up")
+            await self._outcomes.drop_stale(taken, trade, "the rate limit held it up")
             return False
 
     async def _wait_for_budget(
@@ -526,43 +369,12 @@ class TradeExecutor:
             look-up's is taken in any case.
         """
         while True:
-            stale = self.is_stale(taken)
+            stale = self._skips.is_stale(taken)
             if stale and purpose is Purpose.ORDER:
                 return False
             if client.budget.try_take(purpose):
                 return not stale
             await trio.sleep(min(client.budget.seconds_until(purpose), 1.0))
-
-    async def _drop_stale(self, taken: TakenSignal, trade: NewTrade, why: str) -> None:
-        if await self._discard(trade):
-            self.warn_stale(taken, why)
-            self.skip(taken, "stale")
-
-    async def _drop_halted(self, taken: TakenSignal, trade: NewTrade) -> None:
-        if await self._discard(trade):
-            self.skip(taken, "halted")
-
-    async def _discard(self, trade: NewTrade) -> bool:
-        gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
-        if gone:
-            self._latency.forget(trade.id)
-        else:
-            log.error(
-                "%s trade=%s signal=%s: the stream has spoken of an order that was"
-                " refused; its row stays, and the broker is asked",
-                trade.symbol,
-                trade.id,
-                trade.signal_id,
-                extra=_about(trade),
-            )
-            self._unsettled.placed(
-                trade_id=trade.id,
-                symbol=trade.symbol,
-                mode=trade.mode,
-                order_id=None,
-                signal_id=trade.signal_id,
-            )
-        return gone
 
     def _new_trade(self, signal: Signal, stars: Stars, mode: Mode) -> NewTrade:
         return NewTrade(
@@ -577,36 +389,9 @@ class TradeExecutor:
             signal_id=signal.id,
         )
 
-    def _publish(
-        self,
-        event: Literal["placed", "refused"],
-        taken: TakenSignal,
-        trade: NewTrade,
-        more: Mapping[str, object],
-        reason: str | None = None,
-    ) -> None:
-        self._feed.publish(
-            event,
-            {"mode": trade.mode, "notional": str(trade.notional), **more},
-            signal_id=trade.signal_id,
-            trade_id=trade.id,
-            symbol=trade.symbol,
-            reason=reason,
-            sequence=taken.sequence,
-        )
 
-
-def _about(trade: NewTrade, order_id: str | None = None) -> dict[str, object]:
-    return about(
-        symbol=trade.symbol,
-        trade_id=trade.id,
-        signal_id=trade.signal_id,
-        order_id=order_id,
-    )
-
-
-def _about_signal(taken: TakenSignal) -> dict[str, object]:
-    return about(symbol=taken.signal.symbol, signal_id=taken.signal.id)
+def _about(trade: NewTrade) -> dict[str, object]:
+    return about(symbol=trade.symbol, trade_id=trade.id, signal_id=trade.signal_id)
 
 
 def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:

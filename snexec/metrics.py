@@ -29,10 +29,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec import __version__
-from snexec.executor import SKIP_REASONS
 from snexec.intake import Phase, Status
 from snexec.pages import Page
 from snexec.settings import MODES
+from snexec.skips import SKIP_REASONS
 from snexec.stream import StreamState
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     from snexec.accounts import Accounts
     from snexec.dispatch import Dispatcher
     from snexec.events import Event
-    from snexec.executor import TradeExecutor
     from snexec.health import Health
     from snexec.intake import Intake
     from snexec.notify import Notify
     from snexec.outages import Outages
+    from snexec.outcomes import Outcomes
     from snexec.settings import Settings
+    from snexec.skips import Skips
     from snexec.stream import TradingStream
     from snexec.unsettled import UnsettledOrders
     from snexec.writer import WriterStatus
@@ -90,7 +91,8 @@ class Sources:
     settings: Callable[[], Settings]
     simulated: bool
     intake: Intake
-    executor: TradeExecutor
+    skips: Skips
+    outcomes: Outcomes
     dispatcher: Dispatcher
     accounts: Accounts
     stream: TradingStream
@@ -247,7 +249,7 @@ class Metrics:
             "Signals taken and not traded, by the reason.",
             "reason",
             SKIP_REASONS,
-            sources.executor.skipped,
+            sources.skips.counts,
         )
         yield _gauge(
             "snexec_signals_pending",
@@ -259,7 +261,7 @@ class Metrics:
             "Orders, by the broker's first answer.",
             "outcome",
             ("placed", "refused", "unknown"),
-            sources.executor.outcomes,
+            sources.outcomes.counts,
         )
         yield _counters(
             "snexec_orders_settled",

@@ -212,18 +212,24 @@ class Writer:
             errors.append(error)
             settled.set()
 
-        self._queue(self._others, _Waiting(change, done, failed))
+        self.put(change, done, failed)
         await settled.wait()
         if errors:
             raise errors[0]
         return results[0]
 
-    async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
-        """Queue a change, and have its result told once it is durable.
+    def put(
+        self,
+        change: Change[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Queue a change, and have its result told once it is durable."""
+        self._queue(self._others, _Waiting(change, done, failed))
 
-        Waits only where too many changes wait already.
-        """
-        self._queue(self._others, _Waiting(change, done, _log_failure))
+    async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
+        """Queue a change as ``put`` does; wait where too many wait already."""
+        self.put(change, done, _log_failure)
         while self._pending > _MAX_WAITING:
             await self._room.wait()
 

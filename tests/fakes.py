@@ -28,10 +28,12 @@ from snexec.executor import TradeExecutor
 from snexec.fills import Fills
 from snexec.intake import Intake, Phase, TakenSignal
 from snexec.latency import LatencyLedger
+from snexec.outcomes import Outcomes
 from snexec.recovery import Recovery
 from snexec.schema import open_database
 from snexec.settings import MODES, Credentials, Mode, Settings
 from snexec.signals import Signal
+from snexec.skips import Skips
 from snexec.store import NewTrade, OrderRef, Store
 from snexec.unsettled import UnsettledOrders
 from snexec.writer import Writer, _log_failure
@@ -207,6 +209,22 @@ class InlineWriter(Writer):
         while self._rows:
             await self._rows[0]()
             self._rows.popleft()
+
+    def put(
+        self,
+        change: Change[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        async def apply() -> None:
+            try:
+                result = await self.write(change)
+            except Exception as exc:  # noqa: BLE001 - as the real one does
+                failed(exc)
+            else:
+                done(result)
+
+        trio.lowlevel.spawn_system_task(apply, name="a change")
 
     async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
         await self.gate.wait()
@@ -490,12 +508,22 @@ class Rig:
             refusal=lambda: None,
         )
         self.intake.phase = Phase.TAKING
+        self.skips = Skips(
+            feed=self.feed, max_age_seconds=self.settings.intake.max_signal_age_sec
+        )
+        self.outcomes = Outcomes(
+            writer=self.writer,
+            unsettled=self.unsettled,
+            feed=self.feed,
+            latency=self.latency,
+            skips=self.skips,
+        )
         self.executor = TradeExecutor(
             settings=lambda: self.settings,
             writer=self.writer,
             fills=self.fills,
-            unsettled=self.unsettled,
-            feed=self.feed,
+            outcomes=self.outcomes,
+            skips=self.skips,
             latency=self.latency,
             halted=lambda: self.halted,
             id_salt=self.id_salt,
@@ -506,6 +534,7 @@ class Rig:
             intake=self.intake,
             accounts=self.accounts,
             executor=self.executor,
+            skips=self.skips,
             halted=lambda: self.halted,
             market_open=lambda _mode: self.market_open,
         )

@@ -139,7 +139,7 @@ async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> No
             while it.exchange.paper.feed.connections:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
         assert it.daemon.dispatcher.in_flight == 0
-        assert it.daemon.executor.outcomes["placed"] == 1
+        assert it.daemon.outcomes.counts["placed"] == 1
 
 
 async def test_a_fault_of_a_service_ends_the_whole_tree(

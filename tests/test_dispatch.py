@@ -12,9 +12,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.budget import Purpose
 from snexec.errors import NotSentError, RateLimitedError, RefusedError
-from snexec.executor import TradeExecutor
 from snexec.writer import Writer
 from tests.fakes import (
+    InlineWriter,
     Request,
     Rig,
     make_signal,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from snexec.answers import BrokerOrder
     from snexec.events import Event
+    from snexec.latency import Times
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -60,7 +61,7 @@ async def test_a_skipped_signal_is_a_debug_line_a_counter_and_no_row(
     assert rig.rows() == {}
     assert rig.paper.requests == []
     assert rig.writer.writes == 0
-    assert dict(rig.executor.skipped) == {reason: 1}
+    assert dict(rig.skips.counts) == {reason: 1}
     assert rig.told() == [("skipped", reason)]
     assert (rig.events[0].signal_id, rig.events[0].sequence) == ("n-1", 1)
     (record,) = [r for r in caplog.records if r.name == "TradeExecutor"]
@@ -171,15 +172,18 @@ async def test_what_may_not_trade_is_skipped_behind_its_answer(rig: Rig) -> None
 
 @pytest.fixture
 def put_down(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
-    """Give an event that acceptances wait for before they are put down."""
+    """Give an event that acceptances wait for before they are durable."""
     event = trio.Event()
-    accepted = TradeExecutor._accepted
+    put = InlineWriter.put
 
-    async def slowly(self: TradeExecutor, *args: Any) -> None:  # noqa: ANN401
-        await event.wait()
-        await accepted(self, *args)
+    def later(self: InlineWriter, *arguments: Any) -> None:  # noqa: ANN401
+        async def apply() -> None:
+            await event.wait()
+            put(self, *arguments)
 
-    monkeypatch.setattr(TradeExecutor, "_accepted", slowly)
+        trio.lowlevel.spawn_system_task(apply)
+
+    monkeypatch.setattr(InlineWriter, "put", later)
     return event
 
 
@@ -197,7 +201,7 @@ async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
         assert rig.dispatcher.in_flight == 0
         put_down.set()
         rig.intake.close()
-    assert rig.executor.outcomes["placed"] == 2
+    assert rig.outcomes.counts["placed"] == 2
 
 
 async def test_a_slot_stays_taken_while_the_writer_is_behind(
@@ -404,7 +408,7 @@ async def test_a_signal_too_old_for_its_slot_is_not_traded(
     await rig.trade(*(make_signal(f"S{n}", id=f"n-{n}") for n in range(4)))
     assert symbols_ordered(rig) == ["S0", "S1"]
     assert {row["symbol"] for row in rig.rows().values()} == {"S0", "S1"}
-    assert dict(rig.executor.skipped) == {"stale": 2}
+    assert dict(rig.skips.counts) == {"stale": 2}
     assert warnings_of(caplog) == [
         f"S{n} signal=n-{n} is not traded: it is older than 5 s (it waited too long"
         " for its turn)"
@@ -451,6 +455,29 @@ async def test_a_slot_is_free_again_after_a_fault(
     assert len(logged_errors.take()) == 3
 
 
+async def test_a_fault_at_an_order_that_was_taken_ends_that_order_alone(
+    make_rig: Callable[..., Rig],
+    logged_errors: LoggedErrors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    replied = rig.latency.replied
+    faults = [ZeroDivisionError()]
+
+    def reply(trade_id: str, *, at: float) -> Times:
+        if faults:
+            raise faults.pop()
+        return replied(trade_id, at=at)
+
+    monkeypatch.setattr(rig.latency, "replied", reply)
+    await rig.trade(make_signal("A"), make_signal("B"))
+    assert symbols_ordered(rig) == ["A", "B"]
+    assert len(logged_errors.take()) == 1
+    assert dict(rig.outcomes.counts) == {"placed": 1}
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+    assert len(rig.unsettled) == 2
+
+
 # Guard rails
 
 
@@ -475,7 +502,7 @@ async def test_a_limit_without_a_count_stops_a_signal_before_the_database(
     await rig.trade(make_signal(**signal))
     assert rig.writer.writes == 0
     assert rig.told() == [("skipped", reason)]
-    assert dict(rig.executor.skipped) == {reason: 1}
+    assert dict(rig.skips.counts) == {reason: 1}
 
 
 @pytest.mark.parametrize(
@@ -497,7 +524,7 @@ async def test_a_limit_that_counts_holds_in_a_burst(
     await rig.trade(*(make_signal(f"S{n}") for n in range(10)))
     assert symbols_ordered(rig) == ["S0", "S1"]
     assert len(rig.rows()) == 2
-    assert dict(rig.executor.skipped) == {reason: 8}
+    assert dict(rig.skips.counts) == {reason: 8}
     assert rig.paper.budget.try_take(Purpose.START)
     assert rig.told("skipped") == [("skipped", reason)] * 8
     assert warnings_of(caplog) == [

@@ -104,7 +104,7 @@ async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> N
     assert (request.symbol, request.notional) == ("AAPL", "100.00")
     assert request.client_order_id == expected_id
     assert rig.seen == ["AAPL"]
-    assert dict(rig.executor.outcomes) == {"placed": 1}
+    assert dict(rig.outcomes.counts) == {"placed": 1}
     assert rig.dispatcher.in_flight == rig.intake.pending == 0
     (event,) = rig.events
     assert (event.event, event.signal_id, event.trade_id, event.symbol) == (
@@ -174,7 +174,7 @@ async def test_fifty_equal_signals_of_one_instant_are_one_order(
     rig.paper.seconds = 1.0
     await rig.trade(*(make_signal(id=f"n-{n}" if ids else None) for n in range(50)))
     assert len(rig.rows()) == len(rig.paper.requests) == 1
-    assert dict(rig.executor.skipped) == {"symbol_open": 49}
+    assert dict(rig.skips.counts) == {"symbol_open": 49}
     assert orders_left(rig) == 159, "what was skipped costs no request"
 
 
@@ -187,7 +187,7 @@ async def test_a_skipped_signal_leaves_the_open_row_as_it_was(rig: Rig) -> None:
         rig.offer(make_signal(priceAtSignal=1.0, catalystCategory="merger"))
         rig.intake.close()
     assert rig.rows() == before
-    assert dict(rig.executor.skipped) == {"symbol_open": 1}
+    assert dict(rig.skips.counts) == {"symbol_open": 1}
 
 
 async def test_one_id_is_one_order_over_restarts(
@@ -199,7 +199,7 @@ async def test_one_id_is_one_order_over_restarts(
     second = make_rig()
     await second.trade(make_signal(id="n-1"), make_signal("MSFT", id="n-1"))
     assert second.paper.requests == []
-    assert dict(second.executor.skipped) == {"repeated": 2}
+    assert dict(second.skips.counts) == {"repeated": 2}
     assert warnings_of(caplog) == []
 
 
@@ -221,208 +221,7 @@ async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
     )
     await rig.trade(make_signal())
     assert rig.paper.requests == []
-    assert dict(rig.executor.skipped) == {"symbol_open": 1}
-
-
-# The broker's no
-
-
-async def test_a_refused_order_leaves_no_row_and_an_error_with_all_that_was_said(
-    rig: Rig, logged_errors: LoggedErrors
-) -> None:
-    rig.paper.placing.append(NO_POWER)
-    await rig.trade(make_signal(id="n-1"), make_signal("MSFT"))
-    (row,) = rig.rows().values()
-    assert row["symbol"] == "MSFT"
-    (message,) = logged_errors.take()
-    assert message == (
-        f"Order refused: AAPL trade={trade_id('paper', 'n-1')} signal=n-1 HTTP 403:"
-        ' insufficient buying power (body: {"code":40310000,"message":"insufficient'
-        ' buying power"})'
-    )
-    assert dict(rig.executor.outcomes) == {"refused": 1, "placed": 1}
-    refused = next(event for event in rig.events if event.event == "refused")
-    assert (refused.reason, refused.more["httpStatus"], refused.sequence) == (
-        *("insufficient buying power", 403),
-        1,
-    )
-    assert rig.unsettled.get(trade_id("paper", "n-1")) is None
-
-
-async def test_an_order_that_was_never_sent_leaves_no_row(
-    rig: Rig, logged_errors: LoggedErrors
-) -> None:
-    rig.paper.placing.append(NotSentError("ConnectError: refused"))
-    await rig.trade(make_signal(id="n-1"))
-    assert rig.rows() == {}
-    assert len(rig.paper.requests) == 1, "and is not tried again"
-    (message,) = logged_errors.take()
-    assert message.startswith("Order not sent: AAPL")
-    assert "ConnectError: refused" in message
-    assert dict(rig.executor.outcomes) == {"refused": 1}
-    assert rig.told() == [("refused", "not sent: ConnectError: refused")]
-    assert len(rig.unsettled) == 0
-
-
-async def test_a_refused_signals_id_may_buy_after_a_restart(
-    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
-) -> None:
-    first = make_rig()
-    first.paper.placing.append(NO_POWER)
-    await first.trade(make_signal(id="n-1"))
-    logged_errors.take()
-    second = make_rig()
-    await second.trade(make_signal(id="n-1"))
-    assert only_row(second)["alpacaOrderId"] == "paper-o-1"
-
-
-async def test_a_refused_order_that_the_stream_has_spoken_of_keeps_its_row(
-    rig: Rig, logged_errors: LoggedErrors
-) -> None:
-    async def fills_and_refuses(request: Request) -> Exception:
-        assert request.client_order_id is not None
-        await rig.fills.on_fill_event(
-            *("fill", "o-9", None, None, "AAPL"),
-            mode="paper",
-            client_order_id=request.client_order_id,
-        )
-        return NO_POWER
-
-    rig.paper.placing.append(fills_and_refuses)
-    await rig.trade(make_signal(id="n-1"))
-    assert only_row(rig)["alpacaOrderId"] == "o-9"
-    assert "the stream has spoken" in logged_errors.take()[1]
-    assert rig.unsettled.get(trade_id("paper", "n-1")) is not None
-    assert "refused" not in [name for name, _ in rig.told()]
-
-
-# Nobody knows
-
-
-@pytest.mark.parametrize(
-    "problem",
-    [UnknownOutcomeError("no answer within 10 s"), DUPLICATE],
-    ids=["unknown", "duplicate"],
-)
-async def test_an_unknown_order_is_never_sent_again_and_looked_up_instead(
-    rig: Rig,
-    nursery: trio.Nursery,
-    caplog: pytest.LogCaptureFixture,
-    problem: BrokerError,
-) -> None:
-    nursery.start_soon(rig.recovery.run)
-    rig.paper.placing.append(problem)
-    await rig.trade(make_signal(id="n-1"))
-    row = only_row(rig)
-    assert (row["status"], row["alpacaOrderId"]) == ("open", None)
-    assert dict(rig.executor.outcomes) == {"unknown": 1}
-    assert rig.told("refused", "placed") == []
-    (warning,) = warnings_of(caplog)
-    assert warning.startswith("Order outcome unknown: AAPL")
-    assert str(problem) in warning
-    await trio.sleep(20)
-    rig.paper.book[row["id"]] = make_order(
-        row["id"], "filled", quantity="0.5", price="187"
-    )
-    await trio.sleep(100)
-    kinds = [request.kind for request in rig.paper.requests]
-    assert kinds == ["place", *["order"] * 7]
-    row = only_row(rig)
-    assert (row["shares"], row["alpacaOrderId"]) == (0.5, "o-1")
-
-
-async def test_an_unknown_order_blocks_its_symbol_until_it_is_settled(
-    rig: Rig,
-) -> None:
-    rig.paper.placing.append(UnknownOutcomeError("HTTP 502"))
-    await rig.trade(make_signal(), make_signal())
-    assert len(rig.paper.asked("place")) == 1
-    assert dict(rig.executor.skipped) == {"symbol_open": 1}
-
-
-async def test_a_cancelled_order_leaves_its_row_to_recovery(rig: Rig) -> None:
-    rig.paper.seconds = 8
-    rig.offer(make_signal())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.dispatcher.run)
-        await trio.sleep(1)
-        nursery.cancel_scope.cancel()
-    assert only_row(rig)["status"] == "open"
-    assert len(rig.store.unsettled()) == 1
-    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
-
-
-# The reply and the stream
-
-
-async def test_a_reply_does_not_overwrite_a_fill_that_came_first(rig: Rig) -> None:
-    async def fills_first(request: Request) -> BrokerOrder:
-        assert request.client_order_id is not None
-        await rig.fills.on_fill_event(
-            *("fill", "o-1", "0.5", "187", "AAPL"),
-            mode="paper",
-            client_order_id=request.client_order_id,
-        )
-        return make_order(request.client_order_id, "pending_new")
-
-    rig.paper.placing.append(fills_first)
-    await rig.trade(make_signal())
-    row = only_row(rig)
-    assert (row["entryPrice"], row["shares"], row["settledAt"]) == (
-        *(187.0, 0.5),
-        MOMENT_TEXT,
-    )
-    assert len(rig.unsettled) == 0, "there is nothing left to ask about"
-    names = [name for name, _ in rig.told()]
-    assert sorted(names) == ["fill", "placed", "settled"]
-
-
-async def test_a_reply_does_not_reopen_a_row_that_was_rejected_first(
-    rig: Rig,
-) -> None:
-    async def rejects_first(request: Request) -> BrokerOrder:
-        assert request.client_order_id is not None
-        await rig.fills.on_rejected_event(
-            *("o-1", "AAPL", None),
-            mode="paper",
-            client_order_id=request.client_order_id,
-        )
-        return make_order(request.client_order_id, "accepted")
-
-    rig.paper.placing.append(rejects_first)
-    await rig.trade(make_signal())
-    row = only_row(rig)
-    assert (row["status"], row["exitReason"]) == ("missed", "alpaca_rejected")
-    assert len(rig.unsettled) == 0
-
-
-@pytest.mark.parametrize("status", ["filled", "rejected", "canceled", "expired"])
-async def test_a_reply_that_is_final_already_is_looked_up_at_once(
-    rig: Rig, status: str
-) -> None:
-    async def final(request: Request) -> BrokerOrder:
-        assert request.client_order_id is not None
-        return make_order(request.client_order_id, status, quantity="9", price="9")
-
-    rig.paper.placing.append(final)
-    await rig.trade(make_signal())
-    (order,) = rig.unsettled
-    assert order.due == 0
-    assert only_row(rig)["shares"] is None
-
-
-async def test_a_row_that_vanished_meanwhile_is_an_error(
-    rig: Rig, logged_errors: LoggedErrors
-) -> None:
-    async def deletes(request: Request) -> BrokerOrder:
-        assert request.client_order_id is not None
-        rig.store._db.execute("DELETE FROM BotTrade")
-        return make_order(request.client_order_id)
-
-    rig.paper.placing.append(deletes)
-    await rig.trade(make_signal())
-    (message,) = logged_errors.take()
-    assert "the broker took the order as o-1, and the row is gone" in message
+    assert dict(rig.skips.counts) == {"symbol_open": 1}
 
 
 # 429
@@ -437,7 +236,7 @@ async def test_after_a_429_the_order_is_sent_again_with_the_same_id(
     same = trade_id("paper", "n-1")
     assert kinds == [("place", 0, same), ("order", 7, same), ("place", 7, same)]
     assert only_row(rig)["alpacaOrderId"] == "paper-o-2"
-    assert dict(rig.executor.outcomes) == {"placed": 1}
+    assert dict(rig.outcomes.counts) == {"placed": 1}
     (warning,) = warnings_of(caplog)
     assert "next try in 7.0 s" in warning
 
@@ -454,7 +253,7 @@ async def test_an_order_that_was_taken_despite_its_429_is_not_sent_again(
     row = only_row(rig)
     assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 0.5)
     assert len(rig.unsettled) == 0
-    assert dict(rig.executor.outcomes) == {"placed": 1}
+    assert dict(rig.outcomes.counts) == {"placed": 1}
 
 
 async def test_every_429_is_followed_by_its_own_wait_and_look_up(rig: Rig) -> None:
@@ -494,7 +293,7 @@ async def test_after_a_429_an_order_that_cannot_be_looked_up_is_not_sent_again(
     assert [r.kind for r in rig.paper.requests] == ["place", "order"]
     assert only_row(rig)["status"] == "open"
     assert len(rig.unsettled) == 1
-    assert dict(rig.executor.outcomes) == {"unknown": 1}
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
 
 
 async def test_a_signal_too_old_after_its_429_leaves_no_row_and_a_warning(
@@ -508,7 +307,7 @@ async def test_a_signal_too_old_after_its_429_leaves_no_row_and_a_warning(
         "AAPL signal=n-1 is not traded: it is older than 30 s (the rate limit held it"
         " up)"
     )
-    assert dict(rig.executor.skipped) == {"stale": 1}
+    assert dict(rig.skips.counts) == {"stale": 1}
     assert rig.told() == [("skipped", "stale")]
 
 
@@ -519,7 +318,7 @@ async def test_a_signal_too_old_after_its_429_keeps_the_row_of_an_order_taken(
     rig.paper.looking.append(make_order(trade_id("paper", "n-1"), "new"))
     await rig.trade(make_signal(id="n-1"))
     assert only_row(rig)["alpacaOrderId"] == "o-1"
-    assert dict(rig.executor.skipped) == {}
+    assert dict(rig.skips.counts) == {}
 
 
 async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
@@ -545,7 +344,7 @@ async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
     await rig.trade(make_signal(id="n-1"))
     assert rig.rows() == {}
     assert rig.paper.requests == []
-    assert dict(rig.executor.skipped) == {"stale": 1}
+    assert dict(rig.skips.counts) == {"stale": 1}
     assert "its row could not be written in time" in warnings_of(caplog)[-1]
     assert rig.seen == []
     assert orders_left(rig) == 160
@@ -665,7 +464,7 @@ async def test_a_row_that_the_database_refuses_means_no_order(
     assert message == (
         "A signal=n-1 is not traded: the database refuses its row (not that one)"
     )
-    assert dict(rig.executor.skipped) == {"not_written": 1}
+    assert dict(rig.skips.counts) == {"not_written": 1}
     assert orders_left(rig) == 159
 
 
