@@ -31,6 +31,10 @@ _MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
 _MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
 _FLUSH_SECONDS = 1.0
 _ATOMIC_BYTES = 4096
+# A way to the thread and back costs more than a line, and takes from a flood of fills a
+# fifth of its speed if there is one for every few of them.
+_GATHER_SECONDS = 0.01
+_CHUNKS_AT_ONCE = 64
 
 
 class SecretMask:
@@ -219,17 +223,19 @@ class LogDrain(logging.Handler):
         """Write lines as they come, until cancelled."""
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
+        one_thread = trio.CapacityLimiter(1)  # also beside one that was abandoned
         try:
             while True:
                 self._waiting = trio.Event()
                 if not self._lines:
                     await self._waiting.wait()
-                await self._write()
+                await trio.sleep(_GATHER_SECONDS)
+                await self._write(one_thread)
         finally:
             self._token = self._thread = None
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
                 while self._lines:
-                    await self._write()
+                    await self._write(one_thread)
 
     def flush_now(self) -> None:
         """Write what waits, for before and after the event loop; never blocks."""
@@ -246,11 +252,19 @@ class LogDrain(logging.Handler):
     def _waiting_set(self) -> None:
         self._waiting.set()
 
-    async def _write(self) -> None:
+    async def _write(self, one_thread: trio.CapacityLimiter) -> None:
         # The thread takes the lines itself: none is lost to a cancellation before it
         # runs. Nobody waits for its result, so a reader that never comes back may
         # keep it.
-        await trio.to_thread.run_sync(self._write_chunk, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(
+            self._write_chunks, abandon_on_cancel=True, limiter=one_thread
+        )
+
+    def _write_chunks(self) -> None:
+        for _ in range(_CHUNKS_AT_ONCE):
+            if not self._lines:
+                return
+            self._write_chunk()
 
     def _write_chunk(self) -> None:
         dropped = 0 if self._within_line else self._dropped

@@ -443,24 +443,21 @@ async def test_after_a_full_pipe_was_read_lines_come_again() -> None:
             nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("ticks", [0, 1, 2, 3, 5, 10])
+@pytest.mark.parametrize("milliseconds", [0, 9, 10, 10.1, 10.2, 10.5, 11, 12])
 @within(5)
-async def test_no_line_is_lost_or_doubled_at_cancellation(ticks: int) -> None:
+async def test_no_line_is_lost_or_doubled_at_cancellation(milliseconds: float) -> None:
     with open_pipe() as (read_end, write_end):
         drain, logger = drain_to(write_end)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drain.run)
             for number in range(300):
                 logger.info("line %d", number)
-            for _ in range(ticks):
-                await trio.lowlevel.checkpoint()
+            await trio.sleep(milliseconds / 1000)
             nursery.cancel_scope.cancel()
         drain.flush_now()
-        # A write that was under way at the cancellation may end a little later.
-        lines = await read_until(read_end, lambda data: data.count(b"\n") >= 300)
-        lines += read_now(read_end)
+        lines = read_now(read_end)
 
-    assert sorted(lines) == sorted(f"line {number}" for number in range(300))
+    assert lines == [f"line {number}" for number in range(300)]
 
 
 @within(5)
@@ -472,14 +469,14 @@ async def test_no_line_is_lost_when_the_reader_comes_back_after_cancellation() -
             draining.start_soon(drain.run)
             for number in range(500):
                 logger.info("line %d", number)
-            await wait_all_tasks_blocked()
+            await trio.sleep(0.05)  # the thread waits for its reader now
             draining.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 lines = await read_until(
                     read_end, lambda data: data.count(b"\n") >= 500
                 )
 
-    assert sorted(lines) == sorted(f"line {number}" for number in range(500))
+    assert lines == [f"line {number}" for number in range(500)]
 
 
 @within(5)
