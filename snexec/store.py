@@ -5,6 +5,7 @@ Every change is monotonic: what the broker has said finally is never undone.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,10 +32,12 @@ _INSERT_FRESH = (
     " ON CONFLICT DO NOTHING"
 )
 # What a change may look at or write; reading all columns would cost a fill 2 %.
-_SELECT = (
-    "SELECT id, symbol, mode, status, alpacaOrderId, entryPrice, shares, exitReason,"
-    " settledAt, signalId, wireMs, replyMs, fillMs FROM BotTrade"
+_READ = (
+    *("id", "symbol", "mode", "status", "alpacaOrderId", "entryPrice", "shares"),
+    *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),
 )
+_PLACE = {name: place for place, name in enumerate(_READ)}
+_SELECT = f"SELECT {', '.join(_READ)} FROM BotTrade"  # noqa: S608
 _UNSETTLED = (
     "SELECT id, symbol, mode, alpacaOrderId, status, createdAt, signalId,"
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
@@ -134,23 +137,32 @@ class Unsettled:
     signal_id: str | None = None
 
 
-class _Row(dict[str, Any]):
-    """One row as it shall be, and which of its columns to write back."""
+class _Row:
+    """One row as it shall be, and which of its columns to write back.
+
+    Attributes:
+        values: Those of the columns that were read, in their order.
+    """
+
+    __slots__ = ("changes", "newer_trade_id", "values")
 
     def __init__(self, values: sqlite3.Row) -> None:
-        super().__init__(zip(values.keys(), values, strict=True))
+        self.values: list[Any] = list(values)
         self.changes: dict[str, object] = {}
         self.newer_trade_id: str | None = None
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever SQLite holds
+        return self.values[_PLACE[name]]
 
     def set(self, **changes: object) -> None:
         for name, value in changes.items():
             if self[name] != value:
-                self[name] = self.changes[name] = value
+                self.values[_PLACE[name]] = self.changes[name] = value
 
     def set_where_null(self, **changes: object) -> None:
         for name, value in changes.items():
-            if self[name] is None and value is not None:
-                self[name] = self.changes[name] = value
+            if value is not None and self[name] is None:
+                self.values[_PLACE[name]] = self.changes[name] = value
 
     def set_times(self, times: Times | None) -> None:
         if times is not None:
@@ -522,26 +534,25 @@ class Store:
     def _write(self, row: _Row, outcome: Outcome) -> Applied:
         if row.changes:
             now = row.changes.get("settledAt") or self._now()
-            changes = row.changes | {"updatedAt": now}
-            columns = ", ".join(f"{name} = ?" for name in changes)
             self._db.execute(
-                f"UPDATE BotTrade SET {columns} WHERE id = ?",  # noqa: S608
-                [*changes.values(), row["id"]],
+                _update(tuple(row.changes)), (*row.changes.values(), now, row["id"])
             )
+        trade_id, symbol, mode, status, order_id, price, shares, *others = row.values
+        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms = others
         return Applied(
-            trade_id=row["id"],
-            symbol=row["symbol"],
-            signal_id=row["signalId"],
-            order_id=row["alpacaOrderId"],
-            mode=row["mode"],
+            trade_id=trade_id,
+            symbol=symbol,
+            signal_id=signal_id,
+            order_id=order_id,
+            mode=mode,
             outcome=outcome,
             changed=bool(row.changes),
-            settled=row.settled,
-            status=row["status"],
-            entry_price=row["entryPrice"],
-            shares=row["shares"],
-            reason=row["exitReason"],
-            fill_ms=row["fillMs"],
+            settled=settled_at is not None,
+            status=status,
+            entry_price=price,
+            shares=shares,
+            reason=reason,
+            fill_ms=fill_ms,
             newer_trade_id=row.newer_trade_id,
         )
 
@@ -557,6 +568,12 @@ class Store:
 
     def _now(self) -> str:
         return timestamp(self._clock.now())
+
+
+@functools.cache  # there are a few dozen of them
+def _update(columns: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = ?" for name in (*columns, "updatedAt"))
+    return f"UPDATE BotTrade SET {changes} WHERE id = ?"  # noqa: S608
 
 
 def _columns(price: Decimal | None, shares: Decimal | None) -> dict[str, object]:
