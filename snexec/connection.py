@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import trio
@@ -17,19 +16,14 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from snexec.errors import first_words
-
-__all__ = [
-    "ConnectionClosed",
-    "ConnectionRejected",
-    "HandshakeError",
-    "WebSocketConnection",
-    "close_reason",
-    "leaves",
-    "limit",
-    "open_connection",
-    "reasons",
-]
+from snexec.errors import (
+    StreamClosedError,
+    StreamError,
+    StreamRejectedError,
+    first_words,
+    leaves,
+)
+from snexec.timeouts import limit
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
 _GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
@@ -39,13 +33,49 @@ _CONNECT_SECONDS = 10.0
 # not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
 
-E = TypeVar("E", bound=BaseException)
+
+class Socket:
+    """An open connection, whose errors are ours.
+
+    Its methods raise StreamClosedError where it is closed.
+    """
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+
+    async def get_message(self) -> str | bytes:
+        """Return the next text or binary message."""
+        with _own_errors():
+            return await self._connection.get_message()
+
+    async def send_message(self, text: str) -> None:
+        """Send a text message."""
+        with _own_errors():
+            await self._connection.send_message(text)
+
+    async def ping(self) -> None:
+        """Send a ping, and wait for its pong."""
+        with _own_errors():
+            await self._connection.ping()
+
+    async def aclose(self) -> None:
+        """Close it, and give the other side a moment to say goodbye."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._connection.aclose()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionClosed as exc:
+        raise StreamClosedError(_close_reason(exc)) from None
 
 
 @asynccontextmanager
 async def open_connection(
     address: str, tls: Callable[[], ssl.SSLContext]
-) -> AsyncIterator[WebSocketConnection]:
+) -> AsyncIterator[Socket]:
     """Open a connection that is closed, all of it, when the block is left.
 
     A block that ends by itself leaves time for the closing handshake; a cancelled one
@@ -59,9 +89,24 @@ async def open_connection(
         TooSlowError: No connection, or no answer to the handshake, in time.
         OSError: No connection.
         BrokenResourceError: The host's certificate is not trusted.
-        BaseExceptionGroup: The handshake was refused (ConnectionRejected), or what the
-            block itself raises.
+        StreamRejectedError: The handshake was answered with another status than 101.
+        StreamError: The handshake failed.
+        BaseExceptionGroup: What the block itself raises.
     """
+    try:
+        async with _open(address, tls) as connection:
+            yield Socket(connection)
+    except* ConnectionRejected as group:
+        statuses = [exc.status_code for exc in leaves(group)]
+        raise StreamRejectedError(statuses[0]) from None
+    except* HandshakeError as group:
+        raise StreamError(first_words(next(leaves(group)))) from None
+
+
+@asynccontextmanager
+async def _open(
+    address: str, tls: Callable[[], ssl.SSLContext]
+) -> AsyncIterator[WebSocketConnection]:
     url = urlsplit(address)
     with limit(_CONNECT_SECONDS, "no connection"):
         transport = _Transport(await _dial(url, tls))
@@ -144,33 +189,7 @@ class _Transport(trio.abc.Stream):
         await self._stream.aclose()
 
 
-@contextmanager
-def limit(seconds: float, problem: str) -> Iterator[None]:
-    """Bound a wait, and say in the error what was waited for."""
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise trio.TooSlowError(f"{problem} within {seconds:g} s")
-
-
-def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
-    """Yield the errors of a group, however deep they lie."""
-    for exc in group.exceptions:
-        if isinstance(exc, BaseExceptionGroup):
-            yield from leaves(exc)
-        else:
-            yield exc
-
-
-def reasons(group: BaseExceptionGroup[Any]) -> str:
-    """Say why a connection ended, by the errors that ended it."""
-    return "; ".join(close_reason(exc) for exc in leaves(group))
-
-
-def close_reason(exc: BaseException) -> str:
-    """Say why a connection ended, by one error."""
-    if not isinstance(exc, ConnectionClosed):
-        return first_words(exc) or type(exc).__name__
+def _close_reason(exc: ConnectionClosed) -> str:
     reason = exc.reason
     if reason is None:
         return "by us"

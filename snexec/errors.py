@@ -7,6 +7,9 @@ SnexecError
 │   ├── NoDaemonError       nobody answers at the socket
 │   └── DaemonGoneError     it answered, and then went away
 ├── InvalidSignalError      one input line; intake answers ``invalid``
+├── StreamError             the connection to the trading stream: connect again
+│   ├── StreamClosedError   it was open
+│   └── StreamRejectedError its handshake was answered with another HTTP status
 └── BrokerError             one request to Alpaca
     ├── NotSentError        nothing left this machine: the order does not exist
     ├── UnknownOutcomeError it left, and no readable answer came: look it up
@@ -17,6 +20,13 @@ SnexecError
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+E = TypeVar("E", bound=BaseException)
 
 
 class SnexecError(Exception):
@@ -53,6 +63,26 @@ class InvalidSignalError(SnexecError):
     def __init__(self, message: str, *, signal_id: str | None = None) -> None:
         super().__init__(message)
         self.signal_id = signal_id
+
+
+class StreamError(SnexecError):
+    """There is no connection to the trading stream."""
+
+
+class StreamClosedError(StreamError):
+    """The connection was closed; says by whom, and with which words."""
+
+
+class StreamRejectedError(StreamError):
+    """The handshake was answered with another HTTP status than 101.
+
+    Attributes:
+        status_code: The HTTP status.
+    """
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.status_code = status_code
 
 
 class BrokerError(SnexecError):
@@ -101,6 +131,20 @@ class NotFoundError(RefusedError):
 
 class DuplicateOrderError(RefusedError):
     """This client order id was accepted before (422)."""
+
+
+def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
+    """Yield the errors of a group, however deep they lie."""
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup):
+            yield from leaves(exc)
+        else:
+            yield exc
+
+
+def reasons(group: BaseExceptionGroup[Any]) -> str:
+    """Return what each error of a group has to say."""
+    return "; ".join(first_words(exc) or type(exc).__name__ for exc in leaves(group))
 
 
 def first_words(exc: BaseException | None) -> str:

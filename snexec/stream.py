@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 from enum import Enum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 from pydantic_core import from_json
 
 from snexec.clock import SystemClock
-from snexec.connection import (
-    CLOSE_SECONDS,
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    WebSocketConnection,
-    close_reason,
+from snexec.errors import (
+    StreamClosedError,
+    StreamError,
+    StreamRejectedError,
     leaves,
-    limit,
-    open_connection,
     reasons,
 )
 from snexec.logs import printable
 from snexec.repeats import Repeats
+from snexec.timeouts import limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from snexec.accounts import Endpoint
     from snexec.clock import Clock
+    from snexec.connection import Socket
     from snexec.events import EventFeed
     from snexec.fills import Fills
     from snexec.settings import Mode, StreamSettings
@@ -203,14 +202,14 @@ class TradingStream:
                     endpoint.mode,
                     reasons(group),
                 )
-        except* ConnectionRejected as group:
+        except* StreamRejectedError as group:
             statuses = {exc.status_code for exc in leaves(group)}
             if 429 in statuses:
                 end = _End.CROWDED
             self._warn(f"connection refused: HTTP {', '.join(map(str, statuses))}")
-        except* ConnectionClosed as group:
+        except* StreamClosedError as group:
             self._warn(f"connection closed: {reasons(group)}")
-        except* (HandshakeError, OSError, trio.BrokenResourceError) as group:
+        except* (StreamError, OSError, trio.BrokenResourceError) as group:
             self._warn(f"no connection: {reasons(group)}")
         except* trio.TooSlowError as group:
             self._warn(f"no connection: {reasons(group)}")
@@ -227,6 +226,11 @@ class TradingStream:
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
         attempt = self._scope
+        if "snexec.connection" not in sys.modules:
+            # What it brings along is a tenth of a start; signals need not wait for it.
+            await trio.to_thread.run_sync(import_module, "snexec.connection")
+        from snexec.connection import open_connection  # noqa: PLC0415
+
         async with open_connection(endpoint.stream_url, self._tls) as socket:
             # A restart from now on ends this block only, and the connection is closed
             # in good order before the next one opens.
@@ -239,7 +243,7 @@ class TradingStream:
             attempt.cancel(reason="the stream restarts")
             await trio.lowlevel.checkpoint()
 
-    async def _follow(self, socket: WebSocketConnection, endpoint: Endpoint) -> None:
+    async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:
         """Authenticate, listen, and take events until the connection ends."""
         await self._authenticate(socket, endpoint)
         async with trio.open_nursery() as nursery:
@@ -253,9 +257,9 @@ class TradingStream:
             while True:
                 try:
                     message = self._parse(await socket.get_message())
-                except ConnectionClosed as exc:
+                except StreamClosedError as exc:
                     self._told_fault = True
-                    log.warning("connection closed: %s", close_reason(exc))
+                    log.warning("connection closed: %s", exc)
                     break
                 self._note_heard()
                 if message is not None:
@@ -268,9 +272,7 @@ class TradingStream:
                 self._expect_within(_QUIET_SECONDS)
             nursery.cancel_scope.cancel(reason="the connection ended")
 
-    async def _authenticate(
-        self, socket: WebSocketConnection, endpoint: Endpoint
-    ) -> None:
+    async def _authenticate(self, socket: Socket, endpoint: Endpoint) -> None:
         assert endpoint.credentials is not None  # noqa: S101 - the caller checked
         key, secret = endpoint.credentials.values()
         await _send(socket, {"action": "auth", "key": key, "secret": secret})
@@ -290,9 +292,7 @@ class TradingStream:
                 return
             log.warning("the broker listens to %s only", _shown(streams))
 
-    async def _answer(
-        self, socket: WebSocketConnection, stream: str, mode: Mode
-    ) -> dict[str, Any]:
+    async def _answer(self, socket: Socket, stream: str, mode: Mode) -> dict[str, Any]:
         """Wait for the answer on one stream; pass what else comes to its handler."""
         with limit(_ANSWER_SECONDS, f"no {stream} answer"):
             while True:
@@ -356,20 +356,19 @@ class TradingStream:
             execution_id=execution_id,
         )
 
-    async def _ping(self, socket: WebSocketConnection) -> None:
+    async def _ping(self, socket: Socket) -> None:
         """Notice a half-open connection, and close it."""
         while True:
             await trio.sleep(_PING_EVERY_SECONDS)
             with trio.move_on_after(_PONG_SECONDS) as waiting:
                 try:
                     await socket.ping()
-                except ConnectionClosed:
+                except StreamClosedError:
                     return
                 self._note_heard()
             if waiting.cancelled_caught:
                 log.warning("no pong within %g s", _PONG_SECONDS)
-                with trio.move_on_after(CLOSE_SECONDS):
-                    await socket.aclose()
+                await socket.aclose()
                 return
 
     def _parse(self, frame: str | bytes) -> dict[str, Any] | None:
@@ -425,7 +424,7 @@ def _is_refusal(data: dict[str, Any]) -> bool:
     return isinstance(status, str) and status != "authorized"
 
 
-async def _send(socket: WebSocketConnection, message: dict[str, Any]) -> None:
+async def _send(socket: Socket, message: dict[str, Any]) -> None:
     with trio.fail_after(_ANSWER_SECONDS):
         await socket.send_message(json.dumps(message))
 

@@ -11,20 +11,14 @@ import trio
 from snexec.broker import tls_context
 from snexec.cli.findings import Finding, fail, ok
 from snexec.cli.screen import foreign
-from snexec.connection import (
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    leaves,
-    open_connection,
-    reasons,
-)
+from snexec.connection import open_connection
+from snexec.errors import StreamError, StreamRejectedError, leaves, reasons
 
 if TYPE_CHECKING:
     import ssl
 
     from snexec.accounts import Endpoint
-    from snexec.connection import WebSocketConnection
+    from snexec.connection import Socket
 
 _ANSWER_SECONDS = 10.0
 _CROWDED = "another program holds the account's one stream: stop it, wait 90 s"
@@ -37,12 +31,12 @@ async def try_stream(endpoint: Endpoint) -> Finding:
         with trio.fail_after(_ANSWER_SECONDS):
             async with open_connection(endpoint.stream_url, _tls) as socket:
                 problem, advice = await _shake_hands(socket, endpoint)
-    except* ConnectionRejected as group:
+    except* StreamRejectedError as group:
         statuses = {exc.status_code for exc in leaves(group)}
         problem = f"refused: HTTP {', '.join(map(str, statuses))}"
         if 429 in statuses:
             advice = _CROWDED
-    except* (ConnectionClosed, HandshakeError) as group:
+    except* StreamError as group:
         problem, advice = f"closed: {reasons(group)}", _CROWDED
     except* trio.TooSlowError:
         problem = f"no answer within {_ANSWER_SECONDS:g} s"
@@ -55,9 +49,7 @@ async def try_stream(endpoint: Endpoint) -> Finding:
     return ok(what, "authorized, listens to trade_updates; closed again")
 
 
-async def _shake_hands(
-    socket: WebSocketConnection, endpoint: Endpoint
-) -> tuple[str, str]:
+async def _shake_hands(socket: Socket, endpoint: Endpoint) -> tuple[str, str]:
     """Authenticate and listen; return what is wrong, and what to do."""
     assert endpoint.credentials is not None  # noqa: S101 - asked with keys only
     key, secret = endpoint.credentials.values()
@@ -76,7 +68,7 @@ async def _shake_hands(
     return "", ""
 
 
-async def _answer(socket: WebSocketConnection, stream: str) -> dict[str, Any]:
+async def _answer(socket: Socket, stream: str) -> dict[str, Any]:
     while True:
         message = json.loads(await socket.get_message())
         if isinstance(message, dict) and message.get("stream") == stream:
