@@ -12,6 +12,7 @@ import contextlib
 import html
 import json
 import logging
+import math
 import os
 import re
 import threading
@@ -224,12 +225,14 @@ class LogDrain(logging.Handler):
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         one_thread = trio.CapacityLimiter(1)  # also beside one that was abandoned
+        gathered_at = -math.inf
         try:
             while True:
                 self._waiting = trio.Event()
                 if not self._lines:
                     await self._waiting.wait()
-                await trio.sleep(_GATHER_SECONDS)
+                await trio.sleep_until(gathered_at)
+                gathered_at = trio.current_time() + _GATHER_SECONDS
                 await self._write(one_thread)
         finally:
             self._token = self._thread = None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ACCEPTED = "exchange accepted"  # the one step that the broker sees, and not the victim
 _STEP_SECONDS = 4.0  # for a step to be reached once the daemon takes signals
-_START_SECONDS = 30.0
+_START_SECONDS = 75.0  # five look-ups that fail in a row take 31 s of pauses alone
 _SETTLE_SECONDS = 25.0
 _LATE_SECONDS = 1.5  # in which late events come, and change no settled row
 _RUNS_AT_ONCE = 10
