@@ -31,6 +31,7 @@ import trio
 from snexec.accounts import Accounts
 from snexec.broker import import_look_ups
 from snexec.clock import timestamp
+from snexec.confirmations import Confirmations
 from snexec.control import Controls, account_name
 from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
@@ -161,13 +162,14 @@ class Daemon:
         )
         self.unsettled = UnsettledOrders()
         self.latency = LatencyLedger()
+        self.confirmations = Confirmations(
+            unsettled=self.unsettled, feed=self.feed, heard=self._heard
+        )
         self.fills = Fills(
             writer=self.writer,
             accounts=self.accounts,
-            unsettled=self.unsettled,
-            feed=self.feed,
             latency=self.latency,
-            heard=self._heard,
+            confirmations=self.confirmations,
         )
         self.stream = TradingStream(
             settings=settings.stream,
@@ -182,6 +184,7 @@ class Daemon:
             accounts=self.accounts,
             writer=self.writer,
             fills=self.fills,
+            confirmations=self.confirmations,
             unsettled=self.unsettled,
             starved=self.stream.replace_starved,
         )

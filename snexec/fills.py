@@ -16,22 +16,21 @@ import trio
 
 from snexec.answers import amount
 from snexec.budget import Purpose
+from snexec.confirmations import about_row
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.logs import about
 from snexec.recent import Recent
 from snexec.store import OrderRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.accounts import Accounts
     from snexec.answers import BrokerOrder
-    from snexec.events import EventFeed
+    from snexec.confirmations import Confirmations
     from snexec.latency import LatencyLedger
     from snexec.settings import Mode
     from snexec.store import Applied, Store
-    from snexec.unsettled import UnsettledOrders
     from snexec.writer import Change, Writer
 
 log = logging.getLogger("TradeExecutor")
@@ -43,7 +42,7 @@ Source = Literal["stream", "lookup"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Step:
+class Step:
     """One thing that the broker said, and the change that it makes."""
 
     ref: OrderRef
@@ -58,33 +57,25 @@ class _Step:
 class _Queue:
     """The steps of one order that wait behind a partial fill."""
 
-    steps: collections.deque[_Step] = field(default_factory=collections.deque)
+    steps: collections.deque[Step] = field(default_factory=collections.deque)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 class Fills:
-    """Applies events and look-ups to rows, and tells what came of them.
-
-    Args:
-        heard: Called with the trade id of every event that the stream brought.
-    """
+    """Applies events and look-ups to rows, and has told what came of them."""
 
     def __init__(
         self,
         *,
         writer: Writer,
         accounts: Accounts,
-        unsettled: UnsettledOrders,
-        feed: EventFeed,
         latency: LatencyLedger,
-        heard: Callable[[str], None],
+        confirmations: Confirmations,
     ) -> None:
         self._writer = writer
         self._accounts = accounts
-        self._unsettled = unsettled
-        self._feed = feed
         self._latency = latency
-        self._heard = heard
+        self._confirmations = confirmations
         self._queues: dict[str, _Queue] = {}
         self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
@@ -154,7 +145,7 @@ class Fills:
             )
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         await self._take(
-            _Step(
+            Step(
                 ref=ref,
                 symbol=symbol,
                 source="stream",
@@ -175,7 +166,7 @@ class Fills:
             case "partially_filled":
                 step = _partial_step(ref, symbol, source, price)
             case "canceled" | "expired" as how:
-                step = _Step(
+                step = Step(
                     ref=ref,
                     symbol=symbol,
                     source=source,
@@ -184,24 +175,20 @@ class Fills:
                     ),
                 )
             case "rejected":
-                step = _Step(
+                step = Step(
                     ref=ref,
                     symbol=symbol,
                     source=source,
                     change=lambda store: store.apply_rejected(ref),
                 )
             case _:
-                step = _Step(
+                step = Step(
                     ref=ref,
                     symbol=symbol,
                     source=source,
                     change=lambda store: store.apply_working(ref),
                 )
         await self._take(step)
-
-    def tell_not_found(self, applied: Applied) -> None:
-        """Tell that an order was given up."""
-        self._publish("settled", applied, "lookup")
 
     def _fill_step(
         self,
@@ -210,16 +197,16 @@ class Fills:
         source: Source,
         price: Decimal | None,
         quantity: Decimal | None,
-    ) -> _Step:
+    ) -> Step:
         final = price is not None and quantity is not None
         times = self._latency.filled(ref.client_order_id) if final else None
 
         def change(store: Store) -> Applied | None:
             return store.apply_fill(ref, price=price, quantity=quantity, times=times)
 
-        return _Step(ref=ref, symbol=symbol, source=source, change=change)
+        return Step(ref=ref, symbol=symbol, source=source, change=change)
 
-    async def _take(self, step: _Step) -> None:
+    async def _take(self, step: Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
         queue = self._queues.get(key)
         if queue is not None:
@@ -232,7 +219,7 @@ class Fills:
             self._busy_send.send_nowait(key)
         else:
             await self._writer.submit(
-                step.change, lambda applied: self._tell(step, applied)
+                step.change, lambda applied: self._confirmations.tell(step, applied)
             )
 
     async def _work_through(self, key: str) -> None:
@@ -243,7 +230,7 @@ class Fills:
                 applied = await self._writer.write(step.change)
                 if step.asks_position and applied is not None and _is_partial(applied):
                     applied = await self._with_position(step, applied, queue)
-                self._tell(step, applied)
+                self._confirmations.tell(step, applied)
         except Exception:
             # One order's events; those of the others, and the stream, go on.
             log.exception(
@@ -253,7 +240,7 @@ class Fills:
             del self._queues[key]
 
     async def _with_position(
-        self, step: _Step, applied: Applied, queue: _Queue
+        self, step: Step, applied: Applied, queue: _Queue
     ) -> Applied | None:
         """Complete a partial fill with the position's quantity, if it can be read."""
         shares: Decimal | None = None
@@ -295,191 +282,9 @@ class Fills:
             applied.signal_id,
             kind,
             problem,
-            extra=_about(applied),
+            extra=about_row(applied),
         )
         return None
-
-    def _tell(  # noqa: PLR0912 - one branch an outcome, as a table
-        self, step: _Step, applied: Applied | None
-    ) -> None:
-        if applied is None:
-            self._tell_no_row(step)
-            return
-        if step.source == "stream":
-            self._heard(applied.trade_id)
-        if applied.status != "missed":
-            self._unsettled.revived(applied.trade_id)
-        match applied.outcome:
-            case "fill":
-                self._tell_bought(applied, step.source)
-                self._publish("settled", applied, step.source)
-            case "partial_fill":
-                if step.source == "stream" or applied.changed:
-                    self._tell_partial(step, applied)
-            case "found_late" if applied.changed:
-                self._tell_found_late(step, applied)
-            case "rejected":
-                log.warning(
-                    "Order rejected: %s orderId=%s",
-                    applied.symbol,
-                    applied.order_id,
-                    extra=_about(applied),
-                )
-                self._publish("rejected", applied, step.source)
-                self._publish("settled", applied, step.source)
-            case "canceled" | "expired" | "not_found":
-                log.warning(
-                    "Order %s: %s orderId=%s trade=%s signal=%s: nothing was bought",
-                    applied.outcome,
-                    applied.symbol,
-                    applied.order_id,
-                    applied.trade_id,
-                    applied.signal_id,
-                    extra=_about(applied),
-                )
-                self._publish("settled", applied, step.source)
-            case "contradicted":
-                self._tell_contradiction(step, applied)
-            case "working":
-                log.warning(
-                    "%s trade=%s signal=%s: the broker has the order after all; its"
-                    " row is open again",
-                    applied.symbol,
-                    applied.trade_id,
-                    applied.signal_id,
-                    extra=_about(applied),
-                )
-            case "found_late" | "unchanged":
-                pass
-        if applied.settled:
-            self._unsettled.settled(applied.trade_id)
-
-    def _tell_found_late(self, step: _Step, applied: Applied) -> None:
-        log.error(
-            "%s trade=%s signal=%s was bought after it had been given up, and trade=%s"
-            " is its symbol's open row now: %s shares at %s are held by no open"
-            " row; close them by hand",
-            applied.symbol,
-            applied.trade_id,
-            applied.signal_id,
-            applied.newer_trade_id,
-            applied.shares,
-            applied.entry_price,
-            extra=_about(applied),
-        )
-        event: Literal["settled", "partial_fill"] = (
-            "settled" if applied.settled else "partial_fill"
-        )
-        self._publish(event, applied, step.source)
-
-    def _tell_contradiction(self, step: _Step, applied: Applied) -> None:
-        log.warning(
-            "%s trade=%s signal=%s: the broker says that nothing was bought, and the"
-            " row is %s with %s shares; nothing was changed, look at the account",
-            *(applied.symbol, applied.trade_id, applied.signal_id),
-            *(applied.status, applied.shares),
-            extra=_about(applied),
-        )
-        if step.source == "lookup" or applied.status == "closed":
-            self._unsettled.settled(applied.trade_id)  # that was the last word
-        elif not applied.settled:
-            self._follow(applied)
-
-    def _tell_no_row(self, step: _Step) -> None:
-        if step.source == "lookup" and step.ref.client_order_id is not None:
-            self._unsettled.settled(step.ref.client_order_id)
-            log.warning(
-                "%s trade=%s: the broker has order %s, and its row is gone or names"
-                " another; look at the account",
-                step.symbol,
-                step.ref.client_order_id,
-                step.ref.order_id,
-                extra=about(
-                    symbol=step.symbol,
-                    trade_id=step.ref.client_order_id,
-                    order_id=step.ref.order_id,
-                ),
-            )
-            return
-        log.debug(
-            "an event of order %s (%s) is about none of our rows",
-            step.ref.order_id,
-            step.symbol,
-            extra=about(symbol=step.symbol, order_id=step.ref.order_id),
-        )
-
-    def _follow(self, applied: Applied) -> None:
-        self._unsettled.follow(
-            trade_id=applied.trade_id,
-            symbol=applied.symbol,
-            mode=applied.mode,
-            order_id=applied.order_id,
-            signal_id=applied.signal_id,
-        )
-
-    def _tell_bought(self, applied: Applied, source: Source) -> None:
-        log.info(
-            "Order filled: %s %g shares at %g orderId=%s trade=%s signal=%s",
-            applied.symbol,
-            applied.shares,
-            applied.entry_price,
-            applied.order_id,
-            applied.trade_id,
-            applied.signal_id,
-            extra=_about(applied),
-        )
-        self._publish("fill", applied, source)
-
-    def _tell_partial(self, step: _Step, applied: Applied) -> None:
-        log.info(
-            "Order partially filled: %s %s shares at %s orderId=%s trade=%s signal=%s",
-            applied.symbol,
-            applied.shares,
-            applied.entry_price,
-            applied.order_id,
-            applied.trade_id,
-            applied.signal_id,
-            extra=_about(applied),
-        )
-        self._publish("partial_fill", applied, step.source)
-        if not step.asks_position:
-            log.warning(
-                "%s trade=%s signal=%s: a final fill came without a readable price or"
-                " quantity; asking the broker",
-                applied.symbol,
-                applied.trade_id,
-                applied.signal_id,
-                extra=_about(applied),
-            )
-            if step.source == "stream":
-                self._follow(applied)
-
-    def _publish(
-        self,
-        event: Literal["fill", "partial_fill", "rejected", "settled"],
-        applied: Applied,
-        source: Source,
-    ) -> None:
-        more: dict[str, object] = {
-            "orderId": applied.order_id,
-            "mode": applied.mode,
-            "shares": applied.shares,
-            "entryPrice": applied.entry_price,
-            "status": applied.status,
-            "source": source,
-        }
-        if applied.fill_ms is not None:
-            more["fillMs"] = applied.fill_ms
-        if applied.newer_trade_id is not None:
-            more["newerTradeId"] = applied.newer_trade_id
-        self._feed.publish(
-            event,
-            more,
-            signal_id=applied.signal_id,
-            trade_id=applied.trade_id,
-            symbol=applied.symbol,
-            reason=applied.reason,
-        )
 
     def _is_repeated(
         self, event: str, mode: Mode, order_id: str, execution_id: str | None
@@ -496,26 +301,17 @@ class Fills:
         return False
 
 
-def _about(applied: Applied) -> dict[str, object]:
-    return about(
-        symbol=applied.symbol,
-        trade_id=applied.trade_id,
-        signal_id=applied.signal_id,
-        order_id=applied.order_id,
-    )
-
-
 def _is_partial(applied: Applied) -> bool:
     return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
 
 
 def _partial_step(
     ref: OrderRef, symbol: str | None, source: Source, price: Decimal | None
-) -> _Step:
+) -> Step:
     def change(store: Store) -> Applied | None:
         return store.apply_partial_fill(ref, price=price, shares=None)
 
-    return _Step(
+    return Step(
         ref=ref,
         symbol=symbol,
         source=source,

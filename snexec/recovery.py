@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snexec.answers import BrokerOrder
     from snexec.broker import AlpacaClient
     from snexec.clock import Clock
+    from snexec.confirmations import Confirmations
     from snexec.fills import Fills
     from snexec.settings import AlpacaSettings, Mode
     from snexec.store import Unsettled
@@ -56,6 +57,7 @@ class Recovery:
         accounts: Accounts,
         writer: Writer,
         fills: Fills,
+        confirmations: Confirmations,
         unsettled: UnsettledOrders,
         starved: Callable[[Mode, float], None],
         clock: Clock = _SYSTEM_CLOCK,
@@ -64,6 +66,7 @@ class Recovery:
         self._accounts = accounts
         self._writer = writer
         self._fills = fills
+        self._confirmations = confirmations
         self._unsettled = unsettled
         self._starved = starved
         self._started = trio.Event()
@@ -231,7 +234,7 @@ class Recovery:
                     extra=_about(order),
                 )
                 order.missed = True
-                self._fills.tell_not_found(applied)
+                self._confirmations.tell_not_found(applied)
         self._mark_compared(order)
 
     def _tell_failed(self, order: UnsettledOrder, problem: BrokerError) -> None:

@@ -21,6 +21,7 @@ from snexec.accounts import Accounts, Endpoint, Lease
 from snexec.answers import BrokerOrder
 from snexec.broker import AlpacaClient, SentOrder
 from snexec.budget import RateBudget
+from snexec.confirmations import Confirmations
 from snexec.dispatch import Dispatcher
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
@@ -486,19 +487,21 @@ class Rig:
         self.latency = LatencyLedger()
         self.feed = EventFeed(clock=self.clock)
         self.feed.follow(self.events.append)
+        self.confirmations = Confirmations(
+            unsettled=self.unsettled, feed=self.feed, heard=self._heard
+        )
         self.fills = Fills(
             writer=self.writer,
             accounts=self.accounts,
-            unsettled=self.unsettled,
-            feed=self.feed,
             latency=self.latency,
-            heard=self._heard,
+            confirmations=self.confirmations,
         )
         self.recovery = Recovery(
             settings=alpaca,
             accounts=self.accounts,
             writer=self.writer,
             fills=self.fills,
+            confirmations=self.confirmations,
             unsettled=self.unsettled,
             starved=lambda mode, at: self.starved.append((mode, at)),
         )

@@ -608,5 +608,5 @@ async def test_a_fill_found_late_names_both_rows_as_an_error_and_an_event(
 async def test_what_is_not_found_is_told_as_settled(rig: Rig) -> None:
     applied = rig.store.mark_not_found("sn-1")
     assert applied is not None
-    rig.fills.tell_not_found(applied)
+    rig.confirmations.tell_not_found(applied)
     assert rig.told() == [("settled", "order_not_found")]
