@@ -20,8 +20,8 @@ from snexec.errors import (
     StreamClosedError,
     StreamError,
     StreamRejectedError,
-    first_words,
     leaves,
+    reasons,
 )
 from snexec.timeouts import limit
 
@@ -91,16 +91,15 @@ async def open_connection(
         BrokenResourceError: The host's certificate is not trusted.
         StreamRejectedError: The handshake was answered with another status than 101.
         StreamError: The handshake failed.
-        BaseExceptionGroup: What the block itself raises.
+        BaseExceptionGroup: What the block itself raises; the above may be in one, too.
     """
     try:
         async with _open(address, tls) as connection:
             yield Socket(connection)
     except* ConnectionRejected as group:
-        statuses = [exc.status_code for exc in leaves(group)]
-        raise StreamRejectedError(statuses[0]) from None
+        raise StreamRejectedError(next(leaves(group)).status_code) from None
     except* HandshakeError as group:
-        raise StreamError(first_words(next(leaves(group)))) from None
+        raise StreamError(reasons(group)) from None
 
 
 @asynccontextmanager

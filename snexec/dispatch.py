@@ -200,29 +200,30 @@ class Dispatcher:
                 await trio.lowlevel.checkpoint()
 
     def _put_down(self, attempt: Attempt) -> None:
-        """Put down that the broker took an order; its slot is free once that is durable.
+        """Put down that the broker took an order; free its slot then, if not before.
 
         No task waits for the row: one for each answer costs a burst a tenth.
         """
         assert attempt.sent is not None  # noqa: S101 - it was answered
-        try:
-            order = attempt.sent.outcome()
-        except BrokerError:
-            self._start_task(attempt)
-            return
 
-        def durable() -> None:
+        def done() -> None:
             self._writing -= 1
             self._free_slot(attempt)
             self._progress.set()
 
         self._writing += 1
-        queued = False
-        with _bounded(attempt), attempt.lease:
-            self._executor.accepted(attempt, order, durable)
-            queued = True
-        if not queued:
-            durable()  # never, but its slot is free
+        seen_to = False
+        with _bounded(attempt):
+            try:
+                order = attempt.sent.outcome()
+            except BrokerError:
+                self._start_task(attempt)  # the answer cannot be read
+            else:
+                with attempt.lease:
+                    self._executor.accepted(attempt, order, done)
+                seen_to = True
+        if not seen_to:
+            done()
 
     def _let_leave_until(self) -> float:
         """Return how long answers wait, as orders leave now."""

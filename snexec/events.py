@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from snexec.clock import Clock
+
+log = logging.getLogger("Events")
 
 EventName = Literal[
     "placed",
@@ -99,7 +102,13 @@ class EventFeed:
             more=more or {},
         )
         for follower in tuple(self._followers):
-            follower(told)
+            try:
+                follower(told)
+            except Exception:
+                # Whoever tells has an order to see to, and the rows of others.
+                log.exception(
+                    "an event could not be told to one that follows: %s", event
+                )
 
     def follow(self, follower: Callable[[Event], None]) -> None:
         """Call a function with every event from now on."""

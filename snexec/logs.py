@@ -199,6 +199,7 @@ class LogDrain(logging.Handler):
         self._dropped = 0  # and not told yet
         self.dropped = 0
         self._within_line = False
+        self._taking = threading.Lock()  # a thread that was abandoned may go on
         self._waiting = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._thread: int | None = None
@@ -246,11 +247,11 @@ class LogDrain(logging.Handler):
             blocking = os.get_blocking(self._fd)
             os.set_blocking(self._fd, False)
             try:
-                while self._lines:
-                    os.write(self._fd, self._next_chunk())
+                while chunk := self._next_chunk():
+                    os.write(self._fd, chunk)
             finally:
                 os.set_blocking(self._fd, blocking)
-        self._lines.clear()
+        self._drop_waiting()
 
     def _waiting_set(self) -> None:
         self._waiting.set()
@@ -272,19 +273,30 @@ class LogDrain(logging.Handler):
     def _write_chunk(self) -> None:
         dropped = 0 if self._within_line else self._dropped
         chunk = self._next_chunk()
+        if not chunk:
+            return
         try:
             os.write(self._fd, chunk)
         except OSError:
             # Its reader went away, or the disk is full; trading goes on without a log.
             notice = 1 if dropped else 0
-            lost = chunk.count(b"\n") - notice + len(self._lines)
+            lost = chunk.count(b"\n") - notice + self._drop_waiting()
             self._dropped = dropped + lost
             self.dropped += lost
-            self._lines.clear()
             self._within_line = False
+
+    def _drop_waiting(self) -> int:
+        with self._taking:
+            count = len(self._lines)
+            self._lines.clear()
+            return count
 
     def _next_chunk(self) -> bytes:
         """Take lines off, at most so many bytes that a pipe takes them whole or not."""
+        with self._taking:
+            return self._take_chunk()
+
+    def _take_chunk(self) -> bytes:
         chunk = b""
         if self._dropped and not self._within_line:
             chunk = self._notice(self._dropped).encode() + b"\n"
@@ -296,5 +308,5 @@ class LogDrain(logging.Handler):
             chunk, rest = line[:_ATOMIC_BYTES], line[_ATOMIC_BYTES:]
             if rest:
                 self._lines.appendleft(rest)
-        self._within_line = not chunk.endswith(b"\n")
+        self._within_line = bool(chunk) and not chunk.endswith(b"\n")
         return chunk

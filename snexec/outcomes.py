@@ -121,17 +121,6 @@ class Outcomes:
             lambda store: store.apply_working(ref, times=times), written, failed
         )
 
-    def _tell_no_row(self, trade: NewTrade, order_id: str) -> None:
-        log.error(
-            "%s trade=%s signal=%s: the broker took the order as %s, and the row is"
-            " gone or names another order: look at the account",
-            trade.symbol,
-            trade.id,
-            trade.signal_id,
-            order_id,
-            extra=_about(trade, order_id),
-        )
-
     async def refused(
         self, taken: TakenSignal, trade: NewTrade, refusal: RefusedError
     ) -> None:
@@ -196,6 +185,17 @@ class Outcomes:
         """Take back the row of an order that the kill switch kept."""
         if await self._discard(trade):
             self._skips.skip(taken, "halted")
+
+    def _tell_no_row(self, trade: NewTrade, order_id: str) -> None:
+        log.error(
+            "%s trade=%s signal=%s: the broker took the order as %s, and the row is"
+            " gone or names another order: look at the account",
+            trade.symbol,
+            trade.id,
+            trade.signal_id,
+            order_id,
+            extra=_about(trade, order_id),
+        )
 
     async def _no_order(
         self, taken: TakenSignal, trade: NewTrade, reason: str, http: int | None

@@ -23,7 +23,10 @@ class Readers:
         self._selector = selectors.DefaultSelector()
 
     def add(self, sock: socket.socket, receive: Callable[[], None]) -> None:
-        """Call a function, which must not block, whenever a socket can be read."""
+        """Call a function whenever a socket can be read.
+
+        It must neither block nor raise; it may add and remove sockets.
+        """
         self._selector.register(sock, selectors.EVENT_READ, receive)
 
     def remove(self, sock: socket.socket) -> None:

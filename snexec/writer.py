@@ -241,6 +241,7 @@ class Writer:
             raise trio.ClosedResourceError("the writer takes no more changes")
         queue.append(waiting)
         self._pending += 1
+        # It parks where nothing is pending, or to let others share a commit.
         if self._pending == 1 or self._is_enough():
             self._wake.unpark()
 

@@ -266,6 +266,10 @@ class Request:
 Reply = BrokerOrder | Decimal | Exception
 
 
+class UnreadableError(UnknownOutcomeError):
+    """A 200 whose body cannot be read."""
+
+
 class AskedOrder(SentOrder):
     """An order whose outcome a model of the broker tells.
 
@@ -293,7 +297,7 @@ class AskedOrder(SentOrder):
 
     @property
     def is_taken(self) -> bool:
-        return isinstance(self._told, BrokerOrder)
+        return isinstance(self._told, BrokerOrder | UnreadableError)
 
     def abandon(self, problem: str) -> None:
         self._asking.cancel(reason=problem)

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from snexec import dispatch as dispatch_module
 from snexec.budget import Purpose
 from snexec.errors import NotSentError, RateLimitedError, RefusedError
 from snexec.writer import Writer
@@ -17,6 +18,7 @@ from tests.fakes import (
     InlineWriter,
     Request,
     Rig,
+    UnreadableError,
     make_signal,
     symbols_ordered,
     warnings_of,
@@ -292,6 +294,27 @@ async def test_a_refusal_is_put_down_before_others_leave(
     await rig.trade(*map(make_signal, "ABCDE"))
     assert refused == pytest.approx({"A": 0.1 + 0.1})
     assert len(logged_errors.take()) == 1
+
+
+async def test_an_order_that_was_taken_with_unreadable_words_is_looked_up(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.placing.append(UnreadableError("the answer cannot be read"))
+    await rig.trade(make_signal("A"), make_signal("B"))
+    assert dict(rig.outcomes.counts) == {"unknown": 1, "placed": 1}
+    assert len(rig.unsettled) == 2
+    assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+
+
+async def test_more_answers_than_may_wait_are_put_down_while_orders_leave(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch_module, "_ANSWERS_WAITING", 3)
+    rig.writer.delay_seconds = 0.1
+    placed = times_of(rig, "placed")
+    await rig.trade(*(make_signal(f"S{n}") for n in range(8)))
+    assert placed["S0"] == pytest.approx(0.4 + 0.1)
 
 
 async def test_an_order_keeps_its_slot_while_it_waits_after_a_429(

@@ -1,12 +1,18 @@
 """Every follower is told of every event, as one JSON line."""
 
+from __future__ import annotations
+
 import json
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from snexec.events import Event, EventFeed
 from tests.input_helpers import NOW, FixedClock
+
+if TYPE_CHECKING:
+    from tests.conftest import LoggedErrors
 
 
 def test_an_event_is_one_json_line_with_its_fields_in_order() -> None:
@@ -121,3 +127,20 @@ def test_a_follower_that_leaves_while_it_is_told_disturbs_no_other() -> None:
     feed.publish("mode")
 
     assert sorted(heard) == ["leaver stream", "stayer mode", "stayer stream"]
+
+
+def test_a_follower_that_fails_disturbs_neither_the_others_nor_who_tells(
+    logged_errors: LoggedErrors,
+) -> None:
+    feed = EventFeed(clock=FixedClock())
+    told: list[str] = []
+
+    def fails(_event: Event) -> None:
+        raise ZeroDivisionError
+
+    feed.follow(fails)
+    feed.follow(lambda event: told.append(event.event))
+    feed.publish("placed", symbol="AAPL")
+    assert told == ["placed"]
+    (error,) = logged_errors.take()
+    assert "placed" in error

@@ -647,6 +647,7 @@ async def test_no_socket_is_left_to_the_garbage_collector(network: Network) -> N
         nursery.cancel_scope.cancel()
     assert pool._connections == set()
     assert pool._idle == []
+    assert pool._readers._selector.get_map() is None, "it is closed"
     ends = network.ends
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -230,6 +230,62 @@ async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
     writer.close()
 
 
+def comes_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, writer: Writer, told: list[str], *names: str
+) -> None:
+    """Have more changes come while the writer looks whether more come."""
+    checkpoint = trio.lowlevel.checkpoint
+
+    async def growing() -> None:
+        monkeypatch.setattr(trio.lowlevel, "checkpoint", checkpoint)
+        for name in names:
+            writer.put(opens(name), partial(_append, told, name), _log_failure)
+        await checkpoint()
+
+    monkeypatch.setattr(trio.lowlevel, "checkpoint", growing)
+
+
+async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    told: list[str] = []
+    comes_meanwhile(monkeypatch, writer, told, "b")
+    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
+    await wait_all_tasks_blocked()
+    writer.put(opens("c"), partial(_append, told, "c"), _log_failure)
+    await wait_all_tasks_blocked()
+    assert (told, counting.commits) == ([], 1)
+    writer.open(opens("order"), partial(_append, told, "order"), _log_failure)
+    with trio.fail_after(5):
+        await settled(lambda: len(told) == 4)
+    assert told == ["order", "a", "b", "c"]
+    assert counting.commits == 3
+    writer.close()
+
+
+async def test_a_flood_waits_no_longer_once_there_is_enough_for_a_commit(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
+    writer = Writer(counting)
+    nursery.start_soon(writer.run)
+    await quick(writer)
+    told: list[str] = []
+    comes_meanwhile(monkeypatch, writer, told, "b")
+    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
+    await wait_all_tasks_blocked()
+    for n in range(30):
+        writer.put(opens(f"s{n}"), partial(_append, told, f"s{n}"), _log_failure)
+    with trio.fail_after(5):
+        await settled(lambda: len(told) == 32)
+    assert counting.commits == 2
+    writer.close()
+
+
 async def test_rows_that_are_asked_for_at_once_by_many_are_written_together(
     counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

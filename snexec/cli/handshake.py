@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import h11
 import trio
 
 from snexec.broker import tls_context
@@ -42,7 +43,7 @@ async def try_stream(endpoint: Endpoint) -> Finding:
         problem = f"no answer within {_ANSWER_SECONDS:g} s"
     except* (OSError, trio.BrokenResourceError) as group:
         problem = reasons(group)
-    except* (ValueError, RecursionError) as group:
+    except* (ValueError, RecursionError, h11.ProtocolError) as group:
         problem = f"no answer that can be read: {reasons(group)}"
     if problem:
         return fail(what, problem, advice)
