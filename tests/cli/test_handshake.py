@@ -1,0 +1,39 @@
+"""Opens a trading stream for a moment, to see that it would be fed."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from pydantic import SecretStr
+
+from snexec.accounts import Endpoint
+from snexec.cli.handshake import try_stream
+from snexec.settings import Credentials
+
+KEYS = Credentials(key=SecretStr("PKTEST"), secret=SecretStr("secret"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"this is no HTTP at all\r\n\r\n", "no answer that can be read"),
+        (b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n", "refused: HTTP 503"),
+        (b"HTTP/1.1 101 Switching", "closed during the handshake"),
+    ],
+)
+async def test_an_answer_that_is_no_handshake_is_a_finding(
+    nursery: trio.Nursery, answer: bytes, told: str
+) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+
+    async def serve() -> None:
+        async with listener, await listener.accept() as stream:
+            await stream.receive_some()
+            await stream.send_all(answer)
+
+    nursery.start_soon(serve)
+    endpoint = Endpoint(mode="paper", url=f"http://127.0.0.1:{port}", credentials=KEYS)
+    with trio.fail_after(5):
+        finding = await try_stream(endpoint)
+    assert told in finding.detail
