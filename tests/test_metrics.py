@@ -70,6 +70,9 @@ async def measured() -> AsyncIterator[tuple[Box, int]]:
         port = await free_port()
         box.configure(alpaca=alpaca(broker), metrics={"listen": f"127.0.0.1:{port}"})
         async with box.daemon() as process:
+            await box.until(
+                lambda: "subscribed to trade_updates" in box.log(), "it is fed"
+            )
             yield box, port
             assert await box.stop(process) == 0
 
