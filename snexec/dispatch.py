@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.budget import Purpose
-from snexec.errors import BrokerError
 from snexec.gates import ActiveGates, Reason, Snapshot
 from snexec.logs import about
 
@@ -205,6 +204,11 @@ class Dispatcher:
         No task waits for the row: one for each answer costs a burst a tenth.
         """
         assert attempt.sent is not None  # noqa: S101 - it was answered
+        try:
+            order = attempt.sent.outcome()
+        except Exception:  # noqa: BLE001 - raised again in the order's own task
+            self._start_task(attempt)
+            return
 
         def done() -> None:
             self._writing -= 1
@@ -212,17 +216,11 @@ class Dispatcher:
             self._progress.set()
 
         self._writing += 1
-        seen_to = False
-        with _bounded(attempt):
-            try:
-                order = attempt.sent.outcome()
-            except BrokerError:
-                self._start_task(attempt)  # the answer cannot be read
-            else:
-                with attempt.lease:
-                    self._executor.accepted(attempt, order, done)
-                seen_to = True
-        if not seen_to:
+        queued = False
+        with _bounded(attempt), attempt.lease:
+            self._executor.accepted(attempt, order, done)
+            queued = True
+        if not queued:
             done()
 
     def _let_leave_until(self) -> float:
