@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from urllib.parse import SplitResult, urlsplit
 
 import trio
@@ -45,31 +45,29 @@ class Socket:
 
     async def get_message(self) -> str | bytes:
         """Return the next text or binary message."""
-        with _own_errors():
+        try:
             return await self._connection.get_message()
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
 
     async def send_message(self, text: str) -> None:
         """Send a text message."""
-        with _own_errors():
+        try:
             await self._connection.send_message(text)
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
 
     async def ping(self) -> None:
         """Send a ping, and wait for its pong."""
-        with _own_errors():
+        try:
             await self._connection.ping()
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
 
     async def aclose(self) -> None:
         """Close it, and give the other side a moment to say goodbye."""
         with trio.move_on_after(CLOSE_SECONDS):
             await self._connection.aclose()
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    try:
-        yield
-    except ConnectionClosed as exc:
-        raise StreamClosedError(_close_reason(exc)) from None
 
 
 @asynccontextmanager
@@ -188,10 +186,11 @@ class _Transport(trio.abc.Stream):
         await self._stream.aclose()
 
 
-def _close_reason(exc: ConnectionClosed) -> str:
+def _closed(exc: ConnectionClosed) -> StreamClosedError:
     reason = exc.reason
     if reason is None:
-        return "by us"
+        return StreamClosedError("by us")
     if isinstance(reason, int):
-        return str(reason)
-    return f"{reason.code} {reason.name} {reason.reason or ''}".rstrip()
+        return StreamClosedError(str(reason))
+    words = f"{reason.code} {reason.name} {reason.reason or ''}"
+    return StreamClosedError(words.rstrip())
