@@ -56,6 +56,9 @@ async def scrape(port: int) -> Samples:
     return samples
 
 
+STATUS = b'{"command":"status"}\n'
+
+
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[name, tuple(sorted(labels.items()))]
 
@@ -70,9 +73,9 @@ async def measured() -> AsyncIterator[tuple[Box, int]]:
         port = await free_port()
         box.configure(alpaca=alpaca(broker), metrics={"listen": f"127.0.0.1:{port}"})
         async with box.daemon() as process:
-            await box.until(
-                lambda: "subscribed to trade_updates" in box.log(), "it is fed"
-            )
+            async with box.client() as client:
+                while (await client.ask(STATUS))["stream"] != "authorized":  # noqa: ASYNC110
+                    await trio.sleep(0.02)
             yield box, port
             assert await box.stop(process) == 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -309,12 +311,20 @@ def test_a_broker_that_is_not_there_fails(
     assert "check the network" in found["paper account"]["advice"]
 
 
+def stream_state(box: Box) -> str:
+    """Ask a daemon whether its stream is fed."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(box.socket))
+        client.sendall(b'{"command":"status"}\n')
+        with client.makefile("rb") as answers:
+            return str(json.loads(answers.readline())["stream"])
+
+
 def test_the_daemon_keeps_its_stream(
     check: Callable[..., Found], real_box: Box, broker: Exchange
 ) -> None:
     with running(real_box) as daemon:
-        until(lambda: broker.paper.feed.listeners, "the daemon's stream is fed")
-        until(lambda: "Authenticated" in real_box.log(), "the daemon knows it")
+        until(lambda: stream_state(real_box) == "authorized", "the stream is fed")
         held = broker.paper.feed.connections
         found = check()
         assert broker.paper.feed.connections == held == 1
