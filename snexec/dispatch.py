@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradeExecutor")
 
 # What was answered lets go first, for so long, what has not left yet: a burst's last
-# order leaves a quarter earlier.
+# order leaves a third earlier.
 _LET_LEAVE_SECONDS = 0.5
 _ANSWERS_WAITING = 512  # more of them would be memory that is never given back
-_MORE_SECONDS = 0.005  # within which a burst goes on
+_BURST_GAP_SECONDS = 0.005  # a longer one ends it
 _PUT_DOWN_AT_ONCE = 8  # answers; then new signals have their turn
 _WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
 
@@ -72,7 +72,7 @@ class Dispatcher:
         self._left_at = -math.inf  # the latest, on Trio's clock
         self._wake = trio.lowlevel.ParkingLot()  # of who starts what is left to do
         self._put_down_scope = trio.CancelScope()
-        self._writing = 0  # rows of orders that were taken
+        self._unwritten_answers = 0
         self._progress = trio.Event()
         self.in_flight = 0
         intake.hand_over(self._start_nowait, executor.open_now)
@@ -211,11 +211,11 @@ class Dispatcher:
             return
 
         def done() -> None:
-            self._writing -= 1
+            self._unwritten_answers -= 1
             self._free_slot(attempt)
             self._progress.set()
 
-        self._writing += 1
+        self._unwritten_answers += 1
         queued = False
         with _bounded(attempt), attempt.lease:
             self._executor.accepted(attempt, order, done)
@@ -230,7 +230,7 @@ class Dispatcher:
         latest = self._answers[0].answered_at + _LET_LEAVE_SECONDS
         if self._undecided:
             return latest
-        return min(latest, self._left_at + _MORE_SECONDS)
+        return min(latest, self._left_at + _BURST_GAP_SECONDS)
 
     def _start_task(self, attempt: Attempt) -> None:
         assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives up
@@ -241,7 +241,9 @@ class Dispatcher:
 
     def _is_busy(self) -> bool:
         """Tell whether anything is under way that has no task."""
-        return bool(self._undecided or self._sent or self._answers or self._writing)
+        return bool(
+            self._undecided or self._sent or self._answers or self._unwritten_answers
+        )
 
     def _give_up(self) -> None:
         """End what is under way where time is up; otherwise there is nothing."""

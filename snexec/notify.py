@@ -130,12 +130,7 @@ class Notify:
 
     def happened(self, event: Event) -> None:
         """Take an event of the feed, if it is worth telling."""
-        try:
-            notice = self._notice_of(event)
-        except Exception:
-            # Whoever published it has an order to see to.
-            log.exception("an event could not be put into words")
-            return
+        notice = self._notice_of(event)
         if notice is not None:
             self._put(notice)
 

@@ -194,15 +194,7 @@ class InlineWriter(Writer):
         done: Callable[[T], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        async def apply() -> None:
-            try:
-                result = await self.write(change)
-            except Exception as exc:  # noqa: BLE001 - as the real one does
-                failed(exc)
-            else:
-                done(result)
-
-        self._rows.append(apply)
+        self._rows.append(partial(self._write_and_tell, change, done, failed))
         if len(self._rows) == 1:
             trio.lowlevel.spawn_system_task(self._open_rows, name="rows")
 
@@ -217,15 +209,20 @@ class InlineWriter(Writer):
         done: Callable[[T], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        async def apply() -> None:
-            try:
-                result = await self.write(change)
-            except Exception as exc:  # noqa: BLE001 - as the real one does
-                failed(exc)
-            else:
-                done(result)
+        trio.lowlevel.spawn_system_task(self._write_and_tell, change, done, failed)
 
-        trio.lowlevel.spawn_system_task(apply, name="a change")
+    async def _write_and_tell(
+        self,
+        change: Change[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        try:
+            result = await self.write(change)
+        except Exception as exc:  # noqa: BLE001 - as the real one does
+            failed(exc)
+        else:
+            done(result)
 
     async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
         await self.gate.wait()
@@ -600,6 +597,12 @@ class Rig:
 def ref_of(trade: NewTrade, order_id: str | None) -> OrderRef:
     """Name a trade's order as an event does."""
     return OrderRef(mode=trade.mode, order_id=order_id, client_order_id=trade.id)
+
+
+def only_row(rig: Rig) -> dict[str, Any]:
+    """Return the one row that there is."""
+    (row,) = rig.rows().values()
+    return row
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:

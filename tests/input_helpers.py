@@ -284,3 +284,17 @@ def close_quietly(fd: int) -> None:
     """Close a descriptor that may be closed already."""
     with suppress(OSError):
         os.close(fd)
+
+
+async def serve_once(nursery: trio.Nursery, answer: bytes) -> str:
+    """Answer one connection with these bytes and close it; return host and port."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+
+    async def serve() -> None:
+        async with listener, await listener.accept() as stream:
+            await stream.receive_some()
+            await stream.send_all(answer)
+
+    nursery.start_soon(serve)
+    return f"127.0.0.1:{port}"

@@ -12,42 +12,29 @@ from trio_websocket import (
 
 from snexec.connection import open_connection
 from snexec.errors import StreamClosedError, StreamRejectedError
+from tests.input_helpers import serve_once
 
 
 def no_tls() -> ssl.SSLContext:
     raise AssertionError("a ws:// host needs no certificate")
 
 
-async def serve_once(nursery: trio.Nursery, answer: bytes) -> str:
-    """Answer one connection with these bytes and close it; return its URL."""
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listener.socket.getsockname()[1]
-
-    async def serve() -> None:
-        async with listener, await listener.accept() as stream:
-            await stream.receive_some()
-            await stream.send_all(answer)
-
-    nursery.start_soon(serve)
-    return f"ws://127.0.0.1:{port}/stream"
-
-
 async def test_a_handshake_that_is_cut_is_noticed_at_once(
     nursery: trio.Nursery,
 ) -> None:
-    url = await serve_once(nursery, b"HTTP/1.1 101 Switching")
+    host = await serve_once(nursery, b"HTTP/1.1 101 Switching")
     with trio.fail_after(2):
         with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="handshake")):
-            async with open_connection(url, no_tls):
+            async with open_connection(f"ws://{host}/stream", no_tls):
                 raise AssertionError("there is no connection")
 
 
 async def test_a_refused_handshake_tells_its_status(nursery: trio.Nursery) -> None:
-    url = await serve_once(
+    host = await serve_once(
         nursery, b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
     )
     with trio.fail_after(2), pytest.raises(StreamRejectedError) as refused:
-        async with open_connection(url, no_tls):
+        async with open_connection(f"ws://{host}/stream", no_tls):
             raise AssertionError("there is no connection")
     assert refused.value.status_code == 429
 

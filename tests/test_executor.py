@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -13,7 +13,6 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.budget import Purpose
 from snexec.errors import (
     BrokerError,
-    DuplicateOrderError,
     NotSentError,
     RateLimitedError,
     RefusedError,
@@ -26,6 +25,7 @@ from tests.fakes import (
     make_order,
     make_signal,
     not_found,
+    only_row,
     symbols_ordered,
     warnings_of,
 )
@@ -40,23 +40,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.jumping_time
 
-NO_POWER = RefusedError(
-    status_code=403,
-    body='{"code":40310000,"message":"insufficient buying power"}',
-    reason="insufficient buying power",
-)
-DUPLICATE = DuplicateOrderError(
-    status_code=422, body="…", reason="client_order_id must be unique"
-)
-
 
 def limited(seconds: float) -> RateLimitedError:
     return RateLimitedError("HTTP 429: too many requests.", wait_seconds=seconds)
-
-
-def only_row(rig: Rig) -> dict[str, Any]:
-    (row,) = rig.rows().values()
-    return row
 
 
 def orders_left(rig: Rig, mode: Mode = "paper") -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -21,6 +21,7 @@ from tests.fakes import (
     Rig,
     make_order,
     make_signal,
+    only_row,
     warnings_of,
 )
 
@@ -41,11 +42,6 @@ NO_POWER = RefusedError(
 DUPLICATE = DuplicateOrderError(
     status_code=422, body="…", reason="client_order_id must be unique"
 )
-
-
-def only_row(rig: Rig) -> dict[str, Any]:
-    (row,) = rig.rows().values()
-    return row
 
 
 # The broker's no

@@ -230,32 +230,36 @@ async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
     writer.close()
 
 
-def comes_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, writer: Writer, told: list[str], *names: str
-) -> None:
-    """Have more changes come while the writer looks whether more come."""
+@pytest.fixture
+async def sharing(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Writer, list[str]]:
+    """Give a writer that lets a, b and whatever comes share a commit for a minute.
+
+    And a list of what it has told of.
+    """
+    monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
+    writer, told = Writer(counting), list[str]()
+    nursery.start_soon(writer.run)
+    await quick(writer)
     checkpoint = trio.lowlevel.checkpoint
 
-    async def growing() -> None:
+    async def grow() -> None:
         monkeypatch.setattr(trio.lowlevel, "checkpoint", checkpoint)
-        for name in names:
-            writer.put(opens(name), partial(_append, told, name), _log_failure)
+        writer.put(opens("b"), partial(_append, told, "b"), _log_failure)
         await checkpoint()
 
-    monkeypatch.setattr(trio.lowlevel, "checkpoint", growing)
+    monkeypatch.setattr(trio.lowlevel, "checkpoint", grow)
+    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
+    await wait_all_tasks_blocked()
+    assert writer.status().pending == 2
+    return writer, told
 
 
 async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
-    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    counting: CountingStore, sharing: tuple[Writer, list[str]]
 ) -> None:
-    monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
-    writer = Writer(counting)
-    nursery.start_soon(writer.run)
-    await quick(writer)
-    told: list[str] = []
-    comes_meanwhile(monkeypatch, writer, told, "b")
-    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
-    await wait_all_tasks_blocked()
+    writer, told = sharing
     writer.put(opens("c"), partial(_append, told, "c"), _log_failure)
     await wait_all_tasks_blocked()
     assert (told, counting.commits) == ([], 1)
@@ -268,16 +272,9 @@ async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
 
 
 async def test_a_flood_waits_no_longer_once_there_is_enough_for_a_commit(
-    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    counting: CountingStore, sharing: tuple[Writer, list[str]]
 ) -> None:
-    monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
-    writer = Writer(counting)
-    nursery.start_soon(writer.run)
-    await quick(writer)
-    told: list[str] = []
-    comes_meanwhile(monkeypatch, writer, told, "b")
-    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
-    await wait_all_tasks_blocked()
+    writer, told = sharing
     for n in range(30):
         writer.put(opens(f"s{n}"), partial(_append, told, f"s{n}"), _log_failure)
     with trio.fail_after(5):

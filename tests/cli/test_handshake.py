@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from snexec.accounts import Endpoint
 from snexec.cli.handshake import try_stream
 from snexec.settings import Credentials
+from tests.input_helpers import serve_once
 
 KEYS = Credentials(key=SecretStr("PKTEST"), secret=SecretStr("secret"))
 
@@ -24,16 +25,8 @@ KEYS = Credentials(key=SecretStr("PKTEST"), secret=SecretStr("secret"))
 async def test_an_answer_that_is_no_handshake_is_a_finding(
     nursery: trio.Nursery, answer: bytes, told: str
 ) -> None:
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listener.socket.getsockname()[1]
-
-    async def serve() -> None:
-        async with listener, await listener.accept() as stream:
-            await stream.receive_some()
-            await stream.send_all(answer)
-
-    nursery.start_soon(serve)
-    endpoint = Endpoint(mode="paper", url=f"http://127.0.0.1:{port}", credentials=KEYS)
+    host = await serve_once(nursery, answer)
+    endpoint = Endpoint(mode="paper", url=f"http://{host}", credentials=KEYS)
     with trio.fail_after(5):
         finding = await try_stream(endpoint)
     assert told in finding.detail
