@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import collections
 import math
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WINDOW_SECONDS = 60.0
 _RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
 _MIN_WAIT_SECONDS = 0.01
-_GIVEN_BACK_AT_MOST = 10_064  # requests at once: max_in_flight and look-ups
+_SLICE_SECONDS = 0.1
 _LOOK_AGAIN_SECONDS = 1.0  # an answer may tell of a new window meanwhile
 
 
@@ -35,14 +35,28 @@ class Purpose(Enum):
     START = auto()  # everything: no order competes before the first signal
 
 
+@dataclass(slots=True)
+class _Slice:
+    """Requests in a row that count as made together, at the time of the last.
+
+    Each on its own would be memory that grows with the broker's limit.
+    """
+
+    purpose: Purpose
+    began: float
+    ended: float
+    count: int = 1
+
+
 class RateBudget:
     """Counts the requests of one account. One task at a time: nothing awaits here."""
 
     def __init__(self, *, per_minute: int, clock: Clock) -> None:
         self._limit = per_minute
         self._clock = clock
-        self._sent: collections.deque[tuple[float, Purpose]] = collections.deque()
-        self._recovery_sent: collections.deque[float] = collections.deque()
+        self._slices: collections.deque[_Slice] = collections.deque()
+        self._sent = 0  # in the last minute
+        self._sent_to_recover = 0  # of them
         self._in_flight = 0
         self._remaining: int | None = None  # the broker's count, once it has told one
         self._window_end = -math.inf
@@ -70,9 +84,17 @@ class RateBudget:
         self._roll(now)
         if now < self._blocked_until or self._available(purpose) < 1:
             return False
-        self._sent.append((now, purpose))
-        if purpose is Purpose.RECOVERY:
-            self._recovery_sent.append(now)
+        newest = self._slices[-1] if self._slices else None
+        if (
+            newest is None
+            or newest.purpose is not purpose
+            or now - newest.began >= _SLICE_SECONDS
+        ):
+            self._slices.append(_Slice(purpose, now, now))
+        else:
+            newest.ended = now
+            newest.count += 1
+        self._count(purpose, 1)
         if self._remaining is not None:
             self._remaining -= 1
         self._in_flight += 1
@@ -86,8 +108,12 @@ class RateBudget:
     def give_back(self) -> None:
         """Return what was taken for a request that was not made after all."""
         self._in_flight -= 1
-        if self._sent and self._sent.pop()[1] is Purpose.RECOVERY:
-            self._recovery_sent.pop()
+        if self._slices:
+            newest = self._slices[-1]
+            newest.count -= 1
+            self._count(newest.purpose, -1)
+            if not newest.count:
+                self._slices.pop()
         if self._remaining is not None:
             self._remaining += 1
 
@@ -109,11 +135,12 @@ class RateBudget:
         self._roll(now)
         wait = self._blocked_until - now
         if self._available(purpose) < 1:
-            ends = [sent + _WINDOW_SECONDS for sent in islice(self._recovery_sent, 1)]
-            if self._remaining is not None:
-                ends.append(self._window_end)
-            elif self._sent:
-                ends.append(self._sent[0][0] + _WINDOW_SECONDS)
+            ends = [
+                each.ended + _WINDOW_SECONDS
+                for each in self._slices
+                if self._remaining is None or each.purpose is Purpose.RECOVERY
+            ]
+            ends.append(self._window_end)
             wait = max(wait, min((end for end in ends if end > now), default=now) - now)
         return max(wait, _MIN_WAIT_SECONDS)
 
@@ -132,17 +159,14 @@ class RateBudget:
 
     def _available(self, purpose: Purpose) -> int:
         left = (
-            self._remaining
-            if self._remaining is not None
-            else self._limit - len(self._sent)
+            self._remaining if self._remaining is not None else self._limit - self._sent
         )
         fifth = self._limit // 5
-        recovering = len(self._recovery_sent)
         match purpose:
             case Purpose.ORDER:
-                return left - max(0, fifth - recovering)
+                return left - max(0, fifth - self._sent_to_recover)
             case Purpose.RECOVERY:
-                return min(left, max(1, fifth) - recovering)
+                return min(left, max(1, fifth) - self._sent_to_recover)
             case Purpose.START:
                 return left
 
@@ -172,18 +196,18 @@ class RateBudget:
 
     def _roll(self, now: float) -> None:
         before = now - _WINDOW_SECONDS
-        while self._sent and self._sent[0][0] <= before:
-            self._sent.popleft()
-        if self._remaining is not None:
-            # The broker counts; what may be given back still is all that is needed.
-            while len(self._sent) > _GIVEN_BACK_AT_MOST:
-                self._sent.popleft()
-        while self._recovery_sent and self._recovery_sent[0] <= before:
-            self._recovery_sent.popleft()
+        while self._slices and self._slices[0].ended <= before:
+            oldest = self._slices.popleft()
+            self._count(oldest.purpose, -oldest.count)
         if self._remaining is not None and now >= self._window_end:
             self._remaining = self._limit - self._in_flight
             self._window_end = now + _WINDOW_SECONDS
             self._last_reset = None
+
+    def _count(self, purpose: Purpose, requests: int) -> None:
+        self._sent += requests
+        if purpose is Purpose.RECOVERY:
+            self._sent_to_recover += requests
 
 
 def _date(headers: Mapping[str, str]) -> float | None:

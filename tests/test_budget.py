@@ -477,11 +477,38 @@ async def test_what_is_left_is_told_and_telling_takes_nothing() -> None:
     assert budget.left == 0
 
 
-async def test_a_minute_of_requests_is_not_kept_where_the_broker_counts() -> None:
-    budget = RateBudget(per_minute=200, clock=FakeClock())
-    await answered(budget, headers(limit=100_000, remaining=99_000))
-    assert taken(budget, START, most=20_000) == 20_000
-    assert len(budget._sent) <= 10_065
-    assert budget.try_take(START)
-    budget.give_back()
-    assert taken(budget, START, most=100_000) == 79_000
+@pytest.mark.parametrize("told", [None, headers(limit=1_000_000, remaining=900_000)])
+async def test_a_minute_of_requests_takes_little_memory_whatever_the_limit(
+    told: dict[str, str] | None, mock_clock: MockClock
+) -> None:
+    budget = RateBudget(per_minute=1_000_000, clock=FakeClock())
+    if told is not None:
+        await answered(budget, told)
+    for _ in range(5_000):
+        assert taken(budget, ORDER, most=4) == 4
+        mock_clock.jump(0.01)
+    left = budget.left
+    assert len(budget._slices) <= 601
+    for _ in range(4):
+        assert budget.try_take(ORDER)
+        budget.give_back()
+    assert budget.left == left
+    mock_clock.jump(60.0)
+    assert budget.left == 1_000_000
+    assert not budget._slices
+
+
+async def test_a_request_is_free_again_a_minute_later_or_a_tenth_of_a_second_after(
+    mock_clock: MockClock,
+) -> None:
+    budget = RateBudget(per_minute=10, clock=FakeClock())
+    for _ in range(10):
+        assert taken(budget, START, most=1) == 1
+        mock_clock.jump(0.03)
+    assert budget.seconds_until(START) == pytest.approx(60.09 - 0.3)
+    mock_clock.jump(60.0 - 0.3)
+    assert not budget.try_take(START)
+    mock_clock.jump(0.1)
+    assert taken(budget, START) == 4  # those of the first tenth of a second
+    mock_clock.jump(0.3)
+    assert taken(budget, START) == 6
