@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradeExecutor")
 
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
-_REMEMBERED_EXECUTIONS = 4096  # duplicates come within seconds of the original
+_REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
 
 Source = Literal["stream", "lookup"]
 

@@ -140,7 +140,7 @@ async def test_remembered_executions_are_bounded(rig: Rig) -> None:
     for n in range(10_000):
         await fill(rig, order_id="theirs", client_order_id=None, execution_id=f"e{n}")
     kept = rig.fills._executions
-    assert 4096 <= len(kept._newer) + len(kept._older) <= 2 * 4096
+    assert 2048 <= len(kept._newer) + len(kept._older) <= 2 * 2048
 
 
 @pytest.mark.parametrize(
