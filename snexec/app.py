@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.accounts import Accounts
-from snexec.broker import import_look_ups
 from snexec.clock import timestamp
 from snexec.confirmations import Confirmations
 from snexec.control import Controls, account_name
@@ -83,7 +82,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("Daemon")
 
 _STREAM_SECONDS = 5.0
-_QUIET_SECONDS = 1.0
 _CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
 
@@ -313,9 +311,6 @@ class Daemon:
                     services.start_soon(self.halt.run, name="halt")
                     services.start_soon(self.market.run, name="market clock")
                     services.start_soon(self._check_database, name="database check")
-                    services.start_soon(
-                        self._import_look_ups, name="import of look-ups"
-                    )
                     if self.notify is not None:
                         services.start_soon(self.notify.run, name="notifications")
                     if self._page_server is not None and self._pages is not None:
@@ -412,18 +407,6 @@ class Daemon:
                 f"database: {self.settings.database} cannot be used: {exc}"
             ) from None
         self.recovery.load(unsettled)
-
-    async def _import_look_ups(self) -> None:
-        """Import what look-ups need as soon as nobody trades, before they need it.
-
-        It would keep an order for some 20 ms.
-        """
-        await self.recovery.wait_started()
-        accepted = -1
-        while accepted != self.intake.counts["accepted"]:
-            accepted = self.intake.counts["accepted"]
-            await trio.sleep(_QUIET_SECONDS)
-        await trio.to_thread.run_sync(import_look_ups, abandon_on_cancel=True)
 
     async def _check_database(self) -> None:
         """Read a large file through while the daemon runs, and stop if it is damaged."""

@@ -1,7 +1,7 @@
 """Questions to the REST API, over httpx: all but orders (SPEC 5, ALPACA 2).
 
-Imported when nobody trades or when the first question is asked: httpx is a tenth of a
-start.
+Imported when the first question is asked: httpx is a tenth of a start, and 4 MB that a
+daemon whose fills all come over the stream need not hold.
 """
 
 from __future__ import annotations

@@ -579,7 +579,6 @@ class World:
                 (app, "load_settings", lambda _path, **_more: self.settings),
                 (app, "keys_lie_open", lambda _path, _settings: False),
                 (app.Daemon, "_check_database", _no_file),
-                (app.Daemon, "_import_look_ups", _no_file),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
             ):
