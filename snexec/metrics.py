@@ -308,11 +308,11 @@ class Metrics:
             ),
             "snexec_stream_heard_age_seconds": (
                 "Since the broker was last heard on the stream, be it a pong.",
-                stream.heard_at,
+                stream.life.heard_at,
             ),
             "snexec_stream_event_age_seconds": (
                 "Since the last event of an order.",
-                stream.event_at,
+                stream.life.event_at,
             ),
         }
         for name, (text, since) in ages.items():

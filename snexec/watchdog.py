@@ -11,7 +11,7 @@ here has a limit or is tried again:
   each is traded or too old after ``max_signal_age_sec``. Where every order slot is
   taken, they wait for orders, which have time-outs of their own.
 - **stream**: says at each step by when the next one comes at the latest
-  (``TradingStream.is_hung``), the pause before the next try being such a step.
+  (``SignsOfLife``), the pause before the next try being such a step.
 - **writer**: a change that changes nothing goes through it and is seen done. While it
   waits for the disk or a lock it is not done, but ``Writer.tries`` grows with each try.
   One try that takes longer than the patience counts as hung, as a thread that never
@@ -82,7 +82,7 @@ class Watchdog:
         found = []
         if not await self._answers(patience_seconds / 2) or self._signals_are_stuck():
             found.append("intake")
-        if self._stream.is_hung():
+        if self._stream.life.is_overdue():
             found.append("stream")
         patience = max(patience_seconds, _LEAST_PATIENCE_SECONDS)
         if await self._writer_hangs(patience):

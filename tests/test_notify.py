@@ -24,7 +24,7 @@ from snexec.notify import Notify
 from tests.conftest import Authority, LoggedErrors
 from tests.fakes import Rig, TrioClock, make_settings, warnings_of
 from tests.integration.harness import alpaca, real_box, signal_line
-from tests.test_stream import RecordingFills, bare_stream
+from tests.streaming import RecordingFills, bare_stream
 
 TOKEN = "T0k3nT0k3n"
 

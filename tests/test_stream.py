@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from hypothesis import Phase, example, given, settings
-from hypothesis import strategies as st
 from trio_websocket import (
     ConnectionClosed,
     WebSocketConnection,
@@ -21,14 +18,22 @@ from trio_websocket import (
 )
 
 from snexec import connection as connection_module
+from snexec import session as session_module
 from snexec import stream as stream_module
 from snexec.accounts import Endpoint
 from snexec.broker import tls_context
 from snexec.events import Event, EventFeed
-from snexec.fills import Fills
 from snexec.settings import StreamSettings
 from snexec.stream import TradingStream
 from tests.fakes import CREDENTIALS, KEY, SECRET, FakeClock
+from tests.streaming import (
+    AUTHORIZED,
+    LISTENING,
+    TAKEN_FILL,
+    UNAUTHORIZED,
+    RecordingFills,
+    update,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -37,95 +42,9 @@ if TYPE_CHECKING:
     from snexec.settings import Mode
     from tests.conftest import Authority, LoggedErrors
 
-AUTHORIZED = {
-    "stream": "authorization",
-    "data": {"action": "authenticate", "status": "authorized"},
-}
-UNAUTHORIZED = {
-    "stream": "authorization",
-    "data": {"message": "code=401, message=Unauthorized", "status": "unauthorized"},
-}
-LISTENING = {"stream": "listening", "data": {"streams": ["trade_updates"]}}
 LISTENING_TO_NOTHING = {"stream": "listening", "data": {"streams": []}}
 AUTH = {"action": "auth", "key": KEY, "secret": SECRET}
 LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}
-
-
-def update(event: object = "fill", **changes: object) -> dict[str, Any]:
-    """Make a trade update as Alpaca sends it; changes are to its order."""
-    order = {
-        "id": "o-1",
-        "client_order_id": "sn-1",
-        "symbol": "AAPL",
-        "notional": "5",
-        "qty": None,
-        "filled_qty": "0.057436865",
-        "filled_avg_price": "86.878",
-        "status": "filled",
-    }
-    return {
-        "stream": "trade_updates",
-        "data": {
-            "event": event,
-            "execution_id": "e-1",
-            "price": "1",
-            "qty": "1",
-            "position_qty": "9",
-            "timestamp": "2026-09-18T13:24:50.019303395Z",
-            "order": order | changes,
-        },
-    }
-
-
-TAKEN_FILL = (
-    *("fill", "o-1", "0.057436865", "86.878", "AAPL"),
-    *("paper", "sn-1", "e-1"),
-)
-
-
-class RecordingFills(Fills):
-    """Notes what the stream tells."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[object, ...]] = []
-        self.problem: Exception | None = None
-
-    async def on_fill_event(
-        self,
-        event: str,
-        order_id: str,
-        filled_qty: object,
-        filled_avg_price: object,
-        symbol: str | None,
-        *,
-        mode: Mode,
-        client_order_id: str | None = None,
-        execution_id: str | None = None,
-    ) -> None:
-        await trio.lowlevel.checkpoint()
-        if self.problem is not None:
-            raise self.problem
-        self.taken.append(
-            (
-                *(event, order_id, filled_qty, filled_avg_price, symbol),
-                *(mode, client_order_id, execution_id),
-            )
-        )
-
-    async def on_rejected_event(
-        self,
-        order_id: str,
-        symbol: str | None,
-        reason: str | None,
-        *,
-        mode: Mode,
-        client_order_id: str | None = None,
-        execution_id: str | None = None,
-    ) -> None:
-        await trio.lowlevel.checkpoint()
-        self.taken.append(
-            ("rejected", order_id, symbol, reason, mode, client_order_id, execution_id)
-        )
 
 
 @dataclass
@@ -382,7 +301,7 @@ async def test_an_answer_that_does_not_come_in_time_ends_the_attempt(  # noqa: P
     sent: list[object],
     missing: str,
 ) -> None:
-    monkeypatch.setattr(stream_module, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(session_module, "_ANSWER_SECONDS", 0.1)
     bench.broker.answers = answers
     nursery.start_soon(bench.stream.run)
     await bench.until(lambda: bench.broker.handshakes == 2)
@@ -473,242 +392,11 @@ async def test_keys_that_are_taken_back_later_are_unauthorized_too(
 
 
 @pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize(
-    ("frame", "taken"),
-    [
-        (update(), TAKEN_FILL),
-        (update("partial_fill"), ("partial_fill", *TAKEN_FILL[1:])),
-        (
-            update("rejected", filled_qty="0", filled_avg_price=None),
-            ("rejected", "o-1", "AAPL", None, "paper", "sn-1", "e-1"),
-        ),
-        (
-            update(filled_qty=None, filled_avg_price=[1], symbol=None),
-            ("fill", "o-1", None, [1], None, "paper", "sn-1", "e-1"),
-        ),
-        (
-            update(client_order_id=None, symbol=7),
-            (*TAKEN_FILL[:4], None, "paper", None, "e-1"),
-        ),
-    ],
-)
-async def test_an_order_event_is_handed_on(
-    fed: Bench, frame: dict[str, Any], taken: tuple[object, ...], binary: bool
-) -> None:
+async def test_an_order_event_is_handed_on(fed: Bench, binary: bool) -> None:
     fed.broker.binary = binary
-    await fed.broker.send(frame)
-    await fed.until(lambda: len(fed.fills.taken) == 1)
-    assert fed.fills.taken == [taken]
-
-
-async def test_a_reason_and_a_missing_execution_id_are_handed_on(fed: Bench) -> None:
-    frame = update("rejected")
-    frame["data"]["reason"] = "halted"
-    frame["data"]["execution_id"] = None
-    await fed.broker.send(frame)
-    await fed.until(lambda: len(fed.fills.taken) == 1)
-    assert fed.fills.taken == [
-        ("rejected", "o-1", "AAPL", "halted", "paper", "sn-1", None)
-    ]
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        *("new", "pending_new", "accepted", "canceled", "expired", "replaced"),
-        *("done_for_day", "restated", "trade_bust", "FILL", "weird", "", None),
-    ],
-)
-async def test_any_other_event_is_a_debug_line(
-    fed: Bench, caplog: pytest.LogCaptureFixture, event: object
-) -> None:
-    await fed.broker.send(update(event))
     await fed.broker.send(update())
     await fed.until(lambda: len(fed.fills.taken) == 1)
     assert fed.fills.taken == [TAKEN_FILL]
-    assert lines(caplog) == []
-    assert any(line.startswith("event ") for line in lines(caplog, logging.DEBUG))
-
-
-PASSED_OVER: list[object] = [
-    "",
-    " ",
-    "not JSON",
-    "{",
-    "null",
-    "5",
-    "[]",
-    '"trade_updates"',
-    b"\xff\xfe\x00",
-    b"\x81\xa6stream\xaetrade_updates",
-    "\0",
-    "NaN",
-    "[" * 200_000,
-    '{"stream":' * 50_000,
-    "9" * 5000,
-    {},
-    {"stream": None},
-    {"stream": ["trade_updates"]},
-    {"stream": 5, "data": {}},
-    {"stream": "news", "data": {}},
-    {"stream": "trade_updates"},
-    {"stream": "trade_updates", "data": None},
-    {"stream": "trade_updates", "data": []},
-    {"stream": "trade_updates", "data": "fill"},
-    {"stream": "trade_updates", "data": {}},
-    {"stream": "trade_updates", "data": {"event": "fill"}},
-    {"stream": "trade_updates", "data": {"event": "fill", "order": None}},
-    {"stream": "trade_updates", "data": {"event": "fill", "order": "o-1"}},
-    {"stream": "trade_updates", "data": {"event": "fill", "order": ["o-1"]}},
-    {"stream": "trade_updates", "data": {"event": "rejected", "order": {}}},
-    update(["fill"]),
-    update({"fill": 1}),
-    update(True),
-    update(1.5),
-    update(id=None),
-    update(id=5),
-    update(id=""),
-    update(id=["o-1"]),
-    update(id="\ud800"),
-    {"stream": "authorization"},
-    {"stream": "authorization", "data": None},
-    {"stream": "authorization", "data": {}},
-    {"stream": "listening"},
-    {"stream": "listening", "data": {"streams": None}},
-    {"stream": "\ud800"},
-    {"action": "error", "data": {"error_message": "…"}},
-]
-
-
-@pytest.mark.parametrize("frame", PASSED_OVER, ids=lambda frame: ascii(frame)[:50])
-async def test_a_frame_of_an_unexpected_shape_is_passed_over(
-    fed: Bench, frame: object
-) -> None:
-    await fed.broker.send(frame)
-    await fed.broker.send(update())
-    await fed.until(lambda: len(fed.fills.taken) == 1)
-    assert fed.fills.taken == [TAKEN_FILL]
-    assert fed.broker.handshakes == 1
-
-
-async def test_malformed_frames_are_logged_and_shortened(
-    fed: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    for frame in (
-        "not JSON",
-        "[]",
-        {"stream": "x" * 9999},
-        {"stream": "trade_updates"},
-    ):
-        await fed.broker.send(frame)
-    await fed.until(lambda: len(lines(caplog)) == 4)
-    assert all("passed over" in line and len(line) < 300 for line in lines(caplog))
-
-
-def test_no_depth_of_nesting_ends_the_connection() -> None:
-    async def take_all() -> None:
-        limit = sys.getrecursionlimit()
-        for depth in [*range(limit - 150, limit + 20), 5000]:
-            deep = '{"a":' * depth + "1" + "}" * depth
-            for frame in (
-                deep,
-                f'{{"stream":{deep}}}',
-                f'{{"stream":"listening","data":{deep}}}',
-                f'{{"stream":"trade_updates","data":{{"event":"fill","order":{deep}}}}}',
-            ):
-                await stream._take(stream._parse(frame), "paper")
-
-    stream = bare_stream(RecordingFills())
-    logging.disable()
-    try:
-        trio.run(take_all)
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def bare_stream(fills: Fills, reconnect_seconds: float = 5.0) -> TradingStream:
-    """Make a stream that is never connected."""
-    return TradingStream(
-        settings=StreamSettings(reconnect_delay_sec=reconnect_seconds),
-        endpoint=lambda: Endpoint(
-            mode="paper", url="http://127.0.0.1:1", credentials=CREDENTIALS
-        ),
-        tls=lambda: tls_context({}),
-        fills=fills,
-        feed=EventFeed(clock=FakeClock()),
-        authorized=lambda: None,
-    )
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["fill", "partial_fill", "rejected", "o-1", "authorized"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-FRAMES = (
-    st.binary()
-    | st.text()
-    | JSON.map(json.dumps)
-    | st.fixed_dictionaries(
-        {"stream": st.sampled_from(["trade_updates", "listening", "news"]) | JSON},
-        optional={
-            "data": JSON
-            | st.fixed_dictionaries(
-                {},
-                optional={
-                    "event": st.sampled_from(["fill", "partial_fill", "rejected"])
-                    | JSON,
-                    "execution_id": JSON,
-                    "reason": JSON,
-                    "order": JSON
-                    | st.fixed_dictionaries(
-                        {"id": st.text() | JSON},
-                        optional={
-                            "client_order_id": JSON,
-                            "symbol": JSON,
-                            "filled_qty": JSON,
-                            "filled_avg_price": JSON,
-                        },
-                    ),
-                },
-            )
-        },
-    ).map(json.dumps)
-)
-
-
-# No shrinking: it takes minutes here, and a found example is readable as it is.
-@settings(max_examples=400, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(frames=st.lists(FRAMES, min_size=1, max_size=10))
-@example(frames=[json.dumps(update(["fill"]))])
-@example(frames=[json.dumps(update(id="\ud800"))])
-def test_no_frame_ends_the_connection(frames: list[str | bytes]) -> None:
-    async def take_all() -> None:
-        for frame in frames:
-            message = stream._parse(frame)
-            if message is not None and message["stream"] == "authorization":
-                continue  # which may take the keys back
-            await stream._take(message, "paper")
-
-    fills = RecordingFills()
-    stream = bare_stream(fills)
-    logging.disable()  # thousands of lines, which other tests look at
-    try:
-        trio.run(take_all)
-    finally:
-        logging.disable(logging.NOTSET)
-    for event, order_id, *_numbers in fills.taken:
-        assert event in {"fill", "partial_fill", "rejected"}
-        assert isinstance(order_id, str)
-        assert order_id.encode()
 
 
 async def test_a_fault_of_a_handler_ends_the_connection_and_not_the_daemon(
@@ -942,8 +630,8 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(stream_module, "_PING_EVERY_SECONDS", 0.05)
-    monkeypatch.setattr(stream_module, "_PONG_SECONDS", 0.1)
+    monkeypatch.setattr(session_module, "_PING_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(session_module, "_PONG_SECONDS", 0.1)
     freezer = Freezer(bench.broker.port)
     listeners = await nursery.start(trio.serve_tcp, freezer.handle, 0)
     port = listeners[0].socket.getsockname()[1]
@@ -963,8 +651,8 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
 
 def test_by_default_a_half_open_connection_is_noticed_within_30_s() -> None:
     longest = (
-        stream_module._PING_EVERY_SECONDS
-        + stream_module._PONG_SECONDS
+        session_module._PING_EVERY_SECONDS
+        + session_module._PONG_SECONDS
         + 2 * connection_module.CLOSE_SECONDS
     )
     assert longest <= 30

@@ -12,7 +12,7 @@ from snexec.settings import StreamSettings
 from snexec.stream import TradingStream
 from snexec.watchdog import Watchdog
 from tests.fakes import Rig, make_signal
-from tests.test_stream import RecordingFills, bare_stream
+from tests.streaming import RecordingFills, bare_stream
 
 pytestmark = pytest.mark.jumping_time
 
@@ -162,10 +162,10 @@ async def test_a_stream_that_waits_for_its_next_try_is_alive(
 async def test_a_stream_that_waits_for_the_writer_is_not_hung_itself(
     bench: Bench,
 ) -> None:
-    bench.stream._due = 0.0
-    bench.stream._handing_over = True
+    bench.stream.life._due = 0.0
+    bench.stream.life.handing_over = True
     assert await bench.look(3) == [[]] * 3
-    bench.stream._handing_over = False
+    bench.stream.life.handing_over = False
     assert await bench.look() == [["stream"]]
 
 

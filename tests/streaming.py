@@ -1,0 +1,119 @@
+"""Frames as Alpaca sends them, and what a trading stream is tested with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.accounts import Endpoint
+from snexec.broker import tls_context
+from snexec.events import EventFeed
+from snexec.fills import Fills
+from snexec.settings import StreamSettings
+from snexec.stream import TradingStream
+from tests.fakes import CREDENTIALS, FakeClock
+
+if TYPE_CHECKING:
+    from snexec.settings import Mode
+
+AUTHORIZED = {
+    "stream": "authorization",
+    "data": {"action": "authenticate", "status": "authorized"},
+}
+UNAUTHORIZED = {
+    "stream": "authorization",
+    "data": {"message": "code=401, message=Unauthorized", "status": "unauthorized"},
+}
+LISTENING = {"stream": "listening", "data": {"streams": ["trade_updates"]}}
+
+
+def update(event: object = "fill", **changes: object) -> dict[str, Any]:
+    """Make a trade update as Alpaca sends it; changes are to its order."""
+    order = {
+        "id": "o-1",
+        "client_order_id": "sn-1",
+        "symbol": "AAPL",
+        "notional": "5",
+        "qty": None,
+        "filled_qty": "0.057436865",
+        "filled_avg_price": "86.878",
+        "status": "filled",
+    }
+    return {
+        "stream": "trade_updates",
+        "data": {
+            "event": event,
+            "execution_id": "e-1",
+            "price": "1",
+            "qty": "1",
+            "position_qty": "9",
+            "timestamp": "2026-09-18T13:24:50.019303395Z",
+            "order": order | changes,
+        },
+    }
+
+
+TAKEN_FILL = (
+    *("fill", "o-1", "0.057436865", "86.878", "AAPL"),
+    *("paper", "sn-1", "e-1"),
+)
+
+
+class RecordingFills(Fills):
+    """Notes what the stream tells."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[object, ...]] = []
+        self.problem: Exception | None = None
+
+    async def on_fill_event(
+        self,
+        event: str,
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.problem is not None:
+            raise self.problem
+        self.taken.append(
+            (
+                *(event, order_id, filled_qty, filled_avg_price, symbol),
+                *(mode, client_order_id, execution_id),
+            )
+        )
+
+    async def on_rejected_event(
+        self,
+        order_id: str,
+        symbol: str | None,
+        reason: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+        self.taken.append(
+            ("rejected", order_id, symbol, reason, mode, client_order_id, execution_id)
+        )
+
+
+def bare_stream(fills: Fills) -> TradingStream:
+    """Make a stream that is never connected."""
+    return TradingStream(
+        settings=StreamSettings(),
+        endpoint=lambda: Endpoint(
+            mode="paper", url="http://127.0.0.1:1", credentials=CREDENTIALS
+        ),
+        tls=lambda: tls_context({}),
+        fills=fills,
+        feed=EventFeed(clock=FakeClock()),
+        authorized=lambda: None,
+    )
