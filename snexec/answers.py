@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from snexec.errors import (
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
 _NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
 _SHOWN_BODY_CHARS = 2000
+_PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 def amount(value: object) -> Decimal | None:
@@ -32,25 +34,27 @@ def amount(value: object) -> Decimal | None:
 
     Only finite numbers above 0 that a row can hold are amounts.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        number = Decimal(str(value))
-    except (InvalidOperation, ValueError):  # ValueError: an int of 4,300 digits
-        return None
-    if not number.is_finite() or not 0 < float(number) < float("inf"):
+    number = _number(value)
+    if number is None or not 0 < float(number) < float("inf"):
         return None
     return number
 
 
 def _quantity_or_zero(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    number = _number(value)
+    return number if number is not None and number.is_zero() else amount(value)
+
+
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     try:
-        number = Decimal(str(value))
-    except InvalidOperation:
+        text = str(value)
+        # Python alone reads "1_0", " 1 " and digits of other scripts as numbers.
+        number = Decimal(text) if _PLAIN.fullmatch(text) else None
+    except (InvalidOperation, ValueError):  # ValueError: an int of 4,300 digits
         return None
-    return number if number.is_zero() else amount(value)
+    return number if number is not None and number.is_finite() else None
 
 
 class BrokerOrder(BaseModel):

@@ -116,6 +116,13 @@ def test_an_amount_is_a_finite_number_above_zero_or_none(value: object) -> None:
     assert number is None or 0 < float(number) < float("inf")
 
 
+@pytest.mark.parametrize(
+    "text", ["1_0", " 1 ", "1\n", "１", "١", "0x1", "1,5", ".", ""]
+)
+def test_an_amount_is_spelt_in_plain_digits(text: str) -> None:
+    assert amount(text) is None
+
+
 @given(number=st.decimals(min_value="1e-9", max_value="1e12", places=9))
 def test_an_amount_is_read_to_its_last_digit(number: Decimal) -> None:
     assert amount(str(number)) == number
