@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from decimal import ROUND_DOWN, Decimal
@@ -117,7 +118,7 @@ def parse_signal(line: bytes) -> Signal:
         InvalidSignalError: It is none; the message names the field and the reason.
     """
     try:
-        return Signal.model_validate_json(line)
+        return _validated(line)
     except ValidationError as exc:
         details = exc.errors(include_url=False, include_context=False)
         raise InvalidSignalError(
@@ -125,16 +126,41 @@ def parse_signal(line: bytes) -> Signal:
         ) from None
 
 
+def _validated(line: bytes) -> Signal:
+    try:
+        return Signal.model_validate_json(line)
+    except ValidationError as exc:
+        if exc.errors(include_url=False)[0]["type"] != "json_invalid":
+            raise
+        try:
+            value = _read_leniently(line)
+        except (ValueError, RecursionError):
+            raise exc from None
+    return Signal.model_validate(value)
+
+
+def _read_leniently(line: bytes) -> object:
+    """Read JSON with a byte order mark, or with half a character in some headline."""
+    return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def read_id(line: bytes) -> str | None:
     """Return the ``id`` of a line that need not be a valid signal, if it has one."""
     try:
         value = from_json(line)
     except ValueError:
-        return None
+        try:
+            value = _read_leniently(line)
+        except (ValueError, RecursionError):
+            return None
     if isinstance(value, dict):
         signal_id = value.get("id")
         if isinstance(signal_id, str) and len(signal_id) <= MAX_ID_CHARS:
-            return signal_id
+            return signal_id.encode(errors="replace").decode()
     return None
 
 

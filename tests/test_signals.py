@@ -427,7 +427,6 @@ def test_a_longer_id_is_told_its_bound_in_characters() -> None:
         signal_line() + b"x",
         signal_line() + signal_line(),
         signal_line()[:-1] + b",}",
-        b"\xef\xbb\xbf" + signal_line(),
         signal_line().decode().encode("utf-16"),
         b"\0" * 100,
         b"[" * 10_000,
@@ -466,15 +465,39 @@ def test_nested_brackets_in_a_field_are_refused() -> None:
         b'"\xed\xa0\x80"',  # a surrogate
         b'"A\0"',
         b'"A\x1f"',
-        b'"\\ud800"',
-        b'"\\udc00"',
-        b'"\\udc00\\ud800"',
         b'"\\x41"',
     ],
     ids=repr,
 )
 def test_a_string_that_is_no_unicode_text_is_refused(field: str, text: bytes) -> None:
     assert str(refused(raw_line(field, text))).startswith("not JSON: ")
+
+
+HALVES = [b'"\\ud800"', b'"A\\udc00"', b'"\\udc00\\ud800"']
+
+
+@pytest.mark.parametrize("field", STRINGS)
+@pytest.mark.parametrize("text", HALVES, ids=repr)
+def test_half_a_character_is_refused_in_a_field_that_counts(
+    field: str, text: bytes
+) -> None:
+    error = refused(raw_line(field, text))
+
+    assert str(error).startswith(f"{field}: ")
+    assert str(error).isascii()
+
+
+@pytest.mark.parametrize("text", HALVES, ids=repr)
+def test_half_a_character_in_a_field_that_is_ignored_loses_no_signal(
+    text: bytes,
+) -> None:
+    assert parse_signal(raw_line("headline", text)).symbol == "AAPL"
+    with_fault = raw_line("headline", text).replace(b'"AAPL"', b"5")
+    assert refused(with_fault).signal_id == "n-1"
+
+
+def test_a_byte_order_mark_loses_no_signal() -> None:
+    assert parse_signal(b"\xef\xbb\xbf" + signal_line()).symbol == "AAPL"
 
 
 @pytest.mark.parametrize("field", STRINGS)
