@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snexec.events import Event
     from snexec.intake import Answer
 
-_MAX_ROWS = 1000  # a feed that runs for weeks must not grow memory
+_MAX_ROWS = 1000  # listed; a feed that runs for weeks must not grow memory
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +26,8 @@ class _Entry:
     detail: str = ""
     sequence: int | None = None
     trade_id: str | None = None
+    is_listed: bool = True
+    is_final: bool = False
 
 
 class RunReport:
@@ -36,12 +38,13 @@ class RunReport:
         self._by_sequence: dict[int, _Entry] = {}
         self._by_trade: dict[str, _Entry] = {}
         self._lines = 0
+        self._unlisted: collections.Counter[str] = collections.Counter()  # outcomes
 
     def answered(self, answer: Answer) -> None:
         """Note what a line was answered."""
         self._lines += 1
         if len(self._entries) == _MAX_ROWS:
-            self._forget(self._entries[0])
+            self._unlist(self._entries[0])
         signal = answer.signal
         # A feeder's text must not reach the terminal as it is.
         shown_id = printable(answer.id or "")
@@ -51,7 +54,7 @@ class RunReport:
             entry.sequence = answer.sequence
             self._by_sequence[answer.sequence] = entry
         else:
-            entry.outcome = answer.status
+            entry.outcome, entry.is_final = answer.status, True
             entry.detail = printable(answer.error or answer.reason or "")
 
     def opened(self, sequence: int, trade_id: str) -> None:
@@ -68,9 +71,17 @@ class RunReport:
             entry = self._by_sequence.get(event.sequence)
         if entry is None:
             return
+        before = entry.outcome
+        self._update(entry, event)
+        if not entry.is_listed:
+            self._unlisted[before] -= 1
+            self._unlisted[entry.outcome] += 1
+            self._forget_if_final(entry)
+
+    def _update(self, entry: _Entry, event: Event) -> None:
         match event.event:
             case "skipped" | "refused":
-                entry.outcome = event.event
+                entry.outcome, entry.is_final = event.event, True
                 entry.detail = printable(event.reason or "")
             case "placed":
                 entry.dollars = str(event.more["notional"])
@@ -81,8 +92,10 @@ class RunReport:
                 shares, price = event.more["shares"], event.more["entryPrice"]
                 count = "shares not known yet" if shares is None else f"{shares} shares"
                 entry.detail = count if price is None else f"{count} at {price}"
-            case "settled" if event.reason is not None:
-                entry.outcome, entry.detail = "missed", event.reason
+            case "settled":
+                entry.is_final = True
+                if event.reason is not None:
+                    entry.outcome, entry.detail = "missed", event.reason
             case _:
                 pass
 
@@ -92,7 +105,7 @@ class RunReport:
             (e.signal_id, e.symbol, e.dollars, e.outcome, e.detail)
             for e in self._entries
         ]
-        totals = collections.Counter(e.outcome for e in self._entries)
+        totals = collections.Counter(e.outcome for e in self._entries) + self._unlisted
         counted = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
         lines = [f"{self._lines} signals: {counted or 'nothing was read'}"]
         if len(self._entries) < self._lines:
@@ -103,6 +116,12 @@ class RunReport:
             lines.insert(0, table)
         return "\n".join(lines)
 
-    def _forget(self, entry: _Entry) -> None:
-        self._by_sequence.pop(entry.sequence or 0, None)
-        self._by_trade.pop(entry.trade_id or "", None)
+    def _unlist(self, entry: _Entry) -> None:
+        entry.is_listed = False
+        self._unlisted[entry.outcome] += 1
+        self._forget_if_final(entry)
+
+    def _forget_if_final(self, entry: _Entry) -> None:
+        if entry.is_final:
+            self._by_sequence.pop(entry.sequence or 0, None)
+            self._by_trade.pop(entry.trade_id or "", None)

@@ -117,7 +117,7 @@ def test_an_amount_is_a_finite_number_above_zero_or_none(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1_0", " 1 ", "1\n", "１", "١", "0x1", "1,5", ".", ""]
+    "text", ["1_0", " 1 ", "1\n", "\uff11", "\u0661", "0x1", "1,5", ".", ""]
 )
 def test_an_amount_is_spelt_in_plain_digits(text: str) -> None:
     assert amount(text) is None

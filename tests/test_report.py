@@ -294,19 +294,33 @@ def test_a_long_run_lists_its_last_1000_signals_and_counts_all() -> None:
     assert run.rows[0][0] == "n-1501"
     assert run.rows[-1][0] == "n-2500"
     assert run.lines[-2:] == [
-        "2500 signals: 1000 placed",
+        "2500 signals: 2500 placed",
         "(the last 1000 are listed)",
     ]
 
 
-def test_a_long_run_remembers_no_more_than_it_lists() -> None:
+def test_a_long_run_counts_what_becomes_of_signals_that_it_lists_no_longer() -> None:
+    run = Run()
+    for number in range(1, 1_201):
+        run.accept(number)
+        run.place(number)
+    run.fill(1)
+    run.settle(1)
+    run.settle(2, reason="canceled")
+
+    assert run.lines[-2] == "1200 signals: 1198 placed, 1 filled, 1 missed"
+
+
+def test_a_long_run_remembers_no_more_than_it_lists_and_what_is_not_final() -> None:
     run = Run()
     for number in range(1, 2_501):
         run.accept(number)
         run.place(number)
-    run.fill(1)  # of a signal that is forgotten
+        if number != 7:
+            run.fill(number)
+            run.settle(number)
 
-    assert len(run.report._by_sequence) == 1_000
-    assert len(run.report._by_trade) == 1_000
-    run.fill(2_500)
+    assert len(run.report._by_sequence) == 1_001
+    assert len(run.report._by_trade) == 1_001
+    assert run.lines[-2] == "2500 signals: 2499 filled, 1 placed"
     assert run.rows[-1][3] == "filled"
