@@ -7,8 +7,10 @@ import faulthandler
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,9 @@ _SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 # beside the import of the stream, and takes 18.
 _SWITCH_SECONDS = 0.0005
 
+_OPEN_FILES = 65_536  # where the system allows it: each client is one
+_SAY_FULL_EVERY_SECONDS = 60.0
+
 # They would log every request at INFO.
 _CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
 
@@ -67,6 +72,7 @@ def run_daemon(
         StartError: The daemon cannot start here.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    _allow_open_files()
     stdin = kind_of_stdin()
     if not stop_at_end_of_input and stdin in {Kind.TERMINAL, Kind.DEVICE}:
         stdin = Kind.NOTHING
@@ -221,12 +227,38 @@ async def _start_exchange(
     )
 
 
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class _NoMoreClients(logging.Filter):
+    """Makes one line a minute of the traceback that Trio logs ten times a second."""
+
+    _told_at = -_SAY_FULL_EVERY_SECONDS
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._told_at < _SAY_FULL_EVERY_SECONDS:
+            return False
+        self._told_at = now
+        record.name, record.exc_info, record.args = "Intake", None, ()
+        record.msg = (
+            "no further client can be connected: the limit of open files is reached;"
+            " those connected go on; close some, or raise the limit (LimitNOFILE)"
+        )
+        return True
+
+
 def _set_up_logging(drain: LogDrain, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [drain]
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("trio.serve_listeners").addFilter(_NoMoreClients())
     logging.captureWarnings(capture=True)
     # What logging's own page on optimization names: no line tells where in the source
     # it was written, and to find that out took more than half of what a line takes.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sqlite3
 import subprocess
+from contextlib import AsyncExitStack
 
 import trio
 
@@ -383,3 +385,26 @@ async def test_the_table_tells_a_fill_that_comes_before_the_orders_reply() -> No
     row, total = done.stdout.decode().splitlines()[-2:]
     assert row.split()[:4] == ["n-1", "EARLY", "100.00", "filled"]
     assert total == "1 signals: 1 filled"
+
+
+async def test_more_clients_than_files_are_one_line_and_hold_nothing_up() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            assert (await client.ask(signal_line("AAPL")))["status"] == "accepted"
+            await box.until(lambda: box.rows("settledAt IS NOT NULL"), "it is filled")
+            open_files = await trio.Path(f"/proc/{process.pid}/fd").iterdir()
+            files = len(list(open_files)) + 20
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
+            async with AsyncExitStack() as crowd:
+                for _ in range(60):
+                    await crowd.enter_async_context(box.client())
+                await box.until(lambda: "no further client" in box.log(), "it says so")
+                await trio.sleep(0.5)
+                assert (await client.ask(signal_line("MSFT")))["status"] == "accepted"
+            await box.until(lambda: len(box.rows("settledAt IS NOT NULL")) == 2, "both")
+            assert box.log().count("no further client") == 1
+            assert "Traceback" not in box.log()
+            async with box.client() as later:
+                assert (await later.ask(signal_line("TSLA")))["status"] == "accepted"
+            assert await box.stop(process) == 0
