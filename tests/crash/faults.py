@@ -20,7 +20,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "fills before the reply": Behaviour(fill_before_reply=True),
     "replies slowly": Behaviour(reply_delay_sec=0.2),
     "replies too late": Behaviour(reply_delay_sec=0.8),
-    "fills in parts": Behaviour(partial_fills=2, fill_delay_sec=0.05),
+    "fills in parts": Behaviour(partial_fills=2, fill_delay_sec=0.2),
     "fills in parts, no position": Behaviour(partial_fills=1, position_404_times=2),
     "stays partly filled": Behaviour(partial_fills=1, end_status="never"),
     "stays unfilled": Behaviour(end_status="never"),

@@ -31,6 +31,7 @@ _SWITCHES = {"mode switching", "mode switched"}
 _SHORT_SEED = 1
 _SHORT_KILLS_AT_STEPS, _SHORT_KILLS_AT_RANDOM = 24, 10  # some may stop in time
 _LONG_KILLS = 500
+_DRAWS_OF_A_STEP = 3
 
 # With these, and nothing else in the way, a daemon reaches every step.
 _STEPPING_STONES = (
@@ -101,18 +102,19 @@ async def test_a_kill_at_each_step_loses_or_doubles_no_order(
     ]
 
     figures, failures = await sweep(plans)
-    # What a story's timing passes by on a busy machine is drawn once more.
-    missed = [step for step in _ALL_STEPS if step not in figures.points]
-    others, more = await sweep(
-        [_step_plan(seed + 1, step, count=1, again=False) for step in missed]
-    )
+    for draw in range(1, _DRAWS_OF_A_STEP):
+        # What a story's timing passes by on a busy machine is drawn once more.
+        missed = [step for step in _ALL_STEPS if step not in figures.points]
+        others, more = await sweep(
+            [_step_plan(seed + draw, step, count=1, again=False) for step in missed]
+        )
+        figures.add(others)
+        failures += more
 
-    report(seed, figures, len(failures) + len(more))
-    failures += more
+    report(seed, figures, len(failures))
     assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
-    reached = {*figures.points, *others.points}
-    assert set(_ALL_STEPS) <= reached, "a step was not reached"
-    assert figures.kills + others.kills >= _SHORT_KILLS_AT_STEPS
+    assert set(_ALL_STEPS) <= set(figures.points), "a step was not reached"
+    assert figures.kills >= _SHORT_KILLS_AT_STEPS
 
 
 async def test_a_kill_at_points_drawn_loses_or_doubles_no_order(
