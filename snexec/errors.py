@@ -85,6 +85,10 @@ class StreamRejectedError(StreamError):
         self.status_code = status_code
 
 
+class StreamUnauthorizedError(StreamError):
+    """The broker does not take these keys."""
+
+
 class BrokerError(SnexecError):
     """A request to the broker did not give what was asked for."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.errors import StreamClosedError
+from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.frames import data_of, shown, text_of
 from snexec.timeouts import limit
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from snexec.connection import Socket
     from snexec.fills import Fills
     from snexec.frames import FrameReader
-    from snexec.settings import Mode
 
 log = logging.getLogger("TradingWs")
 
@@ -27,10 +26,6 @@ _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
 _QUIET_SECONDS = 45.0
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
-
-
-class UnauthorizedError(Exception):
-    """The broker does not take these keys."""
 
 
 class SignsOfLife:
@@ -93,7 +88,7 @@ class Session:
         """Authenticate, and have the broker send the events of orders.
 
         Raises:
-            UnauthorizedError: The broker does not take the keys.
+            StreamUnauthorizedError: The broker does not take the keys.
             StreamClosedError: It closed the connection.
             TooSlowError: It did not answer.
         """
@@ -103,24 +98,27 @@ class Session:
         await self._send({"action": "auth", "key": key, "secret": secret})
         data = await self._answer("authorization")
         if data.get("status") != "authorized":
-            raise UnauthorizedError(shown(data.get("message") or data.get("status")))
+            raise StreamUnauthorizedError(
+                shown(data.get("message") or data.get("status"))
+            )
         log.info("Authenticated — subscribed to trade_updates")
         if data.get("message"):
             log.debug("the broker adds: %s", shown(data["message"]))
         await self._send({"action": "listen", "data": {"streams": ["trade_updates"]}})
-        while True:
-            data = await self._answer("listening")
-            streams = data.get("streams")
-            if isinstance(streams, list) and "trade_updates" in streams:
-                return
-            log.warning("the broker listens to %s only", shown(streams))
+        with limit(_ANSWER_SECONDS, "no listening answer"):
+            while True:
+                data = await self._answer("listening")
+                streams = data.get("streams")
+                if isinstance(streams, list) and "trade_updates" in streams:
+                    return
+                log.warning("the broker listens to %s only", shown(streams))
 
     async def take_events(self) -> None:
         """Take events until the connection ends.
 
         Raises:
-            BaseExceptionGroup: With an UnauthorizedError, if the broker takes the keys
-                no longer.
+            BaseExceptionGroup: With a StreamUnauthorizedError, if the broker takes the
+                keys no longer.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ping, name="ping the stream")
@@ -156,15 +154,18 @@ class Session:
         match message["stream"]:
             case "trade_updates":
                 self._life.event_at = trio.current_time()
-                await self._take_update(data_of(message), self._endpoint.mode)
+                await self._take_update(data_of(message))
             case "authorization" if _is_refusal(data := data_of(message)):
-                raise UnauthorizedError(shown(data.get("message") or data["status"]))
+                raise StreamUnauthorizedError(
+                    shown(data.get("message") or data["status"])
+                )
             case "authorization" | "listening":
                 log.debug("%s: %s", message["stream"], shown(message.get("data")))
             case other:
                 self._frames.pass_over(other)
 
-    async def _take_update(self, data: dict[str, Any], mode: Mode) -> None:
+    async def _take_update(self, data: dict[str, Any]) -> None:
+        mode = self._endpoint.mode
         event: Any = data.get("event")
         order: Any = data.get("order")
         handled = isinstance(event, str) and event in _EVENTS

@@ -16,12 +16,13 @@ from snexec.errors import (
     StreamClosedError,
     StreamError,
     StreamRejectedError,
+    StreamUnauthorizedError,
     leaves,
     reasons,
 )
 from snexec.frames import FrameReader
 from snexec.repeats import Repeats
-from snexec.session import Session, SignsOfLife, UnauthorizedError
+from snexec.session import Session, SignsOfLife
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +169,7 @@ class TradingStream:
         end = _End.LOST
         try:
             await self._connect_and_follow(endpoint)
-        except* UnauthorizedError as group:
+        except* StreamUnauthorizedError as group:
             end = _End.UNAUTHORIZED
             self._told_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
             if self._told_fault:
@@ -207,17 +208,22 @@ class TradingStream:
             await trio.to_thread.run_sync(import_module, "snexec.connection")
         from snexec.connection import open_connection  # noqa: PLC0415
 
-        async with open_connection(endpoint.stream_url, self._tls) as socket:
-            # A restart from now on ends this block only, and the connection is closed
-            # in good order before the next one opens.
-            try:
-                with trio.CancelScope() as self._scope:
-                    await self._follow(socket, endpoint)
-            finally:
-                following, self._scope = self._scope, attempt
-        if following.cancelled_caught:
-            attempt.cancel(reason="the stream restarts")
-            await trio.lowlevel.checkpoint()
+        following = trio.CancelScope()
+        try:
+            async with open_connection(endpoint.stream_url, self._tls) as socket:
+                # A restart from now on ends this block only, and the connection is
+                # closed in good order before the next one opens.
+                self._scope = following
+                try:
+                    with following:
+                        await self._follow(socket, endpoint)
+                finally:
+                    self._scope = attempt
+        finally:
+            # Even where the connection ended in the same moment by itself.
+            if following.cancel_called:
+                attempt.cancel(reason="the stream restarts")
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:
         session = Session(

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from snexec.accounts import Endpoint
 from snexec.connection import Socket
-from snexec.errors import StreamClosedError
+from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.frames import FrameReader
-from snexec.session import Session, SignsOfLife, UnauthorizedError
+from snexec.session import Session, SignsOfLife
 from tests.fakes import CREDENTIALS, FakeClock
 from tests.streaming import (
     AUTHORIZED,
@@ -112,8 +112,39 @@ async def test_an_event_between_the_answers_is_handed_on() -> None:
 @pytest.mark.parametrize("before", [[], [AUTHORIZED]], ids=["at once", "later"])
 async def test_keys_that_are_refused_end_it(before: list[object]) -> None:
     socket = ScriptedSocket([*before, UNAUTHORIZED])
-    with pytest.raises(UnauthorizedError, match="401"):
+    with pytest.raises(StreamUnauthorizedError, match="401"):
         await session_on(socket, RecordingFills()).begin()
+
+
+async def test_a_broker_that_listens_to_something_else_is_left_after_a_while() -> None:
+    class Stubborn(ScriptedSocket):
+        async def get_message(self) -> str | bytes:
+            await trio.sleep(4)
+            return json.dumps({"stream": "listening", "data": {"streams": []}})
+
+    session = session_on(Stubborn([]), RecordingFills())
+    with pytest.raises(trio.TooSlowError, match="no authorization"):
+        await session.begin()
+    assert trio.current_time() == 10
+
+    class Late(Stubborn):
+        async def get_message(self) -> str | bytes:
+            return await (
+                ScriptedSocket.get_message(self)
+                if self._frames
+                else Stubborn.get_message(self)
+            )
+
+    session = session_on(Late([AUTHORIZED]), RecordingFills())
+    with pytest.raises(trio.TooSlowError, match="no listening"):
+        await session.begin()
+    assert trio.current_time() == 20
+
+
+async def test_no_event_is_being_handed_over_once_it_is() -> None:
+    session = session_on(ScriptedSocket([update()]), RecordingFills())
+    await session.take_events()
+    assert not session._life.handing_over
 
 
 # Events

@@ -22,6 +22,7 @@ from snexec import session as session_module
 from snexec import stream as stream_module
 from snexec.accounts import Endpoint
 from snexec.broker import tls_context
+from snexec.connection import Socket
 from snexec.events import Event, EventFeed
 from snexec.settings import StreamSettings
 from snexec.stream import TradingStream
@@ -32,6 +33,7 @@ from tests.streaming import (
     TAKEN_FILL,
     UNAUTHORIZED,
     RecordingFills,
+    bare_stream,
     update,
 )
 
@@ -732,6 +734,35 @@ async def test_it_says_goodbye_when_it_is_cancelled(bench: Bench) -> None:
         nursery.cancel_scope.cancel()
     await bench.until(lambda: bench.broker.open == 0)
     assert close_code(bench.broker.sockets[0]) == 1000
+
+
+@pytest.mark.jumping_time
+async def test_a_restart_is_not_lost_where_the_keys_are_refused_in_that_moment(
+    monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    tried_at: list[float] = []
+
+    class Refusing(Socket):
+        def __init__(self) -> None: ...
+
+        async def send_message(self, text: str) -> None: ...
+
+        async def get_message(self) -> str | bytes:
+            if len(tried_at) == 1:
+                stream.restart()  # as SIGHUP does, in the same pass of the scheduler
+            return json.dumps(UNAUTHORIZED)
+
+    @contextlib.asynccontextmanager
+    async def connect(*_address_and_tls: object) -> AsyncIterator[Socket]:
+        tried_at.append(trio.current_time())
+        yield Refusing()
+
+    monkeypatch.setattr(connection_module, "open_connection", connect)
+    stream = bare_stream(RecordingFills())
+    with trio.move_on_after(30):
+        await stream.run()
+    assert tried_at == [0, StreamSettings().restart_delay_sec]
+    assert len(logged_errors.take()) == 1
 
 
 # Without a key
