@@ -174,9 +174,11 @@ class Confirmations:
 
     def _tell_partial(self, step: Step, applied: Applied) -> None:
         log.info(
-            "Order partially filled: %s %s shares at %s orderId=%s trade=%s signal=%s",
+            "Order partially filled: %s %s at %s orderId=%s trade=%s signal=%s",
             applied.symbol,
-            applied.shares,
+            "shares not known yet"
+            if applied.shares is None
+            else f"{applied.shares} shares",
             applied.entry_price,
             applied.order_id,
             applied.trade_id,

@@ -43,13 +43,18 @@ Source = Literal["stream", "lookup"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One thing that the broker said, and the change that it makes."""
+    """One thing that the broker said, and the change that it makes.
+
+    Attributes:
+        is_final: Whether no partial fill before it matters any more.
+    """
 
     ref: OrderRef
     symbol: str | None
     source: Source
     change: Change[Applied | None]
     asks_position: bool = False
+    is_final: bool = False
     price: Decimal | None = None
 
 
@@ -150,6 +155,7 @@ class Fills:
                 symbol=symbol,
                 source="stream",
                 change=lambda store: store.apply_rejected(ref),
+                is_final=True,
             )
         )
 
@@ -173,6 +179,7 @@ class Fills:
                     change=lambda store: store.apply_ended(
                         ref, how, price=price, quantity=quantity
                     ),
+                    is_final=True,
                 )
             case "rejected":
                 step = Step(
@@ -180,6 +187,7 @@ class Fills:
                     symbol=symbol,
                     source=source,
                     change=lambda store: store.apply_rejected(ref),
+                    is_final=True,
                 )
             case _:
                 step = Step(
@@ -204,14 +212,14 @@ class Fills:
         def change(store: Store) -> Applied | None:
             return store.apply_fill(ref, price=price, quantity=quantity, times=times)
 
-        return Step(ref=ref, symbol=symbol, source=source, change=change)
+        return Step(ref=ref, symbol=symbol, source=source, change=change, is_final=True)
 
     async def _take(self, step: Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
         queue = self._queues.get(key)
         if queue is not None:
             queue.steps.append(step)
-            if not step.asks_position:
+            if step.is_final:
                 # What follows says more than the position would; it must not wait.
                 queue.asking.cancel(reason="superseded by a later event")
         elif step.asks_position:
@@ -228,7 +236,9 @@ class Fills:
             while queue.steps:
                 step = queue.steps.popleft()
                 applied = await self._writer.write(step.change)
-                if step.asks_position and applied is not None and _is_partial(applied):
+                # What waits behind a partial fill says more than the position would.
+                asks = step.asks_position and not queue.steps
+                if asks and applied is not None and _is_partial(applied):
                     applied = await self._with_position(step, applied, queue)
                 self._confirmations.tell(step, applied)
         except Exception:
@@ -245,8 +255,6 @@ class Fills:
         """Complete a partial fill with the position's quantity, if it can be read."""
         shares: Decimal | None = None
         with trio.CancelScope() as queue.asking:
-            if any(not waiting.asks_position for waiting in queue.steps):
-                queue.asking.cancel(reason="superseded by a later event")
             shares = await self._position(step.ref.mode, applied)
         if shares is None:
             return applied

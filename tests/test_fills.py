@@ -303,9 +303,34 @@ async def test_partial_fills_of_one_order_are_applied_in_their_order(rig: Rig) -
     rig.paper.asking.extend([Decimal(1), Decimal(2), Decimal(3)])
     for price in ("80", "81", "82"):
         await partial(rig, filled_avg_price=price)
+        await trio.sleep(2)
+    assert said(rig) == ("open", None, 82.0, 3.0, "o-1", False)
+    assert [e.more["entryPrice"] for e in rig.events] == [80.0, 81.0, 82.0]
+
+
+async def test_only_the_last_of_many_partial_fills_asks_for_the_position(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 1
+    rig.paper.asking.extend([Decimal(3), Decimal(99)])
+    for price in ("80", "81", "82"):
+        await partial(rig, filled_avg_price=price)
     await trio.sleep(10)
     assert said(rig) == ("open", None, 82.0, 3.0, "o-1", False)
     assert [e.more["entryPrice"] for e in rig.events] == [80.0, 81.0, 82.0]
+    assert list(rig.paper.asking) == [Decimal(99)]
+
+
+async def test_a_look_up_that_says_less_keeps_no_position_from_being_asked(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 1
+    rig.paper.positions["AAPL"] = Decimal(3)
+    await partial(rig)
+    await trio.sleep(0.5)
+    await rig.fills.on_looked_up("paper", make_order("sn-1", "new"), "AAPL")
+    await trio.sleep(10)
+    assert said(rig) == ("open", None, 80.0, 3.0, "o-1", False)
 
 
 async def test_a_rejection_behind_a_partial_fill_changes_nothing_and_warns(
