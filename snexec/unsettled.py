@@ -145,6 +145,9 @@ class UnsettledOrders:
         if order is not None and order.missed:
             order.missed = False
             order.pause = min(order.pause, FIRST_CHECK_SECONDS)
+            if not order.asking:
+                order.due = min(order.due, trio.current_time() + order.pause)
+                self._queue(order)
 
     def ask_now(self, trade_id: str) -> None:
         """Ask about an order as soon as possible."""

@@ -248,3 +248,15 @@ async def test_asking_a_thousand_times_leaves_a_bounded_queue(
         order = await orders.next_due("paper")
         orders.ask_later(order, longest=60.0)
     assert sum(map(len, orders._queues.values())) <= 2
+
+
+async def test_a_row_that_is_revived_is_asked_about_soon() -> None:
+    orders = UnsettledOrders()
+    follow(orders)
+    order = await orders.next_due("paper")
+    order.missed, order.pause = True, 3600.0
+    orders.ask_later(order, longest=3600.0)
+    await trio.sleep(10)
+    orders.revived("sn-1")
+    assert await orders.next_due("paper") is order
+    assert trio.current_time() == 5 + 10 + 5
