@@ -153,10 +153,13 @@ class Accounts:
 
     async def run(self) -> None:
         """Keep the clients' connections, until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            for held in self._held.values():
-                self._start(held)
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                for held in self._held.values():
+                    self._start(held)
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None  # new settings may still come while the daemon stops
 
     def _start(self, held: _Held) -> None:
         if self._nursery is not None:

@@ -103,7 +103,7 @@ async def test_a_client_is_lent_only_with_a_request_of_its_budget(
     assert accounts.try_take("paper", Purpose.ORDER) is None
     assert accounts._held["paper"].leases == 1
     with lease as client:
-        client.budget.give_back()
+        client.budget.give_back(Purpose.ORDER)
     assert accounts._held["paper"].leases == 0
     assert accounts.try_take("paper", Purpose.ORDER) is not None
 
@@ -365,3 +365,13 @@ async def test_no_key_shows_in_an_endpoint(
     shown = repr(accounts.endpoint("paper")) + str(accounts.endpoint("live"))
     for secret in (*PAPER.values(), *LIVE.values()):
         assert secret not in shown
+
+
+async def test_new_settings_may_come_when_the_connections_are_closed_already(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts()
+    with trio.move_on_after(0.01):
+        await accounts.run()
+    assert accounts.reconfigure(plain(paper_url="http://127.0.0.1:9"))
+    assert accounts.endpoint("paper").url == "http://127.0.0.1:9"
