@@ -47,6 +47,7 @@ class Outages:
         self._latest = _Outage(began=began, began_at=trio.current_time())
         # As many as there are outages in ten seconds, which are few.
         self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
+        self._placed_since: set[str | None] = set()  # the end, while it matters
         self.count = 0
 
     async def run(self) -> None:
@@ -70,10 +71,19 @@ class Outages:
                 self._end(event.at)
             elif self._latest.ended is not None:
                 self._latest = _Outage(began=event.at, began_at=trio.current_time())
-        elif event.event == "settled" and event.more.get("source") == "lookup":
-            since = trio.current_time() - self._latest.ended_at
-            if self._latest.ended is None or since <= _LOOKUP_SECONDS:
-                self._latest.settled += 1
+                self._placed_since.clear()
+        elif event.event == "placed":
+            if self._is_over():
+                self._placed_since.clear()
+            elif self._latest.ended is not None:
+                self._placed_since.add(event.trade_id)
+        elif (
+            event.event == "settled"
+            and event.more.get("source") == "lookup"
+            and not self._is_over()
+            and event.trade_id not in self._placed_since
+        ):
+            self._latest.settled += 1
 
     def status(self) -> dict[str, object]:
         """Return what ``status`` shows; ``to`` is null while there is no stream."""
@@ -83,6 +93,11 @@ class Outages:
             "to": self._latest.ended,
             "settledByLookup": self._latest.settled,
         }
+
+    def _is_over(self) -> bool:
+        """Tell whether its orders have been asked about."""
+        since = trio.current_time() - self._latest.ended_at
+        return self._latest.ended is not None and since > _LOOKUP_SECONDS
 
     def _end(self, at: str) -> None:
         if self._latest.ended is None:

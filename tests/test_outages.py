@@ -137,3 +137,20 @@ async def test_times_that_follow_each_other_closely_are_each_told_once_they_are_
         nursery.cancel_scope.cancel()
     assert "(60.0 s)" in caplog.records[2].getMessage()
     assert len(caplog.records) == 3
+
+
+@pytest.mark.jumping_time
+async def test_an_order_of_after_the_outage_does_not_count_for_it() -> None:
+    feed = EventFeed(clock=FakeClock())
+    outages = Outages(began="2026-01-05T14:00:00.000Z")
+    feed.follow(outages.happened)
+    feed.publish("placed", trade_id="sn-1")
+    feed.publish("stream", reason="authorized")
+    feed.publish("placed", trade_id="sn-2")
+    await trio.sleep(5)
+    for trade_id in ("sn-1", "sn-2", "sn-3"):
+        feed.publish("settled", {"source": "lookup"}, trade_id=trade_id)
+    assert outages.status()["settledByLookup"] == 2
+    await trio.sleep(6)
+    feed.publish("placed", trade_id="sn-4")
+    assert not outages._placed_since
