@@ -6,6 +6,7 @@ Every change is monotonic: what the broker has said finally is never undone.
 from __future__ import annotations
 
 import functools
+import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -179,6 +180,27 @@ class _Row:
         return self["settledAt"] is not None
 
 
+class OpenFile:
+    """A database's file, which somebody may take away while it is open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        _number, _name, self._path = connection.execute(
+            "PRAGMA database_list"
+        ).fetchone()
+        self._identity = self._look()
+
+    def is_there(self) -> bool:
+        """Tell whether the path still names the file that is written."""
+        return not self._path or self._look() == self._identity
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - a third of pathlib's time
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class Store:
     """Every statement that touches BotTrade. Not thread-safe: one user at a time."""
 
@@ -186,6 +208,7 @@ class Store:
         self._db = connection
         self._clock = clock
         self._counting = Counting(connection)
+        self._file = OpenFile(connection)
 
     # Transactions belong to the writer, which batches changes.
 
@@ -194,7 +217,13 @@ class Store:
         self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def begin(self) -> None:
-        """Start a transaction that may write."""
+        """Start a transaction that may write.
+
+        Raises:
+            sqlite3.OperationalError: Nothing can be written now.
+        """
+        if not self._file.is_there():
+            raise sqlite3.OperationalError("its file was removed or replaced")
         self._counting.began()
         self._db.execute("BEGIN IMMEDIATE")
 

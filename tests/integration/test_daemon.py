@@ -408,3 +408,27 @@ async def test_more_clients_than_files_are_one_line_and_hold_nothing_up() -> Non
             async with box.client() as later:
                 assert (await later.ask(signal_line("TSLA")))["status"] == "accepted"
             assert await box.stop(process) == 0
+
+
+async def test_a_database_that_is_taken_away_stops_all_orders_until_it_is_back() -> (
+    None
+):
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("AAPL"))
+            await box.until(lambda: box.rows("settledAt IS NOT NULL"), "it is filled")
+            elsewhere = box.database.with_name("elsewhere.db")
+            box.database.rename(elsewhere)
+            await client.ask(signal_line("MSFT"))
+            await box.until(lambda: "removed or replaced" in box.log(), "it says so")
+            status = await client.ask(b'{"command":"status"}\n')
+            assert status["writer"]["healthy"] is False
+            assert [o.symbol for o in broker.paper.book.orders()] == ["AAPL"]
+            elsewhere.rename(box.database)
+            await box.until(lambda: "writes the database again" in box.log(), "back")
+            await client.ask(signal_line("TSLA"))
+            await box.until(lambda: box.rows("symbol = 'TSLA'"), "TSLA is bought")
+            assert await box.stop(process) == 0
+        for order in broker.paper.book.orders():
+            assert box.rows(f"id = '{order.client_order_id}'"), "an order without a row"
