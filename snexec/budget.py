@@ -49,7 +49,7 @@ class _Slice:
 
 
 class RateBudget:
-    """Counts the requests of one account. One task at a time: nothing awaits here."""
+    """Counts the requests of one account; between two awaits, so by one at a time."""
 
     def __init__(self, *, per_minute: int, clock: Clock) -> None:
         self._limit = per_minute
@@ -105,15 +105,16 @@ class RateBudget:
         while not self.try_take(purpose):  # noqa: ASYNC110 - time is what refills it
             await trio.sleep(min(self.seconds_until(purpose), _LOOK_AGAIN_SECONDS))
 
-    def give_back(self) -> None:
+    def give_back(self, purpose: Purpose) -> None:
         """Return what was taken for a request that was not made after all."""
         self._in_flight -= 1
-        if self._slices:
-            newest = self._slices[-1]
-            newest.count -= 1
-            self._count(newest.purpose, -1)
-            if not newest.count:
-                self._slices.pop()
+        for each in reversed(self._slices):
+            if each.purpose is purpose:
+                each.count -= 1
+                self._count(purpose, -1)
+                if not each.count:
+                    self._slices.remove(each)
+                break
         if self._remaining is not None:
             self._remaining += 1
 

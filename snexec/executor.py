@@ -58,6 +58,7 @@ class Attempt:
         answered_at: When the broker's answer was there, on Trio's clock.
         given_up: Whether the order must not leave any more.
         halted: Whether the kill switch kept it from leaving.
+        too_late: Whether its age did.
         holds_slot: Whether no other order may take its place yet.
     """
 
@@ -70,6 +71,7 @@ class Attempt:
     answered_at: float = math.inf
     given_up: bool = False
     halted: bool = False
+    too_late: bool = False
     holds_slot: bool = True
 
     @property
@@ -175,7 +177,7 @@ class TradeExecutor:
     def give_up(self, attempt: Attempt) -> None:
         """End an attempt whose time is up before its row was decided."""
         attempt.given_up = True
-        attempt.client.budget.give_back()
+        attempt.client.budget.give_back(Purpose.ORDER)
         self._skips.tell_stopping(attempt.taken)
 
     def accepted(
@@ -200,7 +202,7 @@ class TradeExecutor:
         """Put down what became of an order, or tell why there is none."""
         taken, trade, budget = attempt.taken, attempt.trade, attempt.client.budget
         if attempt.error is not None:
-            budget.give_back()
+            budget.give_back(Purpose.ORDER)
             if not isinstance(attempt.error, sqlite3.Error):
                 self._outcomes.look_up(trade)
                 raise attempt.error
@@ -213,7 +215,7 @@ class TradeExecutor:
             )
             self._skips.skip(taken, "not_written")
         elif attempt.opening != "opened":
-            budget.give_back()
+            budget.give_back(Purpose.ORDER)
             self._skips.skip(taken, attempt.opening or "not_written")
         elif attempt.sent is not None:
             try:
@@ -223,10 +225,10 @@ class TradeExecutor:
                 self._outcomes.look_up(trade)
                 raise
         elif attempt.halted:
-            budget.give_back()
+            budget.give_back(Purpose.ORDER)
             await self._outcomes.drop_halted(taken, trade)
         else:
-            budget.give_back()
+            budget.give_back(Purpose.ORDER)
             await self._outcomes.drop_stale(
                 taken, trade, "its row could not be written in time"
             )
@@ -241,9 +243,7 @@ class TradeExecutor:
             answered(attempt)
 
         try:
-            if attempt.given_up or self._skips.is_stale(attempt.taken):
-                return
-            if self._is_halted(attempt):  # last, whatever else there is to look at
+            if attempt.given_up or self._is_withheld(attempt):
                 return
             if self._seen is not None:
                 self._seen(attempt.taken.signal)
@@ -253,6 +253,11 @@ class TradeExecutor:
             attempt.sent = self._send(attempt, note_answer)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
+
+    def _is_withheld(self, attempt: Attempt) -> bool:
+        """Look at what may have changed while it waited; the kill switch last."""
+        attempt.too_late = self._skips.is_stale(attempt.taken)
+        return attempt.too_late or self._is_halted(attempt)
 
     def _is_halted(self, attempt: Attempt) -> bool:
         attempt.halted = self._halted()
@@ -266,7 +271,7 @@ class TradeExecutor:
             client_order_id=trade.id,
             answered=answered,
             left=partial(self._latency.sent, trade.id),
-            withheld=partial(self._is_halted, attempt),
+            withheld=partial(self._is_withheld, attempt),
         )
 
     async def _send_again(self, attempt: Attempt) -> SentOrder:
@@ -300,7 +305,7 @@ class TradeExecutor:
                     if not self._is_halted(attempt):
                         sent = await self._send_again(attempt)
                         continue
-                    client.budget.give_back()
+                    client.budget.give_back(Purpose.ORDER)
                     await self._outcomes.drop_halted(taken, trade)
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted before, perhaps by this very request.
@@ -310,6 +315,10 @@ class TradeExecutor:
             except NotSentError as exc:
                 if attempt.halted:
                     await self._outcomes.drop_halted(taken, trade)
+                elif attempt.too_late:
+                    await self._outcomes.drop_stale(
+                        taken, trade, "no connection to the broker was free in time"
+                    )
                 else:
                     await self._outcomes.not_sent(taken, trade, exc)
             else:

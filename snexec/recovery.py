@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -135,22 +136,28 @@ class Recovery:
             while True:
                 order = await self._unsettled.next_due(mode)
                 await places.acquire()
-                lease = await self._take(mode)
+                lease, purpose = await self._take(mode)
                 nursery.start_soon(
-                    self._check, order, lease, places, name=f"look up {order.trade_id}"
+                    partial(self._check, order, lease, places, purpose=purpose),
+                    name=f"look up {order.trade_id}",
                 )
 
-    async def _take(self, mode: Mode) -> Lease:
-        """Wait for a client with one request of its budget."""
+    async def _take(self, mode: Mode) -> tuple[Lease, Purpose]:
+        """Wait for a client with one request of its budget, and say of which part."""
         while True:
             purpose = Purpose.RECOVERY if self._started.is_set() else Purpose.START
             if (lease := self._accounts.try_take(mode, purpose)) is not None:
-                return lease
+                return lease, purpose
             wait = self._accounts.budget(mode).seconds_until(purpose)
             await trio.sleep(min(wait, 1.0))
 
     async def _check(
-        self, order: UnsettledOrder, lease: Lease, places: trio.Semaphore
+        self,
+        order: UnsettledOrder,
+        lease: Lease,
+        places: trio.Semaphore,
+        *,
+        purpose: Purpose,
     ) -> None:
         settled = False
         try:
@@ -158,7 +165,16 @@ class Recovery:
                 if self._unsettled.get(order.trade_id) is order:
                     settled = await self._look_up(order, client)
                 else:
-                    client.budget.give_back()
+                    client.budget.give_back(purpose)
+        except Exception:
+            # One order's row; the other orders, and the daemon, go on.
+            log.exception(
+                "%s trade=%s: what the broker says of it cannot be put down; it is"
+                " asked again",
+                order.symbol,
+                order.trade_id,
+                extra=about(symbol=order.symbol, trade_id=order.trade_id),
+            )
         finally:
             places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
@@ -203,6 +219,8 @@ class Recovery:
         if trio.current_time() - order.placed_at < FIRST_CHECK_SECONDS - 1:
             return  # an early look-up may well be ahead of the stream
         await trio.sleep(_STREAM_LAG_SECONDS)
+        # What the stream has told may wait for the database.
+        await self._writer.write(lambda _store: None)
         if order.trade_id not in self._heard:
             self._starved(order.mode, order.placed_at)
 

@@ -339,7 +339,7 @@ async def test_what_was_given_back_may_be_taken_again(
         budget.finish(told)
     for _ in range(25):
         assert budget.try_take(purpose)
-        budget.give_back()
+        budget.give_back(purpose)
     assert taken(budget, purpose) == share
 
 
@@ -347,7 +347,7 @@ async def test_what_was_given_back_is_not_on_its_way() -> None:
     budget = RateBudget(per_minute=10, clock=FakeClock())
     for _ in range(2):
         assert budget.try_take(START)
-    budget.give_back()
+    budget.give_back(START)
     budget.finish(headers(remaining=5))
     assert taken(budget, START) == 5
 
@@ -427,7 +427,7 @@ def most_in_a_window(
             await until(trio.current_time() + pause)
             while budget.try_take(purpose or RECOVERY):
                 if purpose is None:
-                    budget.give_back()
+                    budget.give_back(RECOVERY)
                     break
                 later(there, partial(arrives, back, lost=lost))
         await until(trio.current_time() + 60)
@@ -491,7 +491,7 @@ async def test_a_minute_of_requests_takes_little_memory_whatever_the_limit(
     assert len(budget._slices) <= 601
     for _ in range(4):
         assert budget.try_take(ORDER)
-        budget.give_back()
+        budget.give_back(ORDER)
     assert budget.left == left
     mock_clock.jump(60.0)
     assert budget.left == 1_000_000
@@ -512,3 +512,14 @@ async def test_a_request_is_free_again_a_minute_later_or_a_tenth_of_a_second_aft
     assert taken(budget, START) == 4  # those of the first tenth of a second
     mock_clock.jump(0.3)
     assert taken(budget, START) == 6
+
+
+async def test_what_is_given_back_is_of_its_own_purpose() -> None:
+    budget = RateBudget(per_minute=20, clock=FakeClock())
+    assert taken(budget, ORDER, most=1) == 1
+    for _ in range(4):
+        assert budget.try_take(ORDER)
+        assert budget.try_take(RECOVERY)
+        budget.give_back(ORDER)
+    assert not budget.try_take(RECOVERY)
+    assert budget.left == 15

@@ -645,6 +645,26 @@ async def test_a_halt_while_the_rate_limit_holds_an_order_up_keeps_it(
     assert len(warnings_of(caplog)) == 1
 
 
+async def test_an_order_that_waits_too_long_for_a_connection_does_not_leave(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    oldest = rig.settings.intake.max_signal_age_sec
+
+    async def wait_for_a_connection(_request: Request) -> BrokerOrder:
+        assert rig.paper.withheld is not None
+        await trio.sleep(oldest - 0.1)
+        assert not rig.paper.withheld()
+        await trio.sleep(0.2)
+        assert rig.paper.withheld()
+        raise NotSentError("it is withheld")
+
+    rig.paper.placing.append(wait_for_a_connection)
+    await rig.trade(make_signal("A"))
+    assert rig.rows() == {}
+    assert rig.told() == [("skipped", "stale")]
+    assert "no connection to the broker was free in time" in warnings_of(caplog)[0]
+
+
 async def test_a_halt_keeps_an_order_that_waits_for_a_connection(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from snexec.answers import BrokerOrder
     from snexec.settings import Mode
+    from tests.conftest import LoggedErrors
     from tests.fakes import Request
 
 pytestmark = pytest.mark.jumping_time
@@ -568,6 +570,47 @@ async def test_a_stream_that_tells_of_the_order_is_not_starved(
     )
     await trio.sleep(100)
     assert rig.starved == []
+
+
+async def test_an_event_that_waits_for_the_database_was_told_by_the_stream(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(6)
+    rig.writer.gate, rig.writer.delay_seconds = trio.Event(), 0.01
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            partial(
+                rig.fills.on_fill_event,
+                *("fill", "o-1", "2", "5", "AAPL"),
+                mode="paper",
+                client_order_id="sn-1",
+            )
+        )
+        await trio.sleep(10)
+        rig.writer.gate.set()
+    await trio.sleep(100)
+    assert rig.starved == []
+
+
+async def test_a_row_that_may_not_be_written_ends_nothing(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.store._db.execute(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade WHEN new.status = 'missed'"
+        " BEGIN SELECT RAISE(ABORT, 'theirs'); END"
+    )
+    await trio.sleep(200)
+    asked = len(rig.paper.asked("order"))
+    rig.store._db.execute("DROP TRIGGER theirs")
+    await trio.sleep(200)
+    assert len(rig.paper.asked("order")) > asked > 0
+    assert said(rig)[0] == "missed"
+    assert all("cannot be put down" in line for line in logged_errors.take())
 
 
 async def test_an_early_look_up_is_no_evidence_against_the_stream(
