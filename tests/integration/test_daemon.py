@@ -389,7 +389,7 @@ async def test_the_table_tells_a_fill_that_comes_before_the_orders_reply() -> No
 
 async def test_more_clients_than_files_are_one_line_and_hold_nothing_up() -> None:
     async with real_box() as (box, broker):
-        box.configure(alpaca=alpaca(broker))
+        box.configure(alpaca=alpaca(broker, warm_connections=2))
         async with box.daemon() as process, box.client() as client:
             assert (await client.ask(signal_line("AAPL")))["status"] == "accepted"
             await box.until(lambda: box.rows("settledAt IS NOT NULL"), "it is filled")
