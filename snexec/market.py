@@ -95,8 +95,11 @@ class MarketClock:
     async def _ask(self, mode: Mode, *, warn: bool) -> bool:
         """Ask once, and return whether it is known now."""
         problem = "it says that its next change is over"
-        with self._accounts.lease(mode) as client:
-            await client.budget.take(Purpose.RECOVERY)
+        lease = self._accounts.try_take(mode, Purpose.RECOVERY)
+        if lease is None:
+            self._tell_unknown(mode, "the rate limit leaves no request", warn=warn)
+            return False
+        with lease as client:
             # Counted from before the question: rather too early than too late.
             asked = trio.current_time()
             try:
@@ -117,6 +120,10 @@ class MarketClock:
                         answer.seconds_left,
                     )
                     return True
+        self._tell_unknown(mode, problem, warn=warn)
+        return False
+
+    def _tell_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
         log.log(
             logging.WARNING if warn else logging.DEBUG,
             "the broker's clock is not known (%s: %s): signals are skipped as"
@@ -124,4 +131,3 @@ class MarketClock:
             mode,
             problem,
         )
-        return False

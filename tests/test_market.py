@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from snexec.answers import MarketTimes, read_market_times
-from snexec.errors import RefusedError, UnknownOutcomeError
+from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
 from snexec.market import MarketClock
 from tests.fakes import FakeAccounts, FakeClock, make_settings, warnings_of
 
@@ -193,3 +193,14 @@ async def test_the_brokers_answer_is_read() -> None:
 async def test_an_answer_that_cannot_be_read_is_no_answer(answer: bytes) -> None:
     with pytest.raises(UnknownOutcomeError):
         read_market_times(answer)
+
+
+async def test_a_rate_limit_of_one_account_keeps_nobody_from_asking_the_other(
+    bench: Bench,
+) -> None:
+    bench.broker.script = [RateLimitedError("429", wait_seconds=1800)]
+    await trio.sleep(20)
+    bench.change("live")
+    await trio.sleep(1)
+    assert bench.market.is_open("live") is True
+    assert [mode for mode, _at in bench.broker.asked] == ["paper", "live"]
