@@ -161,7 +161,10 @@ class Daemon:
         self.unsettled = UnsettledOrders()
         self.latency = LatencyLedger()
         self.confirmations = Confirmations(
-            unsettled=self.unsettled, feed=self.feed, heard=self._heard
+            unsettled=self.unsettled,
+            feed=self.feed,
+            heard=self._heard,
+            restore=lambda ref: self.outcomes.restore(ref),  # noqa: PLW0108 - made below
         )
         self.fills = Fills(
             writer=self.writer,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from snexec.events import EventFeed
     from snexec.fills import Source, Step
-    from snexec.store import Applied
+    from snexec.store import Applied, OrderRef
     from snexec.unsettled import UnsettledOrders
 
 log = logging.getLogger("TradeExecutor")
@@ -23,6 +23,7 @@ class Confirmations:
 
     Args:
         heard: Called with the trade id of every event that the stream brought.
+        restore: Writes the row again of an order that had been refused, if it is one.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Confirmations:
         unsettled: UnsettledOrders,
         feed: EventFeed,
         heard: Callable[[str], None],
+        restore: Callable[[OrderRef], bool],
     ) -> None:
         self._unsettled = unsettled
         self._feed = feed
         self._heard = heard
+        self._restore = restore
 
     def tell_not_found(self, applied: Applied) -> None:
         """Tell that an order was given up."""
@@ -142,6 +145,8 @@ class Confirmations:
                     order_id=step.ref.order_id,
                 ),
             )
+            return
+        if self._restore(step.ref):
             return
         log.debug(
             "an event of order %s (%s) is about none of our rows",

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from snexec.intake import TakenSignal
     from snexec.latency import LatencyLedger
     from snexec.skips import Skips
-    from snexec.store import Applied, NewTrade
+    from snexec.store import Applied, NewTrade, Opening
     from snexec.unsettled import UnsettledOrders
     from snexec.writer import Writer
 
 log = logging.getLogger("TradeExecutor")
+
+_REMEMBERED_REFUSALS = 256  # what the broker says of one after all, it says at once
 
 
 class Outcomes:
@@ -47,6 +49,9 @@ class Outcomes:
         self._feed = feed
         self._latency = latency
         self._skips = skips
+        self._taken_back: collections.OrderedDict[str, NewTrade] = (
+            collections.OrderedDict()
+        )
         self.counts: collections.Counter[Literal["placed", "refused", "unknown"]] = (
             collections.Counter()
         )
@@ -175,6 +180,41 @@ class Outcomes:
             signal_id=trade.signal_id,
         )
 
+    def restore(self, ref: OrderRef) -> bool:
+        """Write a row again whose order was refused, as the broker speaks of it now.
+
+        It has been seen that an order is answered 422 and executed (ALPACA 5.2).
+
+        Returns:
+            Whether it is such an order.
+        """
+        trade = self._taken_back.pop(ref.client_order_id or "", None)
+        if trade is None:
+            return False
+        log.error(
+            "%s trade=%s signal=%s: the broker speaks of order %s, which it had"
+            " refused: its row is written again, and the broker is asked",
+            trade.symbol,
+            trade.id,
+            trade.signal_id,
+            ref.order_id,
+            extra=_about(trade, ref.order_id),
+        )
+
+        def opened(opening: Opening) -> None:
+            if opening == "opened":
+                self._watch(trade, ref.order_id)
+                self._unsettled.ask_now(trade.id)
+            else:
+                self._tell_lost(trade, ref.order_id, opening)
+
+        self._writer.put(
+            lambda store: store.open_trade(trade),
+            opened,
+            lambda error: self._tell_lost(trade, ref.order_id, error),
+        )
+        return True
+
     async def drop_stale(self, taken: TakenSignal, trade: NewTrade, why: str) -> None:
         """Take back the row of an order that was too late to leave."""
         if await self._discard(trade):
@@ -185,6 +225,20 @@ class Outcomes:
         """Take back the row of an order that the kill switch kept."""
         if await self._discard(trade):
             self._skips.skip(taken, "halted")
+
+    def _tell_lost(
+        self, trade: NewTrade, order_id: str | None, why: Opening | Exception
+    ) -> None:
+        log.error(
+            "%s trade=%s signal=%s: the row of order %s cannot be written again (%s):"
+            " what it bought is held by no row; look at the account",
+            trade.symbol,
+            trade.id,
+            trade.signal_id,
+            order_id,
+            why,
+            extra=_about(trade, order_id),
+        )
 
     def _tell_no_row(self, trade: NewTrade, order_id: str) -> None:
         log.error(
@@ -209,6 +263,9 @@ class Outcomes:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
         if gone:
             self._latency.forget(trade.id)
+            self._taken_back[trade.id] = trade
+            if len(self._taken_back) > _REMEMBERED_REFUSALS:
+                self._taken_back.popitem(last=False)
         else:
             log.error(
                 "%s trade=%s signal=%s: the stream has spoken of an order that was"

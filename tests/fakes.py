@@ -489,7 +489,10 @@ class Rig:
         self.feed = EventFeed(clock=self.clock)
         self.feed.follow(self.events.append)
         self.confirmations = Confirmations(
-            unsettled=self.unsettled, feed=self.feed, heard=self._heard
+            unsettled=self.unsettled,
+            feed=self.feed,
+            heard=self._heard,
+            restore=lambda ref: self.outcomes.restore(ref),  # noqa: PLW0108 - made below
         )
         self.fills = Fills(
             writer=self.writer,

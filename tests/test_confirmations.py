@@ -53,7 +53,10 @@ class Told:
         feed = EventFeed(clock=FakeClock())
         feed.follow(self.events.append)
         self._confirmations = Confirmations(
-            unsettled=self.unsettled, feed=feed, heard=self.heard.append
+            unsettled=self.unsettled,
+            feed=feed,
+            heard=self.heard.append,
+            restore=lambda _ref: False,
         )
 
     def tell(self, applied: Applied | None, source: Source = "stream") -> list[str]:

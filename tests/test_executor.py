@@ -24,6 +24,7 @@ from tests.fakes import (
     Rig,
     make_order,
     make_signal,
+    make_trade,
     not_found,
     only_row,
     symbols_ordered,
@@ -507,3 +508,51 @@ async def test_every_line_about_an_order_names_signal_trade_and_symbol(
         assert f"trade={trade}" in line.getMessage()
         assert f"signal={signal}" in line.getMessage()
     assert len(logged_errors.take()) == 2
+
+
+# An order that was refused, and bought all the same
+
+
+async def refused_and_filled(rig: Rig, nursery: trio.Nursery) -> str:
+    """Have an order answered 422, and its fill told after that; return its id."""
+    nursery.start_soon(rig.recovery.run)
+    rig.paper.placing.append(
+        RefusedError(status_code=422, body="{}", reason="no power")
+    )
+    await rig.trade(make_signal("A", id="n-1"))
+    [request] = rig.paper.asked("place")
+    assert rig.rows() == {}
+    assert request.client_order_id is not None
+    trade_id = request.client_order_id
+    filled = make_order(trade_id, "filled", quantity="2", price="5")
+    rig.paper.book[trade_id] = filled
+    return trade_id
+
+
+async def test_an_order_that_was_refused_and_bought_has_its_row_again(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(1)
+    row = only_row(rig)
+    assert (row["id"], row["status"], row["shares"]) == (trade_id, "open", 2.0)
+    assert (row["alpacaOrderId"], row["settledAt"] is not None) == ("o-1", True)
+    assert any("which it had refused" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_shares(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    rig.open_row(make_trade("sn-2", "A"))
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(1)
+    assert only_row(rig)["id"] != trade_id
+    assert any("held by no row" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()
