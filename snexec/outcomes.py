@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-_REMEMBERED_REFUSALS = 256  # what the broker says of one after all, it says at once
+_REMEMBERED_REFUSALS = 256  # what the broker still says of one, it says soon
 
 
 class Outcomes:
@@ -181,7 +181,7 @@ class Outcomes:
         )
 
     def restore(self, ref: OrderRef) -> bool:
-        """Write a row again whose order was refused, as the broker speaks of it now.
+        """Write a row again that was taken back, as the broker speaks of its order now.
 
         It has been seen that an order is answered 422 and executed (ALPACA 5.2).
 
@@ -192,8 +192,8 @@ class Outcomes:
         if trade is None:
             return False
         log.error(
-            "%s trade=%s signal=%s: the broker speaks of order %s, which it had"
-            " refused: its row is written again, and the broker is asked",
+            "%s trade=%s signal=%s: the broker speaks of order %s, which counted as"
+            " refused or not sent: its row is written again, and the broker is asked",
             trade.symbol,
             trade.id,
             trade.signal_id,

@@ -540,7 +540,7 @@ async def test_an_order_that_was_refused_and_bought_has_its_row_again(
     row = only_row(rig)
     assert (row["id"], row["status"], row["shares"]) == (trade_id, "open", 2.0)
     assert (row["alpacaOrderId"], row["settledAt"] is not None) == ("o-1", True)
-    assert any("which it had refused" in line for line in logged_errors.take())
+    assert any("which counted as refused" in line for line in logged_errors.take())
     nursery.cancel_scope.cancel()
 
 
