@@ -137,6 +137,25 @@ async def test_a_lone_signal_is_an_order_in_the_step_that_reads_it(rig: Rig) -> 
     assert symbols_ordered(rig) == ["A"]
 
 
+async def test_no_slot_is_lost_where_the_rate_limit_has_no_request_left(
+    rig: Rig,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        slots = rig.dispatcher._slots.value
+        while rig.paper.budget.try_take(Purpose.START):
+            pass
+        for number in range(3):
+            take(rig, f"A{number}")
+            rig.dispatcher.skip_pending()
+        # The first of them waits for the limit with a slot of its own.
+        await wait_all_tasks_blocked()
+        assert rig.dispatcher._slots.value >= slots - 1
+        nursery.cancel_scope.cancel()
+    assert rig.rows() == {}
+
+
 async def test_a_signal_overtakes_none_that_waits(
     make_rig: Callable[..., Rig],
 ) -> None:
