@@ -164,7 +164,7 @@ class Daemon:
             unsettled=self.unsettled,
             feed=self.feed,
             heard=self._heard,
-            restore=lambda ref: self.outcomes.restore(ref),  # noqa: PLW0108 - made below
+            restore=lambda *said: self.outcomes.restore(*said),  # noqa: PLW0108 - made below
         )
         self.fills = Fills(
             writer=self.writer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from snexec.logs import about
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from snexec.fills import Source, Step
     from snexec.store import Applied, OrderRef
     from snexec.unsettled import UnsettledOrders
+    from snexec.writer import Change
 
 log = logging.getLogger("TradeExecutor")
 
@@ -23,7 +25,7 @@ class Confirmations:
 
     Args:
         heard: Called with the trade id of every event that the stream brought.
-        restore: Writes the row again of an order that had been refused, if it is one.
+        restore: As ``Outcomes.restore``, for an order that has no row.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class Confirmations:
         unsettled: UnsettledOrders,
         feed: EventFeed,
         heard: Callable[[str], None],
-        restore: Callable[[OrderRef], bool],
+        restore: Callable[
+            [OrderRef, Change[Applied | None], Callable[[Applied | None], None]], bool
+        ],
     ) -> None:
         self._unsettled = unsettled
         self._feed = feed
@@ -146,7 +150,7 @@ class Confirmations:
                 ),
             )
             return
-        if self._restore(step.ref):
+        if self._restore(step.ref, step.change, partial(self.tell, step)):
             return
         log.debug(
             "an event of order %s (%s) is about none of our rows",

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from snexec.intake import TakenSignal
     from snexec.latency import LatencyLedger
     from snexec.skips import Skips
-    from snexec.store import Applied, NewTrade, Opening
+    from snexec.store import Applied, NewTrade, Opening, Store
     from snexec.unsettled import UnsettledOrders
-    from snexec.writer import Writer
+    from snexec.writer import Change, Writer
 
 log = logging.getLogger("TradeExecutor")
 
@@ -180,10 +180,20 @@ class Outcomes:
             signal_id=trade.signal_id,
         )
 
-    def restore(self, ref: OrderRef) -> bool:
+    def restore(
+        self,
+        ref: OrderRef,
+        change: Change[Applied | None],
+        tell: Callable[[Applied | None], None],
+    ) -> bool:
         """Write a row again that was taken back, as the broker speaks of its order now.
 
         It has been seen that an order is answered 422 and executed (ALPACA 5.2).
+
+        Args:
+            ref: The order.
+            change: What the broker said, to be applied to the row.
+            tell: Called with what that did, once it is durable.
 
         Returns:
             Whether it is such an order.
@@ -193,7 +203,7 @@ class Outcomes:
             return False
         log.error(
             "%s trade=%s signal=%s: the broker speaks of order %s, which counted as"
-            " refused or not sent: its row is written again, and the broker is asked",
+            " refused or not sent: its row is written again",
             trade.symbol,
             trade.id,
             trade.signal_id,
@@ -201,16 +211,22 @@ class Outcomes:
             extra=_about(trade, ref.order_id),
         )
 
-        def opened(opening: Opening) -> None:
-            if opening == "opened":
-                self._watch(trade, ref.order_id)
-                self._unsettled.ask_now(trade.id)
-            else:
+        def write(store: Store) -> tuple[Opening, Applied | None]:
+            opening = store.open_trade(trade)
+            return opening, change(store) if opening == "opened" else None
+
+        def written(result: tuple[Opening, Applied | None]) -> None:
+            opening, applied = result
+            if opening != "opened":
                 self._tell_lost(trade, ref.order_id, opening)
+                return
+            self._watch(trade, ref.order_id)
+            tell(applied)
+            self._unsettled.ask_now(trade.id)
 
         self._writer.put(
-            lambda store: store.open_trade(trade),
-            opened,
+            write,
+            written,
             lambda error: self._tell_lost(trade, ref.order_id, error),
         )
         return True

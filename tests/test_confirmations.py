@@ -56,7 +56,7 @@ class Told:
             unsettled=self.unsettled,
             feed=feed,
             heard=self.heard.append,
-            restore=lambda _ref: False,
+            restore=lambda *_said: False,
         )
 
     def tell(self, applied: Applied | None, source: Source = "stream") -> list[str]:

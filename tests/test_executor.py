@@ -544,6 +544,22 @@ async def test_an_order_that_was_refused_and_bought_has_its_row_again(
     nursery.cancel_scope.cancel()
 
 
+async def test_an_order_that_was_refused_and_is_rejected_too_is_missed_at_once(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    rig.paper.book.clear()
+    await rig.fills.on_rejected_event(
+        *("o-1", "A", None), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(100)
+    row = only_row(rig)
+    assert (row["id"], row["status"]) == (trade_id, "missed")
+    assert row["settledAt"] is not None
+    assert len(logged_errors.take()) == 2
+    nursery.cancel_scope.cancel()
+
+
 async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_shares(
     rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:
