@@ -341,12 +341,14 @@ class Writer:
     ) -> None:
         """Tell what is durable; orders' rows that come meanwhile go between."""
         try:
+            if not pausing:
+                _tell_all(tell)
+            await trio.lowlevel.checkpoint()
             while tell:
-                for _ in range(min(_TOLD_AT_ONCE, len(tell)) if pausing else len(tell)):
+                self._open_at_once()
+                for _ in range(min(_TOLD_AT_ONCE, len(tell))):
                     tell.popleft()()
                 await trio.lowlevel.checkpoint()
-                if tell:
-                    self._open_at_once()
         finally:
             _tell_all(tell)  # also of a writer whose time is up
 
