@@ -53,7 +53,7 @@ _REMIND_SECONDS = 60.0
 _CHECKPOINT_EVERY = 100
 # A commit that meets a checkpoint waits for the disk twice as long.
 _LULL_SECONDS = 0.004
-_LONGEST_LULL_WAIT_SECONDS = 1.0  # a flood goes on for longer
+_LONGEST_LULL_WAIT_SECONDS = 5.0  # some 10 MB of log, in a flood that goes on
 
 # What the disk, a lock or another program's hand in the file can cause. Anything else
 # is the change's own fault, and ends that change alone.
