@@ -384,6 +384,7 @@ async def test_a_row_that_was_given_up_before_it_was_written_never_is(
     assert rig.told() == [("skipped", "stopping")]
     assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
     assert rig.paper.requests == []
+    assert rig.paper.budget._in_flight == 0
 
 
 async def test_an_order_under_way_when_time_is_up_is_waited_for_no_longer(

@@ -334,6 +334,7 @@ async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
     assert dict(rig.skips.counts) == {"stale": 1}
     assert "its row could not be written in time" in warnings_of(caplog)[-1]
     assert rig.seen == []
+    assert rig.paper.budget._in_flight == 0
     assert orders_left(rig) == 160
 
 
