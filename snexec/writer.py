@@ -51,9 +51,9 @@ _REMIND_SECONDS = 60.0
 # Changes, some 2 MB of write-ahead log: a commit over what the log held before is a
 # fifth quicker than one that makes it longer.
 _CHECKPOINT_EVERY = 100
-# A commit that meets a checkpoint waits for the disk twice as long.
+# A commit that meets a checkpoint waits 2 to 15 ms for the disk.
 _LULL_SECONDS = 0.004
-_LONGEST_LULL_WAIT_SECONDS = 5.0  # some 10 MB of log, in a flood that goes on
+_LONGEST_LULL_WAIT_SECONDS = 5.0  # a flood that goes on makes 30 MB of log by then
 
 # What the disk, a lock or another program's hand in the file can cause. Anything else
 # is the change's own fault, and ends that change alone.

@@ -376,6 +376,7 @@ async def test_what_a_thread_writes_is_not_disturbed(
     counting.may_begin.set()
     with trio.fail_after(5):
         await settled(lambda: sorted(told) == ["a", "b"])
+    assert counting.commits == 2, "each in a transaction of its own"
     writer.close()
 
 
