@@ -261,13 +261,24 @@ class AlpacaClient:
         """Ask for something and return the body of the 200."""
         reply: Reply | None = None
         try:
-            if self._look_ups is None:
-                look_ups = await trio.to_thread.run_sync(import_look_ups)
-                self._look_ups = self._look_ups or self._make_look_ups(look_ups)
-            reply, problem, sent = await self._look_ups.get(path)
+            look_ups = self._look_ups or await self._begin_look_ups()
+            reply, problem, sent = await look_ups.get(path)
         finally:
             self.budget.finish(reply.headers if reply is not None else None)
         return self._content(reply, self._mask.apply(problem), sent=sent)
+
+    async def _begin_look_ups(self) -> LookUps:
+        """Import what asks questions, and return it.
+
+        Raises:
+            NotSentError: Its files cannot be opened now; it may be tried again.
+        """
+        try:
+            look_ups = await trio.to_thread.run_sync(import_look_ups)
+            self._look_ups = self._look_ups or self._make_look_ups(look_ups)
+        except (OSError, ImportError) as exc:
+            raise NotSentError(str(exc)) from None
+        return self._look_ups
 
     def _content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
         """Return the body of a whole 200; all else is an error."""

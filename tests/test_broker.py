@@ -19,6 +19,7 @@ import pytest
 import respx
 import trio
 
+from snexec import broker as broker_module
 from snexec.answers import BrokerOrder
 from snexec.broker import AlpacaClient, SentOrder, tls_context
 from snexec.budget import Purpose, RateBudget
@@ -550,6 +551,21 @@ async def test_a_look_up_that_finds_nothing_is_told_apart(
         await look_up(client)
     with pytest.raises(NotFoundError):
         await position(client)
+
+
+async def test_a_question_that_no_file_can_be_opened_for_is_not_sent_and_may_come_again(
+    client: AlpacaClient, route: respx.Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError(24, "Too many open files", "lookups.py")
+
+    route.respond(json=REPLY)
+    with monkeypatch.context() as patch:
+        patch.setattr(broker_module, "import_look_ups", fail)
+        with pytest.raises(NotSentError, match="Too many open files"):
+            await look_up(client)
+    assert not route.called
+    assert (await look_up(client)).id == REPLY["id"]
 
 
 # How long a 429 asks to wait
