@@ -28,25 +28,26 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.accounts import Accounts
+from snexec.broker import Accounts
 from snexec.clock import timestamp
-from snexec.confirmations import Confirmations
-from snexec.control import Controls, account_name
-from snexec.dispatch import Dispatcher
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
-from snexec.executor import TradeExecutor
-from snexec.fills import Fills
-from snexec.gates import counts_orders
-from snexec.halt import HaltSwitch
-from snexec.health import Health
-from snexec.intake import Intake, Phase
+from snexec.intake import Intake, Kind, Phase, SocketServer, read_signals
 from snexec.latency import LatencyLedger
+from snexec.ledger import Store, Writer, check_large, checkpoint
 from snexec.market import MarketClock
-from snexec.outages import Outages
-from snexec.outcomes import Outcomes
-from snexec.recovery import Recovery
-from snexec.schema import check_large, checkpoint
+from snexec.ops import (
+    Controls,
+    Health,
+    Outages,
+    Systemd,
+    Watchdog,
+    account_name,
+    knock_at,
+)
+from snexec.orders import Dispatcher, Outcomes, Skips, TradeExecutor
+from snexec.reconciliation import Confirmations, Fills, Recovery, UnsettledOrders
+from snexec.risk import HaltSwitch, counts_orders
 from snexec.settings import (
     MODES,
     changed_keys,
@@ -56,28 +57,20 @@ from snexec.settings import (
     reloadable,
     with_reloaded,
 )
-from snexec.skips import Skips
-from snexec.socket_server import SocketServer
-from snexec.stdin import Kind, read_signals
-from snexec.store import Store
 from snexec.stream import TradingStream
-from snexec.systemd import Systemd
-from snexec.unsettled import UnsettledOrders
-from snexec.watchdog import Watchdog, knock_at
-from snexec.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from ssl import SSLContext
 
     from snexec.clock import Clock
+    from snexec.ledger import WriterStatus
     from snexec.logs import SecretMask
-    from snexec.notify import Notify
-    from snexec.pages import PageServer
-    from snexec.report import RunReport
+    from snexec.ops.notify import Notify
+    from snexec.ops.pages import PageServer
+    from snexec.ops.report import RunReport
     from snexec.settings import Mode, Settings
     from snexec.signals import Signal
-    from snexec.writer import WriterStatus
 
 log = logging.getLogger("Daemon")
 
@@ -351,7 +344,7 @@ class Daemon:
 
     def _make_notify(self) -> Notify:
         # Imported only where it is used, as are the metrics.
-        from snexec.notify import Notify  # noqa: PLC0415
+        from snexec.ops.notify import Notify  # noqa: PLC0415
 
         notify = Notify(
             settings=self.settings.notify,
@@ -366,8 +359,8 @@ class Daemon:
         return notify
 
     def _make_page_server(self, dropped_lines: Callable[[], int]) -> PageServer:
-        from snexec.metrics import Metrics, Sources  # noqa: PLC0415
-        from snexec.pages import PageServer  # noqa: PLC0415
+        from snexec.ops.metrics import Metrics, Sources  # noqa: PLC0415
+        from snexec.ops.pages import PageServer  # noqa: PLC0415
 
         metrics = Metrics(
             Sources(

@@ -240,7 +240,7 @@ class StreamSettings(_Section):
 class BotSettings(_Section):
     """``[bot]``: whether to trade, how many dollars an order, and the limits.
 
-    A limit that is None is off; ``snexec.gates`` says what each one means.
+    A limit that is None is off; ``snexec.risk.gates`` says what each one means.
     """
 
     enabled: bool = True

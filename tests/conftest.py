@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from trio.abc import Clock, Instrument
 
-    from snexec.store import Store
+    from snexec.ledger.store import Store
 
 # A machine under load is no reason to fail.
 hypothesis_settings.register_profile(

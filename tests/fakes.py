@@ -17,27 +17,27 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import trio
 from pydantic import SecretStr
 
-from snexec.accounts import Accounts, Endpoint, Lease
-from snexec.answers import BrokerOrder
-from snexec.broker import AlpacaClient, SentOrder
-from snexec.budget import RateBudget
-from snexec.confirmations import Confirmations
-from snexec.dispatch import Dispatcher
+from snexec.broker.accounts import Accounts, Endpoint, Lease
+from snexec.broker.answers import BrokerOrder
+from snexec.broker.budget import RateBudget
+from snexec.broker.client import AlpacaClient, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
-from snexec.executor import TradeExecutor
-from snexec.fills import Fills
-from snexec.intake import Intake, Phase, TakenSignal
+from snexec.intake.admission import Intake, Phase, TakenSignal
 from snexec.latency import LatencyLedger
-from snexec.outcomes import Outcomes
-from snexec.recovery import Recovery
-from snexec.schema import open_database
+from snexec.ledger.schema import open_database
+from snexec.ledger.store import NewTrade, OrderRef, Store
+from snexec.ledger.writer import Writer, _log_failure
+from snexec.orders.dispatch import Dispatcher
+from snexec.orders.executor import TradeExecutor
+from snexec.orders.outcomes import Outcomes
+from snexec.orders.skips import Skips
+from snexec.reconciliation.confirmations import Confirmations
+from snexec.reconciliation.fills import Fills
+from snexec.reconciliation.recovery import Recovery
+from snexec.reconciliation.unsettled import UnsettledOrders
 from snexec.settings import MODES, Credentials, Mode, Settings
 from snexec.signals import Signal
-from snexec.skips import Skips
-from snexec.store import NewTrade, OrderRef, Store
-from snexec.unsettled import UnsettledOrders
-from snexec.writer import Writer, _log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from snexec.writer import Change
+    from snexec.ledger.writer import Change
 
 T = TypeVar("T")
 

@@ -15,11 +15,11 @@ from typing import Any, Final, ParamSpec
 import trio
 
 from snexec.events import EventFeed
-from snexec.framing import LineSplitter
-from snexec.intake import Answer, Intake, Phase, TakenSignal
+from snexec.intake.admission import Answer, Intake, Phase, TakenSignal
+from snexec.intake.framing import LineSplitter
+from snexec.intake.socket_server import SocketServer, open_listener
 from snexec.settings import Mode
 from snexec.signals import MAX_LINE_BYTES, Signal
-from snexec.socket_server import SocketServer, open_listener
 
 P = ParamSpec("P")
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.accounts import Endpoint
-from snexec.broker import tls_context
+from snexec.broker.accounts import Endpoint
+from snexec.broker.client import tls_context
 from snexec.events import EventFeed
-from snexec.fills import Fills
+from snexec.reconciliation.fills import Fills
 from snexec.settings import StreamSettings
-from snexec.stream import TradingStream
+from snexec.stream.trading import TradingStream
 from tests.fakes import CREDENTIALS, FakeClock
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from snexec.app import Daemon
 from snexec.clock import SystemClock
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
-from snexec.logs import SecretMask
-from snexec.schema import open_database
+from snexec.intake.socket_server import open_listener
+from snexec.intake.stdin import Kind
+from snexec.ledger.schema import open_database
+from snexec.ledger.store import Store
+from snexec.logs.lines import SecretMask
 from snexec.settings import Mode, load_settings
-from snexec.socket_server import open_listener
-from snexec.stdin import Kind
-from snexec.store import Store
 from tests.conftest import LoggedErrors
 from tests.integration.harness import Client, alpaca, short_folder, signal_line
 

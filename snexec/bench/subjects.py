@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from snexec.bench.feeder import Feeder
 from snexec.bench.programs import Program, wait_until
 from snexec.clock import SystemClock
-from snexec.schema import connect, open_database
+from snexec.ledger import connect, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.accounts import Endpoint
-from snexec.answers import amount, readable, refusal
-from snexec.broker import tls_context
+from snexec.broker import Endpoint, amount, readable, refusal, tls_context
 from snexec.cli.screen import dollars, foreign
 from snexec.errors import (
     BrokerError,

@@ -21,6 +21,8 @@ from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
 from snexec.broker import tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
+from snexec.intake import Kind, kind_of_stdin, open_listener
+from snexec.ledger import Store, lock_file, open_database
 from snexec.logs import (
     JsonFormatter,
     LineFormatter,
@@ -28,18 +30,14 @@ from snexec.logs import (
     SecretMask,
     json_of_dropped,
 )
-from snexec.schema import lock_file, open_database
+from snexec.ops import Systemd
 from snexec.settings import load_settings
-from snexec.socket_server import open_listener
-from snexec.stdin import Kind, kind_of_stdin
-from snexec.store import Store
-from snexec.systemd import Systemd
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from snexec.report import RunReport
+    from snexec.ops.report import RunReport
     from snexec.settings import Settings
 
 log = logging.getLogger("Daemon")
@@ -87,7 +85,7 @@ def run_daemon(
     _set_up_logging(drain, log_level)
     report: RunReport | None = None
     if stop_at_end_of_input:
-        from snexec.report import RunReport  # noqa: PLC0415 - only where it is shown
+        from snexec.ops.report import RunReport  # noqa: PLC0415 - only where it is shown
 
         report = RunReport()
     status = 0
@@ -186,7 +184,7 @@ async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
     if address is None:
         return None
     # Imported only where it is used.
-    from snexec.pages import open_page_listeners  # noqa: PLC0415
+    from snexec.ops.pages import open_page_listeners  # noqa: PLC0415
 
     return await open_page_listeners(*address, key="metrics.listen")
 

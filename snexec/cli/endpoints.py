@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.answers import amount
+from snexec.broker import amount
 from snexec.cli.account import endpoint_of, masked_number, open_account
 from snexec.cli.findings import Finding, fail, ok, softened, warn
 from snexec.cli.handshake import try_stream
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from snexec.accounts import Endpoint
+    from snexec.broker import Endpoint
     from snexec.settings import Mode, Settings
 
 _SKEW_SECONDS = 1.0  # rows are dated by this machine's clock

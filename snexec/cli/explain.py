@@ -69,15 +69,19 @@ def _without_daemon(
 ) -> dict[str, object]:
     # What only a daemon needs is not imported where one answers.
     from snexec.cli.rows import open_to_read  # noqa: PLC0415
-    from snexec.explain import (  # noqa: PLC0415
+    from snexec.ops.explain import (  # noqa: PLC0415
         Ledger,
         Question,
         explain,
         read_ledger,
     )
-    from snexec.gates import Counts, Snapshot  # noqa: PLC0415
-    from snexec.halt import halt_files, read_halt  # noqa: PLC0415
-    from snexec.tally import Recently  # noqa: PLC0415
+    from snexec.risk import (  # noqa: PLC0415  # noqa: PLC0415
+        Counts,
+        Recently,
+        Snapshot,
+        halt_files,
+        read_halt,
+    )
 
     question = Question(
         signal=signal,

@@ -12,7 +12,7 @@ import click
 from snexec.cli.client import Connection, read_object
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
-from snexec.halt import (
+from snexec.risk import (
     MAX_REASON_CHARS,
     Halt,
     halt_files,

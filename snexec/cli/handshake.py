@@ -12,14 +12,14 @@ import trio
 from snexec.broker import tls_context
 from snexec.cli.findings import Finding, fail, ok
 from snexec.cli.screen import foreign
-from snexec.connection import open_connection
 from snexec.errors import StreamError, StreamRejectedError, leaves, reasons
+from snexec.stream.connection import open_connection
 
 if TYPE_CHECKING:
     import ssl
 
-    from snexec.accounts import Endpoint
-    from snexec.connection import Socket
+    from snexec.broker import Endpoint
+    from snexec.stream.connection import Socket
 
 _ANSWER_SECONDS = 10.0
 _CROWDED = "another program holds the account's one stream: stop it, wait 90 s"

@@ -17,9 +17,8 @@ from snexec.cli.findings import Finding, fail, ok, warn
 from snexec.cli.rows import open_to_read
 from snexec.cli.screen import duration, foreign, number
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
-from snexec.gates import limits_set
-from snexec.halt import halt_files, read_halt
-from snexec.schema import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
+from snexec.ledger import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
+from snexec.risk import halt_files, limits_set, read_halt
 from snexec.settings import MODES, credential, credentials_for, keys_lie_open
 
 if TYPE_CHECKING:

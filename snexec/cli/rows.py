@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlite_utils
 
 from snexec.errors import CommandError
-from snexec.schema import connect
+from snexec.ledger import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ import click
 from snexec.cli.rows import LATENCIES, Query, open_rows
 from snexec.cli.screen import number
 from snexec.cli.when import milliseconds, parse_when
-from snexec.schema import column_names
+from snexec.ledger import column_names
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:

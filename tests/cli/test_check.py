@@ -16,7 +16,7 @@ import pytest
 from snexec.cli import account, handshake
 from snexec.clock import SystemClock
 from snexec.exchange.faults import RestFault, StreamFaults
-from snexec.schema import open_database
+from snexec.ledger.schema import open_database
 from tests.cli.conftest import running, until
 from tests.integration.harness import alpaca
 

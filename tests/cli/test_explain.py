@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snexec.clock import SystemClock
-from snexec.schema import open_database
-from snexec.store import Store
+from snexec.ledger.schema import open_database
+from snexec.ledger.store import Store
 from tests.cli.conftest import configure_simulated, running
 from tests.fakes import make_trade
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snexec.clock import SystemClock
-from snexec.schema import column_names, open_database
-from snexec.store import Store
+from snexec.ledger.schema import column_names, open_database
+from snexec.ledger.store import Store
 from tests.fakes import make_trade
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snexec.executor import trade_id
+from snexec.orders.executor import trade_id
 from snexec.settings import MODES
 
 if TYPE_CHECKING:

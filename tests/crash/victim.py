@@ -17,14 +17,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from snexec import schema, writer
 from snexec.__main__ import main
-from snexec.broker import AlpacaClient
+from snexec.broker.client import AlpacaClient
+from snexec.broker.wire import Connection
 from snexec.cli import daemon
-from snexec.fills import Fills
-from snexec.store import Applied, Store
-from snexec.stream import TradingStream
-from snexec.wire import Connection
+from snexec.ledger import schema, writer
+from snexec.ledger.store import Applied, Store
+from snexec.reconciliation.fills import Fills
+from snexec.stream.trading import TradingStream
 
 if TYPE_CHECKING:
     import sqlite3

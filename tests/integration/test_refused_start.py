@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.clock import SystemClock
-from snexec.schema import open_database
-from snexec.store import Store
+from snexec.ledger.schema import open_database
+from snexec.ledger.store import Store
 from tests.fakes import make_trade
 from tests.integration.harness import Box, short_folder
 

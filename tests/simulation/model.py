@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import trio
 from trio_websocket import CloseReason, ConnectionClosed
 
-from snexec.answers import FINAL_STATUSES, BrokerOrder
+from snexec.broker.answers import FINAL_STATUSES, BrokerOrder
 from snexec.errors import (
     BrokerError,
     DuplicateOrderError,

@@ -31,23 +31,23 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionRejected
 
 from snexec import app
-from snexec import connection as connection_module
-from snexec import executor as executor_module
-from snexec import writer as writer_module
-from snexec.accounts import Accounts, _Held
-from snexec.answers import BrokerOrder
-from snexec.broker import AlpacaClient, SentOrder
-from snexec.budget import RateBudget
-from snexec.counting import Counting
-from snexec.intake import Phase
-from snexec.logs import SecretMask
-from snexec.schema import _check_and_migrate
+from snexec.broker.accounts import Accounts, _Held
+from snexec.broker.answers import BrokerOrder
+from snexec.broker.budget import RateBudget
+from snexec.broker.client import AlpacaClient, SentOrder
+from snexec.intake.admission import Phase
+from snexec.intake.socket_server import SocketServer
+from snexec.intake.stdin import Kind
+from snexec.ledger import writer as writer_module
+from snexec.ledger.counting import Counting
+from snexec.ledger.schema import _check_and_migrate
+from snexec.ledger.store import Store
+from snexec.ledger.writer import Writer
+from snexec.logs.lines import SecretMask
+from snexec.orders import executor as executor_module
+from snexec.risk.tally import day_began
 from snexec.settings import MODES
-from snexec.socket_server import SocketServer
-from snexec.stdin import Kind
-from snexec.store import Store
-from snexec.tally import day_began
-from snexec.writer import Writer
+from snexec.stream import connection as connection_module
 from tests.fakes import AskedOrder, TrioClock, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from urllib.parse import SplitResult
 
-    from snexec.accounts import Endpoint
+    from snexec.broker.accounts import Endpoint
     from snexec.events import Event
-    from snexec.intake import Answer
+    from snexec.intake.admission import Answer
     from snexec.settings import Mode, Settings
     from tests.simulation.model import Posted
     from tests.simulation.steps import Point

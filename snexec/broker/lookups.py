@@ -1,0 +1,107 @@
+"""Questions to the REST API, over httpx: all but orders (SPEC 5, ALPACA 2).
+
+Imported when the first question is asked: httpx is a tenth of a start, and 4 MB that a
+daemon whose fills all come over the stream need not hold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.broker.wire import Reply
+from snexec.errors import first_words, no_answer
+from snexec.http import httpx
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+_MAX_BODY_BYTES = 1024 * 1024
+_KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
+
+
+class LookUps:
+    """One account's connections for questions.
+
+    Args:
+        headers: Of every request, the keys among them.
+        timeout_seconds: How long a whole question may take.
+        dial_seconds: How long a connection may take to open.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+        dial_seconds: float,
+        max_connections: int,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        self._base_url = base_url
+        self._timeout_seconds = timeout_seconds
+        self._http = httpx.AsyncClient(
+            headers=dict(headers),
+            # Trio's own deadline covers a whole request. Connecting ends before it,
+            # as only then does httpx close what it has opened so far.
+            timeout=httpx.Timeout(None, connect=dial_seconds),
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=max_connections,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+            ),
+            verify=ssl_context if ssl_context is not None else False,
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def get(self, path: str) -> tuple[Reply | None, str, bool]:
+        """Ask for something.
+
+        Returns:
+            The answer as far as it came; why there is no whole one, empty if there is;
+            and whether any of the question may have left this machine.
+        """
+        sent = False
+
+        async def note_sending(event: str, _info: Mapping[str, Any]) -> None:
+            nonlocal sent
+            if event.endswith("send_request_headers.started"):
+                sent = True
+
+        answer: httpx.Response | None = None
+        body = bytearray()
+        problem = ""
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                async with self._http.stream(
+                    "GET", self._base_url + path, extensions={"trace": note_sending}
+                ) as answer:
+                    await _read(answer, into=body)
+        except (trio.TooSlowError, httpx.TimeoutException):
+            problem = no_answer(self._timeout_seconds)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            detail = first_words(exc)
+            problem = (
+                f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
+            )
+        if answer is None:
+            return None, problem, sent
+        reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
+        return reply, problem, True
+
+
+async def _read(answer: httpx.Response, *, into: bytearray) -> None:
+    """Read a body; what is beyond the bound is read too, and not kept."""
+    async for chunk in answer.aiter_raw():
+        if len(into) <= _MAX_BODY_BYTES:
+            into += chunk
+    if len(into) > _MAX_BODY_BYTES:
+        raise httpx.ReadError("the answer is longer than 1 MiB")

@@ -1,0 +1,204 @@
+"""Warm connections to the broker: requests leave at once, in the order of their coming.
+
+No request is ever written twice.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import trio
+
+from snexec.broker.readers import Readers
+from snexec.broker.wire import Connection, Exchange, connect
+from snexec.errors import first_words
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+_DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
+_DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0  # between two tries at a server that does not answer
+
+
+class Pool:
+    """Connections to one server, some of them open before they are needed.
+
+    Args:
+        url: The server's base URL, http:// or https://.
+        tls: What verifies an https:// server.
+        dial_seconds: How long a connection may take to open.
+    """
+
+    def __init__(
+        self, url: str, *, tls: ssl.SSLContext | None, dial_seconds: float
+    ) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if tls else 80)
+        self._tls = tls
+        self._dial_seconds = dial_seconds
+        self._connections: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiting: collections.deque[Exchange] = collections.deque()
+        self._dialing = 0
+        self._down = False  # whether the last connection could not be opened or used
+        self._warm = 0
+        self._allowed = 0.0  # to be dialed in the background, without a pause
+        self._changed = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._readers = Readers()
+
+    def keep_warm(self, connections: int) -> None:
+        """Have so many connections open at any time, from now on."""
+        self._allowed += max(0, connections - self._warm)
+        self._warm = connections
+        self._changed.set()
+
+    def submit(
+        self,
+        request: bytes,
+        *,
+        left: Callable[[], None] | None = None,
+        withheld: Callable[[], bool] | None = None,
+        ended: Callable[[Exchange], None] | None = None,
+    ) -> Exchange:
+        """Send a request as soon as a connection is free, in the order of the calls.
+
+        Args:
+            request: The whole of it.
+            left: Called in the moment it leaves.
+            withheld: Tells of one that had to wait whether it must not leave any more.
+            ended: Called once, later, when there is an answer or will never be one.
+        """
+        exchange = Exchange(request, left, ended=ended)
+        self._waiting.append(exchange)
+        self._send_waiting()
+        exchange.withheld = withheld
+        if not exchange.sent and self._nursery is not None:
+            # One of its own, as what is being opened already may lead nowhere.
+            self._start_dialing()
+        return exchange
+
+    async def run(self) -> None:
+        """Keep connections, until cancelled; then close them all."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self.start_soon(self._readers.run)
+                for _ in range(len(self._waiting)):
+                    self._dial_for_waiting()
+                await self._keep_warm()
+        finally:
+            self._nursery = None
+            for connection in list(self._connections):
+                connection.close("the daemon stops")
+            self._readers.close()
+            while self._next_waiting() is not None:
+                self._waiting.popleft().end(problem="the daemon stops")
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a connection's task beside the others."""
+        assert self._nursery is not None  # noqa: S101 - it has connections
+        self._nursery.start_soon(task)
+
+    def free(self, connection: Connection) -> None:
+        """Take a connection that can carry a request."""
+        self._idle.append(connection)
+        self._send_waiting()
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if connection.died_young:
+            # Not dialed for again, or a server that refuses so would be stormed.
+            self._down = True
+        else:
+            self._dial_for_waiting()
+        self._changed.set()
+
+    def _send_waiting(self) -> None:
+        # The connection used last: others may grow old meanwhile, and are replaced.
+        while (exchange := self._next_waiting()) and self._idle:
+            if exchange.withheld is not None and exchange.withheld():
+                exchange.end(problem="it is withheld")
+            elif self._idle.pop().send(exchange):
+                self._waiting.popleft()
+
+    def _next_waiting(self) -> Exchange | None:
+        while self._waiting and self._waiting[0].done.is_set():
+            self._waiting.popleft()  # given up
+        return self._waiting[0] if self._waiting else None
+
+    def _dial_for_waiting(self) -> None:
+        """Open another connection, if more requests wait than are being opened."""
+        self._next_waiting()
+        if self._nursery is not None and len(self._waiting) > self._dialing:
+            self._start_dialing()
+
+    def _start_dialing(self) -> None:
+        self._dialing += 1
+        self.start_soon(self._dial)
+
+    async def _dial(self) -> None:
+        """Open a connection."""
+        try:
+            try:
+                with trio.fail_after(self._dial_seconds):
+                    sock = await connect(self._host, self._port, self._tls)
+            finally:
+                self._dialing -= 1
+                self._changed.set()
+        except (OSError, ValueError, trio.TooSlowError) as exc:
+            self._down = True
+            self._fail_waiting(_reason(exc, self._dial_seconds))
+            return
+        self._down = False
+        connection = Connection(sock, self, self._readers)
+        self._connections.add(connection)
+        self.free(connection)
+        if connection.died_young:
+            self._fail_waiting("the server closes connections as they open")
+
+    def _fail_waiting(self, problem: str) -> None:
+        """End the request that waits longest, unless another connection may take it."""
+        exchange = self._next_waiting()
+        others = self._dialing + len(self._connections)
+        if exchange is not None and len(self._waiting) > others:
+            exchange.end(problem=problem)
+
+    async def _keep_warm(self) -> None:
+        since, pause = trio.current_time(), _FIRST_PAUSE_SECONDS
+        while True:
+            self._changed = trio.Event()
+            now = trio.current_time()
+            earned = (now - since) * _DIALS_PER_SECOND
+            self._allowed, since = min(self._allowed + earned, self._warm), now
+            if self._missing() <= 0 or self._dialing >= _DIALS_AT_ONCE:
+                await self._changed.wait()
+            elif self._down:
+                with trio.move_on_after(pause) as rest:
+                    await self._changed.wait()
+                if rest.cancelled_caught:
+                    pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                    self._start_dialing()
+            elif self._allowed < 1:
+                await trio.sleep((1 - self._allowed) / _DIALS_PER_SECOND)
+            else:
+                pause = _FIRST_PAUSE_SECONDS
+                self._allowed -= 1
+                self._start_dialing()
+
+    def _missing(self) -> int:
+        return self._warm - len(self._connections) - self._dialing
+
+
+def _reason(exc: Exception, seconds: float) -> str:
+    if isinstance(exc, trio.TooSlowError):
+        return f"no connection within {seconds:g} s"
+    return first_words(exc) or type(exc).__name__

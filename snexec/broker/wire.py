@@ -1,0 +1,307 @@
+"""One HTTP/1.1 connection, made for orders (ALPACA 1.1).
+
+A request is written by the very call that hands it over, with no task switch between.
+The connection is always read, so one that the server closes is noticed at once, in use
+or not.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httptools
+import trio
+
+from snexec.errors import first_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from snexec.broker.pool import Pool
+    from snexec.broker.readers import Readers
+
+_READ_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 1024 * 1024
+_MAX_HEAD_BYTES = 64 * 1024
+_YOUNG_SECONDS = 1.0  # a server that closes so soon takes no connections
+# The kernel finds out within half a minute that an idle connection leads nowhere, and
+# keeps its place in the tables of what lies between.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the broker answered; ``complete`` says whether the body came to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    complete: bool
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request on its way, and what came back.
+
+    Attributes:
+        left: Called in the moment it leaves.
+        withheld: Tells whether it must not leave any more.
+        ended: Called once with this, when the answer is there or will never be.
+        sent: Whether any of it may have left this machine.
+        reply: The answer, as far as it came.
+        problem: Why there is no whole answer.
+    """
+
+    request: bytes = field(repr=False)  # it holds the keys
+    left: Callable[[], None] | None = None
+    withheld: Callable[[], bool] | None = None
+    ended: Callable[[Exchange], None] | None = None
+    connection: Connection | None = None
+    sent: bool = False
+    reply: Reply | None = None
+    problem: str | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
+        """Note how it ended, and wake who waits for it."""
+        ended = self.ended
+        self.connection = None
+        # Whoever gave them holds this, in a circle.
+        self.left = self.withheld = self.ended = None
+        self.reply = reply
+        self.problem = problem
+        self.done.set()
+        if ended is not None:
+            ended(self)
+
+    def abandon(self, problem: str) -> None:
+        """Wait for its answer no longer; one under way takes its connection along."""
+        if self.connection is not None:
+            self.connection.close(problem)
+        elif not self.done.is_set():
+            self.end(problem=problem)
+
+
+class Connection:
+    """One connected socket, with TLS or without, and at most one request on it."""
+
+    def __init__(self, sock: socket.socket, pool: Pool, readers: Readers) -> None:
+        self._socket = sock
+        self._pool = pool
+        self._readers = readers
+        self._open = True
+        self._opened_at = trio.current_time()
+        self._used = False
+        self._unsent = b""
+        self._exchange: Exchange | None = None
+        self._expect_reply()
+        readers.add(sock, self._receive)
+
+    @property
+    def died_young(self) -> bool:
+        """Whether it was closed as soon as it was opened, and never carried anything."""
+        age = trio.current_time() - self._opened_at
+        return not self._open and not self._used and age < _YOUNG_SECONDS
+
+    def send(self, exchange: Exchange) -> bool:
+        """Write a request now; False where the server has closed, and nothing left.
+
+        The connection must be idle.
+        """
+        self._receive()
+        if not self._open:
+            return False
+        try:
+            taken = self._write(exchange.request)
+        except OSError as exc:
+            self._end(first_words(exc))
+            return False
+        self._exchange = exchange
+        self._used = True
+        exchange.connection = self
+        exchange.sent = True
+        if exchange.left is not None:
+            exchange.left()
+        self._unsent = exchange.request[taken:]
+        if self._unsent:
+            self._pool.start_soon(self._send_rest)
+        return True
+
+    def close(self, problem: str) -> None:
+        """Close it at once, which ends what is under way."""
+        self._end(problem)
+
+    async def _send_rest(self) -> None:
+        try:
+            while self._open and self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._unsent = self._unsent[self._write(self._unsent) :]
+        except trio.ClosedResourceError:
+            pass  # by `close`
+        except OSError as exc:
+            self._end(first_words(exc))
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def _receive(self) -> None:
+        """Take in what has come."""
+        while self._open:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as exc:
+                self._end(first_words(exc))
+                return
+            if data:
+                self._parse(data)
+            else:
+                self._end_of_input()
+            if len(data) < _READ_BYTES and not isinstance(self._socket, ssl.SSLSocket):
+                return  # saves a call that would find nothing
+
+    def _parse(self, data: bytes) -> None:
+        if self._exchange is None:
+            self._end("the server spoke unasked")
+            return
+        self._size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._end(f"the answer is not HTTP: {exc}")
+            return
+        if (
+            len(self._body) > _MAX_BODY_BYTES
+            or self._size - len(self._body) > _MAX_HEAD_BYTES + _MAX_BODY_BYTES
+        ):
+            self._complete = False
+            self._end("the answer is longer than 1 MiB")
+        elif self._complete:
+            self._end_exchange()
+
+    def _end_exchange(self) -> None:
+        """Hand a whole answer over, and take the next request if there may be one."""
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None  # noqa: S101 - the answer was asked for
+        keep = self._reusable and not self._unsent
+        exchange.end(reply=self._reply())
+        if keep:
+            self._expect_reply()
+            self._pool.free(self)
+        else:
+            self._end("used up")
+
+    def _end_of_input(self) -> None:
+        if self._status and not self._has_length:
+            self._complete = True  # the old way: where it ends, the body ends
+        self._end("the server closed the connection")
+
+    def _end(self, problem: str) -> None:
+        """Close the socket, and end the request on it if there is one."""
+        if not self._open:
+            return
+        self._open = False
+        self._readers.remove(self._socket)
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            reply = self._reply() if self._status else None
+            exchange.end(reply=reply, problem=None if self._complete else problem)
+        self._pool.lost(self)
+
+    def _reply(self) -> Reply:
+        return Reply(self._status, self._headers, bytes(self._body), self._complete)
+
+    def _expect_reply(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._has_length = False
+        self._body = bytearray()
+        self._size = 0
+        self._complete = False
+        self._reusable = False
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Note an answer that nothing asked for behind the one that was."""
+        if self._complete:
+            self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; a trailer, which comes behind the body, is none."""
+        if not self._status:
+            text = value.decode("latin-1").strip(" \t")
+            self._headers[name.decode("latin-1").lower()] = text
+
+    def on_headers_complete(self) -> None:
+        """Take the status; an interim one (1xx) says nothing of the order."""
+        status = self._parser.get_status_code()
+        if self._complete:
+            return
+        if status < 200:
+            self._headers.clear()
+            return
+        self._status = status
+        self._has_length = not self._headers.keys().isdisjoint(
+            ("content-length", "transfer-encoding")
+        )
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if not self._complete:
+            self._body += data
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is whole."""
+        if self._status and not self._complete:
+            self._complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+
+async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    """Connect, with TLS if a context is given; the socket never blocks.
+
+    Raises:
+        OSError: It could not be done, or the certificate is not trusted.
+    """
+    stream = await trio.open_tcp_stream(host, port)
+    # Without Trio's wrappers a request needs no task switch to be written.
+    sock = socket.socket(fileno=stream.socket.detach())
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if tls is not None:
+            sock.getpeername()  # one that is reset already is not closed by SSLSocket
+            sock = tls.wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False
+            )
+            await _shake_hands(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _shake_hands(sock: ssl.SSLSocket) -> None:
+    while True:
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            await trio.lowlevel.wait_readable(sock)
+        except ssl.SSLWantWriteError:
+            await trio.lowlevel.wait_writable(sock)
+        else:
+            return

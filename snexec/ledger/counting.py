@@ -1,0 +1,248 @@
+"""What the limits count, in the transaction that opens a row: rows, results, orders."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from snexec.clock import timestamp
+from snexec.risk import Counts, OpenedOrder, Recently, Tally, day_began, day_start
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from datetime import datetime
+    from decimal import Decimal
+
+    from snexec.risk import Limits
+    from snexec.settings import BotSettings, Mode
+
+COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
+_OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"
+# Other programs write a time as text of any zone, or as milliseconds since 1970, which
+# sort before all text. The first bound is the index's, a day wide for the zones.
+REALISED = (
+    "SELECT"  # noqa: S608 - all of it stands here
+    " (SELECT total(pnl) FROM BotTrade"
+    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_before"
+    " AND julianday(exitAt) >= julianday(:day))"
+    " + (SELECT total(pnl) FROM BotTrade"
+    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_ms AND exitAt < '')"
+)
+WINS = (
+    "SELECT total(pnl > 0), count(*) FROM (SELECT pnl FROM BotTrade"  # noqa: S608
+    f" WHERE {_OURS_OR_NOBODYS} AND pnl IS NOT NULL"
+    " ORDER BY exitAt DESC LIMIT :trades)"
+)
+_NEWEST = (
+    "SELECT mode, symbol, round((julianday(createdAt) - 2440587.5) * 86400.0, 3),"
+    " notional FROM BotTrade ORDER BY rowid DESC"
+)
+_NO_ORDERS = Recently(None, 0, 0, 0)
+_TALLIED_SECONDS = 25 * 3600.0  # the longest day in New York, and any cooldown
+# Rows are in the order of their coming, but for what other programs do to the file.
+_OLD_ROWS_IN_A_ROW = 10_000
+
+
+class Counting:
+    """Counts over the store's own connection, within its transactions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._tallies: dict[str, Tally] | None = None  # until a brake asks for them
+        self._tallied_now = False  # in this transaction
+        self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
+        self._are_durable = False  # of the last one
+        self._opened_before = 0  # the mark
+        # What follows holds until another program has written.
+        self._version: int | None = None
+        self._open_at_most = math.inf  # rows
+        self._closed_key: tuple[object, ...] = ()
+        self._closed: tuple[float, int, int] = (0.0, 0, 0)
+
+    def count(
+        self,
+        symbol: str,
+        mode: Mode,
+        notional: Decimal,
+        limits: Limits,
+        moment: datetime,
+        *,
+        recently: Recently | None = None,
+    ) -> Counts:
+        """Count for an order of a symbol what its limits ask for.
+
+        Args:
+            symbol: The order's.
+            mode: The account's, whose results and orders count, beside those of rows
+                that name none.
+            notional: Dollars that the order is worth.
+            limits: What they are.
+            moment: Now.
+            recently: The orders of late, if they are known already.
+        """
+        needs, open_positions, orders = limits.needs, 0, recently
+        realised, wins, closed = 0.0, 0, 0
+        if needs.positions or needs.results:
+            self._note_version()
+        if needs.positions:
+            open_positions = self._open_positions(limits.bot)
+        if needs.results:
+            realised, wins, closed = self._results(mode, limits.bot, moment)
+        if orders is None:
+            orders = _NO_ORDERS
+            if needs.orders:
+                orders = self._recently(symbol, mode, moment.timestamp())
+        cents = int(notional * 100)
+        return Counts(open_positions, realised, wins, closed, *orders, cents)
+
+    def row_opens(self) -> None:
+        """Note that this transaction opens a row, or opens one again."""
+        self._open_at_most += 1
+
+    # The orders of late.
+
+    def begin_tallies(self, at: float) -> None:
+        """Count the orders of late from the rows, unless that was done."""
+        if self._tallies is not None:
+            return
+        self._tallies, self._tallied_now = {}, self._db.in_transaction
+        for order in reversed(list(self._orders_since(at - _TALLIED_SECONDS))):
+            tally = self._tally(order.mode, at)
+            if order.at >= day_start(at):
+                tally.add(order)
+            else:
+                tally.remember(order)
+
+    def begin_empty(self) -> None:
+        """Count from nothing: another account has ordered what is in the rows."""
+        self._tallies = {}
+
+    def tallied(self, symbol: str, mode: Mode, at: float) -> Recently | None:
+        """Return what is known of the orders of late without the file, from any thread.
+
+        Orders that the broker refused are in it.
+        """
+        tallies = self._tallies
+        if tallies is None:
+            return None
+        tally = tallies.get(mode)
+        found = _NO_ORDERS if tally is None else tally.peek(symbol, at)
+        return self._with_opened(found, symbol, mode, at)
+
+    def opened(self, mode: Mode, symbol: str, at: float, notional: Decimal) -> None:
+        """Note an order whose row was opened in this transaction."""
+        if self._tallies is not None:
+            self._opened.append(OpenedOrder(mode, symbol, at, int(notional * 100)))
+
+    # What becomes of the transaction.
+
+    def began(self) -> None:
+        """Tally the orders of the last one: they have left by now."""
+        if self._are_durable:
+            self._are_durable = False
+            for order in self._opened:
+                self._tally(order.mode, order.at).add(order)
+            self._opened.clear()
+
+    def committed(self) -> None:
+        """Keep what was opened."""
+        self._tallied_now = False
+        self._are_durable = True
+
+    def rolled_back(self) -> None:
+        """Forget what was opened."""
+        self.began()
+        self._opened.clear()
+        self._open_at_most = math.inf
+        if self._tallied_now:
+            self._tallies, self._tallied_now = None, False
+
+    def marked(self) -> None:
+        """Note the place to which it may be undone."""
+        self._opened_before = len(self._opened)
+
+    def undone_to_mark(self) -> None:
+        """Forget what was opened after the mark."""
+        self._open_at_most = math.inf
+        del self._opened[self._opened_before :]
+
+    # Helpers.
+
+    def _note_version(self) -> None:
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version, self._open_at_most, self._closed_key = version, math.inf, ()
+
+    def _open_positions(self, bot: BotSettings) -> int:
+        """Return how many rows are open; fewer may be, where that makes no difference.
+
+        To count them anew for each order would double what all gates cost.
+        """
+        limit = bot.max_concurrent_positions
+        if limit is None or self._open_at_most >= limit:
+            (self._open_at_most,) = self._db.execute(COUNT_OPEN).fetchone()
+        return int(self._open_at_most)
+
+    def _results(
+        self, mode: Mode, bot: BotSettings, moment: datetime
+    ) -> tuple[float, int, int]:
+        """Return dollars since midnight, and wins of how many of the last rows.
+
+        Only other programs close rows, so until one has written it stays the same.
+        """
+        day = day_start(moment.timestamp())
+        key = (mode, day, bot.min_win_rate_trades)
+        if key != self._closed_key:
+            self._closed = self._count_results(mode, bot, day_began(moment))
+            self._closed_key = key
+        return self._closed
+
+    def _count_results(
+        self, mode: Mode, bot: BotSettings, day: datetime
+    ) -> tuple[float, int, int]:
+        values: dict[str, object] = {
+            "mode": mode,
+            "day": timestamp(day),
+            "day_before": timestamp(day - timedelta(days=1)),
+            "day_ms": round(day.timestamp() * 1000),
+            "trades": bot.min_win_rate_trades or 0,
+        }
+        (realised,) = self._db.execute(REALISED, values).fetchone()
+        if realised is None:
+            realised = -math.inf  # infinite both ways, so nobody knows
+        wins, closed = self._db.execute(WINS, values).fetchone()
+        return float(realised), int(wins), int(closed)
+
+    def _recently(self, symbol: str, mode: Mode, at: float) -> Recently:
+        if self._tallies is None:
+            self.begin_tallies(at)
+        found = self._tally(mode, at).look(symbol, at)
+        if self._opened:
+            found = self._with_opened(found, symbol, mode, at)
+        return found
+
+    def _with_opened(
+        self, found: Recently, symbol: str, mode: str, at: float
+    ) -> Recently:
+        for order in tuple(self._opened):
+            if order.mode == mode:
+                found = found.and_one(order, symbol, at)
+        return found
+
+    def _tally(self, mode: str, at: float) -> Tally:
+        assert self._tallies is not None  # noqa: S101 - asked for only then
+        if mode not in self._tallies:
+            self._tallies[mode] = Tally(day_start(at))
+        return self._tallies[mode]
+
+    def _orders_since(self, since: float) -> Iterator[OpenedOrder]:
+        """Read the orders that may count, the newest first."""
+        old = 0
+        for mode, symbol, at, notional in self._db.execute(_NEWEST):
+            if mode is not None and at is not None and at >= since:
+                old = 0
+                yield OpenedOrder(mode, symbol, at, round((notional or 0) * 100))
+            elif (old := old + 1) > _OLD_ROWS_IN_A_ROW:
+                return

@@ -1,0 +1,133 @@
+"""Whether the market is open, by the broker's own clock (``require_market_open``)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+
+from snexec.broker import Purpose
+from snexec.errors import BrokerError, RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker import Accounts
+    from snexec.settings import Mode, Settings
+
+log = logging.getLogger("Market")
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class _View(NamedTuple):
+    """What the broker said.
+
+    Attributes:
+        until: When that changes, on Trio's clock.
+    """
+
+    is_open: bool
+    until: float
+
+
+class MarketClock:
+    """Asks only while the limit is set, and again at each opening and closing.
+
+    Between them Trio's clock counts, so that no change of the machine's time opens the
+    market. No order ever waits for an answer.
+
+    Args:
+        settings: Tells the current settings.
+    """
+
+    def __init__(self, *, settings: Callable[[], Settings], accounts: Accounts) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._views: dict[Mode, _View] = {}
+        self._changed = trio.Event()
+        self._decided = trio.Event()
+
+    def is_open(self, mode: Mode) -> bool | None:
+        """Tell whether the market is open, None where that is not known now."""
+        view = self._views.get(mode)
+        if view is None or trio.current_time() >= view.until:
+            return None
+        return view.is_open
+
+    def settings_changed(self) -> None:
+        """Note that there may be something else to ask, or nothing."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_decided(self) -> None:
+        """Wait until it is known for the first time, or need not be."""
+        await self._decided.wait()
+
+    async def run(self) -> None:
+        """Keep what the broker says up to date, until cancelled."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            changed, settings = self._changed, self._settings()
+            if not settings.bot.require_market_open:
+                self._decided.set()
+                await changed.wait()
+                continue
+            view = self._views.get(settings.mode)
+            if view is not None and trio.current_time() < view.until:
+                self._decided.set()
+                with trio.move_on_at(view.until):
+                    await changed.wait()
+                continue
+            if await self._ask(settings.mode, warn=pause == _FIRST_PAUSE_SECONDS):
+                pause = _FIRST_PAUSE_SECONDS
+                continue
+            with trio.move_on_after(pause) as waiting:
+                await changed.wait()
+            pause = (
+                min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                if waiting.cancelled_caught
+                else _FIRST_PAUSE_SECONDS
+            )
+
+    async def _ask(self, mode: Mode, *, warn: bool) -> bool:
+        """Ask once, and return whether it is known now."""
+        problem = "it says that its next change is over"
+        lease = self._accounts.try_take(mode, Purpose.RECOVERY)
+        if lease is None:
+            self._tell_unknown(mode, "the rate limit leaves no request", warn=warn)
+            return False
+        with lease as client:
+            # Counted from before the question: rather too early than too late.
+            asked = trio.current_time()
+            try:
+                answer = await client.market_clock()
+            except RateLimitedError as exc:
+                client.budget.block(exc.wait_seconds)
+                problem = str(exc)
+            except BrokerError as exc:
+                problem = str(exc)
+            else:
+                until = asked + answer.seconds_left
+                self._views[mode] = _View(answer.is_open, until)
+                if trio.current_time() < until:
+                    log.info(
+                        "the market is %s (%s), for another %.0f s",
+                        "open" if answer.is_open else "closed",
+                        mode,
+                        answer.seconds_left,
+                    )
+                    return True
+        self._tell_unknown(mode, problem, warn=warn)
+        return False
+
+    def _tell_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
+        log.log(
+            logging.WARNING if warn else logging.DEBUG,
+            "the broker's clock is not known (%s: %s): signals are skipped as"
+            " market_closed until it is",
+            mode,
+            problem,
+        )

@@ -1,0 +1,244 @@
+"""What the broker's word has done to a row: in the log, the feed, and what is unsettled."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from snexec.logs import about
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.events import EventFeed
+    from snexec.ledger import Applied, Change, OrderRef
+    from snexec.reconciliation.fills import Source, Step
+    from snexec.reconciliation.unsettled import UnsettledOrders
+
+log = logging.getLogger("TradeExecutor")
+
+
+class Confirmations:
+    """Tells what was really bought, and what was not.
+
+    Args:
+        heard: Called with the trade id of every event that the stream brought.
+        restore: As ``Outcomes.restore``, for an order that has no row.
+    """
+
+    def __init__(
+        self,
+        *,
+        unsettled: UnsettledOrders,
+        feed: EventFeed,
+        heard: Callable[[str], None],
+        restore: Callable[
+            [OrderRef, Change[Applied | None], Callable[[Applied | None], None]], bool
+        ],
+    ) -> None:
+        self._unsettled = unsettled
+        self._feed = feed
+        self._heard = heard
+        self._restore = restore
+
+    def tell_not_found(self, applied: Applied) -> None:
+        """Tell that an order was given up."""
+        self._publish("settled", applied, "lookup")
+
+    def tell(  # noqa: PLR0912 - one branch an outcome, as a table
+        self, step: Step, applied: Applied | None
+    ) -> None:
+        """Tell what a step did to its row; None where no row of ours is meant."""
+        if applied is None:
+            self._tell_no_row(step)
+            return
+        if step.source == "stream":
+            self._heard(applied.trade_id)
+        if applied.status != "missed":
+            self._unsettled.revived(applied.trade_id)
+        match applied.outcome:
+            case "fill":
+                self._tell_bought(applied, step.source)
+                self._publish("settled", applied, step.source)
+            case "partial_fill":
+                if step.source == "stream" or applied.changed:
+                    self._tell_partial(step, applied)
+            case "found_late" if applied.changed:
+                self._tell_found_late(step, applied)
+            case "rejected":
+                log.warning(
+                    "Order rejected: %s orderId=%s",
+                    applied.symbol,
+                    applied.order_id,
+                    extra=about_row(applied),
+                )
+                self._publish("rejected", applied, step.source)
+                self._publish("settled", applied, step.source)
+            case "canceled" | "expired" | "not_found":
+                log.warning(
+                    "Order %s: %s orderId=%s trade=%s signal=%s: nothing was bought",
+                    applied.outcome,
+                    applied.symbol,
+                    applied.order_id,
+                    applied.trade_id,
+                    applied.signal_id,
+                    extra=about_row(applied),
+                )
+                self._publish("settled", applied, step.source)
+            case "contradicted":
+                self._tell_contradiction(step, applied)
+            case "working":
+                log.warning(
+                    "%s trade=%s signal=%s: the broker has the order after all; its"
+                    " row is open again",
+                    applied.symbol,
+                    applied.trade_id,
+                    applied.signal_id,
+                    extra=about_row(applied),
+                )
+            case "found_late" | "unchanged":
+                pass
+        if applied.settled:
+            self._unsettled.settled(applied.trade_id)
+
+    def _tell_found_late(self, step: Step, applied: Applied) -> None:
+        log.error(
+            "%s trade=%s signal=%s was bought after it had been given up, and trade=%s"
+            " is its symbol's open row now: %s shares at %s are held by no open"
+            " row; close them by hand",
+            applied.symbol,
+            applied.trade_id,
+            applied.signal_id,
+            applied.newer_trade_id,
+            applied.shares,
+            applied.entry_price,
+            extra=about_row(applied),
+        )
+        event: Literal["settled", "partial_fill"] = (
+            "settled" if applied.settled else "partial_fill"
+        )
+        self._publish(event, applied, step.source)
+
+    def _tell_contradiction(self, step: Step, applied: Applied) -> None:
+        log.warning(
+            "%s trade=%s signal=%s: the broker says that nothing was bought, and the"
+            " row is %s with %s shares; nothing was changed, look at the account",
+            *(applied.symbol, applied.trade_id, applied.signal_id),
+            *(applied.status, applied.shares),
+            extra=about_row(applied),
+        )
+        if step.source == "lookup" or applied.status == "closed":
+            self._unsettled.settled(applied.trade_id)  # that was the last word
+        elif not applied.settled:
+            self._follow(applied)
+
+    def _tell_no_row(self, step: Step) -> None:
+        if step.source == "lookup" and step.ref.client_order_id is not None:
+            self._unsettled.settled(step.ref.client_order_id)
+            log.warning(
+                "%s trade=%s: the broker has order %s, and its row is gone or names"
+                " another; look at the account",
+                step.symbol,
+                step.ref.client_order_id,
+                step.ref.order_id,
+                extra=about(
+                    symbol=step.symbol,
+                    trade_id=step.ref.client_order_id,
+                    order_id=step.ref.order_id,
+                ),
+            )
+            return
+        if self._restore(step.ref, step.change, partial(self.tell, step)):
+            return
+        log.debug(
+            "an event of order %s (%s) is about none of our rows",
+            step.ref.order_id,
+            step.symbol,
+            extra=about(symbol=step.symbol, order_id=step.ref.order_id),
+        )
+
+    def _follow(self, applied: Applied) -> None:
+        self._unsettled.follow(
+            trade_id=applied.trade_id,
+            symbol=applied.symbol,
+            mode=applied.mode,
+            order_id=applied.order_id,
+            signal_id=applied.signal_id,
+        )
+
+    def _tell_bought(self, applied: Applied, source: Source) -> None:
+        log.info(
+            "Order filled: %s %g shares at %g orderId=%s trade=%s signal=%s",
+            applied.symbol,
+            applied.shares,
+            applied.entry_price,
+            applied.order_id,
+            applied.trade_id,
+            applied.signal_id,
+            extra=about_row(applied),
+        )
+        self._publish("fill", applied, source)
+
+    def _tell_partial(self, step: Step, applied: Applied) -> None:
+        log.info(
+            "Order partially filled: %s %s at %s orderId=%s trade=%s signal=%s",
+            applied.symbol,
+            "shares not known yet"
+            if applied.shares is None
+            else f"{applied.shares} shares",
+            applied.entry_price,
+            applied.order_id,
+            applied.trade_id,
+            applied.signal_id,
+            extra=about_row(applied),
+        )
+        self._publish("partial_fill", applied, step.source)
+        if not step.asks_position:
+            log.warning(
+                "%s trade=%s signal=%s: a final fill came without a readable price or"
+                " quantity; asking the broker",
+                applied.symbol,
+                applied.trade_id,
+                applied.signal_id,
+                extra=about_row(applied),
+            )
+            if step.source == "stream":
+                self._follow(applied)
+
+    def _publish(
+        self,
+        event: Literal["fill", "partial_fill", "rejected", "settled"],
+        applied: Applied,
+        source: Source,
+    ) -> None:
+        more: dict[str, object] = {
+            "orderId": applied.order_id,
+            "mode": applied.mode,
+            "shares": applied.shares,
+            "entryPrice": applied.entry_price,
+            "status": applied.status,
+            "source": source,
+        }
+        if applied.fill_ms is not None:
+            more["fillMs"] = applied.fill_ms
+        if applied.newer_trade_id is not None:
+            more["newerTradeId"] = applied.newer_trade_id
+        self._feed.publish(
+            event,
+            more,
+            signal_id=applied.signal_id,
+            trade_id=applied.trade_id,
+            symbol=applied.symbol,
+            reason=applied.reason,
+        )
+
+
+def about_row(applied: Applied) -> dict[str, object]:
+    """Say which order a log line is about, as ``about`` does."""
+    return about(
+        symbol=applied.symbol,
+        trade_id=applied.trade_id,
+        signal_id=applied.signal_id,
+        order_id=applied.order_id,
+    )

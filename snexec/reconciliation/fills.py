@@ -1,0 +1,326 @@
+"""What the broker says of an order, put into its row (SPEC 7, second half).
+
+Events of one order are applied in the order in which they came. A partial fill has to
+ask for the position first; meanwhile only its own order's events wait behind it.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.broker import Purpose, amount
+from snexec.errors import BrokerError, NotFoundError, RateLimitedError
+from snexec.ledger import OrderRef
+from snexec.logs import about
+from snexec.recent import Recent
+from snexec.reconciliation.confirmations import about_row
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.broker import Accounts, BrokerOrder
+    from snexec.latency import LatencyLedger
+    from snexec.ledger import Applied, Change, Store, Writer
+    from snexec.reconciliation.confirmations import Confirmations
+    from snexec.settings import Mode
+
+log = logging.getLogger("TradeExecutor")
+
+_POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
+_REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
+
+Source = Literal["stream", "lookup"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One thing that the broker said, and the change that it makes.
+
+    Attributes:
+        is_final: Whether no partial fill before it matters any more.
+    """
+
+    ref: OrderRef
+    symbol: str | None
+    source: Source
+    change: Change[Applied | None]
+    asks_position: bool = False
+    is_final: bool = False
+    price: Decimal | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """The steps of one order that wait behind a partial fill."""
+
+    steps: collections.deque[Step] = field(default_factory=collections.deque)
+    asking: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Fills:
+    """Applies events and look-ups to rows, and has told what came of them."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        accounts: Accounts,
+        latency: LatencyLedger,
+        confirmations: Confirmations,
+    ) -> None:
+        self._writer = writer
+        self._accounts = accounts
+        self._latency = latency
+        self._confirmations = confirmations
+        self._queues: dict[str, _Queue] = {}
+        self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
+        # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
+        self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
+
+    async def run(self) -> None:
+        """Work through the orders with partial fills, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for key in self._busy:
+                nursery.start_soon(
+                    self._work_through, key, name=f"partial fills of {key}"
+                )
+
+    async def on_fill_event(
+        self,
+        event: Literal["fill", "partial_fill"],
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a fill from the stream; numbers are as they came, readable or not.
+
+        Args:
+            event: Whether it is the final one.
+            order_id: The broker's id of the order.
+            filled_qty: Shares bought so far by this order.
+            filled_avg_price: Dollars per share so far.
+            symbol: The order's symbol, for the log.
+            mode: The account that the stream belongs to.
+            client_order_id: The row's id, if the order is ours.
+            execution_id: The broker's id of this execution; each counts once.
+        """
+        if self._is_repeated(event, mode, order_id, execution_id):
+            return
+        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
+        price, quantity = amount(filled_avg_price), amount(filled_qty)
+        if event == "fill":
+            step = self._fill_step(ref, symbol, "stream", price, quantity)
+        else:
+            step = _partial_step(ref, symbol, "stream", price)
+        await self._take(step)
+
+    async def on_rejected_event(
+        self,
+        order_id: str,
+        symbol: str | None,
+        reason: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a rejection from the stream."""
+        if self._is_repeated("rejected", mode, order_id, execution_id):
+            return
+        if reason:
+            log.debug(
+                "order %s was rejected with a reason: %s",
+                order_id,
+                reason,
+                extra=about(symbol=symbol, trade_id=client_order_id, order_id=order_id),
+            )
+        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
+        await self._take(
+            Step(
+                ref=ref,
+                symbol=symbol,
+                source="stream",
+                change=lambda store: store.apply_rejected(ref),
+                is_final=True,
+            )
+        )
+
+    async def on_looked_up(self, mode: Mode, order: BrokerOrder, symbol: str) -> None:
+        """Take the answer to a look-up (the table of SPEC 8)."""
+        ref = OrderRef(
+            mode=mode, order_id=order.id, client_order_id=order.client_order_id
+        )
+        price, quantity = order.filled_avg_price, order.filled_qty
+        source: Source = "lookup"
+        match order.status:
+            case "filled":
+                step = self._fill_step(ref, symbol, source, price, quantity or None)
+            case "partially_filled":
+                step = _partial_step(ref, symbol, source, price)
+            case "canceled" | "expired" as how:
+                step = Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_ended(
+                        ref, how, price=price, quantity=quantity
+                    ),
+                    is_final=True,
+                )
+            case "rejected":
+                step = Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_rejected(ref),
+                    is_final=True,
+                )
+            case _:
+                step = Step(
+                    ref=ref,
+                    symbol=symbol,
+                    source=source,
+                    change=lambda store: store.apply_working(ref),
+                )
+        await self._take(step)
+
+    def _fill_step(
+        self,
+        ref: OrderRef,
+        symbol: str | None,
+        source: Source,
+        price: Decimal | None,
+        quantity: Decimal | None,
+    ) -> Step:
+        final = price is not None and quantity is not None
+        times = self._latency.filled(ref.client_order_id) if final else None
+
+        def change(store: Store) -> Applied | None:
+            return store.apply_fill(ref, price=price, quantity=quantity, times=times)
+
+        return Step(ref=ref, symbol=symbol, source=source, change=change, is_final=True)
+
+    async def _take(self, step: Step) -> None:
+        key = step.ref.order_id or step.ref.client_order_id or ""
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.steps.append(step)
+            if step.is_final:
+                # What follows says more than the position would; it must not wait.
+                queue.asking.cancel(reason="superseded by a later event")
+        elif step.asks_position:
+            self._queues[key] = _Queue(collections.deque([step]))
+            self._busy_send.send_nowait(key)
+        else:
+            await self._writer.submit(
+                step.change, lambda applied: self._confirmations.tell(step, applied)
+            )
+
+    async def _work_through(self, key: str) -> None:
+        queue = self._queues[key]
+        try:
+            while queue.steps:
+                step = queue.steps.popleft()
+                applied = await self._writer.write(step.change)
+                # What waits behind a partial fill says more than the position would.
+                asks = step.asks_position and not queue.steps
+                if asks and applied is not None and _is_partial(applied):
+                    applied = await self._with_position(step, applied, queue)
+                self._confirmations.tell(step, applied)
+        except Exception:
+            # One order's events; those of the others, and the stream, go on.
+            log.exception(
+                "could not apply what the broker said of %s: recovery asks again", key
+            )
+        finally:
+            del self._queues[key]
+
+    async def _with_position(
+        self, step: Step, applied: Applied, queue: _Queue
+    ) -> Applied | None:
+        """Complete a partial fill with the position's quantity, if it can be read."""
+        shares: Decimal | None = None
+        with trio.CancelScope() as queue.asking:
+            shares = await self._position(step.ref.mode, applied)
+        if shares is None:
+            return applied
+        found = await self._writer.write(
+            lambda store: store.apply_partial_fill(
+                step.ref, price=step.price, shares=shares
+            )
+        )
+        if found is None:
+            return applied
+        return replace(found, changed=found.changed or applied.changed)
+
+    async def _position(self, mode: Mode, applied: Applied) -> Decimal | None:
+        problem: BrokerError | None = None
+        for pause in (*_POSITION_RETRY_SECONDS, None):
+            with self._accounts.lease(mode) as client:
+                await client.budget.take(Purpose.RECOVERY)
+                try:
+                    return await client.position_quantity(applied.symbol)
+                except RateLimitedError as exc:
+                    client.budget.block(exc.wait_seconds)
+                    problem = exc
+                except BrokerError as exc:
+                    problem = exc
+            if pause is not None:
+                await trio.sleep(pause)
+        kind = "no position" if isinstance(problem, NotFoundError) else "no answer"
+        log.warning(
+            "partial fill of %s trade=%s signal=%s: the position cannot be read (%s:"
+            " %s); shares stay as they were until the next event or look-up",
+            applied.symbol,
+            applied.trade_id,
+            applied.signal_id,
+            kind,
+            problem,
+            extra=about_row(applied),
+        )
+        return None
+
+    def _is_repeated(
+        self, event: str, mode: Mode, order_id: str, execution_id: str | None
+    ) -> bool:
+        """Tell whether this execution was taken before, and remember it."""
+        if execution_id is None:
+            return False
+        # With the event and the order, so that a broker's slip cannot hide a fill.
+        key = (event, mode, order_id, execution_id)
+        if key in self._executions:
+            log.debug("%s of order %s came again: passed over", event, order_id)
+            return True
+        self._executions.add(key)
+        return False
+
+
+def _is_partial(applied: Applied) -> bool:
+    return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
+
+
+def _partial_step(
+    ref: OrderRef, symbol: str | None, source: Source, price: Decimal | None
+) -> Step:
+    def change(store: Store) -> Applied | None:
+        return store.apply_partial_fill(ref, price=price, shares=None)
+
+    return Step(
+        ref=ref,
+        symbol=symbol,
+        source=source,
+        change=change,
+        asks_position=True,
+        price=price,
+    )

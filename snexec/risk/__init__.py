@@ -1,0 +1,28 @@
+"""What keeps a signal from becoming an order: gates, brakes, the kill switch."""
+
+from __future__ import annotations
+
+from snexec.risk.gates import COUNTED as COUNTED
+from snexec.risk.gates import COUNTED_REASONS as COUNTED_REASONS
+from snexec.risk.gates import EARLY as EARLY
+from snexec.risk.gates import ActiveGates as ActiveGates
+from snexec.risk.gates import Counts as Counts
+from snexec.risk.gates import Gate as Gate
+from snexec.risk.gates import Limits as Limits
+from snexec.risk.gates import Reason as Reason
+from snexec.risk.gates import Snapshot as Snapshot
+from snexec.risk.gates import counts_orders as counts_orders
+from snexec.risk.gates import limits_set as limits_set
+from snexec.risk.gates import order_dollars as order_dollars
+from snexec.risk.halt import MAX_REASON_CHARS as MAX_REASON_CHARS
+from snexec.risk.halt import Halt as Halt
+from snexec.risk.halt import HaltSwitch as HaltSwitch
+from snexec.risk.halt import halt_files as halt_files
+from snexec.risk.halt import read_halt as read_halt
+from snexec.risk.halt import remove_halt as remove_halt
+from snexec.risk.halt import write_halt as write_halt
+from snexec.risk.tally import OpenedOrder as OpenedOrder
+from snexec.risk.tally import Recently as Recently
+from snexec.risk.tally import Tally as Tally
+from snexec.risk.tally import day_began as day_began
+from snexec.risk.tally import day_start as day_start

@@ -1,0 +1,6 @@
+"""Alpaca's trading stream: a connection that is kept, and what is said on it."""
+
+from __future__ import annotations
+
+from snexec.stream.trading import StreamState as StreamState
+from snexec.stream.trading import TradingStream as TradingStream

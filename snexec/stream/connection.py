@@ -1,0 +1,196 @@
+"""One WebSocket connection, opened and closed whole; trio-websocket stays in here."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
+
+from snexec.errors import (
+    StreamClosedError,
+    StreamError,
+    StreamRejectedError,
+    leaves,
+    reasons,
+)
+from snexec.stream.timeouts import limit
+
+CLOSE_SECONDS = 1.0  # for both sides to say goodbye
+_GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
+_READ_BYTES = 16 * 1024
+_CONNECT_SECONDS = 10.0
+# Frames wait here while a handler waits for the database; when it is full, pongs are
+# not seen either, and the connection is taken for dead and replaced.
+_FRAMES_WAITING = 2000
+
+
+class Socket:
+    """An open connection, whose errors are ours.
+
+    Its methods raise StreamClosedError where it is closed.
+    """
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+
+    async def get_message(self) -> str | bytes:
+        """Return the next text or binary message."""
+        try:
+            return await self._connection.get_message()
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
+
+    async def send_message(self, text: str) -> None:
+        """Send a text message."""
+        try:
+            await self._connection.send_message(text)
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
+
+    async def ping(self) -> None:
+        """Send a ping, and wait for its pong."""
+        try:
+            await self._connection.ping()
+        except ConnectionClosed as exc:
+            raise _closed(exc) from None
+
+    async def aclose(self) -> None:
+        """Close it, and give the other side a moment to say goodbye."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._connection.aclose()
+
+
+@asynccontextmanager
+async def open_connection(
+    address: str, tls: Callable[[], ssl.SSLContext]
+) -> AsyncIterator[Socket]:
+    """Open a connection that is closed, all of it, when the block is left.
+
+    A block that ends by itself leaves time for the closing handshake; a cancelled one
+    only says goodbye.
+
+    Args:
+        address: A ws:// or wss:// URL.
+        tls: Makes the context that verifies a wss:// host.
+
+    Raises:
+        TooSlowError: No connection, or no answer to the handshake, in time.
+        OSError: No connection.
+        BrokenResourceError: The host's certificate is not trusted.
+        StreamRejectedError: The handshake was answered with another status than 101.
+        StreamError: The handshake failed.
+        BaseExceptionGroup: What the block itself raises; the above may be in one, too.
+    """
+    try:
+        async with _open(address, tls) as connection:
+            yield Socket(connection)
+    except* ConnectionRejected as group:
+        raise StreamRejectedError(next(leaves(group)).status_code) from None
+    except* HandshakeError as group:
+        raise StreamError(reasons(group)) from None
+
+
+@asynccontextmanager
+async def _open(
+    address: str, tls: Callable[[], ssl.SSLContext]
+) -> AsyncIterator[WebSocketConnection]:
+    url = urlsplit(address)
+    with limit(_CONNECT_SECONDS, "no connection"):
+        transport = _Transport(await _dial(url, tls))
+    try:
+        async with trio.open_nursery() as nursery:
+            with (
+                limit(_CONNECT_SECONDS, "no answer to the handshake"),
+                transport.handshake,
+            ):
+                socket = await wrap_client_stream(
+                    nursery,
+                    transport,  # type: ignore[arg-type]  # any stream does
+                    url.netloc,
+                    url.path,
+                    message_queue_size=_FRAMES_WAITING,
+                    receive_buffer_size=_READ_BYTES,
+                )
+            if transport.handshake.cancelled_caught:
+                raise OSError("closed during the handshake")
+            goodbye_seconds = _GOODBYE_SECONDS
+            try:
+                yield socket
+                goodbye_seconds = CLOSE_SECONDS
+            finally:
+                # Alpaca keeps one slot per account.
+                with trio.move_on_after(goodbye_seconds, shield=True):
+                    await socket.aclose()
+            nursery.cancel_scope.cancel(reason="the connection is done with")
+    finally:
+        # trio-websocket leaves the transport open where the server closed first.
+        await trio.aclose_forcefully(transport)
+
+
+async def _dial(url: SplitResult, tls: Callable[[], ssl.SSLContext]) -> trio.abc.Stream:
+    assert url.hostname is not None  # noqa: S101 - the settings are validated
+    secure = url.scheme == "wss"
+    stream = await trio.open_tcp_stream(
+        url.hostname, url.port or (443 if secure else 80)
+    )
+    if not secure:
+        return stream
+    secured = trio.SSLStream(
+        stream, tls(), server_hostname=url.hostname, https_compatible=True
+    )
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(secured)
+        raise
+    return secured
+
+
+class _Transport(trio.abc.Stream):
+    """A stream whose end also ends the handshake, which would wait for ever."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.handshake = trio.CancelScope()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self.handshake.cancel(reason="the connection has ended")
+        return bytes(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self.handshake.cancel(reason="the connection has ended")
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _closed(exc: ConnectionClosed) -> StreamClosedError:
+    reason = exc.reason
+    if reason is None:
+        return StreamClosedError("by us")
+    if isinstance(reason, int):
+        return StreamClosedError(str(reason))
+    words = f"{reason.code} {reason.name} {reason.reason or ''}"
+    return StreamClosedError(words.rstrip())

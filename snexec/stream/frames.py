@@ -1,0 +1,87 @@
+"""Frames of the trading stream, any of which may be nonsense (SPEC 7, ALPACA 3)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from snexec.logs import Repeats, printable
+
+if TYPE_CHECKING:
+    from snexec.clock import Clock
+
+log = logging.getLogger("TradingWs")
+
+
+class FrameReader:
+    """Reads frames, and tells what cannot be read, once and then in sums."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._faults = Repeats("frames of the stream", log=log, clock=clock)
+
+    def read(self, frame: str | bytes) -> dict[str, Any] | None:
+        """Read a text or binary frame; None, and a log line, for what is no message.
+
+        Returns:
+            A message that has the name of its ``stream``.
+        """
+        try:
+            message = _read(frame)
+        except (ValueError, RecursionError) as exc:
+            if self._faults.failed("not JSON"):
+                log.warning("a frame that is not JSON, passed over (%s)", exc)
+            return None
+        if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
+            if self._faults.failed("of an unexpected shape"):
+                log.warning(
+                    "a frame of an unexpected shape, passed over: %s", shown(message)
+                )
+            return None
+        self._faults.worked()
+        return message
+
+    def pass_over(self, stream: str) -> None:
+        """Tell of a frame whose stream is unknown."""
+        if self._faults.failed("of an unknown stream"):
+            log.warning("a frame of an unknown stream, passed over: %s", shown(stream))
+
+
+def data_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what a message carries; nothing, and a log line, if it lacks it."""
+    data = message.get("data")
+    if isinstance(data, dict):
+        return data
+    log.warning("a %s frame without data, passed over", message["stream"])
+    return {}
+
+
+def text_of(value: object) -> str | None:
+    """Return a text that a row can hold: JSON may carry half a character."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
+
+
+def shown(value: object) -> str:
+    """Return something of the broker's as a log line may carry it."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer of too many digits
+        text = type(value).__name__
+    text = printable(text)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def _read(frame: str | bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Read JSON, in half the time wherever it is as it should be."""
+    try:
+        return from_json(frame, cache_strings="keys")
+    except ValueError:
+        return json.loads(frame)  # it may carry half a character

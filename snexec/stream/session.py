@@ -1,0 +1,225 @@
+"""What is said on one connection of the trading stream (SPEC 7, ALPACA 3)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.errors import StreamClosedError, StreamUnauthorizedError
+from snexec.stream.frames import data_of, shown, text_of
+from snexec.stream.timeouts import limit
+
+if TYPE_CHECKING:
+    from snexec.broker import Endpoint
+    from snexec.reconciliation import Fills
+    from snexec.stream.connection import Socket
+    from snexec.stream.frames import FrameReader
+
+log = logging.getLogger("TradingWs")
+
+_ANSWER_SECONDS = 10.0
+_PING_EVERY_SECONDS = 10.0
+_PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
+_QUIET_SECONDS = 45.0
+_EVENTS = frozenset({"fill", "partial_fill", "rejected"})
+
+
+class SignsOfLife:
+    """When the last ones came, and by when the next one is due, on Trio's clock.
+
+    Each step of the stream says by when there is the next one, as every wait has its
+    limit. While an event is handed over, the writer is waited for, and the writer
+    answers for itself.
+
+    Attributes:
+        heard_at: When the broker was last heard, be it a pong.
+        event_at: When the last event of an order came.
+        handing_over: Whether an event is.
+    """
+
+    def __init__(self) -> None:
+        self.heard_at: float | None = None
+        self.event_at: float | None = None
+        self.handing_over = False
+        self._due = math.inf
+
+    def expect_within(self, seconds: float) -> None:
+        """Say how long it may take until the next sign."""
+        self._due = trio.current_time() + seconds
+
+    def heard(self) -> None:
+        """Note that the broker was heard."""
+        self.heard_at = trio.current_time()
+        self.expect_within(_QUIET_SECONDS)
+
+    def is_overdue(self) -> bool:
+        """Tell whether the next sign should have come."""
+        return not self.handing_over and trio.current_time() > self._due
+
+
+class Session:
+    """One connection's conversation: keys, what to listen to, events.
+
+    Args:
+        socket: The connection, open.
+        endpoint: Whose account it is; it has keys.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        endpoint: Endpoint,
+        *,
+        frames: FrameReader,
+        fills: Fills,
+        life: SignsOfLife,
+    ) -> None:
+        self._socket = socket
+        self._endpoint = endpoint
+        self._frames = frames
+        self._fills = fills
+        self._life = life
+
+    async def begin(self) -> None:
+        """Authenticate, and have the broker send the events of orders.
+
+        Raises:
+            StreamUnauthorizedError: The broker does not take the keys.
+            StreamClosedError: It closed the connection.
+            TooSlowError: It did not answer.
+        """
+        credentials = self._endpoint.credentials
+        assert credentials is not None  # noqa: S101 - the caller checked
+        key, secret = credentials.values()
+        await self._send({"action": "auth", "key": key, "secret": secret})
+        data = await self._answer("authorization")
+        if data.get("status") != "authorized":
+            raise StreamUnauthorizedError(
+                shown(data.get("message") or data.get("status"))
+            )
+        log.info("Authenticated — subscribed to trade_updates")
+        if data.get("message"):
+            log.debug("the broker adds: %s", shown(data["message"]))
+        await self._send({"action": "listen", "data": {"streams": ["trade_updates"]}})
+        with limit(_ANSWER_SECONDS, "no listening answer"):
+            while True:
+                data = await self._answer("listening")
+                streams = data.get("streams")
+                if isinstance(streams, list) and "trade_updates" in streams:
+                    return
+                log.warning("the broker listens to %s only", shown(streams))
+
+    async def take_events(self) -> None:
+        """Take events until the connection ends.
+
+        Raises:
+            BaseExceptionGroup: With a StreamUnauthorizedError, if the broker takes the
+                keys no longer.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ping, name="ping the stream")
+            while True:
+                try:
+                    message = self._frames.read(await self._socket.get_message())
+                except StreamClosedError as exc:
+                    log.warning("connection closed: %s", exc)
+                    break
+                self._life.heard()
+                if message is None:
+                    continue
+                self._life.handing_over = True
+                try:
+                    await self._take(message)
+                finally:
+                    self._life.handing_over = False
+                self._life.expect_within(_QUIET_SECONDS)
+            nursery.cancel_scope.cancel(reason="the connection ended")
+
+    async def _answer(self, stream: str) -> dict[str, Any]:
+        """Wait for the answer on one stream; pass what else comes to its handler."""
+        with limit(_ANSWER_SECONDS, f"no {stream} answer"):
+            while True:
+                message = self._frames.read(await self._socket.get_message())
+                if message is None:
+                    continue
+                if message["stream"] == stream:
+                    return data_of(message)
+                await self._take(message)
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        match message["stream"]:
+            case "trade_updates":
+                self._life.event_at = trio.current_time()
+                await self._take_update(data_of(message))
+            case "authorization" if _is_refusal(data := data_of(message)):
+                raise StreamUnauthorizedError(
+                    shown(data.get("message") or data["status"])
+                )
+            case "authorization" | "listening":
+                log.debug("%s: %s", message["stream"], shown(message.get("data")))
+            case other:
+                self._frames.pass_over(other)
+
+    async def _take_update(self, data: dict[str, Any]) -> None:
+        mode = self._endpoint.mode
+        event: Any = data.get("event")
+        order: Any = data.get("order")
+        handled = isinstance(event, str) and event in _EVENTS
+        if not handled:
+            log.debug("event %s: nothing to do", shown(event))
+            return
+        order_id = text_of(order.get("id")) if isinstance(order, dict) else None
+        if order_id is None:
+            log.warning("a %s without an order id, passed over", event)
+            return
+        symbol = text_of(order.get("symbol"))
+        client_order_id = text_of(order.get("client_order_id"))
+        execution_id = text_of(data.get("execution_id"))
+        if event == "rejected":
+            await self._fills.on_rejected_event(
+                order_id,
+                symbol,
+                text_of(data.get("reason")),
+                mode=mode,
+                client_order_id=client_order_id,
+                execution_id=execution_id,
+            )
+            return
+        await self._fills.on_fill_event(
+            event,
+            order_id,
+            order.get("filled_qty"),
+            order.get("filled_avg_price"),
+            symbol,
+            mode=mode,
+            client_order_id=client_order_id,
+            execution_id=execution_id,
+        )
+
+    async def _ping(self) -> None:
+        """Notice a half-open connection, and close it."""
+        while True:
+            await trio.sleep(_PING_EVERY_SECONDS)
+            with trio.move_on_after(_PONG_SECONDS) as waiting:
+                try:
+                    await self._socket.ping()
+                except StreamClosedError:
+                    return
+                self._life.heard()
+            if waiting.cancelled_caught:
+                log.warning("no pong within %g s", _PONG_SECONDS)
+                await self._socket.aclose()
+                return
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        with trio.fail_after(_ANSWER_SECONDS):
+            await self._socket.send_message(json.dumps(message))
+
+
+def _is_refusal(data: dict[str, Any]) -> bool:
+    status = data.get("status")
+    return isinstance(status, str) and status != "authorized"

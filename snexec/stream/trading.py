@@ -1,0 +1,256 @@
+"""The trading stream: a connection that is kept, and made anew when lost (SPEC 7)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from enum import Enum
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.clock import SystemClock
+from snexec.errors import (
+    StreamClosedError,
+    StreamError,
+    StreamRejectedError,
+    StreamUnauthorizedError,
+    leaves,
+    reasons,
+)
+from snexec.logs import Repeats
+from snexec.stream.frames import FrameReader
+from snexec.stream.session import Session, SignsOfLife
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from snexec.broker import Endpoint
+    from snexec.clock import Clock
+    from snexec.events import EventFeed
+    from snexec.reconciliation import Fills
+    from snexec.settings import Mode, StreamSettings
+    from snexec.stream.connection import Socket
+
+log = logging.getLogger("TradingWs")
+
+_STAND_DOWN_SECONDS = 60.0
+# By when there is a sign of life, at the latest; more than all waits of an attempt.
+_ATTEMPT_SECONDS = 120.0
+_OVERDUE_SECONDS = 30.0
+_SYSTEM_CLOCK = SystemClock()
+
+StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
+
+
+class _End(Enum):
+    """Why an attempt ended, which decides when the next one comes."""
+
+    LOST = "lost"
+    UNAUTHORIZED = "unauthorized"
+    CROWDED = "crowded"
+
+
+class TradingStream:
+    """Follows one account's order events, the current mode's.
+
+    Attributes:
+        state_since: When the state changed last; this and the next on Trio's clock,
+            and None before the stream runs.
+        away_since: Since when it is not authorized; None while it is.
+        life: When the broker was heard.
+
+    Args:
+        endpoint: Tells where the current mode trades; asked before each connection.
+        tls: Makes the context that verifies a wss:// host.
+        authorized: Called each time the broker feeds the stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: StreamSettings,
+        endpoint: Callable[[], Endpoint],
+        tls: Callable[[], SSLContext],
+        fills: Fills,
+        feed: EventFeed,
+        authorized: Callable[[], None],
+        clock: Clock = _SYSTEM_CLOCK,
+    ) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._tls = tls
+        self._fills = fills
+        self._feed = feed
+        self._authorized = authorized
+        self._scope = trio.CancelScope()
+        self._failures = 0
+        self._mode: Mode | None = None
+        self._authorized_at: float | None = None
+        self._decided = trio.Event()
+        self._faults = Repeats("stream", log=log, clock=clock)
+        self._frames = FrameReader(clock)
+        self._told_fault = True
+        self.life = SignsOfLife()
+        self.state: StreamState = "connecting"
+        self.state_since: float | None = None
+        self.away_since: float | None = None
+
+    def restart(self) -> None:
+        """Close the connection, or stop waiting for the next; connect anew."""
+        self._failures = 0
+        self._faults.reset()
+        if self._mode is not None:
+            self._set_state("connecting", self._mode)
+        self._scope.cancel(reason="the stream restarts")
+
+    async def wait_decided(self) -> None:
+        """Wait until the stream is fed for the first time, or is known not to be."""
+        await self._decided.wait()
+
+    def replace_starved(self, mode: Mode, placed_at: float) -> None:
+        """Replace a connection that has not told of an order placed then."""
+        since = self._authorized_at
+        if self.state != "authorized" or self._mode != mode:
+            return
+        if since is not None and since < placed_at:
+            log.warning(
+                "the connection is open but no longer fed: an order was settled by a"
+                " look-up only; replacing it"
+            )
+            self.restart()
+
+    async def run(self) -> None:
+        """Keep a connection, until cancelled. A fault of the broker's never raises."""
+        self.state_since = self.away_since = trio.current_time()
+        while True:
+            self.life.expect_within(_ATTEMPT_SECONDS)
+            with trio.CancelScope() as self._scope:
+                await self._attempt()
+            if self._scope.cancelled_caught:
+                delay = self._settings.restart_delay_sec
+                self.life.expect_within(delay + _OVERDUE_SECONDS)
+                await trio.sleep(delay)
+
+    async def _attempt(self) -> None:
+        """Connect once and follow; then wait until the next attempt is due."""
+        endpoint = self._endpoint()
+        self._mode = endpoint.mode
+        if endpoint.credentials is None:
+            log.warning("No API key — trading stream disabled")
+            self._set_state("disabled", endpoint.mode)
+            self.life.expect_within(math.inf)
+            await trio.sleep_forever()
+        delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
+        told = logging.INFO if self._told_fault else logging.DEBUG
+        log.log(told, "next try in %.3g s", delay)
+        self.life.expect_within(delay + _OVERDUE_SECONDS)
+        await trio.sleep(delay)
+
+    def _delay_after(self, end: _End, mode: Mode) -> float:
+        if end is _End.UNAUTHORIZED:
+            self._set_state("unauthorized", mode)
+            return _STAND_DOWN_SECONDS
+        self._set_state("waiting", mode)
+        if end is _End.CROWDED:
+            return _STAND_DOWN_SECONDS
+        first = self._settings.reconnect_delay_sec
+        delay: float = min(first * 2 ** min(self._failures, 16), _STAND_DOWN_SECONDS)
+        self._failures += 1
+        return max(first, delay)
+
+    async def _follow_once(self, endpoint: Endpoint) -> _End:
+        self._set_state("connecting", endpoint.mode)
+        self.life.expect_within(_ATTEMPT_SECONDS)
+        log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
+        end = _End.LOST
+        try:
+            await self._connect_and_follow(endpoint)
+        except* StreamUnauthorizedError as group:
+            end = _End.UNAUTHORIZED
+            self._told_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
+            if self._told_fault:
+                log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
+                    "the broker does not take the %s keys (%s): check them; next try"
+                    " in a minute or when the settings change",
+                    endpoint.mode,
+                    reasons(group),
+                )
+        except* StreamRejectedError as group:
+            statuses = {exc.status_code for exc in leaves(group)}
+            if 429 in statuses:
+                end = _End.CROWDED
+            self._warn(f"connection refused: HTTP {', '.join(map(str, statuses))}")
+        except* StreamClosedError as group:
+            self._warn(f"connection closed: {reasons(group)}")
+        except* (StreamError, OSError, trio.BrokenResourceError) as group:
+            self._warn(f"no connection: {reasons(group)}")
+        except* trio.TooSlowError as group:
+            self._warn(f"no connection: {reasons(group)}")
+        except* Exception as group:  # an error never ends the daemon
+            self._told_fault = self._faults.failed(f"failed: {reasons(group)}")
+            if self._told_fault:
+                log.exception("connection failed")
+        return end
+
+    def _warn(self, fault: str) -> None:
+        self._told_fault = self._faults.failed(fault)
+        if self._told_fault:
+            log.warning("%s", fault)
+
+    async def _connect_and_follow(self, endpoint: Endpoint) -> None:
+        attempt = self._scope
+        if "snexec.stream.connection" not in sys.modules:
+            # What it brings along is a tenth of a start; signals need not wait for it.
+            await trio.to_thread.run_sync(import_module, "snexec.stream.connection")
+        from snexec.stream.connection import open_connection  # noqa: PLC0415
+
+        following = trio.CancelScope()
+        try:
+            async with open_connection(endpoint.stream_url, self._tls) as socket:
+                # A restart from now on ends this block only, and the connection is
+                # closed in good order before the next one opens.
+                self._scope = following
+                try:
+                    with following:
+                        await self._follow(socket, endpoint)
+                finally:
+                    self._scope = attempt
+        finally:
+            # Even where the connection ended in the same moment by itself.
+            if following.cancel_called:
+                attempt.cancel(reason="the stream restarts")
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:
+        session = Session(
+            socket, endpoint, frames=self._frames, fills=self._fills, life=self.life
+        )
+        await session.begin()
+        self._failures = 0
+        self._authorized_at = trio.current_time()
+        self._set_state("authorized", endpoint.mode)
+        self.life.heard()
+        self._faults.worked()
+        self._authorized()
+        await session.take_events()
+        self._told_fault = True
+
+    def _set_state(self, state: StreamState, mode: Mode) -> None:
+        if state != "authorized":
+            self._authorized_at = None
+        if state != "connecting":
+            self._decided.set()
+        if state != self.state:
+            if state == "authorized":
+                self.away_since = None
+            elif self.state == "authorized":
+                self.away_since = trio.current_time()
+            self.state = state
+            self.state_since = trio.current_time()
+            self._feed.publish(
+                "stream", reason=state, more={"state": state, "mode": mode}
+            )

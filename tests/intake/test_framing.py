@@ -1,0 +1,134 @@
+"""Bytes become bounded lines, whatever the pieces they come in."""
+
+import itertools
+import tracemalloc
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from snexec.intake.framing import LineSplitter
+
+LONGEST = 8
+
+
+def split(pieces: list[bytes], *, max_bytes: int = LONGEST) -> list[bytes | None]:
+    """Give the lines of all pieces, to the end."""
+    splitter = LineSplitter(max_bytes)
+    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    return [*lines, *splitter.finish()]
+
+
+def lines_of(data: bytes) -> list[bytes | None]:
+    """Tell what the lines are, all at once and without a thought of memory."""
+    *lines, last = data.split(b"\n")
+    if last:
+        lines.append(last)
+    return [line if len(line) <= LONGEST else None for line in lines]
+
+
+@st.composite
+def data_and_cuts(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
+    texts = st.binary(max_size=LONGEST + 3) | st.just(b"x" * LONGEST)
+    data = b"\n".join(draw(st.lists(texts, max_size=12)))
+    places = draw(st.lists(st.integers(0, len(data)), max_size=20))
+    bounds = [0, *sorted(places), len(data)]
+    return data, [data[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+@given(data_and_cuts())
+def test_the_cuts_do_not_change_the_lines(case: tuple[bytes, list[bytes]]) -> None:
+    data, pieces = case
+
+    assert split(pieces) == lines_of(data)
+
+
+@given(st.text("x\n", max_size=60))
+@example("x" * LONGEST + "\n")
+@example("x" * (LONGEST + 1) + "\n")
+def test_single_bytes_give_the_same_lines_as_all_at_once(text: str) -> None:
+    data = text.encode()
+
+    assert split([data[i : i + 1] for i in range(len(data))]) == lines_of(data)
+    assert split([data]) == lines_of(data)
+
+
+@given(data_and_cuts())
+def test_a_bytearray_that_is_used_again_changes_no_line(
+    case: tuple[bytes, list[bytes]],
+) -> None:
+    data, pieces = case
+    splitter = LineSplitter(LONGEST)
+    lines: list[bytes | None] = []
+    for piece in pieces:
+        buffer = bytearray(piece)
+        lines += splitter.feed(buffer)
+        buffer[:] = b"\n" * len(buffer)
+
+    assert [*lines, *splitter.finish()] == lines_of(data)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([], []),
+        ([b""], []),
+        ([b"\n"], [b""]),
+        ([b"\n\n"], [b"", b""]),
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a\nb"], [b"a", b"b"]),
+        ([b"a\r\n"], [b"a\r"]),
+        ([b"a\0b\n"], [b"a\0b"]),
+        ([b"a", b"b", b"\n", b"c"], [b"ab", b"c"]),
+    ],
+)
+def test_a_newline_ends_a_line_and_so_does_the_end(
+    pieces: list[bytes], lines: list[bytes]
+) -> None:
+    assert split(pieces) == lines
+
+
+def test_a_line_comes_as_soon_as_it_is_complete() -> None:
+    splitter = LineSplitter(LONGEST)
+
+    assert list(splitter.feed(b"a\nb")) == [b"a"]
+    assert list(splitter.feed(b"")) == []
+    assert list(splitter.feed(b"c\n")) == [b"bc"]
+
+
+def test_there_is_nothing_after_the_end() -> None:
+    splitter = LineSplitter(LONGEST)
+    list(splitter.feed(b"a\nb"))
+
+    assert list(splitter.finish()) == [b"b"]
+    assert list(splitter.finish()) == []
+
+
+def test_a_line_of_the_limit_is_given_and_one_more_byte_is_not() -> None:
+    assert split([b"x" * LONGEST + b"\n"]) == [b"x" * LONGEST]
+    assert split([b"x" * LONGEST]) == [b"x" * LONGEST]
+    assert split([b"x" * (LONGEST + 1) + b"\n"]) == [None]
+    assert split([b"x" * (LONGEST + 1)]) == [None]
+
+
+def test_a_line_that_is_too_long_is_given_once_and_when_it_ends() -> None:
+    splitter = LineSplitter(LONGEST)
+
+    assert list(splitter.feed(b"x" * 100)) == []
+    assert list(splitter.feed(b"x" * 100)) == []
+    assert list(splitter.feed(b"x\na\n")) == [None, b"a"]
+    assert list(splitter.finish()) == []
+
+
+def test_a_line_without_end_does_not_grow_memory() -> None:
+    splitter, piece = LineSplitter(64 * 1024), b"x" * (64 * 1024)
+    tracemalloc.start()
+    try:
+        for _ in range(1_000):
+            assert list(splitter.feed(piece)) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 512 * 1024  # of 64 MB
+    assert list(splitter.finish()) == [None]

@@ -1,0 +1,454 @@
+"""The database file: who may use it, what it looks like, how it is migrated."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.errors import StartError
+from snexec.ledger import schema
+from snexec.ledger.schema import connect, lock_file, open_database
+from snexec.ledger.store import Store
+from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What another program on the same file makes, with the columns of SPEC 10's first block.
+FOREIGN_TABLE = """
+CREATE TABLE "BotTrade" (
+    "id" TEXT NOT NULL PRIMARY KEY,
+    "symbol" TEXT NOT NULL,
+    "entryPrice" REAL,
+    "exitPrice" REAL,
+    "shares" REAL,
+    "pnl" REAL,
+    "catalystType" TEXT,
+    "catalystTier" INTEGER,
+    "exitReason" TEXT,
+    "status" TEXT NOT NULL DEFAULT 'open',
+    "alpacaOrderId" TEXT,
+    "entryAt" DATETIME,
+    "exitAt" DATETIME,
+    "createdAt" DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "updatedAt" DATETIME NOT NULL
+)
+"""
+
+FIRST_BLOCK = [
+    ("id", "TEXT"),
+    ("symbol", "TEXT"),
+    ("entryPrice", "REAL"),
+    ("exitPrice", "REAL"),
+    ("shares", "REAL"),
+    ("pnl", "REAL"),
+    ("catalystType", "TEXT"),
+    ("catalystTier", "INTEGER"),
+    ("exitReason", "TEXT"),
+    ("status", "TEXT"),
+    ("alpacaOrderId", "TEXT"),
+    ("entryAt", "DATETIME"),
+    ("exitAt", "DATETIME"),
+    ("createdAt", "DATETIME"),
+    ("updatedAt", "DATETIME"),
+]
+SECOND_BLOCK = [
+    ("settledAt", "DATETIME"),
+    ("mode", "TEXT"),
+    ("notional", "REAL"),
+    ("starRating", "INTEGER"),
+    ("priceAtSignal", "REAL"),
+    ("signalId", "TEXT"),
+]
+LATENCY_BLOCK = [("wireMs", "REAL"), ("replyMs", "REAL"), ("fillMs", "REAL")]
+
+
+def open_real(path: Path) -> sqlite3.Connection:
+    return open_database(path, simulated=False, clock=FakeClock())
+
+
+def columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return [
+        (row["name"], row["type"])
+        for row in connection.execute("PRAGMA table_info(BotTrade)")
+    ]
+
+
+def make_foreign(path: Path, *rows: tuple[str, str, str], wal: bool = False) -> None:
+    """Make another program's file; rows are id, symbol and status."""
+    with closing(sqlite3.connect(path)) as other, other:
+        if wal:
+            other.execute("PRAGMA journal_mode = WAL")
+        other.execute(FOREIGN_TABLE)
+        other.executemany(
+            "INSERT INTO BotTrade (id, symbol, status, updatedAt)"
+            " VALUES (?, ?, ?, '2026-01-01T00:00:00.000Z')",
+            rows,
+        )
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+# A file of our own
+
+
+def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+        needed = {
+            row["name"]
+            for row in connection.execute("PRAGMA table_info(BotTrade)")
+            if row["notnull"]
+        }
+        assert needed == {"symbol", "status", "createdAt", "updatedAt"}
+        keys = [
+            row["name"]
+            for row in connection.execute("PRAGMA table_info(BotTrade)")
+            if row["pk"]
+        ]
+        assert keys == ["id"]
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+
+
+def test_a_commit_is_durable_and_readers_do_not_block_it(database: Path) -> None:
+    for _ in range(2):  # fresh, and opened again
+        with closing(open_real(database)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2, "FULL"
+
+
+def test_a_current_file_is_opened_again_with_its_rows(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        Store(connection, clock=FakeClock()).open_trade(make_trade())
+    with closing(open_real(database)) as connection:
+        rows = connection.execute("SELECT id, createdAt FROM BotTrade").fetchall()
+        assert [tuple(row) for row in rows] == [("sn-1", MOMENT_TEXT)]
+
+
+def test_one_open_row_per_symbol_is_held_by_the_database_itself(
+    database: Path,
+) -> None:
+    add = (
+        "INSERT INTO BotTrade (id, symbol, status, mode, createdAt, updatedAt)"
+        " VALUES (?, 'AAPL', ?, ?, 'now', 'now')"
+    )
+    with closing(open_real(database)) as connection:
+        connection.execute(add, ["a", "open", "paper"])
+        connection.execute(add, ["b", "closed", "paper"])
+        connection.execute(add, ["c", "missed", "paper"])
+        for mode in ("paper", "live", None):
+            with pytest.raises(sqlite3.IntegrityError):
+                connection.execute(add, ["d", "open", mode])
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute("UPDATE BotTrade SET status = 'open' WHERE id = 'b'")
+
+
+def test_a_file_of_version_1_gets_the_index_of_version_2(database: Path) -> None:
+    find = "SELECT sql FROM sqlite_master WHERE name = 'BotTrade_alpacaOrderId'"
+    with closing(open_real(database)) as connection:
+        current = connection.execute(find).fetchone()[0]
+        connection.execute("DROP INDEX BotTrade_alpacaOrderId")
+        connection.execute(
+            "CREATE INDEX BotTrade_alpacaOrderId ON BotTrade (alpacaOrderId)"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    with closing(open_real(database)) as connection:
+        assert connection.execute(find).fetchone()[0] == current
+        assert "alpacaOrderId IS NOT NULL" in current
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM BotTrade WHERE alpacaOrderId = 'x'"
+        ).fetchone()
+        assert "BotTrade_alpacaOrderId" in plan["detail"]
+
+
+def test_a_new_file_has_small_pages_and_an_old_one_keeps_its_own(
+    database: Path,
+) -> None:
+    with closing(open_real(database)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone()[0] == 1024
+    old = database.with_name("old.db")
+    with closing(sqlite3.connect(old)) as other:
+        other.execute("PRAGMA page_size = 4096")
+        other.execute("CREATE TABLE Note (text TEXT)")
+    with closing(open_real(old)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone()[0] == 4096
+
+
+def test_a_checkpoint_empties_the_log_beside_the_writer(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_LONG_LOG_BYTES", 10_000)
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        for number in range(20):
+            store.open_trade(make_trade(f"sn-{number}", f"S{number}"))
+        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+        schema.checkpoint(database)
+        store.open_trade(make_trade("sn-20", "S20"))
+        frames = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        assert 0 < frames < 10, "it began anew"
+
+
+def test_an_index_that_was_dropped_is_made_again(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        connection.execute("DROP INDEX BotTrade_one_open_per_symbol")
+    with closing(open_real(database)) as connection:
+        names = {
+            row["name"] for row in connection.execute("SELECT * FROM sqlite_master")
+        }
+        assert "BotTrade_one_open_per_symbol" in names
+
+
+# Another program's file
+
+
+def test_an_id_is_unique_in_another_programs_table_too(database: Path) -> None:
+    loose = FOREIGN_TABLE.replace("TEXT NOT NULL PRIMARY KEY", "TEXT")
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute(loose)
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        assert store.open_trade(make_trade()) == "opened"
+        connection.execute("UPDATE BotTrade SET status = 'closed'")
+        assert store.open_trade(make_trade()) == "repeated"
+
+
+def test_a_rule_of_another_programs_is_no_open_symbol(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        assert store.open_trade(make_trade()) == "opened"
+        connection.execute("UPDATE BotTrade SET status = 'closed'")
+        connection.execute("CREATE UNIQUE INDEX theirs ON BotTrade (symbol)")
+        with pytest.raises(sqlite3.IntegrityError):
+            store.open_trade(make_trade("sn-2"))
+
+
+def test_a_checkpoint_makes_no_file_anew(database: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        schema.checkpoint(database)
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("wal", [False, True])
+def test_another_programs_table_gets_the_new_columns_and_keeps_its_rows(
+    database: Path,
+    wal: bool,
+) -> None:
+    make_foreign(database, ("x", "AAPL", "open"), ("y", "AAPL", "closed"), wal=wal)
+    with closing(open_real(database)) as connection:
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+        rows = connection.execute("SELECT * FROM BotTrade ORDER BY id").fetchall()
+        assert [(row["id"], row["status"], row["mode"]) for row in rows] == [
+            ("x", "open", None),
+            ("y", "closed", None),
+        ]
+        assert rows[0]["updatedAt"] == "2026-01-01T00:00:00.000Z"
+        store = Store(connection, clock=FakeClock())
+        assert store.open_trade(make_trade(symbol="MSFT")) == "opened"
+        assert store.open_trade(make_trade("sn-2", "AAPL")) == "symbol_open"
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute(
+            "INSERT INTO BotTrade (id, symbol, status, updatedAt)"
+            " VALUES ('z', 'KO', 'open', '2026-01-01T00:00:00.000Z')"
+        )
+
+
+def test_further_columns_of_another_program_are_left_alone(database: Path) -> None:
+    make_foreign(database)
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("ALTER TABLE BotTrade ADD COLUMN note TEXT")
+        other.execute("ALTER TABLE BotTrade ADD COLUMN rank INTEGER NOT NULL DEFAULT 1")
+    with closing(open_real(database)) as connection:
+        assert Store(connection, clock=FakeClock()).open_trade(make_trade()) == "opened"
+        assert connection.execute("SELECT rank FROM BotTrade").fetchone()[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ("CREATE TABLE BotTrade (id TEXT PRIMARY KEY, price REAL)", "symbol"),
+        (FOREIGN_TABLE.rstrip().removesuffix(")") + ", must TEXT NOT NULL)", "must"),
+    ],
+)
+def test_a_table_of_another_meaning_is_refused_and_untouched(
+    database: Path, table: str, named: str
+) -> None:
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute(table)
+    before = contents(database)
+    with pytest.raises(StartError, match=rf"BotTrade is not the one.*{named}"):
+        open_real(database)
+    assert contents(database) == before
+
+
+def test_two_open_rows_of_a_symbol_are_refused_by_name_and_untouched(
+    database: Path,
+) -> None:
+    make_foreign(
+        database,
+        ("x", "AAPL", "open"),
+        ("y", "AAPL", "open"),
+        ("z", "KO", "open"),
+        ("w", "AAPL", "closed"),
+    )
+    before = contents(database)
+    with pytest.raises(StartError, match=r"more than one open row.*AAPL: x, y\)"):
+        open_real(database)
+    assert contents(database) == before
+
+
+# Files that are refused
+
+
+@pytest.mark.parametrize("wal", [False, True])
+def test_a_newer_version_is_refused_and_untouched(
+    database: Path,
+    wal: bool,
+) -> None:
+    make_foreign(database, ("x", "AAPL", "open"), wal=wal)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("PRAGMA user_version = 4")
+    before = contents(database)
+    with pytest.raises(StartError, match="schema version 4, and this snexec knows 3"):
+        open_real(database)
+    assert contents(database) == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_untouched(database: Path) -> None:
+    database.write_text("mode = 'paper'\n" * 200)
+    before = contents(database)
+    with pytest.raises(
+        StartError, match=r"snexec\.db cannot be used: .*not a database"
+    ):
+        open_real(database)
+    assert contents(database) == before
+
+
+def test_a_damaged_database_is_refused(database: Path) -> None:
+    make_foreign(database, *((f"id-{n}" * 9, f"S{n}", "open") for n in range(2000)))
+    damaged = bytearray(contents(database))
+    damaged[8192:12288] = b"\xff" * 4096
+    database.write_bytes(damaged)
+    with pytest.raises(StartError, match=r"damaged|malformed"):
+        open_real(database)
+    assert contents(database) == bytes(damaged)
+
+
+def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere" / "snexec.db"):
+        with pytest.raises(StartError, match="database: "):
+            open_real(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_simulated_and_real_money_never_share_a_file(
+    database: Path,
+    simulated: bool,
+) -> None:
+    open_database(database, simulated=simulated, clock=FakeClock()).close()
+    open_database(database, simulated=simulated, clock=FakeClock()).close()
+    before = contents(database)
+    with pytest.raises(StartError, match="`database`"):
+        open_database(database, simulated=not simulated, clock=FakeClock())
+    assert contents(database) == before
+
+
+# Locks
+
+
+def test_a_lock_of_another_program_is_waited_for(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_foreign(database)
+    monkeypatch.setattr(schema, "_BUSY_TIMEOUT_SECONDS", 20.0)
+    other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    release.start()
+    with closing(open_real(database)) as connection:
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+    release.join()
+    other.close()
+
+
+def test_a_lock_that_stays_is_an_error_that_names_the_file(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_foreign(database)
+    monkeypatch.setattr(schema, "_BUSY_TIMEOUT_SECONDS", 0.05)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StartError, match=r"snexec\.db cannot be used: .*locked"):
+            open_real(database)
+
+
+def test_a_second_daemon_is_refused_until_the_first_ends(database: Path) -> None:
+    with (
+        lock_file(database, owner="database"),
+        pytest.raises(StartError, match=r"database: .*snexec\.db is in use by another"),
+        lock_file(database, owner="database"),
+    ):
+        pytest.fail("both have it")
+    with lock_file(database, owner="database"):
+        pass
+
+
+def test_a_second_name_of_a_file_is_the_same_file(
+    database: Path, tmp_path: Path
+) -> None:
+    database.touch()
+    alias = tmp_path / "alias.db"
+    alias.symlink_to(database)
+    with (
+        lock_file(database, owner="database"),
+        pytest.raises(StartError, match="in use"),
+        lock_file(alias, owner="database"),
+    ):
+        pytest.fail("both have it")
+
+
+def test_a_lock_file_of_a_dead_daemon_stops_nobody(database: Path) -> None:
+    beside = database.with_name("snexec.db.lock")
+    dead = os.open(beside, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(dead, fcntl.LOCK_EX)
+    os.close(dead)
+    with lock_file(database, owner="database"):
+        assert beside.exists()
+
+
+def test_a_lock_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StartError, match="cannot make"),
+        lock_file(tmp_path / "nowhere" / "snexec.db", owner="database"),
+    ):
+        pytest.fail("it was made")
+
+
+def test_a_reader_cannot_write(database: Path) -> None:
+    open_real(database).close()
+    with (
+        closing(connect(database, read_only=True)) as reader,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        reader.execute("DELETE FROM BotTrade")
+
+
+def test_a_reader_makes_no_file(database: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        connect(database, read_only=True)
+    assert not database.exists()
+
+
+def test_a_path_with_odd_characters_is_that_path(tmp_path: Path) -> None:
+    path = tmp_path / "a?b#c %41 ü.db"
+    open_real(path).close()
+    assert path.exists()

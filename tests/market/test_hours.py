@@ -1,0 +1,206 @@
+"""The market's clock: asked only while it matters, and never taken for open."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import trio
+
+from snexec.broker.answers import MarketTimes, read_market_times
+from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
+from snexec.market.hours import MarketClock
+from tests.fakes import FakeAccounts, FakeClock, make_settings, warnings_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from snexec.settings import Mode, Settings
+
+pytestmark = pytest.mark.jumping_time
+
+NOW = datetime(2026, 1, 5, 14, 0, tzinfo=UTC)
+
+
+def times(seconds: float, *, is_open: bool) -> MarketTimes:
+    change, other = NOW + timedelta(seconds=seconds), NOW + timedelta(days=1)
+    opens, closes = (other, change) if is_open else (change, other)
+    return MarketTimes(
+        timestamp=NOW, is_open=is_open, next_open=opens, next_close=closes
+    )
+
+
+@dataclass
+class Broker:
+    """Answers with the script, then with what is usual."""
+
+    script: list[MarketTimes | Exception] = field(default_factory=list)
+    asked: list[tuple[Mode, float]] = field(default_factory=list)
+    seconds: float = 0.1
+
+    def client(self, accounts: FakeAccounts, mode: Mode) -> None:
+        async def market_clock() -> MarketTimes:
+            self.asked.append((mode, trio.current_time()))
+            await trio.sleep(self.seconds)
+            accounts.clients[mode].budget.finish(None)
+            answer = self.script.pop(0) if self.script else times(1000, is_open=True)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        cast("Any", accounts.clients[mode]).market_clock = market_clock
+
+
+class Bench:
+    """A clock that runs, and the broker behind it."""
+
+    def __init__(self) -> None:
+        self.broker = Broker()
+        self.settings: Settings = make_settings(bot={"require_market_open": True})
+        accounts = FakeAccounts(clock=FakeClock())
+        self.broker.client(accounts, "paper")
+        self.broker.client(accounts, "live")
+        self.market = MarketClock(settings=lambda: self.settings, accounts=accounts)
+
+    def change(self, mode: Mode = "paper", *, asked: bool = True) -> None:
+        self.settings = make_settings(mode=mode, bot={"require_market_open": asked})
+        self.market.settings_changed()
+
+
+@pytest.fixture
+async def bench(nursery: trio.Nursery) -> AsyncIterator[Bench]:
+    made = Bench()
+    nursery.start_soon(made.market.run)
+    yield made
+    nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_asked_while_the_limit_is_off(nursery: trio.Nursery) -> None:
+    bench = Bench()
+    bench.change(asked=False)
+    nursery.start_soon(bench.market.run)
+    await bench.market.wait_decided()
+    await trio.sleep(80_000)
+    assert bench.broker.asked == []
+    assert bench.market.is_open("paper") is None
+    bench.change(asked=True)
+    await trio.sleep(1)
+    assert bench.market.is_open("paper") is True
+    nursery.cancel_scope.cancel()
+
+
+async def test_it_is_asked_once_until_its_own_next_change(bench: Bench) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    assert bench.market.is_open("paper") is None
+    await bench.market.wait_decided()
+    assert bench.market.is_open("paper") is True
+    await trio.sleep(599)
+    assert bench.market.is_open("paper") is True
+    await trio.sleep(0.95)  # at the change: unknown until the broker has said so
+    assert bench.market.is_open("paper") is None
+    await trio.sleep(0.2)
+    assert bench.market.is_open("paper") is False
+    await trio.sleep(4998)
+    assert bench.market.is_open("paper") is False
+    await trio.sleep(3)
+    assert bench.market.is_open("paper") is True
+    assert [round(at) for _mode, at in bench.broker.asked] == [0, 600, 5600]
+
+
+async def test_the_age_counts_from_the_question(bench: Bench) -> None:
+    bench.broker.seconds = 5
+    bench.broker.script = [times(8, is_open=True)]
+    await trio.sleep(7.9)
+    assert bench.market.is_open("paper") is True
+    await trio.sleep(0.2)
+    assert bench.market.is_open("paper") is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UnknownOutcomeError("no answer within 10 s"),
+        RefusedError(status_code=401, body="", reason="unauthorized"),
+        times(0, is_open=True),  # a change that is over is no news
+        times(-60, is_open=True),
+    ],
+)
+async def test_it_is_asked_again_ever_less_often_where_it_is_not_known(
+    bench: Bench, failure: MarketTimes | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.broker.script = [failure] * 8
+    await trio.sleep(180)
+    assert bench.market.is_open("paper") is None
+    starts = [at for _mode, at in bench.broker.asked]
+    assert [round(b - a - 0.1) for a, b in itertools.pairwise(starts)] == [
+        *(1, 2, 4, 8, 16, 32, 60)
+    ]
+    assert len(warnings_of(caplog)) == 1
+    await trio.sleep(60)
+    assert bench.market.is_open("paper") is True
+
+
+async def test_each_mode_has_its_own(bench: Bench) -> None:
+    await trio.sleep(1)
+    assert bench.market.is_open("live") is None
+    bench.broker.script = [times(100, is_open=False)]
+    bench.change(mode="live")
+    await trio.sleep(1)
+    assert bench.market.is_open("live") is False
+    assert bench.market.is_open("paper") is True
+    assert [mode for mode, _at in bench.broker.asked] == ["paper", "live"]
+
+
+async def test_a_change_of_settings_does_not_wait_for_the_next_try(
+    bench: Bench,
+) -> None:
+    bench.broker.script = [UnknownOutcomeError("x")] * 8
+    await trio.sleep(130)  # a minute's pause by now
+    before = len(bench.broker.asked)
+    bench.change()
+    await trio.sleep(1)
+    assert len(bench.broker.asked) == before + 1
+
+
+ANSWER = (
+    b'{"timestamp":"2026-01-05T09:00:00.123456789-05:00","is_open":false,'
+    b'"next_open":"2026-01-05T09:30:00-05:00","next_close":"2026-01-05T16:00:00-05:00"}'
+)
+
+
+async def test_the_brokers_answer_is_read() -> None:
+    found = read_market_times(ANSWER)
+    assert not found.is_open
+    assert found.seconds_left == pytest.approx(1799.877, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        ANSWER.replace(b"false", b'"false"'),
+        ANSWER.replace(b"false", b"null"),
+        ANSWER.replace(b"-05:00", b""),  # of no zone
+        ANSWER.replace(b"2026-01-05T09:30:00-05:00", b"soon"),
+        ANSWER.replace(b"timestamp", b"time"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_no_answer(answer: bytes) -> None:
+    with pytest.raises(UnknownOutcomeError):
+        read_market_times(answer)
+
+
+async def test_a_rate_limit_of_one_account_keeps_nobody_from_asking_the_other(
+    bench: Bench,
+) -> None:
+    bench.broker.script = [RateLimitedError("429", wait_seconds=1800)]
+    await trio.sleep(20)
+    bench.change("live")
+    await trio.sleep(1)
+    assert bench.market.is_open("live") is True
+    assert [mode for mode, _at in bench.broker.asked] == ["paper", "live"]

@@ -1,0 +1,575 @@
+"""One order's life: from a signal to a row that says what the broker said."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.broker.budget import Purpose
+from snexec.errors import (
+    BrokerError,
+    NotSentError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from snexec.orders.executor import trade_id
+from tests.fakes import (
+    MOMENT_TEXT,
+    Rig,
+    make_order,
+    make_signal,
+    make_trade,
+    not_found,
+    only_row,
+    symbols_ordered,
+    warnings_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker.answers import BrokerOrder
+    from snexec.settings import Mode
+    from tests.conftest import LoggedErrors
+    from tests.fakes import Request
+
+pytestmark = pytest.mark.jumping_time
+
+
+def limited(seconds: float) -> RateLimitedError:
+    return RateLimitedError("HTTP 429: too many requests.", wait_seconds=seconds)
+
+
+def orders_left(rig: Rig, mode: Mode = "paper") -> int:
+    """Count what the budget still has for orders."""
+    count = 0
+    while rig.accounts.budget(mode).try_take(Purpose.ORDER):
+        count += 1
+    return count
+
+
+# An order that goes well
+
+
+async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> None:
+    await rig.trade(make_signal(id="n-1"))
+    row = only_row(rig)
+    expected_id = trade_id("paper", "n-1")
+    assert row == {
+        "id": expected_id,
+        "symbol": "AAPL",
+        "entryPrice": None,
+        "exitPrice": None,
+        "shares": None,
+        "pnl": None,
+        "catalystType": "fda_approval",
+        "catalystTier": 1,
+        "exitReason": None,
+        "status": "open",
+        "alpacaOrderId": "paper-o-1",
+        "entryAt": MOMENT_TEXT,
+        "exitAt": None,
+        "createdAt": MOMENT_TEXT,
+        "updatedAt": MOMENT_TEXT,
+        "settledAt": None,
+        "mode": "paper",
+        "notional": 100.0,
+        "starRating": 5,
+        "priceAtSignal": 187.2,
+        "signalId": "n-1",
+        "wireMs": 0.0,
+        "replyMs": 0.0,
+        "fillMs": None,
+    }
+    (request,) = rig.paper.requests
+    assert (request.symbol, request.notional) == ("AAPL", "100.00")
+    assert request.client_order_id == expected_id
+    assert rig.seen == ["AAPL"]
+    assert dict(rig.outcomes.counts) == {"placed": 1}
+    assert rig.dispatcher.in_flight == rig.intake.pending == 0
+    (event,) = rig.events
+    assert (event.event, event.signal_id, event.trade_id, event.symbol) == (
+        *("placed", "n-1", expected_id),
+        "AAPL",
+    )
+    assert event.sequence == 1
+    told = {"mode": "paper", "notional": "100.00", "orderId": "paper-o-1"}
+    assert event.more.items() >= told.items()
+    order = rig.unsettled.get(expected_id)
+    assert order is not None
+    assert (order.order_id, order.due) == ("paper-o-1", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("tier", "confidence", "notional", "stars"),
+    [
+        (1, None, "100.00", 5),
+        (2, "low", "100.00", 5),
+        (3, "high", "100.00", 5),
+        (3, "medium", "75.00", 4),
+        (4, "low", "50.12", 3),
+    ],
+)
+async def test_stars_decide_the_dollars(
+    make_rig: Callable[..., Rig],
+    tier: int,
+    confidence: str | None,
+    notional: str,
+    stars: int,
+) -> None:
+    rig = make_rig(bot={"trade_size_stars3": 50.129})
+    await rig.trade(make_signal(catalystTier=tier, aiConfidence=confidence))
+    assert rig.paper.requests[0].notional == notional
+    assert only_row(rig)["starRating"] == stars
+    assert only_row(rig)["notional"] == float(notional)
+
+
+async def test_the_row_is_there_before_the_order_leaves(rig: Rig) -> None:
+    found: list[str] = []
+
+    async def look(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        found.append(rig.rows()[request.client_order_id]["status"])
+        return make_order(request.client_order_id)
+
+    rig.paper.placing.append(look)
+    await rig.trade(make_signal())
+    assert found == ["open"]
+
+
+async def test_twenty_symbols_take_about_as_long_as_one(rig: Rig) -> None:
+    rig.paper.seconds = 1.0
+    await rig.trade(*(make_signal(f"S{n}") for n in range(20)))
+    assert trio.current_time() == 1.0
+    assert len(rig.rows()) == len(rig.paper.requests) == 20
+    assert {row["alpacaOrderId"] is None for row in rig.rows().values()} == {False}
+
+
+# One symbol, one open row
+
+
+@pytest.mark.parametrize("ids", [True, False])
+async def test_fifty_equal_signals_of_one_instant_are_one_order(
+    rig: Rig, ids: bool
+) -> None:
+    rig.paper.seconds = 1.0
+    await rig.trade(*(make_signal(id=f"n-{n}" if ids else None) for n in range(50)))
+    assert len(rig.rows()) == len(rig.paper.requests) == 1
+    assert dict(rig.skips.counts) == {"symbol_open": 49}
+    assert orders_left(rig) == 159, "what was skipped costs no request"
+
+
+async def test_a_skipped_signal_leaves_the_open_row_as_it_was(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal())
+        await trio.sleep(1)
+        before = rig.rows()
+        rig.offer(make_signal(priceAtSignal=1.0, catalystCategory="merger"))
+        rig.intake.close()
+    assert rig.rows() == before
+    assert dict(rig.skips.counts) == {"symbol_open": 1}
+
+
+async def test_one_id_is_one_order_over_restarts(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    first = make_rig()
+    await first.trade(make_signal(id="n-1"))
+    first.store._db.execute("UPDATE BotTrade SET status = 'closed'")
+    second = make_rig()
+    await second.trade(make_signal(id="n-1"), make_signal("MSFT", id="n-1"))
+    assert second.paper.requests == []
+    assert dict(second.skips.counts) == {"repeated": 2}
+    assert warnings_of(caplog) == []
+
+
+async def test_a_closed_symbol_may_be_bought_again(rig: Rig) -> None:
+    rig.offer(make_signal())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        rig.store._db.execute("UPDATE BotTrade SET status = 'closed'")
+        rig.offer(make_signal())
+        rig.intake.close()
+    assert len(rig.paper.requests) == len(rig.rows()) == 2
+
+
+async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
+    rig.store._db.execute(
+        "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt)"
+        " VALUES ('x', 'AAPL', 'open', 'x', 'x')"
+    )
+    await rig.trade(make_signal())
+    assert rig.paper.requests == []
+    assert dict(rig.skips.counts) == {"symbol_open": 1}
+
+
+# 429
+
+
+async def test_after_a_429_the_order_is_sent_again_with_the_same_id(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.placing.append(limited(7))
+    await rig.trade(make_signal(id="n-1"))
+    kinds = [(r.kind, r.at, r.client_order_id) for r in rig.paper.requests]
+    same = trade_id("paper", "n-1")
+    assert kinds == [("place", 0, same), ("order", 7, same), ("place", 7, same)]
+    assert only_row(rig)["alpacaOrderId"] == "paper-o-2"
+    assert dict(rig.outcomes.counts) == {"placed": 1}
+    (warning,) = warnings_of(caplog)
+    assert "next try in 7.0 s" in warning
+
+
+async def test_an_order_that_was_taken_despite_its_429_is_not_sent_again(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(7))
+    rig.paper.book[trade_id("paper", "n-1")] = make_order(
+        trade_id("paper", "n-1"), "filled", quantity="0.5", price="187"
+    )
+    await rig.trade(make_signal(id="n-1"))
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
+    row = only_row(rig)
+    assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 0.5)
+    assert len(rig.unsettled) == 0
+    assert dict(rig.outcomes.counts) == {"placed": 1}
+
+
+async def test_every_429_is_followed_by_its_own_wait_and_look_up(rig: Rig) -> None:
+    rig.paper.placing.extend([limited(3), limited(4)])
+    await rig.trade(make_signal())
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [
+        *(("place", 0), ("order", 3)),
+        *(("place", 3), ("order", 7)),
+        ("place", 7),
+    ]
+
+
+async def test_a_look_up_that_is_limited_too_is_waited_for(rig: Rig) -> None:
+    rig.paper.placing.append(limited(3))
+    rig.paper.looking.append(limited(4))
+    await rig.trade(make_signal())
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [
+        *(("place", 0), ("order", 3)),
+        *(("order", 7), ("place", 7)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        UnknownOutcomeError("HTTP 500"),
+        NotSentError("ConnectError"),
+        RefusedError(status_code=401, body="", reason="unauthorized."),
+    ],
+)
+async def test_after_a_429_an_order_that_cannot_be_looked_up_is_not_sent_again(
+    rig: Rig, problem: BrokerError
+) -> None:
+    rig.paper.placing.append(limited(3))
+    rig.paper.looking.append(problem)
+    await rig.trade(make_signal())
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
+    assert only_row(rig)["status"] == "open"
+    assert len(rig.unsettled) == 1
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
+
+
+async def test_a_signal_too_old_after_its_429_leaves_no_row_and_a_warning(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.placing.append(limited(31))
+    await rig.trade(make_signal(id="n-1"))
+    assert rig.rows() == {}
+    assert [(r.kind, r.at) for r in rig.paper.requests] == [("place", 0), ("order", 31)]
+    assert warnings_of(caplog)[-1] == (
+        "AAPL signal=n-1 is not traded: it is older than 30 s (the rate limit held it"
+        " up)"
+    )
+    assert dict(rig.skips.counts) == {"stale": 1}
+    assert rig.told() == [("skipped", "stale")]
+
+
+async def test_a_signal_too_old_after_its_429_keeps_the_row_of_an_order_taken(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(31))
+    rig.paper.looking.append(make_order(trade_id("paper", "n-1"), "new"))
+    await rig.trade(make_signal(id="n-1"))
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
+    assert dict(rig.skips.counts) == {}
+
+
+async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
+    rig.paper.placing.append(limited(7))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(1)
+        rig.offer(make_signal("B"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        rig.offer(make_signal("C"))
+        await trio.sleep(10)
+        rig.intake.close()
+    assert all(r.at == 0 or r.at >= 7 for r in rig.paper.requests)
+    assert [r.symbol for r in rig.live.asked("place")] == ["B", "C"]
+
+
+async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.writer.delay_seconds = 31
+    await rig.trade(make_signal(id="n-1"))
+    assert rig.rows() == {}
+    assert rig.paper.requests == []
+    assert dict(rig.skips.counts) == {"stale": 1}
+    assert "its row could not be written in time" in warnings_of(caplog)[-1]
+    assert rig.seen == []
+    assert rig.paper.budget._in_flight == 0
+    assert orders_left(rig) == 160
+
+
+# The mode
+
+
+async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
+    rig.paper.seconds = rig.live.seconds = 4
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A", id="n-1"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        rig.offer(make_signal("B", id="n-1"))
+        await trio.sleep(10)
+        rig.intake.close()
+    rows = {row["symbol"]: row for row in rig.rows().values()}
+    assert (rows["A"]["mode"], rows["A"]["alpacaOrderId"]) == ("paper", "paper-o-1")
+    assert (rows["B"]["mode"], rows["B"]["alpacaOrderId"]) == ("live", "live-o-1")
+    assert {order.mode for order in rig.unsettled} == {"paper", "live"}
+    assert [r.symbol for r in rig.paper.requests] == ["A"]
+    assert [r.symbol for r in rig.live.requests] == ["B"]
+
+
+async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> None:
+    rig.paper.placing.append(limited(5))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        await trio.sleep(10)
+        rig.intake.close()
+    assert [r.kind for r in rig.paper.requests] == ["place", "order", "place"]
+    assert rig.live.requests == []
+    assert only_row(rig)["mode"] == "paper"
+
+
+# Ids
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_an_id_is_derived_from_mode_and_signal_id(mode: Mode) -> None:
+    same = trade_id(mode, "n-1")
+    assert re.fullmatch(r"sn-[0-9a-f]{32}", same)
+    assert trade_id(mode, "n-1") == same
+    assert trade_id(mode, "n-1", salt="") == same
+    others = {
+        trade_id(mode, "n-2"),
+        trade_id("live" if mode == "paper" else "paper", "n-1"),
+        trade_id(mode, "n-1", salt="a"),
+        trade_id(mode, "n-1", salt="b"),
+        trade_id(mode, "\0n-1"),
+        trade_id(mode, ""),
+    }
+    assert len(others | {same}) == 7
+
+
+def test_ids_stay_what_they_were_in_earlier_versions() -> None:
+    assert trade_id("paper", "n-1") == "sn-" + PAPER_N1
+    assert trade_id("live", "n-1") == "sn-" + LIVE_N1
+
+
+# sha256 of mode, NUL, salt, NUL and id: rows of earlier runs must be found again.
+PAPER_N1 = "cfa0dc2b148736355c072e1208489e3c"
+LIVE_N1 = "c93c070212ffe7325112868a24d7f46a"
+
+
+def test_a_signal_without_an_id_gets_one_of_its_own() -> None:
+    assert len({trade_id("paper", None) for _ in range(100)}) == 100
+
+
+async def test_a_new_simulation_buys_what_the_last_one_bought(
+    make_rig: Callable[..., Rig],
+) -> None:
+    first = make_rig(id_salt="one")
+    await first.trade(make_signal(id="n-1"))
+    first.store.end_simulation()
+    second = make_rig(id_salt="two")
+    await second.trade(make_signal(id="n-1"))
+    assert len(second.paper.requests) == 1
+    assert len(second.rows()) == 2
+
+
+# Faults
+
+
+async def test_a_fault_in_one_order_ends_that_order_alone(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(ZeroDivisionError())
+    await rig.trade(make_signal("A", id="n-1"), make_signal("B"))
+    assert symbols_ordered(rig) == ["A", "B"]
+    rows = {row["symbol"]: row for row in rig.rows().values()}
+    assert rows["A"]["status"] == "open"
+    assert rows["B"]["alpacaOrderId"] is not None
+    (message,) = logged_errors.take()
+    assert message.startswith("the order of A trade=sn-")
+    assert "signal=n-1 failed" in message
+    assert rig.dispatcher.in_flight == rig.accounts.leased["paper"] == 0
+    followed = {order.symbol for order in rig.unsettled}
+    assert followed == {"A", "B"}, "its row is left to recovery, as the line says"
+
+
+async def test_a_row_that_the_database_refuses_means_no_order(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.store._db.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON BotTrade WHEN NEW.symbol = 'A'"
+        " BEGIN SELECT RAISE(ABORT, 'not that one'); END"
+    )
+    await rig.trade(make_signal("A", id="n-1"), make_signal("B"))
+    assert symbols_ordered(rig) == ["B"]
+    (message,) = logged_errors.take()
+    assert message == (
+        "A signal=n-1 is not traded: the database refuses its row (not that one)"
+    )
+    assert dict(rig.skips.counts) == {"not_written": 1}
+    assert orders_left(rig) == 159
+
+
+async def test_no_order_leaves_while_its_row_cannot_be_written(rig: Rig) -> None:
+    rig.writer.gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A"))
+        await trio.sleep(10)
+        assert rig.paper.requests == []
+        rig.writer.gate.set()
+        rig.intake.close()
+    assert [(r.symbol, r.at) for r in rig.paper.requests] == [("A", 10)]
+
+
+async def test_a_look_up_that_finds_nothing_is_asked_about_the_right_order(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(2))
+    rig.paper.looking.append(not_found())
+    await rig.trade(make_signal(id="n-1"))
+    (asked,) = rig.paper.asked("order")
+    assert (asked.client_order_id, asked.order_id) == (trade_id("paper", "n-1"), None)
+
+
+async def test_every_line_about_an_order_names_signal_trade_and_symbol(
+    rig: Rig, caplog: pytest.LogCaptureFixture, logged_errors: LoggedErrors
+) -> None:
+    caplog.set_level(logging.INFO)
+    refused = RefusedError(status_code=403, body="{}", reason="no")
+    rig.paper.placing.extend(
+        [
+            make_order(trade_id("paper", "n-1")),
+            refused,
+            NotSentError("no connection within 5 s"),
+            UnknownOutcomeError("no answer within 10 s"),
+        ]
+    )
+    symbols = ["A", "B", "C", "D"]
+
+    await rig.trade(
+        *(make_signal(s, id=f"n-{n}") for n, s in enumerate(symbols, start=1))
+    )
+
+    lines = sorted(
+        (r for r in caplog.records if r.name == "TradeExecutor"),
+        key=lambda line: str(vars(line)["about_symbol"]),
+    )
+    assert [vars(line)["about_symbol"] for line in lines] == symbols
+    for number, line in enumerate(lines, start=1):
+        fields = vars(line)
+        signal, trade = f"n-{number}", trade_id("paper", f"n-{number}")
+        assert (fields["about_signal"], fields["about_trade"]) == (signal, trade)
+        assert f"trade={trade}" in line.getMessage()
+        assert f"signal={signal}" in line.getMessage()
+    assert len(logged_errors.take()) == 2
+
+
+# An order that was refused, and bought all the same
+
+
+async def refused_and_filled(rig: Rig, nursery: trio.Nursery) -> str:
+    """Have an order answered 422, and its fill told after that; return its id."""
+    nursery.start_soon(rig.recovery.run)
+    rig.paper.placing.append(
+        RefusedError(status_code=422, body="{}", reason="no power")
+    )
+    await rig.trade(make_signal("A", id="n-1"))
+    [request] = rig.paper.asked("place")
+    assert rig.rows() == {}
+    assert request.client_order_id is not None
+    trade_id = request.client_order_id
+    filled = make_order(trade_id, "filled", quantity="2", price="5")
+    rig.paper.book[trade_id] = filled
+    return trade_id
+
+
+async def test_an_order_that_was_refused_and_bought_has_its_row_again(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(1)
+    row = only_row(rig)
+    assert (row["id"], row["status"], row["shares"]) == (trade_id, "open", 2.0)
+    assert (row["alpacaOrderId"], row["settledAt"] is not None) == ("o-1", True)
+    assert any("which counted as refused" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_order_that_was_refused_and_is_rejected_too_is_missed_at_once(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    rig.paper.book.clear()
+    await rig.fills.on_rejected_event(
+        *("o-1", "A", None), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(100)
+    row = only_row(rig)
+    assert (row["id"], row["status"]) == (trade_id, "missed")
+    assert row["settledAt"] is not None
+    assert len(logged_errors.take()) == 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_shares(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    trade_id = await refused_and_filled(rig, nursery)
+    rig.open_row(make_trade("sn-2", "A"))
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
+    )
+    await trio.sleep(1)
+    assert only_row(rig)["id"] != trade_id
+    assert any("held by no row" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()

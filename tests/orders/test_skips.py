@@ -1,0 +1,93 @@
+"""Signals that are not traded: counted, told, and said in the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.events import Event, EventFeed
+from snexec.intake.admission import TakenSignal
+from snexec.orders.skips import Skips
+from tests.fakes import FakeClock, make_signal, warnings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.jumping_time
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def skips(events: list[Event]) -> Skips:
+    feed = EventFeed(clock=FakeClock())
+    feed.follow(events.append)
+    return Skips(feed=feed, max_age_seconds=3.0)
+
+
+@pytest.fixture
+def take() -> Callable[[str], TakenSignal]:
+    """Give a function that takes a signal of a symbol now."""
+
+    def take(symbol: str) -> TakenSignal:
+        signal = make_signal(symbol, id=f"n-{symbol}")
+        return TakenSignal(signal=signal, read_at=trio.current_time(), sequence=7)
+
+    return take
+
+
+async def test_a_skip_is_counted_and_told(
+    skips: Skips, events: list[Event], take: Callable[[str], TakenSignal]
+) -> None:
+    skips.skip(take("A"), "paused")
+    skips.skip(take("B"), "paused")
+    skips.skip(take("C"), "repeated")
+    assert dict(skips.counts) == {"paused": 2, "repeated": 1}
+    told = [(e.event, e.reason, e.symbol, e.signal_id, e.sequence) for e in events]
+    assert told[0] == ("skipped", "paused", "A", "n-A", 7)
+    assert len(told) == 3
+
+
+async def test_a_limit_that_is_reached_is_a_warning_once_a_minute(
+    skips: Skips,
+    take: Callable[[str], TakenSignal],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for symbol in "ABC":
+        skips.skip(take(symbol), "max_positions")
+    skips.skip(take("D"), "daily_loss")
+    await trio.sleep(61)
+    skips.skip(take("E"), "max_positions")
+    rest = "(%d signals so far, told once a minute)"
+    assert warnings_of(caplog) == [
+        f"A signal=n-A is not traded: max_positions {rest % 1}",
+        f"D signal=n-D is not traded: daily_loss {rest % 1}",
+        f"E signal=n-E is not traded: max_positions {rest % 4}",
+    ]
+
+
+async def test_a_switch_that_is_off_is_no_warning(
+    skips: Skips,
+    take: Callable[[str], TakenSignal],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    skips.skip(take("A"), "disabled")
+    assert caplog.messages == ["A signal=n-A skipped: disabled"]
+    assert warnings_of(caplog) == []
+
+
+async def test_a_signal_is_stale_once_it_is_older_than_the_limit(
+    skips: Skips, take: Callable[[str], TakenSignal]
+) -> None:
+    taken = take("A")
+    await trio.sleep(3.0)
+    assert not skips.is_stale(taken)
+    await trio.sleep(0.001)
+    assert skips.is_stale(taken)

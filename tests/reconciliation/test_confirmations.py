@@ -1,0 +1,150 @@
+"""What the broker's word has done to a row: in the log, the feed, and the unsettled."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.events import Event, EventFeed
+from snexec.ledger.store import Applied, OrderRef, Outcome
+from snexec.reconciliation.confirmations import Confirmations
+from snexec.reconciliation.fills import Source, Step
+from snexec.reconciliation.unsettled import UnsettledOrders
+from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from tests.conftest import LoggedErrors
+
+pytestmark = pytest.mark.jumping_time
+
+BOUGHT = Applied(
+    trade_id="sn-1",
+    symbol="AAPL",
+    signal_id="n-1",
+    order_id="o-1",
+    mode="paper",
+    outcome="fill",
+    changed=True,
+    settled=True,
+    status="open",
+    entry_price=86.878,
+    shares=0.5,
+    reason=None,
+)
+
+
+class Told:
+    """Confirmations, and all that they tell."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.heard: list[str] = []
+        self.unsettled = UnsettledOrders()
+        self.unsettled.placed(
+            trade_id="sn-1",
+            symbol="AAPL",
+            mode="paper",
+            order_id="o-1",
+            signal_id="n-1",
+        )
+        feed = EventFeed(clock=FakeClock())
+        feed.follow(self.events.append)
+        self._confirmations = Confirmations(
+            unsettled=self.unsettled,
+            feed=feed,
+            heard=self.heard.append,
+            restore=lambda *_said: False,
+        )
+
+    def tell(self, applied: Applied | None, source: Source = "stream") -> list[str]:
+        """Tell, and return the names of the events that this made."""
+        ref = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+        step = Step(
+            ref=ref,
+            symbol="AAPL",
+            source=source,
+            change=lambda _store: None,
+            asks_position=applied is not None and applied.outcome == "partial_fill",
+        )
+        self._confirmations.tell(step, applied)
+        return [event.event for event in self.events]
+
+
+@pytest.fixture
+async def told(caplog: pytest.LogCaptureFixture) -> Told:
+    caplog.set_level(logging.DEBUG)
+    return Told()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "events", "level", "words"),
+    [
+        ("fill", ["fill", "settled"], "INFO", "Order filled: AAPL 0.5 shares at"),
+        ("rejected", ["rejected", "settled"], "WARNING", "Order rejected: AAPL order"),
+        ("canceled", ["settled"], "WARNING", "Order canceled: AAPL orderId=o-1"),
+        ("expired", ["settled"], "WARNING", "Order expired: AAPL orderId=o-1"),
+        ("not_found", ["settled"], "WARNING", "Order not_found: AAPL orderId=o-1"),
+        ("contradicted", [], "WARNING", "nothing was changed, look at the account"),
+        ("working", [], "WARNING", "the broker has the order after all"),
+    ],
+)
+async def test_each_outcome_is_told_once(  # noqa: PLR0917 - a table
+    told: Told,
+    caplog: pytest.LogCaptureFixture,
+    outcome: Outcome,
+    events: list[str],
+    level: str,
+    words: str,
+) -> None:
+    assert told.tell(replace(BOUGHT, outcome=outcome)) == events
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert words in record.getMessage()
+    assert len(told.unsettled) == 0, "the last word ends the asking"
+
+
+async def test_what_changed_nothing_is_not_told(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = replace(BOUGHT, outcome="unchanged", changed=False)
+    assert told.tell(same) == []
+    assert caplog.records == []
+
+
+async def test_a_partial_fill_is_told_and_asked_about_further(told: Told) -> None:
+    part = replace(BOUGHT, outcome="partial_fill", settled=False)
+    assert told.tell(part) == ["partial_fill"]
+    assert len(told.unsettled) == 1
+
+
+async def test_a_look_up_that_finds_the_same_part_tells_nothing(told: Told) -> None:
+    part = replace(BOUGHT, outcome="partial_fill", settled=False, changed=False)
+    assert told.tell(part, "lookup") == []
+
+
+async def test_only_the_stream_is_heard(told: Told) -> None:
+    told.tell(BOUGHT, "lookup")
+    assert told.heard == []
+    told.tell(BOUGHT)
+    assert told.heard == ["sn-1"]
+
+
+async def test_a_fill_found_late_is_an_error_that_names_both_rows(
+    told: Told, logged_errors: LoggedErrors
+) -> None:
+    late = replace(BOUGHT, outcome="found_late", status="missed", newer_trade_id="sn-2")
+    assert told.tell(late) == ["settled"]
+    (error,) = logged_errors.take()
+    assert "trade=sn-1" in error
+    assert "trade=sn-2" in error
+
+
+async def test_a_row_that_is_gone_is_asked_about_no_longer(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told.tell(None, "lookup") == []
+    assert "its row is gone or names another" in caplog.text
+    assert len(told.unsettled) == 0

@@ -1,0 +1,657 @@
+"""Rows against the broker, until they agree."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.errors import (
+    BrokerError,
+    NotSentError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from tests.fakes import Rig, make_order, make_trade, not_found, ref_of, warnings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker.answers import BrokerOrder
+    from snexec.settings import Mode
+    from tests.conftest import LoggedErrors
+    from tests.fakes import Request
+
+pytestmark = pytest.mark.jumping_time
+
+
+@pytest.fixture
+def run(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> Callable[[Rig], None]:
+    """Give a function that starts a rig's services."""
+    caplog.set_level(logging.INFO)
+
+    def start(rig: Rig) -> None:
+        nursery.start_soon(rig.fills.run)
+        nursery.start_soon(rig.recovery.run)
+
+    return start
+
+
+async def start_up(rig: Rig, run: Callable[[Rig], None]) -> None:
+    """Start as the daemon does, and return when every row is compared."""
+    rig.recovery.load(rig.store.unsettled())
+    run(rig)
+    await rig.recovery.compare_all()
+    await wait_all_tasks_blocked()
+
+
+def placed(
+    rig: Rig,
+    trade_id: str = "sn-1",
+    symbol: str = "AAPL",
+    *,
+    order_id: str | None = "o-1",
+    mode: Mode = "paper",
+) -> None:
+    """Leave an order as the executor leaves it after placing it."""
+    rig.open_row(make_trade(trade_id, symbol, mode=mode), order_id=order_id)
+    rig.unsettled.placed(trade_id=trade_id, symbol=symbol, mode=mode, order_id=order_id)
+
+
+def said(rig: Rig, trade_id: str = "sn-1") -> tuple[object, ...]:
+    """Return the columns that the broker's words are about."""
+    row = rig.rows()[trade_id]
+    return (
+        *(row["status"], row["exitReason"], row["entryPrice"], row["shares"]),
+        *(row["alpacaOrderId"], row["settledAt"] is not None),
+    )
+
+
+def times(rig: Rig) -> list[float]:
+    """Return when paper was asked about orders."""
+    return [round(request.at, 6) for request in rig.paper.asked("order")]
+
+
+# A start
+
+
+@pytest.mark.parametrize(
+    ("answer", "becomes"),
+    [
+        (
+            {"status": "filled", "quantity": "0.5", "price": "86.878"},
+            ("open", None, 86.878, 0.5, "o-1", True),
+        ),
+        (
+            {"status": "partially_filled", "quantity": "0.2", "price": "80"},
+            ("open", None, 80.0, 3.0, "o-1", False),
+        ),
+        (
+            {"status": "canceled", "quantity": "0.2", "price": "80"},
+            ("open", None, 80.0, 0.2, "o-1", True),
+        ),
+        (
+            {"status": "expired", "quantity": "0.2", "price": "80"},
+            ("open", None, 80.0, 0.2, "o-1", True),
+        ),
+        (
+            {"status": "canceled"},
+            ("missed", "alpaca_canceled", None, None, "o-1", True),
+        ),
+        ({"status": "expired"}, ("missed", "alpaca_expired", None, None, "o-1", True)),
+        (
+            {"status": "rejected"},
+            ("missed", "alpaca_rejected", None, None, "o-1", True),
+        ),
+        *(
+            ({"status": status}, ("open", None, None, None, "o-1", False))
+            for status in ("new", "accepted", "pending_new", "done_for_day", "held")
+        ),
+    ],
+    ids=lambda value: value["status"] if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("order_id", ["o-1", None])
+async def test_a_start_makes_each_row_what_the_broker_says(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    answer: dict[str, Any],
+    becomes: tuple[object, ...],
+    order_id: str | None,
+) -> None:
+    rig.open_row(make_trade(), order_id=order_id)
+    rig.paper.book["sn-1"] = make_order("sn-1", **answer)
+    rig.paper.positions["AAPL"] = Decimal(3)
+    await start_up(rig, run)
+    assert said(rig) == becomes
+    asked = rig.paper.asked("order")[0]
+    assert (asked.client_order_id, asked.order_id) == ("sn-1", order_id)
+    assert ("sn-1" in {order.trade_id for order in rig.unsettled}) != becomes[-1]
+    assert trio.current_time() == 0
+
+
+async def test_a_start_with_nothing_unsettled_asks_nobody(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    await start_up(rig, run)
+    await rig.recovery.wait_started()
+    assert rig.paper.requests == rig.live.requests == []
+    assert caplog.messages == []
+
+
+async def test_rows_of_both_modes_are_compared_each_with_its_own_account(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.open_row(make_trade("sn-1", "AAPL"), order_id="o-1")
+    rig.open_row(make_trade("sn-2", "MSFT", mode="live"), order_id="o-2")
+    for client, trade_id, order_id in (
+        (rig.paper, "sn-1", "o-1"),
+        (rig.live, "sn-2", "o-2"),
+    ):
+        client.book[trade_id] = make_order(
+            trade_id, "filled", order_id=order_id, quantity="2", price="5"
+        )
+    await start_up(rig, run)
+    assert said(rig, "sn-1") == ("open", None, 5.0, 2.0, "o-1", True)
+    assert said(rig, "sn-2") == ("open", None, 5.0, 2.0, "o-2", True)
+    assert [r.client_order_id for r in rig.paper.requests] == ["sn-1"]
+    assert [r.client_order_id for r in rig.live.requests] == ["sn-2"]
+
+
+async def test_a_mode_that_does_not_answer_does_not_hold_the_other_up(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.live.looking.extend([NotSentError("ConnectError")] * 3)
+    rig.open_row(make_trade("sn-1", "AAPL"), order_id="o-1")
+    rig.open_row(make_trade("sn-2", "MSFT", mode="live"), order_id="o-2")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    rig.recovery.load(rig.store.unsettled())
+    run(rig)
+    await wait_all_tasks_blocked()
+    assert said(rig, "sn-1")[-1] is True
+    assert trio.current_time() == 0
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        NotSentError("ConnectError"),
+        UnknownOutcomeError("no answer within 10 s"),
+        UnknownOutcomeError("HTTP 503: maintenance"),
+        RateLimitedError("HTTP 429", wait_seconds=1.0),
+    ],
+)
+async def test_a_start_keeps_trying_and_says_so_while_the_broker_does_not_answer(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    caplog: pytest.LogCaptureFixture,
+    problem: BrokerError,
+) -> None:
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+
+    async def silent_for_half_a_minute(request: Request) -> BrokerOrder | Exception:
+        return rig.paper.book["sn-1"] if request.at > 30 else problem
+
+    rig.paper.looking.extend([silent_for_half_a_minute] * 100)
+    await start_up(rig, run)
+    asked = times(rig)
+    assert asked[0] == 0
+    assert len(asked) >= 5
+    assert 30 < asked[-1] == trio.current_time() <= 64
+    waiting = [m for m in warnings_of(caplog) if m.startswith("no signals are taken")]
+    assert len(waiting) == sum(asked[-1] >= at for at in (10, 30, 70))
+    assert "1 rows are not compared with the broker" in waiting[0]
+    assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
+
+
+async def test_no_signal_may_be_taken_before_every_row_is_compared(
+    rig: Rig, run: Callable[[Rig], None], nursery: trio.Nursery
+) -> None:
+    for n in range(3):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(f"sn-{n}", "new", order_id=f"o-{n}")
+    rig.paper.seconds = 4
+    rig.paper.looking.append(UnknownOutcomeError("HTTP 502"))
+    rig.recovery.load(rig.store.unsettled())
+    run(rig)
+    nursery.start_soon(rig.recovery.compare_all)
+    with trio.move_on_after(8.9) as waiting:
+        await rig.recovery.wait_started()
+    assert waiting.cancelled_caught
+    await rig.recovery.wait_started()
+    assert trio.current_time() == 9, "4 s, a pause of 1 s, and 4 s"
+
+
+async def test_keys_that_the_broker_refuses_warn_once_and_hold_nothing_up(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = RefusedError(status_code=401, body="", reason="unauthorized.")
+    rig.paper.looking.extend([refusal] * 100)
+    rig.open_row(make_trade(), order_id="o-1")
+    await start_up(rig, run)
+    assert trio.current_time() == 0
+    await trio.sleep(600)
+    (warning,) = warnings_of(caplog)
+    assert "AAPL trade=sn-1 signal=None orderId=o-1 (paper)" in warning
+    assert "unauthorized." in warning
+    assert said(rig) == ("open", None, None, None, "o-1", False)
+    assert len(times(rig)) > 5, "and is asked again all the same"
+
+
+async def test_many_rows_are_compared_at_once(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    for n in range(150):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(
+            f"sn-{n}", "filled", order_id=f"o-{n}", quantity="1", price="5"
+        )
+    await start_up(rig, run)
+    assert trio.current_time() == 0
+    assert len(rig.unsettled) == 0
+    assert len(times(rig)) == 150
+
+
+async def test_more_rows_than_the_limit_are_compared_minute_by_minute(
+    make_rig: Callable[..., Rig], run: Callable[[Rig], None]
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 20})
+    for n in range(50):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(
+            f"sn-{n}", "filled", order_id=f"o-{n}", quantity="1", price="5"
+        )
+    await start_up(rig, run)
+    asked = times(rig)
+    assert len(asked) == 50
+    assert [sum(60 * n <= at < 60 * (n + 1) for at in asked) for n in range(3)] == [
+        *(20, 20),
+        10,
+    ]
+
+
+async def test_a_few_look_ups_that_hang_do_not_hold_the_others_up(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    async def hangs(_request: Request) -> Exception:
+        await trio.sleep(10)
+        return UnknownOutcomeError("no answer within 10 s")
+
+    rig.paper.looking.extend([hangs] * 7)
+    for n in range(30):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(f"sn-{n}", "new", order_id=f"o-{n}")
+    rig.recovery.load(rig.store.unsettled())
+    run(rig)
+    await wait_all_tasks_blocked()
+    assert sum(order.compared for order in rig.unsettled) == 23
+    assert trio.current_time() == 0
+
+
+# An order of this run
+
+
+async def test_a_placed_order_is_asked_about_5_s_later_and_ever_less_often(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "new")
+    await trio.sleep(250)
+    assert times(rig) == [5, 10, 20, 40, 80, 140, 200]
+    assert {request.order_id for request in rig.paper.requests} == {"o-1"}
+
+
+async def test_the_interval_grows_no_longer_than_configured(
+    make_rig: Callable[..., Rig], run: Callable[[Rig], None]
+) -> None:
+    rig = make_rig(alpaca={"reconcile_interval_sec": 7.0})
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "new")
+    await trio.sleep(40)
+    assert times(rig) == [5, 10, 17, 24, 31, 38]
+
+
+async def test_a_settled_order_is_asked_about_no_more(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(500)
+    assert times(rig) == [5]
+    assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
+
+
+async def test_an_order_that_the_stream_settled_is_never_asked_about(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    await trio.sleep(1)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "AAPL"), mode="paper", client_order_id="sn-1"
+    )
+    await trio.sleep(500)
+    assert rig.paper.requests == []
+
+
+async def test_an_unknown_order_is_given_up_after_its_grace_and_no_sooner(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    await trio.sleep(59.9)
+    assert said(rig) == ("open", None, None, None, None, False)
+    assert warnings_of(caplog) == []
+    assert times(rig) == [0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
+    await trio.sleep(30)
+    assert said(rig) == ("missed", "order_not_found", None, None, None, False)
+    (warning,) = warnings_of(caplog)
+    assert warning == (
+        "AAPL trade=sn-1 signal=None: the broker still does not know the order after 64 s;"
+        " its row is missed (order_not_found)"
+    )
+    assert rig.told() == [("settled", "order_not_found")]
+    assert times(rig)[-1] == 63.5
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        NotSentError("ConnectError"),
+        UnknownOutcomeError("HTTP 500"),
+        RefusedError(status_code=403, body="", reason="forbidden."),
+    ],
+)
+async def test_only_a_404_gives_an_order_up(
+    rig: Rig, run: Callable[[Rig], None], problem: BrokerError
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.paper.looking.extend([problem] * 1000)
+    await trio.sleep(3600)
+    assert said(rig) == ("open", None, None, None, None, False)
+
+
+async def test_the_grace_is_the_configured_one(
+    make_rig: Callable[..., Rig], run: Callable[[Rig], None]
+) -> None:
+    rig = make_rig(alpaca={"unknown_grace_sec": 3.0})
+    run(rig)
+    placed(rig, order_id=None)
+    await trio.sleep(3.4)
+    assert said(rig)[0] == "open"
+    await trio.sleep(0.2)
+    assert said(rig)[:2] == ("missed", "order_not_found")
+
+
+async def test_an_unknown_order_that_the_broker_has_is_then_asked_for_by_its_id(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.paper.looking.extend([not_found(), not_found()])
+    rig.paper.book["sn-1"] = make_order("sn-1", "new", order_id="o-7")
+    await trio.sleep(4)
+    assert said(rig) == ("open", None, None, None, "o-7", False)
+    assert [r.order_id for r in rig.paper.requests] == [None, None, None, "o-7"]
+
+
+async def test_evidence_that_comes_after_the_grace_still_wins(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    await trio.sleep(100)
+    assert said(rig)[:2] == ("missed", "order_not_found")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(100)
+    assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
+    assert len(rig.unsettled) == 0
+
+
+async def test_an_order_given_up_is_asked_about_for_a_day_and_then_settled(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    await trio.sleep(23 * 3600)
+    assert said(rig) == ("missed", "order_not_found", None, None, None, False)
+    assert len(times(rig)) < 60, "ever less often"
+    await trio.sleep(3 * 3600)
+    assert said(rig) == ("missed", "order_not_found", None, None, None, True)
+    asked = len(times(rig))
+    await trio.sleep(24 * 3600)
+    assert len(times(rig)) == asked
+
+
+async def test_an_order_that_the_broker_once_had_is_never_given_up(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(rig)
+    placed(rig)
+    await trio.sleep(3600)
+    assert said(rig) == ("open", None, None, None, "o-1", False)
+    (warning,) = warnings_of(caplog)
+    assert (
+        "AAPL trade=sn-1 signal=None orderId=o-1 (paper): the broker does not know it"
+        in warning
+    )
+    assert rig.events == []
+
+
+async def test_a_row_of_an_earlier_run_is_as_old_as_its_order(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.open_row(make_trade("sn-1", "AAPL"))
+    await trio.sleep(90)
+    rig.open_row(make_trade("sn-2", "MSFT"))
+    await trio.sleep(10)
+    await start_up(rig, run)
+    assert said(rig, "sn-1")[:2] == ("missed", "order_not_found")
+    assert said(rig, "sn-2")[:2] == ("open", None)
+    await trio.sleep(70)
+    assert said(rig, "sn-2")[:2] == ("missed", "order_not_found")
+
+
+async def test_a_row_given_up_by_an_earlier_run_is_still_asked_about(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    trade = make_trade()
+    rig.open_row(trade)
+    rig.store.mark_not_found("sn-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await start_up(rig, run)
+    assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
+
+
+async def test_a_row_that_another_program_closed_is_settled_all_the_same(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.store._db.execute("UPDATE BotTrade SET status = 'closed', shares = 1.0")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await start_up(rig, run)
+    assert said(rig) == ("closed", None, 5.0, 1.0, "o-1", True)
+
+
+async def test_a_rate_limit_holds_look_ups_back_for_as_long_as_told(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.paper.looking.append(RateLimitedError("HTTP 429", wait_seconds=20))
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(60)
+    first, second = times(rig)
+    assert first == 0
+    assert 20 <= second <= 21
+    assert said(rig)[-1] is True
+
+
+async def test_what_settles_while_it_waits_for_the_budget_costs_no_request(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.paper.budget.block(30)
+    await trio.sleep(1)
+    rig.store.apply_fill(
+        ref_of(make_trade(), "o-1"), price=Decimal(5), quantity=Decimal(2)
+    )
+    rig.unsettled.settled("sn-1")
+    await trio.sleep(60)
+    assert rig.paper.requests == []
+    assert rig.paper.budget._in_flight == 0
+
+
+async def test_every_row_is_asked_about_when_the_stream_is_fed_again(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    for n in range(3):
+        placed(rig, f"sn-{n}", f"S{n}", order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(f"sn-{n}", "new", order_id=f"o-{n}")
+    await trio.sleep(2)
+    rig.unsettled.ask_all()
+    await trio.sleep(1)
+    assert times(rig) == [2, 2, 2]
+
+
+async def test_it_stops_when_it_is_cancelled(rig: Rig) -> None:
+    placed(rig, order_id=None)
+    rig.paper.seconds = 8
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.recovery.run)
+        await trio.sleep(1)
+        assert len(rig.paper.requests) == 1
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == 1
+    assert rig.accounts.leased["paper"] == 0
+    assert said(rig) == ("open", None, None, None, None, False)
+
+
+# A stream that is open but not fed
+
+
+async def test_an_order_settled_by_a_look_up_alone_says_that_the_stream_is_starved(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    await trio.sleep(3)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(6.9)
+    assert rig.starved == [], "the stream may be a little late"
+    await trio.sleep(0.2)
+    assert rig.starved == [("paper", 3.0)]
+
+
+@pytest.mark.parametrize("when", [4.0, 6.0])
+async def test_a_stream_that_tells_of_the_order_is_not_starved(
+    rig: Rig, run: Callable[[Rig], None], when: float
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(when)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "AAPL"), mode="paper", client_order_id="sn-1"
+    )
+    await trio.sleep(100)
+    assert rig.starved == []
+
+
+async def test_an_event_that_waits_for_the_database_was_told_by_the_stream(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(6)
+    rig.writer.gate, rig.writer.delay_seconds = trio.Event(), 0.01
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            partial(
+                rig.fills.on_fill_event,
+                *("fill", "o-1", "2", "5", "AAPL"),
+                mode="paper",
+                client_order_id="sn-1",
+            )
+        )
+        await trio.sleep(10)
+        rig.writer.gate.set()
+    await trio.sleep(100)
+    assert rig.starved == []
+
+
+async def test_a_row_that_may_not_be_written_ends_nothing(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.store._db.execute(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade WHEN new.status = 'missed'"
+        " BEGIN SELECT RAISE(ABORT, 'theirs'); END"
+    )
+    await trio.sleep(200)
+    asked = len(rig.paper.asked("order"))
+    rig.store._db.execute("DROP TRIGGER theirs")
+    await trio.sleep(200)
+    assert len(rig.paper.asked("order")) > asked > 0
+    assert said(rig)[0] == "missed"
+    assert all("cannot be put down" in line for line in logged_errors.take())
+
+
+async def test_an_early_look_up_is_no_evidence_against_the_stream(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(100)
+    assert said(rig)[-1] is True
+    assert rig.starved == []
+
+
+async def test_what_settled_while_the_daemon_was_down_is_no_evidence_either(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(3600)
+    await start_up(rig, run)
+    await trio.sleep(100)
+    assert rig.starved == []
+
+
+async def test_an_order_that_still_works_is_no_evidence_against_the_stream(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "new")
+    await trio.sleep(300)
+    assert rig.starved == []
+    assert "sn-1" not in rig.recovery._heard
+
+
+@pytest.mark.parametrize("status", ["canceled", "expired"])
+async def test_what_the_stream_has_no_say_in_is_no_evidence_against_it(
+    rig: Rig, run: Callable[[Rig], None], status: str
+) -> None:
+    run(rig)
+    placed(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", status)
+    await trio.sleep(300)
+    assert rig.starved == []

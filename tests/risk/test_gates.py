@@ -1,0 +1,260 @@
+"""Each limit stops what it should and nothing else, in the documented order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from snexec.risk.gates import (
+    COUNTED,
+    COUNTED_REASONS,
+    EARLY,
+    GATES,
+    ActiveGates,
+    Counts,
+    Snapshot,
+    counts_orders,
+    limits_set,
+)
+from snexec.settings import BotSettings
+from tests.fakes import make_settings, make_signal
+
+if TYPE_CHECKING:
+    from snexec.risk.gates import Reason
+
+OPEN = {"require_market_open": True}
+WINS = {"min_win_rate": 0.4, "min_win_rate_trades": 5}
+LATE = {"catalystTier": 4}
+
+# (what the bot is set to, what the signal says, what is seen, who stops it)
+CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], Reason | None]] = [
+    ({}, {}, {}, None),
+    ({}, {}, {"halted": True}, "halted"),
+    ({"enabled": False}, {}, {}, "disabled"),
+    ({"state": "paused"}, {}, {}, "paused"),
+    ({"state": "stopped"}, {}, {}, "stopped"),
+    ({"enabled_catalyst_tiers": [1, 2]}, {}, {}, None),
+    ({"enabled_catalyst_tiers": [2]}, {}, {}, "tier_disabled"),
+    ({"enabled_catalyst_tiers": [4]}, LATE, {}, None),
+    ({}, {**LATE, "aiConfidence": None}, {}, "no_stars"),
+    ({"symbols_allowed": ["aapl"]}, {}, {}, None),
+    ({"symbols_allowed": ["MSFT"]}, {}, {}, "symbol"),
+    ({"symbols_blocked": ["MSFT"]}, {}, {}, None),
+    ({"symbols_blocked": ["aapl"]}, {}, {}, "symbol"),
+    ({"symbols_allowed": ["AAPL"], "symbols_blocked": ["AAPL"]}, {}, {}, "symbol"),
+    ({"max_share_price": 187.2}, {}, {}, None),
+    ({"max_share_price": 187.19}, {}, {}, "share_price"),
+    ({"max_share_price": 0.1}, {"priceAtSignal": 0.1}, {}, None),
+    ({"max_float_shares": 1e6}, {"floatShares": 1_000_000}, {}, None),
+    ({"max_float_shares": 1e6}, {"floatShares": 1_000_001}, {}, "float_shares"),
+    ({"max_float_shares": 1e6}, {}, {}, "float_shares"),
+    ({"max_float_shares": 1e6}, {"floatShares": "few"}, {}, "float_shares"),
+    ({}, {"floatShares": "few", "relativeVolume": -1}, {}, None),
+    ({"min_relative_volume": 2.0}, {"relativeVolume": 2}, {}, None),
+    ({"min_relative_volume": 2.0}, {"relativeVolume": 1.9}, {}, "relative_volume"),
+    ({"min_relative_volume": 2.0}, {}, {}, "relative_volume"),
+    (OPEN, {}, {"market_open": True}, None),
+    (OPEN, {}, {"market_open": False}, "market_closed"),
+    (OPEN, {}, {"market_open": None}, "market_closed"),
+    (OPEN, {"symbol": "BTC/USD"}, {"market_open": False}, None),
+    ({"max_concurrent_positions": 3}, {}, {"open_positions": 2}, None),
+    ({"max_concurrent_positions": 3}, {}, {"open_positions": 3}, "max_positions"),
+    ({"max_concurrent_positions": 3}, {}, {"open_positions": 7}, "max_positions"),
+    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": -49.99}, None),
+    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": -50.0}, "daily_loss"),
+    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": 500.0}, None),
+    (WINS, {}, {"wins": 2, "closed": 5}, None),
+    (WINS, {}, {"wins": 1, "closed": 5}, "win_rate"),
+    (WINS, {}, {"wins": 0, "closed": 4}, None),
+    ({"symbol_cooldown_sec": 60.0}, {}, {"since_symbol": None}, None),
+    ({"symbol_cooldown_sec": 60.0}, {}, {"since_symbol": 60.0}, None),
+    (
+        {"symbol_cooldown_sec": 60.0},
+        {},
+        {"since_symbol": 59.9},
+        "brake_symbol_cooldown",
+    ),
+    ({"max_orders_per_minute": 5}, {}, {"last_minute": 4}, None),
+    ({"max_orders_per_minute": 5}, {}, {"last_minute": 5}, "brake_orders_per_minute"),
+    ({"max_orders_per_day": 5}, {}, {"today": 4}, None),
+    ({"max_orders_per_day": 5}, {}, {"today": 5}, "brake_orders_per_day"),
+    (
+        {"max_notional_per_day_usd": 250.5},
+        {},
+        {"cents_today": 150_50, "cents": 100_00},
+        None,
+    ),
+    (
+        {"max_notional_per_day_usd": 250.5},
+        {},
+        {"cents_today": 150_51, "cents": 100_00},
+        "brake_notional_per_day",
+    ),
+]
+
+
+def make_bot(**values: object) -> BotSettings:
+    return make_settings(bot=values).bot
+
+
+def make_snapshot(**values: Any) -> Snapshot:  # noqa: ANN401 - figures by name
+    own = {
+        name: values.pop(name) for name in ("halted", "market_open") if name in values
+    }
+    return Snapshot(**own, counts=Counts(**values))
+
+
+def stopped(
+    bot: dict[str, Any], signal: dict[str, Any], seen: dict[str, Any]
+) -> Reason | None:
+    """Ask all gates in their order, as dispatcher and writer do one after the other."""
+    made, limits = make_signal(**signal), make_bot(**bot)
+    snapshot = make_snapshot(**seen)
+    gates = ActiveGates()
+    reason = gates.stopped_early(made, limits, snapshot)
+    counted = gates.limits(made, limits)
+    if reason is None and counted is not None:
+        reason = counted.stop(snapshot.counts)
+    return reason
+
+
+@pytest.mark.parametrize(("bot", "signal", "seen", "reason"), CASES)
+def test_a_gate_stops_what_it_should(
+    bot: dict[str, Any],
+    signal: dict[str, Any],
+    seen: dict[str, Any],
+    reason: Reason | None,
+) -> None:
+    assert stopped(bot, signal, seen) == reason
+
+
+@pytest.mark.parametrize(
+    ("bot", "signal", "seen", "reason"), [case for case in CASES if case[3] is not None]
+)
+def test_only_the_gate_of_a_reason_stops_it(
+    bot: dict[str, Any],
+    signal: dict[str, Any],
+    seen: dict[str, Any],
+    reason: Reason | None,
+) -> None:
+    made, limits, snapshot = (
+        make_signal(**signal),
+        make_bot(**bot),
+        make_snapshot(**seen),
+    )
+    told = [gate.check(made, limits, snapshot) for gate in GATES]
+
+    assert [one for one in told if one is not None] == [reason]
+
+
+def test_the_order_is_the_documented_one() -> None:
+    """Two gates that would both stop a signal: the earlier one's reason is told."""
+    stopping = {case[3]: case for case in CASES if case[3] is not None}
+    order = list(stopping)
+    assert order == [
+        *("halted", "disabled", "paused", "stopped", "tier_disabled", "no_stars"),
+        *("symbol", "share_price", "float_shares", "relative_volume", "market_closed"),
+        *("max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown"),
+        *("brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day"),
+    ]
+    for first, second in itertools.combinations(order, 2):
+        if {first, second} in ({"paused", "stopped"}, {"tier_disabled", "no_stars"}):
+            continue
+        merged: list[dict[str, Any]] = [
+            {**stopping[second][part], **stopping[first][part]}  # type: ignore[dict-item]
+            for part in range(3)
+        ]
+        if first == "tier_disabled":
+            merged[1].pop("aiConfidence", None)
+        assert stopped(*merged) == first, (first, second)
+
+
+def test_what_counts_comes_after_what_does_not() -> None:
+    assert GATES == EARLY + COUNTED
+    counted = {
+        case[3]
+        for case in CASES
+        if ActiveGates().limits(make_signal(), make_bot(**case[0])) is not None
+    }
+    assert counted - {None} == COUNTED_REASONS
+
+
+def test_nothing_is_counted_where_no_limit_asks_for_it() -> None:
+    signal = make_signal()
+    assert ActiveGates().limits(signal, make_bot()) is None
+    early = make_bot(
+        enabled_catalyst_tiers=[1],
+        symbols_allowed=["AAPL"],
+        max_share_price=1.0,
+        max_float_shares=1.0,
+        min_relative_volume=1.0,
+        require_market_open=True,
+        halt_after_refusals=1,
+    )
+    assert ActiveGates().limits(signal, early) is None
+
+
+@pytest.mark.parametrize(
+    ("bot", "brake"),
+    [
+        ({"max_concurrent_positions": 1}, False),
+        ({"daily_loss_limit_usd": 1.0}, False),
+        (WINS, False),
+        ({"symbol_cooldown_sec": 1.0}, True),
+        ({"max_orders_per_minute": 1}, True),
+        ({"max_orders_per_day": 1}, True),
+        ({"max_notional_per_day_usd": 1.0}, True),
+    ],
+)
+def test_each_limit_that_counts_is_counted_for(
+    bot: dict[str, object], *, brake: bool
+) -> None:
+    made = make_bot(**bot)
+    limits = ActiveGates().limits(make_signal(), made)
+    assert limits is not None
+    assert (limits.signal, limits.bot) == (make_signal(), made)
+    assert len(limits.checks) == 1
+    assert counts_orders(made) is brake
+
+
+@pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
+def test_a_gate_says_its_figures(gate: Any) -> None:  # noqa: ANN401 - a Gate
+    for bot, signal, seen, _reason in CASES:
+        made, limits = make_signal(**signal), make_bot(**bot)
+        if gate.is_set(limits):
+            said = gate.figures(made, limits, make_snapshot(**seen))
+            assert said
+            assert said.isprintable()
+
+
+def test_the_gates_go_with_the_settings() -> None:
+    gates, signal = ActiveGates(), make_signal()
+    for _ in range(2):
+        assert gates.stopped_early(signal, make_bot(), Snapshot()) is None
+        assert gates.limits(signal, make_bot()) is None
+        cheap = make_bot(max_share_price=1.0, max_orders_per_day=1)
+        assert gates.stopped_early(signal, cheap, Snapshot()) == "share_price"
+        assert gates.limits(signal, cheap) is not None
+
+
+def test_the_limits_that_are_set_are_named() -> None:
+    assert limits_set(make_bot()) == []
+    assert limits_set(
+        make_bot(
+            enabled_catalyst_tiers=[1, 2],
+            symbols_blocked=["GME", "AMC"],
+            max_share_price=20.5,
+            require_market_open=True,
+            halt_after_refusals=3,
+            **WINS,
+        )
+    ) == [
+        "enabled_catalyst_tiers [1, 2]",
+        "symbols_blocked 2",
+        "max_share_price 20.5",
+        "require_market_open",
+        "min_win_rate 0.4",
+        "halt_after_refusals 3",
+    ]

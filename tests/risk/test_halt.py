@@ -1,0 +1,345 @@
+"""The kill switch: its file, what is said of it, and what pulls it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from snexec.events import EventFeed
+from snexec.risk import halt as halt_module
+from snexec.risk.halt import (
+    Halt,
+    HaltSwitch,
+    halt_files,
+    read_halt,
+    remove_halt,
+    write_halt,
+)
+from tests.fakes import MOMENT_TEXT, FakeClock, make_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snexec.events import Event
+    from tests.conftest import LoggedErrors
+
+HALT = Halt(reason="fire", since=MOMENT_TEXT, by="me")
+
+
+class Desk:
+    """A switch, its feed, and its file."""
+
+    def __init__(self, folder: Path, **bot: object) -> None:
+        self.config = folder / "config.toml"
+        self.file = folder / "halt"
+        self.bot = make_settings(bot=bot).bot
+        self.events: list[Event] = []
+        self.feed = EventFeed(clock=FakeClock())
+        self.feed.follow(self.events.append)
+        self.switch = HaltSwitch(
+            config=self.config, bot=lambda: self.bot, feed=self.feed, clock=FakeClock()
+        )
+        self.feed.follow(self.switch.happened)
+
+    def told(self) -> list[str]:
+        return [e.event for e in self.events if e.event in {"halt", "resume"}]
+
+    def refused(self, times: int = 1, *, http: int | None = 403) -> None:
+        for _ in range(times):
+            more = {"httpStatus": http}
+            self.feed.publish("refused", more, symbol="KO", reason="no money")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+# The file ----------------------------------------------------------------------------
+
+
+def test_a_halt_is_written_and_read_back(desk: Desk) -> None:
+    write_halt(desk.file, HALT)
+    assert json.loads(desk.file.read_text()) == {
+        "reason": "fire",
+        "since": MOMENT_TEXT,
+        "by": "me",
+    }
+    assert read_halt([desk.file]) == HALT
+    assert desk.file.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in desk.file.parent.iterdir()] == ["halt"]
+
+
+def test_the_first_reason_stays(desk: Desk) -> None:
+    write_halt(desk.file, HALT)
+    write_halt(desk.file, Halt(reason="water", since=MOMENT_TEXT))
+    assert read_halt([desk.file]) == HALT
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "a file named halt was made"),
+        (b"fire\nand more", "fire"),
+        (b"\xff\x00", "\ufffd\\x00"),
+        (b"[1]", "[1]"),
+        (b"{}", "no reason was given"),
+        (b'{"reason": 5, "since": [], "by": {}}', "no reason was given"),
+        (b'{"reason": "a\\u001b[31m"}', "a\\x1b[31m"),
+        (b"x" * 10_000, "x" * 500),
+    ],
+)
+def test_whatever_is_in_the_file_it_halts(
+    desk: Desk, content: bytes, reason: str, logged_errors: LoggedErrors
+) -> None:
+    desk.file.write_bytes(content)
+    os.utime(desk.file, (0, 0))
+    found = read_halt([desk.file])
+    assert found is not None
+    assert (found.reason, found.since) == (reason, "1970-01-01T00:00:00.000Z")
+    assert desk.switch.is_halted()
+    (error,) = logged_errors.take()
+    assert error.isprintable()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
+def test_whatever_has_that_name_halts_and_is_never_waited_for(
+    desk: Desk, kind: str, logged_errors: LoggedErrors
+) -> None:
+    match kind:
+        case "pipe":
+            os.mkfifo(desk.file)
+        case "folder":
+            desk.file.mkdir()
+        case _:
+            desk.file.symlink_to("nowhere")
+    assert desk.switch.is_halted()
+    assert desk.switch.current() is not None
+    assert len(logged_errors.take()) == 1
+
+
+def test_a_full_disk_may_still_have_room_for_a_name(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(halt_module, "_write_whole", full)
+    write_halt(desk.file, HALT)
+    assert desk.file.read_bytes() == b""
+
+
+def test_a_link_to_the_configuration_has_a_switch_at_both_ends(tmp_path: Path) -> None:
+    real, here = tmp_path / "real", tmp_path / "here"
+    real.mkdir()
+    here.mkdir()
+    (real / "config.toml").touch()
+    (here / "config.toml").symlink_to(real / "config.toml")
+    files = halt_files(here / "config.toml")
+    assert files == (real / "halt", here / "halt")
+    for path in files:
+        path.touch()
+        assert read_halt(files) is not None
+        assert remove_halt(files) == [path]
+
+
+def test_a_folder_that_is_a_link_has_one_switch(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "config.toml").touch()
+    assert halt_files(tmp_path / "link" / "config.toml") == (
+        tmp_path / "real" / "halt",
+    )
+
+
+# The switch --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_halt_and_its_end_are_told_once(
+    desk: Desk,
+    logged_errors: LoggedErrors,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    quick: bool,
+) -> None:
+    look = desk.switch.is_known if quick else desk.switch.is_halted
+    assert not look()
+    desk.file.write_text("fire")
+    assert desk.switch.is_known() is False  # nobody has looked since
+    assert desk.switch.is_halted()
+    assert all(look() for _ in range(3))
+    desk.file.unlink()
+    assert not any(look() for _ in range(3))
+    assert desk.told() == ["halt", "resume"]
+    assert (desk.events[0].reason, desk.events[0].more["by"]) == ("fire", None)
+    (error,) = logged_errors.take()
+    assert error.startswith("HALTED: no order leaves any more (fire; since ")
+    assert f"remove {desk.file}" in error
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warnings == ["RESUMED: orders are placed again"]
+
+
+def test_a_halt_that_was_there_before_the_start_holds(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    (tmp_path / "halt").touch()
+    desk = Desk(tmp_path)
+    assert desk.switch.is_halted()
+    assert desk.told() == ["halt"]
+    assert len(logged_errors.take()) == 1
+
+
+def test_a_command_halts_and_resumes(desk: Desk, logged_errors: LoggedErrors) -> None:
+    assert desk.switch.halt("fire\n", by="me") == Halt(
+        reason="fire\\n", since=MOMENT_TEXT, by="me"
+    )
+    assert desk.switch.halt("again", by="you").reason == "fire\\n"
+    assert desk.switch.is_halted()
+    desk.switch.resume()
+    assert not desk.switch.is_halted()
+    assert desk.switch.current() is None
+    assert desk.told() == ["halt", "resume"]
+    assert len(logged_errors.take()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_halted_in_memory(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path / "gone")
+    assert desk.switch.halt("fire", by="me").reason == "fire"
+    assert desk.switch.is_halted()
+    assert desk.switch.current() == HALT
+    unwritten, halted = logged_errors.take()
+    assert "cannot be written (No such file or directory)" in unwritten
+    assert "NOT after a restart" in unwritten
+    assert halted.startswith("HALTED")
+    desk.switch.resume()
+    assert not desk.switch.is_halted()
+    assert desk.told() == ["halt", "resume"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_halted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    def denied(_name: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", denied)
+        patched.setattr(type(desk.file), "lstat", denied)
+        assert all(desk.switch.is_halted() for _ in range(5))
+        assert desk.switch.is_known()
+        found = desk.switch.current()
+        assert found is not None
+        assert found.reason.endswith("cannot be looked at: Permission denied")
+    assert not desk.switch.is_halted()
+    assert len(logged_errors.take()) == 1
+
+
+def test_a_file_that_cannot_be_removed_halts_still(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    desk.switch.halt("fire", by="me")
+
+    def denied(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(desk.file), "unlink", denied)
+    with pytest.raises(PermissionError):
+        desk.switch.resume()
+    assert desk.switch.is_halted()
+    assert desk.told() == ["halt"]
+    assert len(logged_errors.take()) == 1
+
+
+# Too many refusals -------------------------------------------------------------------
+
+
+def test_too_many_refusals_in_a_row_halt(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=3)
+    desk.refused()
+    desk.feed.publish("rejected", symbol="KO")
+    assert not desk.switch.is_halted()
+    desk.refused()
+    assert desk.switch.is_halted()
+    found = desk.switch.current()
+    assert found is not None
+    assert found.reason == (
+        "3 orders in a row were refused or rejected, at last KO: no money"
+    )
+    assert found.by == "snexec (halt_after_refusals)"
+    assert desk.file.exists()
+    assert len(logged_errors.take()) == 1
+
+
+@pytest.mark.parametrize("event", ["fill", "partial_fill"])
+def test_an_order_that_buys_begins_the_row_anew(tmp_path: Path, event: Any) -> None:  # noqa: ANN401 - an EventName
+    desk = Desk(tmp_path, halt_after_refusals=3)
+    for _ in range(5):
+        desk.refused(2)
+        desk.feed.publish(event, symbol="KO")
+    assert not desk.switch.is_halted()
+
+
+def test_what_the_broker_never_said_is_no_refusal(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=1)
+    desk.refused(5, http=None)  # not sent
+    for name in ("placed", "skipped", "settled"):
+        desk.feed.publish(name, symbol="KO")
+    assert not desk.switch.is_halted()
+
+
+def test_a_resume_begins_the_row_anew(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=2)
+    desk.refused(3)
+    desk.switch.resume()
+    desk.refused()
+    assert not desk.switch.is_halted()
+    desk.refused()
+    assert desk.switch.is_halted()
+    assert len(logged_errors.take()) == 2
+
+
+def test_without_the_limit_nothing_halts(desk: Desk) -> None:
+    desk.refused(1000)
+    assert not desk.switch.is_halted()
+
+
+def test_a_limit_that_is_set_later_counts_what_went_before(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.refused(10)
+    desk.bot = make_settings(bot={"halt_after_refusals": 5}).bot
+    desk.refused()
+    assert desk.switch.is_halted()
+    assert len(logged_errors.take()) == 1
+
+
+# The watcher -------------------------------------------------------------------------
+
+
+@pytest.mark.jumping_time
+async def test_a_file_that_nobody_told_of_is_noticed_within_a_second(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.switch.run)
+        await trio.sleep(5.5)
+        desk.file.touch()
+        await trio.sleep(1)
+        assert desk.told() == ["halt"]
+        desk.file.unlink()
+        await trio.sleep(1)
+        assert desk.told() == ["halt", "resume"]
+        nursery.cancel_scope.cancel()
+    assert len(logged_errors.take()) == 1

@@ -1,0 +1,47 @@
+"""Frames: read whatever they are, and what cannot be read is told once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from snexec.stream.frames import FrameReader, data_of, shown, text_of
+from tests.fakes import FakeClock, warnings_of
+
+pytestmark = pytest.mark.jumping_time
+
+
+async def test_a_message_is_read_from_text_and_from_bytes() -> None:
+    reader = FrameReader(FakeClock())
+    message = {"stream": "trade_updates", "data": {"qty": "1"}}
+    text = '{"stream":"trade_updates","data":{"qty":"1"}}'
+    assert reader.read(text) == reader.read(text.encode()) == message
+    assert data_of(message) == {"qty": "1"}
+
+
+async def test_half_a_character_keeps_no_message_from_being_read() -> None:
+    message = FrameReader(FakeClock()).read(
+        '{"stream":"trade_updates","data":{"id":"\\ud800","symbol":"A"}}'
+    )
+    assert message is not None
+    data = data_of(message)
+    assert (text_of(data["id"]), text_of(data["symbol"])) == (None, "A")
+
+
+async def test_the_same_nonsense_again_is_not_told_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, logger="TradingWs")
+    reader = FrameReader(FakeClock())
+    for _ in range(100):
+        assert reader.read("nonsense") is None
+        assert reader.read("[]") is None
+        reader.pass_over("news")
+    assert len(warnings_of(caplog)) == 3
+
+
+def test_what_is_shown_is_short_and_on_one_line() -> None:
+    assert shown("a\nb" * 1000).count("\n") == 0
+    assert len(shown("x" * 1000)) == 201
+    assert shown(10**5000) == "int"
