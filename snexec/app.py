@@ -49,12 +49,11 @@ from snexec.orders import Dispatcher, Outcomes, Skips, TradeExecutor
 from snexec.reconciliation import Confirmations, Fills, Recovery, UnsettledOrders
 from snexec.risk import HaltSwitch, counts_orders
 from snexec.settings import (
-    MODES,
     changed_keys,
-    credentials_for,
-    keys_lie_open,
+    learn_secrets,
     load_settings,
     reloadable,
+    warn_open_keys,
     with_reloaded,
 )
 from snexec.stream import TradingStream
@@ -66,10 +65,11 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.ledger import WriterStatus
     from snexec.logs import SecretMask
+    from snexec.model import Mode
     from snexec.ops.notify import Notify
     from snexec.ops.pages import PageServer
     from snexec.ops.report import RunReport
-    from snexec.settings import Mode, Settings
+    from snexec.settings import Settings
     from snexec.signals import Signal
 
 log = logging.getLogger("Daemon")
@@ -538,27 +538,6 @@ class Daemon:
                 seconds=self.settings.intake.settle_timeout_sec,
                 settle=True,
             )
-
-
-def learn_secrets(mask: SecretMask, settings: Settings) -> None:
-    """Mask every secret that the settings, the environment or credentials hold.
-
-    Raises:
-        ConfigError: A key pair is incomplete or cannot stand in a header.
-    """
-    for mode in MODES:
-        credentials = credentials_for(mode, settings)
-        if credentials is not None:
-            mask.learn(credentials.values())
-    mask.learn(settings.notify.secrets())
-
-
-def warn_open_keys(config: Path, settings: Settings) -> None:
-    """Warn of a file that shows its keys to others."""
-    if keys_lie_open(config, settings):
-        log.warning(
-            "%s holds keys and others can read it: chmod 600 %s", config, config
-        )
 
 
 def _quoting(quote: Callable[[str, Decimal], None]) -> Callable[[Signal], None]:

@@ -1,11 +1,9 @@
-"""A signal: its model, its parsing, its stars and its dollars (SPEC 4)."""
+"""A signal: its model, its parsing and its stars (SPEC 4)."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -20,24 +18,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails, from_json
 
 from snexec.errors import InvalidSignalError
+from snexec.model import Stars, valid_symbol
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_ID_CHARS = 128
-_SYMBOL = re.compile(r"[A-Za-z0-9]+(?:[./-][A-Za-z0-9]+)*", re.ASCII)
 _SHOWN_INPUT_CHARS = 60
-
-
-def valid_symbol(value: str) -> str:
-    """Return a symbol in upper case.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not 1 <= len(value) <= 15 or not _SYMBOL.fullmatch(value):
-        raise ValueError(
-            "must be 1 to 15 characters: groups of A-Z 0-9 joined by single . - or /"
-        )
-    return value.upper()
 
 
 def _no_nul(value: str) -> str:
@@ -183,9 +168,6 @@ def _shorten(text: str) -> str:
     return text[:_SHOWN_INPUT_CHARS] + "…"
 
 
-Stars = Literal[3, 4, 5]
-
-
 def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:
     """Rate a signal; None is no trade (SPEC 4)."""
     if tier <= 2:
@@ -199,8 +181,3 @@ def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:
             return 3
         case None:
             return None
-
-
-def to_cents(dollars: Decimal) -> Decimal:
-    """Round dollars down to cents, with two decimals, as Alpaca takes them."""
-    return dollars.quantize(Decimal("0.01"), rounding=ROUND_DOWN)

@@ -28,6 +28,7 @@ from snexec.latency import LatencyLedger
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import NewTrade, OrderRef, Store
 from snexec.ledger.writer import Writer, _log_failure
+from snexec.model import MODES, Mode
 from snexec.orders.dispatch import Dispatcher
 from snexec.orders.executor import TradeExecutor
 from snexec.orders.outcomes import Outcomes
@@ -36,7 +37,7 @@ from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.fills import Fills
 from snexec.reconciliation.recovery import Recovery
 from snexec.reconciliation.unsettled import UnsettledOrders
-from snexec.settings import MODES, Credentials, Mode, Settings
+from snexec.settings import Credentials, Settings
 from snexec.signals import Signal
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from snexec.events import EventFeed
 from snexec.intake.admission import Answer, Intake, Phase, TakenSignal
 from snexec.intake.framing import LineSplitter
 from snexec.intake.socket_server import SocketServer, open_listener
-from snexec.settings import Mode
+from snexec.model import Mode
 from snexec.signals import MAX_LINE_BYTES, Signal
 
 P = ParamSpec("P")

@@ -15,7 +15,7 @@ from snexec.stream.trading import TradingStream
 from tests.fakes import CREDENTIALS, FakeClock
 
 if TYPE_CHECKING:
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 AUTHORIZED = {
     "stream": "authorization",

@@ -19,7 +19,8 @@ from snexec.intake.stdin import Kind
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from snexec.logs.lines import SecretMask
-from snexec.settings import Mode, load_settings
+from snexec.model import Mode
+from snexec.settings import load_settings
 from tests.conftest import LoggedErrors
 from tests.integration.harness import Client, alpaca, short_folder, signal_line
 

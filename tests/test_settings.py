@@ -13,11 +13,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from snexec.errors import ConfigError
+from snexec.model import MODES, Mode, to_cents
 from snexec.settings import (
-    MODES,
     BotSettings,
     Credentials,
-    Mode,
     Settings,
     changed_keys,
     credentials_for,
@@ -26,7 +25,6 @@ from snexec.settings import (
     reloadable,
     with_reloaded,
 )
-from snexec.signals import to_cents
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.errors import InvalidSignalError
+from snexec.model import Stars, to_cents
 from snexec.settings import BotSettings
-from snexec.signals import (
-    Confidence,
-    Signal,
-    Stars,
-    parse_signal,
-    read_id,
-    star_rating,
-    to_cents,
-)
+from snexec.signals import Confidence, Signal, parse_signal, read_id, star_rating
 from tests.input_helpers import MISSING, raw_line, signal_line
 
 REQUIRED = ("symbol", "catalystCategory", "catalystTier", "priceAtSignal")

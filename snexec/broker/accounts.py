@@ -12,14 +12,16 @@ from pydantic import SecretStr
 
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient, tls_context
-from snexec.settings import MODES, Credentials, credentials_for
+from snexec.model import MODES
+from snexec.settings import Credentials, credentials_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snexec.broker.budget import Purpose
     from snexec.clock import Clock
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 _SIMULATED_KEYS = Credentials(
     key=SecretStr("simulated"), secret=SecretStr("simulated-secret")

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from snexec.broker.lookups import LookUps
     from snexec.broker.wire import Exchange
     from snexec.clock import Clock
-    from snexec.settings import Credentials, Mode
+    from snexec.model import Mode
+    from snexec.settings import Credentials
 
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 # A validated symbol, cents and an id of our own need no escapes.

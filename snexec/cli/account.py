@@ -24,7 +24,8 @@ from snexec.settings import credentials_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 _ANSWER_SECONDS = 10.0
 _SHOWN_DIGITS = 4

@@ -14,7 +14,8 @@ from snexec.cli.findings import Finding, ok
 from snexec.cli.screen import open_screen, say
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
-from snexec.settings import MODES, credentials_for, load_settings
+from snexec.model import MODES
+from snexec.settings import credentials_for, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.cli.trades import Form
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 
 def examples(*lines: str) -> str:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from snexec.app import BuiltInExchange, Daemon, learn_secrets, warn_open_keys
+from snexec.app import BuiltInExchange, Daemon
 from snexec.broker import tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
-from snexec.ledger import Store, lock_file, open_database
+from snexec.ledger import Store, open_database
+from snexec.locks import lock_file
 from snexec.logs import (
     JsonFormatter,
     LineFormatter,
@@ -31,7 +32,7 @@ from snexec.logs import (
     json_of_dropped,
 )
 from snexec.ops import Systemd
-from snexec.settings import load_settings
+from snexec.settings import learn_secrets, load_settings, warn_open_keys
 
 if TYPE_CHECKING:
     import ssl

@@ -17,14 +17,15 @@ from snexec.cli.findings import Finding, fail, ok, softened, warn
 from snexec.cli.handshake import try_stream
 from snexec.cli.screen import dollars, foreign
 from snexec.errors import BrokerError, RefusedError
-from snexec.settings import MODES
+from snexec.model import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
     from snexec.broker import Endpoint
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 _SKEW_SECONDS = 1.0  # rows are dated by this machine's clock
 _SKEW_SECONDS_MAX = 60.0  # rate limits end at a time of day

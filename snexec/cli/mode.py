@@ -20,7 +20,8 @@ from snexec.errors import CommandError, NoDaemonError
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 _FOLLOW_SECONDS = 15.0
 _LOOK_EVERY_SECONDS = 0.05

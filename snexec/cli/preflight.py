@@ -18,11 +18,13 @@ from snexec.cli.rows import open_to_read
 from snexec.cli.screen import duration, foreign, number
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
 from snexec.ledger import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
+from snexec.model import MODES
 from snexec.risk import halt_files, limits_set, read_halt
-from snexec.settings import MODES, credential, credentials_for, keys_lie_open
+from snexec.settings import credential, credentials_for, keys_lie_open
 
 if TYPE_CHECKING:
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 _MEGABYTE = 1024 * 1024
 _SCARCE_BYTES = 1024 * _MEGABYTE

@@ -22,7 +22,7 @@ from snexec.signals import MAX_LINE_BYTES, Signal, parse_signal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 log = logging.getLogger("Intake")
 

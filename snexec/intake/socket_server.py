@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from snexec.errors import InvalidSignalError, StartError
 from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.framing import LineSplitter
-from snexec.ledger import lock_file
+from snexec.locks import lock_file
 from snexec.risk import MAX_REASON_CHARS
 from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES, Signal, parse_signal
 

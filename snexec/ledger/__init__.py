@@ -9,7 +9,6 @@ from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import checkpoint as checkpoint
 from snexec.ledger.schema import column_names as column_names
 from snexec.ledger.schema import connect as connect
-from snexec.ledger.schema import lock_file as lock_file
 from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.schema import refuse_damaged as refuse_damaged
 from snexec.ledger.store import Applied as Applied

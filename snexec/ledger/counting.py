@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from snexec.model import Mode
     from snexec.risk import Limits
-    from snexec.settings import BotSettings, Mode
+    from snexec.settings import BotSettings
 
 COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
 _OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.latency import Times
+    from snexec.model import Mode, Stars
     from snexec.risk import Counts, Limits, Recently
-    from snexec.settings import Mode
-    from snexec.signals import Stars
 
 # The table's own rules tell a repeated id and a symbol that has an open row.
 _INSERT_FRESH = (

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from snexec.intake import Intake
     from snexec.latency import LatencyLedger
     from snexec.ledger import WriterStatus
+    from snexec.model import Mode
     from snexec.ops.health import Health
     from snexec.ops.outages import Outages
     from snexec.orders import Dispatcher, Outcomes, Skips
     from snexec.reconciliation import UnsettledOrders
     from snexec.risk import HaltSwitch
-    from snexec.settings import Mode, Settings
+    from snexec.settings import Settings
     from snexec.signals import Signal
     from snexec.stream import TradingStream
 

@@ -30,9 +30,9 @@ from prometheus_client.registry import Collector
 
 from snexec import __version__
 from snexec.intake import Phase, Status
+from snexec.model import MODES
 from snexec.ops.pages import Page
 from snexec.orders import SKIP_REASONS
-from snexec.settings import MODES
 from snexec.stream import StreamState
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ import trio
 
 from snexec.clock import timestamp
 from snexec.logs import Repeats, printable, roughly
+from snexec.model import MODES
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
-from snexec.settings import MODES
 
 if TYPE_CHECKING:
     import ssl
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.events import Event
+    from snexec.model import Mode
     from snexec.ops.health import Health
-    from snexec.settings import Mode, NotifyKind, NotifySettings
+    from snexec.settings import NotifyKind, NotifySettings
 
 log = logging.getLogger("Notify")
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from snexec.broker import Accounts, Lease
     from snexec.intake import Intake, TakenSignal
+    from snexec.model import Mode
     from snexec.orders.executor import Attempt, TradeExecutor
     from snexec.orders.skips import Skips
-    from snexec.settings import Mode, Settings
+    from snexec.settings import Settings
     from snexec.signals import Signal
 
 log = logging.getLogger("TradeExecutor")

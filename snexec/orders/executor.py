@@ -25,8 +25,9 @@ from snexec.errors import (
 )
 from snexec.ledger import NewTrade, Opening
 from snexec.logs import about
+from snexec.model import to_cents
 from snexec.risk import ActiveGates
-from snexec.signals import star_rating, to_cents
+from snexec.signals import star_rating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     from snexec.intake import TakenSignal
     from snexec.latency import LatencyLedger
     from snexec.ledger import Store, Writer
+    from snexec.model import Mode, Stars
     from snexec.orders.outcomes import Outcomes
     from snexec.orders.skips import Skips
     from snexec.reconciliation import Fills
-    from snexec.settings import Mode, Settings
-    from snexec.signals import Signal, Stars
+    from snexec.settings import Settings
+    from snexec.signals import Signal
 
 log = logging.getLogger("TradeExecutor")
 

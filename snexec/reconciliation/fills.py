@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts, BrokerOrder
     from snexec.latency import LatencyLedger
     from snexec.ledger import Applied, Change, Store, Writer
+    from snexec.model import Mode
     from snexec.reconciliation.confirmations import Confirmations
-    from snexec.settings import Mode
 
 log = logging.getLogger("TradeExecutor")
 

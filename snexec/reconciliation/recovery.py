@@ -12,9 +12,9 @@ from snexec.broker import Purpose
 from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.logs import Repeats, about
+from snexec.model import MODES
 from snexec.recent import Recent
 from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
-from snexec.settings import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts, AlpacaClient, BrokerOrder, Lease
     from snexec.clock import Clock
     from snexec.ledger import Unsettled, Writer
+    from snexec.model import Mode
     from snexec.reconciliation.confirmations import Confirmations
     from snexec.reconciliation.fills import Fills
     from snexec.reconciliation.unsettled import UnsettledOrders
-    from snexec.settings import AlpacaSettings, Mode
+    from snexec.settings import AlpacaSettings
 
 log = logging.getLogger("Recovery")
 

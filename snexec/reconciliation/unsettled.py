@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.settings import MODES
+from snexec.model import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from snexec.signals import star_rating, to_cents
+from snexec.model import to_cents
+from snexec.signals import star_rating
 
 if TYPE_CHECKING:
     from decimal import Decimal

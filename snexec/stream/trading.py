@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from snexec.broker import Endpoint
     from snexec.clock import Clock
     from snexec.events import EventFeed
+    from snexec.model import Mode
     from snexec.reconciliation import Fills
-    from snexec.settings import Mode, StreamSettings
+    from snexec.settings import StreamSettings
     from snexec.stream.connection import Socket
 
 log = logging.getLogger("TradingWs")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.broker.client import AlpacaClient
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 PAPER = {
     "APCA_PAPER_API_KEY_ID": "PKPAPER",

@@ -7,8 +7,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snexec.model import MODES
 from snexec.orders.executor import trade_id
-from snexec.settings import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snexec.exchange.account import Account
     from snexec.exchange.orders import Order
     from snexec.exchange.server import Exchange
-    from snexec.settings import Mode
+    from snexec.model import Mode
     from tests.integration.harness import Box
 
 Row = dict[str, Any]

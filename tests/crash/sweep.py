@@ -19,7 +19,7 @@ import trio
 
 from snexec.exchange.faults import StreamFaults
 from snexec.exchange.settings import ExchangeSettings
-from snexec.settings import MODES
+from snexec.model import MODES
 from tests.crash.faults import BEHAVIOURS, DISTURBANCES, disturb, draw_account_faults
 from tests.crash.invariants import Said, Sent, check, check_always, check_kept
 from tests.integration.harness import Box, alpaca, real_box, short_folder, signal_line
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from snexec.exchange.server import Exchange
     from snexec.exchange.settings import Behaviour
     from snexec.exchange.validation import OrderRequest
-    from snexec.settings import Mode
+    from snexec.model import Mode
     from tests.crash.invariants import Row
 
 ACCEPTED = "exchange accepted"  # the one step that the broker sees, and not the victim

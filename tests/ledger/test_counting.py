@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.store import Opening
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)  # in New York
 MIDNIGHT = "2026-01-05T05:00:00.000Z"

@@ -13,8 +13,9 @@ import pytest
 
 from snexec.errors import StartError
 from snexec.ledger import schema
-from snexec.ledger.schema import connect, lock_file, open_database
+from snexec.ledger.schema import connect, open_database
 from snexec.ledger.store import Store
+from snexec.locks import lock_file
 from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
 
 if TYPE_CHECKING:

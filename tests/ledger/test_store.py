@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 REF = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
 LATER_TEXT = "2026-01-05T14:31:00.123Z"

@@ -18,7 +18,8 @@ from tests.fakes import FakeAccounts, FakeClock, make_settings, warnings_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
 
 pytestmark = pytest.mark.jumping_time
 

@@ -16,7 +16,7 @@ from tests.fakes import Rig, make_order, make_trade, not_found, warnings_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time

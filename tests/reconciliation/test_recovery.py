@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.broker.answers import BrokerOrder
-    from snexec.settings import Mode
+    from snexec.model import Mode
     from tests.conftest import LoggedErrors
     from tests.fakes import Request
 

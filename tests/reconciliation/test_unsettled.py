@@ -12,7 +12,7 @@ from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
 
 pytestmark = pytest.mark.jumping_time
 

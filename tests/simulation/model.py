@@ -25,7 +25,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.settings import MODES, Mode
+from snexec.model import MODES, Mode
 from tests.simulation.steps import Send
 
 if TYPE_CHECKING:

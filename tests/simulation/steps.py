@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from hypothesis import strategies as st
 
-from snexec.settings import Mode
+from snexec.model import Mode
 
 if TYPE_CHECKING:
     from hypothesis.vendor.pretty import RepresentationPrinter

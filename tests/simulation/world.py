@@ -44,9 +44,9 @@ from snexec.ledger.schema import _check_and_migrate
 from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from snexec.logs.lines import SecretMask
+from snexec.model import MODES
 from snexec.orders import executor as executor_module
 from snexec.risk.tally import day_began
-from snexec.settings import MODES
 from snexec.stream import connection as connection_module
 from tests.fakes import AskedOrder, TrioClock, make_settings
 from tests.simulation.model import Broker, Connection
@@ -77,7 +77,8 @@ if TYPE_CHECKING:
     from snexec.broker.accounts import Endpoint
     from snexec.events import Event
     from snexec.intake.admission import Answer
-    from snexec.settings import Mode, Settings
+    from snexec.model import Mode
+    from snexec.settings import Settings
     from tests.simulation.model import Posted
     from tests.simulation.steps import Point
 

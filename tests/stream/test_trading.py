@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from snexec.settings import Mode
+    from snexec.model import Mode
     from tests.conftest import Authority, LoggedErrors
 
 LISTENING_TO_NOTHING = {"stream": "listening", "data": {"streams": []}}

@@ -1,0 +1,25 @@
+"""The configuration.
+
+The only reader of the file, the environment and the service manager's credentials. The
+settings are frozen; which ones are in force is ``LiveSettings``' to say, and only a
+SIGHUP changes that.
+"""
+
+from __future__ import annotations
+
+from snexec.settings.credentials import Credentials as Credentials
+from snexec.settings.credentials import credential as credential
+from snexec.settings.credentials import credentials_for as credentials_for
+from snexec.settings.credentials import keys_lie_open as keys_lie_open
+from snexec.settings.credentials import learn_secrets as learn_secrets
+from snexec.settings.credentials import warn_open_keys as warn_open_keys
+from snexec.settings.live import changed_keys as changed_keys
+from snexec.settings.live import reloadable as reloadable
+from snexec.settings.live import with_reloaded as with_reloaded
+from snexec.settings.load import load_settings as load_settings
+from snexec.settings.sections import AlpacaSettings as AlpacaSettings
+from snexec.settings.sections import BotSettings as BotSettings
+from snexec.settings.sections import NotifyKind as NotifyKind
+from snexec.settings.sections import NotifySettings as NotifySettings
+from snexec.settings.sections import Settings as Settings
+from snexec.settings.sections import StreamSettings as StreamSettings

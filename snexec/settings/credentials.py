@@ -1,0 +1,129 @@
+"""The broker's keys: where they are looked for, and what keeps them unseen (SPEC 3)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from snexec.errors import ConfigError
+from snexec.model import MODES, Mode
+from snexec.settings.values import Secret
+
+if TYPE_CHECKING:
+    from snexec.logs import SecretMask
+    from snexec.settings.sections import Settings
+
+log = logging.getLogger("Daemon")
+
+_MAX_CREDENTIAL_BYTES = 4096
+_READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+
+class Credentials(BaseModel):
+    """A key pair, which never shows itself."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    key: Secret
+    secret: Secret
+
+    def values(self) -> tuple[str, str]:
+        """Return key and secret in the clear."""
+        return self.key.get_secret_value(), self.secret.get_secret_value()
+
+
+def credentials_for(
+    mode: Mode, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> Credentials | None:
+    """Return the key pair of a mode: its own names, the common ones, the file.
+
+    Each name is looked for in the environment, and then among the service manager's
+    credentials (``LoadCredential=``), in capitals or in small letters.
+
+    Raises:
+        ConfigError: A pair is incomplete, cannot be read or cannot stand in a header.
+    """
+    sources = "environment"
+    if environ.get("CREDENTIALS_DIRECTORY"):
+        sources += " or credentials"
+    for prefix in (f"APCA_{mode.upper()}_API", "APCA_API"):
+        key_name, secret_name = f"{prefix}_KEY_ID", f"{prefix}_SECRET_KEY"
+        key = environ.get(key_name) or credential(key_name, environ)
+        secret = environ.get(secret_name) or credential(secret_name, environ)
+        if key and secret:
+            try:
+                return Credentials(key=SecretStr(key), secret=SecretStr(secret))
+            except ValidationError as exc:
+                bad = key_name if exc.errors()[0]["loc"] == ("key",) else secret_name
+                raise ConfigError(
+                    f"{sources}: {bad}: must be printable ASCII without spaces"
+                ) from None
+        if key or secret:
+            missing = secret_name if key else key_name
+            raise ConfigError(f"{sources}: {missing}: is not set, and its twin is")
+    if settings.alpaca.api_key and settings.alpaca.api_secret:
+        return Credentials(
+            key=settings.alpaca.api_key, secret=settings.alpaca.api_secret
+        )
+    return None
+
+
+def credential(name: str, environ: Mapping[str, str]) -> str | None:
+    """Read what systemd's ``LoadCredential=`` has put down under a name, if anything.
+
+    Raises:
+        ConfigError: It is there and cannot be read.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    for file_name in (name, name.lower()):
+        path = Path(folder, file_name)
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_CREDENTIAL_BYTES + 1)
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            raise ConfigError(f"credential {file_name}: {exc.strerror}") from None
+        if len(content) > _MAX_CREDENTIAL_BYTES:
+            raise ConfigError(f"credential {file_name}: is too long for a key")
+        return content.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+    return None
+
+
+def keys_lie_open(path: Path, settings: Settings) -> bool:
+    """Tell whether the file holds keys and others than its owner can read it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    secret = settings.alpaca.api_key or settings.notify.webhook
+    return secret is not None and bool(mode & _READABLE_BY_OTHERS)
+
+
+def warn_open_keys(config: Path, settings: Settings) -> None:
+    """Warn of a file that shows its keys to others."""
+    if keys_lie_open(config, settings):
+        log.warning(
+            "%s holds keys and others can read it: chmod 600 %s", config, config
+        )
+
+
+def learn_secrets(mask: SecretMask, settings: Settings) -> None:
+    """Mask every secret that the settings, the environment or credentials hold.
+
+    Raises:
+        ConfigError: A key pair is incomplete or cannot stand in a header.
+    """
+    for mode in MODES:
+        credentials = credentials_for(mode, settings)
+        if credentials is not None:
+            mask.learn(credentials.values())
+    mask.learn(settings.notify.secrets())

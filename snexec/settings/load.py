@@ -1,0 +1,77 @@
+"""Read the configuration file, or say in words what is wrong with it (SPEC 3)."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from snexec.errors import ConfigError
+from snexec.settings.sections import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+_SHOWN_VALUE_CHARS = 1000
+_URL_USER = re.compile("//.*@")
+# A command's words may hold one too, such as a service's address with its token.
+_SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
+_MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
+
+
+def load_settings(path: Path, *, again: bool = False) -> Settings:
+    """Read and validate a config file.
+
+    Args:
+        path: The file.
+        again: Whether it has been read before; an empty one is being written then.
+
+    Raises:
+        ConfigError: It cannot be read or does not validate; the message names the
+            file, the key, the value and what is allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        raise ConfigError(f"{path}: {reason}") from None
+    if again and not values:
+        raise ConfigError(f"{path}: is empty; is it being written?")
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as exc:
+        problems = "; ".join(
+            _explain(detail) for detail in exc.errors(include_url=False)
+        )
+        raise ConfigError(f"{path}: {problems}") from None
+    base = path.resolve().parent
+    socket = str(base / settings.intake.socket)
+    if len(os.fsencode(socket)) > _MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"{path}: intake.socket: {socket} is longer than the"
+            f" {_MAX_SOCKET_PATH_BYTES} bytes that a Unix socket's path may have"
+        )
+    intake = settings.intake.model_copy(update={"socket": socket})
+    database = str(base / settings.database)
+    return settings.model_copy(update={"intake": intake, "database": database})
+
+
+def _explain(detail: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: is not a known key"
+    if detail["type"] in {"model_type", "model_attributes_type"}:
+        return f"{key}: must be a [{key}] table"
+    given = detail["input"]
+    if any(word in key for word in _SECRET_KEYS) or isinstance(given, dict | BaseModel):
+        return f"{key}: {message}"  # a value that may be, or hold, a secret
+    shown = _URL_USER.sub("//***@", repr(given))
+    if len(shown) > _SHOWN_VALUE_CHARS:
+        shown = shown[:_SHOWN_VALUE_CHARS] + "…"
+    return f"{key}: {message} (got {shown})"

@@ -1,0 +1,233 @@
+"""The configuration's sections, frozen: durations in seconds, amounts in dollars."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from snexec.exchange.settings import ExchangeSettings
+from snexec.model import Mode, Stars
+from snexec.settings.values import (
+    BaseUrl,
+    Count,
+    Dollars,
+    Figure,
+    FileName,
+    ListenAddress,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    SomeSymbols,
+    Symbols,
+    Tiers,
+    TradeSize,
+    Webhook,
+    Word,
+)
+
+_TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, no secret
+_LONG_TOKEN_CHARS = 20  # of letters only
+
+NotifyKind = Literal[
+    "fill",
+    "partial_fill",
+    "rejected",
+    "refused",
+    "missed",
+    "outage",
+    "unhealthy",
+    "mode",
+    "halt",
+]
+
+
+class Section(BaseModel):
+    """One table of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
+
+
+class AlpacaSettings(Section):
+    """``[alpaca]``: where the broker is and how patient to be with it."""
+
+    simulate: bool = True
+    paper_url: BaseUrl = "https://paper-api.alpaca.markets"
+    live_url: BaseUrl = "https://api.alpaca.markets"
+    rate_limit_per_min: int = Field(default=200, ge=1, le=1_000_000)
+    order_timeout_sec: Seconds = 10.0
+    warm_connections: int = Field(default=64, ge=0, le=1000)
+    unknown_grace_sec: SecondsOrNone = 60.0
+    reconcile_interval_sec: Seconds = 60.0
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
+
+    @model_validator(mode="after")
+    def _keys_come_in_pairs(self) -> Self:
+        if (self.api_key is None) != (self.api_secret is None):
+            raise ValueError("api_key and api_secret go together")
+        return self
+
+
+class IntakeSettings(Section):
+    """``[intake]``: the socket and the bounds of what is taken."""
+
+    socket: FileName = "snexec.sock"
+    max_pending: int = Field(default=1024, ge=1, le=1_000_000)
+    max_in_flight: int = Field(default=64, ge=1, le=10_000)
+    max_signal_age_sec: Seconds = 30.0
+    settle_timeout_sec: SecondsOrNone = 30.0
+    shutdown_timeout_sec: SecondsOrNone = 10.0
+
+
+class StreamSettings(Section):
+    """``[stream]``: delays of the trading stream."""
+
+    reconnect_delay_sec: Seconds = 5.0
+    restart_delay_sec: SecondsOrNone = 0.1
+
+
+class BotSettings(Section):
+    """``[bot]``: whether to trade, how many dollars an order, and the limits.
+
+    A limit that is None is off; ``snexec.risk.gates`` says what each one means.
+    """
+
+    enabled: bool = True
+    state: Literal["stopped", "running", "paused"] = "running"
+    trade_size_stars3: TradeSize = Decimal(50)
+    trade_size_stars4: TradeSize = Decimal(75)
+    trade_size_stars5: TradeSize = Decimal(100)
+    enabled_catalyst_tiers: Tiers | None = None
+    symbols_allowed: SomeSymbols | None = None
+    symbols_blocked: Symbols | None = None
+    max_share_price: Dollars | None = None
+    max_float_shares: Figure | None = None
+    min_relative_volume: Figure | None = None
+    require_market_open: bool = False
+    max_concurrent_positions: Count | None = None
+    daily_loss_limit_usd: Dollars | None = None
+    min_win_rate: float | None = Field(default=None, ge=0, le=1)
+    min_win_rate_trades: int | None = Field(default=None, ge=1, le=10_000)
+    symbol_cooldown_sec: Seconds | None = None
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_orders_per_day: Count | None = None
+    max_notional_per_day_usd: Dollars | None = None
+    halt_after_refusals: Count | None = None
+
+    @model_validator(mode="after")
+    def _win_rate_has_both_its_keys(self) -> Self:
+        if (self.min_win_rate is None) != (self.min_win_rate_trades is None):
+            raise ValueError("min_win_rate and min_win_rate_trades go together")
+        return self
+
+    def dollars(self, stars: Stars) -> Decimal:
+        """Return the size of an order of so many stars."""
+        match stars:
+            case 3:
+                return self.trade_size_stars3
+            case 4:
+                return self.trade_size_stars4
+            case 5:
+                return self.trade_size_stars5
+
+
+class MetricsSettings(Section):
+    """``[metrics]``: figures for Prometheus and a health check, off by default.
+
+    Attributes:
+        listen: ``host:port`` to serve at; port 0 is any free one.
+        stream_grace_sec: How long the stream may be away before that is unhealthy.
+    """
+
+    listen: ListenAddress | None = None
+    stream_grace_sec: SecondsOrNone = 60.0
+
+    def host_and_port(self) -> tuple[str, int] | None:
+        """Return where to listen, if anywhere."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class NotifySettings(Section):
+    """``[notify]``: whom to tell what happens, nobody by default.
+
+    Attributes:
+        command: A program and its arguments; the text is added as the last one.
+        webhook: A URL that takes a POST; it may hold a secret.
+        events: What is told.
+        outage_sec: How long the stream is away before that is told.
+    """
+
+    command: list[Word] | None = Field(default=None, min_length=1)
+    webhook: Webhook | None = None
+    events: list[NotifyKind] = [
+        "fill",
+        "rejected",
+        "refused",
+        "missed",
+        "outage",
+        "unhealthy",
+        "mode",
+        "halt",
+    ]
+    outage_sec: SecondsOrNone = 60.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody is told anything."""
+        return bool(self.events) and (self.command or self.webhook) is not None
+
+    def secrets(self) -> set[str]:
+        """Return what must not be shown: the URL, and what in it may be a token."""
+        if self.webhook is None:
+            return set()
+        url = self.webhook.get_secret_value()
+        parts = urlsplit(url)
+        path = url.partition("//")[2].partition("/")[2]
+        values = [value for _name, value in parse_qsl(parts.query)]
+        words = [*re.split(r"[/:@;,]", parts.path), *values, parts.fragment]
+        tokens = {word for word in words if _may_be_token(word)}
+        if len(path) >= _TOKEN_CHARS:
+            tokens.add(path)
+        return {url, *tokens} | ({parts.password} if parts.password else set())
+
+
+def _may_be_token(word: str) -> bool:
+    """Tell a token from the words of a service's own, which stand in log lines too."""
+    has_digit = any(character.isdigit() for character in word)
+    return len(word) >= (_TOKEN_CHARS if has_digit else _LONG_TOKEN_CHARS)
+
+
+class Settings(Section):
+    """The whole file.
+
+    Attributes:
+        database: Path of the SQLite file; absolute once loaded.
+    """
+
+    mode: Mode = "paper"
+    database: FileName = "snexec.db"
+    alpaca: AlpacaSettings = AlpacaSettings()
+    intake: IntakeSettings = IntakeSettings()
+    stream: StreamSettings = StreamSettings()
+    bot: BotSettings = BotSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
+
+    def base_url(self, mode: Mode) -> str:
+        """Return the REST base URL of a mode, without a trailing slash."""
+        return self.alpaca.paper_url if mode == "paper" else self.alpaca.live_url
+
+    def simulated_exchange(self) -> ExchangeSettings:
+        """Return ``[exchange]`` with the rate limit that the daemon starts from."""
+        limit = {"rate_limit_per_min": self.alpaca.rate_limit_per_min}
+        return self.exchange.model_copy(update=limit)

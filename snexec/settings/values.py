@@ -1,0 +1,143 @@
+"""What a value of the configuration may be: one validated type each (SPEC 3)."""
+
+from __future__ import annotations
+
+import ipaddress
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from snexec.model import valid_symbol
+
+_MAX_PORT = 65_535
+
+
+def _base_url(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be printable ASCII without spaces")
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("is not a URL with a valid port") from exc
+    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
+        raise ValueError("must be an https:// URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold a host and a path only")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("must be https:// (http:// is for loopback hosts only)")
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
+
+
+def _file_name(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _listen_address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    named = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (
+        not colon
+        or not named
+        or (":" in named and named == host)
+        or not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT)
+    ):
+        raise ValueError(
+            'must be "host:port", an IPv6 address in brackets, such as'
+            ' "127.0.0.1:9464" or "[::1]:9464"'
+        )
+    return value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    problem = ValueError("must be an https:// URL (http:// is for loopback hosts only)")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise problem from None
+    secure = parts.scheme == "https"
+    loopback = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    if not usable or not (secure or loopback):
+        raise problem
+    return value
+
+
+def _word(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _dollars(value: object) -> object:
+    # Through the shortest text of the float: 50.1 means 50.10 and not 50.0999….
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(repr(value))
+    raise ValueError("must be a number of dollars")
+
+
+def _no_doubles(value: list[int]) -> list[int]:
+    if len(set(value)) < len(value):
+        raise ValueError("must not name a tier twice")
+    return value
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError("must be a list")  # noqa: TRY004 - pydantic's own way
+    return value
+
+
+def _not_empty(value: list[int] | frozenset[str]) -> list[int] | frozenset[str]:
+    # It could mean anything or nothing.
+    if not value:
+        raise ValueError("must not be empty: leave the key out for no limit")
+    return value
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces, and not empty")
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
+Dollars = Annotated[Decimal, BeforeValidator(_dollars), Field(gt=0, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Tiers = Annotated[
+    list[Annotated[int, Field(ge=1, le=4)]],
+    AfterValidator(_no_doubles),
+    AfterValidator(_not_empty),
+]
+Symbols = Annotated[
+    frozenset[Annotated[str, AfterValidator(valid_symbol)]],
+    BeforeValidator(_listed),
+    Field(strict=False),  # TOML has lists only
+]
+SomeSymbols = Annotated[Symbols, AfterValidator(_not_empty)]
+Figure = Annotated[float, Field(gt=0, le=1e18)]
+Secret = Annotated[SecretStr, AfterValidator(_header_value)]
+FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
+Word = Annotated[str, AfterValidator(_word)]
