@@ -33,7 +33,7 @@ from snexec.clock import timestamp
 from snexec.errors import ConfigError, StartError
 from snexec.events import EventFeed
 from snexec.intake import Intake, Kind, Phase, SocketServer, read_signals
-from snexec.latency import LatencyLedger
+from snexec.latency import Latencies
 from snexec.ledger import Store, Writer, check_large, checkpoint
 from snexec.market import MarketClock
 from snexec.ops import (
@@ -152,7 +152,7 @@ class Daemon:
             store, checkpoint=partial(checkpoint, Path(settings.database))
         )
         self.unsettled = UnsettledOrders()
-        self.latency = LatencyLedger()
+        self.latency = Latencies()
         self.confirmations = Confirmations(
             unsettled=self.unsettled,
             feed=self.feed,

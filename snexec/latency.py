@@ -1,4 +1,4 @@
-"""How long orders took, from the line that asked for each: milliseconds, monotonic."""
+"""How long orders took, counted from each signal's line: milliseconds, monotonic."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FOLLOWED_ORDERS = 2048  # an order that has no fill by then has no latency either
-_SUMMARISED_ORDERS = 1000  # the latest
+_FOLLOWED_ORDERS = 2048  # an order that has no fill by then is not timed any more
+_SUMMARISED_ORDERS = 1000
 _PERCENTS = (50, 90, 99)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
-    """What is known of one order, each in milliseconds since its line was read.
+    """The times known of one order, each in milliseconds since its line was read.
 
     Attributes:
         wire_ms: Until its request was handed to the kernel.
@@ -43,8 +43,8 @@ class _Watch:
         return round((at - self.read_at) * 1000, 3)
 
 
-class LatencyLedger:
-    """Times the orders of this run, as many as matter."""
+class Latencies:
+    """Times the orders of this run, in bounded memory."""
 
     def __init__(self) -> None:
         self._watches: dict[str, _Watch] = {}
@@ -54,24 +54,24 @@ class LatencyLedger:
         }
 
     def begin(self, trade_id: str, *, read_at: float) -> None:
-        """Time an order, whose line was read then on Trio's clock."""
+        """Start to time an order; ``read_at`` is when its line was read, on Trio's clock."""
         if len(self._watches) >= _FOLLOWED_ORDERS:
             del self._watches[next(iter(self._watches))]
         self._watches[trade_id] = _Watch(read_at)
 
     def forget(self, trade_id: str) -> None:
-        """Stop timing an order that does not exist after all."""
+        """Stop timing an order that turned out not to exist."""
         self._watches.pop(trade_id, None)
 
     def sent(self, trade_id: str) -> None:
-        """Note that an order's request is on the wire; the first time counts."""
+        """Note that an order's request is on the wire; only the first call counts."""
         watch = self._watches.get(trade_id)
         if watch is not None and watch.wire_ms is None:
             watch.wire_ms = watch.ms(trio.current_time())
             self._latest["wireMs"].append(watch.wire_ms)
 
     def replied(self, trade_id: str, *, at: float) -> Times:
-        """Note when the broker had accepted an order, and return what is known."""
+        """Note when the broker's acceptance was read, and return the times known."""
         watch = self._watches.get(trade_id)
         if watch is not None and watch.reply_ms is None:
             watch.reply_ms = watch.ms(at)
@@ -79,7 +79,7 @@ class LatencyLedger:
         return self._times(trade_id)
 
     def filled(self, trade_id: str | None) -> Times:
-        """Note that an order's final fill is known, and return what is known."""
+        """Note that an order's final fill is known, and return the times known."""
         watch = self._watches.get(trade_id or "")
         if watch is not None and watch.fill_ms is None:
             watch.fill_ms = watch.ms(trio.current_time())
@@ -87,7 +87,7 @@ class LatencyLedger:
         return self._times(trade_id)
 
     def status(self) -> dict[str, dict[str, float | int | None]]:
-        """Return percentiles of the latest orders, for ``status``."""
+        """Return percentiles over the latest orders, for ``status``."""
         return {
             name: {
                 **{f"p{p}": percentile(ms, p) if ms else None for p in _PERCENTS},
@@ -109,7 +109,7 @@ class LatencyLedger:
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
-    """Return the least sample that so many percent of all do not exceed.
+    """Return the smallest sample that ``percent`` of all samples do not exceed.
 
     Raises:
         ValueError: There are no samples.

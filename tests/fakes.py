@@ -24,7 +24,7 @@ from snexec.broker.client import AlpacaClient, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake, Phase, TakenSignal
-from snexec.latency import LatencyLedger
+from snexec.latency import Latencies
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import NewTrade, OrderRef, Store
 from snexec.ledger.writer import Writer, _log_failure
@@ -486,7 +486,7 @@ class Rig:
         self.live = self.accounts.clients["live"]
         self.writer = InlineWriter(self.store)
         self.unsettled = UnsettledOrders()
-        self.latency = LatencyLedger()
+        self.latency = Latencies()
         self.feed = EventFeed(clock=self.clock)
         self.feed.follow(self.events.append)
         self.confirmations = Confirmations(

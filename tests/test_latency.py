@@ -7,29 +7,29 @@ import trio
 from trio.testing import MockClock
 
 from snexec import latency
-from snexec.latency import LatencyLedger, Times, percentile
+from snexec.latency import Latencies, Times, percentile
 from tests.fakes import Rig, make_signal
 
 
 @pytest.fixture
-def ledger() -> LatencyLedger:
-    """Give a ledger that has timed nothing yet."""
-    return LatencyLedger()
+def latencies() -> Latencies:
+    """Give latencies of a run that has timed nothing yet."""
+    return Latencies()
 
 
 async def test_each_time_counts_from_the_reading_of_the_line(
-    ledger: LatencyLedger, mock_clock: MockClock
+    latencies: Latencies, mock_clock: MockClock
 ) -> None:
-    ledger.begin("sn-1", read_at=trio.current_time())
+    latencies.begin("sn-1", read_at=trio.current_time())
     mock_clock.jump(0.0015)
-    ledger.sent("sn-1")
+    latencies.sent("sn-1")
     mock_clock.jump(0.02)
-    assert ledger.replied("sn-1", at=trio.current_time()) == Times(
+    assert latencies.replied("sn-1", at=trio.current_time()) == Times(
         wire_ms=1.5, reply_ms=21.5
     )
     mock_clock.jump(0.1)
-    assert ledger.filled("sn-1") == Times(wire_ms=1.5, reply_ms=21.5, fill_ms=121.5)
-    assert ledger.status() == {
+    assert latencies.filled("sn-1") == Times(wire_ms=1.5, reply_ms=21.5, fill_ms=121.5)
+    assert latencies.status() == {
         "wireMs": {"p50": 1.5, "p90": 1.5, "p99": 1.5, "count": 1},
         "replyMs": {"p50": 21.5, "p90": 21.5, "p99": 21.5, "count": 1},
         "fillMs": {"p50": 121.5, "p90": 121.5, "p99": 121.5, "count": 1},
@@ -37,25 +37,27 @@ async def test_each_time_counts_from_the_reading_of_the_line(
 
 
 async def test_a_fill_that_comes_before_the_reply_keeps_its_own_time(
-    ledger: LatencyLedger, mock_clock: MockClock
+    latencies: Latencies, mock_clock: MockClock
 ) -> None:
-    ledger.begin("sn-1", read_at=trio.current_time())
-    ledger.sent("sn-1")
+    latencies.begin("sn-1", read_at=trio.current_time())
+    latencies.sent("sn-1")
     mock_clock.jump(0.003)
-    assert ledger.filled("sn-1") == Times(wire_ms=0.0, fill_ms=3.0)
+    assert latencies.filled("sn-1") == Times(wire_ms=0.0, fill_ms=3.0)
     mock_clock.jump(0.003)
-    assert ledger.filled("sn-1").fill_ms == 3.0, "the first word of it counts"
-    assert ledger.replied("sn-1", at=trio.current_time()) == Times(
+    assert latencies.filled("sn-1").fill_ms == 3.0, "the first word of it counts"
+    assert latencies.replied("sn-1", at=trio.current_time()) == Times(
         wire_ms=0.0, reply_ms=6.0, fill_ms=3.0
     )
 
 
-async def test_orders_of_other_runs_have_no_times(ledger: LatencyLedger) -> None:
-    ledger.sent("sn-9")
+async def test_orders_of_other_runs_have_no_times(latencies: Latencies) -> None:
+    latencies.sent("sn-9")
     assert (
-        ledger.replied("sn-9", at=trio.current_time()) == ledger.filled(None) == Times()
+        latencies.replied("sn-9", at=trio.current_time())
+        == latencies.filled(None)
+        == Times()
     )
-    assert ledger.status()["fillMs"] == {
+    assert latencies.status()["fillMs"] == {
         "p50": None,
         "p90": None,
         "p99": None,
@@ -63,24 +65,24 @@ async def test_orders_of_other_runs_have_no_times(ledger: LatencyLedger) -> None
     }
 
 
-async def test_a_refused_order_is_forgotten(ledger: LatencyLedger) -> None:
-    ledger.begin("sn-1", read_at=trio.current_time())
-    ledger.forget("sn-1")
-    assert ledger.replied("sn-1", at=trio.current_time()) == Times()
+async def test_a_refused_order_is_forgotten(latencies: Latencies) -> None:
+    latencies.begin("sn-1", read_at=trio.current_time())
+    latencies.forget("sn-1")
+    assert latencies.replied("sn-1", at=trio.current_time()) == Times()
 
 
 async def test_memory_stays_bounded_where_fills_never_come(
-    ledger: LatencyLedger, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+    latencies: Latencies, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
 ) -> None:
     del mock_clock  # stands still
     monkeypatch.setattr(latency, "_FOLLOWED_ORDERS", 3)
     for number in range(5):
-        ledger.begin(f"sn-{number}", read_at=trio.current_time())
-    assert len(ledger._watches) == 3
-    assert ledger.replied("sn-1", at=trio.current_time()) == Times(), (
+        latencies.begin(f"sn-{number}", read_at=trio.current_time())
+    assert len(latencies._watches) == 3
+    assert latencies.replied("sn-1", at=trio.current_time()) == Times(), (
         "the oldest went first"
     )
-    assert ledger.replied("sn-4", at=trio.current_time()).reply_ms == 0.0
+    assert latencies.replied("sn-4", at=trio.current_time()).reply_ms == 0.0
 
 
 @pytest.mark.jumping_time

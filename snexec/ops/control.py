@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.intake import Intake
-    from snexec.latency import LatencyLedger
+    from snexec.latency import Latencies
     from snexec.ledger import WriterStatus
     from snexec.model import Mode
     from snexec.ops.health import Health
@@ -64,7 +64,7 @@ class Controls:
         stream: TradingStream,
         outages: Outages,
         unsettled: UnsettledOrders,
-        latency: LatencyLedger,
+        latency: Latencies,
         halt: HaltSwitch,
         health: Health,
         writer: Callable[[], WriterStatus],

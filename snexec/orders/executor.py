@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import AlpacaClient, BrokerOrder, Lease, SentOrder
     from snexec.intake import TakenSignal
-    from snexec.latency import LatencyLedger
+    from snexec.latency import Latencies
     from snexec.ledger import Store, Writer
     from snexec.model import Mode, Stars
     from snexec.orders.outcomes import Outcomes
@@ -98,7 +98,7 @@ class TradeExecutor:
         fills: Fills,
         outcomes: Outcomes,
         skips: Skips,
-        latency: LatencyLedger,
+        latency: Latencies,
         halted: Callable[[], bool],
         id_salt: str = "",
         seen: Callable[[Signal], None] | None = None,

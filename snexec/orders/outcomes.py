@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snexec.errors import BrokerError, NotSentError, RefusedError
     from snexec.events import EventFeed
     from snexec.intake import TakenSignal
-    from snexec.latency import LatencyLedger
+    from snexec.latency import Latencies
     from snexec.ledger import Applied, Change, NewTrade, Opening, Store, Writer
     from snexec.orders.skips import Skips
     from snexec.reconciliation import UnsettledOrders
@@ -40,7 +40,7 @@ class Outcomes:
         writer: Writer,
         unsettled: UnsettledOrders,
         feed: EventFeed,
-        latency: LatencyLedger,
+        latency: Latencies,
         skips: Skips,
     ) -> None:
         self._writer = writer

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.broker import Accounts, BrokerOrder
-    from snexec.latency import LatencyLedger
+    from snexec.latency import Latencies
     from snexec.ledger import Applied, Change, Store, Writer
     from snexec.model import Mode
     from snexec.reconciliation.confirmations import Confirmations
@@ -71,7 +71,7 @@ class Fills:
         *,
         writer: Writer,
         accounts: Accounts,
-        latency: LatencyLedger,
+        latency: Latencies,
         confirmations: Confirmations,
     ) -> None:
         self._writer = writer
