@@ -18,7 +18,7 @@ from snexec.intake.socket_server import open_listener
 from snexec.intake.stdin import Kind
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
-from snexec.logs.lines import SecretMask
+from snexec.logs.mask import SecretMask
 from snexec.model import Mode
 from snexec.settings import load_settings
 from tests.conftest import LoggedErrors

@@ -1,77 +1,16 @@
-"""Log lines: their form, the masking of secrets, and a way out that never blocks.
-
-A full pipe behind standard error must not hold up trading, so the event loop only
-queues lines; one task writes them in a thread (SPEC 11, "Log lines").
-"""
+"""The form of a log line, as text for people or as JSON for programs."""
 
 from __future__ import annotations
 
-import base64
-import collections
-import contextlib
-import html
 import json
 import logging
-import math
-import os
-import re
-import threading
-import urllib.parse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import trio
 
 from snexec.clock import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-MASK = "***"
-_MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
-_MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
-_FLUSH_SECONDS = 1.0
-_ATOMIC_BYTES = 4096
-# A way to the thread and back costs more than a line, and takes from a flood of fills a
-# fifth of its speed if there is one for every few of them.
-_GATHER_SECONDS = 0.01
-_CHUNKS_AT_ONCE = 64
-
-
-class SecretMask:
-    """Replaces known secrets, in the forms in which they may be echoed, by ``***``."""
-
-    def __init__(self) -> None:
-        self._forms: list[str] = []
-
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Add secrets; the old ones stay, as old log lines may still come."""
-        forms = set(self._forms)
-        for secret in secrets:
-            if len(secret) >= _MIN_SECRET_CHARS:
-                forms |= {
-                    secret,
-                    json.dumps(secret)[1:-1],
-                    json.dumps(secret)[1:-1].replace("/", "\\/"),
-                    html.escape(secret),
-                    repr(secret)[1:-1],
-                    urllib.parse.quote(secret),
-                    urllib.parse.quote(secret, safe=""),
-                    _lower_quotes(urllib.parse.quote(secret, safe="")),
-                    base64.b64encode(secret.encode()).decode(),
-                }
-        self._forms = sorted(forms, key=len, reverse=True)
-
-    def apply(self, text: str) -> str:
-        """Return the text without any secret."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
-
-
-def _lower_quotes(quoted: str) -> str:
-    return re.sub("%..", lambda found: found.group().lower(), quoted)
-
+    from snexec.logs.mask import SecretMask
 
 _ABOUT = {  # attributes of a log record, and what JSON calls them
     "about_symbol": "symbol",
@@ -97,9 +36,13 @@ def about(
     }
 
 
-def text_of_dropped(count: int) -> str:
-    """Say between log lines that some are missing."""
-    return f"({count} log lines were dropped: nobody took them)"
+def printable(text: str) -> str:
+    """Return foreign text with its control characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 class LineFormatter(logging.Formatter):
@@ -153,6 +96,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({k: self._mask.apply(v) for k, v in values.items()})
 
 
+def text_of_dropped(count: int) -> str:
+    """Say between log lines that some are missing."""
+    return f"({count} log lines were dropped: nobody took them)"
+
+
 def json_of_dropped(count: int) -> str:
     """Say between JSON log lines that some are missing."""
     return json.dumps(
@@ -163,150 +111,3 @@ def json_of_dropped(count: int) -> str:
             "message": text_of_dropped(count)[1:-1],
         }
     )
-
-
-def printable(text: str) -> str:
-    """Return foreign text with its control characters escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-
-
-class LogDrain(logging.Handler):
-    """Queues formatted lines, and writes them to a file descriptor in a thread.
-
-    Args:
-        notice: Makes the line that says how many were dropped.
-
-    Attributes:
-        dropped: How many lines were dropped since the start.
-    """
-
-    def __init__(
-        self,
-        formatter: logging.Formatter,
-        *,
-        fd: int = 2,
-        notice: Callable[[int], str] = text_of_dropped,
-    ) -> None:
-        super().__init__()
-        self._notice = notice
-        self.setFormatter(formatter)
-        self._fd = fd
-        self._lines: collections.deque[bytes] = collections.deque()
-        self._dropped = 0  # and not told yet
-        self.dropped = 0
-        self._within_line = False
-        self._taking = threading.Lock()  # a thread that was abandoned may go on
-        self._waiting = trio.Event()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._thread: int | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Queue one line; the newest are dropped and counted when nobody reads."""
-        try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - a bad log call is no reason to stop trading
-            self.handleError(record)
-            return
-        if len(self._lines) >= _MAX_WAITING_LINES:
-            self._dropped += 1
-            self.dropped += 1
-            return
-        self._lines.append(line.encode(errors="backslashreplace") + b"\n")
-        if threading.get_ident() == self._thread:
-            self._waiting.set()
-        elif self._token is not None:
-            self._token.run_sync_soon(self._waiting_set, idempotent=True)
-
-    async def run(self) -> None:
-        """Write lines as they come, until cancelled."""
-        self._token = trio.lowlevel.current_trio_token()
-        self._thread = threading.get_ident()
-        one_thread = trio.CapacityLimiter(1)  # also beside one that was abandoned
-        gathered_at = -math.inf
-        try:
-            while True:
-                self._waiting = trio.Event()
-                if not self._lines:
-                    await self._waiting.wait()
-                await trio.sleep_until(gathered_at)
-                gathered_at = trio.current_time() + _GATHER_SECONDS
-                await self._write(one_thread)
-        finally:
-            self._token = self._thread = None
-            with trio.move_on_after(_FLUSH_SECONDS, shield=True):
-                while self._lines:
-                    await self._write(one_thread)
-
-    def flush_now(self) -> None:
-        """Write what waits, for before and after the event loop; never blocks."""
-        with contextlib.suppress(OSError):  # nobody reads, or nobody is there
-            blocking = os.get_blocking(self._fd)
-            os.set_blocking(self._fd, False)
-            try:
-                while chunk := self._next_chunk():
-                    os.write(self._fd, chunk)
-            finally:
-                os.set_blocking(self._fd, blocking)
-        self._drop_waiting()
-
-    def _waiting_set(self) -> None:
-        self._waiting.set()
-
-    async def _write(self, one_thread: trio.CapacityLimiter) -> None:
-        # The thread takes the lines itself: none is lost to a cancellation before it
-        # runs. Nobody waits for its result, so a reader that never comes back may
-        # keep it.
-        await trio.to_thread.run_sync(
-            self._write_chunks, abandon_on_cancel=True, limiter=one_thread
-        )
-
-    def _write_chunks(self) -> None:
-        for _ in range(_CHUNKS_AT_ONCE):
-            if not self._lines:
-                return
-            self._write_chunk()
-
-    def _write_chunk(self) -> None:
-        dropped = 0 if self._within_line else self._dropped
-        chunk = self._next_chunk()
-        if not chunk:
-            return
-        try:
-            os.write(self._fd, chunk)
-        except OSError:
-            # Its reader went away, or the disk is full; trading goes on without a log.
-            notice = 1 if dropped else 0
-            lost = chunk.count(b"\n") - notice + self._drop_waiting()
-            self._dropped = dropped + lost
-            self.dropped += lost
-            self._within_line = False
-
-    def _drop_waiting(self) -> int:
-        with self._taking:
-            count = len(self._lines)
-            self._lines.clear()
-            return count
-
-    def _next_chunk(self) -> bytes:
-        """Take lines off, at most so many bytes that a pipe takes them whole or not."""
-        with self._taking:
-            return self._take_chunk()
-
-    def _take_chunk(self) -> bytes:
-        chunk = b""
-        if self._dropped and not self._within_line:
-            chunk = self._notice(self._dropped).encode() + b"\n"
-            self._dropped = 0
-        while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
-            chunk += self._lines.popleft()
-        if not chunk and self._lines:
-            line = self._lines.popleft()
-            chunk, rest = line[:_ATOMIC_BYTES], line[_ATOMIC_BYTES:]
-            if rest:
-                self._lines.appendleft(rest)
-        self._within_line = bool(chunk) and not chunk.endswith(b"\n")
-        return chunk

@@ -16,7 +16,7 @@ import pytest
 import trio
 from pydantic import SecretStr
 
-from snexec.logs.lines import SecretMask
+from snexec.logs.mask import SecretMask
 from snexec.ops import notify as notify_module
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
 from snexec.ops.health import Health

@@ -43,7 +43,7 @@ from snexec.ledger.counting import Counting
 from snexec.ledger.schema import _check_and_migrate
 from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
-from snexec.logs.lines import SecretMask
+from snexec.logs.mask import SecretMask
 from snexec.model import MODES
 from snexec.orders import executor as executor_module
 from snexec.risk.tally import day_began
