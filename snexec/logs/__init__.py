@@ -1,4 +1,11 @@
-"""Log lines: their form, secrets masked, faults told once."""
+"""Log lines: how they look, what is kept out of them, and how they leave.
+
+A line is text or JSON; known secrets are masked in it, and foreign text cannot forge
+another. The log's own queue is the drain's alone: any thread may add to it, and only the
+drain takes lines off and writes them. Logging never blocks the event loop, and never
+raises for a log that cannot be written; lines are dropped and counted instead. A fault
+that comes again and again is logged once, and then summed up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way out of log lines, which never blocks.
+"""How log lines leave, which never blocks the event loop.
 
 A full pipe behind standard error must not hold up trading, so the event loop only
 queues lines; one task writes them in a thread (SPEC 11, "Log lines").
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
 _FLUSH_SECONDS = 1.0
 _ATOMIC_BYTES = 4096
-# A way to the thread and back costs more than a line, and takes from a flood of fills a
-# fifth of its speed if there is one for every few of them.
+# A round trip to the thread costs more than a line: one for every few lines would slow a
+# flood of fills by a fifth.
 _GATHER_SECONDS = 0.01
 _CHUNKS_AT_ONCE = 64
 
@@ -34,10 +34,10 @@ class LogDrain(logging.Handler):
     """Queues formatted lines, and writes them to a file descriptor in a thread.
 
     Args:
-        notice: Makes the line that says how many were dropped.
+        notice: Makes the line that says how many lines were dropped.
 
     Attributes:
-        dropped: How many lines were dropped since the start.
+        dropped: Lines dropped since the start.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class LogDrain(logging.Handler):
         self.setFormatter(formatter)
         self._fd = fd
         self._lines: collections.deque[bytes] = collections.deque()
-        self._dropped = 0  # and not told yet
+        self._dropped_since_notice = 0
         self.dropped = 0
         self._within_line = False
-        self._taking = threading.Lock()  # a thread that was abandoned may go on
+        self._taking = threading.Lock()  # an abandoned thread may still take lines
         self._waiting = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._thread: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one line; the newest are dropped and counted when nobody reads."""
+        """Queue one line; while nobody reads, the newest are dropped and counted."""
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - a bad log call is no reason to stop trading
             self.handleError(record)
             return
         if len(self._lines) >= _MAX_WAITING_LINES:
-            self._dropped += 1
+            self._dropped_since_notice += 1
             self.dropped += 1
             return
         self._lines.append(line.encode(errors="backslashreplace") + b"\n")
@@ -81,7 +81,7 @@ class LogDrain(logging.Handler):
         """Write lines as they come, until cancelled."""
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
-        one_thread = trio.CapacityLimiter(1)  # also beside one that was abandoned
+        one_thread = trio.CapacityLimiter(1)  # also while an abandoned one still writes
         gathered_at = -math.inf
         try:
             while True:
@@ -98,8 +98,8 @@ class LogDrain(logging.Handler):
                     await self._write(one_thread)
 
     def flush_now(self) -> None:
-        """Write what waits, for before and after the event loop; never blocks."""
-        with contextlib.suppress(OSError):  # nobody reads, or nobody is there
+        """Write what is queued, before or after the event loop runs; never blocks."""
+        with contextlib.suppress(OSError):  # nobody reads, or the reader is gone
             blocking = os.get_blocking(self._fd)
             os.set_blocking(self._fd, False)
             try:
@@ -113,9 +113,9 @@ class LogDrain(logging.Handler):
         self._waiting.set()
 
     async def _write(self, one_thread: trio.CapacityLimiter) -> None:
-        # The thread takes the lines itself: none is lost to a cancellation before it
-        # runs. Nobody waits for its result, so a reader that never comes back may
-        # keep it.
+        # The thread takes the lines itself, so a cancellation before it runs loses none.
+        # Nobody waits for its result, so a reader that never comes back may keep it
+        # forever.
         await trio.to_thread.run_sync(
             self._write_chunks, abandon_on_cancel=True, limiter=one_thread
         )
@@ -127,17 +127,17 @@ class LogDrain(logging.Handler):
             self._write_chunk()
 
     def _write_chunk(self) -> None:
-        dropped = 0 if self._within_line else self._dropped
+        dropped = 0 if self._within_line else self._dropped_since_notice
         chunk = self._next_chunk()
         if not chunk:
             return
         try:
             os.write(self._fd, chunk)
         except OSError:
-            # Its reader went away, or the disk is full; trading goes on without a log.
+            # The reader went away, or the disk is full; trading goes on without a log.
             notice = 1 if dropped else 0
             lost = chunk.count(b"\n") - notice + self._drop_waiting()
-            self._dropped = dropped + lost
+            self._dropped_since_notice = dropped + lost
             self.dropped += lost
             self._within_line = False
 
@@ -148,15 +148,15 @@ class LogDrain(logging.Handler):
             return count
 
     def _next_chunk(self) -> bytes:
-        """Take lines off, at most so many bytes that a pipe takes them whole or not."""
+        """Take lines off the queue, few enough for a pipe to take all of them or none."""
         with self._taking:
             return self._take_chunk()
 
     def _take_chunk(self) -> bytes:
         chunk = b""
-        if self._dropped and not self._within_line:
-            chunk = self._notice(self._dropped).encode() + b"\n"
-            self._dropped = 0
+        if self._dropped_since_notice and not self._within_line:
+            chunk = self._notice(self._dropped_since_notice).encode() + b"\n"
+            self._dropped_since_notice = 0
         while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
             chunk += self._lines.popleft()
         if not chunk and self._lines:

@@ -1,4 +1,4 @@
-"""The form of a log line, as text for people or as JSON for programs."""
+"""What a log line looks like: text for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snexec.clock import timestamp
 if TYPE_CHECKING:
     from snexec.logs.mask import SecretMask
 
-_ABOUT = {  # attributes of a log record, and what JSON calls them
+_ABOUT = {  # attributes of a log record, and their names in JSON
     "about_symbol": "symbol",
     "about_trade": "tradeId",
     "about_signal": "signalId",
@@ -27,7 +27,7 @@ def about(
     signal_id: str | None = None,
     order_id: str | None = None,
 ) -> dict[str, object]:
-    """Say which order a log line is about, as logging's ``extra``."""
+    """Return logging's ``extra`` that says which order a line is about."""
     return {
         "about_symbol": symbol,
         "about_trade": trade_id,
@@ -53,8 +53,8 @@ class LineFormatter(logging.Formatter):
         self._mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record; control characters of foreign text cannot forge lines."""
-        # Logging's own way there costs a line a fifth more.
+        """Format a record; control characters in foreign text cannot forge a line."""
+        # Logging's own way to do this costs a fifth more a line.
         time = timestamp(datetime.fromtimestamp(record.created, UTC))
         line = f"{time} {record.levelname} [{record.name}] {record.getMessage()}"
         line = printable(self._mask.apply(line))
@@ -79,7 +79,7 @@ class JsonFormatter(logging.Formatter):
         self._mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record; everything but ASCII is escaped, so nothing can forge."""
+        """Format a record; all but ASCII is escaped, so no text can forge a line."""
         values: dict[str, str] = {
             "time": timestamp(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname,
@@ -97,12 +97,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def text_of_dropped(count: int) -> str:
-    """Say between log lines that some are missing."""
+    """Return the line that says, among text lines, how many are missing."""
     return f"({count} log lines were dropped: nobody took them)"
 
 
 def json_of_dropped(count: int) -> str:
-    """Say between JSON log lines that some are missing."""
+    """Return the line that says, among JSON lines, how many are missing."""
     return json.dumps(
         {
             "time": timestamp(datetime.now(UTC)),

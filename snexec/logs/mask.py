@@ -1,4 +1,4 @@
-"""Known secrets, replaced wherever they may be shown."""
+"""Known secrets, masked in whatever is shown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MIN_SECRET_CHARS = 4  # masking shorter ones would eat ordinary words
 
 
 class SecretMask:
-    """Replaces known secrets, in the forms in which they may be echoed, by ``***``."""
+    """Replaces known secrets by ``***``, in the forms in which they may be echoed."""
 
     def __init__(self) -> None:
         self._forms: list[str] = []
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Add secrets; the old ones stay, as old log lines may still come."""
+        """Add secrets; the old ones stay, as lines that hold them may still come."""
         forms = set(self._forms)
         for secret in secrets:
             if len(secret) >= _MIN_SECRET_CHARS:
@@ -35,17 +35,17 @@ class SecretMask:
                     repr(secret)[1:-1],
                     urllib.parse.quote(secret),
                     urllib.parse.quote(secret, safe=""),
-                    _lower_quotes(urllib.parse.quote(secret, safe="")),
+                    _lower_escapes(urllib.parse.quote(secret, safe="")),
                     base64.b64encode(secret.encode()).decode(),
                 }
         self._forms = sorted(forms, key=len, reverse=True)
 
     def apply(self, text: str) -> str:
-        """Return the text without any secret."""
+        """Return the text with every secret masked."""
         for form in self._forms:
             text = text.replace(form, MASK)
         return text
 
 
-def _lower_quotes(quoted: str) -> str:
-    return re.sub("%..", lambda found: found.group().lower(), quoted)
+def _lower_escapes(quoted: str) -> str:
+    return re.sub("%..", lambda escape: escape.group().lower(), quoted)

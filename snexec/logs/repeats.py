@@ -1,4 +1,4 @@
-"""Faults that come again and again: told once, and then summed up."""
+"""Faults that come again and again: logged once, and then summed up."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _FIRST_SUMMARY_SECONDS = 60.0
 _LONGEST_SUMMARY_SECONDS = 600.0
-_CALM_SECONDS = 60.0  # of working well, before the next fault is news again
-_KINDS = 8  # of fault in one row that are told in full; the others are summed up
+_CALM_SECONDS = 60.0  # of working well, after which the next fault is news again
+_KINDS_IN_FULL = 8  # kinds of fault in one row; any more are summed up
 _WITHOUT_DATE = timedelta(hours=12)
 
 
 class Repeats:
-    """Says the first fault of a row in full, and the others less and less often.
+    """Logs the first fault of a row in full, and the rest less and less often.
 
-    A fault of another kind is told in full as well. A row ends when the thing has
+    A fault of another kind is logged in full as well. A row ends once the thing has
     worked for a minute; one that works and fails in turns goes on with its row.
 
     Args:
@@ -39,7 +39,7 @@ class Repeats:
         self._tries = 0
         self._since: datetime | None = None
         self._began_at = 0.0
-        self._told_at = 0.0
+        self._logged_at = 0.0
         self._pause = _FIRST_SUMMARY_SECONDS
         self._works_since = math.inf
         self._tries_at_recovery = 0
@@ -48,10 +48,10 @@ class Repeats:
         """Note a fault.
 
         Args:
-            kind: The fault in few words, equal for equal faults.
+            kind: The fault in a few words, the same words for the same fault.
 
         Returns:
-            Whether the caller is to tell it in full; if not, all is done.
+            Whether the caller must log it in full; if not, nothing is left to do.
         """
         now = trio.current_time()
         if now - self._works_since >= _CALM_SECONDS:
@@ -59,13 +59,13 @@ class Repeats:
         self._works_since = math.inf
         if self._since is None:
             self._since, self._began_at = self._clock.now(), now
-            self._told_at = now
+            self._logged_at = now
         self._tries += 1
-        if kind not in self._kinds and len(self._kinds) < _KINDS:
+        if kind not in self._kinds and len(self._kinds) < _KINDS_IN_FULL:
             self._kinds.add(kind)
             return True
-        if now - self._told_at >= self._pause:
-            self._told_at = now
+        if now - self._logged_at >= self._pause:
+            self._logged_at = now
             self._pause = min(2 * self._pause, _LONGEST_SUMMARY_SECONDS)
             self._log.warning(
                 "%s: still failing (%s), %d tries since %s",
@@ -79,7 +79,7 @@ class Repeats:
         return False
 
     def worked(self) -> None:
-        """Note that it works, and say so where it had failed repeatedly."""
+        """Note that it works, and log that if it had failed more than once."""
         if self._since is None or self._works_since < math.inf:
             return
         self._works_since = trio.current_time()
@@ -93,7 +93,7 @@ class Repeats:
         self._tries_at_recovery = self._tries
 
     def reset(self) -> None:
-        """Take the next fault for the first one."""
+        """Treat the next fault as the first one."""
         self._kinds.clear()
         self._tries = self._tries_at_recovery = 0
         self._since = None
@@ -106,7 +106,7 @@ class Repeats:
 
 
 def roughly(seconds: float) -> str:
-    """Say a time span as a person would."""
+    """Return a duration as a person would say it."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
