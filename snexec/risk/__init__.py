@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from snexec.risk.gates import COUNTED as COUNTED
-from snexec.risk.gates import COUNTED_REASONS as COUNTED_REASONS
 from snexec.risk.gates import EARLY as EARLY
 from snexec.risk.gates import ActiveGates as ActiveGates
-from snexec.risk.gates import Counts as Counts
-from snexec.risk.gates import Gate as Gate
-from snexec.risk.gates import Limits as Limits
-from snexec.risk.gates import Reason as Reason
-from snexec.risk.gates import Snapshot as Snapshot
 from snexec.risk.gates import counts_orders as counts_orders
 from snexec.risk.gates import limits_set as limits_set
 from snexec.risk.gates import order_dollars as order_dollars
@@ -21,6 +15,12 @@ from snexec.risk.halt import halt_files as halt_files
 from snexec.risk.halt import read_halt as read_halt
 from snexec.risk.halt import remove_halt as remove_halt
 from snexec.risk.halt import write_halt as write_halt
+from snexec.risk.limits import COUNTED_REASONS as COUNTED_REASONS
+from snexec.risk.limits import Counts as Counts
+from snexec.risk.limits import Gate as Gate
+from snexec.risk.limits import Limits as Limits
+from snexec.risk.limits import Reason as Reason
+from snexec.risk.limits import Snapshot as Snapshot
 from snexec.risk.tally import OpenedOrder as OpenedOrder
 from snexec.risk.tally import Recently as Recently
 from snexec.risk.tally import Tally as Tally

@@ -17,7 +17,8 @@ from snexec.ledger import counting
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import NewTrade, OrderRef, Store
 from snexec.ledger.writer import Writer
-from snexec.risk.gates import ActiveGates, Counts, Limits
+from snexec.risk.gates import ActiveGates
+from snexec.risk.limits import Counts, Limits
 from snexec.risk.tally import OpenedOrder, Recently, Tally, day_began, day_start
 from tests.fakes import (
     FakeClock,

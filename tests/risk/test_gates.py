@@ -1,4 +1,4 @@
-"""Each limit stops what it should and nothing else, in the documented order."""
+"""All gates together: their order, and which of them are asked."""
 
 from __future__ import annotations
 
@@ -9,125 +9,18 @@ import pytest
 
 from snexec.risk.gates import (
     COUNTED,
-    COUNTED_REASONS,
     EARLY,
     GATES,
     ActiveGates,
-    Counts,
-    Snapshot,
     counts_orders,
     limits_set,
 )
-from snexec.settings import BotSettings
-from tests.fakes import make_settings, make_signal
+from snexec.risk.limits import COUNTED_REASONS, Snapshot
+from tests.fakes import make_signal
+from tests.risk.cases import CASES, WINS, make_bot, make_snapshot, stopped
 
 if TYPE_CHECKING:
-    from snexec.risk.gates import Reason
-
-OPEN = {"require_market_open": True}
-WINS = {"min_win_rate": 0.4, "min_win_rate_trades": 5}
-LATE = {"catalystTier": 4}
-
-# (what the bot is set to, what the signal says, what is seen, who stops it)
-CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], Reason | None]] = [
-    ({}, {}, {}, None),
-    ({}, {}, {"halted": True}, "halted"),
-    ({"enabled": False}, {}, {}, "disabled"),
-    ({"state": "paused"}, {}, {}, "paused"),
-    ({"state": "stopped"}, {}, {}, "stopped"),
-    ({"enabled_catalyst_tiers": [1, 2]}, {}, {}, None),
-    ({"enabled_catalyst_tiers": [2]}, {}, {}, "tier_disabled"),
-    ({"enabled_catalyst_tiers": [4]}, LATE, {}, None),
-    ({}, {**LATE, "aiConfidence": None}, {}, "no_stars"),
-    ({"symbols_allowed": ["aapl"]}, {}, {}, None),
-    ({"symbols_allowed": ["MSFT"]}, {}, {}, "symbol"),
-    ({"symbols_blocked": ["MSFT"]}, {}, {}, None),
-    ({"symbols_blocked": ["aapl"]}, {}, {}, "symbol"),
-    ({"symbols_allowed": ["AAPL"], "symbols_blocked": ["AAPL"]}, {}, {}, "symbol"),
-    ({"max_share_price": 187.2}, {}, {}, None),
-    ({"max_share_price": 187.19}, {}, {}, "share_price"),
-    ({"max_share_price": 0.1}, {"priceAtSignal": 0.1}, {}, None),
-    ({"max_float_shares": 1e6}, {"floatShares": 1_000_000}, {}, None),
-    ({"max_float_shares": 1e6}, {"floatShares": 1_000_001}, {}, "float_shares"),
-    ({"max_float_shares": 1e6}, {}, {}, "float_shares"),
-    ({"max_float_shares": 1e6}, {"floatShares": "few"}, {}, "float_shares"),
-    ({}, {"floatShares": "few", "relativeVolume": -1}, {}, None),
-    ({"min_relative_volume": 2.0}, {"relativeVolume": 2}, {}, None),
-    ({"min_relative_volume": 2.0}, {"relativeVolume": 1.9}, {}, "relative_volume"),
-    ({"min_relative_volume": 2.0}, {}, {}, "relative_volume"),
-    (OPEN, {}, {"market_open": True}, None),
-    (OPEN, {}, {"market_open": False}, "market_closed"),
-    (OPEN, {}, {"market_open": None}, "market_closed"),
-    (OPEN, {"symbol": "BTC/USD"}, {"market_open": False}, None),
-    ({"max_concurrent_positions": 3}, {}, {"open_positions": 2}, None),
-    ({"max_concurrent_positions": 3}, {}, {"open_positions": 3}, "max_positions"),
-    ({"max_concurrent_positions": 3}, {}, {"open_positions": 7}, "max_positions"),
-    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": -49.99}, None),
-    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": -50.0}, "daily_loss"),
-    ({"daily_loss_limit_usd": 50.0}, {}, {"realised": 500.0}, None),
-    (WINS, {}, {"wins": 2, "closed": 5}, None),
-    (WINS, {}, {"wins": 1, "closed": 5}, "win_rate"),
-    (WINS, {}, {"wins": 0, "closed": 4}, None),
-    ({"symbol_cooldown_sec": 60.0}, {}, {"since_symbol": None}, None),
-    ({"symbol_cooldown_sec": 60.0}, {}, {"since_symbol": 60.0}, None),
-    (
-        {"symbol_cooldown_sec": 60.0},
-        {},
-        {"since_symbol": 59.9},
-        "brake_symbol_cooldown",
-    ),
-    ({"max_orders_per_minute": 5}, {}, {"last_minute": 4}, None),
-    ({"max_orders_per_minute": 5}, {}, {"last_minute": 5}, "brake_orders_per_minute"),
-    ({"max_orders_per_day": 5}, {}, {"today": 4}, None),
-    ({"max_orders_per_day": 5}, {}, {"today": 5}, "brake_orders_per_day"),
-    (
-        {"max_notional_per_day_usd": 250.5},
-        {},
-        {"cents_today": 150_50, "cents": 100_00},
-        None,
-    ),
-    (
-        {"max_notional_per_day_usd": 250.5},
-        {},
-        {"cents_today": 150_51, "cents": 100_00},
-        "brake_notional_per_day",
-    ),
-]
-
-
-def make_bot(**values: object) -> BotSettings:
-    return make_settings(bot=values).bot
-
-
-def make_snapshot(**values: Any) -> Snapshot:  # noqa: ANN401 - figures by name
-    own = {
-        name: values.pop(name) for name in ("halted", "market_open") if name in values
-    }
-    return Snapshot(**own, counts=Counts(**values))
-
-
-def stopped(
-    bot: dict[str, Any], signal: dict[str, Any], seen: dict[str, Any]
-) -> Reason | None:
-    """Ask all gates in their order, as dispatcher and writer do one after the other."""
-    made, limits = make_signal(**signal), make_bot(**bot)
-    snapshot = make_snapshot(**seen)
-    gates = ActiveGates()
-    reason = gates.stopped_early(made, limits, snapshot)
-    counted = gates.limits(made, limits)
-    if reason is None and counted is not None:
-        reason = counted.stop(snapshot.counts)
-    return reason
-
-
-@pytest.mark.parametrize(("bot", "signal", "seen", "reason"), CASES)
-def test_a_gate_stops_what_it_should(
-    bot: dict[str, Any],
-    signal: dict[str, Any],
-    seen: dict[str, Any],
-    reason: Reason | None,
-) -> None:
-    assert stopped(bot, signal, seen) == reason
+    from snexec.risk.limits import Reason
 
 
 @pytest.mark.parametrize(
