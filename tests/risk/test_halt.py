@@ -1,8 +1,7 @@
-"""The kill switch: its file, what is said of it, and what pulls it."""
+"""The kill switch: what is said of it, and what pulls it."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -10,152 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from snexec.events import EventFeed
-from snexec.risk import halt as halt_module
-from snexec.risk.halt import (
-    Halt,
-    HaltSwitch,
-    halt_files,
-    read_halt,
-    remove_halt,
-    write_halt,
-)
-from tests.fakes import MOMENT_TEXT, FakeClock, make_settings
+from snexec.risk.halt_file import Halt
+from tests.fakes import MOMENT_TEXT, make_settings
+from tests.risk.conftest import Desk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snexec.events import Event
     from tests.conftest import LoggedErrors
 
 HALT = Halt(reason="fire", since=MOMENT_TEXT, by="me")
-
-
-class Desk:
-    """A switch, its feed, and its file."""
-
-    def __init__(self, folder: Path, **bot: object) -> None:
-        self.config = folder / "config.toml"
-        self.file = folder / "halt"
-        self.bot = make_settings(bot=bot).bot
-        self.events: list[Event] = []
-        self.feed = EventFeed(clock=FakeClock())
-        self.feed.follow(self.events.append)
-        self.switch = HaltSwitch(
-            config=self.config, bot=lambda: self.bot, feed=self.feed, clock=FakeClock()
-        )
-        self.feed.follow(self.switch.happened)
-
-    def told(self) -> list[str]:
-        return [e.event for e in self.events if e.event in {"halt", "resume"}]
-
-    def refused(self, times: int = 1, *, http: int | None = 403) -> None:
-        for _ in range(times):
-            more = {"httpStatus": http}
-            self.feed.publish("refused", more, symbol="KO", reason="no money")
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-# The file ----------------------------------------------------------------------------
-
-
-def test_a_halt_is_written_and_read_back(desk: Desk) -> None:
-    write_halt(desk.file, HALT)
-    assert json.loads(desk.file.read_text()) == {
-        "reason": "fire",
-        "since": MOMENT_TEXT,
-        "by": "me",
-    }
-    assert read_halt([desk.file]) == HALT
-    assert desk.file.stat().st_mode & 0o777 == 0o644
-    assert [path.name for path in desk.file.parent.iterdir()] == ["halt"]
-
-
-def test_the_first_reason_stays(desk: Desk) -> None:
-    write_halt(desk.file, HALT)
-    write_halt(desk.file, Halt(reason="water", since=MOMENT_TEXT))
-    assert read_halt([desk.file]) == HALT
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "a file named halt was made"),
-        (b"fire\nand more", "fire"),
-        (b"\xff\x00", "\ufffd\\x00"),
-        (b"[1]", "[1]"),
-        (b"{}", "no reason was given"),
-        (b'{"reason": 5, "since": [], "by": {}}', "no reason was given"),
-        (b'{"reason": "a\\u001b[31m"}', "a\\x1b[31m"),
-        (b"x" * 10_000, "x" * 500),
-    ],
-)
-def test_whatever_is_in_the_file_it_halts(
-    desk: Desk, content: bytes, reason: str, logged_errors: LoggedErrors
-) -> None:
-    desk.file.write_bytes(content)
-    os.utime(desk.file, (0, 0))
-    found = read_halt([desk.file])
-    assert found is not None
-    assert (found.reason, found.since) == (reason, "1970-01-01T00:00:00.000Z")
-    assert desk.switch.is_halted()
-    (error,) = logged_errors.take()
-    assert error.isprintable()
-
-
-@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
-def test_whatever_has_that_name_halts_and_is_never_waited_for(
-    desk: Desk, kind: str, logged_errors: LoggedErrors
-) -> None:
-    match kind:
-        case "pipe":
-            os.mkfifo(desk.file)
-        case "folder":
-            desk.file.mkdir()
-        case _:
-            desk.file.symlink_to("nowhere")
-    assert desk.switch.is_halted()
-    assert desk.switch.current() is not None
-    assert len(logged_errors.take()) == 1
-
-
-def test_a_full_disk_may_still_have_room_for_a_name(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_path: Path, _text: str) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(halt_module, "_write_whole", full)
-    write_halt(desk.file, HALT)
-    assert desk.file.read_bytes() == b""
-
-
-def test_a_link_to_the_configuration_has_a_switch_at_both_ends(tmp_path: Path) -> None:
-    real, here = tmp_path / "real", tmp_path / "here"
-    real.mkdir()
-    here.mkdir()
-    (real / "config.toml").touch()
-    (here / "config.toml").symlink_to(real / "config.toml")
-    files = halt_files(here / "config.toml")
-    assert files == (real / "halt", here / "halt")
-    for path in files:
-        path.touch()
-        assert read_halt(files) is not None
-        assert remove_halt(files) == [path]
-
-
-def test_a_folder_that_is_a_link_has_one_switch(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (tmp_path / "real" / "config.toml").touch()
-    assert halt_files(tmp_path / "link" / "config.toml") == (
-        tmp_path / "real" / "halt",
-    )
-
 
 # The switch --------------------------------------------------------------------------
 

@@ -1,0 +1,155 @@
+"""The file that is the kill switch, named ``halt``, beside the configuration.
+
+Whoever can write the folder can halt (``touch halt``), so whatever has that name halts,
+whatever is in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snexec.clock import timestamp
+from snexec.logs import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FILE_NAME = "halt"
+MAX_REASON_CHARS = 500
+_READ_BYTES = 4096
+_READABLE = 0o644  # the daemon may be another user's
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Halt:
+    """Why nothing is ordered.
+
+    Attributes:
+        since: As rows carry a time; None where it is not known.
+        by: Who did it, where that is known.
+    """
+
+    reason: str
+    since: str | None
+    by: str | None = None
+
+
+def halt_files(config: Path) -> tuple[Path, ...]:
+    """Name the files that halt the daemons of a configuration; the first is written.
+
+    A second one where the configuration is a link: either folder may be the one that a
+    person has in mind.
+    """
+    beside = config.resolve().parent / FILE_NAME
+    beside_link = config.absolute().parent / FILE_NAME
+    with contextlib.suppress(OSError):
+        if beside.parent.samefile(beside_link.parent):
+            return (beside,)
+    return (beside, beside_link)
+
+
+def read_halt(files: Sequence[Path]) -> Halt | None:
+    """Return the halt that files make, None where there is none of them."""
+    for path in files:
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            # Nobody knows, so nothing is ordered.
+            reason = f"{path} cannot be looked at: {exc.strerror}"
+            return Halt(reason=reason, since=None)
+        changed = timestamp(datetime.fromtimestamp(found.st_mtime, UTC))
+        return _parsed(_content(path, found), default_since=changed)
+    return None
+
+
+def write_halt(path: Path, halt: Halt) -> None:
+    """Make the file, whole or not at all; one that is there stays.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if os.path.lexists(path):
+        return
+    try:
+        _write_whole(path, json.dumps(asdict(halt)) + "\n")
+    except OSError:
+        # A full disk may still have room for a name.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _READABLE))
+
+
+def remove_halt(files: Sequence[Path]) -> list[Path]:
+    """Remove the files, and return those that were there.
+
+    Raises:
+        OSError: One of them stays.
+    """
+    removed = []
+    for path in files:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        removed.append(path)
+    return removed
+
+
+def _write_whole(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), _READABLE)
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _content(path: Path, found: os.stat_result) -> bytes:
+    if not stat.S_ISREG(found.st_mode):
+        return b""  # a pipe would be waited for
+    try:
+        with path.open("rb") as file:
+            return file.read(_READ_BYTES)
+    except OSError:
+        return b""
+
+
+def _parsed(content: bytes, *, default_since: str) -> Halt:
+    text = content.decode(errors="replace").strip()
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        first_line = text.partition("\n")[0].strip()
+        reason = first_line[:MAX_REASON_CHARS] or "a file named halt was made"
+        return Halt(reason=printable(reason), since=default_since)
+
+    def field(name: str) -> str | None:
+        value = fields.get(name)
+        shown = isinstance(value, str) and value.strip()
+        return printable(str(value)[:MAX_REASON_CHARS]) if shown else None
+
+    return Halt(
+        reason=field("reason") or "no reason was given",
+        since=field("since") or default_since,
+        by=field("by"),
+    )
