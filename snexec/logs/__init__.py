@@ -1,10 +1,10 @@
 """Log lines: how they look, what is kept out of them, and how they leave.
 
 A line is text or JSON; known secrets are masked in it, and foreign text cannot forge
-another. The log's own queue is the drain's alone: any thread may add to it, and only the
-drain takes lines off and writes them. Logging never blocks the event loop, and never
-raises for a log that cannot be written; lines are dropped and counted instead. A fault
-that comes again and again is logged once, and then summed up.
+another. The queue of lines is the drain's: any thread may add to it, and the drain
+alone takes lines off and writes them. Logging never blocks the event loop, and never
+raises where a log cannot be written: lines are dropped and counted instead. A fault that
+comes again and again is logged once, and then summed up.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
 _FLUSH_SECONDS = 1.0
 _ATOMIC_BYTES = 4096
-# A round trip to the thread costs more than a line: one for every few lines would slow a
-# flood of fills by a fifth.
+# A round trip to the thread costs more than a line: one for every few lines would take
+# from a flood of fills a fifth of its speed.
 _GATHER_SECONDS = 0.01
 _CHUNKS_AT_ONCE = 64
 
@@ -113,9 +113,9 @@ class LogDrain(logging.Handler):
         self._waiting.set()
 
     async def _write(self, one_thread: trio.CapacityLimiter) -> None:
-        # The thread takes the lines itself, so a cancellation before it runs loses none.
-        # Nobody waits for its result, so a reader that never comes back may keep it
-        # forever.
+        # The thread takes the lines itself, so no line is lost to a cancellation before
+        # it runs. Nobody waits for its result, so a reader that never comes back may
+        # keep it.
         await trio.to_thread.run_sync(
             self._write_chunks, abandon_on_cancel=True, limiter=one_thread
         )
@@ -148,7 +148,7 @@ class LogDrain(logging.Handler):
             return count
 
     def _next_chunk(self) -> bytes:
-        """Take lines off the queue, few enough for a pipe to take all of them or none."""
+        """Take lines off the queue: few enough for a pipe to take all or none."""
         with self._taking:
             return self._take_chunk()
 

@@ -2,8 +2,8 @@
 
 A gate is a pure function over a signal, ``[bot]`` and a snapshot of what counts; it
 returns the reason for which it stops the signal, or None. ``GATES`` is their order, and
-the first one that stops a signal gives the reason that is reported. To add a gate: a key
-in ``BotSettings``, a function with its ``Gate`` in ``early.py`` or ``counted.py``, a line
+the first one that stops a signal gives the reason. To add a gate: a key in
+``BotSettings``, a function with its ``Gate`` in ``early.py`` or ``counted.py``, a line
 in ``GATES``, a test.
 """
 

@@ -1,8 +1,8 @@
 """The kill switch: no order leaves while its file is there.
 
-The file is the state, so that it works whatever else hangs, for whoever can write the
-folder (``touch halt``), and stays over a restart. It is looked at for every order, the
-last time in the moment before the request leaves.
+The file is the state, so the switch works whatever else hangs, for anyone who can write
+the folder (``touch halt``), and outlasts a restart. It is looked for at every order,
+the last time just before the request leaves.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _LOOK_SECONDS = 1.0
 
 
 class HaltSwitch:
-    """Tells whether the daemon is halted, and says so once, loudly.
+    """Says whether the daemon is halted, and announces each change once, loudly.
 
     Args:
-        config: The configuration file, beside which the switch lies.
-        bot: Tells the current limits.
+        config: The configuration file, beside which the switch's file lies.
+        bot: Returns the current ``[bot]``.
     """
 
     def __init__(
@@ -58,39 +58,39 @@ class HaltSwitch:
         self._bot = bot
         self._feed = feed
         self._clock = clock
-        self._in_memory: Halt | None = None  # where the file cannot be written
-        self._told = False
+        self._unwritten_halt: Halt | None = None
+        self._announced = False
         self._refusals = 0
 
     def is_halted(self) -> bool:
-        """Look, which takes a microsecond or two, and say so if it has changed."""
-        halted = self._in_memory is not None
+        """Look for the file, in a microsecond or two, and announce a change."""
+        halted = self._unwritten_halt is not None
         for name in self._names:
             try:
                 os.lstat(name)
             except FileNotFoundError:
                 continue
             except OSError:
-                pass  # nobody knows, so nothing is ordered
+                pass  # it may be there, so nothing is ordered
             halted = True
-        if halted != self._told:
-            self._tell(halted=halted)
+        if halted != self._announced:
+            self._announce(halted=halted)
         return halted
 
     def is_known(self) -> bool:
-        """Tell whether a halt was noticed and still is, without a look if not.
+        """Return whether a halt that was announced still holds; look only if one was.
 
         For the gate before the row: a new halt is noticed by the last look before a
-        request, or within a second. Two looks at each order would be one too many.
+        request, or within a second. Two looks for each order would be one too many.
         """
-        return self._told and self.is_halted()
+        return self._announced and self.is_halted()
 
     def current(self) -> Halt | None:
-        """Return why the daemon is halted, if it is."""
-        return read_halt(self.files) or self._in_memory
+        """Return why the daemon is halted, None if it is not."""
+        return read_halt(self.files) or self._unwritten_halt
 
     def halt(self, reason: str, *, by: str) -> Halt:
-        """Halt, and return what holds: an earlier halt's reason stays."""
+        """Halt, and return the halt that holds: an earlier one keeps its reason."""
         halt = Halt(
             reason=printable(reason[:MAX_REASON_CHARS]),
             since=timestamp(self._clock.now()),
@@ -99,8 +99,8 @@ class HaltSwitch:
         try:
             write_halt(self.files[0], halt)
         except OSError as exc:
-            if self._in_memory is None:
-                self._in_memory = halt
+            if self._unwritten_halt is None:
+                self._unwritten_halt = halt
             log.error(  # noqa: TRY400 - the reason says it all
                 "%s cannot be written (%s): halted until this daemon ends, and NOT"
                 " after a restart",
@@ -111,21 +111,21 @@ class HaltSwitch:
         return self.current() or halt
 
     def resume(self) -> None:
-        """Take orders again.
+        """Let orders leave again.
 
         Raises:
-            OSError: The file stays, and with it the halt.
+            OSError: The file stays, and so does the halt.
         """
         self._refusals = 0
         try:
             remove_halt(self.files)
         finally:
             self.is_halted()
-        self._in_memory = None
+        self._unwritten_halt = None
         self.is_halted()
 
     def happened(self, event: Event) -> None:
-        """Count refusals and rejections in a row; halt when they are too many."""
+        """Count refusals and rejections in a row, and halt at the limit."""
         match event.event:
             case "fill" | "partial_fill":
                 self._refusals = 0
@@ -147,13 +147,13 @@ class HaltSwitch:
         )
 
     async def run(self) -> None:
-        """Notice within a second what nobody told us, until cancelled."""
+        """Notice within a second a file that others make or remove, until cancelled."""
         while True:
             self.is_halted()
             await trio.sleep(_LOOK_SECONDS)
 
-    def _tell(self, *, halted: bool) -> None:
-        self._told = halted  # first: whoever hears of it may look
+    def _announce(self, *, halted: bool) -> None:
+        self._announced = halted  # first, as a follower of the feed may look
         if not halted:
             log.warning("RESUMED: orders are placed again")
             self._feed.publish("resume")

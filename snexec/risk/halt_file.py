@@ -1,7 +1,6 @@
-"""The file that is the kill switch, named ``halt``, beside the configuration.
+"""The kill switch's file, named ``halt``, beside the configuration.
 
-Whoever can write the folder can halt (``touch halt``), so whatever has that name halts,
-whatever is in it.
+Anything with that name halts, whatever is in it, so ``touch halt`` is enough.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class Halt:
     """Why nothing is ordered.
 
     Attributes:
-        since: As rows carry a time; None where it is not known.
-        by: Who did it, where that is known.
+        since: When it began, as rows carry a time; None if not known.
+        by: Who halted; None if not known.
     """
 
     reason: str
@@ -43,10 +42,10 @@ class Halt:
 
 
 def halt_files(config: Path) -> tuple[Path, ...]:
-    """Name the files that halt the daemons of a configuration; the first is written.
+    """Return the files that halt the daemons of a configuration; the first is written.
 
-    A second one where the configuration is a link: either folder may be the one that a
-    person has in mind.
+    There is a second one if the configuration is a link: a person may have either
+    folder in mind.
     """
     beside = config.resolve().parent / FILE_NAME
     beside_link = config.absolute().parent / FILE_NAME
@@ -57,14 +56,14 @@ def halt_files(config: Path) -> tuple[Path, ...]:
 
 
 def read_halt(files: Sequence[Path]) -> Halt | None:
-    """Return the halt that files make, None where there is none of them."""
+    """Return the halt that the files make, None if none of them is there."""
     for path in files:
         try:
             found = path.lstat()
         except FileNotFoundError:
             continue
         except OSError as exc:
-            # Nobody knows, so nothing is ordered.
+            # It may be there, so nothing is ordered.
             reason = f"{path} cannot be looked at: {exc.strerror}"
             return Halt(reason=reason, since=None)
         changed = timestamp(datetime.fromtimestamp(found.st_mtime, UTC))
@@ -73,17 +72,17 @@ def read_halt(files: Sequence[Path]) -> Halt | None:
 
 
 def write_halt(path: Path, halt: Halt) -> None:
-    """Make the file, whole or not at all; one that is there stays.
+    """Write the file, whole or empty; one that is there stays as it is.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be written.
     """
     if os.path.lexists(path):
         return
     try:
         _write_whole(path, json.dumps(asdict(halt)) + "\n")
     except OSError:
-        # A full disk may still have room for a name.
+        # A full disk may still have room for an empty file.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _READABLE))
 
 
@@ -124,7 +123,7 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _content(path: Path, found: os.stat_result) -> bytes:
     if not stat.S_ISREG(found.st_mode):
-        return b""  # a pipe would be waited for
+        return b""  # reading a pipe could wait forever
     try:
         with path.open("rb") as file:
             return file.read(_READ_BYTES)

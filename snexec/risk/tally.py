@@ -1,8 +1,8 @@
-"""The orders of late, counted as they are opened: what the brakes go by.
+"""Recent orders, counted as their rows are opened: what the brakes go by.
 
-In memory, as an index by time would cost every order a page of its commit; an order
-that the broker refuses leaves no row, and counts here all the same: a feed that runs
-away is one whatever becomes of it. After a start it is counted from the rows.
+They are kept in memory, as an index by time would add a page to every order's commit.
+An order that the broker refuses leaves no row, yet counts here: a feed that runs away
+does so whatever becomes of its orders. After a start they are counted from the rows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 MINUTE_SECONDS = 60.0
 _NEW_YORK = ZoneInfo("America/New_York")
 _SHORTEST_DAY_SECONDS = 23 * 3600.0
-# More would be memory for ever: a cooldown is forgotten once so many others were ordered.
+# Memory stays bounded: beyond these, the symbol ordered longest ago has no cooldown.
 _REMEMBERED_SYMBOLS = 4096
-_COUNTED_A_MINUTE = 10_000  # what ``max_orders_per_minute`` may be at most
+_COUNTED_A_MINUTE = 10_000  # the most that ``max_orders_per_minute`` may be
 
 
 class OpenedOrder(NamedTuple):
@@ -26,6 +26,7 @@ class OpenedOrder(NamedTuple):
 
     Attributes:
         at: Seconds since 1970.
+        cents: What it is worth, in cents.
     """
 
     mode: str
@@ -35,7 +36,7 @@ class OpenedOrder(NamedTuple):
 
 
 class Recently(NamedTuple):
-    """What a brake may ask for; as ``gates.Counts`` has it."""
+    """What a brake may ask for, as in ``limits.Counts``."""
 
     since_symbol: float | None
     last_minute: int
@@ -43,7 +44,7 @@ class Recently(NamedTuple):
     cents_today: int
 
     def and_one(self, order: OpenedOrder, symbol: str, at: float) -> Recently:
-        """Return the same with an order that was opened a moment ago."""
+        """Return these figures with one more order, opened a moment ago."""
         same = order.symbol == symbol
         return Recently(
             since_symbol=max(0.0, at - order.at) if same else self.since_symbol,
@@ -54,7 +55,7 @@ class Recently(NamedTuple):
 
 
 def day_began(moment: datetime) -> datetime:
-    """Return when the trading day of a moment began: midnight in New York, in UTC."""
+    """Return when the moment's trading day began: midnight in New York, as UTC."""
     day = moment.astimezone(_NEW_YORK).date()
     return datetime.combine(day, time(), _NEW_YORK).astimezone(UTC)
 
@@ -65,8 +66,8 @@ def _start_by_hour(hour: int) -> float:
 
 
 def day_start(at: float) -> float:
-    """Return when the trading day of a time began, both in seconds since 1970."""
-    # New York's midnights fall on whole hours of UTC, so that an hour has one day.
+    """Return when the trading day of ``at`` began, both in seconds since 1970."""
+    # New York's midnights fall on whole hours of UTC, so no hour is in two days.
     return _start_by_hour(int(at // 3600))
 
 
@@ -74,20 +75,22 @@ class Tally:
     """Counts one mode's orders."""
 
     def __init__(self, day: float) -> None:
-        self._day = day  # when it began
-        self._day_ends = day + _SHORTEST_DAY_SECONDS  # or later
+        self._day_began = day
+        self._same_day_until = day + _SHORTEST_DAY_SECONDS  # at least
         self._today = 0
         self._cents_today = 0
         self._minute: collections.deque[float] = collections.deque(
             maxlen=_COUNTED_A_MINUTE
         )
-        self._last: collections.OrderedDict[str, float] = collections.OrderedDict()
+        self._last_order_at: collections.OrderedDict[str, float] = (
+            collections.OrderedDict()
+        )
 
     def add(self, order: OpenedOrder) -> None:
         """Count an order."""
-        if (day := day_start(order.at)) > self._day:
-            self._day, self._today, self._cents_today = day, 0, 0
-            self._day_ends = day + _SHORTEST_DAY_SECONDS
+        if (day := day_start(order.at)) > self._day_began:
+            self._day_began, self._today, self._cents_today = day, 0, 0
+            self._same_day_until = day + _SHORTEST_DAY_SECONDS
         self._today += 1
         self._cents_today += order.cents
         self._forget_before(order.at - MINUTE_SECONDS)
@@ -95,25 +98,27 @@ class Tally:
         self.remember(order)
 
     def remember(self, order: OpenedOrder) -> None:
-        """Note an order of an earlier day, for its symbol's cooldown alone."""
-        self._last[order.symbol] = max(self._last.pop(order.symbol, 0.0), order.at)
-        if len(self._last) > _REMEMBERED_SYMBOLS:
-            self._last.popitem(last=False)
+        """Note an order for its symbol's cooldown alone, as one of an earlier day."""
+        self._last_order_at[order.symbol] = max(
+            self._last_order_at.pop(order.symbol, 0.0), order.at
+        )
+        if len(self._last_order_at) > _REMEMBERED_SYMBOLS:
+            self._last_order_at.popitem(last=False)
 
     def look(self, symbol: str, at: float) -> Recently:
-        """Return what counts at a time, for whoever counts."""
+        """Return the figures at a time, for the one that also adds orders."""
         self._forget_before(at - MINUTE_SECONDS)
         return self._found(symbol, at, len(self._minute))
 
     def peek(self, symbol: str, at: float) -> Recently:
-        """Return the same from any thread: nothing is changed."""
+        """Return the same figures without changing anything, from any thread."""
         after = at - MINUTE_SECONDS
         return self._found(symbol, at, sum(one > after for one in tuple(self._minute)))
 
     def _found(self, symbol: str, at: float, last_minute: int) -> Recently:
-        last = self._last.get(symbol)
-        # A clock that was set back begins no new day.
-        same_day = at < self._day_ends or day_start(at) <= self._day
+        last = self._last_order_at.get(symbol)
+        # A clock that is set back begins no new day.
+        same_day = at < self._same_day_until or day_start(at) <= self._day_began
         return Recently(
             since_symbol=None if last is None else max(0.0, at - last),
             last_minute=last_minute,
