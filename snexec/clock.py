@@ -1,4 +1,4 @@
-"""Wall-clock time, injected so that tests can set it.
+"""Wall-clock time, passed in so that tests can set it.
 
 Elapsed time is always ``trio.current_time()``; the wall clock only dates rows.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time of day."""
+    """A source of the time of day."""
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
@@ -25,5 +25,5 @@ class SystemClock:
 
 
 def timestamp(moment: datetime) -> str:
-    """Format a time as rows and events carry it: ISO 8601, UTC, milliseconds, Z."""
+    """Format a time as it is in rows and events: ISO 8601, UTC, milliseconds, Z."""
     return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"

@@ -3,13 +3,14 @@
 SnexecError
 ├── ConfigError             what the user wrote or typed; the command line exits 2
 ├── StartError              refused or failed later; the command line exits 1
-├── CommandError            an operator's command cannot do it; it exits 1
+├── CommandError            an operator's command cannot be done; it exits 1
 │   ├── NoDaemonError       nobody answers at the socket
 │   └── DaemonGoneError     it answered, and then went away
 ├── InvalidSignalError      one input line; intake answers ``invalid``
 ├── StreamError             the connection to the trading stream: connect again
 │   ├── StreamClosedError   it was open
-│   └── StreamRejectedError its handshake was answered with another HTTP status
+│   ├── StreamRejectedError its handshake was answered with another HTTP status
+│   └── StreamUnauthorizedError  the broker does not take these keys
 └── BrokerError             one request to Alpaca
     ├── NotSentError        nothing left this machine: the order does not exist
     ├── UnknownOutcomeError it left, and no readable answer came: look it up
@@ -34,7 +35,7 @@ class SnexecError(Exception):
 
 
 class ConfigError(SnexecError):
-    """The configuration or a command's words cannot be used."""
+    """The configuration, or the words of a command, cannot be used."""
 
 
 class StartError(SnexecError):
@@ -42,7 +43,7 @@ class StartError(SnexecError):
 
 
 class CommandError(SnexecError):
-    """What an operator's command was asked for cannot be done."""
+    """What an operator's command asks for cannot be done."""
 
 
 class NoDaemonError(CommandError):
@@ -54,10 +55,10 @@ class DaemonGoneError(CommandError):
 
 
 class InvalidSignalError(SnexecError):
-    """A line is no signal.
+    """A line is not a signal.
 
     Attributes:
-        signal_id: The line's ``id`` where it could be read.
+        signal_id: The line's ``id``, if it could be read.
     """
 
     def __init__(self, message: str, *, signal_id: str | None = None) -> None:
@@ -70,7 +71,7 @@ class StreamError(SnexecError):
 
 
 class StreamClosedError(StreamError):
-    """The connection was closed; says by whom, and with which words."""
+    """The connection was closed; says by whom, and with what words."""
 
 
 class StreamRejectedError(StreamError):
@@ -90,7 +91,7 @@ class StreamUnauthorizedError(StreamError):
 
 
 class BrokerError(SnexecError):
-    """A request to the broker did not give what was asked for."""
+    """A request to the broker did not get what it asked for."""
 
 
 class NotSentError(BrokerError):
@@ -98,7 +99,7 @@ class NotSentError(BrokerError):
 
 
 class UnknownOutcomeError(BrokerError):
-    """The request left, and what the broker made of it is not known."""
+    """The request left, and what the broker did with it is not known."""
 
 
 class RateLimitedError(BrokerError):
@@ -119,7 +120,7 @@ class RefusedError(BrokerError):
     Attributes:
         status_code: The HTTP status.
         body: The answer's body as text, secrets masked.
-        reason: The broker's message, or the status where it gave none.
+        reason: The broker's message, or the status if it gave none.
     """
 
     def __init__(self, *, status_code: int, body: str, reason: str) -> None:
@@ -138,7 +139,7 @@ class DuplicateOrderError(RefusedError):
 
 
 def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
-    """Yield the errors of a group, however deep they lie."""
+    """Yield the errors in a group, however deep they are."""
     for exc in group.exceptions:
         if isinstance(exc, BaseExceptionGroup):
             yield from leaves(exc)
@@ -147,17 +148,17 @@ def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
 
 
 def reasons(group: BaseExceptionGroup[Any]) -> str:
-    """Return what each error of a group has to say."""
+    """Return what each error in a group says."""
     return "; ".join(first_words(exc) or type(exc).__name__ for exc in leaves(group))
 
 
 def first_words(exc: BaseException | None) -> str:
-    """Return what the nearest error in a chain has to say: wrappers may say nothing."""
+    """Return the first words in a chain of errors: wrappers may have none."""
     while exc is not None and not str(exc):
         exc = exc.__cause__ or exc.__context__
     return str(exc or "")
 
 
 def no_answer(seconds: float) -> str:
-    """Say that the broker did not answer in time."""
+    """Return the words for a broker that did not answer in time."""
     return f"no answer within {seconds:g} s"

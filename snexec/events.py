@@ -1,4 +1,4 @@
-"""The feed of what happens, for whoever follows it (SPEC 6)."""
+"""The feed of what happens, for anyone who follows it (SPEC 6)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        moment: When. Its text is made for who asks: in a flood of fills, few do.
-        sequence: The signal's place in this run, where the event is about one.
+        moment: When it happened; formatted only when asked for, as in a flood of fills
+            hardly anyone asks.
+        sequence: The signal's place in this run, if the event is about a signal.
         more: Further fields of the JSON object.
     """
 
@@ -53,7 +54,7 @@ class Event:
 
     @property
     def at(self) -> str:
-        """When it happened, as rows carry a time."""
+        """When it happened, formatted as in rows."""
         return timestamp(self.moment)
 
     def line(self) -> bytes:
@@ -88,10 +89,10 @@ class EventFeed:
         reason: str | None = None,
         sequence: int | None = None,
     ) -> None:
-        """Tell every follower; ``more`` are further fields of the JSON object."""
+        """Call every follower; ``more`` holds further fields of the JSON object."""
         if not self._followers:
             return
-        told = Event(
+        published = Event(
             event=event,
             moment=self._clock.now(),
             signal_id=signal_id,
@@ -103,9 +104,9 @@ class EventFeed:
         )
         for follower in tuple(self._followers):
             try:
-                follower(told)
+                follower(published)
             except Exception:
-                # Whoever tells has an order to see to, and the rows of others.
+                # The publisher still has an order to see to, and the rows of others.
                 log.exception(
                     "an event could not be told to one that follows: %s", event
                 )

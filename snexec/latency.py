@@ -54,7 +54,7 @@ class Latencies:
         }
 
     def begin(self, trade_id: str, *, read_at: float) -> None:
-        """Start to time an order; ``read_at`` is when its line was read, on Trio's clock."""
+        """Time an order whose line was read at ``read_at``, on Trio's clock."""
         if len(self._watches) >= _FOLLOWED_ORDERS:
             del self._watches[next(iter(self._watches))]
         self._watches[trade_id] = _Watch(read_at)

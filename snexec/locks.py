@@ -1,4 +1,4 @@
-"""One process a path: a lock file beside it."""
+"""One process for each path, by a lock file beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def lock_file(path: Path, *, owner: str) -> Iterator[None]:
     """Hold an exclusive lock beside a file for as long as the block lasts.
 
-    The lock file stays behind: removing it would let two processes hold two of them.
+    The lock file stays behind: were it removed, two processes could each hold one.
 
     Raises:
         StartError: Another process holds it, or it cannot be made.

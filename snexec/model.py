@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 Mode = Literal["paper", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-# What accounts, budgets and unsettled orders are keyed by: one account a mode.
+# Accounts, budgets and unsettled orders are keyed by it: each mode has one account.
 AccountName = Mode
 Stars = Literal[3, 4, 5]
 
@@ -19,7 +19,7 @@ def valid_symbol(value: str) -> str:
     """Return a symbol in upper case.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a symbol.
     """
     if not 1 <= len(value) <= 15 or not _SYMBOL.fullmatch(value):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What was seen lately, in a bounded memory."""
+"""What was seen recently, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ K = TypeVar("K", bound="Hashable")
 class Recent(Generic[K]):
     """Remembers at least the last ``count`` different keys, and at most twice as many.
 
-    Two sets in turns take half the memory of one that forgets its oldest key each time,
-    and the keys' 64-bit hashes a third of what the keys would take; that a new key is
-    taken for one of ten thousand is less likely than one in 10^15.
+    Two sets used in turns take half the memory of one that forgets its oldest key each
+    time, and the keys' 64-bit hashes a third of what the keys would take. The chance
+    that a new key is mistaken for one of ten thousand is below one in 10^15.
     """
 
     def __init__(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""A signal: its model, its parsing and its stars (SPEC 4)."""
+"""A signal: its model, how it is parsed, and its stars (SPEC 4)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _no_nul(value: str) -> str:
 
 
 def _figure(value: object) -> float | None:
-    # Feeders may send anything here: what cannot be read counts as absent.
+    # Feeders may send anything here; what cannot be read counts as missing.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -53,12 +53,12 @@ class Signal(BaseModel):
         symbol: Ticker, upper case.
         catalyst_category: What kind of news it is.
         catalyst_tier: 1 (strongest) to 4.
-        ai_confidence: How sure the program is, if it says.
+        ai_confidence: How sure the program is, if it says so.
         price_at_signal: Dollars per share when the news came.
-        id: The program's own name for this signal; one id buys at most once a mode.
-        float_shares: Shares that may be traded, if the program says; never a reason
-            to take a signal for invalid.
-        relative_volume: Today's volume against its usual one; likewise.
+        id: The program's own name for this signal; an id buys at most once a mode.
+        float_shares: Shares that can be traded, if the program says; a bad figure never
+            makes a signal invalid.
+        relative_volume: Today's volume divided by the usual one; likewise.
     """
 
     model_config = ConfigDict(
@@ -66,7 +66,7 @@ class Signal(BaseModel):
         strict=True,
         extra="ignore",
         allow_inf_nan=False,
-        cache_strings="keys",  # values hardly ever come again
+        cache_strings="keys",  # values hardly ever repeat
     )
 
     symbol: Annotated[str, AfterValidator(valid_symbol)]
@@ -100,7 +100,7 @@ def parse_signal(line: bytes) -> Signal:
     """Read one line as a signal.
 
     Raises:
-        InvalidSignalError: It is none; the message names the field and the reason.
+        InvalidSignalError: It is not one; the message names the field and the reason.
     """
     try:
         return _validated(line)
@@ -125,7 +125,7 @@ def _validated(line: bytes) -> Signal:
 
 
 def _read_leniently(line: bytes) -> object:
-    """Read JSON with a byte order mark, or with half a character in some headline."""
+    """Read JSON with a byte order mark, or with half a character in a headline."""
     return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
 
 
@@ -134,7 +134,7 @@ def _refuse(constant: str) -> None:
 
 
 def read_id(line: bytes) -> str | None:
-    """Return the ``id`` of a line that need not be a valid signal, if it has one."""
+    """Return a line's ``id`` if it has one, though it may not be a valid signal."""
     try:
         value = from_json(line)
     except ValueError:
@@ -169,7 +169,7 @@ def _shorten(text: str) -> str:
 
 
 def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:
-    """Rate a signal; None is no trade (SPEC 4)."""
+    """Rate a signal in stars; None is no trade (SPEC 4)."""
     if tier <= 2:
         return 5
     match confidence:

@@ -3,8 +3,8 @@
 A line is text or JSON; known secrets are masked in it, and foreign text cannot forge
 another. The queue of lines is the drain's: any thread may add to it, and the drain
 alone takes lines off and writes them. Logging never blocks the event loop, and never
-raises where a log cannot be written: lines are dropped and counted instead. A fault that
-comes again and again is logged once, and then summed up.
+raises where a log cannot be written: lines are dropped and counted instead. A fault
+that comes again and again is logged once, and then summed up.
 """
 
 from __future__ import annotations
