@@ -62,13 +62,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from ssl import SSLContext
 
+    from snexec.cli.run_report import RunReport
     from snexec.clock import Clock
     from snexec.ledger import WriterStatus
     from snexec.logs import SecretMask
     from snexec.model import Mode
     from snexec.ops.notify import Notify
     from snexec.ops.pages import PageServer
-    from snexec.ops.report import RunReport
     from snexec.settings import Settings
     from snexec.signals import Signal
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from snexec.ops.report import RunReport
+    from snexec.cli.run_report import RunReport
     from snexec.settings import Settings
 
 log = logging.getLogger("Daemon")
@@ -86,7 +86,7 @@ def run_daemon(
     _set_up_logging(drain, log_level)
     report: RunReport | None = None
     if stop_at_end_of_input:
-        from snexec.ops.report import RunReport  # noqa: PLC0415 - only where it is shown
+        from snexec.cli.run_report import RunReport  # noqa: PLC0415 - only where it is shown
 
         report = RunReport()
     status = 0

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
+from snexec.cli.run_report import RunReport
 from snexec.events import EventFeed
 from snexec.intake.admission import Answer
-from snexec.ops.report import RunReport
 from snexec.signals import parse_signal
 from tests.input_helpers import FixedClock, signal_line
 
