@@ -77,7 +77,7 @@ def cli(
         return
     # A tenth of the start: what is imported stays, and holds no garbage.
     gc.disable()
-    from snexec.cli.daemon import run_daemon  # noqa: PLC0415
+    from snexec.cli.daemon import run_daemon
 
     context.exit(
         run_daemon(
@@ -96,7 +96,7 @@ def cli(
 @click.pass_obj
 def exchange(config: Path, port: int) -> None:
     """Run the simulated exchange by itself, to test programs against."""
-    from snexec.cli.exchange import run_exchange  # noqa: PLC0415
+    from snexec.cli.exchange import run_exchange
 
     run_exchange(config, port)
 
@@ -107,7 +107,7 @@ def exchange(config: Path, port: int) -> None:
 @click.pass_obj
 def bench(config: Path, *, quick: bool, as_json: bool) -> None:
     """Measure snexec on this machine, next to the least it could take."""
-    from snexec.cli.bench import run_bench  # noqa: PLC0415
+    from snexec.cli.bench import run_bench
 
     run_bench(config, quick=quick, as_json=as_json)
 
@@ -119,7 +119,7 @@ def bench(config: Path, *, quick: bool, as_json: bool) -> None:
 @click.pass_obj
 def unit(config: Path, *, user: str | None) -> None:
     """Print a hardened systemd unit that runs this daemon."""
-    from snexec.cli.unit import print_unit  # noqa: PLC0415
+    from snexec.cli.unit import print_unit
 
     print_unit(config, user=user)
 

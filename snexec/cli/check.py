@@ -57,7 +57,7 @@ def _look(config: Path, settings: Settings) -> list[Finding]:
     found.append(certificates)
     if certificates.result == "FAIL":
         return found
-    from snexec.cli.endpoints import ask_endpoints  # noqa: PLC0415 - it asks a network
+    from snexec.cli.endpoints import ask_endpoints  # it asks a network
 
     return found + ask_endpoints(settings, status)
 

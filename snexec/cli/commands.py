@@ -85,7 +85,7 @@ def send(
 
     Exit status: 0 if all were accepted (with --wait: and filled), 1 if not.
     """
-    from snexec.cli.send import Manner, run_send  # noqa: PLC0415
+    from snexec.cli.send import Manner, run_send
 
     argument = fields.pop("signal")
     return run_send(
@@ -149,8 +149,8 @@ def trades(
     Reads the database only, so it works whether or not the daemon runs. Slippage is the
     entry against the signal's price: above 0 you paid more.
     """
-    from snexec.cli.rows import Query  # noqa: PLC0415
-    from snexec.cli.trades import run_trades  # noqa: PLC0415
+    from snexec.cli.rows import Query
+    from snexec.cli.trades import run_trades
 
     run_trades(
         config,
@@ -175,7 +175,7 @@ def status(config: Path, /, *, as_json: bool) -> None:
 
     Exit status: 1 if no daemon answers.
     """
-    from snexec.cli.status import run_status  # noqa: PLC0415
+    from snexec.cli.status import run_status
 
     run_status(config, as_json=as_json)
 
@@ -193,7 +193,7 @@ def events(config: Path, /, *, as_json: bool) -> None:
 
     Exit status: 0 when you end it, 1 when the daemon goes away.
     """
-    from snexec.cli.events import run_events  # noqa: PLC0415
+    from snexec.cli.events import run_events
 
     run_events(config, as_json=as_json)
 
@@ -214,7 +214,7 @@ def mode(config: Path, /, mode: Mode, *, sure: bool) -> None:
     daemon, and waits until it runs that mode. Live shows the account and asks you to
     type the word first. Orders under way stay with the mode that they were placed in.
     """
-    from snexec.cli.mode import run_mode  # noqa: PLC0415
+    from snexec.cli.mode import run_mode
 
     run_mode(config, mode, sure=sure)
 
@@ -236,7 +236,7 @@ def check(config: Path, /, *, as_json: bool) -> int:
 
     Exit status: 1 if anything says FAIL.
     """
-    from snexec.cli.check import run_check  # noqa: PLC0415
+    from snexec.cli.check import run_check
 
     return run_check(config, as_json=as_json)
 
@@ -259,7 +259,7 @@ def halt(config: Path, /, *, reason: str | None) -> int:
 
     Exit status: 1 if neither the file could be made nor the daemon told.
     """
-    from snexec.cli.halt import run_halt  # noqa: PLC0415
+    from snexec.cli.halt import run_halt
 
     return run_halt(config, reason)
 
@@ -271,7 +271,7 @@ def resume(config: Path, /) -> int:
 
     Exit status: 1 if it is halted still.
     """
-    from snexec.cli.halt import run_resume  # noqa: PLC0415
+    from snexec.cli.halt import run_resume
 
     return run_resume(config)
 
@@ -294,7 +294,7 @@ def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
 
     Exit status: 0 if it would be ordered, 1 if not or if that is not known.
     """
-    from snexec.cli.explain import run_explain  # noqa: PLC0415
+    from snexec.cli.explain import run_explain
 
     return run_explain(config, signal, as_json=as_json)
 

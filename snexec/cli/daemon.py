@@ -86,7 +86,7 @@ def run_daemon(
     _set_up_logging(drain, log_level)
     report: RunReport | None = None
     if stop_at_end_of_input:
-        from snexec.cli.run_report import RunReport  # noqa: PLC0415 - only where it is shown
+        from snexec.cli.run_report import RunReport  # only where it is shown
 
         report = RunReport()
     status = 0
@@ -185,7 +185,7 @@ async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
     if address is None:
         return None
     # Imported only where it is used.
-    from snexec.ops.pages import open_page_listeners  # noqa: PLC0415
+    from snexec.ops.pages import open_page_listeners
 
     return await open_page_listeners(*address, key="metrics.listen")
 
@@ -212,7 +212,7 @@ async def _start_exchange(
             log.warning("mode is live: orders are placed with real money")
         return None
     # Imported only where it is used: it brings a web server along.
-    from snexec.exchange.server import Exchange  # noqa: PLC0415
+    from snexec.exchange.server import Exchange
 
     exchange = Exchange(settings.simulated_exchange())
     await nursery.start(exchange.run, name="simulated exchange")

@@ -44,8 +44,8 @@ def _tell_json(line: bytes) -> None:
 
 def _teller() -> Callable[[bytes], None]:
     # Not for JSON, which needs no Rich.
-    from snexec.cli.screen import open_screen, say  # noqa: PLC0415
-    from snexec.cli.words import line_of  # noqa: PLC0415
+    from snexec.cli.screen import open_screen, say
+    from snexec.cli.words import line_of
 
     screen = open_screen()
 

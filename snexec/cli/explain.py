@@ -68,14 +68,14 @@ def _without_daemon(
     settings: Settings, config: Path, signal: Signal
 ) -> dict[str, object]:
     # What only a daemon needs is not imported where one answers.
-    from snexec.cli.rows import open_to_read  # noqa: PLC0415
-    from snexec.ops.explain import (  # noqa: PLC0415
+    from snexec.cli.rows import open_to_read
+    from snexec.ops.explain import (
         Ledger,
         Question,
         explain,
         read_ledger,
     )
-    from snexec.risk import (  # noqa: PLC0415  # noqa: PLC0415
+    from snexec.risk import (
         Counts,
         Recently,
         Snapshot,
@@ -104,10 +104,10 @@ def _without_daemon(
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from rich.table import Table  # noqa: PLC0415 - a JSON answer needs no Rich
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table  # a JSON answer needs no Rich
+    from rich.text import Text
 
-    from snexec.cli.screen import foreign, open_screen, say, show_table  # noqa: PLC0415
+    from snexec.cli.screen import foreign, open_screen, say, show_table
 
     screen = open_screen()
     grid = Table.grid(padding=(0, 2))

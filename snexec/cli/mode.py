@@ -146,7 +146,7 @@ def _state_account(settings: Settings) -> None:
         )
         return
     # Asks over the network: a Trio program of its own.
-    from snexec.cli.account import account_statement  # noqa: PLC0415
+    from snexec.cli.account import account_statement
 
     click.echo("LIVE: from then on orders are placed with real money")
     click.echo(account_statement(settings))

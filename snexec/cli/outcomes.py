@@ -159,8 +159,8 @@ def tell_plainly(text: str, style: str) -> None:
     if not style:
         click.echo(text)
         return
-    from rich.text import Text  # noqa: PLC0415 - a JSON answer needs no Rich
+    from rich.text import Text  # a JSON answer needs no Rich
 
-    from snexec.cli.screen import open_screen, say  # noqa: PLC0415
+    from snexec.cli.screen import open_screen, say
 
     say(open_screen(), Text(text, style=style))

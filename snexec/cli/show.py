@@ -50,6 +50,6 @@ def open_show(source: BinaryIO) -> Show:
     """Make what fits standard error."""
     if not sys.stderr.isatty():
         return _PlainShow()
-    from snexec.cli.progress import ProgressShow  # noqa: PLC0415 - a terminal's only
+    from snexec.cli.progress import ProgressShow  # a terminal's only
 
     return ProgressShow(source)

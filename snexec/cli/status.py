@@ -29,6 +29,6 @@ def run_status(config: Path, *, as_json: bool) -> None:
     answer = read_object(line)
     if answer is None:
         raise CommandError(f"what listens at {settings.intake.socket} is no snexec")
-    from snexec.cli.desk import show  # noqa: PLC0415 - a JSON answer needs no Rich
+    from snexec.cli.desk import show  # a JSON answer needs no Rich
 
     show(answer)

@@ -52,7 +52,7 @@ def run_trades(
         columns = list(column_names()) if found is None else found.columns
         extra = [name for name in LATENCIES if latency and name not in columns]
         if form == "table":
-            from snexec.cli.ledger import show  # noqa: PLC0415 - only it needs Rich
+            from snexec.cli.ledger import show  # only it needs Rich
 
             money = None if found is None else found.money
             show(list(rows), now=now, money=money, latency=latency)
