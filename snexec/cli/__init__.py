@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from snexec import __version__
-from snexec.cli.commands import COMMANDS, examples
+from snexec.cli.operator_commands import COMMANDS, examples
 
 _DEFAULT_CONFIG = Path("config.toml")
 _LEVELS = ("debug", "info", "warning", "error")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from snexec.cli import preflight
-from snexec.cli.findings import Finding, ok
+from snexec.cli import check_machine
+from snexec.cli.check_findings import Finding, ok
 from snexec.cli.screen import open_screen, say
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
@@ -43,21 +43,21 @@ def run_check(config: Path, *, as_json: bool) -> int:
 
 
 def _look(config: Path, settings: Settings) -> list[Finding]:
-    daemon, status = preflight.look_at_socket(config, settings)
+    daemon, status = check_machine.look_at_socket(config, settings)
     found = [
-        preflight.look_at_file(config, settings),
-        preflight.look_at_guards(config, settings),
-        *preflight.look_at_database(settings),
+        check_machine.look_at_file(config, settings),
+        check_machine.look_at_guards(config, settings),
+        *check_machine.look_at_database(settings),
         daemon,
-        *preflight.look_at_keys(settings),
+        *check_machine.look_at_keys(settings),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]
-    certificates = preflight.look_at_certificates()
+    certificates = check_machine.look_at_certificates()
     found.append(certificates)
     if certificates.result == "FAIL":
         return found
-    from snexec.cli.endpoints import ask_endpoints  # it asks a network
+    from snexec.cli.check_endpoints import ask_endpoints  # it asks a network
 
     return found + ask_endpoints(settings, status)
 

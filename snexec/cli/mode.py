@@ -15,7 +15,7 @@ import click
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from snexec.cli.client import ask_status
+from snexec.cli.daemon_client import ask_status
 from snexec.errors import CommandError, NoDaemonError
 from snexec.settings import load_settings
 
@@ -146,7 +146,7 @@ def _state_account(settings: Settings) -> None:
         )
         return
     # Asks over the network: a Trio program of its own.
-    from snexec.cli.account import account_statement
+    from snexec.cli.account_client import account_statement
 
     click.echo("LIVE: from then on orders are placed with real money")
     click.echo(account_statement(settings))

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from snexec.cli.client import Connection, read_object
-from snexec.cli.outcomes import Outcomes, tell_plainly
-from snexec.cli.show import open_show
+from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.live_view import open_show
+from snexec.cli.outcome_tracker import Outcomes, tell_plainly
 from snexec.logs import printable
 from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
@@ -25,7 +25,7 @@ from snexec.signals import MAX_LINE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from snexec.cli.show import Show
+    from snexec.cli.live_view import Show
     from snexec.settings import Settings
 
     Tell = Callable[[str, str], None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.client import read_object, status_line
+from snexec.cli.daemon_client import read_object, status_line
 from snexec.errors import CommandError
 from snexec.settings import load_settings
 
@@ -29,6 +29,6 @@ def run_status(config: Path, *, as_json: bool) -> None:
     answer = read_object(line)
     if answer is None:
         raise CommandError(f"what listens at {settings.intake.socket} is no snexec")
-    from snexec.cli.desk import show  # a JSON answer needs no Rich
+    from snexec.cli.status_page import show  # a JSON answer needs no Rich
 
     show(answer)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from snexec.cli.rows import LATENCIES, Query, open_rows
+from snexec.cli.dates import milliseconds, parse_when
 from snexec.cli.screen import number
-from snexec.cli.when import milliseconds, parse_when
+from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
 from snexec.settings import load_settings
 
@@ -52,7 +52,7 @@ def run_trades(
         columns = list(column_names()) if found is None else found.columns
         extra = [name for name in LATENCIES if latency and name not in columns]
         if form == "table":
-            from snexec.cli.ledger import show  # only it needs Rich
+            from snexec.cli.trades_table import show  # only it needs Rich
 
             money = None if found is None else found.money
             show(list(rows), now=now, money=money, latency=latency)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from snexec.cli import account, handshake
+from snexec.cli import account_client, check_stream
 from snexec.clock import SystemClock
 from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.ledger.schema import open_database
@@ -269,7 +269,7 @@ def test_a_stream_that_would_not_be_fed_fails(
     told: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handshake, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(check_stream, "_ANSWER_SECONDS", 0.3)
     broker.paper.feed.faults = faults
 
     found = check(status=1)
@@ -285,7 +285,7 @@ def test_a_broker_that_does_not_answer_is_not_waited_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     del real_box
-    monkeypatch.setattr(account, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(account_client, "_ANSWER_SECONDS", 0.3)
     broker.paper.rest_faults.add(RestFault(how="hang", path="/v2/account"))
     broker.live.rest_faults.add(
         RestFault(status=200, body="<html>", path="/v2/account")

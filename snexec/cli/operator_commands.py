@@ -149,8 +149,8 @@ def trades(
     Reads the database only, so it works whether or not the daemon runs. Slippage is the
     entry against the signal's price: above 0 you paid more.
     """
-    from snexec.cli.rows import Query
     from snexec.cli.trades import run_trades
+    from snexec.cli.trades_query import Query
 
     run_trades(
         config,
@@ -193,7 +193,7 @@ def events(config: Path, /, *, as_json: bool) -> None:
 
     Exit status: 0 when you end it, 1 when the daemon goes away.
     """
-    from snexec.cli.events import run_events
+    from snexec.cli.follow_events import run_events
 
     run_events(config, as_json=as_json)
 
@@ -259,7 +259,7 @@ def halt(config: Path, /, *, reason: str | None) -> int:
 
     Exit status: 1 if neither the file could be made nor the daemon told.
     """
-    from snexec.cli.halt import run_halt
+    from snexec.cli.halt_resume import run_halt
 
     return run_halt(config, reason)
 
@@ -271,7 +271,7 @@ def resume(config: Path, /) -> int:
 
     Exit status: 1 if it is halted still.
     """
-    from snexec.cli.halt import run_resume
+    from snexec.cli.halt_resume import run_resume
 
     return run_resume(config)
 
@@ -294,7 +294,7 @@ def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
 
     Exit status: 0 if it would be ordered, 1 if not or if that is not known.
     """
-    from snexec.cli.explain import run_explain
+    from snexec.cli.explain_signal import run_explain
 
     return run_explain(config, signal, as_json=as_json)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snexec.cli.client import Connection, read_object
+from snexec.cli.daemon_client import Connection, read_object
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
 from snexec.settings import load_settings
@@ -68,7 +68,7 @@ def _without_daemon(
     settings: Settings, config: Path, signal: Signal
 ) -> dict[str, object]:
     # What only a daemon needs is not imported where one answers.
-    from snexec.cli.rows import open_to_read
+    from snexec.cli.trades_query import open_to_read
     from snexec.ops.explain import (
         Ledger,
         Question,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.client import Connection, read_object
-from snexec.cli.words import STYLES, Kind, Outcome, outcome_of
+from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.event_words import STYLES, Kind, Outcome, outcome_of
 from snexec.errors import CommandError, DaemonGoneError
 from snexec.logs import printable
 

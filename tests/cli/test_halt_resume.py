@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snexec.cli import halt as halt_module
+from snexec.cli import halt_resume
 from tests.cli.conftest import configure_simulated, running
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_the_daemon_is_told_where_the_file_cannot_be_made(
     def denied(*_args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(halt_module, "write_halt", denied)
+    monkeypatch.setattr(halt_resume, "write_halt", denied)
     alone = desk.run(box.config, "halt")
     assert alone.status == 1
     assert "halt cannot be made: Permission denied" in alone.err
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_removed_is_no_resume(
         raise PermissionError(13, "Permission denied")
 
     desk.run(box.config, "halt")
-    monkeypatch.setattr(halt_module, "remove_halt", denied)
+    monkeypatch.setattr(halt_resume, "remove_halt", denied)
     done = desk.run(box.config, "resume")
     assert done.status == 1
     assert done.err.endswith("halt cannot be removed: Permission denied\n")

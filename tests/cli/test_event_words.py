@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snexec.cli.words import describe, line_of, outcome_of
+from snexec.cli.event_words import describe, line_of, outcome_of
 
 
 def settled(**fields: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol, Self
 
 import click
 
-from snexec.cli.outcomes import tell_plainly
+from snexec.cli.outcome_tracker import tell_plainly
 
 
 class Show(Protocol):
@@ -50,6 +50,6 @@ def open_show(source: BinaryIO) -> Show:
     """Make what fits standard error."""
     if not sys.stderr.isatty():
         return _PlainShow()
-    from snexec.cli.progress import ProgressShow  # a terminal's only
+    from snexec.cli.progress_bar import ProgressShow  # a terminal's only
 
     return ProgressShow(source)

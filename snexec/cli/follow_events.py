@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.client import Connection, read_object
+from snexec.cli.daemon_client import Connection, read_object
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def _tell_json(line: bytes) -> None:
 
 def _teller() -> Callable[[bytes], None]:
     # Not for JSON, which needs no Rich.
+    from snexec.cli.event_words import line_of
     from snexec.cli.screen import open_screen, say
-    from snexec.cli.words import line_of
 
     screen = open_screen()
 

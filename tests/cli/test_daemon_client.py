@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snexec.cli import client
+from snexec.cli import daemon_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def test_a_daemon_that_says_nothing_is_not_waited_for_long(
     fake_daemon: Callable[..., FakeDaemon],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(daemon_client, "ANSWER_SECONDS", 0.1)
     fake_daemon(lambda _line: b"")
 
     done = desk.run(box.config, "status")

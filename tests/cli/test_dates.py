@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from snexec.cli.when import milliseconds, parse_when
+from snexec.cli.dates import milliseconds, parse_when
 
 NOW = datetime(2026, 1, 5, 14, 30, 10, 500_000, tzinfo=UTC)
 

@@ -9,7 +9,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.rows import LATENCIES, MOMENT
 from snexec.cli.screen import (
     NOTHING,
     age,
@@ -23,6 +22,7 @@ from snexec.cli.screen import (
     say,
     show_table,
 )
+from snexec.cli.trades_query import LATENCIES, MOMENT
 from snexec.latency import percentile
 
 if TYPE_CHECKING:

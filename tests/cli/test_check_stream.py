@@ -7,7 +7,7 @@ import trio
 from pydantic import SecretStr
 
 from snexec.broker.accounts import Endpoint
-from snexec.cli.handshake import try_stream
+from snexec.cli.check_stream import try_stream
 from snexec.settings import Credentials
 from tests.input_helpers import serve_once
 
