@@ -75,7 +75,7 @@ def endpoint_of(mode: Mode, settings: Settings) -> Endpoint | None:
 
 
 @asynccontextmanager
-async def open_account(endpoint: Endpoint) -> AsyncIterator[Account]:
+async def open_account(endpoint: Endpoint) -> AsyncIterator[AccountClient]:
     """Open a client that is closed when the block is left.
 
     Raises:
@@ -92,13 +92,13 @@ async def open_account(endpoint: Endpoint) -> AsyncIterator[Account]:
         follow_redirects=False,
     )
     try:
-        yield Account(http, endpoint.url)
+        yield AccountClient(http, endpoint.url)
     finally:
         with trio.move_on_after(1, shield=True):
             await http.aclose()
 
 
-class Account:
+class AccountClient:
     """One account's REST endpoint."""
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:

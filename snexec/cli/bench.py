@@ -26,7 +26,7 @@ def run_bench(config: Path, *, quick: bool, as_json: bool) -> None:
     """
     settings = load_settings(config)
     try:
-        summary = RunSummary(run(settings, QUICK if quick else FULL, _tell))
+        summary = RunSummary(run(settings, QUICK if quick else FULL, _print_progress))
     except KeyboardInterrupt:
         raise click.Abort from None
     if as_json:
@@ -35,6 +35,6 @@ def run_bench(config: Path, *, quick: bool, as_json: bool) -> None:
         click.echo(report(summary))
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     if sys.stderr.isatty():
         click.echo(f"{what} ...", err=True)

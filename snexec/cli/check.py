@@ -32,7 +32,7 @@ def run_check(config: Path, *, as_json: bool) -> int:
         ConfigError: The configuration cannot be used.
     """
     settings = load_settings(config)
-    found = _masked(_look(config, settings), settings)
+    found = _masked(_run_checks(config, settings), settings)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
@@ -42,18 +42,18 @@ def run_check(config: Path, *, as_json: bool) -> int:
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 
-def _look(config: Path, settings: Settings) -> list[Finding]:
-    daemon, status = check_machine.look_at_socket(config, settings)
+def _run_checks(config: Path, settings: Settings) -> list[Finding]:
+    daemon, status = check_machine.check_daemon(config, settings)
     found = [
-        check_machine.look_at_file(config, settings),
-        check_machine.look_at_guards(config, settings),
-        *check_machine.look_at_database(settings),
+        check_machine.check_config(config, settings),
+        check_machine.check_guards(config, settings),
+        *check_machine.check_database(settings),
         daemon,
-        *check_machine.look_at_keys(settings),
+        *check_machine.check_keys(settings),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]
-    certificates = check_machine.look_at_certificates()
+    certificates = check_machine.check_certificates()
     found.append(certificates)
     if certificates.result == "FAIL":
         return found

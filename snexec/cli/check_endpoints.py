@@ -57,7 +57,7 @@ async def _ask_all(
                 )
                 continue
             if status is not None and status.get("mode") == mode:
-                found[mode].append(_stream_of(status, mode))
+                found[mode].append(_judge_stream(status, mode))
                 stream = False
             else:
                 stream = True
@@ -113,7 +113,7 @@ def _judge_account(
         return fail(
             what, f"{name}: {', '.join(why)}", "unblock it in Alpaca's dashboard"
         )
-    power, largest = amount(account.get("buying_power")), _largest(settings)
+    power, largest = amount(account.get("buying_power")), _largest_order(settings)
     if power is None or power < largest:
         shown = "nothing" if power is None else dollars(float(power))
         return fail(
@@ -125,7 +125,7 @@ def _judge_account(
     return ok(what, f"{name}: ACTIVE, buying power {dollars(float(power))}")
 
 
-def _largest(settings: Settings) -> Decimal:
+def _largest_order(settings: Settings) -> Decimal:
     return max(
         settings.bot.dollars(3), settings.bot.dollars(4), settings.bot.dollars(5)
     )
@@ -154,7 +154,7 @@ def _judge_clock(
     return ok(what, f"{shown}; the market is {market}")
 
 
-def _stream_of(status: Mapping[str, Any], mode: Mode) -> Finding:
+def _judge_stream(status: Mapping[str, Any], mode: Mode) -> Finding:
     state = foreign(status.get("stream"))
     detail = f"not opened, the daemon holds the account's one stream: {state}"
     if state == "authorized":

@@ -31,7 +31,7 @@ _SCARCE_BYTES = 1024 * _MEGABYTE
 _TOO_FEW_BYTES = 50 * _MEGABYTE
 
 
-def look_at_file(config: Path, settings: Settings) -> Finding:
+def check_config(config: Path, settings: Settings) -> Finding:
     """Look at a configuration that validates."""
     mode = config.stat().st_mode
     shown = f"{config} is valid, mode {settings.mode}, bot {settings.bot.state}"
@@ -46,7 +46,7 @@ def look_at_file(config: Path, settings: Settings) -> Finding:
     return ok("config", shown)
 
 
-def look_at_guards(config: Path, settings: Settings) -> Finding:
+def check_guards(config: Path, settings: Settings) -> Finding:
     """Look whether anything keeps every signal from trading, and which limits hold."""
     bot = settings.bot
     shown = ", ".join(limits_set(bot)) or "no limit is set"
@@ -61,14 +61,14 @@ def look_at_guards(config: Path, settings: Settings) -> Finding:
     return ok("guards", shown)
 
 
-def look_at_keys(settings: Settings) -> list[Finding]:
+def check_keys(settings: Settings) -> list[Finding]:
     """Look for each mode's keys, which are never shown."""
     if settings.alpaca.simulate:
         return [ok("keys", "simulated: none are needed")]
-    return [_keys_of(mode, settings) for mode in MODES]
+    return [_check_keys_of(mode, settings) for mode in MODES]
 
 
-def look_at_certificates() -> Finding:
+def check_certificates() -> Finding:
     """Look whether the broker can be verified."""
     try:
         tls_context(os.environ)
@@ -81,13 +81,13 @@ def look_at_certificates() -> Finding:
     return ok("certificates", "can be read")
 
 
-def look_at_database(settings: Settings) -> list[Finding]:
+def check_database(settings: Settings) -> list[Finding]:
     """Look at the file and its folder; neither is changed."""
     path = Path(settings.database)
     folder = path.resolve().parent
     if not folder.is_dir():
         return [fail("database", f"{folder} is no folder", f"mkdir -p {folder}")]
-    found = [_disk(folder)]
+    found = [_check_disk(folder)]
     writable = os.access(folder, os.W_OK | os.X_OK)
     if path.exists() and not (writable and os.access(path, os.W_OK)):
         found.append(
@@ -99,11 +99,11 @@ def look_at_database(settings: Settings) -> list[Finding]:
         if writable:
             found.append(ok("database", f"{path}: the first start makes it"))
         return found
-    found.append(_content(path, settings))
+    found.append(_check_content(path, settings))
     return found
 
 
-def look_at_socket(
+def check_daemon(
     config: Path, settings: Settings
 ) -> tuple[Finding, dict[str, Any] | None]:
     """Look whether a daemon runs, and return its status."""
@@ -111,7 +111,7 @@ def look_at_socket(
     try:
         status = ask_status(settings, config)
     except NoDaemonError:
-        return _without_daemon(path), None
+        return _check_socket_path(path), None
     except CommandError as exc:
         return fail(
             "daemon", str(exc), "move away what is there, or ask as its user"
@@ -138,7 +138,7 @@ def look_at_socket(
     return ok("daemon", shown), status
 
 
-def _without_daemon(path: Path) -> Finding:
+def _check_socket_path(path: Path) -> Finding:
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         return fail("daemon", f"{path}: its folder is not writable", "chown it")
     if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
@@ -147,7 +147,7 @@ def _without_daemon(path: Path) -> Finding:
     return ok("daemon", f"none runs at {path}{left}")
 
 
-def _keys_of(mode: Mode, settings: Settings) -> Finding:
+def _check_keys_of(mode: Mode, settings: Settings) -> Finding:
     what, bad = f"{mode} keys", fail if mode == settings.mode else warn
     name = f"APCA_{mode.upper()}_API_KEY_ID"
     try:
@@ -167,7 +167,7 @@ def _keys_of(mode: Mode, settings: Settings) -> Finding:
     return ok(what, f"in the file, {common}")
 
 
-def _disk(folder: Path) -> Finding:
+def _check_disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     shown = f"{free // _MEGABYTE:,} MB free in {folder}"
     if free < _TOO_FEW_BYTES:
@@ -177,7 +177,7 @@ def _disk(folder: Path) -> Finding:
     return ok("disk", shown)
 
 
-def _content(path: Path, settings: Settings) -> Finding:
+def _check_content(path: Path, settings: Settings) -> Finding:
     kind = "simulated" if settings.alpaca.simulate else "real"
     try:
         with closing(open_to_read(path)) as connection:

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 15.0
 _READ_BYTES = 64 * 1024
 
 
-class Connection:
+class DaemonConnection:
     """One connection to the daemon; use it as a context.
 
     Args:
@@ -108,7 +108,7 @@ def status_line(settings: Settings, config: Path) -> bytes:
         NoDaemonError: Nobody answers.
         CommandError: The socket may not be used, or the daemon does not answer.
     """
-    with Connection(settings, config) as connection:
+    with DaemonConnection(settings, config) as connection:
         return connection.ask(b'{"command":"status"}')
 
 

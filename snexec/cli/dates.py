@@ -9,7 +9,7 @@ _AGO = re.compile(r"(\d{1,9})\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def parse_when(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """Read ISO 8601 (without a zone it is UTC), ``2h``, ``3d``, ``today``.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
 from snexec.settings import load_settings
@@ -54,7 +54,7 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
 
 def _ask(settings: Settings, config: Path, text: str) -> dict[str, Any]:
     request = json.dumps({"command": "explain", "signal": json.loads(text)})
-    with Connection(settings, config) as connection:
+    with DaemonConnection(settings, config) as connection:
         answer = read_object(connection.ask(request.encode()))
     if answer is None or answer.get("status") != "ok":
         problem = None if answer is None else answer.get("error")

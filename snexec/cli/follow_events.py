@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run_events(config: Path, *, as_json: bool) -> None:
     settings = load_settings(config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Connection(settings, config) as connection:
+        with DaemonConnection(settings, config) as connection:
             connection.ask(b'{"command":"events"}')
             tell = _tell_json if as_json else _teller()
             if not as_json:

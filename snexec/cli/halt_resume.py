@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.risk import (
@@ -51,7 +51,7 @@ def run_halt(config: Path, reason: str | None) -> int:
             if earlier is None
             else f"halted already: {earlier.reason} (since {earlier.since})"
         )
-    answer = _tell(config, {"command": "halt", "reason": reason, "by": by})
+    answer = _ask_daemon(config, {"command": "halt", "reason": reason, "by": by})
     if answer is not None:
         halted = answer.get("halted") is True
         done = done or halted
@@ -79,7 +79,7 @@ def run_resume(config: Path) -> int:
     else:
         names = ", ".join(map(str, removed))
         click.echo(f"{names} is removed" if removed else f"there is no {files[0]}")
-    answer = _tell(config, {"command": "resume"})
+    answer = _ask_daemon(config, {"command": "resume"})
     if answer is not None and answer.get("halted") is False:
         click.echo("the daemon says: orders are placed again")
         return 0
@@ -96,11 +96,11 @@ def _refuse_missing(config: Path) -> None:
         raise ConfigError(f"{config}: No such file or directory")
 
 
-def _tell(config: Path, request: Mapping[str, str]) -> dict[str, Any] | None:
+def _ask_daemon(config: Path, request: Mapping[str, str]) -> dict[str, Any] | None:
     """Ask the daemon, and return its answer; say so where there is none."""
     try:
         settings = load_settings(config)
-        with Connection(settings, config) as connection:
+        with DaemonConnection(settings, config) as connection:
             answer = read_object(connection.ask(json.dumps(request).encode()))
     except NoDaemonError:
         click.echo("no daemon runs; the next start looks at the file")

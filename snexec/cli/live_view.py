@@ -7,27 +7,25 @@ from typing import BinaryIO, Protocol, Self
 
 import click
 
-from snexec.cli.outcome_tracker import tell_plainly
 
-
-class Show(Protocol):
+class LiveView(Protocol):
     """A context to send in."""
 
     def __enter__(self) -> object: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def tick(self, text: str, done: int = 0) -> None:
+    def update(self, text: str, done: int = 0) -> None:
         """Show another text, and so many more bytes as done."""
 
-    def tell(self, text: str, style: str) -> None:
+    def print_line(self, text: str, style: str) -> None:
         """Print a line to standard output."""
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         """Print a line to standard error."""
 
 
-class _PlainShow:
+class _PlainView:
     """Lines only."""
 
     def __enter__(self) -> Self:
@@ -36,20 +34,32 @@ class _PlainShow:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-    def tick(self, text: str, done: int = 0) -> None:
+    def update(self, text: str, done: int = 0) -> None:
         """Show nothing."""
 
-    def tell(self, text: str, style: str) -> None:
-        tell_plainly(text, style)
+    def print_line(self, text: str, style: str) -> None:
+        print_plainly(text, style)
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         click.echo(text, err=True)
 
 
-def open_show(source: BinaryIO) -> Show:
+def open_view(source: BinaryIO) -> LiveView:
     """Make what fits standard error."""
     if not sys.stderr.isatty():
-        return _PlainShow()
-    from snexec.cli.progress_bar import ProgressShow  # a terminal's only
+        return _PlainView()
+    from snexec.cli.progress_bar import ProgressBar  # a terminal's only
 
-    return ProgressShow(source)
+    return ProgressBar(source)
+
+
+def print_plainly(text: str, style: str) -> None:
+    """Print one line, in a style on a terminal only."""
+    if not style:
+        click.echo(text)
+        return
+    from rich.text import Text  # a JSON answer needs no Rich
+
+    from snexec.cli.screen import open_screen, say
+
+    say(open_screen(), Text(text, style=style))

@@ -41,7 +41,7 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
             does not follow.
     """
     settings = load_settings(config)
-    running = _running(settings, config)
+    running = _running_mode(settings, config)
     if settings.mode == mode and running in {None, mode}:
         told = "and no daemon runs" if running is None else "and so does the daemon"
         click.echo(f"{config} says {mode} already, {told}: nothing to do")
@@ -49,13 +49,13 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
     if mode == "live" and not sure:
         _refuse_without_terminal()
     if mode == "live":
-        _state_account(settings)
+        _print_account(settings)
     if mode == "live" and not sure:
         _confirm()
     if settings.mode != mode:
         write_mode(config, mode)
         click.echo(f'{config}: mode = "{mode}" (was "{settings.mode}")')
-    _have_followed(settings, config, mode)
+    _make_daemon_follow(settings, config, mode)
 
 
 def write_mode(config: Path, mode: Mode) -> None:
@@ -123,7 +123,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _running(settings: Settings, config: Path) -> str | None:
+def _running_mode(settings: Settings, config: Path) -> str | None:
     """Return the mode of the daemon that runs, if one does."""
     try:
         return str(ask_status(settings, config).get("mode"))
@@ -139,7 +139,7 @@ def _refuse_without_terminal() -> None:
         )
 
 
-def _state_account(settings: Settings) -> None:
+def _print_account(settings: Settings) -> None:
     if settings.alpaca.simulate:
         click.echo(
             "SIMULATED: the built-in exchange answers for live as well; no money moves"
@@ -158,7 +158,7 @@ def _confirm() -> None:
         raise CommandError("not confirmed: nothing was changed")
 
 
-def _have_followed(settings: Settings, config: Path, mode: Mode) -> None:
+def _make_daemon_follow(settings: Settings, config: Path, mode: Mode) -> None:
     try:
         status = ask_status(settings, config)
         pid = status.get("pid")
@@ -167,8 +167,8 @@ def _have_followed(settings: Settings, config: Path, mode: Mode) -> None:
                 "the daemon does not say its pid: send it SIGHUP yourself"
             )
         if status.get("mode") != mode:
-            _hang_up(pid)
-            status = _followed(settings, config, mode)
+            _send_sighup(pid)
+            status = _wait_for_mode(settings, config, mode)
     except NoDaemonError:
         click.echo("no daemon runs; the next start uses it")
         return
@@ -179,7 +179,7 @@ def _have_followed(settings: Settings, config: Path, mode: Mode) -> None:
     )
 
 
-def _hang_up(pid: int) -> None:
+def _send_sighup(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGHUP)
     except OSError as exc:
@@ -189,7 +189,7 @@ def _hang_up(pid: int) -> None:
         ) from None
 
 
-def _followed(settings: Settings, config: Path, mode: Mode) -> dict[str, object]:
+def _wait_for_mode(settings: Settings, config: Path, mode: Mode) -> dict[str, object]:
     deadline = time.monotonic() + _FOLLOW_SECONDS
     while True:
         status = ask_status(settings, config)

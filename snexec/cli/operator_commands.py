@@ -85,7 +85,7 @@ def send(
 
     Exit status: 0 if all were accepted (with --wait: and filled), 1 if not.
     """
-    from snexec.cli.send import Manner, run_send
+    from snexec.cli.send import SendOptions, run_send
 
     argument = fields.pop("signal")
     return run_send(
@@ -93,7 +93,7 @@ def send(
         argument=None if argument is None else str(argument),
         fields=fields,
         file=file,
-        manner=Manner(wait_seconds=timeout if wait else None, as_json=as_json),
+        options=SendOptions(wait_seconds=timeout if wait else None, as_json=as_json),
     )
 
 

@@ -9,9 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import click
-
-from snexec.cli.daemon_client import Connection, read_object
+from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.event_words import STYLES, Kind, Outcome, outcome_of
 from snexec.errors import CommandError, DaemonGoneError
 from snexec.logs import printable
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from snexec.settings import Settings
 
 
-class Outcomes:
+class OutcomeTracker:
     """Follows the feed on a connection of its own, from before the first signal.
 
     A thread reads it, as fast as it comes: what waits too long in the daemon is dropped.
@@ -44,15 +42,15 @@ class Outcomes:
         *,
         timeout_seconds: float,
         as_json: bool,
-        tell: Callable[[str, str], None],
+        print_line: Callable[[str, str], None],
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._as_json = as_json
-        self._tell = tell
+        self._print_line = print_line
         self._open: dict[str, str] = {}
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.counts: collections.Counter[Kind] = collections.Counter()
-        self._connection = Connection(settings, config)
+        self._connection = DaemonConnection(settings, config)
         try:
             self._connection.ask(b'{"command":"events"}')
         except CommandError:
@@ -84,7 +82,7 @@ class Outcomes:
         """Stop looking out for a signal that was not taken."""
         self._open.pop(signal_id, None)
 
-    def tell_known(self) -> None:
+    def print_known(self) -> None:
         """Tell the outcomes that are known by now."""
         while self._open:
             try:
@@ -107,18 +105,18 @@ class Outcomes:
                 break
             self._take(line)
         for signal_id, symbol in self._open.items():
-            self._tell_open(signal_id, symbol)
+            self._print_open(signal_id, symbol)
         self._open.clear()
 
-    def _tell_open(self, signal_id: str, symbol: str) -> None:
+    def _print_open(self, signal_id: str, symbol: str) -> None:
         self.counts["open"] += 1
         seconds = self._timeout_seconds
         if self._as_json:
             event = {"event": "timeout", "signalId": signal_id, "symbol": symbol}
-            self._tell(json.dumps(event | {"seconds": seconds}), "")
+            self._print_line(json.dumps(event | {"seconds": seconds}), "")
         else:
             outcome = Outcome("open", f"still open after {seconds:g} s")
-            self._tell_outcome(signal_id, symbol, outcome)
+            self._print_outcome(signal_id, symbol, outcome)
 
     def _take(self, line: bytes | None) -> None:
         if line is None:
@@ -138,13 +136,13 @@ class Outcomes:
         self.counts[outcome.kind] += 1
         symbol = self._open.pop(signal_id)
         if self._as_json:
-            self._tell(line.decode(errors="replace"), "")
+            self._print_line(line.decode(errors="replace"), "")
         else:
-            self._tell_outcome(signal_id, str(event.get("symbol") or symbol), outcome)
+            self._print_outcome(signal_id, str(event.get("symbol") or symbol), outcome)
 
-    def _tell_outcome(self, signal_id: str, symbol: str, outcome: Outcome) -> None:
+    def _print_outcome(self, signal_id: str, symbol: str, outcome: Outcome) -> None:
         text = f"{printable(symbol)} {printable(signal_id)}: {outcome.text}"
-        self._tell(text, STYLES[outcome.kind])
+        self._print_line(text, STYLES[outcome.kind])
 
     def _read(self) -> None:
         try:
@@ -152,15 +150,3 @@ class Outcomes:
                 self._lines.put(self._connection.receive(None))
         except CommandError:
             self._lines.put(None)
-
-
-def tell_plainly(text: str, style: str) -> None:
-    """Print one line, in a style on a terminal only."""
-    if not style:
-        click.echo(text)
-        return
-    from rich.text import Text  # a JSON answer needs no Rich
-
-    from snexec.cli.screen import open_screen, say
-
-    say(open_screen(), Text(text, style=style))

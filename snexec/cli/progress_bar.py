@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class ProgressShow:
+class ProgressBar:
     """Draws a bar on standard error; what is told goes above it."""
 
     def __init__(self, source: BinaryIO) -> None:
@@ -41,15 +41,15 @@ class ProgressShow:
     def __exit__(self, *exc_info: object) -> None:
         self._progress.stop()
 
-    def tick(self, text: str, done: int = 0) -> None:
+    def update(self, text: str, done: int = 0) -> None:
         """Show another text, and so many more bytes as done."""
         self._progress.update(self._task, description=text, advance=done)
 
-    def tell(self, text: str, style: str) -> None:
+    def print_line(self, text: str, style: str) -> None:
         """Print a line to standard output, in a style on a terminal only."""
         say(self._out, Text(text, style=style))
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         """Print a line to standard error."""
         say(self._screen, text)
 

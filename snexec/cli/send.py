@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from snexec.cli.daemon_client import Connection, read_object
-from snexec.cli.live_view import open_show
-from snexec.cli.outcome_tracker import Outcomes, tell_plainly
+from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.live_view import open_view, print_plainly
+from snexec.cli.outcome_tracker import OutcomeTracker
 from snexec.logs import printable
 from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
@@ -25,21 +25,21 @@ from snexec.signals import MAX_LINE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from snexec.cli.live_view import Show
+    from snexec.cli.live_view import LiveView
     from snexec.settings import Settings
 
-    Tell = Callable[[str, str], None]
+    PrintLine = Callable[[str, str], None]
 
 _NOT_TAKEN_YET = frozenset({"overloaded", "starting"})
 _RETRY_SECONDS = 60.0  # a line; what waits in the daemon is stale and gone before
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
-_TOLD_PROBLEMS = 20  # of a file's lines, each in a line of its own
+_PRINTED_PROBLEMS = 20  # of a file's lines, each in a line of its own
 _COMMAND = b'{"status":"invalid","error":"command: is for control, not for a signal"}'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
+class SendOptions:
     """How to send.
 
     Attributes:
@@ -57,7 +57,7 @@ def run_send(
     argument: str | None,
     fields: Mapping[str, object],
     file: str | None,
-    manner: Manner,
+    options: SendOptions,
 ) -> int:
     """Send one signal or many, and return the exit status.
 
@@ -74,7 +74,7 @@ def run_send(
             "give a JSON signal, or --symbol and the rest, or --file: only one of them"
         )
     if file is not None:
-        return _send_many(config, file, manner)
+        return _send_many(config, file, options)
     if argument is not None:
         line = _checked(argument)
     elif given:
@@ -84,7 +84,7 @@ def run_send(
             "nothing to send: give a JSON signal, or --symbol, --category, --tier and"
             " --price, or --file; see: snexec send --help"
         )
-    return _send_one(config, line, manner)
+    return _send_one(config, line, options)
 
 
 def _checked(argument: str) -> bytes:
@@ -123,19 +123,19 @@ def _line_of(fields: Mapping[str, object]) -> bytes:
     return json.dumps(signal).encode()
 
 
-def _send_one(config: Path, line: bytes, manner: Manner) -> int:
+def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
     settings = load_settings(config)
     with contextlib.ExitStack() as stack:
-        sender = _open_sender(stack, settings, config, manner, tell_plainly)
+        sender = _open_sender(stack, settings, config, options, print_plainly)
         answer = sender.send(line)
-        tell_plainly(answer.decode(errors="replace"), "")
+        print_plainly(answer.decode(errors="replace"), "")
         sys.stdout.flush()
         if sender.outcomes is not None:
             sender.outcomes.wait()
         return sender.exit_status
 
 
-def _send_many(config: Path, file: str, manner: Manner) -> int:
+def _send_many(config: Path, file: str, options: SendOptions) -> int:
     settings = load_settings(config)
     with contextlib.ExitStack() as stack:
         try:
@@ -146,44 +146,46 @@ def _send_many(config: Path, file: str, manner: Manner) -> int:
             )
         except OSError as exc:
             raise click.UsageError(f"--file: {file}: {exc.strerror}") from None
-        show = open_show(source)
-        sender = _open_sender(stack, settings, config, manner, show.tell)
+        view = open_view(source)
+        sender = _open_sender(stack, settings, config, options, view.print_line)
         try:
-            with show:
-                _send_lines(source, sender, manner, show)
+            with view:
+                _send_lines(source, sender, options, view)
                 if sender.outcomes is not None:
-                    show.tick(f"waiting for {sender.outcomes.waiting} orders")
+                    view.update(f"waiting for {sender.outcomes.waiting} orders")
                     sender.outcomes.wait()
         finally:
-            click.echo(sender.totals(), err=manner.as_json)
+            click.echo(sender.totals(), err=options.as_json)
     return sender.exit_status
 
 
-def _send_lines(source: BinaryIO, sender: _Sender, manner: Manner, show: Show) -> None:
+def _send_lines(
+    source: BinaryIO, sender: _Sender, options: SendOptions, view: LiveView
+) -> None:
     problems = 0
     for number, line in _lines(source):
         answer = sender.send(line, patiently=True)
-        show.tick(f"{sender.sent} signals", len(line) + 1)
+        view.update(f"{sender.sent} signals", len(line) + 1)
         fields = read_object(answer) or {}
-        if manner.as_json:
-            show.tell(answer.decode(errors="replace"), "")
+        if options.as_json:
+            view.print_line(answer.decode(errors="replace"), "")
         elif fields.get("status") != "accepted":
             problems += 1
-            _complain(show, problems, number, fields)
+            _print_problem(view, problems, number, fields)
         # Only now, as an order's outcome may come before its signal's answer.
         if sender.outcomes is not None:
-            sender.outcomes.tell_known()
+            sender.outcomes.print_known()
 
 
-def _complain(
-    show: Show, problems: int, number: int, fields: Mapping[str, object]
+def _print_problem(
+    view: LiveView, problems: int, number: int, fields: Mapping[str, object]
 ) -> None:
-    if problems <= _TOLD_PROBLEMS:
+    if problems <= _PRINTED_PROBLEMS:
         why = fields.get("error") or fields.get("reason")
         told = f"{fields.get('status')}: {why}" if why else fields.get("status")
-        show.complain(f"line {number}: {printable(str(told))}")
-    elif problems == _TOLD_PROBLEMS + 1:
-        show.complain("further problems are only counted")
+        view.print_error(f"line {number}: {printable(str(told))}")
+    elif problems == _PRINTED_PROBLEMS + 1:
+        view.print_error("further problems are only counted")
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -203,21 +205,21 @@ def _open_sender(
     stack: contextlib.ExitStack,
     settings: Settings,
     config: Path,
-    manner: Manner,
-    tell: Tell,
+    options: SendOptions,
+    print_line: PrintLine,
 ) -> _Sender:
-    connection = stack.enter_context(Connection(settings, config))
+    connection = stack.enter_context(DaemonConnection(settings, config))
     outcomes = None
-    if manner.wait_seconds is not None:
-        outcomes = Outcomes(
+    if options.wait_seconds is not None:
+        outcomes = OutcomeTracker(
             settings,
             config,
-            timeout_seconds=manner.wait_seconds,
-            as_json=manner.as_json,
-            tell=tell,
+            timeout_seconds=options.wait_seconds,
+            as_json=options.as_json,
+            print_line=print_line,
         )
         stack.callback(outcomes.close)
-    return _Sender(connection, outcomes, tell)
+    return _Sender(connection, outcomes)
 
 
 class _Sender:
@@ -228,13 +230,11 @@ class _Sender:
 
     def __init__(
         self,
-        connection: Connection,
-        outcomes: Outcomes | None,
-        tell: Tell,
+        connection: DaemonConnection,
+        outcomes: OutcomeTracker | None,
     ) -> None:
         self._connection = connection
         self.outcomes = outcomes
-        self.tell = tell
         self._counts: collections.Counter[str] = collections.Counter()
 
     @property

@@ -29,6 +29,6 @@ def run_status(config: Path, *, as_json: bool) -> None:
     answer = read_object(line)
     if answer is None:
         raise CommandError(f"what listens at {settings.intake.socket} is no snexec")
-    from snexec.cli.status_page import show  # a JSON answer needs no Rich
+    from snexec.cli.status_page import print_page  # a JSON answer needs no Rich
 
-    show(answer)
+    print_page(answer)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LATENCIES = (("wireMs", "to the wire"), ("replyMs", "to reply"), ("fillMs", "to fill"))
 
 
-def show(answer: Mapping[str, Any]) -> None:
+def print_page(answer: Mapping[str, Any]) -> None:
     """Print the page."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")

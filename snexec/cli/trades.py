@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from snexec.cli.dates import milliseconds, parse_when
+from snexec.cli.dates import milliseconds, parse_time
 from snexec.cli.screen import number
 from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
@@ -52,10 +52,10 @@ def run_trades(
         columns = list(column_names()) if found is None else found.columns
         extra = [name for name in LATENCIES if latency and name not in columns]
         if form == "table":
-            from snexec.cli.trades_table import show  # only it needs Rich
+            from snexec.cli.trades_table import print_table  # only it needs Rich
 
             money = None if found is None else found.money
-            show(list(rows), now=now, money=money, latency=latency)
+            print_table(list(rows), now=now, money=money, latency=latency)
         elif form == "csv":
             _print_csv(rows, [*columns, *extra])
         else:
@@ -66,7 +66,7 @@ def _moment(option: str, text: str | None, now: datetime) -> int | None:
     if text is None:
         return None
     try:
-        return milliseconds(parse_when(text, now))
+        return milliseconds(parse_time(text, now))
     except ValueError as exc:
         raise click.UsageError(f"{option}: {exc}") from None
 

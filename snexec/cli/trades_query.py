@@ -48,7 +48,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class QueryResult:
     """An answer, to be read while its connection is open.
 
     Attributes:
@@ -63,7 +63,7 @@ class Found:
 
 
 @contextmanager
-def open_rows(path: Path, query: Query) -> Iterator[Found | None]:
+def open_rows(path: Path, query: Query) -> Iterator[QueryResult | None]:
     """Read the rows of a file, which is never changed; None if there is none yet.
 
     Raises:
@@ -83,7 +83,7 @@ def open_rows(path: Path, query: Query) -> Iterator[Found | None]:
             rows: Iterator[dict[str, object]] = database.query(statement, values)
             if query.limit is not None:
                 rows = reversed(list(rows))
-            yield Found(columns, money_of(connection), rows)
+            yield QueryResult(columns, money_of(connection), rows)
     except sqlite3.Error as exc:
         raise CommandError(f"database: {path} cannot be read: {exc}") from None
 

@@ -35,7 +35,7 @@ _LABELS = {"wireMs": "wire ms", "replyMs": "reply ms", "fillMs": "fill ms"}
 _SHARES = (50, 90, 99)
 
 
-def show(
+def print_table(
     rows: Sequence[Row], *, now: datetime, money: str | None, latency: bool
 ) -> None:
     """Print the table, the totals, and with ``latency`` the percentiles."""

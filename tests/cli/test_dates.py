@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from snexec.cli.dates import milliseconds, parse_when
+from snexec.cli.dates import milliseconds, parse_time
 
 NOW = datetime(2026, 1, 5, 14, 30, 10, 500_000, tzinfo=UTC)
 
@@ -28,7 +28,7 @@ NOW = datetime(2026, 1, 5, 14, 30, 10, 500_000, tzinfo=UTC)
     ],
 )
 def test_a_time_may_be_absolute_or_ago(text: str, moment: str) -> None:
-    assert parse_when(text, NOW) == datetime.fromisoformat(moment)
+    assert parse_time(text, NOW) == datetime.fromisoformat(moment)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_time_may_be_absolute_or_ago(text: str, moment: str) -> None:
 )
 def test_what_is_no_time_says_what_is_one(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: give 2026-01-05"):
-        parse_when(text, NOW)
+        parse_time(text, NOW)
 
 
 def test_milliseconds_count_from_1970() -> None:

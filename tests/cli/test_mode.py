@@ -283,7 +283,7 @@ def test_a_daemon_that_does_not_follow_is_told(
     answer = b'{"mode":"paper","pid":%d}\n' % os.getpid()
     fake_daemon(lambda _line: answer)
     told: list[int] = []
-    monkeypatch.setattr(mode_module, "_hang_up", told.append)
+    monkeypatch.setattr(mode_module, "_send_sighup", told.append)
 
     done = desk.run(shipped.config, "mode", "live", "--yes")
 
