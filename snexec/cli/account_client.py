@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from snexec.broker import Endpoint, amount, readable, refusal, tls_context
-from snexec.cli.screen import dollars, foreign
+from snexec.cli.formats import dollars, foreign
 from snexec.errors import (
     BrokerError,
     ConfigError,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from snexec.cli import check_machine
 from snexec.cli.check_findings import Finding, ok
-from snexec.cli.screen import open_screen, say
+from snexec.cli.console import open_console, print_line
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
 from snexec.model import MODES
@@ -36,9 +36,9 @@ def run_check(config: Path, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
-        screen = open_screen()
+        console = open_console()
         for finding in found:
-            say(screen, _line(finding))
+            print_line(console, _line(finding))
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 

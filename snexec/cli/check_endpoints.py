@@ -15,7 +15,7 @@ from snexec.broker import amount
 from snexec.cli.account_client import endpoint_of, masked_number, open_account
 from snexec.cli.check_findings import Finding, fail, ok, softened, warn
 from snexec.cli.check_stream import try_stream
-from snexec.cli.screen import dollars, foreign
+from snexec.cli.formats import dollars, foreign
 from snexec.errors import BrokerError, RefusedError
 from snexec.model import MODES
 

@@ -14,7 +14,7 @@ from snexec import __version__
 from snexec.broker import tls_context
 from snexec.cli.check_findings import Finding, fail, ok, warn
 from snexec.cli.daemon_client import ask_status
-from snexec.cli.screen import duration, foreign, number
+from snexec.cli.formats import duration, foreign, number
 from snexec.cli.trades_query import open_to_read
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
 from snexec.ledger import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged

@@ -11,7 +11,7 @@ import trio
 
 from snexec.broker import tls_context
 from snexec.cli.check_findings import Finding, fail, ok
-from snexec.cli.screen import foreign
+from snexec.cli.formats import foreign
 from snexec.errors import StreamError, StreamRejectedError, leaves, reasons
 from snexec.stream.connection import open_connection
 

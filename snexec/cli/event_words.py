@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.text import Text
 
-from snexec.cli.screen import foreign, number, price, shares
+from snexec.cli.formats import foreign, number, price, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

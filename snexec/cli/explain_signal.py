@@ -107,9 +107,10 @@ def _show(answer: Mapping[str, Any]) -> None:
     from rich.table import Table  # a JSON answer needs no Rich
     from rich.text import Text
 
-    from snexec.cli.screen import foreign, open_screen, say, show_table
+    from snexec.cli.console import open_console, print_line, print_table
+    from snexec.cli.formats import foreign
 
-    screen = open_screen()
+    console = open_console()
     grid = Table.grid(padding=(0, 2))
     for _ in range(2):
         grid.add_column()
@@ -120,10 +121,12 @@ def _show(answer: Mapping[str, Any]) -> None:
         if line["reason"]:
             detail = f"{foreign(line['reason'])}: {detail}".removesuffix(": ")
         grid.add_row(Text(mark, style=style), foreign(line["gate"]), detail)
-    show_table(screen, grid)
+    print_table(console, grid)
     if not answer["daemon"]:
-        say(screen, "no daemon runs: this is what the configuration and the rows say")
-    say(screen, _verdict(answer))
+        print_line(
+            console, "no daemon runs: this is what the configuration and the rows say"
+        )
+    print_line(console, _verdict(answer))
 
 
 def _verdict(answer: Mapping[str, Any]) -> str:

@@ -44,15 +44,15 @@ def _tell_json(line: bytes) -> None:
 
 def _teller() -> Callable[[bytes], None]:
     # Not for JSON, which needs no Rich.
+    from snexec.cli.console import open_console, print_line
     from snexec.cli.event_words import line_of
-    from snexec.cli.screen import open_screen, say
 
-    screen = open_screen()
+    console = open_console()
 
     def tell(line: bytes) -> None:
         event = read_object(line)
         if event is not None:
-            say(screen, line_of(event))
-            screen.file.flush()
+            print_line(console, line_of(event))
+            console.file.flush()
 
     return tell

@@ -60,6 +60,6 @@ def print_plainly(text: str, style: str) -> None:
         return
     from rich.text import Text  # a JSON answer needs no Rich
 
-    from snexec.cli.screen import open_screen, say
+    from snexec.cli.console import open_console, print_line
 
-    say(open_screen(), Text(text, style=style))
+    print_line(open_console(), Text(text, style=style))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from snexec.cli.screen import open_screen, say
+from snexec.cli.console import open_console, print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,19 +20,19 @@ class ProgressBar:
     """Draws a bar on standard error; what is told goes above it."""
 
     def __init__(self, source: BinaryIO) -> None:
-        self._screen = open_screen(stderr=True)
+        self._console = open_console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TimeElapsedColumn(),
-            console=self._screen,
+            console=self._console,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
         self._task = self._progress.add_task("sending", total=_size(source))
         # Lines for a terminal that has the bar too must not tear it.
-        self._out: Console = self._screen if sys.stdout.isatty() else open_screen()
+        self._out: Console = self._console if sys.stdout.isatty() else open_console()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -47,11 +47,11 @@ class ProgressBar:
 
     def print_line(self, text: str, style: str) -> None:
         """Print a line to standard output, in a style on a terminal only."""
-        say(self._out, Text(text, style=style))
+        print_line(self._out, Text(text, style=style))
 
     def print_error(self, text: str) -> None:
         """Print a line to standard error."""
-        say(self._screen, text)
+        print_line(self._console, text)
 
 
 def _size(source: BinaryIO) -> int | None:

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.screen import (
-    NOTHING,
-    duration,
-    foreign,
-    number,
-    open_screen,
-    show_table,
-)
+from snexec.cli.console import open_console, print_table
+from snexec.cli.formats import NOTHING, duration, foreign, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +23,7 @@ def print_page(answer: Mapping[str, Any]) -> None:
     grid.add_column(overflow="fold")
     for label, text in _page(answer):
         grid.add_row(label, text)
-    show_table(open_screen(), grid)
+    print_table(open_console(), grid)
 
 
 def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:

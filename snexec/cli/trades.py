@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from snexec.cli.dates import milliseconds, parse_time
-from snexec.cli.screen import number
+from snexec.cli.formats import number
 from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
 from snexec.settings import load_settings
@@ -52,10 +52,10 @@ def run_trades(
         columns = list(column_names()) if found is None else found.columns
         extra = [name for name in LATENCIES if latency and name not in columns]
         if form == "table":
-            from snexec.cli.trades_table import print_table  # only it needs Rich
+            from snexec.cli.trades_table import print_trades  # only it needs Rich
 
             money = None if found is None else found.money
-            print_table(list(rows), now=now, money=money, latency=latency)
+            print_trades(list(rows), now=now, money=money, latency=latency)
         elif form == "csv":
             _print_csv(rows, [*columns, *extra])
         else:

@@ -9,18 +9,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.screen import (
+from snexec.cli.console import open_console, print_line, print_table
+from snexec.cli.formats import (
     NOTHING,
     age,
     brief_shares,
     dollars,
     foreign,
     number,
-    open_screen,
     percent,
     price,
-    say,
-    show_table,
 )
 from snexec.cli.trades_query import LATENCIES, MOMENT
 from snexec.latency import percentile
@@ -35,18 +33,20 @@ _LABELS = {"wireMs": "wire ms", "replyMs": "reply ms", "fillMs": "fill ms"}
 _SHARES = (50, 90, 99)
 
 
-def print_table(
+def print_trades(
     rows: Sequence[Row], *, now: datetime, money: str | None, latency: bool
 ) -> None:
     """Print the table, the totals, and with ``latency`` the percentiles."""
-    screen = open_screen()
+    console = open_console()
     if rows:
-        show_table(screen, _table(rows, now, latency=latency))
-        screen.print()
-    say(screen, _totals(rows, money))
+        print_table(console, _table(rows, now, latency=latency))
+        console.print()
+    print_line(console, _totals(rows, money))
     if latency:
         for name in LATENCIES:
-            say(screen, _percentiles(_LABELS[name], [row.get(name) for row in rows]))
+            print_line(
+                console, _percentiles(_LABELS[name], [row.get(name) for row in rows])
+            )
 
 
 def slippage(row: Row) -> float | None:

@@ -1,62 +1,13 @@
-"""What the operator's commands print: Rich on a terminal, plain text elsewhere."""
+"""How values look to an operator: amounts, times, and text that is not ours."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import sys
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.measure import Measurement
-from rich.text import Text
 
 from snexec.logs import printable
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_PLAIN_WIDTH = 100_000  # a file has no edge to wrap at
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 NOTHING = "-"
-
-
-def open_screen(*, stderr: bool = False) -> Console:
-    """Make a console: styles on a terminal only, and none where NO_COLOR is set."""
-    stream = sys.stderr if stderr else sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # a symbol may be any text
-    terminal = stream.isatty()
-    return Console(
-        file=stream,
-        force_terminal=terminal,
-        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
-        width=None if terminal else _PLAIN_WIDTH,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
-
-
-def say(screen: Console, text: str | Text) -> None:
-    """Print one line, whole: a terminal may wrap it, we do not."""
-    screen.print(text, soft_wrap=True)
-
-
-def show_table(screen: Console, table: Table) -> None:
-    """Print a table; in a file its lines end where their text does."""
-    if screen.is_terminal:
-        # Rather lines that the terminal wraps than columns that cannot be read.
-        unbounded = screen.options.update_width(_PLAIN_WIDTH)
-        natural = Measurement.get(screen, unbounded, table).maximum
-        screen.width = max(natural, screen.width)
-        screen.print(table, soft_wrap=True)
-        return
-    with screen.capture() as captured:
-        screen.print(table)
-    for line in captured.get().splitlines():
-        say(screen, line.rstrip())
 
 
 def foreign(value: object) -> str:

@@ -1,0 +1,54 @@
+"""What the operator's commands print: Rich on a terminal, plain text elsewhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PLAIN_WIDTH = 100_000  # a file has no edge to wrap at
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Make a console: styles on a terminal only, and none where NO_COLOR is set."""
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # a symbol may be any text
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        width=None if terminal else _PLAIN_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def print_line(console: Console, text: str | Text) -> None:
+    """Print one line, whole: a terminal may wrap it, we do not."""
+    console.print(text, soft_wrap=True)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; in a file its lines end where their text does."""
+    if console.is_terminal:
+        # Rather lines that the terminal wraps than columns that cannot be read.
+        unbounded = console.options.update_width(_PLAIN_WIDTH)
+        natural = Measurement.get(console, unbounded, table).maximum
+        console.width = max(natural, console.width)
+        console.print(table, soft_wrap=True)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print_line(console, line.rstrip())
