@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import json
 import os
 import sys
-import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.live_view import open_view, print_plainly
 from snexec.cli.outcome_tracker import OutcomeTracker
+from snexec.cli.sender import Sender
 from snexec.logs import printable
 from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
@@ -30,12 +28,7 @@ if TYPE_CHECKING:
 
     PrintLine = Callable[[str, str], None]
 
-_NOT_TAKEN_YET = frozenset({"overloaded", "starting"})
-_RETRY_SECONDS = 60.0  # a line; what waits in the daemon is stale and gone before
-_FIRST_PAUSE_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 0.5
 _PRINTED_PROBLEMS = 20  # of a file's lines, each in a line of its own
-_COMMAND = b'{"status":"invalid","error":"command: is for control, not for a signal"}'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +153,7 @@ def _send_many(config: Path, file: str, options: SendOptions) -> int:
 
 
 def _send_lines(
-    source: BinaryIO, sender: _Sender, options: SendOptions, view: LiveView
+    source: BinaryIO, sender: Sender, options: SendOptions, view: LiveView
 ) -> None:
     problems = 0
     for number, line in _lines(source):
@@ -207,7 +200,7 @@ def _open_sender(
     config: Path,
     options: SendOptions,
     print_line: PrintLine,
-) -> _Sender:
+) -> Sender:
     connection = stack.enter_context(DaemonConnection(settings, config))
     outcomes = None
     if options.wait_seconds is not None:
@@ -219,84 +212,4 @@ def _open_sender(
             print_line=print_line,
         )
         stack.callback(outcomes.close)
-    return _Sender(connection, outcomes)
-
-
-class _Sender:
-    """Sends line by line, each when the one before it is answered.
-
-    So the daemon's bound on waiting signals is met by waiting, and the order is kept.
-    """
-
-    def __init__(
-        self,
-        connection: DaemonConnection,
-        outcomes: OutcomeTracker | None,
-    ) -> None:
-        self._connection = connection
-        self.outcomes = outcomes
-        self._counts: collections.Counter[str] = collections.Counter()
-
-    @property
-    def sent(self) -> int:
-        """How many signals were answered."""
-        return self._counts.total()
-
-    @property
-    def exit_status(self) -> int:
-        """0 if every signal was accepted, and filled where that was waited for."""
-        accepted = self._counts["accepted"]
-        filled = accepted if self.outcomes is None else self.outcomes.counts["filled"]
-        return 0 if accepted == self.sent and filled == accepted else 1
-
-    def send(self, line: bytes, *, patiently: bool = False) -> bytes:
-        """Send a signal and return its answer.
-
-        Args:
-            line: Without its newline.
-            patiently: Send it again for a while if the daemon has no room.
-        """
-        signal = read_object(line)
-        if signal is not None and "command" in signal:
-            self._counts["invalid"] += 1
-            return _COMMAND
-        outcomes = self.outcomes
-        expected = None
-        if outcomes is not None and signal is not None:
-            if signal.get("id") is None:
-                signal["id"] = str(uuid.uuid4())
-                line = json.dumps(signal).encode()
-            if isinstance(signal["id"], str) and outcomes.expect(
-                signal["id"], _symbol(signal)
-            ):
-                expected = signal["id"]
-        answer = self._ask(line, patiently=patiently)
-        status = str((read_object(answer) or {}).get("status"))
-        self._counts[status] += 1
-        if outcomes is not None and expected is not None and status != "accepted":
-            outcomes.forget(expected)
-        return answer
-
-    def totals(self) -> str:
-        """Say how many were sent, and what became of them."""
-        parts = [f"{count} {status}" for status, count in self._counts.most_common()]
-        text = f"{self.sent} signals: {', '.join(parts) or 'nothing was sent'}"
-        if self.outcomes is not None and (counts := self.outcomes.counts):
-            ended = [f"{count} {kind}" for kind, count in counts.most_common()]
-            text += f"; {', '.join(ended)}"
-        return text
-
-    def _ask(self, line: bytes, *, patiently: bool) -> bytes:
-        deadline = time.monotonic() + (_RETRY_SECONDS if patiently else 0)
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            answer = self._connection.ask(line)
-            status = (read_object(answer) or {}).get("status")
-            if status not in _NOT_TAKEN_YET or time.monotonic() >= deadline:
-                return answer
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _symbol(signal: Mapping[str, Any]) -> str:
-    return str(signal.get("symbol") or "")
+    return Sender(connection, outcomes)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from snexec.cli import send
 from tests.cli.conftest import Desk, Done, configure_simulated, running
 from tests.integration.harness import signal_line
 
@@ -239,33 +238,6 @@ def test_a_terminal_shows_progress_and_ends_with_the_totals(
     assert done.status == 0
     assert "\x1b[" in done.err
     assert done.lines[-1].endswith("3 signals: 3 accepted; 3 filled")
-
-
-def test_a_line_without_room_is_sent_again_for_a_while_only(
-    desk: Desk,
-    box: Box,
-    fake_daemon: Callable[..., FakeDaemon],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(send, "_RETRY_SECONDS", 0.1)
-    daemon = fake_daemon(lambda _line: b'{"status":"overloaded","reason":"full"}\n')
-
-    done = desk.run(box.config, "send", "-", stdin=signal_line("KO"))
-
-    assert done.status == 1
-    assert done.err == "line 1: overloaded: full\n"
-    assert 2 < len(daemon.lines) < 10
-
-
-def test_one_signal_is_not_sent_again(
-    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
-) -> None:
-    daemon = fake_daemon(lambda _line: b'{"status":"starting"}\n')
-
-    done = desk.run(box.config, "send", text("KO"))
-
-    assert (done.status, done.out) == (1, '{"status":"starting"}\n')
-    assert len(daemon.lines) == 1
 
 
 def test_a_daemon_that_goes_away_midway_leaves_the_totals(
