@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from snexec.cli.daemon_client import ask_status
+from snexec.cli.mode_file import write_mode
 from snexec.errors import CommandError, NoDaemonError
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snexec.model import Mode
     from snexec.settings import Settings
 
@@ -56,71 +54,6 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
         write_mode(config, mode)
         click.echo(f'{config}: mode = "{mode}" (was "{settings.mode}")')
     _make_daemon_follow(settings, config, mode)
-
-
-def write_mode(config: Path, mode: Mode) -> None:
-    """Replace a file by one that differs in its mode only, or not at all.
-
-    A link stays, and the file behind it changes; owner and permissions stay as well.
-
-    Raises:
-        CommandError: It cannot be written, or changed meanwhile.
-        ConfigError: What would be written does not validate.
-    """
-    real = config.resolve()
-    try:
-        before = real.stat()
-        old = real.read_bytes().decode()
-        new = changed(old, mode)
-        descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-    except OSError as exc:
-        raise CommandError(f"{real} cannot be changed: {exc.strerror}") from None
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(new.encode())
-            file.flush()
-            os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            os.fchmod(file.fileno(), before.st_mode & 0o7777)
-            os.fsync(file.fileno())
-        load_settings(draft)
-        now = real.stat()
-        if (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
-            raise CommandError(f"{real} was changed meanwhile: try again")
-        draft.replace(real)
-        _sync_folder(real.parent)
-    except OSError as exc:
-        raise CommandError(f"{real} cannot be changed: {exc.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def changed(text: str, mode: Mode) -> str:
-    """Return a configuration's text with another mode, all else as it was.
-
-    Raises:
-        CommandError: Something else would change too.
-    """
-    try:
-        document = tomlkit.parse(text)
-        document["mode"] = mode
-        new = tomlkit.dumps(document)
-        as_wanted = tomllib.loads(new) == tomllib.loads(text) | {"mode": mode}
-    except (TOMLKitError, ValueError):
-        as_wanted, new = False, text
-    if not as_wanted:
-        raise CommandError(
-            "the configuration cannot be changed safely: edit it by hand"
-        )
-    return new
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _running_mode(settings: Settings, config: Path) -> str | None:

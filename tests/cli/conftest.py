@@ -20,12 +20,13 @@ import trio
 from snexec.__main__ import main
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import ExchangeSettings
-from tests.integration.harness import PATIENCE_SECONDS, Box, short_folder
+from tests.integration.harness import PATIENCE_SECONDS, ROOT, Box, short_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+SHIPPED = (ROOT / "config.toml").read_text()
 SYMBOLS: dict[str, dict[str, object]] = {
     "HALT": {"reject": True},
     "NOFRAC": {"refuse": 403, "refuse_message": "not fractionable"},
@@ -259,3 +260,16 @@ def broker() -> Iterator[Exchange]:
     yield started[0]
     ends[0]()
     thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def shipped(box: Box) -> Box:
+    """Give a box with the shipped configuration, comments and all."""
+    box.config.write_text(SHIPPED)
+    box.config.chmod(0o640)
+    box.socket = box.folder / "snexec.sock"
+    return box
+
+
+def as_live(text: str) -> str:
+    return text.replace('mode = "paper"', 'mode = "live"', 1)
