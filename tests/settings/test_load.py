@@ -1,0 +1,133 @@
+"""The config file, and what is said about its faults."""
+
+from pathlib import Path
+
+import pytest
+
+from snexec.errors import ConfigError
+from snexec.settings.load import load_settings
+from tests.settings.conftest import ConfigFile, assert_hidden
+
+
+@pytest.mark.parametrize("name", ["alpaca", "intake", "stream", "bot", "exchange"])
+@pytest.mark.parametrize("literal", ["1", '"x"', "true", "[]", "[{}]"])
+def test_a_section_must_be_a_table(file: ConfigFile, name: str, literal: str) -> None:
+    assert file.refusal(f"{name} = {literal}") == f"{name}: must be a [{name}] table"
+
+
+def test_every_fault_is_named_at_once(file: ConfigFile) -> None:
+    said = file.refusal("mode = 1\n[bot]\nenabled = 1\n[intake]\nmax_pending = 0")
+
+    assert [part.split(":")[0] for part in said.split("; ")] == [
+        "mode",
+        "intake.max_pending",
+        "bot.enabled",
+    ]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(caught.value) == f"{path}: No such file or directory"
+
+
+def test_a_directory_is_no_config_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mode = ", "Invalid value (at end of document)"),
+        ('mode = "paper"\nmode = "live"', "Cannot overwrite a value"),
+        ("mode = null", "Invalid value (at line 1, column 8)"),
+        ("mode = paper", "Invalid value (at line 1, column 8)"),
+        ("\0", "Invalid statement"),
+    ],
+)
+def test_what_is_no_toml_is_refused_with_its_place(
+    file: ConfigFile, text: str, said: str
+) -> None:
+    assert said in file.refusal(text)
+
+
+def test_what_is_no_utf_8_is_refused(file: ConfigFile) -> None:
+    assert "can't decode byte 0xff" in file.refusal(b'mode = "\xff"')
+
+
+def test_nested_brackets_are_refused_like_any_other_text(file: ConfigFile) -> None:
+    assert file.refusal("x = " + "[" * 10_000 + "]" * 10_000) != ""
+
+
+def test_an_integer_of_too_many_digits_is_refused(file: ConfigFile) -> None:
+    assert file.refusal("[intake]\nmax_pending = " + "9" * 5_000) != ""
+
+
+def test_paths_are_relative_to_the_file_and_not_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc" / "config.toml"
+    path.write_text('database = "data/x.db"\n[intake]\nsocket = "x.sock"')
+    monkeypatch.chdir(tmp_path)
+
+    settings = load_settings(Path("etc/config.toml"))
+
+    assert settings.database == str(tmp_path / "etc" / "data" / "x.db")
+    assert settings.intake.socket == str(tmp_path / "etc" / "x.sock")
+
+
+def test_absolute_paths_stay(file: ConfigFile) -> None:
+    settings = file.load('database = "/var/x.db"\n[intake]\nsocket = "/run/x.sock"')
+
+    assert settings.database == "/var/x.db"
+    assert settings.intake.socket == "/run/x.sock"
+
+
+@pytest.mark.parametrize("letter", ["x", "ä"])  # of one byte, and of two
+def test_a_socket_path_of_107_bytes_is_the_longest(
+    file: ConfigFile, letter: str
+) -> None:
+    longest = 107 - len("/run/")
+    name = letter * (longest // len(letter.encode()))
+    name += "x" * (longest - len(name.encode()))
+
+    assert file.load(f'[intake]\nsocket = "/run/{name}"').intake.socket[5:] == name
+    said = file.refusal(f'[intake]\nsocket = "/run/{name}x"')
+    assert said == (
+        f"intake.socket: /run/{name}x is longer than the 107 bytes that a Unix"
+        " socket's path may have"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[alpaca]\napi_key = "hush"',
+        '[alpaca]\napi_key = ["hush"]\napi_secret = "x"',
+        '[alpaca]\napi_key = {x = "hush"}\napi_secret = "x"',
+        '[alpaca]\napi_key = "x"\napi_secret = {api = {x = "hush"}}',
+        '[alpaca]\napi_key = "hu hush"\napi_secret = "hush\\n"',
+        '[alpaca]\napi_key = ""\napi_secret = "hush"',
+        '[alpaca]\napi_key = "hush"\napi_secret = "hush"\nsimulate = 1',
+        '[alpaca]\nkey = "hush"',
+        '[alpaca]\nAPI_KEY = "hush"',
+        '[alpaca]\nsimulate = {api_key = "hush"}',
+        '[[alpaca]]\napi_key = "hush"',
+        'alpaca = "hush"',
+        'api_key = "hush"\napi_secret = "hush"',
+        '[bot]\napi_secret = "hush"',
+        '[keys]\napi_secret = "hush"',
+        '[alpaca]\napi_key = "hush\nx',
+    ],
+)
+def test_no_fault_of_the_file_shows_a_secret(file: ConfigFile, text: str) -> None:
+    file.path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file.path)
+    assert_hidden(caught.value)
