@@ -1,4 +1,4 @@
-"""The broker's keys: where they are looked for, and what keeps them unseen (SPEC 3)."""
+"""The broker's keys: where they are looked up, and how they stay hidden (SPEC 3)."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Credentials(BaseModel):
 def credentials_for(
     mode: Mode, settings: Settings, environ: Mapping[str, str] = os.environ
 ) -> Credentials | None:
-    """Return the key pair of a mode: its own names, the common ones, the file.
+    """Return a mode's key pair: from its own names, the common ones, or the file.
 
-    Each name is looked for in the environment, and then among the service manager's
-    credentials (``LoadCredential=``), in capitals or in small letters.
+    Each name is looked up in the environment, then among the service manager's
+    credentials (``LoadCredential=``), in upper or lower case.
 
     Raises:
-        ConfigError: A pair is incomplete, cannot be read or cannot stand in a header.
+        ConfigError: A pair is incomplete, cannot be read, or cannot go in a header.
     """
     sources = "environment"
     if environ.get("CREDENTIALS_DIRECTORY"):
@@ -75,10 +75,10 @@ def credentials_for(
 
 
 def credential(name: str, environ: Mapping[str, str]) -> str | None:
-    """Read what systemd's ``LoadCredential=`` has put down under a name, if anything.
+    """Return what systemd's ``LoadCredential=`` stored under a name; None if nothing.
 
     Raises:
-        ConfigError: It is there and cannot be read.
+        ConfigError: It exists but cannot be read, or is too long.
     """
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
@@ -99,7 +99,7 @@ def credential(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def keys_lie_open(path: Path, settings: Settings) -> bool:
-    """Tell whether the file holds keys and others than its owner can read it."""
+    """Return whether the file holds secrets and others than its owner can read it."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -109,7 +109,7 @@ def keys_lie_open(path: Path, settings: Settings) -> bool:
 
 
 def warn_open_keys(config: Path, settings: Settings) -> None:
-    """Warn of a file that shows its keys to others."""
+    """Log a warning if others can read the keys in the file."""
     if keys_lie_open(config, settings):
         log.warning(
             "%s holds keys and others can read it: chmod 600 %s", config, config
@@ -117,10 +117,10 @@ def warn_open_keys(config: Path, settings: Settings) -> None:
 
 
 def learn_secrets(mask: SecretMask, settings: Settings) -> None:
-    """Mask every secret that the settings, the environment or credentials hold.
+    """Mask every secret in the settings, the environment and the credentials.
 
     Raises:
-        ConfigError: A key pair is incomplete or cannot stand in a header.
+        ConfigError: A key pair is incomplete, cannot be read, or cannot go in a header.
     """
     for mode in MODES:
         credentials = credentials_for(mode, settings)

@@ -1,4 +1,4 @@
-"""Read the configuration file, or say in words what is wrong with it (SPEC 3)."""
+"""Read the configuration file, or say what is wrong with it (SPEC 3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_VALUE_CHARS = 1000
 _URL_USER = re.compile("//.*@")
-# A command's words may hold one too, such as a service's address with its token.
+# A command's arguments may hold one too, such as a service's URL with its token.
 _SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 
@@ -29,11 +29,11 @@ def load_settings(path: Path, *, again: bool = False) -> Settings:
 
     Args:
         path: The file.
-        again: Whether it has been read before; an empty one is being written then.
+        again: Whether it was read before; if it is empty now, it is being written.
 
     Raises:
-        ConfigError: It cannot be read or does not validate; the message names the
-            file, the key, the value and what is allowed.
+        ConfigError: It cannot be read or is not valid; the message names the file, the
+            key, the value and what is allowed.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

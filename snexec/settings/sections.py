@@ -29,7 +29,7 @@ from snexec.settings.values import (
     Word,
 )
 
-_TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, no secret
+_TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, not a secret
 _LONG_TOKEN_CHARS = 20  # of letters only
 
 NotifyKind = Literal[
@@ -54,7 +54,7 @@ class Section(BaseModel):
 
 
 class AlpacaSettings(Section):
-    """``[alpaca]``: where the broker is and how patient to be with it."""
+    """``[alpaca]``: where the broker is, and how long to wait for it."""
 
     simulate: bool = True
     paper_url: BaseUrl = "https://paper-api.alpaca.markets"
@@ -75,7 +75,7 @@ class AlpacaSettings(Section):
 
 
 class IntakeSettings(Section):
-    """``[intake]``: the socket and the bounds of what is taken."""
+    """``[intake]``: the socket, and the limits on what is accepted."""
 
     socket: FileName = "snexec.sock"
     max_pending: int = Field(default=1024, ge=1, le=1_000_000)
@@ -86,14 +86,14 @@ class IntakeSettings(Section):
 
 
 class StreamSettings(Section):
-    """``[stream]``: delays of the trading stream."""
+    """``[stream]``: the delays of the trading stream."""
 
     reconnect_delay_sec: Seconds = 5.0
     restart_delay_sec: SecondsOrNone = 0.1
 
 
 class BotSettings(Section):
-    """``[bot]``: whether to trade, how many dollars an order, and the limits.
+    """``[bot]``: whether to trade, the dollars per order, and the limits.
 
     A limit that is None is off; ``snexec.risk.gates`` says what each one means.
     """
@@ -127,7 +127,7 @@ class BotSettings(Section):
         return self
 
     def dollars(self, stars: Stars) -> Decimal:
-        """Return the size of an order of so many stars."""
+        """Return the size, in dollars, of an order with this many stars."""
         match stars:
             case 3:
                 return self.trade_size_stars3
@@ -141,15 +141,16 @@ class MetricsSettings(Section):
     """``[metrics]``: figures for Prometheus and a health check, off by default.
 
     Attributes:
-        listen: ``host:port`` to serve at; port 0 is any free one.
-        stream_grace_sec: How long the stream may be away before that is unhealthy.
+        listen: ``host:port`` to serve at; port 0 means any free one.
+        stream_grace_sec: How long the stream may be down before the daemon counts as
+            unhealthy.
     """
 
     listen: ListenAddress | None = None
     stream_grace_sec: SecondsOrNone = 60.0
 
     def host_and_port(self) -> tuple[str, int] | None:
-        """Return where to listen, if anywhere."""
+        """Return the host and port to listen at; None to listen nowhere."""
         if self.listen is None:
             return None
         host, _, port = self.listen.rpartition(":")
@@ -157,13 +158,13 @@ class MetricsSettings(Section):
 
 
 class NotifySettings(Section):
-    """``[notify]``: whom to tell what happens, nobody by default.
+    """``[notify]``: who is notified of what happens, nobody by default.
 
     Attributes:
         command: A program and its arguments; the text is added as the last one.
-        webhook: A URL that takes a POST; it may hold a secret.
-        events: What is told.
-        outage_sec: How long the stream is away before that is told.
+        webhook: A URL to POST to; it may hold a secret.
+        events: What is notified.
+        outage_sec: How long the stream is down before that is notified.
     """
 
     command: list[Word] | None = Field(default=None, min_length=1)
@@ -182,11 +183,11 @@ class NotifySettings(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody is told anything."""
+        """Whether anything is sent to anybody."""
         return bool(self.events) and (self.command or self.webhook) is not None
 
     def secrets(self) -> set[str]:
-        """Return what must not be shown: the URL, and what in it may be a token."""
+        """Return what must not be shown: the URL, and parts of it that may be tokens."""
         if self.webhook is None:
             return set()
         url = self.webhook.get_secret_value()
@@ -201,7 +202,7 @@ class NotifySettings(Section):
 
 
 def _may_be_token(word: str) -> bool:
-    """Tell a token from the words of a service's own, which stand in log lines too."""
+    """Return whether it is a token, not a service's own word that log lines hold too."""
     has_digit = any(character.isdigit() for character in word)
     return len(word) >= (_TOKEN_CHARS if has_digit else _LONG_TOKEN_CHARS)
 
@@ -210,7 +211,7 @@ class Settings(Section):
     """The whole file.
 
     Attributes:
-        database: Path of the SQLite file; absolute once loaded.
+        database: The path of the SQLite file; absolute once loaded.
     """
 
     mode: Mode = "paper"
@@ -228,6 +229,6 @@ class Settings(Section):
         return self.alpaca.paper_url if mode == "paper" else self.alpaca.live_url
 
     def simulated_exchange(self) -> ExchangeSettings:
-        """Return ``[exchange]`` with the rate limit that the daemon starts from."""
+        """Return ``[exchange]`` with the rate limit that the daemon starts with."""
         limit = {"rate_limit_per_min": self.alpaca.rate_limit_per_min}
         return self.exchange.model_copy(update=limit)

@@ -1,4 +1,4 @@
-"""What a value of the configuration may be: one validated type each (SPEC 3)."""
+"""The types of the configuration's values, each with its own validation (SPEC 3)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _dollars(value: object) -> object:
-    # Through the shortest text of the float: 50.1 means 50.10 and not 50.0999….
+    # By way of the float's shortest text: 50.1 means 50.10, not 50.0999….
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(repr(value))
     raise ValueError("must be a number of dollars")

@@ -155,7 +155,7 @@ def credentials(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, values: Mapping[str, str], ending: str = "") -> dict[str, str]:
-    """Put credentials down, and return the environment that names their folder."""
+    """Write credentials, and return the environment that names their folder."""
     for name, value in values.items():
         (folder / name).write_text(value + ending)
     return {"CREDENTIALS_DIRECTORY": str(folder)}
