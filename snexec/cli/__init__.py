@@ -1,4 +1,4 @@
-"""The command line (SPEC 2); each command imports what it needs when it is run."""
+"""The command line (SPEC 2); each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def cli(
             # Only a daemon outlives its terminal.
             signal.signal(signal.SIGHUP, hang_up)
         return
-    # A tenth of the start: what is imported stays, and holds no garbage.
+    # Saves a tenth of the start: what is imported stays, and leaves no garbage.
     gc.disable()
     from snexec.cli.daemon import run_daemon
 

@@ -1,4 +1,4 @@
-"""Asks an account's REST endpoint, for a look only."""
+"""A client that only reads an account, over Alpaca's REST endpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHOWN_DIGITS = 4
 
 
 def account_statement(settings: Settings) -> str:
-    """Say whose money a live order would spend."""
+    """Return a line that says whose money a live order would spend."""
     endpoint = endpoint_of("live", settings)
     if endpoint is None:
         return "account: there are no keys for live: no order can be placed"
@@ -56,7 +56,7 @@ async def _state(endpoint: Endpoint) -> str:
 
 
 def masked_number(account: Mapping[str, Any]) -> str:
-    """Return an account's number, of which only the last four characters show."""
+    """Return an account's number, with all but its last four characters masked."""
     text = foreign(account.get("account_number"))
     if len(text) <= _SHOWN_DIGITS:
         return "*" * len(text)
@@ -64,11 +64,11 @@ def masked_number(account: Mapping[str, Any]) -> str:
 
 
 def endpoint_of(mode: Mode, settings: Settings) -> Endpoint | None:
-    """Return where a mode trades; None without keys."""
+    """Return where a mode trades; None if it has no keys."""
     try:
         credentials = credentials_for(mode, settings)
     except ConfigError:
-        return None  # said by the check of the keys
+        return None  # the check of the keys reports it
     if credentials is None:
         return None
     return Endpoint(mode=mode, url=settings.base_url(mode), credentials=credentials)
@@ -76,7 +76,7 @@ def endpoint_of(mode: Mode, settings: Settings) -> Endpoint | None:
 
 @asynccontextmanager
 async def open_account(endpoint: Endpoint) -> AsyncIterator[AccountClient]:
-    """Open a client that is closed when the block is left.
+    """Open a client, and close it at the end of the block.
 
     Raises:
         OSError: The certificates cannot be read.
@@ -99,18 +99,18 @@ async def open_account(endpoint: Endpoint) -> AsyncIterator[AccountClient]:
 
 
 class AccountClient:
-    """One account's REST endpoint."""
+    """Reads one account."""
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         self._http = http
         self._url = url
 
     async def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON object of a 200.
+        """Return the JSON object that a GET was answered with, status 200.
 
         Raises:
-            RefusedError: The broker says no.
-            UnknownOutcomeError: There is no answer that can be read.
+            RefusedError: The broker refused the request.
+            UnknownOutcomeError: No readable answer came.
         """
         try:
             with trio.fail_after(_ANSWER_SECONDS):

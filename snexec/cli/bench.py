@@ -1,4 +1,4 @@
-"""Measure this machine and show what was found (SPEC 2)."""
+"""Measure this machine, and print the figures (SPEC 2)."""
 
 from __future__ import annotations
 

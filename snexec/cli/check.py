@@ -1,4 +1,4 @@
-"""A preflight: look at everything that trading needs, before it does (SPEC 2)."""
+"""A preflight: check everything that trading needs, ahead of time (SPEC 2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 def run_check(config: Path, *, as_json: bool) -> int:
-    """Print what was found, one line each, and return the exit status.
+    """Print each finding on a line of its own, and return the exit status.
 
     Raises:
         ConfigError: The configuration cannot be used.
@@ -57,13 +57,13 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
     found.append(certificates)
     if certificates.result == "FAIL":
         return found
-    from snexec.cli.check_endpoints import ask_endpoints  # it asks a network
+    from snexec.cli.check_endpoints import check_endpoints  # it uses the network
 
-    return found + ask_endpoints(settings, status)
+    return found + check_endpoints(settings, status)
 
 
 def _masked(found: list[Finding], settings: Settings) -> list[Finding]:
-    """Keep every secret out, whoever echoed it."""
+    """Mask every secret, whoever echoed it."""
     mask = SecretMask()
     for mode in MODES:
         try:

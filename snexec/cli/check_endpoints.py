@@ -1,4 +1,4 @@
-"""Asks Alpaca's endpoints before money is at stake: account, clock, stream.
+"""Checks Alpaca's endpoints before money is at stake: account, clock, stream.
 
 Every wait is bounded, nothing is ordered, and a stream is closed at once.
 """
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from snexec.model import Mode
     from snexec.settings import Settings
 
-_SKEW_SECONDS = 1.0  # rows are dated by this machine's clock
-_SKEW_SECONDS_MAX = 60.0  # rate limits end at a time of day
+_SKEW_SECONDS = 1.0  # rows carry the time of this machine's clock
+_SKEW_SECONDS_MAX = 60.0  # a rate limit ends at a given time of day
 
 
-def ask_endpoints(
+def check_endpoints(
     settings: Settings, status: Mapping[str, Any] | None
 ) -> list[Finding]:
-    """Ask both modes' endpoints at the same time.
+    """Check both modes' endpoints at the same time.
 
     Args:
-        settings: What names them.
-        status: The answer of the daemon that runs on this configuration, if one does.
+        settings: Where they are, and with which keys.
+        status: The status of the daemon that runs on this configuration, if any.
     """
     return trio.run(_ask_all, settings, status)
 
@@ -142,7 +142,7 @@ def _judge_clock(
         return warn(what, "the broker's clock cannot be read")
     way = "ahead of" if skew > 0 else "behind"
     shown = f"this machine is {abs(skew):.2f} s {way} the broker"
-    # Which part of the round trip the answer took is not known.
+    # How much of the round trip was the way back is not known.
     surely = abs(skew) - (after - before) / 2
     market = "open" if clock.get("is_open") else "closed"
     if market == "closed":

@@ -1,4 +1,4 @@
-"""What a check has found, and what to do about it."""
+"""What a check found, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Finding:
     """One line of ``check``.
 
     Attributes:
-        check: What was looked at.
-        advice: What to do, if anything.
+        check: What was checked.
+        advice: What to do about it, or nothing.
     """
 
     check: str
@@ -24,20 +24,20 @@ class Finding:
 
 
 def ok(check: str, detail: str) -> Finding:
-    """Find nothing wrong."""
+    """Return that nothing is wrong."""
     return Finding(check, "OK", detail)
 
 
 def warn(check: str, detail: str, advice: str = "") -> Finding:
-    """Find something to look at."""
+    """Return something to look at, which fails nothing."""
     return Finding(check, "WARN", detail, advice)
 
 
 def fail(check: str, detail: str, advice: str = "") -> Finding:
-    """Find what keeps the daemon from trading."""
+    """Return something that keeps the daemon from trading."""
     return Finding(check, "FAIL", detail, advice)
 
 
 def softened(finding: Finding) -> Finding:
-    """Return a finding about what is not in use: it fails nothing."""
+    """Return the finding for something that is not in use: a failure only warns."""
     return replace(finding, result="WARN") if finding.result == "FAIL" else finding

@@ -1,4 +1,4 @@
-"""Looks at what is on this machine: file, keys, database, socket (SPEC 2, 3, 10)."""
+"""Checks what is on this machine: file, keys, database, socket (SPEC 2, 3, 10)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TOO_FEW_BYTES = 50 * _MEGABYTE
 
 
 def check_config(config: Path, settings: Settings) -> Finding:
-    """Look at a configuration that validates."""
+    """Check who may read and write a configuration file that is valid."""
     mode = config.stat().st_mode
     shown = f"{config} is valid, mode {settings.mode}, bot {settings.bot.state}"
     if not settings.bot.enabled:
@@ -47,7 +47,7 @@ def check_config(config: Path, settings: Settings) -> Finding:
 
 
 def check_guards(config: Path, settings: Settings) -> Finding:
-    """Look whether anything keeps every signal from trading, and which limits hold."""
+    """Check whether anything stops every signal, and say which limits are set."""
     bot = settings.bot
     shown = ", ".join(limits_set(bot)) or "no limit is set"
     halt = read_halt(halt_files(config))
@@ -62,14 +62,14 @@ def check_guards(config: Path, settings: Settings) -> Finding:
 
 
 def check_keys(settings: Settings) -> list[Finding]:
-    """Look for each mode's keys, which are never shown."""
+    """Check for each mode's keys, which are never shown."""
     if settings.alpaca.simulate:
         return [ok("keys", "simulated: none are needed")]
     return [_check_keys_of(mode, settings) for mode in MODES]
 
 
 def check_certificates() -> Finding:
-    """Look whether the broker can be verified."""
+    """Check that the certificates to verify the broker with can be read."""
     try:
         tls_context(os.environ)
     except OSError as exc:
@@ -82,7 +82,7 @@ def check_certificates() -> Finding:
 
 
 def check_database(settings: Settings) -> list[Finding]:
-    """Look at the file and its folder; neither is changed."""
+    """Check the database file and its folder; neither is changed."""
     path = Path(settings.database)
     folder = path.resolve().parent
     if not folder.is_dir():
@@ -106,7 +106,7 @@ def check_database(settings: Settings) -> list[Finding]:
 def check_daemon(
     config: Path, settings: Settings
 ) -> tuple[Finding, dict[str, Any] | None]:
-    """Look whether a daemon runs, and return its status."""
+    """Check whether a daemon runs; return its status too, if it gave one."""
     path = Path(settings.intake.socket)
     try:
         status = ask_status(settings, config)
@@ -153,7 +153,7 @@ def _check_keys_of(mode: Mode, settings: Settings) -> Finding:
     try:
         credentials = credentials_for(mode, settings)
     except ConfigError as exc:
-        # Of whatever mode: the daemon refuses to start with half a pair.
+        # In either mode: the daemon refuses to start with half a pair.
         return fail(what, str(exc), "set both or neither")
     if credentials is None:
         secret = f"APCA_{mode.upper()}_API_SECRET_KEY"

@@ -1,4 +1,4 @@
-"""Opens a trading stream for a moment, to see that it would be fed (ALPACA 3.1)."""
+"""Opens a trading stream for a moment, to check that events would come (ALPACA 3.1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CROWDED = "another program holds the account's one stream: stop it, wait 90 s"
 
 
 async def try_stream(endpoint: Endpoint) -> Finding:
-    """Authenticate, listen, and close at once."""
+    """Authenticate, subscribe, and close at once."""
     what, problem, advice = f"{endpoint.mode} stream", "", "check the network"
     try:
         with trio.fail_after(_ANSWER_SECONDS):
@@ -51,7 +51,7 @@ async def try_stream(endpoint: Endpoint) -> Finding:
 
 
 async def _shake_hands(socket: Socket, endpoint: Endpoint) -> tuple[str, str]:
-    """Authenticate and listen; return what is wrong, and what to do."""
+    """Authenticate and subscribe; return the problem and the advice, or two empties."""
     assert endpoint.credentials is not None  # noqa: S101 - asked with keys only
     key, secret = endpoint.credentials.values()
     await socket.send_message(

@@ -1,4 +1,4 @@
-"""What the operator's commands print: Rich on a terminal, plain text elsewhere."""
+"""Where the commands print: with Rich on a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN_WIDTH = 100_000  # a file has no edge to wrap at
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Make a console: styles on a terminal only, and none where NO_COLOR is set."""
+    """Open a console: it has styles on a terminal only, and none if NO_COLOR is set."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")  # a symbol may be any text
@@ -35,14 +35,14 @@ def open_console(*, stderr: bool = False) -> Console:
 
 
 def print_line(console: Console, text: str | Text) -> None:
-    """Print one line, whole: a terminal may wrap it, we do not."""
+    """Print one line whole: the terminal may wrap it, we do not."""
     console.print(text, soft_wrap=True)
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table; in a file its lines end where their text does."""
+    """Print a table; in a file no line has trailing spaces."""
     if console.is_terminal:
-        # Rather lines that the terminal wraps than columns that cannot be read.
+        # Lines that the terminal wraps are better than columns too narrow to read.
         unbounded = console.options.update_width(_PLAIN_WIDTH)
         natural = Measurement.get(console, unbounded, table).maximum
         console.width = max(natural, console.width)

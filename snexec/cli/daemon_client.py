@@ -1,6 +1,6 @@
 """A small synchronous client of the daemon's socket (SPEC 6).
 
-Every command that asks the daemon is short, so none of them needs an event loop.
+Every command that asks the daemon is brief, so none of them needs an event loop.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _READ_BYTES = 64 * 1024
 
 
 class DaemonConnection:
-    """One connection to the daemon; use it as a context.
+    """One connection to the daemon, to use in a ``with`` block.
 
     Args:
-        config: The configuration file, for what is said when nobody answers.
+        config: The configuration file, named in the error when nobody answers.
 
     Raises:
         NoDaemonError: Nobody answers.
-        CommandError: The socket may not be used.
+        CommandError: The socket cannot be used.
     """
 
     def __init__(self, settings: Settings, config: Path) -> None:
@@ -50,8 +50,8 @@ class DaemonConnection:
         self.close()
 
     def close(self) -> None:
-        """Hang up; a thread that waits for a line is told that the daemon is gone."""
-        with contextlib.suppress(OSError):  # the daemon was faster
+        """Close it; a thread waiting for a line gets a ``DaemonGoneError``."""
+        with contextlib.suppress(OSError):  # the daemon closed it first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
@@ -71,7 +71,7 @@ class DaemonConnection:
         return self.receive(ANSWER_SECONDS)
 
     def receive(self, seconds: float | None) -> bytes:
-        """Wait for a line, for ever without a time.
+        """Wait for a line, forever if there is no time limit.
 
         Raises:
             DaemonGoneError: The daemon went away.

@@ -1,4 +1,4 @@
-"""Moments as an operator types them and as rows hold them."""
+"""Times as an operator types them, and in milliseconds as rows are searched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """Read ISO 8601 (without a zone it is UTC), ``2h``, ``3d``, ``today``.
+    """Parse ISO 8601 (UTC if it names no zone), ``2h`` or ``3d`` ago, or ``today``.
 
     Raises:
         ValueError: It is none of these.
@@ -31,5 +31,5 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a moment as milliseconds since 1970."""
+    """Return a time as milliseconds since 1970."""
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -32,14 +32,14 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a signal that was taken."""
+    """What became of an accepted signal."""
 
     kind: Kind
     text: str
 
 
 def outcome_of(event: Mapping[str, Any]) -> Outcome | None:
-    """Read an event as the end of a signal's story; None if it goes on."""
+    """Return the outcome that an event brings; None if the signal has none yet."""
     reason = foreign(event.get("reason"))
     match event.get("event"):
         case "skipped":
@@ -53,32 +53,32 @@ def outcome_of(event: Mapping[str, Any]) -> Outcome | None:
 
 
 def describe(event: Mapping[str, Any]) -> str:
-    """Say in some words what an event tells."""
+    """Describe an event in a few words."""
     reason = foreign(event.get("reason"))
     match event.get("event"):
         case "placed":
-            told = f"${foreign(event.get('notional'))} order taken by the broker"
+            text = f"${foreign(event.get('notional'))} order taken by the broker"
         case "refused" if event.get("httpStatus") is not None:
-            told = f"{reason} (HTTP {foreign(event['httpStatus'])})"
+            text = f"{reason} (HTTP {foreign(event['httpStatus'])})"
         case "partial_fill":
-            told = f"{_bought(event)} so far"
+            text = f"{_bought(event)} so far"
         case "fill":
-            told = _bought(event)
+            text = _bought(event)
         case "rejected":
-            told = "by the broker"
+            text = "by the broker"
         case "settled":
-            told = _settled(event, reason).text
+            text = _settled(event, reason).text
         case "mode":
-            told = f"{foreign(event.get('mode'))} now ({reason})"
+            text = f"{foreign(event.get('mode'))} now ({reason})"
         case "stream":
-            told = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
+            text = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
         case _:
-            told = reason
-    return told
+            text = reason
+    return text
 
 
 def line_of(event: Mapping[str, Any]) -> Text:
-    """Make an event's line: when, what, which symbol, what happened, which row."""
+    """Return an event's line: time, name, symbol, description, signal and row."""
     name = foreign(event.get("event"))
     text = Text.assemble((f"{foreign(event.get('at'))}  ", "dim"))
     text.append(f"{name:<12}  ", STYLES.get(name))
@@ -105,5 +105,5 @@ def _settled(event: Mapping[str, Any], reason: str) -> Outcome:
 
 def _bought(event: Mapping[str, Any]) -> str:
     count, paid = number(event.get("shares")), number(event.get("entryPrice"))
-    told = "shares not known yet" if count is None else f"{shares(count)} shares"
-    return told if paid is None else f"{told} at {price(paid)}"
+    text = "shares not known yet" if count is None else f"{shares(count)} shares"
+    return text if paid is None else f"{text} at {price(paid)}"

@@ -1,4 +1,4 @@
-"""Run the simulated exchange by itself, for tests and for trying things out."""
+"""Run the simulated exchange on its own, for tests and to try things out."""
 
 from __future__ import annotations
 

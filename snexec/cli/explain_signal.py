@@ -1,4 +1,4 @@
-"""Say what would become of a signal now, and why (SPEC 5); nothing is traded."""
+"""Explain what would happen to a signal now, and why (SPEC 5); nothing is traded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
     """Print the answer, and return the exit status.
 
     Raises:
-        ConfigError: The configuration cannot be used, or the text is no signal.
+        ConfigError: The configuration cannot be used, or the text is not a signal.
         CommandError: The daemon does not answer as it should.
     """
     settings = load_settings(config)
@@ -67,21 +67,10 @@ def _ask(settings: Settings, config: Path, text: str) -> dict[str, Any]:
 def _without_daemon(
     settings: Settings, config: Path, signal: Signal
 ) -> dict[str, object]:
-    # What only a daemon needs is not imported where one answers.
+    # Needed only where no daemon answers.
     from snexec.cli.trades_query import open_to_read
-    from snexec.ops.explain import (
-        Ledger,
-        Question,
-        explain,
-        read_ledger,
-    )
-    from snexec.risk import (
-        Counts,
-        Recently,
-        Snapshot,
-        halt_files,
-        read_halt,
-    )
+    from snexec.ops.explain import Ledger, Question, explain, read_ledger
+    from snexec.risk import Counts, Recently, Snapshot, halt_files, read_halt
 
     question = Question(
         signal=signal,
@@ -97,7 +86,7 @@ def _without_daemon(
         question,
         partial(open_to_read, path),
         clock=SystemClock(),
-        # A simulated start begins anew.
+        # A simulated start begins with no orders.
         recently=Recently(None, 0, 0, 0) if settings.alpaca.simulate else None,
     )
     return explain(question, ledger)

@@ -28,31 +28,31 @@ def run_events(config: Path, *, as_json: bool) -> None:
     try:
         with DaemonConnection(settings, config) as connection:
             connection.ask(b'{"command":"events"}')
-            tell = _tell_json if as_json else _teller()
+            show = _print_json if as_json else _line_printer()
             if not as_json:
                 click.echo(f"following {connection.path}; Ctrl-C ends it", err=True)
             while True:
-                tell(connection.receive(None))
+                show(connection.receive(None))
     except KeyboardInterrupt:
         return
 
 
-def _tell_json(line: bytes) -> None:
+def _print_json(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _teller() -> Callable[[bytes], None]:
-    # Not for JSON, which needs no Rich.
+def _line_printer() -> Callable[[bytes], None]:
+    # JSON needs no Rich.
     from snexec.cli.console import open_console, print_line
     from snexec.cli.event_words import line_of
 
     console = open_console()
 
-    def tell(line: bytes) -> None:
+    def show(line: bytes) -> None:
         event = read_object(line)
         if event is not None:
             print_line(console, line_of(event))
             console.file.flush()
 
-    return tell
+    return show

@@ -1,4 +1,4 @@
-"""How values look to an operator: amounts, times, and text that is not ours."""
+"""How values are shown to an operator: amounts, times, and other programs' text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def foreign(value: object) -> str:
 
 
 def number(value: object) -> float | None:
-    """Read a finite number; a column of other programs may hold anything."""
+    """Return a finite number, or None: other programs may write anything."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -32,17 +32,17 @@ def dollars(value: float) -> str:
 
 
 def price(value: float) -> str:
-    """Show a price: two decimals, more where it has them."""
+    """Show a price: two decimals, or more if it has more."""
     return _trimmed(f"{value:,.4f}" if value >= 0.1 else f"{value:.9f}", keep=2)
 
 
 def shares(value: float) -> str:
-    """Show a number of shares, as many decimals as Alpaca gives."""
+    """Show a number of shares, with as many decimals as Alpaca gives."""
     return _trimmed(f"{value:,.9f}", keep=0)
 
 
 def brief_shares(value: float) -> str:
-    """Show a number of shares in a column: six decimals, or all of a tiny one."""
+    """Show a number of shares in a column: six decimals, or all of a tiny number."""
     return _trimmed(f"{value:,.6f}", keep=0) if value >= 0.001 else shares(value)
 
 
@@ -52,7 +52,7 @@ def percent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Show a length of time by its two largest units: 3 h 12 min."""
+    """Show a length of time in its two largest units: 3 h 12 min."""
     whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -64,7 +64,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Show how long ago something was, by its largest unit: 3h."""
+    """Show how long ago something was, in its largest unit: 3h."""
     whole = int(seconds)
     if whole < 0:
         return "in the future"

@@ -1,4 +1,4 @@
-"""The kill switch's two commands: they work with a daemon, and without one."""
+"""The kill switch's two commands, which work with or without a daemon."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run_halt(config: Path, reason: str | None) -> int:
-    """Make the file, tell the daemon, say what was done; return the exit status.
+    """Make the file, tell the daemon, print what was done; return the exit status.
 
     Raises:
         ConfigError: There is no such folder.
@@ -64,7 +64,7 @@ def run_halt(config: Path, reason: str | None) -> int:
 
 
 def run_resume(config: Path) -> int:
-    """Remove the file, tell the daemon, say what was done; return the exit status.
+    """Remove the file, tell the daemon, print what was done; return the exit status.
 
     Raises:
         ConfigError: There is no such folder.
@@ -91,13 +91,13 @@ def run_resume(config: Path) -> int:
 
 
 def _refuse_missing(config: Path) -> None:
-    # A word misspelt must not halt a folder that no daemon looks at.
+    # A misspelt path must not halt a folder that no daemon looks at.
     if not config.exists():
         raise ConfigError(f"{config}: No such file or directory")
 
 
 def _ask_daemon(config: Path, request: Mapping[str, str]) -> dict[str, Any] | None:
-    """Ask the daemon, and return its answer; say so where there is none."""
+    """Ask the daemon and return its answer; if there is none, print so."""
     try:
         settings = load_settings(config)
         with DaemonConnection(settings, config) as connection:

@@ -1,4 +1,4 @@
-"""What is seen while many signals are sent."""
+"""What is shown while signals are sent: a bar on a terminal, or lines only."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import click
 
 
 class LiveView(Protocol):
-    """A context to send in."""
+    """Shown as long as the ``with`` block in which signals are sent."""
 
     def __enter__(self) -> object: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
 
     def update(self, text: str, done: int = 0) -> None:
-        """Show another text, and so many more bytes as done."""
+        """Show another text, and this many more bytes as done."""
 
     def print_line(self, text: str, style: str) -> None:
-        """Print a line to standard output."""
+        """Print a line to standard output, in a style on a terminal only."""
 
     def print_error(self, text: str) -> None:
         """Print a line to standard error."""
 
 
 class _PlainView:
-    """Lines only."""
+    """Prints lines only."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,16 +45,16 @@ class _PlainView:
 
 
 def open_view(source: BinaryIO) -> LiveView:
-    """Make what fits standard error."""
+    """Open the view that suits standard error."""
     if not sys.stderr.isatty():
         return _PlainView()
-    from snexec.cli.progress_bar import ProgressBar  # a terminal's only
+    from snexec.cli.progress_bar import ProgressBar  # for a terminal only
 
     return ProgressBar(source)
 
 
 def print_plainly(text: str, style: str) -> None:
-    """Print one line, in a style on a terminal only."""
+    """Print one line to standard output, in a style on a terminal only."""
     if not style:
         click.echo(text)
         return

@@ -1,4 +1,4 @@
-"""Change ``mode`` in the configuration file, and have the daemon follow (SPEC 2)."""
+"""Change ``mode`` in the configuration file, and see the daemon follow (SPEC 2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOK_EVERY_SECONDS = 0.05
 
 
 def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
-    """Change the mode, and wait until the daemon says so.
+    """Change the mode, and wait until the daemon runs it.
 
     Args:
         config: The file to change.
@@ -35,14 +35,14 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
 
     Raises:
         ConfigError: The configuration cannot be used.
-        CommandError: It was not confirmed, the file cannot be written, or the daemon
-            does not follow.
+        CommandError: The switch was not confirmed, the file cannot be written, or the
+            daemon does not follow.
     """
     settings = load_settings(config)
     running = _running_mode(settings, config)
     if settings.mode == mode and running in {None, mode}:
-        told = "and no daemon runs" if running is None else "and so does the daemon"
-        click.echo(f"{config} says {mode} already, {told}: nothing to do")
+        also = "and no daemon runs" if running is None else "and so does the daemon"
+        click.echo(f"{config} says {mode} already, {also}: nothing to do")
         return
     if mode == "live" and not sure:
         _refuse_without_terminal()
@@ -57,7 +57,7 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
 
 
 def _running_mode(settings: Settings, config: Path) -> str | None:
-    """Return the mode of the daemon that runs, if one does."""
+    """Return the mode of the running daemon; None if none runs."""
     try:
         return str(ask_status(settings, config).get("mode"))
     except NoDaemonError:
@@ -78,7 +78,7 @@ def _print_account(settings: Settings) -> None:
             "SIMULATED: the built-in exchange answers for live as well; no money moves"
         )
         return
-    # Asks over the network: a Trio program of its own.
+    # It uses the network: a Trio program of its own.
     from snexec.cli.account_client import account_statement
 
     click.echo("LIVE: from then on orders are placed with real money")

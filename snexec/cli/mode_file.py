@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def write_mode(config: Path, mode: Mode) -> None:
-    """Replace a file by one that differs in its mode only, or not at all.
+    """Replace a file with one that differs in nothing but its mode, or change nothing.
 
-    A link stays, and the file behind it changes; owner and permissions stay as well.
+    A symbolic link stays, and its target changes; owner and permissions stay too.
 
     Raises:
-        CommandError: It cannot be written, or changed meanwhile.
-        ConfigError: What would be written does not validate.
+        CommandError: It cannot be written, or somebody else changed it meanwhile.
+        ConfigError: What would be written is not valid.
     """
     real = config.resolve()
     try:
@@ -56,7 +56,7 @@ def write_mode(config: Path, mode: Mode) -> None:
 
 
 def changed(text: str, mode: Mode) -> str:
-    """Return a configuration's text with another mode, all else as it was.
+    """Return a configuration's text with another mode, and nothing else changed.
 
     Raises:
         CommandError: Something else would change too.

@@ -1,6 +1,6 @@
 """The commands of an operator: ask a daemon, read its rows, change its mode.
 
-Each imports what it needs when it is run: the daemon's start reads this module too.
+Each imports what it needs when it runs: the daemon's start reads this module too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a help page; its lines stay as they are."""
+    """Return the end of a help page, with the lines as they are."""
     return "\b\n" + "\n".join(("Examples:", *(f"  {line}" for line in lines)))
 
 

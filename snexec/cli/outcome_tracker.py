@@ -1,4 +1,4 @@
-"""What becomes of the signals that were sent, as the event feed tells it."""
+"""Finds in the event feed what becomes of the signals that were sent."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class OutcomeTracker:
-    """Follows the feed on a connection of its own, from before the first signal.
+    """Follows the feed on its own connection, from before the first signal.
 
-    A thread reads it, as fast as it comes: what waits too long in the daemon is dropped.
+    A thread reads it as fast as it comes: the daemon drops what waits too long.
 
     Args:
-        timeout_seconds: How long to wait once the last signal was sent.
-        as_json: Tell the events as they came.
-        tell: Prints one line in a style.
+        timeout_seconds: How long to wait after the last signal was sent.
+        as_json: Print the events as they came.
+        print_line: Prints one line in a style.
 
     Raises:
         CommandError: The daemon does not answer.
@@ -59,7 +59,7 @@ class OutcomeTracker:
         threading.Thread(target=self._read, name="event feed", daemon=True).start()
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following the feed."""
         self._connection.close()
 
     @property
@@ -68,10 +68,10 @@ class OutcomeTracker:
         return len(self._open)
 
     def expect(self, signal_id: str, symbol: str) -> bool:
-        """Look out for a signal that is about to be sent.
+        """Watch for a signal that is about to be sent.
 
         Returns:
-            Whether it was not looked out for already.
+            Whether it was not being watched for already.
         """
         if signal_id in self._open:
             return False
@@ -79,11 +79,11 @@ class OutcomeTracker:
         return True
 
     def forget(self, signal_id: str) -> None:
-        """Stop looking out for a signal that was not taken."""
+        """Stop watching for a signal that was not accepted."""
         self._open.pop(signal_id, None)
 
     def print_known(self) -> None:
-        """Tell the outcomes that are known by now."""
+        """Print the outcomes that have come by now."""
         while self._open:
             try:
                 line = self._lines.get_nowait()
@@ -92,10 +92,10 @@ class OutcomeTracker:
             self._take(line)
 
     def wait(self) -> None:
-        """Tell the outcomes as they come, and in the end those that did not.
+        """Print the outcomes as they come, and at the end the signals that got none.
 
         Raises:
-            DaemonGoneError: The daemon went away before.
+            DaemonGoneError: The daemon went away before that.
         """
         deadline = time.monotonic() + self._timeout_seconds
         while self._open:

@@ -1,4 +1,4 @@
-"""What is seen while many signals are sent: a bar on a terminal, nothing elsewhere."""
+"""The bar on a terminal while many signals are sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """Draws a bar on standard error; what is told goes above it."""
+    """Draws a bar on standard error; printed lines go above it."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._console = open_console(stderr=True)
@@ -31,7 +31,7 @@ class ProgressBar:
             redirect_stderr=False,
         )
         self._task = self._progress.add_task("sending", total=_size(source))
-        # Lines for a terminal that has the bar too must not tear it.
+        # Lines on the terminal that shows the bar must not break it.
         self._out: Console = self._console if sys.stdout.isatty() else open_console()
 
     def __enter__(self) -> Self:
@@ -42,7 +42,7 @@ class ProgressBar:
         self._progress.stop()
 
     def update(self, text: str, done: int = 0) -> None:
-        """Show another text, and so many more bytes as done."""
+        """Show another text, and this many more bytes as done."""
         self._progress.update(self._task, description=text, advance=done)
 
     def print_line(self, text: str, style: str) -> None:

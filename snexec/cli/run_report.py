@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snexec.events import Event
     from snexec.intake import Answer
 
-_MAX_ROWS = 1000  # listed; a feed that runs for weeks must not grow memory
+_MAX_ROWS = 1000  # listed; an input that runs for weeks must not fill memory
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +31,7 @@ class _Entry:
 
 
 class RunReport:
-    """Follows the event feed and the answers to standard input's lines."""
+    """Follows the event feed, and the answers to the lines of standard input."""
 
     def __init__(self) -> None:
         self._entries: collections.deque[_Entry] = collections.deque(maxlen=_MAX_ROWS)
@@ -41,12 +41,12 @@ class RunReport:
         self._unlisted: collections.Counter[str] = collections.Counter()  # outcomes
 
     def answered(self, answer: Answer) -> None:
-        """Note what a line was answered."""
+        """Record the answer to a line."""
         self._lines += 1
         if len(self._entries) == _MAX_ROWS:
             self._unlist(self._entries[0])
         signal = answer.signal
-        # A feeder's text must not reach the terminal as it is.
+        # A feeder's text must not reach the terminal unescaped.
         shown_id = printable(answer.id or "")
         entry = _Entry(shown_id, signal.symbol if signal else "")
         self._entries.append(entry)
@@ -58,14 +58,14 @@ class RunReport:
             entry.detail = printable(answer.error or answer.reason or "")
 
     def opened(self, sequence: int, trade_id: str) -> None:
-        """Note which row a signal has: its fill may come before all else is told."""
+        """Record which row a signal has: its fill may come before any other event."""
         entry = self._by_sequence.get(sequence)
         if entry is not None:
             entry.trade_id = trade_id
             self._by_trade[trade_id] = entry
 
     def happened(self, event: Event) -> None:
-        """Note an event about one of the signals."""
+        """Record an event about one of the signals."""
         entry = self._by_trade.get(event.trade_id or "")
         if entry is None and event.sequence is not None:
             entry = self._by_sequence.get(event.sequence)
@@ -100,7 +100,7 @@ class RunReport:
                 pass
 
     def table(self) -> str:
-        """Return the table, and a line of totals."""
+        """Return the table and a line of totals."""
         rows = [
             (e.signal_id, e.symbol, e.dollars, e.outcome, e.detail)
             for e in self._entries

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     PrintLine = Callable[[str, str], None]
 
-_PRINTED_PROBLEMS = 20  # of a file's lines, each in a line of its own
+_PRINTED_PROBLEMS = 20  # of a file's lines, on a line each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendOptions:
-    """How to send.
+    """How to send, and what to print.
 
     Attributes:
-        wait_seconds: How long to wait for outcomes; None is not at all.
+        wait_seconds: How long to wait for outcomes; None to not wait.
         as_json: Print JSON lines only.
     """
 
@@ -55,7 +55,7 @@ def run_send(
     """Send one signal or many, and return the exit status.
 
     Raises:
-        UsageError: It is not clear what to send.
+        UsageError: What to send is not clear or not valid.
         ConfigError: The configuration cannot be used.
         CommandError: The daemon does not answer, or went away.
     """
@@ -91,8 +91,8 @@ def _checked(argument: str) -> bytes:
         raise click.UsageError(
             "a command is no signal; see: snexec status, snexec events"
         )
-    # Between the tokens of JSON, a line break is worth a space; within one it is an
-    # error.
+    # Between the tokens of JSON a line break counts as a space; inside a string it is
+    # an error.
     return os.fsencode(argument.replace("\n", " ").replace("\r", " "))
 
 
@@ -165,7 +165,7 @@ def _send_lines(
         elif fields.get("status") != "accepted":
             problems += 1
             _print_problem(view, problems, number, fields)
-        # Only now, as an order's outcome may come before its signal's answer.
+        # Only now: an order's outcome may come before its signal's answer.
         if sender.outcomes is not None:
             sender.outcomes.print_known()
 
@@ -175,20 +175,20 @@ def _print_problem(
 ) -> None:
     if problems <= _PRINTED_PROBLEMS:
         why = fields.get("error") or fields.get("reason")
-        told = f"{fields.get('status')}: {why}" if why else fields.get("status")
-        view.print_error(f"line {number}: {printable(str(told))}")
+        problem = f"{fields.get('status')}: {why}" if why else fields.get("status")
+        view.print_error(f"line {number}: {printable(str(problem))}")
     elif problems == _PRINTED_PROBLEMS + 1:
         view.print_error("further problems are only counted")
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbered lines that a daemon would answer, without their newlines."""
+    """Yield the lines that a daemon would answer, numbered, without their newlines."""
     number = 0
     while piece := source.readline(MAX_LINE_BYTES + 2):
         number += 1
         line = piece.removesuffix(b"\n")
         while piece and not piece.endswith(b"\n"):
-            # Too long: the daemon shall say so, and needs no more of it for that.
+            # Too long: the daemon says so, and needs no more of the line for that.
             piece = source.readline(MAX_LINE_BYTES)
         if line and not line.isspace():
             yield number, line

@@ -1,4 +1,4 @@
-"""Sends signals to the daemon one by one, and counts how they were answered."""
+"""Sends signals to the daemon one by one, and counts the answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snexec.cli.outcome_tracker import OutcomeTracker
 
 _NOT_TAKEN_YET = frozenset({"overloaded", "starting"})
-_RETRY_SECONDS = 60.0  # a line; what waits in the daemon is stale and gone before
+_RETRY_SECONDS = 60.0  # a line; what waits in the daemon is stale and gone by then
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
 _ANSWER_TO_COMMAND = (
@@ -26,9 +26,9 @@ _ANSWER_TO_COMMAND = (
 
 
 class Sender:
-    """Sends line by line, each when the one before it is answered.
+    """Sends line by line, each once the one before it is answered.
 
-    So the daemon's bound on waiting signals is met by waiting, and the order is kept.
+    So it waits where the daemon's queue is full, and the order of the lines is kept.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Sender:
 
     @property
     def exit_status(self) -> int:
-        """0 if every signal was accepted, and filled where that was waited for."""
+        """0 if all were accepted, and filled if outcomes were waited for; else 1."""
         accepted = self._counts["accepted"]
         filled = accepted if self.outcomes is None else self.outcomes.counts["filled"]
         return 0 if accepted == self.sent and filled == accepted else 1
@@ -56,8 +56,9 @@ class Sender:
         """Send a signal and return its answer.
 
         Args:
-            line: Without its newline.
-            patiently: Send it again for a while if the daemon has no room.
+            line: The signal, without a newline.
+            patiently: Whether to send it again for up to a minute while the daemon has
+                no room.
         """
         signal = read_object(line)
         if signal is not None and "command" in signal:
@@ -81,7 +82,7 @@ class Sender:
         return answer
 
     def totals(self) -> str:
-        """Say how many were sent, and what became of them."""
+        """Return how many were sent and what became of them, in words."""
         parts = [f"{count} {status}" for status, count in self._counts.most_common()]
         text = f"{self.sent} signals: {', '.join(parts) or 'nothing was sent'}"
         if self.outcomes is not None and (counts := self.outcomes.counts):

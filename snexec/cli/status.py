@@ -1,4 +1,4 @@
-"""Show how the running daemon is (SPEC 6)."""
+"""Show the state of the running daemon (SPEC 6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_status(config: Path, *, as_json: bool) -> None:
-    """Print the daemon's answer, or a page of it for people.
+    """Print the daemon's answer as it came, or as a page for people.
 
     Raises:
         ConfigError: The configuration cannot be used.

@@ -1,4 +1,4 @@
-"""The page that ``status`` prints for people; what it does not know it leaves out."""
+"""The page that ``status`` prints for people; it leaves out what it does not know."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _stream(answer: Mapping[str, Any]) -> Text:
     if outage.get("to") is None:
         text.append(f"; none since {began}")
     elif count > 1:
-        # The time before the first connection is counted as well.
+        # The time before the first connection counts as one too.
         text.append(f"; lost {count - 1:g} times, at last from {began} to {ended}")
     else:
         text.append(f" since {ended}")
@@ -145,7 +145,7 @@ def _counted(counts: Mapping[str, Any]) -> str:
 
 
 def _spaced(name: str) -> str:
-    """Turn inFlight into words, and leave a reason such as symbol_open as it is."""
+    """Turn inFlight into words; leave a reason such as symbol_open as it is."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in foreign(name))
 
 

@@ -33,10 +33,10 @@ def run_trades(
     form: Form,
     latency: bool,
 ) -> None:
-    """Print the rows that match, the newest last.
+    """Print the matching rows, the newest last.
 
     Raises:
-        UsageError: A time cannot be read.
+        UsageError: A time cannot be parsed.
         ConfigError: The configuration cannot be used.
         CommandError: The database cannot be read.
     """
@@ -52,7 +52,7 @@ def run_trades(
         columns = list(column_names()) if found is None else found.columns
         extra = [name for name in LATENCIES if latency and name not in columns]
         if form == "table":
-            from snexec.cli.trades_table import print_trades  # only it needs Rich
+            from snexec.cli.trades_table import print_trades  # the others need no Rich
 
             money = None if found is None else found.money
             print_trades(list(rows), now=now, money=money, latency=latency)
@@ -72,7 +72,7 @@ def _moment(option: str, text: str | None, now: datetime) -> int | None:
 
 
 def _print_json(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
-    """Print one array, a row a line, without holding all of it."""
+    """Print one array, a row on each line, without holding all of it in memory."""
     begin = "["
     for row in rows:
         values = {name: _json_value(row.get(name)) for name in columns}

@@ -1,6 +1,6 @@
 """Reads BotTrade rows for an operator, beside whoever writes them (SPEC 10).
 
-Other programs write there too, so that a column may be missing or hold anything.
+Other programs write there too, so a column may be missing or hold anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from snexec.ledger import connect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Milliseconds since 1970, from ISO 8601 of any zone, or from the number that some
+# Milliseconds since 1970, from ISO 8601 in any zone, or from the number that some
 # programs write.
 _MOMENT = (
     "CASE WHEN typeof(createdAt) = 'text'"
@@ -32,13 +32,13 @@ LATENCIES = ("wireMs", "replyMs", "fillMs")  # from the read line to these, in m
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """Which rows; None is any.
+    """Which rows to read; None means any.
 
     Attributes:
-        columns: What columns must hold, by name.
+        columns: What each column must hold, by the column's name.
         since: Created then or later, in milliseconds since 1970.
-        until: Created before.
-        limit: At most so many, the newest.
+        until: Created before then, in milliseconds since 1970.
+        limit: At most this many rows, the newest ones.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """An answer, to be read while its connection is open.
+    """The rows found, to be read while the connection is open.
 
     Attributes:
-        columns: The table's.
-        money: "simulated" or "real", if the file says so.
-        rows: The oldest first, each with its moment beside its columns.
+        columns: The names of the table's columns.
+        money: "simulated" or "real", if the file says which.
+        rows: The oldest first, each with its ``MOMENT`` beside its columns.
     """
 
     columns: list[str]
@@ -64,7 +64,7 @@ class QueryResult:
 
 @contextmanager
 def open_rows(path: Path, query: Query) -> Iterator[QueryResult | None]:
-    """Read the rows of a file, which is never changed; None if there is none yet.
+    """Read rows from a file, which is never changed; None if it has no table yet.
 
     Raises:
         CommandError: It cannot be read.
@@ -89,7 +89,7 @@ def open_rows(path: Path, query: Query) -> Iterator[QueryResult | None]:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a file for reading only, in a folder that may be read-only too.
+    """Open a file for reading only; its folder may be read-only too.
 
     Raises:
         sqlite3.Error: It cannot be read.
@@ -102,7 +102,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         if Path(f"{path.resolve()}-wal").exists():
             raise
-        # Nobody has it open, and here nobody can begin to write: it does not change.
+        # Nobody has it open, and in this folder nobody can start to write: it is fixed.
         target = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         connection = sqlite3.connect(target, uri=True)
         connection.row_factory = sqlite3.Row
@@ -112,7 +112,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def money_of(connection: sqlite3.Connection) -> str | None:
-    """Return which kind of money a file is about.
+    """Return which kind of money a file is about, "simulated" or "real"; None if unset.
 
     Raises:
         sqlite3.Error: It cannot be read.
@@ -131,7 +131,7 @@ def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
     values: list[object] = []
     for column, value in query.columns.items():
         if value is not None:
-            # A column that the file lacks is null in every row.
+            # A column that the table lacks counts as null in every row.
             conditions.append(f'"{column}" = ?' if column in present else "? IS NULL")
             values.append(value.upper() if column == "symbol" else value)
     moment = _MOMENT if "createdAt" in present else "NULL"

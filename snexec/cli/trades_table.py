@@ -36,7 +36,7 @@ _SHARES = (50, 90, 99)
 def print_trades(
     rows: Sequence[Row], *, now: datetime, money: str | None, latency: bool
 ) -> None:
-    """Print the table, the totals, and with ``latency`` the percentiles."""
+    """Print the table, its totals, and with ``latency`` the percentiles."""
     console = open_console()
     if rows:
         print_table(console, _table(rows, now, latency=latency))
@@ -50,7 +50,7 @@ def print_trades(
 
 
 def slippage(row: Row) -> float | None:
-    """Return by how many percent the entry was above the signal's price."""
+    """Return by what percentage the entry price was above the signal's price."""
     entry, expected = number(row.get("entryPrice")), number(row.get("priceAtSignal"))
     if entry is None or not expected:
         return None
@@ -124,6 +124,6 @@ def _age(moment: object, now: datetime) -> str:
 
 
 def _shown(value: object, show_number: Callable[[float], str]) -> Text:
-    """Show a number; what is none, as it is."""
+    """Show a number; show anything else as it is."""
     found = number(value)
     return Text(foreign(value) if found is None else show_number(found))

@@ -96,7 +96,7 @@ def print_unit(config: Path, *, user: str | None) -> None:
     """Print the unit.
 
     Raises:
-        ConfigError: The configuration cannot be used, or a path cannot stand in a unit.
+        ConfigError: The configuration cannot be used, or a word cannot go in a unit.
     """
     click.echo(make_unit(config, load_settings(config), user=user), nl=False)
 
@@ -106,19 +106,19 @@ def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> s
 
     Args:
         config: The configuration file.
-        settings: What it says, with absolute paths.
-        user: Who runs the daemon; the current user if None.
+        settings: Its settings, with absolute paths.
+        user: Who runs the daemon; None for the current user.
 
     Raises:
-        ConfigError: A path cannot stand in a unit.
+        ConfigError: A path or the user cannot go in a unit.
     """
-    # Not resolved: a link to the configuration or to a venv's Python is meant.
+    # Not resolved: a link to the configuration or to a venv's Python stays a link.
     config = Path(os.path.abspath(config))  # noqa: PTH100 - as it says
     database = Path(settings.database).parent
     socket = Path(settings.intake.socket).parent
     folders = list(dict.fromkeys([str(database), str(socket)]))
     touched = [Path(folder) for folder in folders]
-    # The program too, wherever its parts lie: a venv's Python is a link.
+    # The program too, wherever its parts are: a venv's Python is a link.
     python = Path(sys.executable)
     touched += [config, python, python.resolve(), Path(sys.base_prefix)]
     touched.append(Path(snexec.__file__))
@@ -143,7 +143,7 @@ def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> s
 
 
 def _program() -> list[str]:
-    """Return how this installation is started, by absolute paths."""
+    """Return the command that starts this installation, with absolute paths."""
     python = Path(sys.executable)
     script = python.with_name("snexec")
     if os.access(script, os.X_OK):
@@ -163,12 +163,12 @@ def _user_line(user: str | None) -> str:
 
 
 def _word(text: str, *, argument: bool = False, quote: bool = True) -> str:
-    """Write a word as systemd.syntax(7) and systemd.service(5) ask for.
+    """Return a word as systemd.syntax(7) and systemd.service(5) require it.
 
     Args:
         text: The word.
-        argument: Whether it is part of a command line, where ``$`` means something.
-        quote: Whether quotes mean something where it stands.
+        argument: Whether it is part of a command line, where ``$`` has a meaning.
+        quote: Whether quotes have a meaning where it is used.
     """
     if not text.isprintable():
         raise ConfigError(f"{text!r} cannot stand in a unit file")

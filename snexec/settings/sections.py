@@ -187,7 +187,7 @@ class NotifySettings(Section):
         return bool(self.events) and (self.command or self.webhook) is not None
 
     def secrets(self) -> set[str]:
-        """Return what must not be shown: the URL, and parts of it that may be tokens."""
+        """Return what must not be shown: the URL, and what in it may be a token."""
         if self.webhook is None:
             return set()
         url = self.webhook.get_secret_value()
@@ -202,7 +202,7 @@ class NotifySettings(Section):
 
 
 def _may_be_token(word: str) -> bool:
-    """Return whether it is a token, not a service's own word that log lines hold too."""
+    """Return whether it is a token, not a service's own word that logs hold too."""
     has_digit = any(character.isdigit() for character in word)
     return len(word) >= (_TOKEN_CHARS if has_digit else _LONG_TOKEN_CHARS)
 
