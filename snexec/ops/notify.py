@@ -1,84 +1,46 @@
-"""Telling somebody what happens: a command, a webhook (README, "Notifications").
+"""Delivers notices to a command and a webhook (README, "Notifications").
 
-A follower of the event feed that never holds anything up: what happens is put into a
-bounded queue, and one task delivers it. What comes in a burst goes out as one message.
+Follows the event feed and never holds anything up: a notice goes into a bounded queue,
+and one task delivers it. A burst goes out as one message.
 
-Own code and not Apprise: a POST and a process are all that is needed, and whoever wants
-Apprise's hundred services names it as the command: ``["apprise", "-c", FILE, "-b"]``.
+Own code and not Apprise: a POST and a process are all that is needed, and anyone who
+wants Apprise's hundred services names it as the command:
+``["apprise", "-c", FILE, "-b"]``.
 """
 
 from __future__ import annotations
 
 import collections
-import json
 import logging
-import math
-from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.clock import timestamp
-from snexec.logs import Repeats, printable, roughly
-from snexec.model import MODES
+from snexec.logs import Repeats, printable
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
+from snexec.ops.notices import HealthNotices, message_of, notice_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from snexec.clock import Clock
     from snexec.events import Event
     from snexec.model import Mode
     from snexec.ops.health import Health
-    from snexec.settings import NotifyKind, NotifySettings
+    from snexec.ops.notices import Notice
+    from snexec.settings import NotifySettings
 
 log = logging.getLogger("Notify")
 
-_MAX_WAITING = 1000  # beyond that only counted; one message names a few anyway
+_MAX_WAITING = 1000  # more are only counted; one message names a few anyway
 _GATHER_SECONDS = 1.0  # what comes together goes out together
 _PAUSE_SECONDS = 5.0  # between two messages, at least
 _DELIVERY_SECONDS = 10.0
 _RETRY_SECONDS = (1.0, 5.0)  # pauses before the second and the third try
-_FAREWELL_SECONDS = 2.0  # for what waits when the daemon stops
-_LOOK_SECONDS = 5.0  # how often the health is looked at
-_NAMED_SYMBOLS = 5
-_MAX_EVENTS = 100  # in one message, with all their fields
-_MAX_TEXT_CHARS = 1000
-
-_PLURALS: dict[NotifyKind, str] = {
-    "fill": "fills",
-    "partial_fill": "partial fills",
-    "rejected": "orders rejected",
-    "refused": "orders refused",
-    "missed": "orders missed",
-    "outage": "stream outages",
-    "unhealthy": "changes of health",
-    "mode": "changes of mode",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """One thing worth telling.
-
-    Attributes:
-        at: When it happened, as events carry it; ``moment`` is the same on Trio's clock.
-        account: Which one it is about, if any.
-        dollars: What was bought, for the sum of a burst.
-        fields: The event's own, for programs.
-    """
-
-    kind: NotifyKind
-    text: str
-    at: str
-    moment: float
-    symbol: str | None = None
-    account: str | None = None
-    dollars: Decimal = Decimal(0)
-    fields: dict[str, object]
+_FAREWELL_SECONDS = 2.0  # for what still waits when the daemon stops
+_HEALTH_SECONDS = 5.0  # between two looks at the health
 
 
 class Notify:
@@ -86,12 +48,12 @@ class Notify:
 
     Args:
         tls: Makes the context that verifies the webhook's host.
-        mask: Takes secrets out of a text.
-        latest: Tells until when, on Trio's clock, a stop may take.
-        account: Names the account of a mode.
+        mask: Removes the secrets from a text.
+        latest: Returns the time, on Trio's clock, by which a stop must be over.
+        account: Names a mode's account.
 
     Attributes:
-        counts: Deliveries by how they ended.
+        counts: Deliveries by outcome.
     """
 
     def __init__(
@@ -106,12 +68,16 @@ class Notify:
         account: Callable[[Mode], str],
     ) -> None:
         self._settings = settings
-        self._health = health
-        self._clock = clock
         self._mask = mask
         self._latest = latest
         self._account = account
         self._wanted = frozenset(settings.events)
+        self._health_notices = HealthNotices(
+            health=health,
+            clock=clock,
+            outage_seconds=settings.outage_sec,
+            outages_wanted="outage" in self._wanted,
+        )
         self._waiting: collections.deque[Notice] = collections.deque()
         self._dropped = 0
         self._in_hand = 0
@@ -129,13 +95,13 @@ class Notify:
         )
 
     def happened(self, event: Event) -> None:
-        """Take an event of the feed, if it is worth telling."""
-        notice = self._notice_of(event)
+        """Queue a notice of an event of the feed, if it is worth one."""
+        notice = notice_of(event, self._account)
         if notice is not None:
             self._put(notice)
 
     async def run(self) -> None:
-        """Deliver until cancelled, and then what waits, for a moment."""
+        """Deliver until cancelled, then spend a moment on what still waits."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver_all, name="deliver notices")
             try:
@@ -155,104 +121,16 @@ class Notify:
         self._waiting.append(notice)
         self._arrived.set()
 
-    # What is worth telling.
-
-    def _notice_of(self, event: Event) -> Notice | None:
-        match event.event:
-            case "fill" | "partial_fill" as kind:
-                text, dollars = self._bought(event)
-                return self._notice(kind, text, event, dollars)
-            case "rejected" | "refused" as kind:
-                why = f": {event.reason}" if event.reason else ""
-                return self._notice(kind, f"{event.symbol} {kind}{why}", event)
-            case "settled" if event.reason not in {None, "alpaca_rejected"}:
-                return self._notice("missed", f"{event.symbol}: {event.reason}", event)
-            case "mode":
-                text = f"mode is {event.more.get('mode')} now ({event.reason})"
-                return self._notice("mode", text, event)
-            case "halt" | "resume" as what:
-                ends = "no longer halted"
-                text = f"HALTED: {event.reason}" if what == "halt" else ends
-                return self._notice("halt", text, event)
-            case _:
-                return None
-
-    def _bought(self, event: Event) -> tuple[str, Decimal]:
-        shares, price = event.more.get("shares"), event.more.get("entryPrice")
-        name = "Bought" if event.event == "fill" else "Partly bought"
-        if not isinstance(shares, float) or not isinstance(price, float):
-            return f"{name} {event.symbol}, how much is not known yet", Decimal(0)
-        dollars = Decimal(str(shares)) * Decimal(str(price))
-        text = f"{name} {event.symbol}: {shares:.9g} shares at {price:.6g}"
-        return f"{text}, ${dollars:,.2f}", dollars
-
-    def _notice(
-        self,
-        kind: NotifyKind,
-        text: str,
-        event: Event,
-        dollars: Decimal = Decimal(0),
-    ) -> Notice:
-        return Notice(
-            kind=kind,
-            text=text,
-            at=event.at,
-            moment=trio.current_time(),
-            symbol=event.symbol,
-            account=self._account_of(event),
-            dollars=dollars,
-            fields=json.loads(event.line()),
-        )
-
-    def _account_of(self, event: Event) -> str | None:
-        mode = event.more.get("mode")
-        return self._account(mode) if event.symbol and mode in MODES else None
-
     async def _watch_health(self) -> None:
-        """Put a notice when the stream is away for long, or a part is not well."""
-        away_told = False
-        told: dict[str, str] = {}
         while True:
-            away = self._health.stream_away_seconds()
-            if away > self._settings.outage_sec and not away_told:
-                away_told = True
-                self._put_own(
-                    "outage",
-                    f"no trading stream for {roughly(away)}: fills are confirmed by"
-                    " look-ups only",
-                )
-            elif away == 0 and away_told:
-                away_told = False
-                self._put_own("outage", "the trading stream is back")
-            problems = self._health.problems()
-            if "outage" in self._wanted:
-                problems.pop("stream", None)  # told as that
-            problems.pop("recovery", None)  # every start begins like that
-            if problems.keys() != told.keys():
-                said = "; ".join(f"{part}: {what}" for part, what in problems.items())
-                text = f"unhealthy: {said}" if said else "healthy again"
-                self._put_own("unhealthy", text)
-                told = problems
-            await trio.sleep(_LOOK_SECONDS)
-
-    def _put_own(self, kind: NotifyKind, text: str) -> None:
-        at = timestamp(self._clock.now())
-        self._put(
-            Notice(
-                kind=kind,
-                text=text,
-                at=at,
-                moment=trio.current_time(),
-                fields={"event": kind, "at": at, "reason": text},
-            )
-        )
-
-    # Delivery.
+            for notice in self._health_notices.look():
+                self._put(notice)
+            await trio.sleep(_HEALTH_SECONDS)
 
     async def _deliver_all(self) -> None:
         with self._work:
             while await self._next_is_due():
-                message = self._message()
+                message = self._take_message()
                 async with trio.open_nursery() as nursery:
                     for name, deliver in self._targets.items():
                         nursery.start_soon(self._deliver, name, deliver, message)
@@ -265,7 +143,7 @@ class Notify:
             await self._webhook.aclose()
 
     async def _next_is_due(self) -> bool:
-        """Wait for a notice and for those that come with it; False at the end."""
+        """Wait for a notice and for those that come with it; False if none will."""
         if not self._waiting:
             self._arrived = trio.Event()
             async with trio.open_nursery() as nursery:
@@ -277,54 +155,17 @@ class Notify:
         return bool(self._waiting)
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not when the daemon stops."""
+        """Sleep, but only until the daemon stops."""
         with trio.move_on_after(seconds):
             await self._closing.wait()
 
-    def _message(self) -> dict[str, object]:
+    def _take_message(self) -> dict[str, object]:
         """Take everything that waits, as one message."""
         notices = list(self._waiting)
         self._waiting.clear()
         dropped, self._dropped = self._dropped, 0
         self._in_hand = len(notices) + dropped
-        texts = [self._summary(group) for group in _grouped(notices)]
-        if dropped:
-            texts.append(f"and {dropped} more, which were not kept")
-        text = f"snexec: {'; '.join(texts)}"
-        kinds = list(dict.fromkeys(notice.kind for notice in notices))
-        message: dict[str, object] = {
-            "text": _shortened(printable(text)),
-            "event": kinds[0] if len(kinds) == 1 else "several",
-            "at": notices[-1].at,
-            "count": len(notices) + dropped,
-            "events": [notice.fields for notice in notices[:_MAX_EVENTS]],
-        }
-        return {key: self._masked(value) for key, value in message.items()}
-
-    def _masked(self, value: object) -> object:
-        match value:
-            case str():
-                return self._mask(value)
-            case dict():
-                return {key: self._masked(inner) for key, inner in value.items()}
-            case list():
-                return [self._masked(inner) for inner in value]
-            case _:
-                return value
-
-    def _summary(self, notices: Sequence[Notice]) -> str:
-        first, last = notices[0], notices[-1]
-        account = "" if first.account is None else f" ({first.account})"
-        if len(notices) == 1 or first.symbol is None:
-            return last.text + account
-        symbols = list(dict.fromkeys(notice.symbol or "?" for notice in notices))
-        named = ", ".join(symbols[:_NAMED_SYMBOLS])
-        if len(symbols) > _NAMED_SYMBOLS:
-            named += ", …"
-        text = f"{len(notices)} {_PLURALS[first.kind]}{account}: {named}"
-        if dollars := sum(notice.dollars for notice in notices):
-            text += f", ${dollars:,.2f}"
-        return f"{text} in {math.ceil(last.moment - first.moment) or 1} s"
+        return message_of(notices, dropped=dropped, mask=self._mask)
 
     async def _deliver(
         self,
@@ -332,7 +173,7 @@ class Notify:
         deliver: Callable[[dict[str, object]], Awaitable[None]],
         message: dict[str, object],
     ) -> None:
-        """Try a bounded number of times, and give up with a word."""
+        """Try three times at most, then log that the message is given up."""
         problem = NotDeliveredError("")
         for pause in (*_RETRY_SECONDS, None):
             problem = NotDeliveredError(f"no end within {_DELIVERY_SECONDS:g} s")
@@ -374,15 +215,3 @@ class Notify:
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
     await event.wait()
     scope.cancel(reason="the daemon stops")
-
-
-def _grouped(notices: Iterable[Notice]) -> Iterable[list[Notice]]:
-    """Put together what one summary can say."""
-    groups: dict[tuple[str, str | None], list[Notice]] = {}
-    for notice in notices:
-        groups.setdefault((notice.kind, notice.account), []).append(notice)
-    return groups.values()
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT_CHARS else text[:_MAX_TEXT_CHARS] + "…"

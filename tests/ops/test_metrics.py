@@ -165,7 +165,7 @@ async def test_an_address_that_cannot_be_listened_at_refuses_the_start() -> None
 async def test_without_metrics_the_client_library_is_not_loaded() -> None:
     script = (
         "import sys; import snexec.cli.daemon;"
-        "print([m for m in sys.modules if m.startswith(('prometheus', 'snexec.ops.notify'))])"
+        "print([m for m in sys.modules if m.startswith(('prometheus', 'snexec.ops.noti'))])"
     )
     ended = await trio.run_process(
         [sys.executable, "-c", script], capture_stdout=True, env=dict(os.environ)

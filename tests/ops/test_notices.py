@@ -1,0 +1,122 @@
+"""What somebody is told, in words."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+import trio
+
+from tests.fakes import Rig
+from tests.ops.delivery import Told
+
+pytestmark = pytest.mark.jumping_time
+
+
+async def test_each_thing_worth_telling_is_one_sentence(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    paper = {"mode": "paper"}
+    for publish in (
+        partial(told.fill, "AAPL"),
+        partial(told.feed.publish, "rejected", paper, symbol="KO", reason="no shorts"),
+        partial(told.feed.publish, "refused", paper, symbol="T", reason="no\npower"),
+        partial(
+            told.feed.publish, "settled", paper, symbol="F", reason="alpaca_expired"
+        ),
+        partial(told.feed.publish, "mode", {"mode": "live"}, reason="was paper"),
+        partial(told.feed.publish, "halt", {"by": "me"}, reason="too wild"),
+        partial(told.feed.publish, "resume"),
+    ):
+        publish()
+        await trio.sleep(10)
+
+    assert told.texts() == [
+        "snexec: Bought AAPL: 10 shares at 10, $100.00 (paper)",
+        "snexec: KO rejected: no shorts (paper)",
+        "snexec: T refused: no\\npower (paper)",
+        "snexec: F: alpaca_expired (paper)",
+        "snexec: mode is live now (was paper)",
+        "snexec: HALTED: too wild",
+        "snexec: no longer halted",
+    ]
+    first = told.messages[0][1]
+    assert first["event"] == "fill"
+    assert first["count"] == 1
+    assert first["events"][0]["tradeId"] == "sn-AAPL"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_burst_is_one_message_and_each_account_has_its_own_sum(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    for number in range(12):
+        told.fill(f"S{number}", 50)
+        await trio.sleep(0.07)
+    told.fill("LIVE", 75, mode="live")
+    await trio.sleep(20)
+
+    assert told.texts() == [
+        "snexec: 12 fills (paper): S0, S1, S2, S3, S4, …, $600.00 in 1 s;"
+        " Bought LIVE: 7.5 shares at 10, $75.00 (live)"
+    ]
+    assert told.messages[0][1]["count"] == 13
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_secret_and_no_line_break_is_in_a_message(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    reason = "key s3cr3t-value\n\x1b[2J" + "x" * 5000
+    told.feed.publish("refused", {"mode": "paper"}, symbol="A", reason=reason)
+    await trio.sleep(5)
+
+    [(_, message)] = told.messages
+    assert "s3cr3t-value" not in json.dumps(message)
+    assert message["text"].isprintable()
+    assert len(message["text"]) < 1100
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_outage_is_told_after_a_minute_and_when_it_is_over(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    told.stream._set_state("authorized", "paper")
+    nursery.start_soon(told.run)
+    told.stream._set_state("waiting", "paper")
+    await trio.sleep(50)
+    assert told.messages == []
+    await trio.sleep(30)
+    told.stream._set_state("authorized", "paper")
+    await trio.sleep(30)
+
+    assert told.texts() == [
+        "snexec: no trading stream for 1.1 min: fills are confirmed by look-ups only",
+        "snexec: the trading stream is back",
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_database_that_cannot_be_written_is_told(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    rig.writer.healthy = False
+    await trio.sleep(30)
+    rig.writer.healthy = True
+    await trio.sleep(30)
+
+    assert told.texts() == [
+        "snexec: unhealthy: writer: the database cannot be written, 0 changes wait",
+        "snexec: healthy again",
+    ]
+    nursery.cancel_scope.cancel()
