@@ -1,0 +1,318 @@
+"""The figures that are read where they are kept, at the moment of a scrape.
+
+No label is a symbol or an id, so the number of series does not grow.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+import trio
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from snexec import __version__
+from snexec.intake import Phase, Status
+from snexec.model import MODES
+from snexec.orders import SKIP_REASONS
+from snexec.stream import StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from decimal import Decimal
+
+    from prometheus_client.metrics_core import Metric
+
+    from snexec.broker import Accounts
+    from snexec.intake import Intake
+    from snexec.ledger import WriterStatus
+    from snexec.ops.health import Health
+    from snexec.ops.notify import Notify
+    from snexec.ops.outages import Outages
+    from snexec.orders import Dispatcher, Outcomes, Skips
+    from snexec.reconciliation import UnsettledOrders
+    from snexec.settings import Settings
+    from snexec.stream import TradingStream
+
+_BOT_STATES = ("running", "paused", "stopped", "disabled")
+# How an order ended, by the reason in its settled event.
+ENDS = {
+    None: "filled",
+    "alpaca_rejected": "rejected",
+    "alpaca_canceled": "canceled",
+    "alpaca_expired": "expired",
+    "order_not_found": "not_found",
+    "order_found_late": "found_late",
+}
+OTHER_END = "other"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """Where the figures are.
+
+    Attributes:
+        writer: Returns the writer's figures.
+        dropped_lines: Returns how many log lines were dropped.
+        notify: The notifier, if there is one.
+        count_open: Counts the open rows, in a thread of its own; None if it cannot.
+    """
+
+    settings: Callable[[], Settings]
+    simulated: bool
+    intake: Intake
+    skips: Skips
+    outcomes: Outcomes
+    dispatcher: Dispatcher
+    accounts: Accounts
+    stream: TradingStream
+    outages: Outages
+    unsettled: UnsettledOrders
+    writer: Callable[[], WriterStatus]
+    health: Health
+    halted: Callable[[], bool]
+    dropped_answers: Callable[[], int]
+    dropped_lines: Callable[[], int]
+    notify: Notify | None
+    count_open: Callable[[], Awaitable[int | None]]
+
+
+def all_families(
+    sources: Sources,
+    *,
+    ends: Mapping[str, int],
+    dollars: Mapping[str, Decimal],
+    open_trades: int | None,
+) -> Iterator[Metric]:
+    """Yield every figure but the histograms.
+
+    Args:
+        sources: Where the figures are.
+        ends: Orders settled, by a value of ``ENDS`` or ``OTHER_END``.
+        dollars: Dollars of the orders placed, by mode.
+        open_trades: How many rows are open, or None if they could not be counted.
+    """
+    yield from _about_the_daemon(sources)
+    yield from _about_signals_and_orders(sources, ends, dollars, open_trades)
+    yield from _about_the_stream(sources)
+    yield from _about_the_writer(sources)
+    yield from _about_the_rest(sources)
+
+
+def _about_the_daemon(sources: Sources) -> Iterator[Metric]:
+    settings = sources.settings()
+    build = GaugeMetricFamily(
+        "snexec_build_info", "Always 1.", labels=("version", "python")
+    )
+    build.add_metric((__version__, platform.python_version()), 1)
+    yield build
+    yield _one_of("snexec_mode", "The mode that trades.", MODES, settings.mode)
+    yield _gauge(
+        "snexec_simulated",
+        "Whether the built-in exchange answers.",
+        sources.simulated,
+    )
+    bot = settings.bot.state if settings.bot.enabled else "disabled"
+    yield _one_of("snexec_bot_state", "What the bot does.", _BOT_STATES, bot)
+    yield _gauge("snexec_halted", "Whether the kill switch is on.", sources.halted())
+    phases = [phase.value for phase in Phase]
+    yield _one_of(
+        "snexec_phase",
+        "Whether signals are taken.",
+        phases,
+        sources.intake.phase.value,
+    )
+    yield _gauge(
+        "snexec_healthy",
+        "Whether fills can be confirmed and rows written, as /healthz says.",
+        not sources.health.problems(),
+    )
+
+
+def _about_signals_and_orders(
+    sources: Sources,
+    ends: Mapping[str, int],
+    dollars: Mapping[str, Decimal],
+    open_trades: int | None,
+) -> Iterator[Metric]:
+    yield _counters(
+        "snexec_signals",
+        "Lines read, by what they were answered.",
+        "outcome",
+        get_args(Status),
+        sources.intake.counts,
+    )
+    yield _counters(
+        "snexec_signals_skipped",
+        "Signals taken and not traded, by the reason.",
+        "reason",
+        SKIP_REASONS,
+        sources.skips.counts,
+    )
+    yield _gauge(
+        "snexec_signals_pending",
+        "Signals that wait for an order slot.",
+        sources.intake.pending,
+    )
+    yield _counters(
+        "snexec_orders",
+        "Orders, by the broker's first answer.",
+        "outcome",
+        ("placed", "refused", "unknown"),
+        sources.outcomes.counts,
+    )
+    yield _counters(
+        "snexec_orders_settled",
+        "Orders by how they ended: filled is wholly or in part, not_found may turn up.",
+        "outcome",
+        (*ENDS.values(), OTHER_END),
+        ends,
+    )
+    placed = CounterMetricFamily(
+        "snexec_orders_dollars", "Dollars of orders placed.", labels=("mode",)
+    )
+    for mode, amount in dollars.items():
+        placed.add_metric((mode,), float(amount))
+    yield placed
+    yield _gauge(
+        "snexec_orders_in_flight",
+        "Orders that are being placed.",
+        sources.dispatcher.in_flight,
+    )
+    yield _gauge(
+        "snexec_orders_unsettled",
+        "Orders whose outcome is not final.",
+        len(sources.unsettled),
+    )
+    if open_trades is not None:
+        yield _gauge(
+            "snexec_trades_open",
+            "Open rows, whoever wrote them.",
+            open_trades,
+        )
+
+
+def _about_the_stream(sources: Sources) -> Iterator[Metric]:
+    stream, now = sources.stream, trio.current_time()
+    yield _one_of(
+        "snexec_stream_state",
+        "The state of the trading stream.",
+        get_args(StreamState),
+        stream.state,
+    )
+    ages = {
+        "snexec_stream_state_age_seconds": (
+            "Since the state of the stream changed.",
+            stream.state_since,
+        ),
+        "snexec_stream_heard_age_seconds": (
+            "Since the broker was last heard on the stream, be it a pong.",
+            stream.life.heard_at,
+        ),
+        "snexec_stream_event_age_seconds": (
+            "Since the last event of an order.",
+            stream.life.event_at,
+        ),
+    }
+    for name, (text, since) in ages.items():
+        if since is not None:
+            yield _gauge(name, text, now - since)
+    yield _gauge(
+        "snexec_stream_away_seconds",
+        "For how long the stream has not been authorized; 0 while it is.",
+        sources.health.stream_away_seconds(),
+    )
+    outages = CounterMetricFamily(
+        "snexec_stream_outages",
+        "Times without a stream that are over; the start counts as one.",
+    )
+    outages.add_metric((), sources.outages.count)
+    yield outages
+
+
+def _about_the_writer(sources: Sources) -> Iterator[Metric]:
+    status = sources.writer()
+    yield _gauge(
+        "snexec_writer_pending",
+        "Changes that wait for the database.",
+        status.pending,
+    )
+    applied = CounterMetricFamily(
+        "snexec_writer_applied", "Changes written to the database."
+    )
+    applied.add_metric((), status.applied)
+    yield applied
+    yield _gauge(
+        "snexec_writer_healthy",
+        "Whether the database can be written.",
+        status.healthy,
+    )
+
+
+def _about_the_rest(sources: Sources) -> Iterator[Metric]:
+    left = GaugeMetricFamily(
+        "snexec_rate_budget_left",
+        "Requests that may still be made in this minute.",
+        labels=("mode",),
+    )
+    limit = GaugeMetricFamily(
+        "snexec_rate_budget_limit", "Requests a minute.", labels=("mode",)
+    )
+    for mode in MODES:
+        budget = sources.accounts.budget(mode)
+        left.add_metric((mode,), budget.left)
+        limit.add_metric((mode,), budget.limit)
+    yield left
+    yield limit
+    for name, text, count in (
+        (
+            "snexec_answers_dropped",
+            "Answers that their client did not take.",
+            sources.dropped_answers(),
+        ),
+        (
+            "snexec_log_lines_dropped",
+            "Log lines that nobody took.",
+            sources.dropped_lines(),
+        ),
+    ):
+        family = CounterMetricFamily(name, text)
+        family.add_metric((), count)
+        yield family
+    if sources.notify is not None:
+        yield _counters(
+            "snexec_notifications",
+            "Messages, by whether they were delivered.",
+            "outcome",
+            ("delivered", "failed"),
+            sources.notify.counts,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, text)
+    family.add_metric((), float(value))
+    return family
+
+
+def _one_of(name: str, text: str, values: Iterable[str], current: str) -> Metric:
+    """Make one gauge for each value: 1 for the current one, 0 for the others."""
+    label = name.rpartition("_")[2]
+    family = GaugeMetricFamily(name, f"{text} 1 for the current one.", labels=(label,))
+    for value in values:
+        family.add_metric((value,), float(value == current))
+    return family
+
+
+def _counters(
+    name: str,
+    text: str,
+    label: str,
+    values: Iterable[str],
+    counts: Mapping[Any, int],
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value in values:
+        family.add_metric((value,), counts.get(value, 0))
+    return family
