@@ -69,7 +69,7 @@ def _without_daemon(
 ) -> dict[str, object]:
     # Needed only where no daemon answers.
     from snexec.cli.trades_query import open_to_read
-    from snexec.ops.explain import Ledger, Question, explain, read_ledger
+    from snexec.ops.explain import Question, RowFacts, explain, read_row_facts
     from snexec.risk import Counts, Recently, Snapshot, halt_files, read_halt
 
     question = Question(
@@ -81,15 +81,15 @@ def _without_daemon(
     )
     path = Path(settings.database)
     if not path.exists():
-        return explain(question, Ledger(counts=Counts()))
-    ledger = read_ledger(
+        return explain(question, RowFacts(counts=Counts()))
+    facts = read_row_facts(
         question,
         partial(open_to_read, path),
         clock=SystemClock(),
         # A simulated start begins with no orders.
         recently=Recently(None, 0, 0, 0) if settings.alpaca.simulate else None,
     )
-    return explain(question, ledger)
+    return explain(question, facts)
 
 
 def _show(answer: Mapping[str, Any]) -> None:

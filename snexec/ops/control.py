@@ -177,7 +177,7 @@ class Controls:
         from snexec.ops.explain import (  # noqa: PLC0415 - a start needs none of it
             Question,
             explain,
-            read_ledger,
+            read_row_facts,
         )
 
         intake, settings = self._intake, self._settings()
@@ -194,15 +194,15 @@ class Controls:
             id_taken=signal.id is not None and intake.has_taken(signal.id),
             id_salt=self._id_salt,
         )
-        ledger = await trio.to_thread.run_sync(
-            lambda: read_ledger(
+        facts = await trio.to_thread.run_sync(
+            lambda: read_row_facts(
                 question,
                 partial(connect, Path(settings.database), read_only=True),
                 clock=self._clock,
                 recently=self._store.tallied(signal.symbol, settings.mode),
             )
         )
-        return explain(question, ledger)
+        return explain(question, facts)
 
     def count_open(self) -> int | None:
         """Count the open rows, in a thread; None where that cannot be done."""

@@ -1,4 +1,4 @@
-"""What would become of a signal now, gate by gate; nothing is traded or written."""
+"""What would happen to a signal now, gate by gate; nothing is traded or written."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Line:
     """What one gate says.
 
     Attributes:
-        gate: Its keys, or what else it looks at.
-        reason: The reason code, where it stops.
+        gate: Its configuration keys, or what else it looks at.
+        reason: The reason code, if it stops the signal.
     """
 
     gate: str
@@ -47,7 +47,7 @@ class Line:
     detail: str = ""
 
     def fields(self) -> dict[str, object]:
-        """Return it as the fields of a JSON object."""
+        """Return the line as the fields of a JSON object."""
         return {
             "gate": self.gate,
             "result": self.result,
@@ -57,13 +57,14 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ledger:
-    """What the database says of a signal.
+class RowFacts:
+    """What the rows say about a signal.
 
     Attributes:
-        id_status: The status of the row that has its id, if one has.
-        open_row: The id of its symbol's open row.
-        problem: Why it says nothing.
+        counts: What the limits count; None if the database cannot be read.
+        id_status: The status of the row with the signal's id, if there is one.
+        open_row: The id of its symbol's open row, if there is one.
+        problem: Why the database cannot be read.
     """
 
     counts: Counts | None = None
@@ -74,15 +75,15 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A signal, and what is known beside the database.
+    """A signal, and what is known without the database.
 
     Attributes:
-        seen: What the gates without a count see.
-        market_unknown: Whether nobody can be asked for the market's clock.
-        door: Why the daemon would not take the signal at all, if so.
-        daemon: Whether a daemon is asked.
-        id_taken: Whether this run has taken its id.
-        id_salt: As the executor has it.
+        seen: What the gates look at, but for the counts.
+        market_unknown: Whether nobody can ask the broker if the market is open.
+        door: Why the daemon would not take the signal at all, if it would not.
+        daemon: Whether it is a daemon that answers.
+        id_taken: Whether the daemon has taken the signal's id in this run.
+        id_salt: The executor's, which goes into the row's id.
     """
 
     signal: Signal
@@ -95,20 +96,20 @@ class Question:
     id_salt: str = ""
 
 
-def read_ledger(
+def read_row_facts(
     question: Question,
     connect: Callable[[], sqlite3.Connection],
     *,
     clock: Clock,
     recently: Recently | None,
-) -> Ledger:
-    """Ask the database, over a connection of its own that only reads.
+) -> RowFacts:
+    """Read what the rows say, over a connection of its own that only reads.
 
     Args:
-        question: The signal.
+        question: What is asked.
         connect: Opens the connection.
-        clock: Tells the time.
-        recently: The orders of late, where a daemon knows better than the rows.
+        clock: The current time.
+        recently: Recent orders, if a daemon knows them better than the rows.
     """
     signal, settings = question.signal, question.settings
     row_id = trade_id(settings.mode, signal.id, salt=question.id_salt)
@@ -127,14 +128,14 @@ def read_ledger(
                     recently=recently,
                 )
     except sqlite3.Error as exc:
-        return Ledger(problem=f"the database cannot be read: {exc}")
-    return Ledger(counts=counts, id_status=id_status, open_row=open_row)
+        return RowFacts(problem=f"the database cannot be read: {exc}")
+    return RowFacts(counts=counts, id_status=id_status, open_row=open_row)
 
 
-def explain(question: Question, ledger: Ledger) -> dict[str, object]:
-    """Return the answer to ``explain``: the verdict and each gate's part in it."""
+def explain(question: Question, facts: RowFacts) -> dict[str, object]:
+    """Return the answer to ``explain``: the verdict, and what each gate says."""
     signal, settings = question.signal, question.settings
-    lines = list(_lines(question, ledger))
+    lines = list(_lines(question, facts))
     stop = next((line for line in lines if line.result == "stop"), None)
     unknown = [line.gate for line in lines if line.result == "unknown"]
     verdict = "skip" if stop else "unknown" if unknown else "order"
@@ -152,20 +153,20 @@ def explain(question: Question, ledger: Ledger) -> dict[str, object]:
     }
 
 
-def _lines(question: Question, ledger: Ledger) -> Iterator[Line]:
+def _lines(question: Question, facts: RowFacts) -> Iterator[Line]:
     if question.door is not None:
         yield Line(gate="intake", result="stop", reason=question.door)
     for gate in EARLY:
         yield _line_of(gate, question, question.seen)
-    yield _repeated(question, ledger)
-    yield _symbol_open(question, ledger)
+    yield _repeated(question, facts)
+    yield _symbol_open(question, facts)
     for gate in COUNTED:
         if not gate.is_set(question.settings.bot):
             yield Line(gate=gate.name, result="not set")
-        elif ledger.counts is None:
-            yield Line(gate=gate.name, result="unknown", detail=ledger.problem)
+        elif facts.counts is None:
+            yield Line(gate=gate.name, result="unknown", detail=facts.problem)
         else:
-            seen = question.seen._replace(counts=ledger.counts)
+            seen = question.seen._replace(counts=facts.counts)
             yield _line_of(gate, question, seen)
 
 
@@ -183,26 +184,26 @@ def _line_of(gate: Gate, question: Question, seen: Snapshot) -> Line:
     return Line(gate=gate.name, result=result, reason=reason, detail=detail)
 
 
-def _repeated(question: Question, ledger: Ledger) -> Line:
+def _repeated(question: Question, facts: RowFacts) -> Line:
     signal = question.signal
     if signal.id is None:
         return Line(gate="id", result="pass", detail="it has none, so it is new")
     if question.id_taken:
         detail = f"{signal.id} was taken already"
         return Line(gate="id", result="stop", reason="repeated", detail=detail)
-    if ledger.counts is None:
-        return Line(gate="id", result="unknown", detail=ledger.problem)
-    if ledger.id_status is not None:
-        detail = f"{signal.id} has a row already, {ledger.id_status}"
+    if facts.counts is None:
+        return Line(gate="id", result="unknown", detail=facts.problem)
+    if facts.id_status is not None:
+        detail = f"{signal.id} has a row already, {facts.id_status}"
         return Line(gate="id", result="stop", reason="repeated", detail=detail)
     return Line(gate="id", result="pass", detail=f"{signal.id} is new")
 
 
-def _symbol_open(question: Question, ledger: Ledger) -> Line:
+def _symbol_open(question: Question, facts: RowFacts) -> Line:
     symbol = question.signal.symbol
-    if ledger.counts is None:
-        return Line(gate="open row", result="unknown", detail=ledger.problem)
-    if ledger.open_row is not None:
-        detail = f"{symbol} has one: {ledger.open_row}"
+    if facts.counts is None:
+        return Line(gate="open row", result="unknown", detail=facts.problem)
+    if facts.open_row is not None:
+        detail = f"{symbol} has one: {facts.open_row}"
         return Line(gate="open row", result="stop", reason="symbol_open", detail=detail)
     return Line(gate="open row", result="pass", detail=f"{symbol} has none")
