@@ -1,4 +1,9 @@
-"""What whoever runs the daemon sees and does."""
+"""Operations: what the person who runs the daemon sees and does.
+
+Status, halt and explain, health and metrics, notifications, and reports to systemd. It
+reads the state of the other wings and changes none of it but the kill switch; it places
+no order and writes no row.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a message reaches somebody: a program, a web server (README, "Notifications")."""
+"""How a message is delivered: a program, a web server (README, "Notifications")."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-_GOODBYE_SECONDS = 0.2
-_TRY_AGAIN = frozenset({408, 425, 429})  # the 4xx that may heal
+_CLOSE_SECONDS = 0.2
+_TEMPORARY = frozenset({408, 425, 429})  # the 4xx that are worth another try
 
 
 class NotDeliveredError(Exception):
     """A message was not delivered.
 
     Attributes:
-        final: Whether trying again is of no use.
+        final: Whether another try is useless.
     """
 
     def __init__(self, message: str, *, final: bool = False) -> None:
@@ -35,7 +35,7 @@ class NotDeliveredError(Exception):
 
 
 class Webhook:
-    """Posts messages as JSON. Its URL may hold a secret and is in no error.
+    """Posts messages as JSON. Its URL may hold a secret, so no error shows it.
 
     Args:
         tls: Makes the context that verifies the host.
@@ -47,17 +47,17 @@ class Webhook:
         self._client: httpx.AsyncClient | None = None
 
     async def post(self, message: Mapping[str, object]) -> None:
-        """Post a message; the caller bounds how long that may take.
+        """Post a message; the caller limits how long that may take.
 
         Raises:
-            NotDeliveredError: It was not taken.
+            NotDeliveredError: The server did not accept it.
         """
         if self._client is None:
             self._client = httpx.AsyncClient(
                 verify=self._tls(), timeout=60.0, trust_env=False
             )
         try:
-            # The answer's body is of no interest, however long it is.
+            # The answer's body is not read, however long it is.
             async with self._client.stream(
                 "POST", self._url.get_secret_value(), json=message
             ) as answer:
@@ -65,24 +65,24 @@ class Webhook:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
             raise NotDeliveredError(type(exc).__name__) from None
         if not 200 <= status < 300:
-            final = 300 <= status < 500 and status not in _TRY_AGAIN
+            final = 300 <= status < 500 and status not in _TEMPORARY
             raise NotDeliveredError(f"HTTP {status}", final=final)
 
     async def aclose(self) -> None:
-        """Close the connections, also where the caller is cancelled."""
+        """Close the connections, even if the caller is cancelled."""
         if self._client is not None:
-            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await self._client.aclose()
 
 
 async def run_command(words: Sequence[str], message: Mapping[str, object]) -> None:
-    """Run a program in a process group of its own, which a cancellation kills.
+    """Run a program in a process group of its own, which cancellation kills.
 
     It gets the text as its last argument and the message as JSON on standard input.
-    The broker's keys are no part of its environment.
+    Its environment does not hold the broker's keys.
 
     Raises:
-        NotDeliveredError: It could not be run, or failed.
+        NotDeliveredError: The program could not be run, or failed.
     """
     environ = {
         k: v

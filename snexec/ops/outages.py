@@ -1,6 +1,6 @@
-"""The times without a trading stream, and what look-ups made good (SPEC 8).
+"""The times without a trading stream, and what look-ups settled meanwhile (SPEC 8).
 
-A follower of the event feed like any other: the stream knows nothing of it.
+Follows the event feed like any other follower: the stream knows nothing of it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradingWs")
 
-_LOOKUP_SECONDS = 10.0  # after which the orders of an outage have been asked about
-_WORTH_TELLING_SECONDS = 1.0  # a restart on a change of mode is not
+_LOOKUP_SECONDS = 10.0  # by then every order of an outage has been looked up
+_WORTH_TELLING_SECONDS = 1.0  # a restart on a change of mode is shorter
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Outage:
-    """One time without a stream; times as events carry them."""
+    """One time without a stream; ``began`` and ``ended`` are as events carry them."""
 
     began: str
     began_at: float
@@ -37,21 +37,21 @@ class Outages:
     """Counts what look-ups settled for each time without a stream.
 
     Attributes:
-        count: Those that are over, the start included.
+        count: How many are over, including the one at the start.
 
     Args:
-        began: When the daemon started, which is without a stream too.
+        began: When the daemon started, as it starts without a stream.
     """
 
     def __init__(self, *, began: str) -> None:
         self._latest = _Outage(began=began, began_at=trio.current_time())
-        # As many as there are outages in ten seconds, which are few.
+        # It holds the outages that ended in the last ten seconds, which are few.
         self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
-        self._placed_since: set[str | None] = set()  # the end, while it matters
+        self._placed_since: set[str | None] = set()  # its end, while that matters
         self.count = 0
 
     async def run(self) -> None:
-        """Log each time without a stream once look-ups have had their turn."""
+        """Log each outage once its orders have been looked up."""
         async for outage in self._ended:
             await trio.sleep_until(outage.ended_at + _LOOKUP_SECONDS)
             if outage.settled or outage.seconds >= _WORTH_TELLING_SECONDS:
@@ -65,7 +65,7 @@ class Outages:
                 )
 
     def happened(self, event: Event) -> None:
-        """Note an event of the feed."""
+        """Record an event of the feed."""
         if event.event == "stream":
             if event.reason == "authorized":
                 self._end(event.at)
@@ -86,7 +86,7 @@ class Outages:
             self._latest.settled += 1
 
     def status(self) -> dict[str, object]:
-        """Return what ``status`` shows; ``to`` is null while there is no stream."""
+        """Return the latest outage for ``status``; ``to`` is None while it lasts."""
         return {
             "count": self.count,
             "from": self._latest.began,
@@ -95,7 +95,7 @@ class Outages:
         }
 
     def _is_over(self) -> bool:
-        """Tell whether its orders have been asked about."""
+        """Return whether the orders of the latest outage have all been looked up."""
         since = trio.current_time() - self._latest.ended_at
         return self._latest.ended is not None and since > _LOOKUP_SECONDS
 

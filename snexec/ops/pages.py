@@ -1,8 +1,8 @@
 """A small HTTP server for a few pages: GET, one request a connection, all bounded.
 
 Not hypercorn, which the simulated exchange uses: with Starlette it takes a quarter as
-long to import as all the daemon, and has no bound on connections. h11 is loaded anyway,
-by the trading stream.
+long to import as the whole daemon, and it does not limit connections. h11 is loaded
+anyway, by the trading stream.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Metrics")
 
-_MAX_CONNECTIONS = 16  # a scraper or two, and a person's browser
+_MAX_CONNECTIONS = 16  # a scraper or two and somebody's browser
 _MAX_HEAD_BYTES = 8 * 1024
 _READ_BYTES = 4096
 _SECONDS = 10.0  # for a whole connection, whatever its client does
@@ -30,7 +30,7 @@ _METHODS = (b"GET", b"HEAD")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """What a request is answered."""
+    """The answer to a request."""
 
     body: bytes
     status: int = 200
@@ -40,15 +40,15 @@ class Page:
 async def open_page_listeners(
     host: str, port: int, *, key: str
 ) -> list[trio.SocketListener]:
-    """Listen for the server.
+    """Open the sockets that a page server listens on.
 
     Args:
         host: A name or an address.
-        port: 0 is any free one.
-        key: What to call the address in an error.
+        port: A TCP port; 0 is any free one.
+        key: The address's configuration key, for the error.
 
     Raises:
-        StartError: The address cannot be listened at.
+        StartError: Nothing can listen at the address.
     """
     try:
         return await trio.open_tcp_listeners(port, host=host)
@@ -60,10 +60,10 @@ async def open_page_listeners(
 
 
 class PageServer:
-    """Serves pages; a client that is slow, rude or many disturbs nothing.
+    """Serves pages; slow, rude or too many clients disturb nothing.
 
     Args:
-        pages: Makes each page by its path, given the request's Accept header.
+        pages: The maker of each page by its path; it gets the request's Accept header.
     """
 
     def __init__(self, pages: Mapping[str, Callable[[str], Awaitable[Page]]]) -> None:
@@ -89,7 +89,7 @@ class PageServer:
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("a client of the metrics went away")
         except Exception:
-            # A figure that cannot be shown is no reason to stop trading.
+            # A page that cannot be made is no reason to stop trading.
             log.exception("a page could not be made; the daemon goes on")
         finally:
             self._connections -= 1
@@ -135,7 +135,7 @@ class PageServer:
 async def _read_head(
     http: h11.Connection, stream: trio.SocketStream
 ) -> h11.Request | None:
-    """Read a request's head; its body, if any, is never looked at."""
+    """Read a request's head, or return None if none comes; a body is never read."""
     while True:
         event = http.next_event()
         if isinstance(event, h11.Request):

@@ -1,7 +1,7 @@
-"""What systemd is told: ready, reloading, stopping, a status line, and a heartbeat.
+"""Reports to systemd: ready, reloading, stopping, a status line and a heartbeat.
 
 The protocol of ``sd_notify(3)`` is one datagram of ``NAME=value`` lines to the socket in
-``$NOTIFY_SOCKET``. Without that variable nothing here does anything.
+``$NOTIFY_SOCKET``. Without that variable, nothing here does anything.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("Systemd")
 
 _STATUS_SECONDS = 2.0  # between two status lines, at least
-_BEAT_SECONDS = 10.0  # where no watchdog asks for another pace
-_RECHECK_SECONDS = 1.0  # of a part that seemed to hang
-_START_EXTENSION_SECONDS = 60.0  # a start takes as long as the broker is away
+_BEAT_SECONDS = 10.0  # unless a watchdog sets another pace
+_RECHECK_SECONDS = 1.0  # while a part seems to hang
+_START_EXTENSION_SECONDS = 60.0  # a start lasts as long as the broker is away
 _STOP_SLACK_SECONDS = 10.0
 _MAX_WAITING = 32
 
 
 class Notifier:
-    """Sends datagrams to the service manager, and never waits for it."""
+    """Sends datagrams to the service manager and never waits for it."""
 
     def __init__(self, address: str | None) -> None:
         self._socket: socket.socket | None = None
@@ -53,15 +53,15 @@ class Notifier:
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody is told anything."""
+        """Whether there is a service manager to send to."""
         return self._socket is not None
 
     def send(self, *lines: str, keep: bool = False) -> None:
         """Send one message.
 
         Args:
-            lines: Of the form ``NAME=value``.
-            keep: Send it later if it cannot be sent now, as it must not be lost.
+            lines: Each of the form ``NAME=value``.
+            keep: Whether to send it later if it cannot be sent now. If not, it is lost.
         """
         message = "\n".join(lines).encode(errors="replace")
         self.flush()
@@ -71,17 +71,18 @@ class Notifier:
             self._waiting.append(message)
 
     def flush(self) -> None:
-        """Send what waits, if it can be sent."""
+        """Send what is waiting, as far as it can be sent now."""
         while self._waiting and self._sent(self._waiting[0]):
             self._waiting.popleft()
 
     def close(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _sent(self, message: bytes) -> bool:
+        """Send a message; False if it should be tried again later."""
         if self._socket is None:
             return True
         try:
@@ -99,8 +100,8 @@ class Systemd:
     """Keeps the service manager informed.
 
     Args:
-        environ: Where its variables are; they are taken out, so that no child takes
-            itself for the service.
+        environ: The environment. The service manager's variables are removed from it,
+            so that no child process takes itself for the service.
     """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
@@ -116,48 +117,48 @@ class Systemd:
 
     @property
     def is_on(self) -> bool:
-        """Whether a service manager listens."""
+        """Whether there is a service manager to inform."""
         return self._notifier.is_on
 
     @property
     def is_watched(self) -> bool:
-        """Whether a watchdog waits for us."""
+        """Whether the service manager expects a heartbeat."""
         return self.is_on and self._watchdog_seconds is not None
 
     def ready(self) -> None:
-        """Tell that signals are taken."""
+        """Report that signals are accepted."""
         if not self._stopping:
             self._ready = True
             self._notifier.send("READY=1", keep=True)
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
-        """Tell that the configuration is read again, until the block is left.
+        """Report that the configuration is read again, until the block is left.
 
-        Before the daemon is ready this says nothing, as the end of a reload counts as
-        readiness.
+        Before the daemon is ready this reports nothing, as the end of a reload counts
+        as readiness.
         """
-        told = self._ready and not self._stopping
-        if told:
-            # systemd compares this with the moment in which it sent SIGHUP.
+        reported = self._ready and not self._stopping
+        if reported:
+            # systemd compares this with the time at which it sent SIGHUP.
             usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={usec}", keep=True)
         try:
             yield
         finally:
-            if told:
+            if reported:
                 self._notifier.send("READY=1", keep=True)
             self._changed.set()
 
     def stopping(self, *, seconds: float) -> None:
-        """Tell that the daemon stops, and how long it may take."""
+        """Report that the daemon is stopping, and how many seconds that may take."""
         self._stopping = True
         usec = round((seconds + _STOP_SLACK_SECONDS) * 1e6)
         self._notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={usec}", keep=True)
         self._changed.set()
 
     def happened(self, _event: Event) -> None:
-        """Say the status anew soon: follows the event feed."""
+        """Update the status line soon, as an event may have changed it."""
         self._changed.set()
 
     async def run(
@@ -166,11 +167,11 @@ class Systemd:
         status: Callable[[], str],
         hung: Callable[[float], Awaitable[list[str]]],
     ) -> None:
-        """Say the status and feed the watchdog, until cancelled.
+        """Keep the status line current and send the heartbeat, until cancelled.
 
         Args:
-            status: Tells the status line.
-            hung: Tells which parts hang, given the patience in seconds.
+            status: Returns the status line.
+            hung: Returns the parts that hang, given the patience in seconds.
         """
         if not self.is_on:
             return
@@ -201,8 +202,8 @@ class Systemd:
 
     def _note_hung(self, parts: list[str]) -> None:
         if parts and parts != self._hung:
-            told = "" if self._watchdog_seconds is None else ": systemd will restart us"
-            log.error("no sign of life from %s%s", " and ".join(parts), told)
+            then = "" if self._watchdog_seconds is None else ": systemd will restart us"
+            log.error("no sign of life from %s%s", " and ".join(parts), then)
         elif self._hung and not parts:
             log.warning("%s moves again", " and ".join(self._hung))
         self._hung = parts
@@ -220,12 +221,12 @@ class Systemd:
             await self._changed.wait()
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop reporting."""
         self._notifier.close()
 
 
 def _watchdog_seconds(usec: str | None, pid: str | None) -> float | None:
-    """Return the watchdog's interval, if there is one and it is meant for us."""
+    """Return the watchdog's interval in seconds, if there is one for this process."""
     if usec is None or (pid is not None and pid != str(os.getpid())):
         return None
     try:

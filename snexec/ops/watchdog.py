@@ -1,21 +1,21 @@
-"""Whether intake, stream and writer move, or hang: what the watchdog is fed by.
+"""Whether intake, stream and writer hang: this decides if a heartbeat is sent.
 
-A part that *waits* is alive: for a signal, for a disk that is full, for a lock of
-another program, for a broker that is away. A part that *hangs* waits for something that
-will not come, and only a restart helps. What tells one from the other is that every wait
+A part that *waits* is alive: for a signal, for space on a full disk, for another
+program's lock, for a broker that is away. A part that *hangs* waits for something that
+will not come, and only a restart helps. The two can be told apart because every wait
 here has a limit or is tried again:
 
-- **event loop**: nothing here runs, and so nothing is fed, when it stands still.
+- **event loop**: when it stands still nothing here runs, so no heartbeat is sent.
 - **intake**: a knock at the daemon's own socket is answered, through the same listener,
-  reader and turns as a feeder's line; and signals that were taken are worked off, as
-  each is traded or too old after ``max_signal_age_sec``. Where every order slot is
-  taken, they wait for orders, which have time-outs of their own.
-- **stream**: says at each step by when the next one comes at the latest
-  (``SignsOfLife``), the pause before the next try being such a step.
-- **writer**: a change that changes nothing goes through it and is seen done. While it
-  waits for the disk or a lock it is not done, but ``Writer.tries`` grows with each try.
-  One try that takes longer than the patience counts as hung, as a thread that never
-  comes back looks the same.
+  reader and turns as a feeder's line; and accepted signals leave the queue, as each is
+  traded, or too old after ``max_signal_age_sec``. While every order slot is occupied,
+  they wait for orders, which have timeouts of their own.
+- **stream**: at each step it says by when the next one must come (``SignsOfLife``); the
+  pause before the next try is such a step too.
+- **writer**: a change that changes nothing is sent through it and comes back done.
+  While it waits for the disk or a lock nothing comes back, but ``Writer.tries`` grows
+  with each try. One try that takes longer than the patience counts as hung, as a thread
+  that never comes back looks the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from snexec.settings import Settings
     from snexec.stream import TradingStream
 
-_OVERDUE_SECONDS = 10.0  # beyond the age at which a signal is dropped
+_OVERDUE_SECONDS = 10.0  # past the age at which a signal is dropped
 _LEAST_PATIENCE_SECONDS = 5.0  # two tries of a writer that waits for a lock
 
 
@@ -44,9 +44,9 @@ class Watchdog:
     """Finds out which parts hang.
 
     Args:
-        settings: Tells the current settings.
-        knock: Asks the intake for an answer, as a feeder does, and returns once it
-            has come; OSError and trio.BrokenResourceError mean that none will.
+        settings: Returns the current settings.
+        knock: Asks the intake for an answer, as a feeder does, and returns once it has
+            come; OSError and trio.BrokenResourceError mean that none will.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Watchdog:
         self._writer = writer
         self._settings = settings
         self._knock = knock
-        self._worked_off = -1
-        self._worked_off_at = trio.current_time()
+        self._handled = -1
+        self._handled_at = trio.current_time()
         self._written = (-1, -1)
         self._written_at = trio.current_time()
         self.probes = 0
@@ -75,8 +75,8 @@ class Watchdog:
         """Return the names of the parts that hang.
 
         Args:
-            patience_seconds: How long the writer may take without a sign of life. The
-                intake's answer is waited for half as long.
+            patience_seconds: How long the writer may show no sign of life. The intake
+                has half as long to answer.
         """
         found = []
         if not await self._answers(patience_seconds / 2) or self._signals_are_stuck():
@@ -100,15 +100,15 @@ class Watchdog:
     def _signals_are_stuck(self) -> bool:
         now = trio.current_time()
         limits = self._settings().intake
-        worked_off = self._intake.counts["accepted"] - self._intake.pending
+        handled = self._intake.counts["accepted"] - self._intake.pending
         if (
-            worked_off != self._worked_off
+            handled != self._handled
             or self._intake.pending == 0
             or self._intake.phase is Phase.STARTING
             or self._dispatcher.in_flight >= limits.max_in_flight
         ):
-            self._worked_off, self._worked_off_at = worked_off, now
-        waited = now - self._worked_off_at
+            self._handled, self._handled_at = handled, now
+        waited = now - self._handled_at
         return waited > limits.max_signal_age_sec + _OVERDUE_SECONDS
 
     async def _writer_hangs(self, patience: float) -> bool:
@@ -125,14 +125,14 @@ class Watchdog:
 
 
 def _change_nothing(_store: Store) -> None:
-    """Change no row: the commit of it writes nothing to the disk."""
+    """Change no row; its commit writes nothing to the disk."""
 
 
 async def knock_at(path: str) -> None:
     """Ask the daemon's own socket for an answer, any answer.
 
     Raises:
-        OSError: Nobody listens.
+        OSError: Nothing listens there.
         BrokenResourceError: The connection ended without an answer.
     """
     async with await trio.open_unix_socket(path) as stream:
