@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.bench.measure import Burst, FillRun, Singles, out_of_order
-from snexec.bench.orders import take_order
 from snexec.bench.programs import Program
 from snexec.bench.report import report
 from snexec.bench.rounds import QUICK, Figures, Round, Run
+from snexec.bench.stand_in_orders import take_order
 from snexec.bench.stats import bar, bucket_counts, bucket_edges
 from snexec.bench.summary import RunSummary
 from snexec.bench.websocket import PING, frame, take_frame, upgrade

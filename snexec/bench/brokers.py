@@ -82,7 +82,7 @@ class Broker(ABC):
 
 
 class StandIn(Broker):
-    """``snexec.bench.broker``."""
+    """``snexec.bench.stand_in``."""
 
     keeps_order = True
 
@@ -137,7 +137,7 @@ class BuiltInExchange(Broker):
 def stand_in(folder: Path) -> Iterator[StandIn]:
     """Run the stand-in broker."""
     output = folder / "broker.log"
-    with Program("the stand-in broker", ["snexec.bench.broker"], output) as program:
+    with Program("the stand-in broker", ["snexec.bench.stand_in"], output) as program:
         port = int(program.expect(r"port (\d+)\n"))
         with closing(StandIn(program, port)) as broker:
             yield broker

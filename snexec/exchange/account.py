@@ -11,15 +11,15 @@ from functools import partial
 import trio
 
 from snexec.exchange.book import Book
-from snexec.exchange.events import Event, Events
 from snexec.exchange.faults import RestFaults
 from snexec.exchange.feed import Feed
 from snexec.exchange.lifecycle import Step, plan
-from snexec.exchange.orders import Order
+from snexec.exchange.order import Order
 from snexec.exchange.prices import Prices
 from snexec.exchange.ratelimit import RateWindow
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 from snexec.exchange.timeline import Timeline
+from snexec.exchange.trade_updates import Event, Events
 from snexec.exchange.validation import OrderRequest
 
 # The daemon may run the exchange for weeks.

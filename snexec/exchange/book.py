@@ -8,11 +8,11 @@ from decimal import Decimal
 from uuid import UUID
 
 from snexec.exchange.errors import forbidden, invalid, order_not_found, unprocessable
-from snexec.exchange.orders import ZERO, EndStatus, Order
+from snexec.exchange.order import ZERO, EndStatus, Order
 from snexec.exchange.positions import Positions
 from snexec.exchange.prices import Prices
+from snexec.exchange.spelling import CENT, QTY_STEP, next_close, number, truncate
 from snexec.exchange.validation import OrderRequest
-from snexec.exchange.wire import CENT, QTY_STEP, next_close, number, truncate
 
 OPENING_CASH = Decimal(100_000)
 TERMINAL_ORDERS_KEPT = 100_000

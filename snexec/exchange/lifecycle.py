@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from snexec.exchange.orders import EndStatus
+from snexec.exchange.order import EndStatus
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 
 Deed = Literal["execute"] | EndStatus

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from snexec.exchange.orders import ZERO, asset_class, asset_id
-from snexec.exchange.wire import MICRO, number
+from snexec.exchange.order import ZERO, asset_class, asset_id
+from snexec.exchange.spelling import MICRO, number
 
 
 @dataclass(kw_only=True, slots=True)

@@ -8,8 +8,8 @@ from itertools import islice
 from snexec.exchange.account import Market
 from snexec.exchange.book import Book
 from snexec.exchange.errors import ApiError, invalid, not_found
-from snexec.exchange.orders import Order, asset_class, asset_id
-from snexec.exchange.wire import CENT, next_close, number, parse_timestamp, truncate
+from snexec.exchange.order import Order, asset_class, asset_id
+from snexec.exchange.spelling import CENT, next_close, number, parse_timestamp, truncate
 
 LIMIT_MAX = 500
 _LIMIT = 50

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
 
 from snexec.exchange.account import Account
 from snexec.exchange.connections import serve
-from snexec.exchange.control import control_routes
+from snexec.exchange.control_routes import control_routes
 from snexec.exchange.prices import Prices
 from snexec.exchange.rest import Rest
 from snexec.exchange.settings import ExchangeSettings

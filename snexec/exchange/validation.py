@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from snexec.exchange.errors import ApiError, forbidden, invalid, unprocessable
-from snexec.exchange.orders import Side
-from snexec.exchange.wire import CENT, QTY_STEP, truncate
+from snexec.exchange.order import Side
+from snexec.exchange.spelling import CENT, QTY_STEP, truncate
 
 CLIENT_ORDER_ID_MAX = 128
 _TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")

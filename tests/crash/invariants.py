@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from snexec.exchange.account import Account
-    from snexec.exchange.orders import Order
+    from snexec.exchange.order import Order
     from snexec.exchange.server import Exchange
     from snexec.model import Mode
     from tests.integration.harness import Box

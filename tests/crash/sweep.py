@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from snexec.exchange.account import Account
-    from snexec.exchange.orders import Order
+    from snexec.exchange.order import Order
     from snexec.exchange.server import Exchange
     from snexec.exchange.settings import Behaviour
     from snexec.exchange.validation import OrderRequest

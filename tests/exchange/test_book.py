@@ -7,11 +7,11 @@ import pytest
 
 from snexec.exchange.book import Book
 from snexec.exchange.errors import ApiError
-from snexec.exchange.orders import Order
+from snexec.exchange.order import Order
 from snexec.exchange.prices import Prices
 from snexec.exchange.ratelimit import RateWindow
+from snexec.exchange.spelling import EventIds, number, parse_timestamp, timestamp
 from snexec.exchange.validation import parse_order
-from snexec.exchange.wire import EventIds, number, parse_timestamp, timestamp
 
 NOON = 1_767_614_400_000_000_000
 

@@ -1,6 +1,6 @@
 """The stand-in broker: takes orders, notes when each arrived, and sends fills.
 
-A process of its own, ``python -m snexec.bench.broker``, which prints its port and ends
+A process of its own, ``python -m snexec.bench.stand_in``, which prints its port and ends
 when its parent does. It stands in for the built-in exchange, which does much
 more for an order and would itself be what a burst measures. Besides Alpaca's paths:
 
@@ -23,7 +23,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from snexec.bench.orders import Order, take_order
+from snexec.bench.stand_in_orders import Order, take_order
 from snexec.bench.websocket import BINARY, CLOSE, PING, PONG, TEXT, frame, take_frame
 from snexec.bench.websocket import upgrade as upgraded
 

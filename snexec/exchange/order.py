@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 from uuid import NAMESPACE_DNS, uuid5
 
-from snexec.exchange.wire import number, optional_timestamp, timestamp
+from snexec.exchange.spelling import number, optional_timestamp, timestamp
 
 Side = Literal["buy", "sell"]
 Status = Literal[

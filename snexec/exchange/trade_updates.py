@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from snexec.exchange.book import Execution
-from snexec.exchange.orders import Order
-from snexec.exchange.wire import EventIds, number, timestamp
+from snexec.exchange.order import Order
+from snexec.exchange.spelling import EventIds, number, timestamp
 
 EventName = Literal[
     "pending_new", "new", "partial_fill", "fill", "canceled", "expired", "rejected"
