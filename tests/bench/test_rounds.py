@@ -1,0 +1,95 @@
+"""One short run of the bench; no test of how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.harness import short_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+def start_bench(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the command as a user of a configuration with unusual values does."""
+    config = folder / "config.toml"
+    config.write_text('mode = "live"\n[bot]\nenabled = false\n')
+    (folder / "tmp").mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "snexec", "--config", str(config), "bench", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_behind(folder: Path) -> list[str]:
+    names = {path.name for path in folder.iterdir()} - {"config.toml", "tmp"}
+    return sorted(names | {path.name for path in (folder / "tmp").iterdir()})
+
+
+def test_a_quick_run_measures_everything_and_leaves_nothing_behind() -> None:
+    with short_folder() as folder:
+        process = start_bench(folder, "--quick", "--json")
+        out, err = process.communicate(timeout=120)
+
+        assert process.returncode == 0, err
+        assert err == ""
+        found = json.loads(out)
+        assert left_behind(folder) == []
+    sizes = found["sizes"]
+    assert sizes["rounds"] == len(found["rounds"]) == 1
+    for place in (found["standIn"], found["exchange"], *found["rounds"]):
+        assert place.keys() == {"snexec", "floor"}
+        for figures in place.values():
+            check_figures(figures, sizes)
+    for figures in found["standIn"].values():
+        assert isinstance(figures["burst"]["outOfOrder"], int)
+    assert found["standIn"]["snexec"]["fills"]["rowsPerSec"] > 0
+    assert found["standIn"]["floor"]["fills"] is None
+    check_percentiles(found["commitUs"])
+    edges = found["histogramUs"].pop("edges")
+    for counts in found["histogramUs"].values():
+        assert sum(counts) == sizes["oneAtATime"]
+        assert len(counts) == len(edges) - 1
+
+
+def check_figures(figures: dict[str, Any], sizes: dict[str, int]) -> None:
+    check_percentiles(figures["signalToPostUs"])
+    assert figures["burst"]["lastPostMs"] > 0
+    assert figures["burst"]["signals"] == sizes["burst"]
+    assert figures["burst"]["lost"] == 0
+    assert min(figures["cpuSecPer1000"].values()) > 0
+    assert figures["startToReadyMs"] > 0
+    assert min(figures["memoryMb"].values()) > 1
+
+
+def check_percentiles(values: dict[str, float]) -> None:
+    assert 0 < values["p50"] <= values["p90"] <= values["p99"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_in_one_line_and_leaves_nothing_behind(
+    number: signal.Signals,
+) -> None:
+    with short_folder() as folder:
+        process = start_bench(folder)
+        deadline = time.monotonic() + 60
+        while not list((folder / "tmp").glob("*/daemon.sock")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+
+        assert (process.returncode, out, err) == (1, "", "snexec: aborted\n")
+        assert left_behind(folder) == []
