@@ -1,5 +1,5 @@
-"""The bench command: what snexec takes on this machine, next to what it must take.
+"""The bench command: what snexec takes on this machine, next to the least it could take.
 
 Everything here is blocking code on purpose: a program that measures should have no
-event loop of its own in the way. Nothing of it runs in the daemon.
+event loop of its own in the way. None of it runs in the daemon.
 """

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_LOOK_SECONDS = 0.05  # seldom, as it takes the broker's time
+_LOOK_SECONDS = 0.05  # not more often, as it takes the broker's time
 _LULL_SECONDS = 3.0  # after which a POST that has not come is lost
 _NO_RATE_LIMIT = "[alpaca]\nrate_limit_per_min = 1000000\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST as the broker saw it come; on the clock of ``time.monotonic_ns``."""
+    """A POST as the broker saw it arrive; on the clock of ``time.monotonic_ns``."""
 
     arrived_ns: int
     symbol: str
 
 
 class Broker(ABC):
-    """What a measurement asks of a broker, over its own controls.
+    """What a measurement asks of a broker, through the broker's own controls.
 
     Attributes:
-        keeps_order: Whether its posts are in the order in which they came.
+        keeps_order: Whether ``posts`` gives them in the order in which they came.
     """
 
     keeps_order: bool
@@ -55,10 +55,10 @@ class Broker(ABC):
 
     @abstractmethod
     def posts(self, known: int) -> list[Post]:
-        """Return all POSTs but the first so many, in the order of their arrival."""
+        """Return all POSTs but the first ``known``, in the order of their arrival."""
 
     def wait_for_posts(self, known: int, count: int) -> list[Post]:
-        """Wait for so many POSTs after the known ones, or until no more come."""
+        """Wait for ``count`` POSTs after the known ones, or until no more come."""
         seen, last = known, time.monotonic()
         while seen < known + count and time.monotonic() - last < _LULL_SECONDS:
             time.sleep(_LOOK_SECONDS)
@@ -82,7 +82,7 @@ class Broker(ABC):
 
 
 class StandIn(Broker):
-    """``snexec.bench.stand_in``."""
+    """The stand-in broker, ``snexec.bench.stand_in``."""
 
     keeps_order = True
 
@@ -95,15 +95,15 @@ class StandIn(Broker):
         return int(self._ask("GET", "/bench/counts")["listeners"])
 
     def lookups(self) -> int:
-        """Return how many times it was asked about an order."""
+        """Return how often it was asked about an order."""
         return int(self._ask("GET", "/bench/counts")["lookups"])
 
     def posts(self, known: int) -> list[Post]:
-        """Return all POSTs but the first so many, in the order of their arrival."""
+        """Return all POSTs but the first ``known``, in the order of their arrival."""
         return [Post(*post) for post in self._ask("GET", f"/bench/posts?{known}")]
 
     def fill(self) -> tuple[int, int]:
-        """Fill every order that is not.
+        """Fill every order that is not filled.
 
         Returns:
             ``time.monotonic_ns`` before the first event was sent, and how many were.
@@ -113,7 +113,7 @@ class StandIn(Broker):
 
 
 class BuiltInExchange(Broker):
-    """``snexec exchange``, the paper account."""
+    """The built-in exchange, ``snexec exchange``; its paper account."""
 
     # It serves each connection in a task of its own, and Trio runs those in any order.
     keeps_order = False
@@ -128,14 +128,14 @@ class BuiltInExchange(Broker):
         return int(self._ask("GET", "/control/paper/stream")["listeners"])
 
     def posts(self, known: int) -> list[Post]:
-        """Return all POSTs but the first so many, in the order of their arrival."""
+        """Return all POSTs but the first ``known``, in the order of their arrival."""
         posts = self._ask("GET", "/control/paper/posts")[known:]
         return [Post(post["arrived_ns"], post["symbol"]) for post in posts]
 
 
 @contextmanager
 def stand_in(folder: Path) -> Iterator[StandIn]:
-    """Run the stand-in broker."""
+    """Run the stand-in broker until the block ends."""
     output = folder / "broker.log"
     with Program("the stand-in broker", ["snexec.bench.stand_in"], output) as program:
         port = int(program.expect(r"port (\d+)\n"))
@@ -145,7 +145,7 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
 
 @contextmanager
 def built_in_exchange(folder: Path) -> Iterator[BuiltInExchange]:
-    """Run the built-in exchange, as it is but for the rate limit."""
+    """Run the built-in exchange until the block ends, as it is but for the rate limit."""
     config = folder / "exchange.toml"
     config.write_text(_NO_RATE_LIMIT)
     words = ["snexec", "--config", str(config), "exchange", "--port", "0"]

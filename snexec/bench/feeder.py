@@ -1,4 +1,4 @@
-"""A client of a program's Unix socket, as a feeder of signals is one."""
+"""A client of a program's Unix socket, as any feeder of signals is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READ_BYTES = 64 * 1024
 
 
 def signal_line(symbol: str) -> bytes:
-    """Return a signal that is traded, as a line; the symbol is its id too."""
+    """Return the line of a signal that is traded; the symbol is also its id."""
     fields = {
         "symbol": symbol,
         "catalystCategory": "earnings_beat",
@@ -33,11 +33,11 @@ def signal_line(symbol: str) -> bytes:
 
 
 class Feeder:
-    """One connection to a program, which waits for nothing that it need not.
+    """One connection to a program; it waits only for what it is asked to wait for.
 
     Args:
-        path: The program's socket, which may not be there yet.
-        program: Whoever makes it.
+        path: The program's socket, which may not exist yet.
+        program: The program that creates it.
     """
 
     def __init__(self, path: Path, program: Program) -> None:
@@ -81,7 +81,7 @@ class Feeder:
         """Wait for the answers to these signals.
 
         Raises:
-            StartError: One of them was not taken.
+            StartError: One of them was not accepted.
         """
         for symbol in symbols:
             status = self.answer()

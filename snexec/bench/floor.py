@@ -13,7 +13,7 @@ import json
 import socket
 import sys
 
-_ACCEPT_SECONDS = 30.0  # whoever measures may have died before it connected
+_ACCEPT_SECONDS = 30.0  # the bench may have died before it connected
 _READ_BYTES = 64 * 1024
 _REPLY_SECONDS = 30.0
 
@@ -30,7 +30,7 @@ _ANSWER = b'{"status":"accepted"}\n'
 
 
 class _Connection:
-    """A kept-alive connection; the reply is read when it is needed again."""
+    """A kept-alive connection; its reply is read when it is needed again."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), _REPLY_SECONDS)
@@ -45,7 +45,7 @@ class _Connection:
 
     def _read_reply(self) -> None:
         reply = b""
-        while not reply.endswith(b"}"):  # of the JSON body, the last that comes
+        while not reply.endswith(b"}"):  # of the JSON body, which comes last
             data = self._socket.recv(_READ_BYTES)
             if not data:
                 raise ConnectionError("the broker closed the connection")
@@ -53,7 +53,7 @@ class _Connection:
 
 
 def run(path: str, port: int, connections: int) -> None:
-    """Serve one client until it goes."""
+    """Serve one client until it leaves."""
     ring = itertools.cycle([_Connection(port) for _ in range(connections)])
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -1,4 +1,4 @@
-"""The figures: each takes a program through one thing, and reads the clocks."""
+"""The measurements: each puts a program through one thing and reads the clocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS = 0.01
 _WARM_UP = 10  # orders that open the first connection and fill the first caches
 _COMMIT_PAUSE_SECONDS = 0.002
-_ROW = "x" * 300  # about what a BotTrade row takes
+_ROW = "x" * 300  # about the size of a BotTrade row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +46,8 @@ class Burst:
     Attributes:
         last_post_ms: From before they were written to the last POST, milliseconds.
         lost: Signals whose POST never came.
-        out_of_order: The fewest POSTs that stand in the way of the signals' order;
-            None where the broker cannot tell.
+        out_of_order: How many POSTs would have to go, at the fewest, for the rest to be
+            in the order of the signals; None where the broker cannot say.
         cpu_sec_per_1000: Processor seconds of the program for 1,000 such signals.
     """
 
@@ -64,7 +64,7 @@ class FillRun:
 
     Attributes:
         rows_per_sec: Rows settled and committed a second, from the first event on.
-        lookups: Requests about an order meanwhile, which only slow it down.
+        lookups: Requests about an order meanwhile, which only slow the program down.
     """
 
     events: int
@@ -81,7 +81,7 @@ def singles(subject: Subject, broker: Broker, count: int) -> Singles:
     for symbol in symbols:
         sent_ns[symbol] = subject.feeder.send(signal_line(symbol))
         time.sleep(_PAUSE_SECONDS)
-        # Only now, so that we do not wake up beside the program at work.
+        # Not before, so that this process does not wake up while the program works.
         subject.feeder.expect_accepted([symbol])
     posts = broker.wait_for_posts(known, len(symbols))
     _check_all_came(posts, symbols)
@@ -122,9 +122,9 @@ def burst(subject: Subject, broker: Broker, count: int) -> Burst:
 
 
 def out_of_order(arrived: Sequence[str], sent: Sequence[str]) -> int:
-    """Count the fewest arrivals without which the rest is in the order of sending."""
+    """Return the fewest arrivals without which the rest is in the order of sending."""
     places = {symbol: place for place, symbol in enumerate(sent)}
-    # The longest rising subsequence: each number is the least that ends one so long.
+    # The longest rising subsequence: ``ends[n]`` is the least end of one of n + 1.
     ends: list[int] = []
     for symbol in arrived:
         at = bisect.bisect_left(ends, places[symbol])
@@ -133,7 +133,7 @@ def out_of_order(arrived: Sequence[str], sent: Sequence[str]) -> int:
 
 
 def place(subject: Subject, broker: Broker, count: int) -> None:
-    """Place orders that are to be filled later."""
+    """Place orders, to be filled later."""
     known = broker.count()
     symbols = [f"P{known + number}" for number in range(count)]
     subject.feeder.send(b"".join(signal_line(symbol) for symbol in symbols))
@@ -155,7 +155,7 @@ def fills(subject: Subject, broker: StandIn) -> FillRun:
 
 
 def commits(disk: Path, count: int) -> list[float]:
-    """Commit single rows with ``synchronous = FULL``; microseconds each."""
+    """Commit single rows with ``synchronous = FULL``; return microseconds for each."""
     path = disk / "commits.db"
     path.unlink(missing_ok=True)
     took_us: list[float] = []

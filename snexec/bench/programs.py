@@ -1,4 +1,4 @@
-"""The processes that a measurement starts, reads the meters of, and ends again."""
+"""The processes that a measurement starts, meters and ends."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _KEYS = {
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Look every 2 ms whether something holds.
+    """Check every 2 ms until a condition holds.
 
     Raises:
-        StartError: It does not for 30 s.
+        StartError: It has not held for 30 s.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -42,10 +42,10 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
 
 
 class Program:
-    """A module of ours in a process of its own, for as long as its block lasts.
+    """One of our modules in a process of its own, for as long as its block lasts.
 
     Args:
-        name: What it is, for errors.
+        name: What errors call it.
         words: The module and its arguments.
         output: The file that takes its standard output and error.
 
@@ -59,13 +59,13 @@ class Program:
         with output.open("wb") as log:
             self.started_ns = time.monotonic_ns()
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                # -P: not another snexec that the working directory may hold.
+                # -P: the working directory may hold another snexec.
                 [sys.executable, "-P", "-m", *words],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us, and we end it
+                start_new_session=True,  # Ctrl-C is for us; we end the process
             )
 
     def __enter__(self) -> Self:
@@ -92,10 +92,10 @@ class Program:
         return found[0]
 
     def check_alive(self, *, grace_seconds: float = 0.0) -> None:
-        """Make sure that it runs.
+        """Make sure that it is running.
 
         Args:
-            grace_seconds: How long it may still be about to end.
+            grace_seconds: How long to wait for it to end, if it is about to.
 
         Raises:
             StartError: It has ended; the message holds its last line.
@@ -106,13 +106,13 @@ class Program:
             raise StartError(f"bench: {self._name} has ended: {last or 'no word'}")
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that it has used, of all its threads."""
+        """Return the processor time that all its threads have used, in seconds."""
         self.check_alive()
         if sys.platform != "linux":
             minutes, _, seconds = self._ps("time").rpartition(":")
             return 60 * float(minutes) + float(seconds)
-        # Its own clock, as clock_getcpuclockid(3) computes it: /proc counts in ticks
-        # of 10 ms only.
+        # Its own clock, as clock_getcpuclockid(3) computes it: /proc only counts in
+        # ticks of 10 ms.
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     def memory_mb(self) -> float:
@@ -124,7 +124,7 @@ class Program:
         return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
     def stop(self) -> None:
-        """End it, by force if it does not stop within 5 s."""
+        """Stop it, by force if it does not end within 5 s."""
         try:
             self._process.terminate()
             self._process.wait(_STOP_SECONDS)
@@ -143,7 +143,7 @@ class Program:
 
 
 def _environment() -> dict[str, str]:
-    """Return ours, with made-up keys for the user's, and the way to this package."""
+    """Return ours, with made-up keys in place of the user's, and this package's path."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
     paths = [str(Path(snexec.__file__).parents[1]), kept.get("PYTHONPATH", "")]
     return kept | _KEYS | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

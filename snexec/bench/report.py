@@ -1,4 +1,4 @@
-"""What a run found, as text: a table, a histogram, and what they mean."""
+"""The result of a run as text: a table, a histogram, and what they mean."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Placing the orders to fill took more than 5 s, so look-ups of them slowed the fi
 
 
 def report(summary: RunSummary) -> str:
-    """Return everything for a reader."""
+    """Return the whole report of a run."""
     run, machine = summary.run, summary.machine
     title = (
         f"snexec {__version__} on {machine['system']}, Python {machine['python']},"
@@ -116,7 +116,7 @@ def _rounds(count: int) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Return a number with about three digits that matter."""
+    """Return a number with about three significant digits."""
     if value is None:
         return ""
     if value == int(value) or value >= 100:

@@ -1,4 +1,4 @@
-"""A run: rounds of daemon and floor in turns, so that both meet the same machine."""
+"""A run: rounds of daemon and floor in turns, so that both meet the same conditions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Sizes:
     """How much is measured in a run.
 
     Attributes:
-        rounds: Times that everything is measured at the stand-in broker.
-        exchange_rounds: How many of them measure at the built-in exchange too.
+        rounds: How often everything is measured at the stand-in broker.
+        exchange_rounds: How many of these rounds measure at the built-in exchange too.
         singles: Signals one at a time, in each round.
         burst: Signals at once.
         fills: Fill events at once; not fewer than ``burst``.
@@ -66,7 +66,7 @@ class Figures:
         ready_ms: Milliseconds from the start of its process until it took signals.
         fills: None for a program without rows, and where fills cannot be ordered.
         memory_ready_mb: Resident memory when it was ready, in MiB.
-        memory_end_mb: Resident memory after all that was measured, in MiB.
+        memory_end_mb: Resident memory after everything was measured, in MiB.
     """
 
     ready_ms: float
@@ -79,7 +79,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One round; ``at_exchange`` is empty where the exchange had no turn.
+    """One round; ``at_exchange`` is empty if the exchange was not measured.
 
     Attributes:
         at_stand_in: Figures of ``snexec`` and of the ``floor``.
@@ -94,12 +94,12 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """All that was measured, and with what; there is at least one round.
+    """Everything that was measured, and with what; there is at least one round.
 
     Attributes:
-        load: Of the machine before the run, as ``uptime`` tells it for a minute.
+        load: The machine's load before the run, over one minute, as ``uptime`` shows it.
         connections: Orders at once, and the floor's connections.
-        disk: The folder in which the databases were.
+        disk: The folder that the databases were in.
     """
 
     load: float
@@ -114,9 +114,9 @@ def run(settings: Settings, sizes: Sizes, tell: Callable[[str], None]) -> Run:
 
     Args:
         settings: The user's: ``max_in_flight`` and the disk of ``database`` are used.
-            All else is the bench's own.
+            Everything else is the bench's own.
         sizes: How much to measure.
-        tell: Called with what is being done.
+        tell: Called with what is being measured.
 
     Raises:
         StartError: Something could not be measured.
@@ -168,12 +168,12 @@ def _round(places: Places, sizes: Sizes, number: int) -> Round:
 
 
 def _measure(subject: Subject, broker: Broker, sizes: Sizes) -> Figures:
-    # Only the stand-in fills when it is told to.
+    # Only the stand-in fills orders on demand.
     filling = broker if isinstance(broker, StandIn) and subject.rows else None
     memory_ready_mb = subject.program.memory_mb()
     singles = measure.singles(subject, broker, sizes.singles)
     if filling is not None:
-        # Or the daemon would ask about these orders while the next are measured.
+        # Otherwise the daemon would look these orders up while the next are measured.
         measure.fills(subject, filling)
     burst = measure.burst(subject, broker, sizes.burst)
     fills: measure.FillRun | None = None
@@ -192,7 +192,7 @@ def _measure(subject: Subject, broker: Broker, sizes: Sizes) -> Figures:
 
 @contextmanager
 def _places(settings: Settings) -> Iterator[Places]:
-    """Make the folders of a run, and remove them with all that is in them."""
+    """Make the folders of a run; remove them, with everything in them, at its end."""
     database = Path(settings.database)
     with ExitStack() as stack:
         folder = tempfile.TemporaryDirectory(prefix="snexec-bench-")
@@ -201,7 +201,7 @@ def _places(settings: Settings) -> Iterator[Places]:
             disk = tempfile.TemporaryDirectory(
                 prefix=f"{database.name}-bench-", dir=database.parent
             )
-        except OSError:  # the user's own may be nowhere yet, or not be writable
+        except OSError:  # the user's own may not exist yet, or not be writable
             disk_path = folder_path
         else:
             disk_path = Path(stack.enter_context(disk))
@@ -214,12 +214,12 @@ def _places(settings: Settings) -> Iterator[Places]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does, and the first of them only."""
+    """Let SIGTERM interrupt as Ctrl-C does, and ignore every signal after the first."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN)  # tidying up takes seconds at most
+            signal.signal(number, signal.SIG_IGN)  # cleaning up takes seconds at most
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in numbers}

@@ -1,14 +1,14 @@
 """The stand-in broker: takes orders, notes when each arrived, and sends fills.
 
-A process of its own, ``python -m snexec.bench.stand_in``, which prints its port and ends
-when its parent does. It stands in for the built-in exchange, which does much
-more for an order and would itself be what a burst measures. Besides Alpaca's paths:
+A process of its own, ``python -m snexec.bench.stand_in``, which prints its port and
+ends when its parent does. It stands in for the built-in exchange, which does much more
+for an order, so that a burst would measure the exchange. Besides Alpaca's paths:
 
 | request | answer |
 | --- | --- |
 | GET /bench/counts | numbers of posts, listeners and look-ups |
 | GET /bench/posts?N | `[arrived_ns, symbol]` of every post but the first N, by arrival |
-| POST /bench/fills | fills every order that is not; when that began, and how many |
+| POST /bench/fills | fills every order not filled yet; when that began, and how many |
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _BACKLOG = 1024
 _READ_BYTES = 64 * 1024
 _WATCH_PARENT_SECONDS = 1.0
-_SEND_SECONDS = 30.0  # 2,000 fills fill every buffer; then the client's reading counts
+_SEND_SECONDS = (
+    30.0  # 2,000 fills fill every buffer; the rest waits for the client to read
+)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _KEY = re.compile(rb"\r\nsec-websocket-key: *(\S+)", re.IGNORECASE)
 _RATE = 1_000_000
@@ -45,8 +47,8 @@ _HEAD = (
 _UNKNOWN_ORDER = b'{"code":40410000,"message":"order not found"}'
 _UNKNOWN_PATH = b'{"code":40410000,"message":"endpoint not found"}'
 
-# Edge-triggered, as only then are connections told in the order in which their data
-# came: a level-triggered one lets a busy connection overtake the others.
+# Edge-triggered, as only then are connections reported in the order in which their data
+# came: level-triggered, a busy connection overtakes the others.
 if sys.platform == "linux":
 
     class _Poller:
@@ -76,7 +78,7 @@ else:
 
 
 class _Connection:
-    """One client's connection and what it has sent of its next request."""
+    """One client's connection, and what has come of its next request."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -85,7 +87,7 @@ class _Connection:
         self.listens = False
 
     def read(self) -> bool:
-        """Read all that is there; False at the end of the connection."""
+        """Read everything that has come; False at the end of the connection."""
         try:
             while data := self.socket.recv(_READ_BYTES):
                 self.buffer += data
@@ -96,7 +98,7 @@ class _Connection:
         return False
 
     def requests(self) -> Iterator[tuple[bytes, bytes]]:
-        """Take the complete requests: head and body."""
+        """Take the complete requests off the buffer: head and body of each."""
         while not self.is_stream and (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = bytes(self.buffer[:end])
             length = _LENGTH.search(head)
@@ -108,7 +110,7 @@ class _Connection:
             yield head, body
 
     def reply(self, status: int, body: bytes) -> None:
-        # The daemon's budget reads these headers, which is a part of what it takes.
+        # The daemon's budget reads these headers, and that is part of what is measured.
         reset = int(time.time()) + 60
         self.send(_HEAD % (status, _RATE, _RATE, reset, len(body)) + body)
 
@@ -124,7 +126,7 @@ class _Connection:
 
 
 class Broker:
-    """Serves everything in one loop, so that one clock reading dates what came."""
+    """Serves everything in one loop, so that one clock reading dates all that came."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
@@ -234,7 +236,7 @@ class Broker:
         return {"beganNs": began_ns, "events": len(orders)}
 
     def _serve_stream(self, connection: _Connection) -> bool:
-        """Obey the frames of a client; False once it says goodbye."""
+        """Answer a client's frames; False once it closes."""
         while (found := take_frame(connection.buffer)) is not None:
             opcode, payload = found
             if opcode == PING:

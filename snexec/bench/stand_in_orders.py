@@ -1,6 +1,6 @@
 """The stand-in broker's orders, spelled as long as Alpaca's (ALPACA 1.3 and 3.3).
 
-They are filled into templates: what the broker takes is not what is to be measured.
+They are filled into templates, as the time the broker takes is not to be measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 _PRICE, _SHARES = "187.177", "0.533386947"
 _AT = "2026-01-05T14:30:00.018261663Z"
 
-# Every field that Alpaca sends, as reading them is a part of what is measured.
+# Every field that Alpaca sends, as reading them is part of what is measured.
 _ORDER = {
     "asset_class": "us_equity",
     "asset_id": "3795cafe-fd54-4f66-a31e-66774be875ca",
@@ -87,7 +87,7 @@ class Order:
 
     Attributes:
         arrived_ns: ``time.monotonic_ns``, which all processes share, at its arrival.
-        fields: The POST's own, and ``id``.
+        fields: The POST's own fields, and ``id``.
     """
 
     arrived_ns: int
@@ -100,12 +100,12 @@ class Order:
         return (template % self.fields).encode()
 
     def fill_event(self) -> bytes:
-        """Return the stream's word that it was bought as a whole."""
+        """Return the stream's event that all of it was bought."""
         return (_FILL_EVENT % self.fields).encode()
 
 
 def take_order(body: bytes, arrived_ns: int, number: int) -> Order:
-    """Read a POST's body; the id is made of the order's number among all."""
+    """Read a POST's body; the id is made from the order's number, counted from 0."""
     fields = json.loads(body)
     fields["id"] = f"3795cafe-fd54-4f66-a31e-{number:012d}"
     return Order(arrived_ns, fields)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# Seven buckets a decade: fine enough to see two humps, and a tail stays on the screen.
+# Seven buckets a decade: fine enough to show two humps, and a tail still fits the screen.
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 
 def bucket_edges(samples: Iterable[float]) -> list[float]:
-    """Return round edges, from one not above the least sample to one above all.
+    """Return round edges, from one not above the smallest sample to one above them all.
 
-    Samples are positive; without any, there are no edges.
+    Samples are positive; without samples there are no edges.
     """
     known = sorted(samples)
     if not known:
         return []
-    # A decade more at both ends, as a logarithm may be rounded up or down.
+    # One more decade at both ends, as a logarithm may be rounded up or down.
     first_decade = math.floor(math.log10(known[0])) - 1
     last_decade = math.floor(math.log10(known[-1])) + 1
     edges = [
@@ -42,5 +42,5 @@ def bucket_counts(samples: Iterable[float], edges: Sequence[float]) -> list[int]
 
 
 def bar(count: int, largest: int, width: int) -> str:
-    """Return a bar of a histogram; whatever is there can be seen."""
+    """Return a bar of a histogram; any count but 0 can be seen."""
     return "#" * math.ceil(width * count / largest) if count else ""

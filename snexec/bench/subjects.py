@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PROBE = {
     "symbol": "PROBE",
     "catalystCategory": "bench",
-    "catalystTier": 4,  # with no confidence, a signal that is taken and not traded
+    "catalystTier": 4,  # with no confidence, a signal that is accepted but not traded
     "priceAtSignal": 1.0,
 }
 
@@ -34,7 +34,7 @@ class Places:
 
     Attributes:
         folder: For sockets, whose paths must be short, configurations and output.
-        disk: For databases, on the disk of the user's own.
+        disk: For databases, on the same disk as the user's own.
         connections: Orders at once: ``max_in_flight``, and the floor's connections.
     """
 
@@ -45,11 +45,11 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """A program that makes POSTs of signals.
+    """A program that turns signals into POSTs.
 
     Attributes:
         ready_ms: Milliseconds from the start of its process until it took signals.
-        rows: Its database, read-only; the floor has none.
+        rows: Its database, read-only; None for the floor, which has none.
     """
 
     program: Program
@@ -58,11 +58,11 @@ class Subject:
     rows: sqlite3.Connection | None = None
 
     def wait_placed(self, count: int) -> None:
-        """Wait until so many rows in all have their order's id."""
+        """Wait until ``count`` rows in all have their order's id."""
         self._wait_rows("alpacaOrderId", count)
 
     def wait_settled(self, count: int) -> int:
-        """Wait for so many settled rows in all; return ``time.monotonic_ns``."""
+        """Wait for ``count`` settled rows in all; return ``time.monotonic_ns``."""
         self._wait_rows("settledAt", count)
         return time.monotonic_ns()
 
@@ -86,7 +86,7 @@ def daemon(places: Places, broker: Broker) -> Iterator[Subject]:
     database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
     for old in places.disk.glob(f"{database.name}*"):
         old.unlink()
-    # Made before: most starts find their tables.
+    # Created beforehand, as most starts find their tables.
     open_database(database, simulated=False, clock=SystemClock()).close()
     config = places.folder / "daemon.toml"
     config.write_text(_configuration(places, broker.port, database, socket))
@@ -127,7 +127,7 @@ def _configuration(places: Places, port: int, database: Path, socket: Path) -> s
     url = f"http://127.0.0.1:{port}"
     keys = {
         "database": str(database),
-        "alpaca.simulate": False,  # to the daemon, the broker is a real one
+        "alpaca.simulate": False,  # the daemon takes the broker for a real one
         "alpaca.paper_url": url,
         "alpaca.live_url": url,
         "alpaca.rate_limit_per_min": 1_000_000,

@@ -1,4 +1,4 @@
-"""What the rounds of a run come to, for a table and for JSON."""
+"""The rounds of a run summed up, for a table and for JSON."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ PERCENTS = (50, 90, 99)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """One program at one broker: medians, but for what a median would hide.
+    """One program at one broker: medians, except where a median would hide something.
 
     Attributes:
         latency_us: Signal to POST, one at a time, by percent; microseconds.
         burst_ms: From a burst to its last POST, milliseconds.
         signals: Signals of all bursts together.
-        lost: Those of them that gave no POST.
-        out_of_order: The POSTs that stand in the way of the signals' order; None
-            where the broker cannot tell.
-        rows_per_sec: Rows settled a second by fills at once; None without rows.
-        lookups: Requests about an order in all those fills, which slow them down.
+        lost: How many of them gave no POST.
+        out_of_order: How many POSTs would have to go for the rest to be in the order of
+            the signals; None where the broker cannot say.
+        rows_per_sec: Rows settled a second when fills come at once; None without rows.
+        lookups: Requests about an order during all those fills, which slow them down.
         cpu_singles: Processor seconds for 1,000 signals one at a time.
         cpu_burst: Processor seconds for 1,000 signals at once.
         ready_ms: From the start of the process until it took signals, milliseconds.
@@ -55,7 +55,7 @@ class Summary:
     memory_end_mb: float
 
     def fields(self) -> dict[str, object]:
-        """Return it as the fields of a JSON object."""
+        """Return the summary as the fields of a JSON object."""
         fills = None
         if self.rows_per_sec is not None:
             fills = {"rowsPerSec": round(self.rows_per_sec), "lookups": self.lookups}
@@ -81,7 +81,7 @@ class Summary:
 
 
 def summarize(rounds: Sequence[Figures]) -> Summary:
-    """Summarize what one program did; there is at least one round."""
+    """Sum up what one program did; there is at least one round."""
 
     def typical(figure: Callable[[Figures], float]) -> float:
         return median(figure(each) for each in rounds)
@@ -111,8 +111,8 @@ class RunSummary:
         stand_in: ``snexec`` and the ``floor`` at the stand-in broker.
         exchange: The same at the built-in exchange.
         commit_us: One raw SQLite commit, by percent; microseconds.
-        edges: Of a histogram of signal to POST at the stand-in; microseconds.
-        counts: That histogram of all rounds together, by program.
+        edges: Of the histogram of signal to POST at the stand-in; microseconds.
+        counts: That histogram, of all rounds together, by program.
     """
 
     def __init__(self, run: Run) -> None:
@@ -144,7 +144,7 @@ class RunSummary:
 
     @property
     def machine(self) -> dict[str, object]:
-        """What it was measured on."""
+        """What the run was measured on."""
         return {
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
@@ -154,7 +154,7 @@ class RunSummary:
         }
 
     def fields(self) -> dict[str, object]:
-        """Return it as the fields of a JSON object."""
+        """Return everything as the fields of a JSON object."""
         sizes = self.run.sizes
         return {
             "version": __version__,

@@ -23,7 +23,7 @@ def upgrade(key: bytes) -> bytes:
 
 
 def frame(payload: bytes, opcode: int = BINARY) -> bytes:
-    """Return an unmasked frame; a payload is at most 65,535 bytes long."""
+    """Return an unmasked frame; the payload is at most 65,535 bytes long."""
     if len(payload) < _TWO_BYTE_LENGTH:
         return bytes([_FINAL | opcode, len(payload)]) + payload
     length = len(payload).to_bytes(2, "big")
@@ -31,7 +31,7 @@ def frame(payload: bytes, opcode: int = BINARY) -> bytes:
 
 
 def take_frame(buffer: bytearray) -> tuple[int, bytes] | None:
-    """Take a client's frame, which is masked and of one piece, off a buffer.
+    """Take a client's frame, masked and in one piece, off a buffer.
 
     Returns:
         Its opcode and payload, or None while it is not complete.

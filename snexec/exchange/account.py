@@ -22,7 +22,7 @@ from snexec.exchange.timeline import Timeline
 from snexec.exchange.trade_updates import Event, Events
 from snexec.exchange.validation import OrderRequest
 
-# The daemon may run the exchange for weeks.
+# Bounded, as the daemon may run the exchange for weeks.
 POSTS_KEPT = 50_000
 
 _BEHAVES = Behaviour()
@@ -30,10 +30,10 @@ _BEHAVES = Behaviour()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderPost:
-    """A POST to /v2/orders as it came in, whatever became of it.
+    """A POST to /v2/orders as it arrived, whatever happened to it.
 
     Attributes:
-        arrived_ns: `time.monotonic_ns` at which its body was there.
+        arrived_ns: `time.monotonic_ns` when its body had arrived.
     """
 
     client_order_id: str | None
@@ -44,10 +44,11 @@ class OrderPost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Market:
-    """What the clock says of the market.
+    """What the clock says about the market.
 
     Attributes:
-        changes_ns: When it opens or closes next, since 1970; None is the usual hour.
+        changes_ns: When it opens or closes next, in nanoseconds since the epoch; None is
+            the usual hour.
     """
 
     is_open: bool = True
@@ -56,7 +57,7 @@ class Market:
 
 @dataclass(slots=True)
 class _Life:
-    """An order on its way: what is still to happen, and what was reported."""
+    """An accepted order: what is still to happen to it, and what was reported."""
 
     order: Order
     behaviour: Behaviour
@@ -66,7 +67,7 @@ class _Life:
 
 
 class Account:
-    """Everything that one account is; its methods are the in-process controls.
+    """One account with all that belongs to it; its methods are the in-process controls.
 
     Attributes:
         book: Orders, cash and positions.
@@ -104,32 +105,32 @@ class Account:
         self._missing_positions: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Let orders live until cancelled."""
+        """Run the lives of the orders until cancelled."""
         await self._timeline.run()
 
     def knows_key(self, key: str) -> bool:
-        """Whether a key is authorized."""
+        """Return whether a key is authorized."""
         return "*" not in self.refused_keys and key not in self.refused_keys
 
     def set_behaviour(self, symbol: str, behaviour: Behaviour) -> None:
-        """Let a symbol misbehave from its next order on."""
+        """Make a symbol misbehave from its next order on."""
         self._behaviours[symbol] = behaviour
         del self._behaved[symbol]
 
     def clear_behaviour(self, symbol: str) -> None:
-        """Let a symbol behave from its next order on."""
+        """Make a symbol behave from its next order on."""
         self._behaviours.pop(symbol, None)
         del self._behaved[symbol]
 
     def behaviour(self, symbol: str) -> Behaviour:
-        """Give what the symbol's next order meets."""
+        """Return the behaviour that the symbol's next order meets."""
         behaviour = self._behaviours.get(symbol, _BEHAVES)
         times = behaviour.times
         worn_out = times is not None and self._behaved[symbol] >= times
         return _BEHAVES if worn_out else behaviour
 
     def take_behaviour(self, symbol: str) -> Behaviour:
-        """Give what an order meets, and count the order."""
+        """Return the behaviour that an order meets, and count the order."""
         behaviour = self.behaviour(symbol)
         if behaviour.times is not None:
             self._behaved[symbol] += 1
@@ -141,8 +142,8 @@ class Account:
         """Accept an order and start its life.
 
         Returns:
-            The order, still pending until the next checkpoint, and an event that is
-            set once all that happens by itself has happened and was reported.
+            The order, which stays pending until the next checkpoint, and an event that
+            is set once all that happens by itself has happened and been reported.
 
         Raises:
             ApiError: The account may not place this order.
@@ -169,7 +170,7 @@ class Account:
             self.feed.publish(event)
 
     def misses_position(self, symbol: str) -> bool:
-        """Whether a position look-up answers 404 whatever is held; counts it."""
+        """Count a position look-up; return whether it answers 404 whatever is held."""
         left = self._missing_positions.get(symbol, 0)
         if left > 1:
             self._missing_positions[symbol] = left - 1

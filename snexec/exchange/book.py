@@ -1,4 +1,4 @@
-"""One account's orders, cash and positions; no I/O, time and chance are handed in."""
+"""One account's orders, cash and positions; no I/O: time and chance are passed in."""
 
 import random
 from collections import deque
@@ -22,7 +22,7 @@ _MULTIPLIER = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """One part of an order that was traded; price in USD."""
+    """A part of an order that was traded; price in USD."""
 
     id: str
     at_ns: int
@@ -56,7 +56,7 @@ class Book:
 
     @property
     def buying_power(self) -> Decimal:
-        """What may still be bought, in USD: four times the equity at cost, less what is held or on order."""
+        """What may still be bought, in USD: four times equity at cost, less what is held or on order."""
         equity = self.cash + self.positions.cost
         return _MULTIPLIER * equity - self.positions.cost - self._reserved
 
@@ -108,7 +108,7 @@ class Book:
         return order
 
     def open_up(self, order: Order) -> None:
-        """Make a pending order a working one."""
+        """Turn a pending order into a working one."""
         order.status = "new"
         order.updated_ns = self._now_ns()
 
@@ -117,7 +117,7 @@ class Book:
 
         Args:
             order: A working order.
-            share: Part of the whole order, between 0 and 1; None is all that is left.
+            share: The part of the whole order, between 0 and 1; None is all that is left.
         """
         now = self._now_ns()
         if order.sizing_price:
@@ -155,7 +155,7 @@ class Book:
         )
 
     def end(self, order: Order, status: EndStatus) -> None:
-        """End an order without a further execution; what was traded stays."""
+        """End an order without another execution; what was traded stays."""
         now = self._now_ns()
         order.status = status
         order.updated_ns = now
@@ -169,7 +169,7 @@ class Book:
         self._close(order)
 
     def request_cancel(self, order_id: str) -> Order | None:
-        """Cancel an order by its id; None if it was canceled before.
+        """Cancel an order by its id and return it; None if it was canceled before.
 
         Raises:
             ApiError: There is no such order, or it ended in another way.
@@ -207,20 +207,20 @@ class Book:
         return order
 
     def orders(self) -> Reversible[Order]:
-        """Give every order that the book still has, hidden ones too, oldest first."""
+        """Return every order that the book still has, hidden ones too, oldest first."""
         return self._orders.values()
 
     def open_orders(self) -> list[Order]:
-        """Give the orders that may still be executed, oldest first."""
+        """Return the orders that may still be executed, oldest first."""
         orders = [order for some in self._open.values() for order in some.values()]
         return sorted(orders, key=lambda order: order.submitted_ns)
 
     def visible(self, order: Order) -> bool:
-        """Whether look-ups find the order."""
+        """Return whether look-ups find the order."""
         return not self._hidden(order)
 
     def held(self, symbol: str) -> Decimal:
-        """Give the quantity of a symbol that open sell orders lay claim to."""
+        """Return the quantity of a symbol that open sell orders claim."""
         return sum(
             (
                 order.goal_qty - order.filled_qty
@@ -231,7 +231,7 @@ class Book:
         )
 
     def new_id(self) -> str:
-        """Give a fresh UUID."""
+        """Return a new UUID."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     def _check_funds(self, cost: Decimal) -> None:
@@ -268,7 +268,7 @@ class Book:
     def _buy_goal(self, order: Order, price: Decimal) -> Decimal:
         if order.qty is not None or order.notional is None:
             return order.qty or QTY_STEP
-        # Alpaca's engine keeps 0.1 to 0.2 % back: $5 bought 4.98999, $10 bought 9.99.
+        # Alpaca's engine holds back 0.1 to 0.2 %: $5 bought 4.98999, $10 bought 9.99.
         cushion = Decimal(self._rng.uniform(0.001, 0.002))
         return max(truncate(order.notional * (1 - cushion) / price, QTY_STEP), QTY_STEP)
 

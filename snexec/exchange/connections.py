@@ -16,13 +16,13 @@ from starlette.requests import HTTPConnection
 
 logger = logging.getLogger(__name__)
 
-# As nginx, which stands before Alpaca.
+# As long as nginx, which stands in front of Alpaca.
 _KEEP_ALIVE_SEC = 75.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """A TCP connection with the faults of real ones; a stream to Hypercorn."""
+    """A TCP connection with the faults of real ones; to Hypercorn, a stream."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket = stream.socket
@@ -37,19 +37,19 @@ class Connection:
         try:
             await self._stream.send_all(data)
         except trio.BusyResourceError:
-            # Hypercorn sends one thing at a time, but takes no turn to say the end;
-            # a send that meets it is as late as one that comes after it.
+            # Hypercorn sends one thing at a time, but does not wait its turn to send the
+            # end; a send that meets it is as late as one that comes after it.
             raise trio.ClosedResourceError("the end is being said") from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive bytes; once frozen, only the end of the connection is seen."""
+        """Receive bytes; once frozen, only the end of the connection is noticed."""
         data = bytes(await self._stream.receive_some(max_bytes))
         while self._frozen and data:
             data = bytes(await self._stream.receive_some(max_bytes))
         return data
 
     async def send_eof(self) -> None:
-        """Say that no more bytes follow."""
+        """Send the end: no more bytes follow."""
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
@@ -61,7 +61,7 @@ class Connection:
         self.socket.close()
 
     def reset(self) -> None:
-        """Close the connection at once so that the peer gets a TCP reset."""
+        """Close the connection at once, so that the peer gets a TCP reset."""
         if self.socket.fileno() != -1:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.socket.close()
@@ -72,7 +72,7 @@ class Connection:
 
 
 def connection_of(request: HTTPConnection) -> Connection:
-    """Give the connection that a request or WebSocket came on."""
+    """Return the connection that a request or WebSocket came on."""
     connection: Connection = request.state.connection
     return connection
 
@@ -80,8 +80,8 @@ def connection_of(request: HTTPConnection) -> Connection:
 async def serve(app: object, listeners: Sequence[trio.SocketListener]) -> None:
     """Serve an ASGI app until cancelled.
 
-    Hypercorn's own `serve` hides its sockets, and resets and silence can only be had
-    with them; so its server for one connection is used, with a socket that we keep.
+    Hypercorn's own `serve` hides its sockets, and resets and silence need them; so its
+    server for one connection is used, with a socket that is kept here.
     """
     config = Config()
     config.errorlog = logger
@@ -108,6 +108,6 @@ async def serve(app: object, listeners: Sequence[trio.SocketListener]) -> None:
         try:
             await trio.serve_listeners(handle, list(listeners), handler_nursery=nursery)
         finally:
-            # Hypercorn shields its sends: a client that does not read would hold up the end.
+            # Hypercorn shields its sends: a client that does not read would delay the end.
             for connection in connections:
                 connection.close()

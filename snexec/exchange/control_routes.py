@@ -8,13 +8,13 @@
 | PUT, DELETE stream | sets or clears the `StreamFaults` |
 | POST stream/drop | breaks the connections by TCP reset |
 | POST stream/close | `{"code"}` closes them with a close frame |
-| POST stream/starve, stream/black-hole | starves or silences the connections of now |
+| POST stream/starve, stream/black-hole | starves or silences the current connections |
 | POST stream/frame | `{"text"}` or `{"base64"}` sends a frame as it is |
 | POST stream/event | sends the body as a `trade_updates` event |
 | PUT keys | `{"refused": [...]}`: unauthorized keys, `*` for all |
 | PUT rate | `{"limit"}` sets the limit and opens a fresh window |
 | PUT cash | `{"cash"}` sets the account's cash |
-| PUT clock | `{"is_open", "change_sec"}` opens or closes the market; that changes then |
+| PUT clock | `{"is_open", "change_sec"}` opens or closes the market, for `change_sec` |
 | GET orders, posts, counts, stream | reads back; `?last=N` the newest N orders or posts |
 """
 
@@ -96,7 +96,7 @@ class _Clock(_Body):
 
 
 def control_routes(accounts: Mapping[str, Account], prices: Prices) -> list[BaseRoute]:
-    """Give the routes to mount under /control."""
+    """Return the routes to mount under /control."""
     return [
         Mount(f"/{name}", routes=_Control(account, prices).routes())
         for name, account in accounts.items()
@@ -104,7 +104,7 @@ def control_routes(accounts: Mapping[str, Account], prices: Prices) -> list[Base
 
 
 class _Control:
-    """The controls of one account; they take no part in its rate limit."""
+    """The controls of one account; its rate limit does not count them."""
 
     def __init__(self, account: Account, prices: Prices) -> None:
         self._account = account

@@ -20,37 +20,37 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """Refuse a request whose fields make no sense."""
+    """Return the refusal of a request whose fields make no sense."""
     return ApiError(422, 40010001, message)
 
 
 def unprocessable(message: str) -> ApiError:
-    """Refuse a request that breaks a rule of trading."""
+    """Return the refusal of a request that breaks a trading rule."""
     return ApiError(422, 42210000, message)
 
 
 def forbidden(message: str, **extra: Scalar) -> ApiError:
-    """Refuse a request that the account may not make."""
+    """Return the refusal of a request that the account may not make."""
     return ApiError(403, 40310000, message, **extra)
 
 
 def not_found(message: str) -> ApiError:
-    """Say that a thing does not exist."""
+    """Return the reply that something does not exist."""
     return ApiError(404, 40410000, message)
 
 
 def order_not_found(order_id: str) -> ApiError:
-    """Say that an order does not exist."""
+    """Return the reply that an order does not exist."""
     return not_found(f"order not found for {order_id}")
 
 
 def rate_limited() -> ApiError:
-    """Refuse a request over the rate limit."""
+    """Return the refusal of a request over the rate limit."""
     return ApiError(429, 42910000, "rate limit exceeded")
 
 
 def unauthorized_key() -> ApiError:
-    """Refuse a key that this account does not know."""
+    """Return the refusal of a key that this account does not know."""
     return ApiError(401, 40110000, "request is not authorized")
 
 
@@ -69,7 +69,7 @@ _USUAL: dict[int, tuple[int, str]] = {
 def refusal(
     status: int, symbol: str, message: str | None = None, code: int | None = None
 ) -> ApiError:
-    """Refuse an order because its symbol is set to be refused."""
+    """Return the refusal of an order whose symbol is set to be refused."""
     usual_code, usual_message = _USUAL.get(status, (status * 100_000, "refused"))
     return ApiError(
         status,

@@ -1,4 +1,4 @@
-"""Faults of a whole account, and the ways in which a reply can get lost."""
+"""Faults of a whole account, and the ways a reply can get lost."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ _GATEWAY_HTML = (
 
 
 class RestFault(BaseModel):
-    """What happens to REST requests instead of their answer.
+    """What REST requests meet instead of their answer.
 
     Attributes:
         how: `respond` gives the status and body set here, `rate_limit` Alpaca's 429,
@@ -28,10 +28,10 @@ class RestFault(BaseModel):
         rate_headers: Whether the reply carries X-RateLimit headers.
         retry_after_sec: Seconds in the Retry-After header; None leaves it out.
         delay_sec: Seconds between the request and what happens.
-        after_work: The request is carried out first; only its reply is lost.
-        method: Holds for this HTTP method only.
-        path: Holds for paths that start like this only, such as `/v2/orders`.
-        times: Requests that this holds for; None is until cleared.
+        after_work: Whether the request is carried out first and only its reply is lost.
+        method: The only HTTP method it holds for; None is all.
+        path: It holds only for paths that start with this, such as `/v2/orders`.
+        times: How many requests it holds for; None is until cleared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +49,7 @@ class RestFault(BaseModel):
     times: int | None = Field(default=None, ge=1)
 
     def concerns(self, method: str, path: str) -> bool:
-        """Whether a request is one that this fault is about."""
+        """Return whether this fault holds for a request."""
         if self.method is not None and self.method != method:
             return False
         return self.path is None or path.startswith(self.path)
@@ -59,7 +59,7 @@ class StreamFaults(BaseModel):
     """How the stream of an account misbehaves until set otherwise.
 
     Attributes:
-        refuse_upgrade: HTTP status that upgrades are refused with.
+        refuse_upgrade: The HTTP status that upgrades are refused with.
         unauthorized: Every key is refused.
         ignore_auth: Authentication is never answered.
         ignore_listen: `listen` is never answered, and not obeyed.
@@ -82,21 +82,21 @@ class StreamFaults(BaseModel):
 
 
 class RestFaults:
-    """The faults that are set, first come first served."""
+    """The faults that are set; the first that fits a request is met."""
 
     def __init__(self) -> None:
         self._set: list[tuple[RestFault, int | None]] = []
 
     def add(self, fault: RestFault) -> None:
-        """Set a fault behind those that are set already."""
+        """Set a fault, after those that are set already."""
         self._set.append((fault, fault.times))
 
     def clear(self) -> None:
-        """Take all faults back; requests that hang go on hanging."""
+        """Remove all faults; requests that hang go on hanging."""
         self._set.clear()
 
     def take(self, method: str, path: str) -> RestFault | None:
-        """Give the fault that a request meets, and count it as met."""
+        """Return the fault that a request meets, if any, and count it."""
         for index, (fault, left) in enumerate(self._set):
             if not fault.concerns(method, path):
                 continue
@@ -109,7 +109,7 @@ class RestFaults:
 
 
 def fault_reply(fault: RestFault) -> Response:
-    """Make the reply of a fault that replies."""
+    """Return the reply of a fault that replies."""
     headers = dict(fault.headers)
     if fault.retry_after_sec is not None:
         headers["Retry-After"] = str(fault.retry_after_sec)
@@ -124,7 +124,7 @@ def fault_reply(fault: RestFault) -> Response:
 
 
 async def lose_reply(how: LoseHow, request: Request) -> Response:
-    """Do to a reply what keeps the client from knowing it.
+    """Lose a reply, so that the client does not learn the answer.
 
     `reset`, `close` and `hang` return a reply that goes nowhere.
     """

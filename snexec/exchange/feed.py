@@ -10,13 +10,13 @@ from starlette.websockets import WebSocket
 from snexec.exchange.faults import StreamFaults
 from snexec.exchange.session import Session
 
-# A client may connect anew before the server has seen its old connection end.
+# A client may reconnect before the server has seen its old connection end.
 _SLOT_GRACE_SEC = 0.05
 _FLUSH_SEC = 1.0
 
 
 class Feed:
-    """Delivers events to the account's WebSocket, of which there is one at a time."""
+    """Delivers events to the account's WebSocket, one of which may be open at a time."""
 
     def __init__(self, knows_key: Callable[[str], bool]) -> None:
         self.faults = StreamFaults()
@@ -32,7 +32,7 @@ class Feed:
 
     @property
     def listeners(self) -> int:
-        """How many WebSockets have asked for `trade_updates` and get them."""
+        """How many WebSockets have asked for `trade_updates` and receive them."""
         return sum(session.fed for session in self._sessions)
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -53,7 +53,7 @@ class Feed:
             self._slot_freed.set()
 
     def publish(self, event: Mapping[str, object]) -> None:
-        """Send a `trade_updates` event to those who listen."""
+        """Send a `trade_updates` event to everyone who listens."""
         fed = [session for session in self._sessions if session.fed]
         if fed:
             frame = json.dumps(
@@ -63,7 +63,7 @@ class Feed:
                 session.push(frame.encode())
 
     async def flush(self) -> None:
-        """Wait until all that was published is written, a second at most."""
+        """Wait until everything published is written, for a second at most."""
         with trio.move_on_after(_FLUSH_SEC):
             for session in list(self._sessions):
                 await session.flush()
@@ -84,12 +84,12 @@ class Feed:
             session.push(code)
 
     def starve(self) -> None:
-        """Feed the connections of now nothing more; pings are answered."""
+        """Send no more events to the current connections; pings are answered."""
         for session in self._sessions:
             session.starved = True
 
     def black_hole(self) -> None:
-        """Let the connections of now go silent altogether; pings are not answered."""
+        """Silence the current connections altogether; pings are not answered."""
         for session in self._sessions:
             session.connection.freeze()
 

@@ -13,12 +13,12 @@ Deed = Literal["execute"] | EndStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One thing that happens.
+    """One thing that happens to an order.
 
     Attributes:
         after_sec: Seconds since the step before.
         deed: What happens.
-        share: Part of the order that is executed, 0 to 1; None is the rest.
+        share: The part of the order that is executed, 0 to 1; None is the rest.
     """
 
     after_sec: float
@@ -29,7 +29,7 @@ class Step:
 def plan(
     behaviour: Behaviour, settings: ExchangeSettings, rng: random.Random
 ) -> list[Step]:
-    """Lay down an order's life from acceptance to its end, if it has one."""
+    """Return an order's life from acceptance to its end, if it has one."""
     delay = behaviour.fill_delay_sec
     if delay is None:
         delay = settings.fill_delay_sec

@@ -26,12 +26,12 @@ ZERO = Decimal(0)
 
 @lru_cache(maxsize=4096)
 def asset_id(symbol: str) -> str:
-    """Give the id of an asset, which depends on nothing but its symbol."""
+    """Return the id of an asset, which depends only on its symbol."""
     return str(uuid5(NAMESPACE_DNS, symbol))
 
 
 def asset_class(symbol: str) -> str:
-    """Tell crypto pairs, which have a slash, from shares."""
+    """Return the class of an asset: a crypto pair has a slash, a share has none."""
     return "crypto" if "/" in symbol else "us_equity"
 
 
@@ -40,8 +40,8 @@ class Order:
     """An order as the book has it; times in nanoseconds since the epoch, money in USD.
 
     Attributes:
-        goal_qty: Quantity that fills the order, known from the first execution on.
-        sizing_price: Price that `goal_qty` was computed with.
+        goal_qty: The quantity that fills the order, known from the first execution on.
+        sizing_price: The price that `goal_qty` was computed with.
         hidden_until_ns: Look-ups do not find the order before this.
     """
 
@@ -71,7 +71,7 @@ class Order:
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing happens to the order any more."""
+        """Whether nothing more happens to the order."""
         return self.status in TERMINAL
 
     @property
@@ -83,11 +83,11 @@ class Order:
         return mean.quantize(Decimal("0.000001" if mean >= 1 else "0.0000000001"))
 
     def to_reply(self) -> dict[str, object]:
-        """Give the order as REST replies spell it."""
+        """Return the order as REST replies spell it."""
         return self._common() | {"source": None, "subtag": None}
 
     def to_event(self) -> dict[str, object]:
-        """Give the order as stream events spell it."""
+        """Return the order as stream events spell it."""
         return self._common() | {
             "cancel_requested_at": optional_timestamp(self.cancel_requested_ns)
         }

@@ -9,19 +9,19 @@ from snexec.exchange.spelling import MICRO, number
 
 @dataclass(kw_only=True, slots=True)
 class Position:
-    """A holding; `cost` is what it was bought for, in USD."""
+    """A holding; `cost` is what was paid for it, in USD."""
 
     symbol: str
     qty: Decimal = ZERO
     cost: Decimal = ZERO
 
     def to_reply(self, price: Decimal, opening: Decimal, held: Decimal) -> object:
-        """Give the position as REST replies spell it.
+        """Return the position as REST replies spell it.
 
         Args:
             price: The symbol's price now, in USD.
             opening: The symbol's price at the start of the day, in USD.
-            held: Quantity that open sell orders lay claim to.
+            held: The quantity that open sell orders claim.
         """
         value = _micro(self.qty * price)
         cost = _micro(self.cost)
@@ -51,7 +51,7 @@ class Position:
 
 
 class Positions:
-    """All holdings of one account, and what they cost in sum."""
+    """All holdings of one account, and what they cost together."""
 
     def __init__(self) -> None:
         self._by_symbol: dict[str, Position] = {}
@@ -62,11 +62,11 @@ class Positions:
         return self._by_symbol.get(symbol)
 
     def all(self) -> list[Position]:
-        """Give every position, in the order in which they were opened."""
+        """Return every position, in the order in which they were opened."""
         return list(self._by_symbol.values())
 
     def qty(self, symbol: str) -> Decimal:
-        """Give the quantity held of a symbol, 0 for none."""
+        """Return the quantity held of a symbol, 0 if none is."""
         position = self._by_symbol.get(symbol)
         return ZERO if position is None else position.qty
 

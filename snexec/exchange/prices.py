@@ -30,22 +30,22 @@ class Prices:
         self._last[symbol] = price
 
     def opening(self, symbol: str) -> Decimal:
-        """Give the price that the walk goes around."""
+        """Return the price around which the walk goes."""
         quote = self._quotes.get(symbol)
         if quote is None:
             quote = self._quotes[symbol] = _invented(symbol)
         return quote
 
     def last(self, symbol: str) -> Decimal:
-        """Give the price of the last execution, or the quote before the first."""
+        """Return the price of the last execution, or the quote before the first."""
         return self._last.get(symbol) or self.opening(symbol)
 
     def execute(self, symbol: str, near: Decimal | None = None) -> Decimal:
-        """Make one step of the walk and give the price reached.
+        """Make one step of the walk and return the price reached.
 
         Args:
             symbol: What is traded.
-            near: Step from this price instead of the last one.
+            near: The price to step from; None is the last one.
         """
         opening = self.opening(symbol)
         start = self.last(symbol) if near is None else near
@@ -57,13 +57,13 @@ class Prices:
 
 
 def _rounded(price: Decimal) -> Decimal:
-    """Keep three decimals above a dollar and seven significant digits below."""
+    """Round to three decimals above a dollar and to seven significant digits below."""
     if price >= 1:
         return price.quantize(Decimal("0.001"))
     return price.quantize(Decimal(1).scaleb(price.adjusted() - 6))
 
 
 def _invented(symbol: str) -> Decimal:
-    """Give a price between 10 and 500 that depends on nothing but the symbol."""
+    """Return a price between 10 and 500 USD that depends only on the symbol."""
     digest = hashlib.sha256(symbol.encode()).digest()
     return Decimal(1000 + int.from_bytes(digest[:4], "big") % 49000) / 100

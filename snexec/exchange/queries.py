@@ -1,4 +1,4 @@
-"""What GET requests show of a book."""
+"""What GET requests show of a book: orders, positions, account, clock, assets."""
 
 from collections.abc import Iterator, Mapping, Reversible
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NEW_YORK = timezone(timedelta(hours=-4))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderQuery:
-    """A query of GET /v2/orders; the bounds are exclusive."""
+    """A query of GET /v2/orders; its time bounds are exclusive."""
 
     status: str
     limit: int
@@ -62,10 +62,10 @@ def parse_order_query(params: Mapping[str, str]) -> OrderQuery:
 
 
 def list_orders(book: Book, query: OrderQuery) -> list[dict[str, object]]:
-    """Give the orders that a query asks for."""
+    """Return the orders that a query asks for."""
     matching = _matching(book, query)
     if query.ascending and query.after_ns is not None:
-        # Newest first up to the bound: a sweep of the recent past must not walk the whole book.
+        # Newest first up to the bound: a query of the recent past must not walk the whole book.
         matching = reversed(list(matching))
     return [order.to_reply() for order in islice(matching, query.limit)]
 
@@ -91,12 +91,12 @@ def _matching(book: Book, query: OrderQuery) -> Iterator[Order]:
 
 
 def no_position() -> ApiError:
-    """Say that nothing is held of a symbol."""
+    """Return the reply that nothing is held of a symbol."""
     return not_found("position does not exist")
 
 
 def position(book: Book, symbol: str) -> object:
-    """Give the position in a symbol.
+    """Return the position in a symbol.
 
     Raises:
         ApiError: There is none.
@@ -109,12 +109,12 @@ def position(book: Book, symbol: str) -> object:
 
 
 def positions(book: Book) -> list[object]:
-    """Give all positions."""
+    """Return all positions."""
     return [position(book, held.symbol) for held in book.positions.all()]
 
 
 def account(book: Book) -> object:
-    """Give the account."""
+    """Return the account."""
     value = sum(
         (held.qty * book.prices.last(held.symbol) for held in book.positions.all()),
         start=book.cash * 0,
@@ -165,7 +165,7 @@ def account(book: Book) -> object:
 
 
 def clock(ns: int, market: Market) -> object:
-    """Give the market's clock; the simulated market stays as it is until it is told.
+    """Return the market's clock; the market stays as it is until a control changes it.
 
     A change that is announced takes place by itself.
     """
@@ -190,7 +190,7 @@ def clock(ns: int, market: Market) -> object:
 
 
 def asset(symbol: str) -> object:
-    """Give an asset; every symbol is one."""
+    """Return an asset; every symbol is one."""
     crypto = "/" in symbol
     return {
         "attributes": [] if crypto else ["fractional_eh_enabled", "has_options"],

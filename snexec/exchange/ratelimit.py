@@ -1,4 +1,4 @@
-"""A fixed window of requests, as the X-RateLimit headers tell of it."""
+"""A fixed window of requests, as the X-RateLimit headers describe it."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ class RateWindow:
         self._used = 0
 
     def take(self) -> bool:
-        """Count a request; False if it is one too many, which is not counted."""
+        """Count a request; False if it is one too many, and then it is not counted."""
         self._turn()
         if self._used >= self.limit:
             return False
@@ -29,7 +29,7 @@ class RateWindow:
         self._ends = 0
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that every reply carries."""
+        """Return the headers that every reply carries."""
         self._turn()
         return {
             "X-RateLimit-Limit": str(self.limit),
@@ -39,7 +39,7 @@ class RateWindow:
 
     def _turn(self) -> None:
         now_ns = self._now_ns()
-        # The end is rounded up to what the header says, so that a client that waits for it is served.
+        # The end is rounded up as the header says it, so that a client that waits for it is served.
         if now_ns >= self._ends * _NS:
             self._ends = -(-now_ns // _NS) + WINDOW_SEC
             self._used = 0

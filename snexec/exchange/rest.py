@@ -34,14 +34,14 @@ _UNAUTHORIZED_HTML = (
 
 
 class Rest:
-    """Answers REST requests, or does to them what the account's faults say."""
+    """Answers REST requests, unless the account's faults say otherwise."""
 
     def __init__(self, account: Account, rng: random.Random) -> None:
         self._account = account
         self._rng = rng
 
     def routes(self) -> list[BaseRoute]:
-        """Give the routes to mount at the account's base."""
+        """Return the routes to mount at the account's base."""
         return [
             self._route("POST", "/v2/orders", self._submit),
             self._route("GET", "/v2/orders", self._list_orders),
@@ -71,7 +71,7 @@ class Rest:
     async def _guard(
         self, request: Request, label: str, endpoint: Endpoint
     ) -> Response:
-        """Log the request, then let the faults, the keys and the limit have their say."""
+        """Record the request, then apply the faults, the keys and the rate limit."""
         account = self._account
         account.counts[label] += 1
         if label == "POST /v2/orders":
@@ -197,7 +197,7 @@ def _no_key(request: Request) -> Response:
 
 
 def _key(request: Request) -> str | None:
-    """Give the API key of a request, however it was sent, or None without one."""
+    """Return a request's API key, however it was sent, or None without one."""
     headers = request.headers
     key = headers.get("apca-api-key-id")
     if key and headers.get("apca-api-secret-key"):

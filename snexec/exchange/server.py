@@ -19,7 +19,7 @@ _BACKLOG = 1024
 
 
 class Exchange:
-    """Speaks Alpaca's trading API on loopback; runs where its `run` is awaited.
+    """Serves Alpaca's trading API on loopback, while its `run` is awaited.
 
     Attributes:
         paper: The account at the root of the port.
@@ -47,7 +47,7 @@ class Exchange:
         return f"{self.paper_url}/live"
 
     def account(self, name: Literal["paper", "live"]) -> Account:
-        """Give an account by its name."""
+        """Return an account by its name."""
         return self.paper if name == "paper" else self.live
 
     def quote(self, symbol: str, price: Decimal) -> None:
@@ -70,10 +70,10 @@ class Exchange:
         Args:
             host: Address to listen on.
             port: TCP port; 0 is any free one.
-            task_status: Told once connections are taken.
+            task_status: Started once connections are accepted.
 
         Raises:
-            OSError: The port can't be had.
+            OSError: The port cannot be listened on.
         """
         listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
         bound_port = listeners[0].socket.getsockname()[1]

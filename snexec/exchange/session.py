@@ -18,7 +18,7 @@ _DEPRECATED = (
 )
 _AVAILABLE = ("trade_updates",)
 
-# A frame, a close code, or a mark that is set once all before it is written.
+# A frame, a close code, or an event that is set once everything before it is written.
 Outgoing = bytes | str | int | trio.Event
 
 
@@ -48,7 +48,7 @@ class Session:
         return self._listening and not self.starved
 
     async def run(self) -> None:
-        """Serve the client until it goes, is closed or refused."""
+        """Serve the client until it leaves, is closed or is refused."""
         await self._websocket.accept()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, nursery.cancel_scope)
@@ -60,7 +60,7 @@ class Session:
 
         Args:
             item: A frame, or a close code.
-            raw: The frame keeps its kind whatever the faults say.
+            raw: Whether the frame keeps its kind whatever the faults say.
         """
         if isinstance(item, bytes) and not raw and self._faults().text_frames:
             item = item.decode()
@@ -70,7 +70,7 @@ class Session:
             self.connection.close()
 
     async def flush(self) -> None:
-        """Wait until all that was queued is written."""
+        """Wait until everything queued is written."""
         written = trio.Event()
         self.push(written)
         await written.wait()
@@ -103,7 +103,7 @@ class Session:
                 await trio.sleep_forever()
 
     def _answer(self, request: object) -> bool:
-        """Answer a message; False if the connection ends with that."""
+        """Answer a message; False if that ends the connection."""
         if not isinstance(request, dict):
             refusal = {"action": "", "message": "code=400, message=Bad Request"}
             refusal["status"] = "unauthorized"

@@ -1,4 +1,4 @@
-"""What a user may set about the simulated exchange; imports neither server nor trio."""
+"""What a user may set for the simulated exchange; imports neither server nor trio."""
 
 from typing import Literal
 
@@ -10,26 +10,26 @@ LoseHow = Literal[
 
 
 class Behaviour(BaseModel):
-    """How orders for one symbol misbehave; the defaults behave.
+    """How orders for one symbol misbehave; by default they do not.
 
     Attributes:
-        reject: The order is accepted with 200, then a `rejected` event follows.
-        refuse: HTTP status that the POST is refused with.
-        refuse_message: Message of the refusal; None is the usual one for the status.
-        refuse_code: Code of the refusal; None is the usual one for the status.
+        reject: The order is accepted with 200, and a `rejected` event follows.
+        refuse: The HTTP status that the POST is refused with.
+        refuse_message: The refusal's message; None is the usual one for the status.
+        refuse_code: The refusal's code; None is the usual one for the status.
         reply_delay_sec: Seconds between acceptance and the reply to the POST.
-        fill_delay_sec: Seconds to each execution; None is the exchange's own delay.
+        fill_delay_sec: Seconds before each execution; None is the exchange's own delay.
         fill_before_reply: The order is over, and reported, before the POST is answered.
-        partial_fills: Executions before the one that ends the order.
+        partial_fills: How many executions come before the one that ends the order.
         end_status: How the order ends; `never` leaves it working.
         lose: Whether the reply is lost, and if so on which side of acceptance.
         lose_how: What the client sees instead of the reply.
         lookup_404_sec: Seconds after acceptance in which look-ups answer 404.
-        duplicate_events: Times that the order's events come again after its end.
+        duplicate_events: How often the order's events are repeated after its end.
         late_event_sec: Seconds between an execution or an end and its event.
         no_events: The stream never mentions the order.
-        position_404_times: Position look-ups after the order that answer 404.
-        times: Orders that this holds for; None is all.
+        position_404_times: How many position look-ups after the order answer 404.
+        times: How many orders this holds for; None is all.
     """
 
     model_config = ConfigDict(
@@ -61,9 +61,9 @@ class ExchangeSettings(BaseModel):
     Attributes:
         fill_delay_sec: Seconds between acceptance and execution.
         partial_fill_ratio: Share of orders that fill in two parts, 0 to 1.
-        rate_limit_per_min: REST requests that one account takes in a minute.
+        rate_limit_per_min: How many REST requests a minute one account takes.
         seed: Makes ids, prices and partial fills repeatable.
-        market_open: Whether the market is open, until the control says otherwise.
+        market_open: Whether the market is open, until a control says otherwise.
         symbols: Behaviour by symbol.
     """
 

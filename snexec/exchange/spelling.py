@@ -1,4 +1,4 @@
-"""Alpaca's spelling of numbers, times and ids."""
+"""How Alpaca spells numbers, times and ids."""
 
 import random
 import time
@@ -16,7 +16,7 @@ _NS = 1_000_000_000
 
 
 def number(value: Decimal) -> str:
-    """Spell a number without exponent or trailing zeros."""
+    """Spell a number without an exponent or trailing zeros."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -24,7 +24,7 @@ def number(value: Decimal) -> str:
 
 
 def truncate(value: Decimal, step: Decimal) -> Decimal:
-    """Cut a number down to a multiple of a decimal step."""
+    """Round a number down to a multiple of a decimal step."""
     return value.quantize(step, rounding=ROUND_DOWN)
 
 
@@ -47,7 +47,7 @@ def _whole_second(seconds: int) -> str:
 
 
 def optional_timestamp(ns: int | None) -> str | None:
-    """Spell a time that may not have come."""
+    """Spell a time, or None if there is none yet."""
     return None if ns is None else timestamp(ns)
 
 
@@ -55,7 +55,7 @@ def parse_timestamp(text: str) -> int:
     """Read an RFC 3339 time, or a date, as nanoseconds since the epoch.
 
     Raises:
-        ValueError: The text is no time.
+        ValueError: The text is not a time.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -72,14 +72,14 @@ def parse_timestamp(text: str) -> int:
 
 
 def next_close(ns: int) -> datetime:
-    """Say when a day order placed at a time expires: the next 20:00 UTC."""
+    """Return when a day order placed at this time expires: the next 20:00 UTC."""
     now = datetime.fromtimestamp(ns / _NS, UTC)
     close = now.replace(hour=20, minute=0, second=0, microsecond=0)
     return close if now < close else close + timedelta(days=1)
 
 
 class EventIds:
-    """Gives out ULIDs that always rise, also within a millisecond."""
+    """Makes ULIDs that always rise, even within a millisecond."""
 
     def __init__(self, now_ns: Callable[[], int], rng: random.Random) -> None:
         self._now_ns = now_ns
@@ -87,7 +87,7 @@ class EventIds:
         self._last = 0
 
     def next(self) -> str:
-        """Give the next id."""
+        """Return the next id."""
         fresh = (self._now_ns() // 1_000_000 << 80) | self._rng.getrandbits(80)
         self._last = max(fresh, self._last + 1)
         return "".join(

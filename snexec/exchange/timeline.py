@@ -1,4 +1,4 @@
-"""Things that happen later: one task runs them all in order of time."""
+"""Things that happen later: one task runs them all, in order of time."""
 
 import heapq
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _STEPS_BETWEEN_TURNS = 20
 
 
 class Timeline:
-    """Calls functions at their time; sleeps without a tick in between."""
+    """Calls functions at their time, and sleeps in between."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -18,7 +18,7 @@ class Timeline:
         self._sooner = trio.Event()
 
     def after(self, delay_sec: float, call: Callable[[], None]) -> None:
-        """Have a function called some seconds from now."""
+        """Call a function this many seconds from now."""
         self._count += 1
         entry = (trio.current_time() + delay_sec, self._count, call)
         heapq.heappush(self._due, entry)
@@ -26,7 +26,7 @@ class Timeline:
             self._sooner.set()
 
     async def run(self) -> None:
-        """Call what falls due until cancelled; what a call raises ends it."""
+        """Call what falls due until cancelled; an exception of a call ends it."""
         while True:
             done = 0
             while self._due and self._due[0][0] <= trio.current_time():

@@ -16,7 +16,7 @@ Event = dict[str, object]
 
 
 class Events:
-    """Writes events down as Alpaca spells them."""
+    """Builds events as Alpaca spells them."""
 
     def __init__(self, now_ns: Callable[[], int], rng: random.Random) -> None:
         self._now_ns = now_ns
@@ -25,12 +25,12 @@ class Events:
     def change(
         self, name: EventName, order: Order, execution_id: str | None = None
     ) -> Event:
-        """Write down that an order changed its status.
+        """Return the event of an order's change of status.
 
         Args:
             name: What happened.
             order: The order after it.
-            execution_id: Left out of the event when None.
+            execution_id: The event leaves it out if it is None.
         """
         event = self._head(name, order.updated_ns)
         event["order"] = order.to_event()
@@ -39,7 +39,7 @@ class Events:
         return event
 
     def fill(self, order: Order, execution: Execution) -> Event:
-        """Write down that an order, or a part of it, was executed."""
+        """Return the event of an execution of an order or of a part of it."""
         name: EventName = "fill" if order.status == "filled" else "partial_fill"
         settles = datetime.fromtimestamp(execution.at_ns / 1e9, UTC) + timedelta(days=1)
         return self._head(name, execution.at_ns) | {

@@ -29,7 +29,7 @@ def parse_body(body: bytes) -> dict[str, object]:
     """Read a request's JSON object.
 
     Raises:
-        ApiError: It is none.
+        ApiError: The body is not a JSON object.
     """
     try:
         fields = json.loads(body)
@@ -41,10 +41,10 @@ def parse_body(body: bytes) -> dict[str, object]:
 
 
 def parse_order(fields: dict[str, object]) -> OrderRequest:
-    """Check every field that can be judged without the account.
+    """Check every field that can be checked without the account.
 
     Raises:
-        ApiError: The reply of Alpaca to such an order.
+        ApiError: Alpaca's refusal of such an order.
     """
     symbol = fields.get("symbol")
     if not isinstance(symbol, str) or not symbol:

@@ -1,4 +1,8 @@
-"""What the market does: its hours."""
+"""What the market does: its hours.
+
+It owns the last answer of the broker's clock for each account, which only its own task
+writes. It never makes an order wait.
+"""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 
 class _View(NamedTuple):
-    """What the broker said.
+    """What the broker's clock said.
 
     Attributes:
-        until: When that changes, on Trio's clock.
+        until: When the market opens or closes next, on Trio's clock.
     """
 
     is_open: bool
@@ -35,13 +35,13 @@ class _View(NamedTuple):
 
 
 class MarketClock:
-    """Asks only while the limit is set, and again at each opening and closing.
+    """Asks the broker while ``require_market_open`` is set, at each opening and closing.
 
-    Between them Trio's clock counts, so that no change of the machine's time opens the
+    In between Trio's clock counts, so that no change of the machine's time opens the
     market. No order ever waits for an answer.
 
     Args:
-        settings: Tells the current settings.
+        settings: Returns the current settings.
     """
 
     def __init__(self, *, settings: Callable[[], Settings], accounts: Accounts) -> None:
@@ -52,23 +52,23 @@ class MarketClock:
         self._decided = trio.Event()
 
     def is_open(self, mode: Mode) -> bool | None:
-        """Tell whether the market is open, None where that is not known now."""
+        """Return whether the market is open, or None if that is not known now."""
         view = self._views.get(mode)
         if view is None or trio.current_time() >= view.until:
             return None
         return view.is_open
 
     def settings_changed(self) -> None:
-        """Note that there may be something else to ask, or nothing."""
+        """Look again at what there is to ask, if anything."""
         self._changed.set()
         self._changed = trio.Event()
 
     async def wait_decided(self) -> None:
-        """Wait until it is known for the first time, or need not be."""
+        """Wait until the market's state is known for the first time, or not needed."""
         await self._decided.wait()
 
     async def run(self) -> None:
-        """Keep what the broker says up to date, until cancelled."""
+        """Keep the market's state up to date, until cancelled."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             changed, settings = self._changed, self._settings()
@@ -94,14 +94,14 @@ class MarketClock:
             )
 
     async def _ask(self, mode: Mode, *, warn: bool) -> bool:
-        """Ask once, and return whether it is known now."""
+        """Ask once, and return whether the market's state is known now."""
         problem = "it says that its next change is over"
         lease = self._accounts.try_take(mode, Purpose.RECOVERY)
         if lease is None:
-            self._tell_unknown(mode, "the rate limit leaves no request", warn=warn)
+            self._log_unknown(mode, "the rate limit leaves no request", warn=warn)
             return False
         with lease as client:
-            # Counted from before the question: rather too early than too late.
+            # Counted from before the question: better too early than too late.
             asked = trio.current_time()
             try:
                 answer = await client.market_clock()
@@ -121,10 +121,10 @@ class MarketClock:
                         answer.seconds_left,
                     )
                     return True
-        self._tell_unknown(mode, problem, warn=warn)
+        self._log_unknown(mode, problem, warn=warn)
         return False
 
-    def _tell_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
+    def _log_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
         log.log(
             logging.WARNING if warn else logging.DEBUG,
             "the broker's clock is not known (%s: %s): signals are skipped as"
