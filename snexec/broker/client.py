@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.lookups import LookUps
-    from snexec.broker.wire import Exchange
+    from snexec.broker.wire import Request
     from snexec.clock import Clock
     from snexec.model import Mode
     from snexec.settings import Credentials
@@ -63,21 +63,21 @@ class SentOrder:
     """An order on its way, and then what became of it."""
 
     def __init__(
-        self, client: AlpacaClient, exchange: Exchange, client_order_id: str
+        self, client: AlpacaClient, request: Request, client_order_id: str
     ) -> None:
         self._client = client
-        self._exchange = exchange
+        self._request = request
         self._client_order_id = client_order_id
 
     @property
     def is_taken(self) -> bool:
         """Whether the broker has answered that it took the order."""
-        reply = self._exchange.reply
+        reply = self._request.reply
         return reply is not None and reply.complete and reply.status == 200
 
     def abandon(self, problem: str) -> None:
         """Wait for its answer no longer; one that has not left never does."""
-        self._exchange.abandon(problem)
+        self._request.abandon(problem)
 
     def outcome(self) -> BrokerOrder:
         """Return the broker's order, once it is answered.
@@ -89,7 +89,7 @@ class SentOrder:
             RateLimitedError: The broker asks to come again later.
             UnknownOutcomeError: It left, and what became of it is not known.
         """
-        return self._client.outcome(self._exchange, self._client_order_id)
+        return self._client.outcome(self._request, self._client_order_id)
 
 
 class AlpacaClient:
@@ -126,7 +126,7 @@ class AlpacaClient:
         self._order_head = _order_head(base_url, headers)
         dial_seconds = _CONNECT_SHARE * timeout_seconds
         self._pool = Pool(base_url, tls=ssl_context, dial_seconds=dial_seconds)
-        self._under_way: collections.deque[tuple[float, Exchange]] = collections.deque()
+        self._under_way: collections.deque[tuple[float, Request]] = collections.deque()
         self._sends = trio.lowlevel.ParkingLot()
         self._make_look_ups: Callable[[type[LookUps]], LookUps] = lambda look_ups: (
             look_ups(
@@ -183,9 +183,9 @@ class AlpacaClient:
             notional.encode(),
             client_order_id.encode(),
         )
-        request = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
-        exchange = self._pool.submit(
-            request,
+        data = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
+        request = self._pool.submit(
+            data,
             left=left,
             withheld=withheld,
             ended=partial(self._answered, answered),
@@ -193,9 +193,9 @@ class AlpacaClient:
         under_way = self._under_way
         while under_way and under_way[0][1].done.is_set():
             under_way.popleft()
-        under_way.append((trio.current_time() + self._timeout_seconds, exchange))
+        under_way.append((trio.current_time() + self._timeout_seconds, request))
         self._sends.unpark()
-        return SentOrder(self, exchange, client_order_id)
+        return SentOrder(self, request, client_order_id)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
@@ -234,14 +234,14 @@ class AlpacaClient:
         """
         return read_market_times(await self._get("/v2/clock"))
 
-    def outcome(self, exchange: Exchange, client_order_id: str) -> BrokerOrder:
+    def outcome(self, request: Request, client_order_id: str) -> BrokerOrder:
         """Read what became of an order, for ``SentOrder``."""
-        problem = self._mask.apply(exchange.problem or "")
-        content = self._content(exchange.reply, problem, sent=exchange.sent)
+        problem = self._mask.apply(request.problem or "")
+        content = self._content(request.reply, problem, sent=request.sent)
         return read_order(content, client_order_id)
 
-    def _answered(self, answered: Callable[[], None], exchange: Exchange) -> None:
-        reply = exchange.reply
+    def _answered(self, answered: Callable[[], None], request: Request) -> None:
+        reply = request.reply
         self.budget.finish(reply.headers if reply is not None else None)
         answered()
 
@@ -251,12 +251,12 @@ class AlpacaClient:
             if not self._under_way:
                 await self._sends.park()
                 continue
-            deadline, exchange = self._under_way.popleft()
-            if not exchange.done.is_set():
-                self._under_way.appendleft((deadline, exchange))
+            deadline, request = self._under_way.popleft()
+            if not request.done.is_set():
+                self._under_way.appendleft((deadline, request))
                 if deadline > trio.current_time():
                     await trio.sleep_until(deadline)
-                exchange.abandon(no_answer(self._timeout_seconds))
+                request.abandon(no_answer(self._timeout_seconds))
 
     async def _get(self, path: str) -> bytes:
         """Ask for something and return the body of the 200."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import trio
 
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Exchange, connect
+from snexec.broker.wire import Connection, Request, connect
 from snexec.errors import first_words
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Pool:
         self._dial_seconds = dial_seconds
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._waiting: collections.deque[Exchange] = collections.deque()
+        self._waiting: collections.deque[Request] = collections.deque()
         self._dialing = 0
         self._down = False  # whether the last connection could not be opened or used
         self._warm = 0
@@ -61,28 +61,28 @@ class Pool:
 
     def submit(
         self,
-        request: bytes,
+        data: bytes,
         *,
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,
-        ended: Callable[[Exchange], None] | None = None,
-    ) -> Exchange:
+        ended: Callable[[Request], None] | None = None,
+    ) -> Request:
         """Send a request as soon as a connection is free, in the order of the calls.
 
         Args:
-            request: The whole of it.
+            data: The whole request.
             left: Called in the moment it leaves.
             withheld: Tells of one that had to wait whether it must not leave any more.
             ended: Called once, later, when there is an answer or will never be one.
         """
-        exchange = Exchange(request, left, ended=ended)
-        self._waiting.append(exchange)
+        request = Request(data, left, ended=ended)
+        self._waiting.append(request)
         self._send_waiting()
-        exchange.withheld = withheld
-        if not exchange.sent and self._nursery is not None:
+        request.withheld = withheld
+        if not request.sent and self._nursery is not None:
             # One of its own, as what is being opened already may lead nowhere.
             self._start_dialing()
-        return exchange
+        return request
 
     async def run(self) -> None:
         """Keep connections, until cancelled; then close them all."""
@@ -124,13 +124,13 @@ class Pool:
 
     def _send_waiting(self) -> None:
         # The connection used last: others may grow old meanwhile, and are replaced.
-        while (exchange := self._next_waiting()) and self._idle:
-            if exchange.withheld is not None and exchange.withheld():
-                exchange.end(problem="it is withheld")
-            elif self._idle.pop().send(exchange):
+        while (request := self._next_waiting()) and self._idle:
+            if request.withheld is not None and request.withheld():
+                request.end(problem="it is withheld")
+            elif self._idle.pop().send(request):
                 self._waiting.popleft()
 
-    def _next_waiting(self) -> Exchange | None:
+    def _next_waiting(self) -> Request | None:
         while self._waiting and self._waiting[0].done.is_set():
             self._waiting.popleft()  # given up
         return self._waiting[0] if self._waiting else None
@@ -167,10 +167,10 @@ class Pool:
 
     def _fail_waiting(self, problem: str) -> None:
         """End the request that waits longest, unless another connection may take it."""
-        exchange = self._next_waiting()
+        request = self._next_waiting()
         others = self._dialing + len(self._connections)
-        if exchange is not None and len(self._waiting) > others:
-            exchange.end(problem=problem)
+        if request is not None and len(self._waiting) > others:
+            request.end(problem=problem)
 
     async def _keep_warm(self) -> None:
         since, pause = trio.current_time(), _FIRST_PAUSE_SECONDS

@@ -43,7 +43,7 @@ class Reply:
 
 
 @dataclass(slots=True, eq=False)
-class Exchange:
+class Request:
     """One request on its way, and what came back.
 
     Attributes:
@@ -55,10 +55,10 @@ class Exchange:
         problem: Why there is no whole answer.
     """
 
-    request: bytes = field(repr=False)  # it holds the keys
+    data: bytes = field(repr=False)  # it holds the keys
     left: Callable[[], None] | None = None
     withheld: Callable[[], bool] | None = None
-    ended: Callable[[Exchange], None] | None = None
+    ended: Callable[[Request], None] | None = None
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None
@@ -96,7 +96,7 @@ class Connection:
         self._opened_at = trio.current_time()
         self._used = False
         self._unsent = b""
-        self._exchange: Exchange | None = None
+        self._request: Request | None = None
         self._expect_reply()
         readers.add(sock, self._receive)
 
@@ -106,7 +106,7 @@ class Connection:
         age = trio.current_time() - self._opened_at
         return not self._open and not self._used and age < _YOUNG_SECONDS
 
-    def send(self, exchange: Exchange) -> bool:
+    def send(self, request: Request) -> bool:
         """Write a request now; False where the server has closed, and nothing left.
 
         The connection must be idle.
@@ -115,17 +115,17 @@ class Connection:
         if not self._open:
             return False
         try:
-            taken = self._write(exchange.request)
+            taken = self._write(request.data)
         except OSError as exc:
             self._end(first_words(exc))
             return False
-        self._exchange = exchange
+        self._request = request
         self._used = True
-        exchange.connection = self
-        exchange.sent = True
-        if exchange.left is not None:
-            exchange.left()
-        self._unsent = exchange.request[taken:]
+        request.connection = self
+        request.sent = True
+        if request.left is not None:
+            request.left()
+        self._unsent = request.data[taken:]
         if self._unsent:
             self._pool.start_soon(self._send_rest)
         return True
@@ -168,7 +168,7 @@ class Connection:
                 return  # saves a call that would find nothing
 
     def _parse(self, data: bytes) -> None:
-        if self._exchange is None:
+        if self._request is None:
             self._end("the server spoke unasked")
             return
         self._size += len(data)
@@ -184,14 +184,14 @@ class Connection:
             self._complete = False
             self._end("the answer is longer than 1 MiB")
         elif self._complete:
-            self._end_exchange()
+            self._end_request()
 
-    def _end_exchange(self) -> None:
+    def _end_request(self) -> None:
         """Hand a whole answer over, and take the next request if there may be one."""
-        exchange, self._exchange = self._exchange, None
-        assert exchange is not None  # noqa: S101 - the answer was asked for
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101 - the answer was asked for
         keep = self._reusable and not self._unsent
-        exchange.end(reply=self._reply())
+        request.end(reply=self._reply())
         if keep:
             self._expect_reply()
             self._pool.free(self)
@@ -211,10 +211,10 @@ class Connection:
         self._readers.remove(self._socket)
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
+        request, self._request = self._request, None
+        if request is not None:
             reply = self._reply() if self._status else None
-            exchange.end(reply=reply, problem=None if self._complete else problem)
+            request.end(reply=reply, problem=None if self._complete else problem)
         self._pool.lost(self)
 
     def _reply(self) -> Reply:

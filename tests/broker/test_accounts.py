@@ -86,13 +86,13 @@ async def test_an_order_goes_to_its_own_mode_with_its_own_keys(
         client.send_order(
             symbol="A", notional="1.00", client_order_id="c", answered=lambda: None
         )
-    (exchange,) = client._pool._waiting
+    (request,) = client._pool._waiting
     assert client.mode == mode
     port = {"paper": 1, "live": 2}[mode]
     assert client._pool._port == port
-    assert f"\r\nHost: 127.0.0.1:{port}\r\n".encode() in exchange.request
+    assert f"\r\nHost: 127.0.0.1:{port}\r\n".encode() in request.data
     key = {"paper": b"PKPAPER", "live": b"AKLIVE"}[mode]
-    assert b"\r\nAPCA-API-KEY-ID: " + key + b"\r\n" in exchange.request
+    assert b"\r\nAPCA-API-KEY-ID: " + key + b"\r\n" in request.data
 
 
 async def test_a_client_is_lent_only_with_a_request_of_its_budget(

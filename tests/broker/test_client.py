@@ -24,7 +24,7 @@ from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import Purpose, RateBudget
 from snexec.broker.client import AlpacaClient, SentOrder, tls_context
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Exchange, Reply
+from snexec.broker.wire import Reply, Request
 from snexec.errors import (
     BrokerError,
     DuplicateOrderError,
@@ -67,18 +67,18 @@ class RoutedPool(Pool):
 
     def submit(
         self,
-        request: bytes,
+        data: bytes,
         *,
         left: Callable[[], None] | None = None,
         withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
-        ended: Callable[[Exchange], None] | None = None,
-    ) -> Exchange:
-        exchange = Exchange(request, left, ended=ended, sent=True)
-        self._tasks.start_soon(self._answer, exchange)
-        return exchange
+        ended: Callable[[Request], None] | None = None,
+    ) -> Request:
+        request = Request(data, left, ended=ended, sent=True)
+        self._tasks.start_soon(self._answer, request)
+        return request
 
-    async def _answer(self, exchange: Exchange) -> None:
-        head, _, content = exchange.request.partition(b"\r\n\r\n")
+    async def _answer(self, request: Request) -> None:
+        head, _, content = request.data.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         method, path, _version = first.split(" ")
         headers = dict(line.split(": ", 1) for line in lines)
@@ -87,7 +87,7 @@ class RoutedPool(Pool):
                 method, f"{BASE}{path}", headers=headers, content=content
             )
         told = {name.lower(): value for name, value in answer.headers.items()}
-        exchange.end(reply=Reply(answer.status_code, told, answer.content, True))
+        request.end(reply=Reply(answer.status_code, told, answer.content, True))
 
 
 @pytest.fixture
@@ -691,16 +691,16 @@ async def test_a_problem_of_the_connection_is_told_without_secrets(
     client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(
-        request: bytes,
+        data: bytes,
         *,
         left: object,
         withheld: object,
-        ended: Callable[[Exchange], None],
-    ) -> Exchange:
+        ended: Callable[[Request], None],
+    ) -> Request:
         del left, withheld
-        exchange = Exchange(request, ended=ended, sent=True)
-        exchange.end(problem=f"something with {SECRET} broke")
-        return exchange
+        request = Request(data, ended=ended, sent=True)
+        request.end(problem=f"something with {SECRET} broke")
+        return request
 
     monkeypatch.setattr(client._pool, "submit", fail)
     with pytest.raises(UnknownOutcomeError, match=r"^something with \*\*\* broke$"):

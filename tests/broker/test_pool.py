@@ -22,7 +22,7 @@ from snexec.broker.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.broker.wire import Exchange
+    from snexec.broker.wire import Request
     from tests.conftest import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -101,8 +101,8 @@ async def test_a_request_leaves_in_the_very_call_that_hands_it_over(
 ) -> None:
     pool.keep_warm(3)
     await wait_all_tasks_blocked()
-    exchanges = [pool.submit(numbered(n)) for n in range(3)]
-    assert all(exchange.sent for exchange in exchanges)
+    requests = [pool.submit(numbered(n)) for n in range(3)]
+    assert all(request.sent for request in requests)
     assert sorted(network.received()) == [numbered(n) for n in range(3)]
 
 
@@ -110,7 +110,7 @@ async def test_requests_leave_in_the_order_of_the_calls_whatever_they_wait_for(
     pool: Pool, network: Network
 ) -> None:
     network.seconds = 0.001
-    exchanges = [pool.submit(numbered(n)) for n in range(60)]
+    requests = [pool.submit(numbered(n)) for n in range(60)]
     left: list[int] = []
     with trio.fail_after(5):
         while len(left) < 60:
@@ -122,7 +122,7 @@ async def test_requests_leave_in_the_order_of_the_calls_whatever_they_wait_for(
                 end.send(ANSWER)
     # Connections open side by side, so a moment's requests are told apart by none.
     assert left == list(range(60))
-    assert all(exchange.sent for exchange in exchanges)
+    assert all(request.sent for request in requests)
 
 
 def _arrived(network: Network) -> list[tuple[socket.socket, bytes]]:
@@ -136,11 +136,11 @@ async def test_few_connections_serve_many_requests_first_come_first_served(
     await wait_all_tasks_blocked()
     network.seconds = 60.0  # no other one opens in time
     first, second, third = (pool.submit(numbered(n)) for n in range(3))
-    for number, exchange in enumerate((first, second, third)):
+    for number, request in enumerate((first, second, third)):
         assert network.received()[0] == numbered(number)
-        assert exchange.sent
+        assert request.sent
         network.ends[0].send(ANSWER)
-        await exchange.done.wait()
+        await request.done.wait()
         await wait_all_tasks_blocked()
     assert third.reply is not None
 
@@ -264,12 +264,12 @@ async def test_an_order_at_a_dead_server_is_told_at_once_that_nothing_left(
     pool: Pool, network: Network, how: str
 ) -> None:
     setattr(network, how, True)
-    exchanges = [pool.submit(numbered(n)) for n in range(5)]
+    requests = [pool.submit(numbered(n)) for n in range(5)]
     with trio.fail_after(2):
-        for exchange in exchanges:
-            await exchange.done.wait()
-    assert not any(exchange.sent for exchange in exchanges)
-    assert all(exchange.problem for exchange in exchanges)
+        for request in requests:
+            await request.done.wait()
+    assert not any(request.sent for request in requests)
+    assert all(request.problem for request in requests)
     await wait_all_tasks_blocked(0.02)
     assert len(network.dials) <= 10, "no storm"
 
@@ -329,11 +329,11 @@ async def test_the_connection_used_last_is_used_next(
     await wait_all_tasks_blocked()
     used = set()
     for number in range(6):
-        exchange = pool.submit(numbered(number))
+        request = pool.submit(numbered(number))
         (index,) = (at for at, data in enumerate(network.received()) if data)
         used.add(index)
         network.ends[index].send(ANSWER)
-        await exchange.done.wait()
+        await request.done.wait()
     assert len(used) == 1, "the others may grow old, and are replaced"
 
 
@@ -389,10 +389,10 @@ async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> No
     chance = random.Random(7)  # noqa: S311 - a story, drawn once
     pool.keep_warm(4)
     await wait_all_tasks_blocked()
-    exchanges: list[Exchange] = []
+    requests: list[Request] = []
     seen: list[bytes] = []
     for number in range(200):
-        exchanges.append(pool.submit(numbered(number)))
+        requests.append(pool.submit(numbered(number)))
         if chance.random() < 0.5:
             await wait_all_tasks_blocked()
         for end in network.ends:
@@ -417,7 +417,7 @@ async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> No
     text = b"".join(seen)
     found = [text[at : at + 4] for at in range(0, len(text), 4)]
     assert len(found) == len(set(found)), "twice"
-    unsent = {e.request for e in exchanges if not e.sent}
+    unsent = {r.data for r in requests if not r.sent}
     assert unsent.isdisjoint(found), "what was seen is known to have left"
 
 
@@ -486,17 +486,17 @@ async def test_whatever_the_server_does_each_order_leaves_once_and_that_is_known
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     pool = Pool(f"http://127.0.0.1:{port}", tls=ours, dial_seconds=2.0)
-    exchanges: list[Exchange] = []
+    requests: list[Request] = []
 
     async def order(number: int) -> None:
-        exchange = pool.submit(numbered(number))
-        exchanges.append(exchange)
+        request = pool.submit(numbered(number))
+        requests.append(request)
         with trio.move_on_after(0.05 if number % 5 == 0 else 5.0):
-            await exchange.done.wait()
-        exchange.abandon("too slow")
-        if exchange.problem is None:
-            assert exchange.reply is not None
-            assert exchange.reply.body == numbered(number), "its own answer"
+            await request.done.wait()
+        request.abandon("too slow")
+        if request.problem is None:
+            assert request.reply is not None
+            assert request.reply.body == numbered(number), "its own answer"
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, story.handle, [listener])
@@ -507,10 +507,10 @@ async def test_whatever_the_server_does_each_order_leaves_once_and_that_is_known
                 orders.start_soon(order, number)
                 await trio.sleep(0.002 if number % 3 == 0 else 0)
         nursery.cancel_scope.cancel()
-    assert all(exchange.done.is_set() for exchange in exchanges)
-    assert any(exchange.problem is None for exchange in exchanges)
+    assert all(request.done.is_set() for request in requests)
+    assert any(request.problem is None for request in requests)
     assert set(story.seen.values()) == {1}, "none twice"
-    unsent = {exchange.request for exchange in exchanges if not exchange.sent}
+    unsent = {request.data for request in requests if not request.sent}
     assert unsent.isdisjoint(story.seen), "what was seen is known to have left"
     assert not pool._connections
     assert not pool._waiting

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Connection, Exchange, connect
+from snexec.broker.wire import Connection, Request, connect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -47,14 +47,14 @@ class Pair:
         self.pool._connections.add(self.connection)
         nursery.start_soon(self.pool._readers.run)
 
-    def send(self, request: bytes = REQUEST) -> Exchange:
-        exchange = Exchange(request)
-        assert self.connection.send(exchange)
-        return exchange
+    def send(self, data: bytes = REQUEST) -> Request:
+        request = Request(data)
+        assert self.connection.send(request)
+        return request
 
-    async def answered(self, *parts: bytes, close: bool = False) -> Exchange:
+    async def answered(self, *parts: bytes, close: bool = False) -> Request:
         """Send a request, answer it, and wait until the answer is read."""
-        exchange = self.send()
+        request = self.send()
         assert self.theirs.recv(65536) == REQUEST
         for part in parts:
             self.theirs.sendall(part)
@@ -62,7 +62,7 @@ class Pair:
         if close:
             self.theirs.close()
         await wait_all_tasks_blocked()
-        return exchange
+        return request
 
     def close(self) -> None:
         self.connection.close("the test ends")
@@ -82,11 +82,11 @@ def pair(nursery: trio.Nursery) -> Iterator[Pair]:
     pair.close()
 
 
-def body_of(exchange: Exchange) -> bytes | None:
+def body_of(request: Request) -> bytes | None:
     """Return the whole answer's body, None where there is no whole answer."""
-    if exchange.problem is not None or exchange.reply is None:
+    if request.problem is not None or request.reply is None:
         return None
-    return exchange.reply.body if exchange.reply.complete else None
+    return request.reply.body if request.reply.complete else None
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ async def test_a_whole_answer_is_read_in_any_pieces(
         answer = WHOLE  # the second would come unasked, which has a test of its own
         reusable = True
     pieces = [answer[n : n + 1] for n in range(len(answer))] if bytewise else [answer]
-    exchange = await pair.answered(*pieces)
-    assert body_of(exchange) == body
+    request = await pair.answered(*pieces)
+    assert body_of(request) == body
     assert pair.is_idle == reusable
 
 
 async def test_an_answer_without_a_length_ends_with_the_connection(pair: Pair) -> None:
-    exchange = await pair.answered(b"HTTP/1.1 200 OK\r\n\r\nabc", close=True)
-    assert body_of(exchange) == b"abc"
+    request = await pair.answered(b"HTTP/1.1 200 OK\r\n\r\nabc", close=True)
+    assert body_of(request) == b"abc"
     assert not pair.is_idle
 
 
@@ -144,30 +144,30 @@ async def test_an_answer_without_a_length_ends_with_the_connection(pair: Pair) -
 async def test_an_answer_that_is_cut_off_or_no_http_is_a_problem(
     pair: Pair, answer: bytes
 ) -> None:
-    exchange = await pair.answered(answer, close=True)
-    assert exchange.done.is_set()
-    assert exchange.problem is not None
-    assert exchange.sent
+    request = await pair.answered(answer, close=True)
+    assert request.done.is_set()
+    assert request.problem is not None
+    assert request.sent
     assert not pair.is_idle
 
 
 async def test_a_status_is_known_even_where_the_body_breaks_off(pair: Pair) -> None:
-    exchange = await pair.answered(
+    request = await pair.answered(
         b"HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\n{", close=True
     )
-    assert exchange.reply is not None
-    assert (exchange.reply.status, exchange.reply.complete) == (403, False)
-    assert exchange.problem is not None
+    assert request.reply is not None
+    assert (request.reply.status, request.reply.complete) == (403, False)
+    assert request.problem is not None
 
 
 @pytest.mark.parametrize("what", ["body", "head"])
 async def test_an_answer_without_end_is_not_kept(pair: Pair, what: str) -> None:
-    exchange = pair.send()
+    request = pair.send()
     head = b"HTTP/1.1 200 OK\r\n" + (b"X: " if what == "head" else b"\r\n")
     with trio.fail_after(5):
         pair.theirs.setblocking(False)
         sent = head
-        while not exchange.done.is_set():
+        while not request.done.is_set():
             try:
                 pair.theirs.send(sent)
             except BlockingIOError:
@@ -176,14 +176,14 @@ async def test_an_answer_without_end_is_not_kept(pair: Pair, what: str) -> None:
                 break
             sent = b"x" * 65536
             await wait_all_tasks_blocked()
-    assert exchange.problem is not None
+    assert request.problem is not None
     assert not pair.is_idle
 
 
 async def test_what_nobody_asked_for_closes_an_idle_connection(pair: Pair) -> None:
     assert body_of(await pair.answered(WHOLE)) == b"abc"
     pair.theirs.sendall(WHOLE)
-    later = Exchange(REQUEST)
+    later = Request(REQUEST)
     assert not pair.connection.send(later), "it must not take that for its answer"
     assert not later.sent
     await wait_all_tasks_blocked()
@@ -193,7 +193,7 @@ async def test_what_nobody_asked_for_closes_an_idle_connection(pair: Pair) -> No
 async def test_a_close_is_noticed_before_an_order_is_written(pair: Pair) -> None:
     assert body_of(await pair.answered(WHOLE)) == b"abc"
     pair.theirs.close()
-    later = Exchange(REQUEST)
+    later = Request(REQUEST)
     assert not pair.connection.send(later)
     assert (later.sent, later.done.is_set()) == (False, False), "another one takes it"
 
@@ -202,8 +202,8 @@ async def test_a_request_that_the_kernel_does_not_take_at_once_is_finished(
     pair: Pair,
 ) -> None:
     large = REQUEST + b"x" * 4_000_000
-    exchange = pair.send(large)
-    assert exchange.sent, "some of it has left"
+    request = pair.send(large)
+    assert request.sent, "some of it has left"
     got = bytearray()
     pair.theirs.setblocking(False)
     with trio.fail_after(5):
@@ -212,30 +212,30 @@ async def test_a_request_that_the_kernel_does_not_take_at_once_is_finished(
             got += pair.theirs.recv(1 << 20)
         assert bytes(got) == large
         pair.theirs.sendall(WHOLE)
-        await exchange.done.wait()
-    assert body_of(exchange) == b"abc"
+        await request.done.wait()
+    assert body_of(request) == b"abc"
     assert pair.is_idle
 
 
 async def test_a_request_that_was_half_sent_may_have_left(pair: Pair) -> None:
-    exchange = pair.send(REQUEST + b"x" * 4_000_000)
+    request = pair.send(REQUEST + b"x" * 4_000_000)
     assert pair.theirs.recv(10) == REQUEST[:10]
     pair.theirs.close()
     with trio.fail_after(5):
-        await exchange.done.wait()
-    assert (exchange.sent, exchange.reply) == (True, None)
-    assert exchange.problem
+        await request.done.wait()
+    assert (request.sent, request.reply) == (True, None)
+    assert request.problem
 
 
 async def test_an_answer_before_the_request_is_sent_ends_the_connection(
     pair: Pair,
 ) -> None:
-    exchange = pair.send(REQUEST + b"x" * 4_000_000)
+    request = pair.send(REQUEST + b"x" * 4_000_000)
     pair.theirs.sendall(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
     with trio.fail_after(5):
-        await exchange.done.wait()
-    assert exchange.reply is not None
-    assert exchange.reply.status == 413
+        await request.done.wait()
+    assert request.reply is not None
+    assert request.reply.status == 413
     await wait_all_tasks_blocked()
     assert not pair.is_idle
 
@@ -243,14 +243,14 @@ async def test_an_answer_before_the_request_is_sent_ends_the_connection(
 async def test_a_request_that_is_given_up_takes_its_connection_along(
     pair: Pair,
 ) -> None:
-    exchange = pair.send()
-    exchange.abandon("too slow")
-    assert exchange.done.is_set()
-    assert (exchange.sent, exchange.problem) == (True, "too slow")
+    request = pair.send()
+    request.abandon("too slow")
+    assert request.done.is_set()
+    assert (request.sent, request.problem) == (True, "too slow")
     pair.theirs.recv(65536)
     assert pair.theirs.recv(1) == b""
-    exchange.abandon("again")
-    assert exchange.problem == "too slow"
+    request.abandon("again")
+    assert request.problem == "too slow"
 
 
 class Server:
@@ -342,11 +342,11 @@ async def _serve(
     return pool
 
 
-async def _outcome(pool: Pool, request: bytes = REQUEST) -> Exchange:
-    exchange = pool.submit(request)
+async def _outcome(pool: Pool, data: bytes = REQUEST) -> Request:
+    request = pool.submit(data)
     with trio.fail_after(5):
-        await exchange.done.wait()
-    return exchange
+        await request.done.wait()
+    return request
 
 
 @pytest.mark.parametrize("script", [answer_whole, answer_bytewise])
@@ -378,9 +378,9 @@ async def test_a_reset_without_an_answer_leaves_the_outcome_unknown(
 ) -> None:
     server = Server(reset, answer_whole)
     pool = await _serve(nursery, server, authority, tls=tls)
-    exchange = await _outcome(pool)
-    assert (exchange.sent, exchange.reply) == (True, None)
-    assert exchange.problem
+    request = await _outcome(pool)
+    assert (request.sent, request.reply) == (True, None)
+    assert request.problem
     await wait_all_tasks_blocked(0.02)
     assert server.requests == [(0, REQUEST)], "it is not sent again"
 
@@ -407,9 +407,9 @@ async def test_orders_leave_over_no_connection_to_a_stranger(
     server = Server(answer_whole)
     stranger = replace(authority, server=authority.other)
     pool = await _serve(nursery, server, stranger, tls=True)
-    exchange = await _outcome(pool)
-    assert not exchange.sent
-    assert "certificate" in (exchange.problem or "").lower()
+    request = await _outcome(pool)
+    assert not request.sent
+    assert "certificate" in (request.problem or "").lower()
     assert server.requests == []
 
 
@@ -460,11 +460,11 @@ async def test_a_pool_that_is_cancelled_ends_the_order_and_the_connection(
     server = Server(answer_nothing)
     async with trio.open_nursery() as nursery:
         pool = await _serve(nursery, server, authority, tls=tls)
-        exchange = pool.submit(REQUEST)
+        request = pool.submit(REQUEST)
         with trio.fail_after(5):
             await asked.wait()
         nursery.cancel_scope.cancel()
-    assert (exchange.sent, exchange.problem) == (True, "the daemon stops")
+    assert (request.sent, request.problem) == (True, "the daemon stops")
     assert pool._connections == set()
 
 
@@ -475,15 +475,15 @@ async def test_a_body_of_one_mebibyte_is_the_longest(
     pair: Pair, extra: int, whole: bool
 ) -> None:
     length = 1024 * 1024 + extra
-    exchange = pair.send()
+    request = pair.send()
     pair.theirs.setblocking(False)
     left = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length
     with trio.fail_after(5):
-        while left and not exchange.done.is_set():
+        while left and not request.done.is_set():
             await trio.lowlevel.wait_writable(pair.theirs)
             left = left[pair.theirs.send(left) :]
-        await exchange.done.wait()
-    assert (body_of(exchange) is not None) == whole
+        await request.done.wait()
+    assert (body_of(request) is not None) == whole
     assert pair.is_idle == whole
 
 
@@ -584,10 +584,10 @@ def _cut(data: bytes, lengths: list[int]) -> list[bytes]:
 def _read(pieces: list[bytes], *, close: bool) -> Read | None:
     """Have a connection read an answer; None where it does not call it whole."""
 
-    async def read() -> tuple[Exchange, bool]:
+    async def read() -> tuple[Request, bool]:
         async with trio.open_nursery() as nursery:
             pair = Pair(nursery)
-            exchange = pair.send()
+            request = pair.send()
             with suppress(OSError):  # it has seen enough
                 for piece in pieces:
                     pair.theirs.sendall(piece)
@@ -598,13 +598,13 @@ def _read(pieces: list[bytes], *, close: bool) -> Read | None:
             kept = pair.is_idle
             nursery.cancel_scope.cancel()
         pair.close()
-        return exchange, kept
+        return request, kept
 
-    exchange, kept = trio.run(read)
-    body = body_of(exchange)
-    if body is None or exchange.reply is None:
+    request, kept = trio.run(read)
+    body = body_of(request)
+    if body is None or request.reply is None:
         return None
-    return exchange.reply.status, dict(exchange.reply.headers), body, kept
+    return request.reply.status, dict(request.reply.headers), body, kept
 
 
 def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
@@ -631,9 +631,9 @@ def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
     return head.status_code, found, body, kept
 
 
-async def test_an_exchange_that_has_ended_holds_nobody() -> None:
-    exchange = Exchange(b"x", left=lambda: None, withheld=lambda: False)
-    exchange.end(problem="no connection")
+async def test_a_request_that_has_ended_holds_nobody() -> None:
+    request = Request(b"x", left=lambda: None, withheld=lambda: False)
+    request.end(problem="no connection")
     # Or each order would be garbage that only a collection finds.
-    assert exchange.left is None
-    assert exchange.withheld is None
+    assert request.left is None
+    assert request.withheld is None
