@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import trio
 
+from snexec.broker.dial import connect
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Request, connect
+from snexec.broker.wire import Connection, Request
 from snexec.errors import first_words
 
 if TYPE_CHECKING:

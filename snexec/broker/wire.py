@@ -7,10 +7,9 @@ or not.
 
 from __future__ import annotations
 
-import socket
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httptools
 import trio
@@ -18,18 +17,15 @@ import trio
 from snexec.errors import first_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import socket
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from snexec.broker.pool import Pool
     from snexec.broker.readers import Readers
 
 _READ_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 _YOUNG_SECONDS = 1.0  # a server that closes so soon takes no connections
-# The kernel finds out within half a minute that an idle connection leads nowhere, and
-# keeps its place in the tables of what lies between.
-_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +81,25 @@ class Request:
             self.end(problem=problem)
 
 
+class Keeper(Protocol):
+    """Whoever keeps connections, and hears from them."""
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a connection's task beside the others."""
+
+    def free(self, connection: Connection) -> None:
+        """Take a connection that can carry a request."""
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+
+
 class Connection:
     """One connected socket, with TLS or without, and at most one request on it."""
 
-    def __init__(self, sock: socket.socket, pool: Pool, readers: Readers) -> None:
+    def __init__(self, sock: socket.socket, keeper: Keeper, readers: Readers) -> None:
         self._socket = sock
-        self._pool = pool
+        self._keeper = keeper
         self._readers = readers
         self._open = True
         self._opened_at = trio.current_time()
@@ -127,7 +136,7 @@ class Connection:
             request.left()
         self._unsent = request.data[taken:]
         if self._unsent:
-            self._pool.start_soon(self._send_rest)
+            self._keeper.start_soon(self._send_rest)
         return True
 
     def close(self, problem: str) -> None:
@@ -194,7 +203,7 @@ class Connection:
         request.end(reply=self._reply())
         if keep:
             self._expect_reply()
-            self._pool.free(self)
+            self._keeper.free(self)
         else:
             self._end("used up")
 
@@ -215,7 +224,7 @@ class Connection:
         if request is not None:
             reply = self._reply() if self._status else None
             request.end(reply=reply, problem=None if self._complete else problem)
-        self._pool.lost(self)
+        self._keeper.lost(self)
 
     def _reply(self) -> Reply:
         return Reply(self._status, self._headers, bytes(self._body), self._complete)
@@ -266,42 +275,3 @@ class Connection:
         if self._status and not self._complete:
             self._complete = True
             self._reusable = self._parser.should_keep_alive()
-
-
-async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
-    """Connect, with TLS if a context is given; the socket never blocks.
-
-    Raises:
-        OSError: It could not be done, or the certificate is not trusted.
-    """
-    stream = await trio.open_tcp_stream(host, port)
-    # Without Trio's wrappers a request needs no task switch to be written.
-    sock = socket.socket(fileno=stream.socket.detach())
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        if tls is not None:
-            sock.getpeername()  # one that is reset already is not closed by SSLSocket
-            sock = tls.wrap_socket(
-                sock, server_hostname=host, do_handshake_on_connect=False
-            )
-            await _shake_hands(sock)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _shake_hands(sock: ssl.SSLSocket) -> None:
-    while True:
-        try:
-            sock.do_handshake()
-        except ssl.SSLWantReadError:
-            await trio.lowlevel.wait_readable(sock)
-        except ssl.SSLWantWriteError:
-            await trio.lowlevel.wait_writable(sock)
-        else:
-            return

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import ssl
 import struct
-import warnings
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Connection, Request, connect
+from snexec.broker.wire import Connection, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -411,31 +409,6 @@ async def test_orders_leave_over_no_connection_to_a_stranger(
     assert not request.sent
     assert "certificate" in (request.problem or "").lower()
     assert server.requests == []
-
-
-async def test_a_connection_that_is_reset_before_tls_begins_is_closed(
-    nursery: trio.Nursery, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def handle(stream: trio.SocketStream) -> None:
-        await reset(stream)
-
-    open_tcp_stream = trio.open_tcp_stream
-
-    async def open_and_wait(host: str, port: int) -> trio.SocketStream:
-        stream = await open_tcp_stream(host, port)
-        await trio.lowlevel.wait_readable(stream.socket)
-        return stream
-
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    nursery.start_soon(trio.serve_listeners, handle, [listener])
-    context = ssl.create_default_context(cafile=authority.bundle)
-    monkeypatch.setattr(trio, "open_tcp_stream", open_and_wait)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with trio.fail_after(5), pytest.raises(OSError, match=r"not connected|reset"):
-            await connect("127.0.0.1", listener.socket.getsockname()[1], context)
-        gc.collect()
-    assert [str(warning.message) for warning in caught] == []
 
 
 async def test_requests_do_not_wait_to_be_sent_together(
