@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import trio
 from pydantic import SecretStr
 
-from snexec.broker.accounts import Accounts, Endpoint, Lease
+from snexec.broker.accounts import Accounts, Lease
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient, SentOrder
+from snexec.broker.endpoint import Endpoint
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake, Phase, TakenSignal

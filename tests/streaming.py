@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.broker.accounts import Endpoint
-from snexec.broker.client import tls_context
+from snexec.broker.endpoint import Endpoint
+from snexec.broker.tls import tls_context
 from snexec.events import EventFeed
 from snexec.reconciliation.fills import Fills
 from snexec.settings import StreamSettings

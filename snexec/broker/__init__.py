@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from snexec.broker.accounts import Accounts as Accounts
-from snexec.broker.accounts import Endpoint as Endpoint
 from snexec.broker.accounts import Lease as Lease
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import BrokerOrder as BrokerOrder
@@ -13,4 +12,5 @@ from snexec.broker.answers import refusal as refusal
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
 from snexec.broker.client import SentOrder as SentOrder
-from snexec.broker.client import tls_context as tls_context
+from snexec.broker.endpoint import Endpoint as Endpoint
+from snexec.broker.tls import tls_context as tls_context

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
-from pydantic import SecretStr
 
 from snexec.broker.budget import RateBudget
-from snexec.broker.client import AlpacaClient, tls_context
+from snexec.broker.client import AlpacaClient
+from snexec.broker.endpoint import SIMULATED_KEYS, Endpoint
+from snexec.broker.tls import tls_context
 from snexec.model import MODES
-from snexec.settings import Credentials, credentials_for
+from snexec.settings import credentials_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.model import Mode
     from snexec.settings import Settings
-
-_SIMULATED_KEYS = Credentials(
-    key=SecretStr("simulated"), secret=SecretStr("simulated-secret")
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
-    """Where a mode trades, and with which keys.
-
-    Attributes:
-        url: REST base URL, without a trailing slash.
-    """
-
-    mode: Mode
-    url: str
-    credentials: Credentials | None
-
-    @property
-    def stream_url(self) -> str:
-        """The trading stream's URL (SPEC 7)."""
-        return "ws" + self.url.removeprefix("http") + "/stream"
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +159,7 @@ class Accounts:
     def _endpoint(self, mode: Mode, settings: Settings) -> Endpoint:
         if self._simulated_urls is not None:
             return Endpoint(
-                mode=mode, url=self._simulated_urls[mode], credentials=_SIMULATED_KEYS
+                mode=mode, url=self._simulated_urls[mode], credentials=SIMULATED_KEYS
             )
         return Endpoint(
             mode=mode,

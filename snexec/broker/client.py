@@ -8,13 +8,11 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 from __future__ import annotations
 
 import collections
-import ssl
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
-import certifi
 import trio
 
 from snexec import __version__
@@ -39,7 +37,7 @@ from snexec.errors import (
 from snexec.logs import SecretMask
 
 if TYPE_CHECKING:
-    import os
+    import ssl
     from collections.abc import Callable, Mapping
     from decimal import Decimal
 
@@ -335,17 +333,3 @@ def import_look_ups() -> type[LookUps]:
     from snexec.broker.lookups import LookUps  # noqa: PLC0415
 
     return LookUps
-
-
-def tls_context(environ: os._Environ[str] | Mapping[str, str]) -> ssl.SSLContext:
-    """Make the context that verifies the broker, for REST and WebSocket alike.
-
-    It trusts certifi's bundle, or what ``SSL_CERT_FILE``/``SSL_CERT_DIR`` name.
-
-    Raises:
-        OSError: A named file or folder cannot be read.
-    """
-    cafile, capath = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
-    if not cafile and not capath:
-        cafile = certifi.where()
-    return ssl.create_default_context(cafile=cafile or None, capath=capath or None)

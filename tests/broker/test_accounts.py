@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from snexec.broker.accounts import Accounts, Endpoint
+from snexec.broker.accounts import Accounts
 from snexec.broker.budget import Purpose
 from snexec.errors import ConfigError
 from tests.fakes import FakeClock, make_settings
@@ -62,18 +62,6 @@ async def test_each_mode_has_its_own_url_and_keys(
     assert live.credentials is not None
     assert paper.credentials.values() == ("PKPAPER", "paper-secret")
     assert live.credentials.values() == ("AKLIVE", "live-secret")
-
-
-@pytest.mark.parametrize(
-    ("url", "stream"),
-    [
-        ("https://api.alpaca.markets", "wss://api.alpaca.markets/stream"),
-        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/stream"),
-        ("https://proxy/http/alpaca", "wss://proxy/http/alpaca/stream"),
-    ],
-)
-def test_the_stream_is_beside_the_rest_api(url: str, stream: str) -> None:
-    assert Endpoint(mode="paper", url=url, credentials=None).stream_url == stream
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])

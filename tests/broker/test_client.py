@@ -22,8 +22,9 @@ import trio
 from snexec.broker import client as broker_module
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import Purpose, RateBudget
-from snexec.broker.client import AlpacaClient, SentOrder, tls_context
+from snexec.broker.client import AlpacaClient, SentOrder
 from snexec.broker.pool import Pool
+from snexec.broker.tls import tls_context
 from snexec.broker.wire import Reply, Request
 from snexec.errors import (
     BrokerError,
@@ -37,8 +38,7 @@ from snexec.errors import (
 from tests.fakes import CREDENTIALS, KEY, MOMENT, SECRET, FakeClock, make_order
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
     from tests.conftest import Authority
 
@@ -1168,29 +1168,3 @@ async def test_a_handshake_that_hangs_sent_nothing(
 
 async def hang_for_ever(_stream: trio.abc.Stream) -> None:
     await trio.sleep_forever()
-
-
-def test_tls_is_verified_with_certifis_bundle_by_default() -> None:
-    context = tls_context({})
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-    assert len(context.get_ca_certs()) > 50
-
-
-@pytest.mark.parametrize("empty", [{"SSL_CERT_FILE": ""}, {"SSL_CERT_DIR": ""}])
-def test_an_empty_variable_names_nothing(empty: dict[str, str]) -> None:
-    assert len(tls_context(empty).get_ca_certs()) > 50
-
-
-def test_a_bundle_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        tls_context({"SSL_CERT_FILE": str(tmp_path / "nowhere.pem")})
-
-
-def test_a_named_bundle_is_the_only_one(authority: Authority) -> None:
-    found: Iterator[Any] = iter(
-        tls_context({"SSL_CERT_FILE": str(authority.bundle)}).get_ca_certs()
-    )
-    assert [dict(sum(ca["subject"], ()))["commonName"] for ca in found] == [
-        "throwaway CA"
-    ]

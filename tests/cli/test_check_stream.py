@@ -6,7 +6,7 @@ import pytest
 import trio
 from pydantic import SecretStr
 
-from snexec.broker.accounts import Endpoint
+from snexec.broker.endpoint import Endpoint
 from snexec.cli.check_stream import try_stream
 from snexec.settings import Credentials
 from tests.input_helpers import serve_once

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from urllib.parse import SplitResult
 
-    from snexec.broker.accounts import Endpoint
+    from snexec.broker.endpoint import Endpoint
     from snexec.events import Event
     from snexec.intake.admission import Answer
     from snexec.model import Mode

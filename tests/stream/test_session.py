@@ -13,7 +13,7 @@ import trio
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from snexec.broker.accounts import Endpoint
+from snexec.broker.endpoint import Endpoint
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.connection import Socket
 from snexec.stream.frames import FrameReader

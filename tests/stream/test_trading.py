@@ -17,8 +17,8 @@ from trio_websocket import (
     serve_websocket,
 )
 
-from snexec.broker.accounts import Endpoint
-from snexec.broker.client import tls_context
+from snexec.broker.endpoint import Endpoint
+from snexec.broker.tls import tls_context
 from snexec.events import Event, EventFeed
 from snexec.settings import StreamSettings
 from snexec.stream import connection as connection_module

@@ -1,0 +1,35 @@
+"""Where an account trades, and with which keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from snexec.settings import Credentials
+
+if TYPE_CHECKING:
+    from snexec.model import Mode
+
+SIMULATED_KEYS = Credentials(
+    key=SecretStr("simulated"), secret=SecretStr("simulated-secret")
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """Where a mode trades, and with which keys.
+
+    Attributes:
+        url: REST base URL, without a trailing slash.
+    """
+
+    mode: Mode
+    url: str
+    credentials: Credentials | None
+
+    @property
+    def stream_url(self) -> str:
+        """The trading stream's URL (SPEC 7)."""
+        return "ws" + self.url.removeprefix("http") + "/stream"
