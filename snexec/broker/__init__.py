@@ -7,10 +7,10 @@ from snexec.broker.accounts import Lease as Lease
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import BrokerOrder as BrokerOrder
 from snexec.broker.answers import amount as amount
-from snexec.broker.answers import readable as readable
-from snexec.broker.answers import refusal as refusal
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
 from snexec.broker.client import SentOrder as SentOrder
 from snexec.broker.endpoint import Endpoint as Endpoint
+from snexec.broker.replies import readable as readable
+from snexec.broker.replies import refusal as refusal
 from snexec.broker.tls import tls_context as tls_context

@@ -16,16 +16,9 @@ from pydantic import (
     ValidationError,
 )
 
-from snexec.errors import (
-    DuplicateOrderError,
-    NotFoundError,
-    RefusedError,
-    UnknownOutcomeError,
-)
+from snexec.errors import UnknownOutcomeError
 
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
-_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
-_SHOWN_BODY_CHARS = 2000
 _PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
@@ -139,40 +132,3 @@ def read_quantity(content: bytes) -> Decimal:
     if quantity is None:
         raise UnknownOutcomeError("the position's qty cannot be read")
     return quantity
-
-
-def is_final_refusal(status: int) -> bool:
-    """Tell whether an HTTP status is the broker's last word: no (SPEC 11)."""
-    return 400 <= status < 500 and status not in _NOT_FINAL
-
-
-def refusal(status: int, text: str) -> RefusedError:
-    """Make the error of an answer that is no 200 from its body, secrets masked."""
-    kind = RefusedError
-    if status == 404:
-        kind = NotFoundError
-    elif status == 422 and "client_order_id must be unique" in text:
-        kind = DuplicateOrderError
-    reason = _message(text) or f"HTTP {status}"
-    return kind(
-        status_code=status,
-        body=text[:_SHOWN_BODY_CHARS],
-        reason=reason[:_SHOWN_BODY_CHARS],
-    )
-
-
-def readable(body: bytes) -> str:
-    """Return a body as text; JSON without escapes, in which a secret could hide."""
-    text = body.decode(errors="replace")
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return text
-
-
-def _message(text: str) -> str | None:
-    try:
-        message = json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return message if isinstance(message, str) else None

@@ -8,7 +8,6 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 from __future__ import annotations
 
 import collections
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,21 +18,13 @@ from snexec import __version__
 from snexec.broker.answers import (
     BrokerOrder,
     MarketTimes,
-    is_final_refusal,
     read_market_times,
     read_order,
     read_quantity,
-    readable,
-    refusal,
 )
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Reply
-from snexec.errors import (
-    NotSentError,
-    RateLimitedError,
-    UnknownOutcomeError,
-    no_answer,
-)
+from snexec.broker.replies import ReplyReader
+from snexec.errors import NotSentError, no_answer
 from snexec.logs import SecretMask
 
 if TYPE_CHECKING:
@@ -43,12 +34,11 @@ if TYPE_CHECKING:
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.lookups import LookUps
-    from snexec.broker.wire import Request
+    from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
     from snexec.model import Mode
     from snexec.settings import Credentials
 
-_RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 # A validated symbol, cents and an id of our own need no escapes.
 _ORDER_BODY = (
     b'{"symbol":"%b","notional":"%b","side":"buy","type":"market",'
@@ -61,11 +51,11 @@ class SentOrder:
     """An order on its way, and then what became of it."""
 
     def __init__(
-        self, client: AlpacaClient, request: Request, client_order_id: str
+        self, request: Request, client_order_id: str, replies: ReplyReader
     ) -> None:
-        self._client = client
         self._request = request
         self._client_order_id = client_order_id
+        self._replies = replies
 
     @property
     def is_taken(self) -> bool:
@@ -87,7 +77,11 @@ class SentOrder:
             RateLimitedError: The broker asks to come again later.
             UnknownOutcomeError: It left, and what became of it is not known.
         """
-        return self._client.outcome(self._request, self._client_order_id)
+        request = self._request
+        content = self._replies.content(
+            request.reply, request.problem or "", sent=request.sent
+        )
+        return read_order(content, self._client_order_id)
 
 
 class AlpacaClient:
@@ -113,14 +107,14 @@ class AlpacaClient:
         self.budget = budget
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
-        self._clock = clock
-        self._mask = SecretMask()
+        mask = SecretMask()
+        self._replies = ReplyReader(mask=mask, budget=budget, clock=clock)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if credentials is not None:
             key, secret = credentials.values()
             headers["APCA-API-KEY-ID"] = key
             headers["APCA-API-SECRET-KEY"] = secret
-            self._mask.learn([key, secret])
+            mask.learn([key, secret])
         self._order_head = _order_head(base_url, headers)
         dial_seconds = _CONNECT_SHARE * timeout_seconds
         self._pool = Pool(base_url, tls=ssl_context, dial_seconds=dial_seconds)
@@ -193,7 +187,7 @@ class AlpacaClient:
             under_way.popleft()
         under_way.append((trio.current_time() + self._timeout_seconds, request))
         self._sends.unpark()
-        return SentOrder(self, request, client_order_id)
+        return SentOrder(request, client_order_id, self._replies)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
@@ -232,12 +226,6 @@ class AlpacaClient:
         """
         return read_market_times(await self._get("/v2/clock"))
 
-    def outcome(self, request: Request, client_order_id: str) -> BrokerOrder:
-        """Read what became of an order, for ``SentOrder``."""
-        problem = self._mask.apply(request.problem or "")
-        content = self._content(request.reply, problem, sent=request.sent)
-        return read_order(content, client_order_id)
-
     def _answered(self, answered: Callable[[], None], request: Request) -> None:
         reply = request.reply
         self.budget.finish(reply.headers if reply is not None else None)
@@ -264,7 +252,7 @@ class AlpacaClient:
             reply, problem, sent = await look_ups.get(path)
         finally:
             self.budget.finish(reply.headers if reply is not None else None)
-        return self._content(reply, self._mask.apply(problem), sent=sent)
+        return self._replies.content(reply, problem, sent=sent)
 
     async def _begin_look_ups(self) -> LookUps:
         """Import what asks questions, and return it.
@@ -278,40 +266,6 @@ class AlpacaClient:
         except (OSError, ImportError) as exc:
             raise NotSentError(str(exc)) from None
         return self._look_ups
-
-    def _content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
-        """Return the body of a whole 200; all else is an error."""
-        if not sent:
-            raise NotSentError(problem)
-        # A final no is one even where the body, which would explain it, broke off.
-        if reply is None or not (reply.complete or is_final_refusal(reply.status)):
-            raise UnknownOutcomeError(problem)
-        if reply.status == 200:
-            return reply.body
-        text = self._mask.apply(readable(reply.body))
-        error = refusal(reply.status, text)
-        if reply.status == 429:
-            raise RateLimitedError(str(error), wait_seconds=self._wait_seconds(reply))
-        if not is_final_refusal(reply.status):
-            raise UnknownOutcomeError(str(error))
-        raise error
-
-    def _wait_seconds(self, reply: Reply) -> float:
-        wait = self.budget.seconds_until_reset(reply.headers)
-        if wait is None:
-            wait = self._retry_after(reply.headers.get("retry-after", ""))
-        return _RATE_LIMIT_WAIT_SECONDS if wait is None else wait
-
-    def _retry_after(self, value: str) -> float | None:
-        try:
-            wait = float(value)
-        except ValueError:
-            try:
-                then = parsedate_to_datetime(value)
-                wait = then.timestamp() - self._clock.now().timestamp()
-            except (ValueError, OverflowError):
-                return None
-        return wait if 0 <= wait <= 3600 else None
 
 
 def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:

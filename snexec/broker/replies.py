@@ -1,0 +1,128 @@
+"""What a reply means for its request: the body it asked for, or one of our errors.
+
+The errors are those of SPEC 11. Whatever a reply shows of the broker's words has its
+secrets masked.
+"""
+
+from __future__ import annotations
+
+import json
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from snexec.errors import (
+    DuplicateOrderError,
+    NotFoundError,
+    NotSentError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+
+if TYPE_CHECKING:
+    from snexec.broker.budget import RateBudget
+    from snexec.broker.wire import Reply
+    from snexec.clock import Clock
+    from snexec.logs import SecretMask
+
+_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
+_SHOWN_BODY_CHARS = 2000
+_RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
+
+
+class ReplyReader:
+    """Reads the replies that one account gets.
+
+    Args:
+        mask: Knows the account's secrets.
+        budget: Reads when the broker's window ends.
+    """
+
+    def __init__(self, *, mask: SecretMask, budget: RateBudget, clock: Clock) -> None:
+        self._mask = mask
+        self._budget = budget
+        self._clock = clock
+
+    def content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
+        """Return the body of a whole 200; all else is an error.
+
+        Args:
+            reply: What came of it, None for nothing.
+            problem: Why the reply is not whole, empty if it is.
+            sent: Whether any of the request may have left this machine.
+
+        Raises:
+            NotSentError: It never left.
+            RefusedError: The broker's last word is no; one of its kinds.
+            RateLimitedError: The broker asks to come again later.
+            UnknownOutcomeError: What became of it is not known.
+        """
+        problem = self._mask.apply(problem)
+        if not sent:
+            raise NotSentError(problem)
+        # A final no is one even where the body, which would explain it, broke off.
+        if reply is None or not (reply.complete or is_final_refusal(reply.status)):
+            raise UnknownOutcomeError(problem)
+        if reply.status == 200:
+            return reply.body
+        text = self._mask.apply(readable(reply.body))
+        error = refusal(reply.status, text)
+        if reply.status == 429:
+            raise RateLimitedError(str(error), wait_seconds=self._wait_seconds(reply))
+        if not is_final_refusal(reply.status):
+            raise UnknownOutcomeError(str(error))
+        raise error
+
+    def _wait_seconds(self, reply: Reply) -> float:
+        wait = self._budget.seconds_until_reset(reply.headers)
+        if wait is None:
+            wait = self._retry_after(reply.headers.get("retry-after", ""))
+        return _RATE_LIMIT_WAIT_SECONDS if wait is None else wait
+
+    def _retry_after(self, value: str) -> float | None:
+        try:
+            wait = float(value)
+        except ValueError:
+            try:
+                then = parsedate_to_datetime(value)
+                wait = then.timestamp() - self._clock.now().timestamp()
+            except (ValueError, OverflowError):
+                return None
+        return wait if 0 <= wait <= 3600 else None
+
+
+def is_final_refusal(status: int) -> bool:
+    """Tell whether an HTTP status is the broker's last word: no (SPEC 11)."""
+    return 400 <= status < 500 and status not in _NOT_FINAL
+
+
+def refusal(status: int, text: str) -> RefusedError:
+    """Make the error of an answer that is no 200 from its body, secrets masked."""
+    kind = RefusedError
+    if status == 404:
+        kind = NotFoundError
+    elif status == 422 and "client_order_id must be unique" in text:
+        kind = DuplicateOrderError
+    reason = _message(text) or f"HTTP {status}"
+    return kind(
+        status_code=status,
+        body=text[:_SHOWN_BODY_CHARS],
+        reason=reason[:_SHOWN_BODY_CHARS],
+    )
+
+
+def readable(body: bytes) -> str:
+    """Return a body as text; JSON without escapes, in which a secret could hide."""
+    text = body.decode(errors="replace")
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _message(text: str) -> str | None:
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message if isinstance(message, str) else None
