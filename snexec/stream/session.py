@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.frames import data_of, shown, text_of
+from snexec.stream.life import QUIET_SECONDS
 from snexec.stream.timeouts import limit
 
 if TYPE_CHECKING:
@@ -18,47 +18,14 @@ if TYPE_CHECKING:
     from snexec.reconciliation import Fills
     from snexec.stream.connection import Socket
     from snexec.stream.frames import FrameReader
+    from snexec.stream.life import SignsOfLife
 
 log = logging.getLogger("TradingWs")
 
 _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
-_QUIET_SECONDS = 45.0
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
-
-
-class SignsOfLife:
-    """When the last ones came, and by when the next one is due, on Trio's clock.
-
-    Each step of the stream says by when there is the next one, as every wait has its
-    limit. While an event is handed over, the writer is waited for, and the writer
-    answers for itself.
-
-    Attributes:
-        heard_at: When the broker was last heard, be it a pong.
-        event_at: When the last event of an order came.
-        handing_over: Whether an event is.
-    """
-
-    def __init__(self) -> None:
-        self.heard_at: float | None = None
-        self.event_at: float | None = None
-        self.handing_over = False
-        self._due = math.inf
-
-    def expect_within(self, seconds: float) -> None:
-        """Say how long it may take until the next sign."""
-        self._due = trio.current_time() + seconds
-
-    def heard(self) -> None:
-        """Note that the broker was heard."""
-        self.heard_at = trio.current_time()
-        self.expect_within(_QUIET_SECONDS)
-
-    def is_overdue(self) -> bool:
-        """Tell whether the next sign should have come."""
-        return not self.handing_over and trio.current_time() > self._due
 
 
 class Session:
@@ -136,7 +103,7 @@ class Session:
                     await self._take(message)
                 finally:
                     self._life.handing_over = False
-                self._life.expect_within(_QUIET_SECONDS)
+                self._life.expect_within(QUIET_SECONDS)
             nursery.cancel_scope.cancel(reason="the connection ended")
 
     async def _answer(self, stream: str) -> dict[str, Any]:

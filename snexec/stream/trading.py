@@ -22,7 +22,8 @@ from snexec.errors import (
 )
 from snexec.logs import Repeats
 from snexec.stream.frames import FrameReader
-from snexec.stream.session import Session, SignsOfLife
+from snexec.stream.life import SignsOfLife
+from snexec.stream.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

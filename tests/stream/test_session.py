@@ -17,7 +17,8 @@ from snexec.broker.endpoint import Endpoint
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.connection import Socket
 from snexec.stream.frames import FrameReader
-from snexec.stream.session import Session, SignsOfLife
+from snexec.stream.life import SignsOfLife
+from snexec.stream.session import Session
 from tests.fakes import CREDENTIALS, FakeClock
 from tests.streaming import (
     AUTHORIZED,
