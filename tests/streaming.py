@@ -9,9 +9,9 @@ import trio
 from snexec.broker.endpoint import Endpoint
 from snexec.broker.tls import tls_context
 from snexec.events import EventFeed
-from snexec.reconciliation.fills import Fills
 from snexec.settings import StreamSettings
 from snexec.stream.trading import TradingStream
+from snexec.stream.updates import TradeUpdates
 from tests.fakes import CREDENTIALS, FakeClock
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ TAKEN_FILL = (
 )
 
 
-class RecordingFills(Fills):
+class RecordingFills(TradeUpdates):
     """Notes what the stream tells."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class RecordingFills(Fills):
         )
 
 
-def bare_stream(fills: Fills) -> TradingStream:
+def bare_stream(fills: TradeUpdates) -> TradingStream:
     """Make a stream that is never connected."""
     return TradingStream(
         settings=StreamSettings(),

@@ -15,10 +15,10 @@ from snexec.stream.timeouts import limit
 
 if TYPE_CHECKING:
     from snexec.broker import Endpoint
-    from snexec.reconciliation import Fills
     from snexec.stream.connection import Socket
     from snexec.stream.frames import FrameReader
     from snexec.stream.life import SignsOfLife
+    from snexec.stream.updates import TradeUpdates
 
 log = logging.getLogger("TradingWs")
 
@@ -42,7 +42,7 @@ class Session:
         endpoint: Endpoint,
         *,
         frames: FrameReader,
-        fills: Fills,
+        fills: TradeUpdates,
         life: SignsOfLife,
     ) -> None:
         self._socket = socket

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.model import Mode
-    from snexec.reconciliation import Fills
     from snexec.settings import StreamSettings
     from snexec.stream.connection import Socket
+    from snexec.stream.updates import TradeUpdates
 
 log = logging.getLogger("TradingWs")
 
@@ -77,7 +77,7 @@ class TradingStream:
         settings: StreamSettings,
         endpoint: Callable[[], Endpoint],
         tls: Callable[[], SSLContext],
-        fills: Fills,
+        fills: TradeUpdates,
         feed: EventFeed,
         authorized: Callable[[], None],
         clock: Clock = _SYSTEM_CLOCK,

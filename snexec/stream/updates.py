@@ -1,0 +1,62 @@
+"""Whom the trading stream hands what the broker says of orders (SPEC 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from snexec.model import Mode
+
+
+class TradeUpdates(Protocol):
+    """Takes the events of one account's orders, one after the other.
+
+    The stream reads on once a method has returned. What a method raises ends the
+    connection, and a new one is opened.
+    """
+
+    async def on_fill_event(
+        self,
+        event: Literal["fill", "partial_fill"],
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a fill; numbers are as they came, readable or not.
+
+        Args:
+            event: Whether it is the final one.
+            order_id: The broker's id of the order.
+            filled_qty: Shares bought so far by this order.
+            filled_avg_price: Dollars per share so far.
+            symbol: The order's symbol, for the log.
+            mode: The account that the stream belongs to.
+            client_order_id: The row's id, if the order is ours.
+            execution_id: The broker's id of this execution; each counts once.
+        """
+
+    async def on_rejected_event(
+        self,
+        order_id: str,
+        symbol: str | None,
+        reason: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        """Take a rejection.
+
+        Args:
+            order_id: The broker's id of the order.
+            symbol: The order's symbol, for the log.
+            reason: Why, if the broker says so.
+            mode: The account that the stream belongs to.
+            client_order_id: The row's id, if the order is ours.
+            execution_id: The broker's id of this event; each counts once.
+        """
