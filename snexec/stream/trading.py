@@ -88,7 +88,8 @@ class TradingStream:
         self._fills = fills
         self._feed = feed
         self._authorized = authorized
-        self._scope = trio.CancelScope()
+        self._attempt_scope = trio.CancelScope()
+        self._following_scope: trio.CancelScope | None = None  # on an open connection
         self._failures = 0
         self._mode: Mode | None = None
         self._authorized_at: float | None = None
@@ -107,7 +108,10 @@ class TradingStream:
         self._faults.reset()
         if self._mode is not None:
             self._set_state("connecting", self._mode)
-        self._scope.cancel(reason="the stream restarts")
+        # An open connection is closed in good order before the next one opens: its
+        # block ends, and the attempt only after that.
+        scope = self._following_scope or self._attempt_scope
+        scope.cancel(reason="the stream restarts")
 
     async def wait_decided(self) -> None:
         """Wait until the stream is fed for the first time, or is known not to be."""
@@ -130,9 +134,9 @@ class TradingStream:
         self.state_since = self.away_since = trio.current_time()
         while True:
             self.life.expect_within(_ATTEMPT_SECONDS)
-            with trio.CancelScope() as self._scope:
+            with trio.CancelScope() as self._attempt_scope:
                 await self._attempt()
-            if self._scope.cancelled_caught:
+            if self._attempt_scope.cancelled_caught:
                 delay = self._settings.restart_delay_sec
                 self.life.expect_within(delay + _OVERDUE_SECONDS)
                 await trio.sleep(delay)
@@ -204,7 +208,6 @@ class TradingStream:
             log.warning("%s", fault)
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
-        attempt = self._scope
         if "snexec.stream.connection" not in sys.modules:
             # What it brings along is a tenth of a start; signals need not wait for it.
             await trio.to_thread.run_sync(import_module, "snexec.stream.connection")
@@ -213,18 +216,16 @@ class TradingStream:
         following = trio.CancelScope()
         try:
             async with open_connection(endpoint.stream_url, self._tls) as socket:
-                # A restart from now on ends this block only, and the connection is
-                # closed in good order before the next one opens.
-                self._scope = following
+                self._following_scope = following
                 try:
                     with following:
                         await self._follow(socket, endpoint)
                 finally:
-                    self._scope = attempt
+                    self._following_scope = None
         finally:
             # Even where the connection ended in the same moment by itself.
             if following.cancel_called:
-                attempt.cancel(reason="the stream restarts")
+                self._attempt_scope.cancel(reason="the stream restarts")
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:

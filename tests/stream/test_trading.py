@@ -680,6 +680,19 @@ async def test_a_restart_closes_the_old_connection_before_it_opens_the_new(
     assert fed.events[-1].more == {"state": "authorized", "mode": "live"}
 
 
+async def test_a_restart_closes_the_old_connection_in_good_order(
+    bench: Bench, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 5.0)
+    monkeypatch.setattr(connection_module, "_GOODBYE_SECONDS", 0.0)
+    nursery.start_soon(bench.stream.run)
+    await bench.authorized()
+    bench.stream.restart()
+    await bench.authorized(2)
+    assert close_code(bench.broker.sockets[0]) == 1000
+    assert bench.broker.most_open == 1
+
+
 async def test_a_restart_takes_its_delay_and_little_more(
     fed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
