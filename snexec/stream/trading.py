@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
@@ -46,6 +47,27 @@ _OVERDUE_SECONDS = 30.0
 _SYSTEM_CLOCK = SystemClock()
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamStatus:
+    """How the stream is; times are on Trio's clock.
+
+    Attributes:
+        state_since: When the state changed last; None before the stream runs.
+        away_since: Since when it is not authorized; None while it is, and before it
+            runs.
+        heard_at: When the broker was last heard, be it a pong; None if never.
+        event_at: When the last event of an order came; None if none has.
+        is_overdue: Whether the next sign of life should have come.
+    """
+
+    state: StreamState
+    state_since: float | None
+    away_since: float | None
+    heard_at: float | None
+    event_at: float | None
+    is_overdue: bool
 
 
 class _End(Enum):
@@ -112,6 +134,17 @@ class TradingStream:
         # block ends, and the attempt only after that.
         scope = self._following_scope or self._attempt_scope
         scope.cancel(reason="the stream restarts")
+
+    def status(self) -> StreamStatus:
+        """Return how the stream is now."""
+        return StreamStatus(
+            state=self.state,
+            state_since=self.state_since,
+            away_since=self.away_since,
+            heard_at=self.life.heard_at,
+            event_at=self.life.event_at,
+            is_overdue=self.life.is_overdue(),
+        )
 
     async def wait_decided(self) -> None:
         """Wait until the stream is fed for the first time, or is known not to be."""

@@ -25,7 +25,7 @@ from snexec.stream import connection as connection_module
 from snexec.stream import session as session_module
 from snexec.stream import trading as stream_module
 from snexec.stream.connection import Socket
-from snexec.stream.trading import TradingStream
+from snexec.stream.trading import StreamStatus, TradingStream
 from tests.fakes import CREDENTIALS, KEY, SECRET, FakeClock
 from tests.streaming import (
     AUTHORIZED,
@@ -833,6 +833,61 @@ async def test_a_stream_that_is_down_is_not_starved(
     fed.stream.replace_starved("paper", trio.current_time())
     assert fed.stream.state == "waiting"
     assert not any("no longer fed" in line for line in lines(caplog))
+
+
+# How it is
+
+
+async def test_a_stream_that_has_not_run_has_no_times() -> None:
+    assert bare_stream(RecordingFills()).status() == StreamStatus(
+        state="connecting",
+        state_since=None,
+        away_since=None,
+        heard_at=None,
+        event_at=None,
+        is_overdue=False,
+    )
+
+
+async def test_a_status_says_when_the_broker_was_heard_and_spoke_of_an_order(
+    fed: Bench,
+) -> None:
+    began = fed.stream.status()
+    assert (began.state, began.away_since, began.event_at) == ("authorized", None, None)
+    assert began.state_since is not None
+    assert began.heard_at is not None
+    assert began.state_since <= began.heard_at <= trio.current_time()
+    await fed.broker.send(update())
+    await fed.until(lambda: len(fed.fills.taken) == 1)
+    later = fed.stream.status()
+    assert later.event_at is not None
+    assert later.event_at >= began.heard_at
+    assert later.heard_at is not None
+    assert later.heard_at >= began.heard_at
+    assert later.state_since == began.state_since
+    assert began.event_at is None, "it is of its moment"
+
+
+async def test_a_status_says_since_when_it_is_away(fed: Bench) -> None:
+    fed.stream._settings = StreamSettings(reconnect_delay_sec=60.0)
+    before = trio.current_time()
+    await fed.broker.sockets[0].aclose()
+    await fed.until(lambda: fed.stream.state == "waiting")
+    status = fed.stream.status()
+    assert status.state == "waiting"
+    assert status.away_since is not None
+    assert status.state_since is not None
+    assert before <= status.away_since <= status.state_since
+
+
+@pytest.mark.jumping_time
+async def test_a_status_says_that_a_sign_of_life_is_overdue() -> None:
+    stream = bare_stream(RecordingFills())
+    stream.life.expect_within(10.0)
+    await trio.sleep(10)
+    assert not stream.status().is_overdue
+    await trio.sleep(0.1)
+    assert stream.status().is_overdue
 
 
 # TLS
