@@ -47,16 +47,16 @@ class Pool:
         self._idle: list[Connection] = []
         self._waiting: collections.deque[Request] = collections.deque()
         self._dialing = 0
-        self._down = False  # whether the last connection could not be opened or used
+        self._unreachable = False  # when it was last dialed or used
         self._warm = 0
-        self._allowed = 0.0  # to be dialed in the background, without a pause
+        self._dial_tokens = 0.0
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._readers = Readers()
 
     def keep_warm(self, connections: int) -> None:
         """Have so many connections open at any time, from now on."""
-        self._allowed += max(0, connections - self._warm)
+        self._dial_tokens += max(0, connections - self._warm)
         self._warm = connections
         self._changed.set()
 
@@ -73,12 +73,15 @@ class Pool:
         Args:
             data: The whole request.
             left: Called in the moment it leaves.
-            withheld: Tells of one that had to wait whether it must not leave any more.
+            withheld: Asked of a request that had to wait, just before it would leave;
+                if true, it never does. Not asked of one that leaves at once.
             ended: Called once, later, when there is an answer or will never be one.
         """
         request = Request(data, left, ended=ended)
         self._waiting.append(request)
         self._send_waiting()
+        # Only after the first try to send, on purpose: the caller has looked just now,
+        # so a request that leaves at once is not asked. Only one that waited is.
         request.withheld = withheld
         if not request.sent and self._nursery is not None:
             # One of its own, as what is being opened already may lead nowhere.
@@ -118,7 +121,7 @@ class Pool:
             self._idle.remove(connection)
         if connection.died_young:
             # Not dialed for again, or a server that refuses so would be stormed.
-            self._down = True
+            self._unreachable = True
         else:
             self._dial_for_waiting()
         self._changed.set()
@@ -156,10 +159,10 @@ class Pool:
                 self._dialing -= 1
                 self._changed.set()
         except (OSError, ValueError, trio.TooSlowError) as exc:
-            self._down = True
+            self._unreachable = True
             self._fail_waiting(_reason(exc, self._dial_seconds))
             return
-        self._down = False
+        self._unreachable = False
         connection = Connection(sock, self, self._readers)
         self._connections.add(connection)
         self.free(connection)
@@ -179,20 +182,20 @@ class Pool:
             self._changed = trio.Event()
             now = trio.current_time()
             earned = (now - since) * _DIALS_PER_SECOND
-            self._allowed, since = min(self._allowed + earned, self._warm), now
+            self._dial_tokens, since = min(self._dial_tokens + earned, self._warm), now
             if self._missing() <= 0 or self._dialing >= _DIALS_AT_ONCE:
                 await self._changed.wait()
-            elif self._down:
+            elif self._unreachable:
                 with trio.move_on_after(pause) as rest:
                     await self._changed.wait()
                 if rest.cancelled_caught:
                     pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                     self._start_dialing()
-            elif self._allowed < 1:
-                await trio.sleep((1 - self._allowed) / _DIALS_PER_SECOND)
+            elif self._dial_tokens < 1:
+                await trio.sleep((1 - self._dial_tokens) / _DIALS_PER_SECOND)
             else:
                 pause = _FIRST_PAUSE_SECONDS
-                self._allowed -= 1
+                self._dial_tokens -= 1
                 self._start_dialing()
 
     def _missing(self) -> int:
