@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -15,7 +13,6 @@ from snexec.errors import StartError
 from snexec.ledger import schema
 from snexec.ledger.schema import connect, open_database
 from snexec.ledger.store import Store
-from snexec.locks import lock_file
 from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
 
 if TYPE_CHECKING:
@@ -390,48 +387,6 @@ def test_a_lock_that_stays_is_an_error_that_names_the_file(
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StartError, match=r"snexec\.db cannot be used: .*locked"):
             open_real(database)
-
-
-def test_a_second_daemon_is_refused_until_the_first_ends(database: Path) -> None:
-    with (
-        lock_file(database, owner="database"),
-        pytest.raises(StartError, match=r"database: .*snexec\.db is in use by another"),
-        lock_file(database, owner="database"),
-    ):
-        pytest.fail("both have it")
-    with lock_file(database, owner="database"):
-        pass
-
-
-def test_a_second_name_of_a_file_is_the_same_file(
-    database: Path, tmp_path: Path
-) -> None:
-    database.touch()
-    alias = tmp_path / "alias.db"
-    alias.symlink_to(database)
-    with (
-        lock_file(database, owner="database"),
-        pytest.raises(StartError, match="in use"),
-        lock_file(alias, owner="database"),
-    ):
-        pytest.fail("both have it")
-
-
-def test_a_lock_file_of_a_dead_daemon_stops_nobody(database: Path) -> None:
-    beside = database.with_name("snexec.db.lock")
-    dead = os.open(beside, os.O_RDWR | os.O_CREAT)
-    fcntl.flock(dead, fcntl.LOCK_EX)
-    os.close(dead)
-    with lock_file(database, owner="database"):
-        assert beside.exists()
-
-
-def test_a_lock_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    with (
-        pytest.raises(StartError, match="cannot make"),
-        lock_file(tmp_path / "nowhere" / "snexec.db", owner="database"),
-    ):
-        pytest.fail("it was made")
 
 
 def test_a_reader_cannot_write(database: Path) -> None:
