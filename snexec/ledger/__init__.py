@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from snexec.ledger.file import check_large as check_large
+from snexec.ledger.file import checkpoint as checkpoint
+from snexec.ledger.file import connect as connect
+from snexec.ledger.file import refuse_damaged as refuse_damaged
 from snexec.ledger.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from snexec.ledger.schema import check_kind as check_kind
-from snexec.ledger.schema import check_large as check_large
 from snexec.ledger.schema import check_rows as check_rows
-from snexec.ledger.schema import checkpoint as checkpoint
 from snexec.ledger.schema import column_names as column_names
-from snexec.ledger.schema import connect as connect
 from snexec.ledger.schema import open_database as open_database
-from snexec.ledger.schema import refuse_damaged as refuse_damaged
 from snexec.ledger.store import Applied as Applied
 from snexec.ledger.store import NewTrade as NewTrade
 from snexec.ledger.store import Opening as Opening

@@ -1,26 +1,23 @@
-"""The database file: who may use it, its tables, and their migration (SPEC 10, 11)."""
+"""The database's tables and indices, and their migration (SPEC 10, 11)."""
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
 from snexec.errors import StartError
+from snexec.ledger.file import connect, is_large, refuse_damaged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snexec.clock import Clock
 
 SCHEMA_VERSION = 3
-_BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited for by trying again
-_CHECKPOINT_PATIENCE_MS = 20
-# Of a new file. An order's row touches six pages, all of which its commit writes: with
-# SQLite's own 4096 bytes a commit takes a tenth longer, and three times the disk.
+# Of a new file. An order's row touches six pages, and its commit writes all of them:
+# with SQLite's own 4096 bytes a commit takes a tenth longer and three times the space.
 _PAGE_BYTES = 1024
-_LONG_LOG_BYTES = 16_000_000
-_QUICKLY_CHECKED_BYTES = 8_000_000
 
 _COLUMNS: dict[str, str] = {
     "id": "TEXT PRIMARY KEY",
@@ -60,87 +57,16 @@ _INDICES = {
         " WHERE alpacaOrderId IS NOT NULL"
     ),
     "BotTrade_unsettled_not_open": (
-        # The open ones have their index above, and pay for one only.
+        # Open rows are in the index above, and pay for one only.
         "CREATE INDEX BotTrade_unsettled_not_open ON BotTrade (mode)"
         " WHERE settledAt IS NULL AND mode IS NOT NULL AND status <> 'open'"
     ),
     "BotTrade_closed": (
-        # For what was won and lost of late. An order's row has no part in it.
+        # For recent wins and losses. The row of a new order is not in it.
         "CREATE INDEX BotTrade_closed ON BotTrade (exitAt, pnl, mode, status)"
         " WHERE status = 'closed'"
     ),
 }
-
-
-def connect(
-    path: Path, *, read_only: bool = False, create: bool = True
-) -> sqlite3.Connection:
-    """Open a connection that may be used from any one thread at a time."""
-    mode = "ro" if read_only else "rwc" if create else "rw"
-    target = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(
-        target,
-        uri=True,
-        timeout=_BUSY_TIMEOUT_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def check_large(path: Path) -> None:
-    """Read a file through that was too large for that at the start, in a thread.
-
-    It takes a second and more for 500 MB.
-
-    Raises:
-        StartError: It is damaged.
-        sqlite3.Error: It cannot be read.
-    """
-    with closing(connect(path, read_only=True)) as connection:
-        if _is_large(connection):
-            refuse_damaged(connection, path)
-
-
-def _is_large(connection: sqlite3.Connection) -> bool:
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    return bool(pages * _page_bytes(connection) > _QUICKLY_CHECKED_BYTES)
-
-
-def _page_bytes(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA page_size").fetchone()[0])
-
-
-def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
-    """Have SQLite look a file through.
-
-    Raises:
-        StartError: It is damaged.
-    """
-    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        raise StartError(f"database: {path} is damaged: {damage}")
-
-
-def checkpoint(path: Path) -> None:
-    """Copy the write-ahead log into the database file, beside whoever writes.
-
-    Of the tables it writes its own note in SnexecMeta only.
-
-    Raises:
-        sqlite3.Error: It cannot be done now.
-    """
-    with closing(connect(path, create=False)) as connection:
-        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
-        row = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if row[1] * _page_bytes(connection) > _LONG_LOG_BYTES:
-            # Writers wait a moment, or a busy daemon's log would grow for ever.
-            connection.execute("PRAGMA wal_checkpoint(RESTART)")
-        # The log begins anew with the next write, which syncs twice: not an order's.
-        connection.execute(
-            "INSERT OR REPLACE INTO SnexecMeta VALUES ('checkpoint', datetime('now'))"
-        )
 
 
 def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Connection:
@@ -174,7 +100,7 @@ def _check_and_migrate(
             f"database: {path} has schema version {version}, and this snexec knows"
             f" {SCHEMA_VERSION} at most: upgrade snexec or name another file"
         )
-    if not _is_large(connection):
+    if not is_large(connection):
         refuse_damaged(connection, path)
     present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     kind = "simulated" if simulated else "real"
@@ -190,8 +116,8 @@ def _check_and_migrate(
         _migrate(connection, path, version, kind=kind, now=timestamp(clock.now()))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -1000")  # kB; the system has the rest
-    # `checkpoint` does it, in a thread: no order waits for one.
+    connection.execute("PRAGMA cache_size = -1000")  # kB; the system caches the rest
+    # `checkpoint` does that, in a thread: no order waits for it.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
@@ -232,20 +158,21 @@ def _migrate(
 
 
 def _columns(connection: sqlite3.Connection) -> dict[str, sqlite3.Row]:
-    """Return what the file says of BotTrade's columns, by name; nothing if it has none.
+    """Return the file's own description of BotTrade's columns, by name; empty if new.
 
-    By hand, as sqlite-utils brings pandas along where that is installed, and a first
-    start would take twice as long.
+    Not by sqlite-utils, which imports pandas where that is installed: a first start
+    would take twice as long.
     """
     rows = connection.execute("PRAGMA table_info(BotTrade)").fetchall()
     return {row["name"]: row for row in rows}
 
 
 def check_rows(connection: sqlite3.Connection, path: Path) -> None:
-    """Look at a table that another program may have made.
+    """Check a table that another program may have made.
 
     Raises:
-        StartError: It is not the one that snexec knows, or a symbol is open twice.
+        StartError: It is not the table that snexec knows, or a symbol has two open
+            rows.
     """
     columns = _columns(connection)
     foreign = [
@@ -287,7 +214,7 @@ def _create_missing(
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('money', ?)", [kind])
     execute("INSERT OR IGNORE INTO SnexecMeta VALUES ('since', ?)", [now])
     if columns and not columns["id"]["pk"]:
-        # Another program's table; whether an id is repeated is for the file to tell.
+        # Another program's table; the file itself has to refuse a repeated id.
         execute("CREATE UNIQUE INDEX IF NOT EXISTS BotTrade_id ON BotTrade (id)")
     if not columns:
         declared = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
@@ -306,5 +233,5 @@ def _create_missing(
 
 
 def column_names() -> tuple[str, ...]:
-    """Name the columns of a BotTrade table of this version."""
+    """Return the column names of a BotTrade table of this version."""
     return tuple(_COLUMNS)

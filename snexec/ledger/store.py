@@ -6,13 +6,13 @@ Every change is monotonic: what the broker has said finally is never undone.
 from __future__ import annotations
 
 import functools
-import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN, Counting
+from snexec.ledger.file import OpenFile
 from snexec.risk import Reason
 
 if TYPE_CHECKING:
@@ -176,27 +176,6 @@ class _Row:
     @property
     def settled(self) -> bool:
         return self["settledAt"] is not None
-
-
-class OpenFile:
-    """A database's file, which somebody may take away while it is open."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        _number, _name, self._path = connection.execute(
-            "PRAGMA database_list"
-        ).fetchone()
-        self._identity = self._look()
-
-    def is_there(self) -> bool:
-        """Tell whether the path still names the file that is written."""
-        return not self._path or self._look() == self._identity
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - a third of pathlib's time
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
 
 class Store:

@@ -1,99 +1,30 @@
-"""The database file: who may use it, what it looks like, how it is migrated."""
+"""The database's tables: what they look like, how they are migrated."""
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snexec.errors import StartError
-from snexec.ledger import schema
-from snexec.ledger.schema import connect, open_database
+from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
+from tests.ledger.files import (
+    FIRST_BLOCK,
+    FOREIGN_TABLE,
+    LATENCY_BLOCK,
+    SECOND_BLOCK,
+    columns,
+    contents,
+    make_foreign,
+    open_real,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# What another program on the same file makes, with the columns of SPEC 10's first block.
-FOREIGN_TABLE = """
-CREATE TABLE "BotTrade" (
-    "id" TEXT NOT NULL PRIMARY KEY,
-    "symbol" TEXT NOT NULL,
-    "entryPrice" REAL,
-    "exitPrice" REAL,
-    "shares" REAL,
-    "pnl" REAL,
-    "catalystType" TEXT,
-    "catalystTier" INTEGER,
-    "exitReason" TEXT,
-    "status" TEXT NOT NULL DEFAULT 'open',
-    "alpacaOrderId" TEXT,
-    "entryAt" DATETIME,
-    "exitAt" DATETIME,
-    "createdAt" DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    "updatedAt" DATETIME NOT NULL
-)
-"""
-
-FIRST_BLOCK = [
-    ("id", "TEXT"),
-    ("symbol", "TEXT"),
-    ("entryPrice", "REAL"),
-    ("exitPrice", "REAL"),
-    ("shares", "REAL"),
-    ("pnl", "REAL"),
-    ("catalystType", "TEXT"),
-    ("catalystTier", "INTEGER"),
-    ("exitReason", "TEXT"),
-    ("status", "TEXT"),
-    ("alpacaOrderId", "TEXT"),
-    ("entryAt", "DATETIME"),
-    ("exitAt", "DATETIME"),
-    ("createdAt", "DATETIME"),
-    ("updatedAt", "DATETIME"),
-]
-SECOND_BLOCK = [
-    ("settledAt", "DATETIME"),
-    ("mode", "TEXT"),
-    ("notional", "REAL"),
-    ("starRating", "INTEGER"),
-    ("priceAtSignal", "REAL"),
-    ("signalId", "TEXT"),
-]
-LATENCY_BLOCK = [("wireMs", "REAL"), ("replyMs", "REAL"), ("fillMs", "REAL")]
-
-
-def open_real(path: Path) -> sqlite3.Connection:
-    return open_database(path, simulated=False, clock=FakeClock())
-
-
-def columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    return [
-        (row["name"], row["type"])
-        for row in connection.execute("PRAGMA table_info(BotTrade)")
-    ]
-
-
-def make_foreign(path: Path, *rows: tuple[str, str, str], wal: bool = False) -> None:
-    """Make another program's file; rows are id, symbol and status."""
-    with closing(sqlite3.connect(path)) as other, other:
-        if wal:
-            other.execute("PRAGMA journal_mode = WAL")
-        other.execute(FOREIGN_TABLE)
-        other.executemany(
-            "INSERT INTO BotTrade (id, symbol, status, updatedAt)"
-            " VALUES (?, ?, ?, '2026-01-01T00:00:00.000Z')",
-            rows,
-        )
-
-
-def contents(path: Path) -> bytes:
-    return path.read_bytes()
-
 
 # A file of our own
 
@@ -180,21 +111,6 @@ def test_a_new_file_has_small_pages_and_an_old_one_keeps_its_own(
         assert connection.execute("PRAGMA page_size").fetchone()[0] == 4096
 
 
-def test_a_checkpoint_empties_the_log_beside_the_writer(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schema, "_LONG_LOG_BYTES", 10_000)
-    with closing(open_real(database)) as connection:
-        store = Store(connection, clock=FakeClock())
-        for number in range(20):
-            store.open_trade(make_trade(f"sn-{number}", f"S{number}"))
-        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
-        schema.checkpoint(database)
-        store.open_trade(make_trade("sn-20", "S20"))
-        frames = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-        assert 0 < frames < 10, "it began anew"
-
-
 def test_an_index_that_was_dropped_is_made_again(database: Path) -> None:
     with closing(open_real(database)) as connection:
         connection.execute("DROP INDEX BotTrade_one_open_per_symbol")
@@ -227,12 +143,6 @@ def test_a_rule_of_another_programs_is_no_open_symbol(database: Path) -> None:
         connection.execute("CREATE UNIQUE INDEX theirs ON BotTrade (symbol)")
         with pytest.raises(sqlite3.IntegrityError):
             store.open_trade(make_trade("sn-2"))
-
-
-def test_a_checkpoint_makes_no_file_anew(database: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
-        schema.checkpoint(database)
-    assert not database.exists()
 
 
 @pytest.mark.parametrize("wal", [False, True])
@@ -330,16 +240,6 @@ def test_a_file_that_is_no_database_is_refused_and_untouched(database: Path) -> 
     assert contents(database) == before
 
 
-def test_a_damaged_database_is_refused(database: Path) -> None:
-    make_foreign(database, *((f"id-{n}" * 9, f"S{n}", "open") for n in range(2000)))
-    damaged = bytearray(contents(database))
-    damaged[8192:12288] = b"\xff" * 4096
-    database.write_bytes(damaged)
-    with pytest.raises(StartError, match=r"damaged|malformed"):
-        open_real(database)
-    assert contents(database) == bytes(damaged)
-
-
 def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere" / "snexec.db"):
         with pytest.raises(StartError, match="database: "):
@@ -358,53 +258,3 @@ def test_simulated_and_real_money_never_share_a_file(
     with pytest.raises(StartError, match="`database`"):
         open_database(database, simulated=not simulated, clock=FakeClock())
     assert contents(database) == before
-
-
-# Locks
-
-
-def test_a_lock_of_another_program_is_waited_for(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_foreign(database)
-    monkeypatch.setattr(schema, "_BUSY_TIMEOUT_SECONDS", 20.0)
-    other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
-    release.start()
-    with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
-    release.join()
-    other.close()
-
-
-def test_a_lock_that_stays_is_an_error_that_names_the_file(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_foreign(database)
-    monkeypatch.setattr(schema, "_BUSY_TIMEOUT_SECONDS", 0.05)
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StartError, match=r"snexec\.db cannot be used: .*locked"):
-            open_real(database)
-
-
-def test_a_reader_cannot_write(database: Path) -> None:
-    open_real(database).close()
-    with (
-        closing(connect(database, read_only=True)) as reader,
-        pytest.raises(sqlite3.OperationalError, match="readonly"),
-    ):
-        reader.execute("DELETE FROM BotTrade")
-
-
-def test_a_reader_makes_no_file(database: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        connect(database, read_only=True)
-    assert not database.exists()
-
-
-def test_a_path_with_odd_characters_is_that_path(tmp_path: Path) -> None:
-    path = tmp_path / "a?b#c %41 ü.db"
-    open_real(path).close()
-    assert path.exists()
