@@ -578,7 +578,7 @@ class World:
                 (connection_module, "wrap_client_stream", _wrap),
                 (executor_module, "uuid", ids),
                 (app, "load_settings", lambda _path, **_more: self.settings),
-                (app, "keys_lie_open", lambda _path, _settings: False),
+                (app, "warn_open_keys", lambda _path, _settings: None),
                 (app.Daemon, "_check_database", _no_file),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
