@@ -26,8 +26,9 @@ from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake, Phase, TakenSignal
 from snexec.latency import Latencies
+from snexec.ledger.rows import NewTrade, OrderRef
 from snexec.ledger.schema import open_database
-from snexec.ledger.store import NewTrade, OrderRef, Store
+from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer, _log_failure
 from snexec.model import MODES, Mode
 from snexec.orders.dispatch import Dispatcher

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.file import OpenFile
-from snexec.risk import Reason
+from snexec.ledger.rows import Applied, Unsettled
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.clock import Clock
     from snexec.latency import Times
-    from snexec.model import Mode, Stars
+    from snexec.ledger.rows import NewTrade, Opening, OrderRef, Outcome
+    from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
 
 # The table's own rules tell a repeated id and a symbol that has an open row.
@@ -42,98 +42,6 @@ _UNSETTLED = (
     " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
     " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewTrade:
-    """A row about to be opened; ``id`` is also the order's client order id.
-
-    Attributes:
-        notional: Dollars.
-    """
-
-    id: str
-    symbol: str
-    catalyst_type: str
-    catalyst_tier: int
-    mode: Mode
-    notional: Decimal
-    stars: Stars
-    price_at_signal: float
-    signal_id: str | None
-
-
-Opening = Literal["opened", "repeated", "symbol_open"] | Reason
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrderRef:
-    """How an event or an answer names an order."""
-
-    mode: Mode
-    order_id: str | None
-    client_order_id: str | None
-
-
-Outcome = Literal[
-    "fill",  # final: bought
-    "partial_fill",  # bought in part so far
-    "working",  # known to the broker, nothing bought yet
-    "rejected",
-    "canceled",
-    "expired",
-    "not_found",  # missed, until later evidence
-    "found_late",  # bought, and stays missed: its symbol has a newer open row
-    "contradicted",  # the broker says no after it said yes; nothing changed
-    "unchanged",
-]
-
-
-@dataclass(kw_only=True, slots=True)  # frozen, it would cost a fill 2 %
-class Applied:
-    """What a change did to a row.
-
-    Attributes:
-        outcome: What the row says now, or "unchanged".
-        changed: Whether any column was written.
-        settled: Whether the broker's last word on the order is in the row.
-        entry_price: Dollars per share.
-        shares: Shares held by the row.
-        fill_ms: Milliseconds from the signal's line to the final fill.
-        newer_trade_id: The symbol's open row, where that kept this one from reopening.
-    """
-
-    trade_id: str
-    symbol: str
-    signal_id: str | None
-    order_id: str | None
-    mode: Mode
-    outcome: Outcome
-    changed: bool
-    settled: bool
-    status: str
-    entry_price: float | None
-    shares: float | None
-    reason: str | None
-    fill_ms: float | None = None
-    newer_trade_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unsettled:
-    """A row whose order the broker has not had its last word on.
-
-    Attributes:
-        age_seconds: Since the order was placed, by the wall clock.
-    """
-
-    trade_id: str
-    symbol: str
-    mode: Mode
-    order_id: str | None
-    age_seconds: float
-    missed: bool
-    signal_id: str | None = None
 
 
 class _Row:

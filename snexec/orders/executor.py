@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import sqlite3
-import uuid
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +21,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.ledger import NewTrade, Opening
+from snexec.ledger import NewTrade, Opening, trade_id
 from snexec.logs import about
 from snexec.model import to_cents
 from snexec.risk import ActiveGates
@@ -400,14 +398,3 @@ class TradeExecutor:
 
 def _about(trade: NewTrade) -> dict[str, object]:
     return about(symbol=trade.symbol, trade_id=trade.id, signal_id=trade.signal_id)
-
-
-def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:
-    """Derive a row's id, so that one signal has one order whoever sends it (SPEC 4).
-
-    A signal without an id gets a random one.
-    """
-    if signal_id is None:
-        return f"sn-{uuid.uuid4().hex}"
-    digest = hashlib.sha256(f"{mode}\0{salt}\0{signal_id}".encode()).hexdigest()
-    return f"sn-{digest[:32]}"

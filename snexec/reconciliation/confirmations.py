@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from snexec.ledger import about_row
 from snexec.logs import about
 
 if TYPE_CHECKING:
@@ -232,13 +233,3 @@ class Confirmations:
             symbol=applied.symbol,
             reason=applied.reason,
         )
-
-
-def about_row(applied: Applied) -> dict[str, object]:
-    """Say which order a log line is about, as ``about`` does."""
-    return about(
-        symbol=applied.symbol,
-        trade_id=applied.trade_id,
-        signal_id=applied.signal_id,
-        order_id=applied.order_id,
-    )

@@ -16,10 +16,9 @@ import trio
 
 from snexec.broker import Purpose, amount
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
-from snexec.ledger import OrderRef
+from snexec.ledger import OrderRef, about_row
 from snexec.logs import about
 from snexec.recent import Recent
-from snexec.reconciliation.confirmations import about_row
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -7,8 +7,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snexec.ledger.rows import trade_id
 from snexec.model import MODES
-from snexec.orders.executor import trade_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

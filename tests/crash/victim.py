@@ -22,7 +22,8 @@ from snexec.broker.client import AlpacaClient
 from snexec.broker.wire import Connection
 from snexec.cli import daemon
 from snexec.ledger import schema, writer
-from snexec.ledger.store import Applied, Store
+from snexec.ledger.rows import Applied
+from snexec.ledger.store import Store
 from snexec.reconciliation.fills import Fills
 from snexec.stream.trading import TradingStream
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.ledger import counting
+from snexec.ledger.rows import NewTrade, OrderRef
 from snexec.ledger.schema import open_database
-from snexec.ledger.store import NewTrade, OrderRef, Store
+from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from snexec.risk.gates import ActiveGates
 from snexec.risk.limits import Counts, Limits
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from snexec.ledger.store import Opening
+    from snexec.ledger.rows import Opening
     from snexec.model import Mode
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)  # in New York

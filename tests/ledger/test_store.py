@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snexec.ledger.store import Applied, OrderRef, Store, Unsettled
+from snexec.ledger.rows import Applied, OrderRef, Unsettled
+from snexec.ledger.store import Store
 from tests.fakes import (
     MOMENT,
     MOMENT_TEXT,

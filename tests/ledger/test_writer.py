@@ -16,8 +16,9 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.ledger import writer as writer_module
+from snexec.ledger.rows import OrderRef
 from snexec.ledger.schema import open_database
-from snexec.ledger.store import OrderRef, Store
+from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer, WriterStatus, _log_failure
 from tests.fakes import FakeClock, make_trade, rows_of
 

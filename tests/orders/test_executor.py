@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +17,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.orders.executor import trade_id
+from snexec.ledger.rows import trade_id
 from tests.fakes import (
     MOMENT_TEXT,
     Rig,
@@ -374,37 +373,6 @@ async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> 
 
 
 # Ids
-
-
-@pytest.mark.parametrize("mode", ["paper", "live"])
-def test_an_id_is_derived_from_mode_and_signal_id(mode: Mode) -> None:
-    same = trade_id(mode, "n-1")
-    assert re.fullmatch(r"sn-[0-9a-f]{32}", same)
-    assert trade_id(mode, "n-1") == same
-    assert trade_id(mode, "n-1", salt="") == same
-    others = {
-        trade_id(mode, "n-2"),
-        trade_id("live" if mode == "paper" else "paper", "n-1"),
-        trade_id(mode, "n-1", salt="a"),
-        trade_id(mode, "n-1", salt="b"),
-        trade_id(mode, "\0n-1"),
-        trade_id(mode, ""),
-    }
-    assert len(others | {same}) == 7
-
-
-def test_ids_stay_what_they_were_in_earlier_versions() -> None:
-    assert trade_id("paper", "n-1") == "sn-" + PAPER_N1
-    assert trade_id("live", "n-1") == "sn-" + LIVE_N1
-
-
-# sha256 of mode, NUL, salt, NUL and id: rows of earlier runs must be found again.
-PAPER_N1 = "cfa0dc2b148736355c072e1208489e3c"
-LIVE_N1 = "c93c070212ffe7325112868a24d7f46a"
-
-
-def test_a_signal_without_an_id_gets_one_of_its_own() -> None:
-    assert len({trade_id("paper", None) for _ in range(100)}) == 100
 
 
 async def test_a_new_simulation_buys_what_the_last_one_bought(

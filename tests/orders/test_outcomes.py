@@ -15,7 +15,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.orders.executor import trade_id
+from snexec.ledger.rows import trade_id
 from tests.fakes import (
     MOMENT_TEXT,
     Rig,

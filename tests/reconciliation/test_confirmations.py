@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.events import Event, EventFeed
-from snexec.ledger.store import Applied, OrderRef, Outcome
+from snexec.ledger.rows import Applied, OrderRef, Outcome
 from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.fills import Source, Step
 from snexec.reconciliation.unsettled import UnsettledOrders

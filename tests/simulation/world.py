@@ -38,6 +38,7 @@ from snexec.broker.client import AlpacaClient, SentOrder
 from snexec.intake.admission import Phase
 from snexec.intake.socket_server import SocketServer
 from snexec.intake.stdin import Kind
+from snexec.ledger import rows as rows_module
 from snexec.ledger import writer as writer_module
 from snexec.ledger.counting import Counting
 from snexec.ledger.schema import _check_and_migrate
@@ -45,7 +46,6 @@ from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from snexec.logs.mask import SecretMask
 from snexec.model import MODES
-from snexec.orders import executor as executor_module
 from snexec.risk.tally import day_began
 from snexec.stream import connection as connection_module
 from tests.fakes import AskedOrder, TrioClock, make_settings
@@ -576,7 +576,7 @@ class World:
                 (writer_module, "_SLOW_SECONDS", slow_seconds),
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
-                (executor_module, "uuid", ids),
+                (rows_module, "uuid", ids),
                 (app, "load_settings", lambda _path, **_more: self.settings),
                 (app, "warn_open_keys", lambda _path, _settings: None),
                 (app.Daemon, "_check_database", _no_file),

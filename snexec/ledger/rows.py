@@ -1,0 +1,129 @@
+"""What the ledger is given and what it says of a row: types and ids, no SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from snexec.logs import about
+from snexec.risk import Reason
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.model import Mode, Stars
+
+
+def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:
+    """Derive a row's id, so that one signal has one order whoever sends it (SPEC 4).
+
+    A signal without an id gets a random one.
+    """
+    if signal_id is None:
+        return f"sn-{uuid.uuid4().hex}"
+    digest = hashlib.sha256(f"{mode}\0{salt}\0{signal_id}".encode()).hexdigest()
+    return f"sn-{digest[:32]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTrade:
+    """A row about to be opened; ``id`` is also the order's client order id.
+
+    Attributes:
+        notional: Dollars.
+    """
+
+    id: str
+    symbol: str
+    catalyst_type: str
+    catalyst_tier: int
+    mode: Mode
+    notional: Decimal
+    stars: Stars
+    price_at_signal: float
+    signal_id: str | None
+
+
+Opening = Literal["opened", "repeated", "symbol_open"] | Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderRef:
+    """How an event or an answer names an order."""
+
+    mode: Mode
+    order_id: str | None
+    client_order_id: str | None
+
+
+Outcome = Literal[
+    "fill",  # final: bought
+    "partial_fill",  # bought in part so far
+    "working",  # known to the broker, nothing bought yet
+    "rejected",
+    "canceled",
+    "expired",
+    "not_found",  # missed, until later evidence
+    "found_late",  # bought, and stays missed: its symbol has a newer open row
+    "contradicted",  # the broker says no after it said yes; nothing changed
+    "unchanged",
+]
+
+
+@dataclass(kw_only=True, slots=True)  # frozen, it would cost a fill 2 %
+class Applied:
+    """What one change did to a row.
+
+    Attributes:
+        outcome: What the row says now, or "unchanged".
+        changed: Whether any column was written.
+        settled: Whether the broker's last word on the order is in the row.
+        entry_price: Dollars per share.
+        shares: Shares held by the row.
+        fill_ms: Milliseconds from the signal's line to the final fill.
+        newer_trade_id: The symbol's open row, where that kept this one from reopening.
+    """
+
+    trade_id: str
+    symbol: str
+    signal_id: str | None
+    order_id: str | None
+    mode: Mode
+    outcome: Outcome
+    changed: bool
+    settled: bool
+    status: str
+    entry_price: float | None
+    shares: float | None
+    reason: str | None
+    fill_ms: float | None = None
+    newer_trade_id: str | None = None
+
+
+def about_row(applied: Applied) -> dict[str, object]:
+    """Return a log line's ``extra`` that says which order it is about."""
+    return about(
+        symbol=applied.symbol,
+        trade_id=applied.trade_id,
+        signal_id=applied.signal_id,
+        order_id=applied.order_id,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsettled:
+    """A row whose order still lacks the broker's last word.
+
+    Attributes:
+        age_seconds: Since the order was placed, by the wall clock.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode
+    order_id: str | None
+    age_seconds: float
+    missed: bool
+    signal_id: str | None = None

@@ -1,0 +1,44 @@
+"""A row's id: one signal has one, in each mode."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.ledger.rows import trade_id
+
+if TYPE_CHECKING:
+    from snexec.model import Mode
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_an_id_is_derived_from_mode_and_signal_id(mode: Mode) -> None:
+    same = trade_id(mode, "n-1")
+    assert re.fullmatch(r"sn-[0-9a-f]{32}", same)
+    assert trade_id(mode, "n-1") == same
+    assert trade_id(mode, "n-1", salt="") == same
+    others = {
+        trade_id(mode, "n-2"),
+        trade_id("live" if mode == "paper" else "paper", "n-1"),
+        trade_id(mode, "n-1", salt="a"),
+        trade_id(mode, "n-1", salt="b"),
+        trade_id(mode, "\0n-1"),
+        trade_id(mode, ""),
+    }
+    assert len(others | {same}) == 7
+
+
+def test_ids_stay_what_they_were_in_earlier_versions() -> None:
+    assert trade_id("paper", "n-1") == "sn-" + PAPER_N1
+    assert trade_id("live", "n-1") == "sn-" + LIVE_N1
+
+
+# sha256 of mode, NUL, salt, NUL and id: rows of earlier runs must be found again.
+PAPER_N1 = "cfa0dc2b148736355c072e1208489e3c"
+LIVE_N1 = "c93c070212ffe7325112868a24d7f46a"
+
+
+def test_a_signal_without_an_id_gets_one_of_its_own() -> None:
+    assert len({trade_id("paper", None) for _ in range(100)}) == 100
