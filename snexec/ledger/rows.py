@@ -1,4 +1,4 @@
-"""What the ledger is given and what it says of a row: types and ids, no SQL."""
+"""What the ledger takes and returns, and a row's id: types, no SQL."""
 
 from __future__ import annotations
 

@@ -1,0 +1,186 @@
+"""What the broker's word makes of one row: pure, without SQL or clock (SPEC 7, 8).
+
+Every change is monotonic: what the broker has said finally is never undone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from snexec.ledger.rows import Applied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from snexec.latency import Times
+    from snexec.ledger.rows import Outcome
+
+# What a change may look at or write; reading all columns would cost a fill 2 %.
+READ = (
+    *("id", "symbol", "mode", "status", "alpacaOrderId", "entryPrice", "shares"),
+    *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),
+)
+_PLACE = {name: place for place, name in enumerate(READ)}
+
+
+class Row:
+    """One row as it should become, and which of its columns to write back.
+
+    Args:
+        values: The columns that were read, in the order of ``READ``.
+
+    Attributes:
+        changes: What to write, by column.
+        open_instead: The id of the symbol's open row, if this one is missed: two rows
+            of a symbol are never open.
+    """
+
+    __slots__ = ("_newer_trade_id", "_values", "changes", "open_instead")
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values: list[Any] = list(values)
+        self.changes: dict[str, object] = {}
+        self.open_instead: str | None = None
+        self._newer_trade_id: str | None = None
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever SQLite holds
+        return self._values[_PLACE[name]]
+
+    # What the broker may say; they return what the row says then, or "unchanged".
+
+    def apply_working(self, times: Times | None) -> Outcome:
+        """Note that the broker knows the order, and nothing more."""
+        self._set_times(times)
+        given_up = self["status"] == "missed" and not self._settled
+        return "working" if given_up and self._reopen() else "unchanged"
+
+    def apply_fill(
+        self,
+        price: Decimal | None,
+        quantity: Decimal | None,
+        times: Times | None,
+        now: str,
+    ) -> Outcome:
+        """Apply a final fill; without a price or a quantity it is not final."""
+        final = price is not None and quantity is not None
+        if self._settled and (not final or self._bought_in_full):
+            return "unchanged"
+        bought = _columns(price, quantity)
+        if self["status"] == "closed":
+            self._set_where_null(**bought)
+        else:
+            self.set(**bought)
+        late = self["status"] == "missed" and not self._reopen(bought=True)
+        if not final:
+            return "found_late" if late else "partial_fill"
+        self.set(settledAt=now)
+        self._set_times(times)
+        return "found_late" if late else "fill"
+
+    def apply_partial_fill(
+        self, price: Decimal | None, shares: Decimal | None
+    ) -> Outcome:
+        """Apply a partial fill, ``shares`` being the position's; never undoes a fill."""
+        if self._settled or self["status"] == "closed":
+            return "unchanged"
+        self.set(**_columns(price, shares))
+        late = self["status"] == "missed" and not self._reopen(bought=True)
+        return "found_late" if late else "partial_fill"
+
+    def apply_nothing_bought(
+        self, how: Literal["rejected", "canceled", "expired"], now: str
+    ) -> Outcome:
+        """Apply an end without a fill; it never undoes what was bought."""
+        if self._bought or self["status"] == "closed":
+            return "contradicted"
+        if self._settled:
+            return "unchanged"
+        self.set(status="missed", exitReason=f"alpaca_{how}", settledAt=now)
+        return how
+
+    def mark_not_found(self) -> Outcome:
+        """Give up the order, which the broker still does not know (SPEC 5)."""
+        if (
+            self["status"] != "open"
+            or self["alpacaOrderId"] is not None
+            or self._settled
+            or self._bought
+        ):
+            return "unchanged"
+        self.set(status="missed", exitReason="order_not_found")
+        return "not_found"
+
+    def set(self, **changes: object) -> None:
+        """Set columns; those that stay the same are not written."""
+        for name, value in changes.items():
+            if self[name] != value:
+                self._values[_PLACE[name]] = self.changes[name] = value
+
+    def applied(self, outcome: Outcome) -> Applied:
+        """Return what the change did."""
+        trade_id, symbol, mode, status, order_id, price, shares, *others = self._values
+        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms = others
+        return Applied(
+            trade_id=trade_id,
+            symbol=symbol,
+            signal_id=signal_id,
+            order_id=order_id,
+            mode=mode,
+            outcome=outcome,
+            changed=bool(self.changes),
+            settled=settled_at is not None,
+            status=status,
+            entry_price=price,
+            shares=shares,
+            reason=reason,
+            fill_ms=fill_ms,
+            newer_trade_id=self._newer_trade_id,
+        )
+
+    @property
+    def _bought(self) -> bool:
+        return self["shares"] is not None or self["entryPrice"] is not None
+
+    @property
+    def _bought_in_full(self) -> bool:
+        return self["shares"] is not None and self["entryPrice"] is not None
+
+    @property
+    def _settled(self) -> bool:
+        return self["settledAt"] is not None
+
+    def _reopen(self, *, bought: bool = False) -> bool:
+        """Reopen a missed row, as the broker knows its order after all.
+
+        Returns:
+            Whether the row is what it would have been had the evidence come in time;
+            False where its symbol has a newer open row.
+        """
+        if self.open_instead is None:
+            self.set(status="open", exitReason=None)
+            return True
+        self._newer_trade_id = self.open_instead
+        if bought:
+            self.set(exitReason="order_found_late")
+        return False
+
+    def _set_where_null(self, **changes: object) -> None:
+        for name, value in changes.items():
+            if value is not None and self[name] is None:
+                self._values[_PLACE[name]] = self.changes[name] = value
+
+    def _set_times(self, times: Times | None) -> None:
+        if times is not None:
+            self._set_where_null(
+                wireMs=times.wire_ms, replyMs=times.reply_ms, fillMs=times.fill_ms
+            )
+
+
+def _columns(price: Decimal | None, shares: Decimal | None) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    if price is not None:
+        columns["entryPrice"] = float(price)
+    if shares is not None:
+        columns["shares"] = float(shares)
+    return columns
