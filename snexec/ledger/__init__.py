@@ -1,4 +1,9 @@
-"""BotTrade rows: the file, its statements, and the one writer."""
+"""The BotTrade rows: their types, their file, their statements, and what limits count.
+
+Within the daemon the writer alone writes them: changes are functions of the store,
+committed together, and reported once they are durable. Nothing in here talks to the
+broker or decides what is bought.
+"""
 
 from __future__ import annotations
 

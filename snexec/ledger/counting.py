@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
 _OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"
-# Other programs write a time as text of any zone, or as milliseconds since 1970, which
-# sort before all text. The first bound is the index's, a day wide for the zones.
+# Other programs write a time as text in any zone, or as milliseconds since 1970, which
+# sort before all text. The first bound is for the index, a day wide because of zones.
 REALISED = (
-    "SELECT"  # noqa: S608 - all of it stands here
+    "SELECT"  # noqa: S608 - constants only
     " (SELECT total(pnl) FROM BotTrade"
     f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_before"
     " AND julianday(exitAt) >= julianday(:day))"
@@ -42,7 +42,7 @@ _NEWEST = (
 )
 _NO_ORDERS = Recently(None, 0, 0, 0)
 _TALLIED_SECONDS = 25 * 3600.0  # the longest day in New York, and any cooldown
-# Rows are in the order of their coming, but for what other programs do to the file.
+# Rows are in the order in which they came, but for what other programs do to the file.
 _OLD_ROWS_IN_A_ROW = 10_000
 
 
@@ -51,12 +51,12 @@ class Counting:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-        self._tallies: dict[str, Tally] | None = None  # until a brake asks for them
-        self._tallied_now = False  # in this transaction
+        self._tallies: dict[str, Tally] | None = None  # until a limit asks for them
+        self._tallied_now = False  # begun in this transaction
         self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
-        self._are_durable = False  # of the last one
-        self._opened_before = 0  # the mark
-        # What follows holds until another program has written.
+        self._opened_are_durable = False  # those of the last one
+        self._opened_before_mark = 0
+        # What follows holds until another program writes.
         self._version: int | None = None
         self._open_at_most = math.inf  # rows
         self._closed_key: tuple[object, ...] = ()
@@ -72,16 +72,16 @@ class Counting:
         *,
         recently: Recently | None = None,
     ) -> Counts:
-        """Count for an order of a symbol what its limits ask for.
+        """Count what the limits ask about an order of a symbol.
 
         Args:
             symbol: The order's.
-            mode: The account's, whose results and orders count, beside those of rows
-                that name none.
-            notional: Dollars that the order is worth.
-            limits: What they are.
+            mode: The account's, whose results and orders count, as do the results of
+                rows that name no mode.
+            notional: The order's worth in dollars.
+            limits: The limits that are set.
             moment: Now.
-            recently: The orders of late, if they are known already.
+            recently: The recent orders, if they are known already.
         """
         needs, open_positions, orders = limits.needs, 0, recently
         realised, wins, closed = 0.0, 0, 0
@@ -99,13 +99,13 @@ class Counting:
         return Counts(open_positions, realised, wins, closed, *orders, cents)
 
     def row_opens(self) -> None:
-        """Note that this transaction opens a row, or opens one again."""
+        """Note that this transaction opens a row, or reopens one."""
         self._open_at_most += 1
 
-    # The orders of late.
+    # Recent orders.
 
     def begin_tallies(self, at: float) -> None:
-        """Count the orders of late from the rows, unless that was done."""
+        """Count recent orders from the rows, unless that was done."""
         if self._tallies is not None:
             return
         self._tallies, self._tallied_now = {}, self._db.in_transaction
@@ -117,14 +117,11 @@ class Counting:
                 tally.remember(order)
 
     def begin_empty(self) -> None:
-        """Count from nothing: another account has ordered what is in the rows."""
+        """Start from zero: the orders in the rows are of another account."""
         self._tallies = {}
 
     def tallied(self, symbol: str, mode: Mode, at: float) -> Recently | None:
-        """Return what is known of the orders of late without the file, from any thread.
-
-        Orders that the broker refused are in it.
-        """
+        """Return what memory holds of recent orders, refused ones too; from any thread."""
         tallies = self._tallies
         if tallies is None:
             return None
@@ -140,20 +137,20 @@ class Counting:
     # What becomes of the transaction.
 
     def began(self) -> None:
-        """Tally the orders of the last one: they have left by now."""
-        if self._are_durable:
-            self._are_durable = False
+        """Tally the orders of the last transaction: they have left by now."""
+        if self._opened_are_durable:
+            self._opened_are_durable = False
             for order in self._opened:
                 self._tally(order.mode, order.at).add(order)
             self._opened.clear()
 
     def committed(self) -> None:
-        """Keep what was opened."""
+        """Keep the orders that were opened."""
         self._tallied_now = False
-        self._are_durable = True
+        self._opened_are_durable = True
 
     def rolled_back(self) -> None:
-        """Forget what was opened."""
+        """Forget the orders that were opened."""
         self.began()
         self._opened.clear()
         self._open_at_most = math.inf
@@ -161,13 +158,13 @@ class Counting:
             self._tallies, self._tallied_now = None, False
 
     def marked(self) -> None:
-        """Note the place to which it may be undone."""
-        self._opened_before = len(self._opened)
+        """Note the place back to which it may be undone."""
+        self._opened_before_mark = len(self._opened)
 
     def undone_to_mark(self) -> None:
-        """Forget what was opened after the mark."""
+        """Forget the orders that were opened after the mark."""
         self._open_at_most = math.inf
-        del self._opened[self._opened_before :]
+        del self._opened[self._opened_before_mark :]
 
     # Helpers.
 
@@ -177,9 +174,9 @@ class Counting:
             self._version, self._open_at_most, self._closed_key = version, math.inf, ()
 
     def _open_positions(self, bot: BotSettings) -> int:
-        """Return how many rows are open; fewer may be, where that makes no difference.
+        """Return how many rows are open: at most, where that makes no difference.
 
-        To count them anew for each order would double what all gates cost.
+        Counting them anew for each order would double the cost of all gates.
         """
         limit = bot.max_concurrent_positions
         if limit is None or self._open_at_most >= limit:
@@ -189,9 +186,9 @@ class Counting:
     def _results(
         self, mode: Mode, bot: BotSettings, moment: datetime
     ) -> tuple[float, int, int]:
-        """Return dollars since midnight, and wins of how many of the last rows.
+        """Return dollars since midnight, wins of the last closed rows, and their number.
 
-        Only other programs close rows, so until one has written it stays the same.
+        Only other programs close rows, so it stays the same until one writes.
         """
         day = day_start(moment.timestamp())
         key = (mode, day, bot.min_win_rate_trades)
@@ -212,7 +209,7 @@ class Counting:
         }
         (realised,) = self._db.execute(REALISED, values).fetchone()
         if realised is None:
-            realised = -math.inf  # infinite both ways, so nobody knows
+            realised = -math.inf  # the sum of both infinities: nobody knows
         wins, closed = self._db.execute(WINS, values).fetchone()
         return float(realised), int(wins), int(closed)
 
@@ -233,13 +230,13 @@ class Counting:
         return found
 
     def _tally(self, mode: str, at: float) -> Tally:
-        assert self._tallies is not None  # noqa: S101 - asked for only then
+        assert self._tallies is not None  # noqa: S101 - asked for only after they began
         if mode not in self._tallies:
             self._tallies[mode] = Tally(day_start(at))
         return self._tallies[mode]
 
     def _orders_since(self, since: float) -> Iterator[OpenedOrder]:
-        """Read the orders that may count, the newest first."""
+        """Yield the orders that may count, the newest first."""
         old = 0
         for mode, symbol, at, notional in self._db.execute(_NEWEST):
             if mode is not None and at is not None and at >= since:

@@ -112,7 +112,7 @@ class Row:
         return "not_found"
 
     def set(self, **changes: object) -> None:
-        """Set columns; those that stay the same are not written."""
+        """Set columns; what a column holds already is not written."""
         for name, value in changes.items():
             if self[name] != value:
                 self._values[_PLACE[name]] = self.changes[name] = value

@@ -329,7 +329,7 @@ STEPS = st.lists(
 
 @dataclass
 class Ledger:
-    """Rows of one symbol, and what must hold of each for ever."""
+    """Rows of one symbol, and what must hold of each forever."""
 
     store: Store
     filled: dict[str, tuple[object, object]] = field(default_factory=dict)
