@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from snexec.logs.lines import SecretMask
+from snexec.logs.mask import SecretMask
 from snexec.ops.health import Health
 from snexec.ops.notify import Notify
 from tests.fakes import Rig, make_settings
