@@ -1,4 +1,4 @@
-"""The words that all parts share: modes, stars, symbols, cents."""
+"""The words that all parts share: modes, stars, sides, symbols, cents."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 # Accounts, budgets and unsettled orders are keyed by it: each mode has one account.
 AccountName = Mode
 Stars = Literal[3, 4, 5]
+Side = Literal["buy", "sell"]
 
 _SYMBOL = re.compile(r"[A-Za-z0-9]+(?:[./-][A-Za-z0-9]+)*", re.ASCII)
 

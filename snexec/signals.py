@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -94,6 +95,20 @@ class Signal(BaseModel):
         default=None,
         validation_alias=AliasChoices("relativeVolume", "relative_volume"),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakenSignal:
+    """A signal that was taken.
+
+    Attributes:
+        read_at: When its line was read, on Trio's clock.
+        sequence: Its place in this run.
+    """
+
+    signal: Signal
+    read_at: float
+    sequence: int
 
 
 def parse_signal(line: bytes) -> Signal:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -17,16 +16,21 @@ from snexec.model import MODES
 from snexec.settings import credentials_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from snexec.broker.budget import Purpose
+    from snexec.broker.simulated import BuiltInExchange
     from snexec.clock import Clock
-    from snexec.model import Mode
-    from snexec.settings import Settings
+    from snexec.model import AccountName
+    from snexec.settings import LiveSettings, Settings
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
+class Held:
+    """A client, and how many have borrowed it.
+
+    Attributes:
+        retired: Whether another has taken its place.
+    """
+
     endpoint: Endpoint
     client: AlpacaClient
     leases: int = 0
@@ -34,72 +38,133 @@ class _Held:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def close_if_unused(self) -> None:
+        """End its connections once it is retired and the last lease has ended."""
         if self.retired and self.leases == 0:
             self.scope.cancel(reason="the client is replaced and no longer used")
 
 
 class Lease:
-    """A client that stays open until the block is left."""
+    """A client that stays open until the block is left, and a request of its budget.
 
-    def __init__(self, held: _Held) -> None:
+    What was taken of the budget and not used by then is given back.
+    """
+
+    __slots__ = ("_held", "_taken")
+
+    def __init__(self, held: Held, taken: Purpose | None = None) -> None:
         self._held = held
+        self._taken = taken
         held.leases += 1
 
     @property
     def client(self) -> AlpacaClient:
-        """The account's client."""
+        """The account's client, for all but requests."""
         return self._held.client
 
-    def __enter__(self) -> AlpacaClient:
-        return self.client
+    def try_take(self, purpose: Purpose) -> bool:
+        """Take one request from the budget, if there is one for this purpose."""
+        if not self.client.budget.try_take(purpose):
+            return False
+        self._taken = purpose
+        return True
+
+    async def take(self, purpose: Purpose) -> None:
+        """Take one request from the budget, waiting for it if need be."""
+        await self.client.budget.take(purpose)
+        self._taken = purpose
+
+    def use(self) -> AlpacaClient:
+        """Return the client for the one request that was taken."""
+        self._taken = None
+        return self._held.client
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
+        if self._taken is not None:
+            self.client.budget.give_back(self._taken)
+            self._taken = None
         self._held.leases -= 1
         self._held.close_if_unused()
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """An account's request budget.
+
+    Attributes:
+        left: Requests that may still be made in this minute.
+        limit: Requests a minute.
+    """
+
+    left: int
+    limit: int
+
+
 class Accounts:
-    """Owns the REST clients of both modes.
+    """Owns the REST clients of every account, one a mode.
 
     Args:
-        simulated_urls: The built-in exchange's URLs, when it answers for both modes.
+        live: Where they are and how patient to be, as the settings say now.
+        clock: For the broker's dates.
+        exchange: The simulated one, where it answers for the broker.
         tls: The context that verifies the broker; without one it is made when needed.
     """
 
     def __init__(
         self,
-        *,
-        settings: Settings,
+        live: LiveSettings,
         clock: Clock,
-        environ: Mapping[str, str] = os.environ,
-        simulated_urls: Mapping[Mode, str] | None = None,
+        *,
+        exchange: BuiltInExchange | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock = clock
-        self._environ = environ
-        self._simulated_urls = simulated_urls
+        self._environ = live.environ
+        self._exchange = exchange
         self._tls = tls
         self._nursery: trio.Nursery | None = None
+        settings = live.now
         self._held = {
             mode: self._hold(self._endpoint(mode, settings), settings) for mode in MODES
         }
         self._keep_warm(settings)
 
-    def endpoint(self, mode: Mode) -> Endpoint:
+    @property
+    def simulated(self) -> bool:
+        """Whether the simulated exchange answers for the broker."""
+        return self._exchange is not None
+
+    def name_of(self, mode: AccountName) -> str:
+        """Name an account as a person would."""
+        return f"simulated {mode}" if self.simulated else mode
+
+    def status(self) -> dict[AccountName, BudgetStatus]:
+        """Return each account's request budget."""
+        budgets = {mode: self.budget(mode) for mode in MODES}
+        return {
+            mode: BudgetStatus(budget.left, budget.limit)
+            for mode, budget in budgets.items()
+        }
+
+    def endpoint(self, mode: AccountName) -> Endpoint:
         """Return where a mode trades now."""
         return self._held[mode].endpoint
 
-    def budget(self, mode: Mode) -> RateBudget:
+    def budget(self, mode: AccountName) -> RateBudget:
         """Return the request budget of a mode's account."""
         return self._held[mode].client.budget
 
-    def lease(self, mode: Mode) -> Lease:
+    def lease(self, mode: AccountName) -> Lease:
         """Lend the client of a mode; it stays open until the last lease ends."""
         return Lease(self._held[mode])
 
-    def try_take(self, mode: Mode, purpose: Purpose) -> Lease | None:
+    def try_take(self, mode: AccountName, purpose: Purpose) -> Lease | None:
         """Lend the client of a mode with one request of its budget, if there is one."""
-        return self.lease(mode) if self.budget(mode).try_take(purpose) else None
+        if not self.budget(mode).try_take(purpose):
+            return None
+        return Lease(self._held[mode], purpose)
 
     def reconfigure(self, settings: Settings) -> bool:
         """Trade at the endpoints of new settings from now on.
@@ -142,12 +207,12 @@ class Accounts:
         finally:
             self._nursery = None  # new settings may still come while the daemon stops
 
-    def _start(self, held: _Held) -> None:
+    def _start(self, held: Held) -> None:
         if self._nursery is not None:
             name = f"connections of {held.endpoint.mode}"
             self._nursery.start_soon(self._run_client, held, name=name)
 
-    async def _run_client(self, held: _Held) -> None:
+    async def _run_client(self, held: Held) -> None:
         with held.scope:
             await held.client.run()
 
@@ -156,10 +221,10 @@ class Accounts:
             needed = mode == settings.mode
             held.client.keep_warm(settings.alpaca.warm_connections if needed else 0)
 
-    def _endpoint(self, mode: Mode, settings: Settings) -> Endpoint:
-        if self._simulated_urls is not None:
+    def _endpoint(self, mode: AccountName, settings: Settings) -> Endpoint:
+        if self._exchange is not None:
             return Endpoint(
-                mode=mode, url=self._simulated_urls[mode], credentials=SIMULATED_KEYS
+                mode=mode, url=self._exchange.urls[mode], credentials=SIMULATED_KEYS
             )
         return Endpoint(
             mode=mode,
@@ -167,7 +232,7 @@ class Accounts:
             credentials=credentials_for(mode, settings, self._environ),
         )
 
-    def _hold(self, endpoint: Endpoint, settings: Settings) -> _Held:
+    def _hold(self, endpoint: Endpoint, settings: Settings) -> Held:
         secure = endpoint.url.startswith("https:")
         client = AlpacaClient(
             mode=endpoint.mode,
@@ -181,4 +246,4 @@ class Accounts:
             clock=self._clock,
             ssl_context=self.tls() if secure else None,
         )
-        return _Held(endpoint, client)
+        return Held(endpoint, client)

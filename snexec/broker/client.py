@@ -8,8 +8,7 @@ Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
 from __future__ import annotations
 
 import collections
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import trio
@@ -36,26 +35,84 @@ if TYPE_CHECKING:
     from snexec.broker.lookups import LookUps
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
-    from snexec.model import Mode
+    from snexec.model import AccountName, Side
     from snexec.settings import Credentials
 
 # A validated symbol, cents and an id of our own need no escapes.
 _ORDER_BODY = (
-    b'{"symbol":"%b","notional":"%b","side":"buy","type":"market",'
+    b'{"symbol":"%b","%b":"%b","side":"%b","type":"market",'
     b'"time_in_force":"day","client_order_id":"%b"}'
 )
 _CONNECT_SHARE = 0.9  # of the time for a whole request
 
 
+class OutgoingOrder(Protocol):
+    """An order to be sent, which hears what becomes of its request."""
+
+    @property
+    def symbol(self) -> str:
+        """What to order."""
+
+    @property
+    def side(self) -> Side:
+        """Whether to buy or to sell it."""
+
+    @property
+    def notional(self) -> Decimal | None:
+        """Dollars, with two decimals; None where it is shares that are ordered."""
+
+    @property
+    def quantity(self) -> Decimal | None:
+        """Shares, where it is shares that are ordered."""
+
+    @property
+    def client_order_id(self) -> str:
+        """The row's id."""
+
+    def left(self) -> None:
+        """Hear that it leaves, in that moment."""
+
+    def is_withheld(self) -> bool:
+        """Return whether an order that had to wait must not leave any more."""
+
+    def answered(self) -> None:
+        """Hear, once and later, that the outcome is known or out of time."""
+
+
 class SentOrder:
     """An order on its way, and then what became of it."""
 
+    __slots__ = ("_budget", "_order", "_replies", "_request")
+
     def __init__(
-        self, request: Request, client_order_id: str, replies: ReplyReader
+        self, order: OutgoingOrder, replies: ReplyReader, budget: RateBudget
     ) -> None:
-        self._request = request
-        self._client_order_id = client_order_id
+        self._order = order
         self._replies = replies
+        self._budget = budget
+
+    def send(self, data: bytes, pool: Pool) -> Request:
+        """Hand its request over, once."""
+        self._request = pool.submit(data, self)
+        return self._request
+
+    # As its request's listener.
+
+    def left(self) -> None:
+        """Pass it on."""
+        self._order.left()
+
+    def is_withheld(self) -> bool:
+        """Pass it on."""
+        return self._order.is_withheld()
+
+    def ended(self, request: Request) -> None:
+        """Note it in the budget, and pass it on."""
+        reply = request.reply
+        self._budget.finish(reply.headers if reply is not None else None)
+        self._order.answered()
+
+    # As what became of the order.
 
     @property
     def is_taken(self) -> bool:
@@ -81,20 +138,20 @@ class SentOrder:
         content = self._replies.content(
             request.reply, request.problem or "", sent=request.sent
         )
-        return read_order(content, self._client_order_id)
+        return read_order(content, self._order.client_order_id)
 
 
 class AlpacaClient:
     """One account's REST API, with its keys, its connections and its budget.
 
-    The caller takes the request from the budget first; the client gives it back or
-    finishes it.
+    Its requests are taken from the budget by a lease (``Accounts``); the client notes in
+    the budget when each has ended.
     """
 
     def __init__(
         self,
         *,
-        mode: Mode,
+        mode: AccountName,
         base_url: str,
         credentials: Credentials | None,
         budget: RateBudget,
@@ -147,47 +204,28 @@ class AlpacaClient:
         """Have so many connections for orders open at any time, from now on."""
         self._pool.keep_warm(connections)
 
-    def send_order(
-        self,
-        *,
-        symbol: str,
-        notional: str,
-        client_order_id: str,
-        answered: Callable[[], None],
-        left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,
-    ) -> SentOrder:
-        """Send a market buy of so many dollars, once (ALPACA 1.2).
+    def send_order(self, order: OutgoingOrder) -> SentOrder:
+        """Send a market order of dollars or of shares, once (ALPACA 1.2).
 
         It leaves at once, or as soon as a connection is free, behind those before it.
-
-        Args:
-            symbol: What to buy.
-            notional: Dollars, with two decimals.
-            client_order_id: The row's id.
-            answered: Called once, later, when the outcome is known or out of time.
-            left: Called in the moment it leaves.
-            withheld: Asked of one that has to wait before it leaves; if so, it never
-                does.
         """
+        dollars = order.notional
         body = _ORDER_BODY % (
-            symbol.encode(),
-            notional.encode(),
-            client_order_id.encode(),
+            order.symbol.encode(),
+            b"qty" if dollars is None else b"notional",
+            str(order.quantity if dollars is None else dollars).encode(),
+            order.side.encode(),
+            order.client_order_id.encode(),
         )
+        sent = SentOrder(order, self._replies, self.budget)
         data = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
-        request = self._pool.submit(
-            data,
-            left=left,
-            withheld=withheld,
-            ended=partial(self._answered, answered),
-        )
+        request = sent.send(data, self._pool)
         under_way = self._under_way
         while under_way and under_way[0][1].done.is_set():
             under_way.popleft()
         under_way.append((trio.current_time() + self._timeout_seconds, request))
         self._sends.unpark()
-        return SentOrder(request, client_order_id, self._replies)
+        return sent
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         """Look an order up, by the broker's id where it is known (SPEC 8).
@@ -225,11 +263,6 @@ class AlpacaClient:
             BrokerError: There is no readable answer; one of those of ``order``.
         """
         return read_market_times(await self._get("/v2/clock"))
-
-    def _answered(self, answered: Callable[[], None], request: Request) -> None:
-        reply = request.reply
-        self.budget.finish(reply.headers if reply is not None else None)
-        answered()
 
     async def _give_up_late(self) -> None:
         """End the orders that are not answered in time; all have the same time."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
+    from snexec.broker.wire import Listener
+
 _DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
 _DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
 _FIRST_PAUSE_SECONDS = 1.0
@@ -60,32 +62,22 @@ class Pool:
         self._warm = connections
         self._changed.set()
 
-    def submit(
-        self,
-        data: bytes,
-        *,
-        left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,
-        ended: Callable[[Request], None] | None = None,
-    ) -> Request:
+    def submit(self, data: bytes, listener: Listener | None = None) -> Request:
         """Send a request as soon as a connection is free, in the order of the calls.
 
         Args:
             data: The whole request.
-            left: Called in the moment it leaves.
-            withheld: Asked of a request that had to wait, just before it would leave;
-                if true, it never does. Not asked of one that leaves at once.
-            ended: Called once, later, when there is an answer or will never be one.
+            listener: Hears of it. Asked whether it is withheld just before it would
+                leave, but only where it had to wait.
         """
-        request = Request(data, left, ended=ended)
+        request = Request(data, listener)
         self._waiting.append(request)
         self._send_waiting()
-        # Only after the first try to send, on purpose: the caller has looked just now,
-        # so a request that leaves at once is not asked. Only one that waited is.
-        request.withheld = withheld
-        if not request.sent and self._nursery is not None:
-            # One of its own, as what is being opened already may lead nowhere.
-            self._start_dialing()
+        if not request.sent:
+            request.waited = True
+            if self._nursery is not None:
+                # One of its own, as what is being opened already may lead nowhere.
+                self._start_dialing()
         return request
 
     async def run(self) -> None:
@@ -129,7 +121,7 @@ class Pool:
     def _send_waiting(self) -> None:
         # The connection used last: others may grow old meanwhile, and are replaced.
         while (request := self._next_waiting()) and self._idle:
-            if request.withheld is not None and request.withheld():
+            if request.is_withheld():
                 request.end(problem="it is withheld")
             elif self._idle.pop().send(request):
                 self._waiting.popleft()

@@ -38,40 +38,63 @@ class Reply:
     complete: bool
 
 
+class Listener(Protocol):
+    """Whoever has sent a request."""
+
+    def left(self) -> None:
+        """Hear that it leaves, in that moment."""
+
+    def is_withheld(self) -> bool:
+        """Return whether a request that had to wait must not leave any more."""
+
+    def ended(self, request: Request) -> None:
+        """Hear, once, that the answer is there or never will be."""
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One request on its way, and what came back.
 
     Attributes:
-        left: Called in the moment it leaves.
-        withheld: Tells whether it must not leave any more.
-        ended: Called once with this, when the answer is there or will never be.
+        data: All of it.
+        listener: Who has sent it, until it has ended.
+        waited: Whether no connection was free when it was handed in.
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
         problem: Why there is no whole answer.
     """
 
     data: bytes = field(repr=False)  # it holds the keys
-    left: Callable[[], None] | None = None
-    withheld: Callable[[], bool] | None = None
-    ended: Callable[[Request], None] | None = None
+    listener: Listener | None
+    waited: bool = False
     connection: Connection | None = None
     sent: bool = False
     reply: Reply | None = None
     problem: str | None = None
     done: trio.Event = field(default_factory=trio.Event)
 
+    def left(self) -> None:
+        """Report that it leaves."""
+        if self.listener is not None:
+            self.listener.left()
+
+    def is_withheld(self) -> bool:
+        """Return whether it must not leave any more.
+
+        One that need not wait is not asked: whoever sends it has just looked.
+        """
+        listener = self.listener
+        return self.waited and listener is not None and listener.is_withheld()
+
     def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
         """Note how it ended, and wake who waits for it."""
-        ended = self.ended
+        listener, self.listener = self.listener, None  # which holds this, in a circle
         self.connection = None
-        # Whoever gave them holds this, in a circle.
-        self.left = self.withheld = self.ended = None
         self.reply = reply
         self.problem = problem
         self.done.set()
-        if ended is not None:
-            ended(self)
+        if listener is not None:
+            listener.ended(self)
 
     def abandon(self, problem: str) -> None:
         """Wait for its answer no longer; one under way takes its connection along."""
@@ -132,8 +155,7 @@ class Connection:
         self._used = True
         request.connection = self
         request.sent = True
-        if request.left is not None:
-            request.left()
+        request.left()
         self._unsent = request.data[taken:]
         if self._unsent:
             self._keeper.start_soon(self._send_rest)

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import resource
+import secrets
 import signal
 import sys
 import time
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from snexec.app import BuiltInExchange, Daemon
-from snexec.broker import tls_context
+from snexec.app import Daemon
+from snexec.broker import BuiltInExchange, tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
-from snexec.ledger import Store, open_database
+from snexec.ledger import Ledger, Store, open_database
 from snexec.locks import lock_file
 from snexec.logs import (
     JsonFormatter,
@@ -32,7 +33,8 @@ from snexec.logs import (
     json_of_dropped,
 )
 from snexec.ops import Systemd
-from snexec.settings import learn_secrets, load_settings, warn_open_keys
+from snexec.settings import LiveSettings, learn_secrets, load_settings, warn_open_keys
+from snexec.stages import Opened
 
 if TYPE_CHECKING:
     import ssl
@@ -133,30 +135,30 @@ async def _main(
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
             warn_open_keys(config, settings)
-            exchange = await _start_exchange(root, settings)
             daemon = Daemon(
-                config=config,
-                settings=settings,
-                store=Store(connection, clock=clock),
-                clock=clock,
-                mask=mask,
-                exchange=exchange,
-                report=report,
-                systemd=systemd,
-                pages=pages,
-                tls=tls,
-                dropped_lines=lambda: drain.dropped,
+                Opened(
+                    live=LiveSettings(settings, path=config, mask=mask),
+                    clock=clock,
+                    mask=mask,
+                    ledger=Ledger(
+                        Store(connection, clock=clock), path=database, clock=clock
+                    ),
+                    listener=listener,
+                    stdin=stdin,
+                    report=report,
+                    exchange=await _start_exchange(root, settings),
+                    tls=tls,
+                    systemd=systemd,
+                    pages=pages,
+                    dropped_lines=lambda: drain.dropped,
+                )
             )
             root.start_soon(_obey_signals, received, daemon, name="OS signals")
             # No collection looks through the program itself, which takes 10 to 30 ms.
             gc.freeze()
             gc.enable()
             try:
-                await daemon.run(
-                    listener=listener,
-                    stdin=stdin,
-                    stop_at_end_of_input=report is not None,
-                )
+                await daemon.run()
             except StartError as exc:
                 # A nursery would wrap it in a group, so it is raised after this one.
                 refusal = exc
@@ -193,15 +195,13 @@ async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
 async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:
     async for number in received:
         if number == signal.SIGHUP:
-            daemon.reload()
+            daemon.operations.reload()
             continue
         # The second one stops at once, and nothing is lost that recovery cannot find.
         for deadly in (signal.SIGTERM, signal.SIGINT):
             signal.signal(deadly, signal.SIG_DFL)
-        daemon.stop(
-            why=signal.Signals(number).name,
-            seconds=daemon.settings.intake.shutdown_timeout_sec,
-        )
+        seconds = daemon.wings.live.now.intake.shutdown_timeout_sec
+        daemon.stages.stop(why=signal.Signals(number).name, seconds=seconds)
 
 
 async def _start_exchange(
@@ -223,6 +223,7 @@ async def _start_exchange(
     return BuiltInExchange(
         urls={"paper": exchange.paper_url, "live": exchange.live_url},
         quote=exchange.quote,
+        id_salt=secrets.token_hex(8),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from snexec.settings import load_settings
 from snexec.signals import parse_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from snexec.ledger import Store
     from snexec.settings import Settings
     from snexec.signals import Signal
 
@@ -68,7 +70,6 @@ def _without_daemon(
     settings: Settings, config: Path, signal: Signal
 ) -> dict[str, object]:
     # Needed only where no daemon answers.
-    from snexec.cli.trades_query import open_to_read
     from snexec.ops.explain import Question, RowFacts, explain, read_row_facts
     from snexec.risk import Counts, Recently, Snapshot, halt_files, read_halt
 
@@ -84,12 +85,20 @@ def _without_daemon(
         return explain(question, RowFacts(counts=Counts()))
     facts = read_row_facts(
         question,
-        partial(open_to_read, path),
-        clock=SystemClock(),
+        partial(_open_store, path),
         # A simulated start begins with no orders.
         recently=Recently(None, 0, 0, 0) if settings.alpaca.simulate else None,
     )
     return explain(question, facts)
+
+
+@contextmanager
+def _open_store(path: Path) -> Iterator[Store]:
+    from snexec.cli.trades_query import open_to_read
+    from snexec.ledger import Store
+
+    with closing(open_to_read(path)) as connection:
+        yield Store(connection, clock=SystemClock())
 
 
 def _show(answer: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from snexec.logs import printable
 if TYPE_CHECKING:
     from snexec.events import Event
     from snexec.intake import Answer
+    from snexec.ledger import NewTrade
 
 _MAX_ROWS = 1000  # listed; an input that runs for weeks must not fill memory
 
@@ -57,12 +58,12 @@ class RunReport:
             entry.outcome, entry.is_final = answer.status, True
             entry.detail = printable(answer.error or answer.reason or "")
 
-    def opened(self, sequence: int, trade_id: str) -> None:
-        """Record which row a signal has: its fill may come before any other event."""
-        entry = self._by_sequence.get(sequence)
+    def leaving(self, trade: NewTrade, sequence: int | None) -> None:
+        """Note which row a signal has: its fill may come before all else is reported."""
+        entry = self._by_sequence.get(sequence or 0)
         if entry is not None:
-            entry.trade_id = trade_id
-            self._by_trade[trade_id] = entry
+            entry.trade_id = trade.id
+            self._by_trade[trade.id] = entry
 
     def happened(self, event: Event) -> None:
         """Record an event about one of the signals."""

@@ -1,14 +1,22 @@
-"""How signals come in: lines, one answer each, a bounded queue."""
+"""INTAKE: how signals come in; one answer to each line, and nobody waits.
+
+It owns what is known of lines: whether signals are taken at the moment, which ids were
+taken, how many lines were answered what. Its state is written by ``Intake.take``,
+whichever feeder calls it. It never waits for an order and never decides whether a valid
+signal is worth trading: what is taken goes to the ``Orders`` that it was given.
+"""
 
 from __future__ import annotations
 
 from snexec.intake.admission import Answer as Answer
 from snexec.intake.admission import Intake as Intake
+from snexec.intake.admission import IntakeStatus as IntakeStatus
 from snexec.intake.admission import Phase as Phase
 from snexec.intake.admission import Status as Status
-from snexec.intake.admission import TakenSignal as TakenSignal
+from snexec.intake.feeder import Feeder as Feeder
+from snexec.intake.listener import open_listener as open_listener
 from snexec.intake.socket_server import SocketServer as SocketServer
-from snexec.intake.socket_server import open_listener as open_listener
+from snexec.intake.stdin import InputOwner as InputOwner
 from snexec.intake.stdin import Kind as Kind
+from snexec.intake.stdin import StandardInput as StandardInput
 from snexec.intake.stdin import kind_of_stdin as kind_of_stdin
-from snexec.intake.stdin import read_signals as read_signals

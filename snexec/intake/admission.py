@@ -11,18 +11,19 @@ import logging
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import trio
 
 from snexec.errors import InvalidSignalError
 from snexec.recent import Recent
-from snexec.signals import MAX_LINE_BYTES, Signal, parse_signal
+from snexec.signals import MAX_LINE_BYTES, Signal, TakenSignal, parse_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from snexec.model import Mode
+    from snexec.settings import LiveSettings
 
 log = logging.getLogger("Intake")
 
@@ -40,20 +41,6 @@ class Phase(Enum):
     STARTING = "starting"
     TAKING = "taking"
     STOPPING = "stopping"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakenSignal:
-    """A signal that was taken.
-
-    Attributes:
-        read_at: When its line was read, on Trio's clock.
-        sequence: Its place in this run.
-    """
-
-    signal: Signal
-    read_at: float
-    sequence: int
 
 
 Status = Literal[
@@ -89,86 +76,108 @@ class Answer:
         return fields
 
 
-class Intake:
-    """Takes signals into a bounded queue.
+class Rows(Protocol):
+    """What the intake must know of the ledger."""
 
-    Args:
-        mode: Tells the current mode; an id may be taken once in each.
-        refusal: Tells why no order can be placed at the moment, if so.
+    @property
+    def healthy(self) -> bool:
+        """Whether rows can be written."""
+
+
+class Orders(Protocol):
+    """Where a signal goes that was taken."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait as may."""
+
+    async def wait_for_room(self) -> None:
+        """Wait until another one may be handed in."""
+
+    def hand_in(self, taken: TakenSignal) -> None:
+        """Order it now if nothing is waited for, or in its turn."""
+
+    def flush(self) -> None:
+        """Let what was handed in leave, without a task switch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntakeStatus:
+    """What was read since the start.
+
+    Attributes:
+        phase: Whether signals are taken.
+        counts: Lines, by what they were answered.
+        dropped_answers: Answers that their client did not take.
     """
 
-    def __init__(
-        self,
-        *,
-        max_pending: int,
-        mode: Callable[[], Mode],
-        refusal: Callable[[], str | None],
-    ) -> None:
-        self._max_pending = max_pending
-        self._mode = mode
-        self._refusal = refusal
-        self._start_now: Callable[[TakenSignal], bool] = lambda _taken: False
-        self._leave_now: Callable[[], None] = lambda: None
+    phase: Phase
+    counts: Mapping[Status, int]
+    dropped_answers: int
+
+
+class Intake:
+    """Takes lines from every feeder, and hands the signals in to be ordered.
+
+    Args:
+        live: The mode; an id may be taken once in each.
+        rows: Nothing is taken while they cannot be written.
+        orders: What is taken goes there.
+
+    Attributes:
+        phase: Whether signals are taken.
+    """
+
+    def __init__(self, live: LiveSettings, rows: Rows, orders: Orders) -> None:
+        self._live = live
+        self._rows = rows
+        self._orders = orders
         self._taken_ids: Recent[tuple[Mode, str]] = Recent(_REMEMBERED_IDS)
         self._numbers = itertools.count(1)
-        # The bound is `max_pending`, kept by counting: a signal leaves the channel
-        # before it leaves the queue for an order slot.
-        self._send, self.taken = trio.open_memory_channel[TakenSignal](math.inf)
-        self._room = trio.Event()
         self._log_window = -math.inf
         self._logged = 0
         self._unlogged = 0
-        self.pending = 0
-        self.counts: collections.Counter[Status] = collections.Counter()
+        self._counts: collections.Counter[Status] = collections.Counter()
+        self._dropped_answers = 0
         self.phase = Phase.STARTING
 
     @property
     def is_full(self) -> bool:
-        """Whether ``max_pending`` signals wait."""
-        return self.pending >= self._max_pending
+        """Whether as many signals wait as may."""
+        return self._orders.is_full
 
     async def wait_for_room(self) -> None:
         """Wait until another signal may be taken."""
-        while self.is_full:
-            await self._room.wait()
+        await self._orders.wait_for_room()
 
     def has_taken(self, signal_id: str) -> bool:
-        """Tell whether this id was taken in the current mode."""
-        return (self._mode(), signal_id) in self._taken_ids
+        """Return whether this id was taken in the current mode."""
+        return (self._live.now.mode, signal_id) in self._taken_ids
 
-    def next_nowait(self) -> TakenSignal | None:
-        """Return the next taken signal, if one waits."""
-        try:
-            return self.taken.receive_nowait()
-        except (trio.WouldBlock, trio.EndOfChannel):
-            return None
+    def status(self) -> IntakeStatus:
+        """Return what was read since the start."""
+        return IntakeStatus(
+            phase=self.phase,
+            counts=self._counts.copy(),
+            dropped_answers=self._dropped_answers,
+        )
 
-    def hand_over(
-        self, start_now: Callable[[TakenSignal], bool], leave_now: Callable[[], None]
-    ) -> None:
-        """Offer each signal that has none before it to a function first.
-
-        Args:
-            start_now: Tells whether it took the signal; if not, it is queued.
-            leave_now: Called when the reader of lines has no more at hand.
-        """
-        self._start_now = start_now
-        self._leave_now = leave_now
-
-    def turn_ended(self) -> None:
-        """Let what the lines of this step began leave, without a task switch."""
-        self._leave_now()
-
-    def started(self) -> None:
-        """Note that a taken signal waits no longer."""
-        self.pending -= 1
-        self._room.set()
-        self._room = trio.Event()
+    def open(self) -> None:
+        """Take signals from now on, unless it is closed already."""
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.TAKING
 
     def close(self) -> None:
-        """Take no more signals; those taken are still worked off."""
+        """Take no more signals."""
         self.phase = Phase.STOPPING
-        self._send.close()
+
+    def flush(self) -> None:
+        """Let the orders of the lines just taken leave: no more are at hand."""
+        self._orders.flush()
+
+    def note_dropped_answer(self) -> None:
+        """Count an answer that its client did not take."""
+        self._dropped_answers += 1
 
     def take(
         self, line: bytes | None, *, read_at: float, early: bool = False
@@ -181,7 +190,7 @@ class Intake:
             early: Take it also before recovery is done; it waits, and grows old.
         """
         answer = self._answer(line, read_at, early=early)
-        self.counts[answer.status] += 1
+        self._counts[answer.status] += 1
         if answer.status == "accepted":
             log.debug("signal taken: id=%s", answer.id)
         else:
@@ -202,22 +211,21 @@ class Intake:
             return Answer(status="stopping", id=signal.id, signal=signal)
         if self.phase is Phase.STARTING and not early:
             return Answer(status="starting", id=signal.id, signal=signal)
-        key = None if signal.id is None else (self._mode(), signal.id)
+        key = None if signal.id is None else (self._live.now.mode, signal.id)
         if key is not None and key in self._taken_ids:
             return Answer(status="repeated", id=signal.id, signal=signal)
-        if (reason := self._refusal()) is not None:
+        if not self._rows.healthy:
+            reason = "the database cannot be written"
             return Answer(
                 status="overloaded", id=signal.id, reason=reason, signal=signal
             )
-        if self.is_full:
+        if self._orders.is_full:
             return Answer(status="overloaded", id=signal.id, signal=signal)
         if key is not None:
             self._taken_ids.add(key)
         sequence = next(self._numbers)
         taken = TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
-        if self.pending or not self._start_now(taken):
-            self.pending += 1
-            self._send.send_nowait(taken)
+        self._orders.hand_in(taken)
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
     def _log_refusal(self, answer: Answer) -> None:

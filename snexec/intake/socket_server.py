@@ -1,31 +1,22 @@
-"""The Unix socket: lines in, one answer each, in order; control commands (SPEC 6)."""
+"""The Unix socket: lines in, one answer each, in order; requests (SPEC 6)."""
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import logging
-import os
 import select
-import socket
-import stat
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 from pydantic_core import from_json
 
-from snexec.errors import InvalidSignalError, StartError
 from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.framing import LineSplitter
-from snexec.locks import lock_file
-from snexec.risk import MAX_REASON_CHARS
-from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES, Signal, parse_signal
+from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from snexec.events import Event, EventFeed
     from snexec.intake.admission import Answer, Intake
@@ -37,23 +28,13 @@ _TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
 _ANSWERS_WAITING = 4096  # a client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
 _HANG_UP_SECONDS = 0.5  # how soon it is noticed; nothing wakes us for it
-_BACKLOG = 1024  # feeders that connect at once; the kernel may cap it
 
 
-class Control(Protocol):
-    """What the socket's commands ask of the daemon."""
+class Commands(Protocol):
+    """Who answers what is asked of the daemon."""
 
-    async def status(self) -> dict[str, object]:
-        """Return the fields of the answer to ``status``."""
-
-    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
-        """Halt, and return the fields of the answer."""
-
-    def obey_resume(self) -> dict[str, object]:
-        """Resume, and return the fields of the answer."""
-
-    async def explain(self, signal: Signal) -> dict[str, object]:
-        """Return the fields of the answer to ``explain``."""
+    async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
+        """Obey a request, and return the fields of its answer."""
 
 
 def encode(fields: dict[str, object]) -> bytes:
@@ -61,81 +42,37 @@ def encode(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-@contextmanager
-def open_listener(path: Path) -> Iterator[trio.SocketListener]:
-    """Listen at a path with mode 0600; replace a dead socket, never a living one.
-
-    Raises:
-        StartError: The path is taken by a daemon or by something that is no socket,
-            or cannot be bound.
-    """
-    with lock_file(path, owner="intake.socket"):
-        _clear(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            old_mask = os.umask(0o177)
-            try:
-                listening.bind(str(path))
-            except OSError as exc:
-                raise StartError(
-                    f"intake.socket: cannot listen at {path}: {exc.strerror}"
-                ) from None
-            finally:
-                os.umask(old_mask)
-            ours = path.stat().st_ino
-            listening.listen(_BACKLOG)
-            try:
-                yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            finally:
-                if path.exists() and path.stat().st_ino == ours:
-                    path.unlink()
-        finally:
-            listening.close()
-
-
-def _clear(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as exc:
-        raise StartError(f"intake.socket: {path}: {exc.strerror}") from None
-    if not stat.S_ISSOCK(mode):
-        raise StartError(
-            f"intake.socket: {path} exists and is no socket: move it away or name"
-            " another path"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except OSError as exc:
-            if exc.errno != errno.ECONNREFUSED:
-                raise StartError(
-                    f"intake.socket: cannot tell whether {path} is in use:"
-                    f" {exc.strerror or exc}"
-                ) from None
-        else:
-            raise StartError(f"intake.socket: {path} is in use by another daemon")
-    path.unlink(missing_ok=True)
-
-
 class SocketServer:
-    """Serves any number of clients; none of them can disturb anything."""
+    """Feeds the intake from any number of clients; none of them can disturb anything.
 
-    def __init__(self, *, intake: Intake, feed: EventFeed, control: Control) -> None:
+    Args:
+        intake: Takes the lines.
+        feed: What clients follow that ask for events.
+        commands: Answers the rest.
+        listener: Bound and listening.
+    """
+
+    name = "socket"
+
+    def __init__(
+        self,
+        intake: Intake,
+        feed: EventFeed,
+        commands: Commands,
+        listener: trio.SocketListener,
+    ) -> None:
         self._intake = intake
         self._feed = feed
-        self._control = control
-        self.dropped_answers = 0
+        self._commands = commands
+        self._listener = listener
 
-    async def run(self, listener: trio.SocketListener) -> None:
+    async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.serve_listeners(self._serve, [listener])
+        await trio.serve_listeners(self._serve, [self._listener])
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         send, receive = trio.open_memory_channel[bytes](_ANSWERS_WAITING)
-        client = _Client(send, self._feed, self._count_dropped)
+        client = _Client(send, self._feed, self._intake)
         try:
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(client.write, stream, receive, name="answer")
@@ -151,9 +88,6 @@ class SocketServer:
         except* Exception:
             log.exception("a client's connection failed; the others go on")
 
-    def _count_dropped(self) -> None:
-        self.dropped_answers += 1
-
     async def _read(self, stream: trio.SocketStream, client: _Client) -> None:
         splitter = LineSplitter(MAX_LINE_BYTES)
         while data := await stream.receive_some(_READ_BYTES):
@@ -168,13 +102,13 @@ class SocketServer:
                 await trio.lowlevel.checkpoint()
             answers: list[Answer] = []
             request, more = self._take_turn(lines, answers, read_at)
-            self._intake.turn_ended()
+            self._intake.flush()
             if not client.follows:
                 # The orders leave first, and a flood of one client delays no other. One
                 # that follows the events hears them behind its answers.
                 await trio.lowlevel.checkpoint()
             for answer in answers:
-                client.tell(encode(answer.fields()))
+                client.answer(encode(answer.fields()))
             if client.follows:
                 await trio.lowlevel.checkpoint()
             if request is not None:
@@ -204,39 +138,12 @@ class SocketServer:
         return None, taken == LINES_PER_TURN
 
     async def _obey(self, request: dict[str, object], client: _Client) -> None:
-        signal_id = request.get("id")
-        answer: dict[str, object] = {"status": "ok"}
-        if isinstance(signal_id, str) and len(signal_id) <= MAX_ID_CHARS:
-            answer["id"] = signal_id
-        match request["command"]:
-            case "status":
-                client.tell(encode(answer | await self._control.status()))
-            case "events":
-                client.tell(encode(answer))
-                client.follow()
-            case _:
-                try:
-                    fields = await self._carry_out(request)
-                except _BadRequestError as exc:
-                    fields = {"status": "invalid", "error": str(exc)}
-                client.tell(encode(answer | fields))
-
-    async def _carry_out(self, request: dict[str, object]) -> dict[str, object]:
-        """Do what is asked for, and return the answer's fields."""
-        match request["command"]:
-            case "halt":
-                reason = _words(request, "reason", default="no reason was given")
-                return self._control.obey_halt(
-                    reason, _words(request, "by", default="the socket")
-                )
-            case "resume":
-                return self._control.obey_resume()
-            case "explain":
-                return await self._control.explain(_signal(request.get("signal")))
-            case _:
-                raise _BadRequestError(
-                    "command: must be 'status', 'events', 'halt', 'resume' or 'explain'"
-                )
+        if request["command"] == "events":
+            client.answer(encode(_named(request)))
+            client.follow()
+        else:
+            fields = await self._commands.answer(request)
+            client.answer(encode(_named(request) | fields))
 
 
 async def _until_hung_up(stream: trio.SocketStream, gone: trio.Event) -> None:
@@ -255,13 +162,13 @@ class _Client:
         self,
         send: trio.MemorySendChannel[bytes],
         feed: EventFeed,
-        count_dropped: Callable[[], None],
+        intake: Intake,
     ) -> None:
         self._send = send
         self._feed = feed
-        self._count_dropped = count_dropped
+        self._intake = intake
         self.follows = False
-        self.gone = trio.Event()  # set once nothing can be told any more
+        self.gone = trio.Event()  # set once nothing can be answered any more
 
     async def write(
         self, stream: trio.SocketStream, receive: trio.MemoryReceiveChannel[bytes]
@@ -281,46 +188,32 @@ class _Client:
         finally:
             self.gone.set()
 
-    def tell(self, line: bytes) -> None:
+    def answer(self, line: bytes) -> None:
         try:
             self._send.send_nowait(line)
         except trio.WouldBlock:
-            self._count_dropped()
+            self._intake.note_dropped_answer()
         except trio.BrokenResourceError:
             pass  # the client reads no more, and may still have signals to give
 
     def follow(self) -> None:
         self.follows = True
-        self._feed.follow(self._tell_event)
+        self._feed.follow(self._pass_on)
 
     def close(self) -> None:
-        self._feed.unfollow(self._tell_event)
+        self._feed.unfollow(self._pass_on)
         self._send.close()
 
-    def _tell_event(self, event: Event) -> None:
-        self.tell(event.line())
+    def _pass_on(self, event: Event) -> None:
+        self.answer(event.line())
 
 
-class _BadRequestError(Exception):
-    """A request for control that cannot be understood."""
-
-
-def _words(request: dict[str, object], name: str, *, default: str) -> str:
-    words = request.get(name)
-    if words is None:
-        return default
-    if not isinstance(words, str) or not words.strip() or len(words) > MAX_REASON_CHARS:
-        raise _BadRequestError(
-            f"{name}: must be text of at most {MAX_REASON_CHARS} characters"
-        )
-    return words
-
-
-def _signal(value: object) -> Signal:
-    try:
-        return parse_signal(json.dumps(value).encode())
-    except InvalidSignalError as exc:
-        raise _BadRequestError(f"signal: {exc}") from None
+def _named(request: Mapping[str, object]) -> dict[str, object]:
+    """Begin the answer to a request, with its id if it has one."""
+    request_id = request.get("id")
+    if isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS:
+        return {"status": "ok", "id": request_id}
+    return {"status": "ok"}
 
 
 def _request(line: bytes) -> dict[str, object] | None:

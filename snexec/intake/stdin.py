@@ -7,7 +7,7 @@ import os
 import stat
 from contextlib import aclosing
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -17,7 +17,7 @@ from snexec.intake.framing import LineSplitter
 from snexec.signals import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from snexec.intake.admission import Answer, Intake
 
@@ -37,7 +37,7 @@ class Kind(Enum):
 
 
 def kind_of_stdin(fd: int = 0) -> Kind:
-    """Tell what standard input is; a closed one is nothing."""
+    """Return what standard input is; a closed one is nothing."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
@@ -49,62 +49,79 @@ def kind_of_stdin(fd: int = 0) -> Kind:
     return Kind.TERMINAL if os.isatty(fd) else Kind.DEVICE
 
 
-async def read_signals(
-    intake: Intake,
-    kind: Kind,
-    *,
-    told: Callable[[Answer], None] | None = None,
-    fd: int = 0,
-) -> None:
-    """Take every line until the end of input.
+class InputOwner(Protocol):
+    """What standard input asks of the daemon, and what it reports to it."""
+
+    async def wait_to_feed_file(self) -> None:
+        """Wait for what the lines of a file should not come before."""
+
+    def input_answered(self, answer: Answer) -> None:
+        """Hear what a line was answered."""
+
+    def input_ended(self) -> None:
+        """Hear that there are no more lines."""
+
+
+class StandardInput:
+    """Feeds the intake from a descriptor until its end.
 
     Lines of a pipe are taken as they come, as its writer must not be held up; a file
     has no writer, so its lines wait for room and for the end of recovery instead of
     being dropped.
+
+    Args:
+        intake: Takes the lines.
+        kind: What the descriptor is.
+        owner: Asked when a file may be fed, and told of each answer and of the end.
+        fd: The descriptor.
     """
-    splitter = LineSplitter(MAX_LINE_BYTES)
-    try:
-        await _read_lines(intake, kind, splitter, told, fd)
-    except (trio.BrokenResourceError, OSError) as exc:
-        log.warning("standard input broke off: %s", first_words(exc))
-    for line in splitter.finish():
-        if kind is Kind.FILE:
-            await intake.wait_for_room()
-        _take(intake, line, trio.current_time(), told)
 
+    name = "standard input"
 
-async def _read_lines(
-    intake: Intake,
-    kind: Kind,
-    splitter: LineSplitter,
-    told: Callable[[Answer], None] | None,
-    fd: int,
-) -> None:
-    async with aclosing(_chunks(kind, fd)) as chunks:
-        async for data in chunks:
-            read_at = trio.current_time()
-            for number, line in enumerate(splitter.feed(data), start=1):
-                if kind is Kind.FILE and intake.is_full:
-                    await intake.wait_for_room()
-                    read_at = trio.current_time()
-                _take(intake, line, read_at, told)
-                if number % LINES_PER_TURN == 0:
-                    intake.turn_ended()
-                    await trio.lowlevel.checkpoint()
-            intake.turn_ended()
+    def __init__(
+        self, intake: Intake, kind: Kind, owner: InputOwner, *, fd: int = 0
+    ) -> None:
+        self._intake = intake
+        self._kind = kind
+        self._owner = owner
+        self._fd = fd
+        self._splitter = LineSplitter(MAX_LINE_BYTES)
 
+    async def run(self) -> None:
+        """Take every line until the end of input."""
+        if self._kind is Kind.FILE:
+            await self._owner.wait_to_feed_file()
+        try:
+            await self._read_lines()
+        except (trio.BrokenResourceError, OSError) as exc:
+            log.warning("standard input broke off: %s", first_words(exc))
+        for line in self._splitter.finish():
+            if self._kind is Kind.FILE:
+                await self._intake.wait_for_room()
+            self._take(line, trio.current_time())
+        self._intake.flush()
+        self._owner.input_ended()
 
-def _take(
-    intake: Intake,
-    line: bytes | None,
-    read_at: float,
-    told: Callable[[Answer], None] | None,
-) -> None:
-    if line is not None and (not line or line.isspace()):
-        return
-    answer = intake.take(line, read_at=read_at, early=True)
-    if told is not None:
-        told(answer)
+    async def _read_lines(self) -> None:
+        is_file = self._kind is Kind.FILE
+        async with aclosing(_chunks(self._kind, self._fd)) as chunks:
+            async for data in chunks:
+                read_at = trio.current_time()
+                for number, line in enumerate(self._splitter.feed(data), start=1):
+                    if is_file and self._intake.is_full:
+                        await self._intake.wait_for_room()
+                        read_at = trio.current_time()
+                    self._take(line, read_at)
+                    if number % LINES_PER_TURN == 0:
+                        self._intake.flush()
+                        await trio.lowlevel.checkpoint()
+                self._intake.flush()
+
+    def _take(self, line: bytes | None, read_at: float) -> None:
+        if line is not None and (not line or line.isspace()):
+            return
+        answer = self._intake.take(line, read_at=read_at, early=True)
+        self._owner.input_answered(answer)
 
 
 async def _chunks(kind: Kind, fd: int) -> AsyncGenerator[bytes, None]:

@@ -7,16 +7,20 @@ broker or decides what is bought.
 
 from __future__ import annotations
 
+from snexec.ledger.changes import Change as Change
+from snexec.ledger.changes import log_failure as log_failure
+from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.file import check_large as check_large
 from snexec.ledger.file import checkpoint as checkpoint
 from snexec.ledger.file import connect as connect
 from snexec.ledger.file import refuse_damaged as refuse_damaged
+from snexec.ledger.ledger import Ledger as Ledger
+from snexec.ledger.reader import Reader as Reader
 from snexec.ledger.rows import Applied as Applied
 from snexec.ledger.rows import NewTrade as NewTrade
 from snexec.ledger.rows import Opening as Opening
 from snexec.ledger.rows import OrderRef as OrderRef
 from snexec.ledger.rows import Unsettled as Unsettled
-from snexec.ledger.rows import about_row as about_row
 from snexec.ledger.rows import trade_id as trade_id
 from snexec.ledger.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from snexec.ledger.schema import check_kind as check_kind
@@ -24,6 +28,5 @@ from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import column_names as column_names
 from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.store import Store as Store
-from snexec.ledger.writer import Change as Change
 from snexec.ledger.writer import Writer as Writer
 from snexec.ledger.writer import WriterStatus as WriterStatus

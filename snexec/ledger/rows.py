@@ -7,7 +7,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from snexec.logs import about
 from snexec.risk import Reason
 
 if TYPE_CHECKING:
@@ -44,6 +43,15 @@ class NewTrade:
     stars: Stars
     price_at_signal: float
     signal_id: str | None
+
+    @property
+    def trade_id(self) -> str:
+        """The row's id, by which log lines name an order."""
+        return self.id
+
+    @property
+    def order_id(self) -> None:
+        """The broker's id, which is not known before it has answered."""
 
 
 Opening = Literal["opened", "repeated", "symbol_open"] | Reason
@@ -100,16 +108,6 @@ class Applied:
     reason: str | None
     fill_ms: float | None = None
     newer_trade_id: str | None = None
-
-
-def about_row(applied: Applied) -> dict[str, object]:
-    """Return a log line's ``extra`` that says which order it is about."""
-    return about(
-        symbol=applied.symbol,
-        trade_id=applied.trade_id,
-        signal_id=applied.signal_id,
-        order_id=applied.order_id,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

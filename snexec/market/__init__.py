@@ -1,4 +1,4 @@
-"""What the market does: its hours.
+"""MARKET: what the market does: its hours.
 
 It owns the last answer of the broker's clock for each account, which only its own task
 writes. It never makes an order wait.
@@ -6,4 +6,4 @@ writes. It never makes an order wait.
 
 from __future__ import annotations
 
-from snexec.market.hours import MarketClock as MarketClock
+from snexec.market.hours import MarketHours as MarketHours

@@ -11,11 +11,9 @@ from snexec.broker import Purpose
 from snexec.errors import BrokerError, RateLimitedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from snexec.broker import Accounts
     from snexec.model import Mode
-    from snexec.settings import Settings
+    from snexec.settings import LiveSettings
 
 log = logging.getLogger("Market")
 
@@ -34,18 +32,19 @@ class _View(NamedTuple):
     until: float
 
 
-class MarketClock:
+class MarketHours:
     """Asks the broker while ``require_market_open`` is set, at each opening and closing.
 
     In between Trio's clock counts, so that no change of the machine's time opens the
     market. No order ever waits for an answer.
 
     Args:
-        settings: Returns the current settings.
+        live: Whether to ask, and of which account.
+        accounts: Who is asked.
     """
 
-    def __init__(self, *, settings: Callable[[], Settings], accounts: Accounts) -> None:
-        self._settings = settings
+    def __init__(self, live: LiveSettings, accounts: Accounts) -> None:
+        self._live = live
         self._accounts = accounts
         self._views: dict[Mode, _View] = {}
         self._changed = trio.Event()
@@ -71,7 +70,7 @@ class MarketClock:
         """Keep the market's state up to date, until cancelled."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            changed, settings = self._changed, self._settings()
+            changed, settings = self._changed, self._live.now
             if not settings.bot.require_market_open:
                 self._decided.set()
                 await changed.wait()
@@ -100,13 +99,13 @@ class MarketClock:
         if lease is None:
             self._log_unknown(mode, "the rate limit leaves no request", warn=warn)
             return False
-        with lease as client:
+        with lease:
             # Counted from before the question: better too early than too late.
             asked = trio.current_time()
             try:
-                answer = await client.market_clock()
+                answer = await lease.use().market_clock()
             except RateLimitedError as exc:
-                client.budget.block(exc.wait_seconds)
+                lease.client.budget.block(exc.wait_seconds)
                 problem = str(exc)
             except BrokerError as exc:
                 problem = str(exc)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from snexec.ledger import Store
-from snexec.orders import trade_id
+from snexec.ledger import trade_id
 from snexec.risk import (
     COUNTED,
     EARLY,
@@ -23,8 +21,9 @@ from snexec.signals import star_rating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from snexec.clock import Clock
+    from snexec.ledger import Store
     from snexec.risk import Recently
     from snexec.settings import Settings
     from snexec.signals import Signal
@@ -98,24 +97,21 @@ class Question:
 
 def read_row_facts(
     question: Question,
-    connect: Callable[[], sqlite3.Connection],
+    open_store: Callable[[], AbstractContextManager[Store]],
     *,
-    clock: Clock,
     recently: Recently | None,
 ) -> RowFacts:
     """Read what the rows say, over a connection of its own that only reads.
 
     Args:
         question: What is asked.
-        connect: Opens the connection.
-        clock: The current time.
+        open_store: Opens the rows to be read.
         recently: Recent orders, if a daemon knows them better than the rows.
     """
     signal, settings = question.signal, question.settings
     row_id = trade_id(settings.mode, signal.id, salt=question.id_salt)
     try:
-        with closing(connect()) as connection:
-            store = Store(connection, clock=clock)
+        with open_store() as store:
             id_status, open_row = store.conflict(row_id, signal.symbol)
             limits = ActiveGates().limits(signal, settings.bot)
             counts = Counts()

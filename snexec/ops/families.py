@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, get_args
 
 import trio
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.utils import floatToGoString
 
 from snexec import __version__
 from snexec.intake import Phase, Status
@@ -19,21 +25,16 @@ from snexec.orders import SKIP_REASONS
 from snexec.stream import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from decimal import Decimal
 
     from prometheus_client.metrics_core import Metric
 
-    from snexec.broker import Accounts
-    from snexec.intake import Intake
-    from snexec.ledger import WriterStatus
+    from snexec.ledger import CommitTimes
     from snexec.ops.health import Health
     from snexec.ops.notify import Notify
     from snexec.ops.outages import Outages
-    from snexec.orders import Dispatcher, Outcomes, Skips
-    from snexec.reconciliation import UnsettledOrders
-    from snexec.settings import Settings
-    from snexec.stream import TradingStream
+    from snexec.ops.wings import Wings
 
 _BOT_STATES = ("running", "paused", "stopped", "disabled")
 # How an order ended, by the reason in its settled event.
@@ -53,29 +54,18 @@ class Sources:
     """Where the figures are.
 
     Attributes:
-        writer: Returns the writer's figures.
+        wings: Every wing, each with its ``status()``.
+        health: What is wrong.
+        outages: The times without a stream.
         dropped_lines: Returns how many log lines were dropped.
         notify: The notifier, if there is one.
-        count_open: Counts the open rows, in a thread of its own; None if it cannot.
     """
 
-    settings: Callable[[], Settings]
-    simulated: bool
-    intake: Intake
-    skips: Skips
-    outcomes: Outcomes
-    dispatcher: Dispatcher
-    accounts: Accounts
-    stream: TradingStream
-    outages: Outages
-    unsettled: UnsettledOrders
-    writer: Callable[[], WriterStatus]
+    wings: Wings
     health: Health
-    halted: Callable[[], bool]
-    dropped_answers: Callable[[], int]
+    outages: Outages
     dropped_lines: Callable[[], int]
     notify: Notify | None
-    count_open: Callable[[], Awaitable[int | None]]
 
 
 def all_families(
@@ -85,7 +75,7 @@ def all_families(
     dollars: Mapping[str, Decimal],
     open_trades: int | None,
 ) -> Iterator[Metric]:
-    """Yield every figure but the histograms.
+    """Yield every figure but the latencies of orders.
 
     Args:
         sources: Where the figures are.
@@ -101,27 +91,29 @@ def all_families(
 
 
 def _about_the_daemon(sources: Sources) -> Iterator[Metric]:
-    settings = sources.settings()
+    wings = sources.wings
     build = GaugeMetricFamily(
         "snexec_build_info", "Always 1.", labels=("version", "python")
     )
     build.add_metric((__version__, platform.python_version()), 1)
     yield build
-    yield _one_of("snexec_mode", "The mode that trades.", MODES, settings.mode)
+    yield _one_of("snexec_mode", "The mode that trades.", MODES, wings.live.now.mode)
     yield _gauge(
         "snexec_simulated",
         "Whether the built-in exchange answers.",
-        sources.simulated,
+        wings.accounts.simulated,
     )
-    bot = settings.bot.state if settings.bot.enabled else "disabled"
-    yield _one_of("snexec_bot_state", "What the bot does.", _BOT_STATES, bot)
-    yield _gauge("snexec_halted", "Whether the kill switch is on.", sources.halted())
+    yield _one_of(
+        "snexec_bot_state", "What the bot does.", _BOT_STATES, wings.bot_state
+    )
+    halted = wings.halt.current() is not None
+    yield _gauge("snexec_halted", "Whether the kill switch is on.", halted)
     phases = [phase.value for phase in Phase]
     yield _one_of(
         "snexec_phase",
         "Whether signals are taken.",
         phases,
-        sources.intake.phase.value,
+        wings.intake.status().phase.value,
     )
     yield _gauge(
         "snexec_healthy",
@@ -136,31 +128,36 @@ def _about_signals_and_orders(
     dollars: Mapping[str, Decimal],
     open_trades: int | None,
 ) -> Iterator[Metric]:
+    orders = sources.wings.orders.status()
     yield _counters(
         "snexec_signals",
         "Lines read, by what they were answered.",
         "outcome",
         get_args(Status),
-        sources.intake.counts,
+        sources.wings.intake.status().counts,
     )
     yield _counters(
         "snexec_signals_skipped",
         "Signals taken and not traded, by the reason.",
         "reason",
         SKIP_REASONS,
-        sources.skips.counts,
+        orders.skipped,
     )
     yield _gauge(
         "snexec_signals_pending",
         "Signals that wait for an order slot.",
-        sources.intake.pending,
+        orders.pending,
     )
     yield _counters(
         "snexec_orders",
         "Orders, by the broker's first answer.",
         "outcome",
         ("placed", "refused", "unknown"),
-        sources.outcomes.counts,
+        {
+            "placed": orders.placed,
+            "refused": orders.refused,
+            "unknown": orders.unknown,
+        },
     )
     yield _counters(
         "snexec_orders_settled",
@@ -178,12 +175,12 @@ def _about_signals_and_orders(
     yield _gauge(
         "snexec_orders_in_flight",
         "Orders that are being placed.",
-        sources.dispatcher.in_flight,
+        orders.in_flight,
     )
     yield _gauge(
         "snexec_orders_unsettled",
         "Orders whose outcome is not final.",
-        len(sources.unsettled),
+        sources.wings.reconciler.status().unsettled,
     )
     if open_trades is not None:
         yield _gauge(
@@ -194,7 +191,7 @@ def _about_signals_and_orders(
 
 
 def _about_the_stream(sources: Sources) -> Iterator[Metric]:
-    stream, now = sources.stream, trio.current_time()
+    stream, now = sources.wings.stream.status(), trio.current_time()
     yield _one_of(
         "snexec_stream_state",
         "The state of the trading stream.",
@@ -208,11 +205,11 @@ def _about_the_stream(sources: Sources) -> Iterator[Metric]:
         ),
         "snexec_stream_heard_age_seconds": (
             "Since the broker was last heard on the stream, be it a pong.",
-            stream.life.heard_at,
+            stream.heard_at,
         ),
         "snexec_stream_event_age_seconds": (
             "Since the last event of an order.",
-            stream.life.event_at,
+            stream.event_at,
         ),
     }
     for name, (text, since) in ages.items():
@@ -232,7 +229,7 @@ def _about_the_stream(sources: Sources) -> Iterator[Metric]:
 
 
 def _about_the_writer(sources: Sources) -> Iterator[Metric]:
-    status = sources.writer()
+    status = sources.wings.ledger.status()
     yield _gauge(
         "snexec_writer_pending",
         "Changes that wait for the database.",
@@ -248,6 +245,11 @@ def _about_the_writer(sources: Sources) -> Iterator[Metric]:
         "Whether the database can be written.",
         status.healthy,
     )
+    yield _histogram(
+        "snexec_writer_commit_seconds",
+        "One commit of the database, with all the changes that shared it.",
+        status.commits,
+    )
 
 
 def _about_the_rest(sources: Sources) -> Iterator[Metric]:
@@ -259,8 +261,7 @@ def _about_the_rest(sources: Sources) -> Iterator[Metric]:
     limit = GaugeMetricFamily(
         "snexec_rate_budget_limit", "Requests a minute.", labels=("mode",)
     )
-    for mode in MODES:
-        budget = sources.accounts.budget(mode)
+    for mode, budget in sources.wings.accounts.status().items():
         left.add_metric((mode,), budget.left)
         limit.add_metric((mode,), budget.limit)
     yield left
@@ -269,7 +270,7 @@ def _about_the_rest(sources: Sources) -> Iterator[Metric]:
         (
             "snexec_answers_dropped",
             "Answers that their client did not take.",
-            sources.dropped_answers(),
+            sources.wings.intake.status().dropped_answers,
         ),
         (
             "snexec_log_lines_dropped",
@@ -294,6 +295,17 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     family = GaugeMetricFamily(name, text)
     family.add_metric((), float(value))
     return family
+
+
+def _histogram(name: str, text: str, times: CommitTimes) -> Metric:
+    bounds = [*map(floatToGoString, times.bounds), "+Inf"]
+    counts = map(float, accumulate(times.counts))
+    return HistogramMetricFamily(
+        name,
+        text,
+        buckets=list(zip(bounds, counts, strict=True)),
+        sum_value=times.total,
+    )
 
 
 def _one_of(name: str, text: str, values: Iterable[str], current: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Whether the daemon can do its work: confirm fills, and write them down."""
+"""Whether the daemon can do its work: confirm fills, and write them to its rows."""
 
 from __future__ import annotations
 
@@ -10,47 +10,39 @@ from snexec.intake import Phase
 from snexec.logs import roughly
 
 if TYPE_CHECKING:
-    from snexec.intake import Intake
-    from snexec.ledger import Writer
-    from snexec.stream import TradingStream
+    from snexec.ops.wings import Wings
 
 
 class Health:
-    """Tells what is wrong, part by part.
+    """Says what is wrong, part by part.
 
     Args:
+        wings: What is looked at.
         stream_grace_seconds: How long the stream may be away before that counts.
     """
 
-    def __init__(
-        self,
-        *,
-        intake: Intake,
-        stream: TradingStream,
-        writer: Writer,
-        stream_grace_seconds: float,
-    ) -> None:
-        self._intake = intake
-        self._stream = stream
-        self._writer = writer
+    def __init__(self, wings: Wings, *, stream_grace_seconds: float) -> None:
+        self._wings = wings
         self._grace = stream_grace_seconds
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong by the part it is wrong with; nothing if all is well."""
+        wings = self._wings
         found: dict[str, str] = {}
-        if self._intake.phase is Phase.STARTING:
+        if wings.intake.status().phase is Phase.STARTING:
             found["recovery"] = "not every row is compared with the broker yet"
-        away = self.stream_away_seconds()
-        if self._stream.state == "disabled":
+        away, state = self.stream_away_seconds(), wings.stream.status().state
+        if state == "disabled":
             found["stream"] = "disabled: there is no key"
         elif away > self._grace:
-            found["stream"] = f"{self._stream.state}, away for {roughly(away)}"
-        if not self._writer.healthy:
-            waiting = self._writer.status().pending
+            found["stream"] = f"{state}, away for {roughly(away)}"
+        ledger = wings.ledger.status()
+        if not ledger.healthy:
+            waiting = ledger.pending
             found["writer"] = f"the database cannot be written, {waiting} changes wait"
         return found
 
     def stream_away_seconds(self) -> float:
         """Return for how long the stream has not been authorized; 0 while it is."""
-        since = self._stream.away_since
+        since = self._wings.stream.status().away_since
         return 0.0 if since is None else trio.current_time() - since

@@ -46,11 +46,14 @@ _WIRE_BUCKETS = (
 )
 _REPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # fmt: skip
 _FILL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # fmt: skip
-_COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)  # fmt: skip
 
 
 class Metrics:
-    """Makes the pages ``/metrics`` and ``/healthz``."""
+    """Makes the pages ``/metrics`` and ``/healthz``.
+
+    Args:
+        sources: Where the figures are that are kept elsewhere.
+    """
 
     def __init__(self, sources: Sources) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -79,11 +82,6 @@ class Metrics:
                 buckets=_FILL_BUCKETS,
             ),
         }
-        self._commits = histogram(
-            "snexec_writer_commit_seconds",
-            "One commit of the database, with all the changes that shared it.",
-            buckets=_COMMIT_BUCKETS,
-        )
 
     def pages(self) -> Mapping[str, Callable[[str], Awaitable[Page]]]:
         """Return the maker of each page, by its path."""
@@ -92,10 +90,6 @@ class Metrics:
     def observe_latency(self, kind: LatencyKind, seconds: float) -> None:
         """Record how long an order took since its line was read, in seconds."""
         self._latencies[kind].observe(seconds)
-
-    def observe_commit(self, seconds: float) -> None:
-        """Record how many seconds a commit took; may be called from any thread."""
-        self._commits.observe(seconds)
 
     def happened(self, event: Event) -> None:
         """Record the latencies, the end and the dollars in an event of the feed."""
@@ -120,17 +114,17 @@ class Metrics:
     async def _metrics_page(self, accept: str) -> Page:
         self._open_trades = None
         with trio.move_on_after(_COUNT_SECONDS):
-            self._open_trades = await self._sources.count_open()
+            self._open_trades = await self._sources.wings.ledger.count_open()
         encode, content_type = choose_encoder(accept)
         return Page(body=encode(self._registry), content_type=content_type)
 
     async def _health_page(self, _accept: str) -> Page:
         await trio.lowlevel.checkpoint()
-        problems = self._sources.health.problems()
+        wings, problems = self._sources.wings, self._sources.health.problems()
         answer = {
             "status": "unhealthy" if problems else "ok",
-            "phase": self._sources.intake.phase.value,
-            "mode": self._sources.settings().mode,
+            "phase": wings.intake.status().phase.value,
+            "mode": wings.live.now.mode,
             "problems": problems,
         }
         return Page(

@@ -1,10 +1,17 @@
-"""From a taken signal to the broker's answer: which goes next, its row, its request."""
+"""ORDERS: from an intent to the broker's answer.
+
+It owns the intents that wait and the orders under way: who goes next, the row before the
+request, the request once, the answer recorded. Its state is written by its own tasks and
+by the step that hands an intent in. It never decides what is worth ordering (that is the
+intent's own word), never sends an order twice, and leaves an order whose outcome is not
+known to reconciliation.
+"""
 
 from __future__ import annotations
 
-from snexec.ledger import trade_id as trade_id
-from snexec.orders.dispatch import Dispatcher as Dispatcher
-from snexec.orders.executor import TradeExecutor as TradeExecutor
-from snexec.orders.outcomes import Outcomes as Outcomes
-from snexec.orders.skips import SKIP_REASONS as SKIP_REASONS
-from snexec.orders.skips import Skips as Skips
+from snexec.orders.desk import OrderDesk as OrderDesk
+from snexec.orders.desk import OrdersStatus as OrdersStatus
+from snexec.orders.executor import Onlooker as Onlooker
+from snexec.orders.intent import SKIP_REASONS as SKIP_REASONS
+from snexec.orders.intent import Intent as Intent
+from snexec.orders.intent import SkipReason as SkipReason

@@ -1,33 +1,29 @@
-"""Signals that are not traded: counted, told, and said in the log (SPEC 5, 6)."""
+"""Signals that are not traded: counted, published, and said in the log (SPEC 5, 6)."""
 
 from __future__ import annotations
 
 import collections
 import logging
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.logs import about
-from snexec.risk import COUNTED_REASONS, Reason
+from snexec.risk import COUNTED_REASONS
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
-    from snexec.intake import TakenSignal
-    from snexec.signals import Signal
+    from snexec.orders.intent import SkipReason
+    from snexec.signals import Signal, TakenSignal
 
 log = logging.getLogger("TradeExecutor")
 
 _WARN_EVERY_SECONDS = 60.0
 
-_OwnReason = Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
-SkipReason = Reason | _OwnReason
-SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_OwnReason))
-
 
 class Skips:
-    """Tells of each signal that was taken and is not traded.
+    """Reports each signal that was taken and is not traded.
 
     Args:
         max_age_seconds: How old a signal may be when its order leaves.
@@ -43,34 +39,35 @@ class Skips:
         self.counts: collections.Counter[SkipReason] = collections.Counter()
 
     def is_stale(self, taken: TakenSignal) -> bool:
-        """Tell whether a signal is too old to be traded."""
+        """Return whether a signal is too old to be traded."""
         return trio.current_time() - taken.read_at > self._max_age_seconds
 
-    def warn_stale(self, taken: TakenSignal, why: str) -> None:
-        """Log that a signal was too old."""
-        log.warning(
-            "%s signal=%s is not traded: it is older than %g s (%s)",
-            taken.signal.symbol,
-            taken.signal.id,
-            self._max_age_seconds,
-            why,
-            extra=_about(taken),
-        )
+    def skip(self, taken: TakenSignal, reason: SkipReason, *, why: str = "") -> None:
+        """Count and report a signal that is not traded.
 
-    def tell_stopping(self, taken: TakenSignal) -> None:
-        """Tell that a signal is not traded as the daemon stops."""
-        log.warning(
-            "%s signal=%s is not traded: the daemon stops",
-            taken.signal.symbol,
-            taken.signal.id,
-            extra=_about(taken),
-        )
-        self.skip(taken, "stopping")
-
-    def skip(self, taken: TakenSignal, reason: SkipReason) -> None:
-        """Count and tell a signal that is not traded."""
-        self.counts[reason] += 1
+        Args:
+            taken: The signal.
+            reason: As the feed carries it.
+            why: Where it waited too long.
+        """
         signal = taken.signal
+        if reason == "stale" and why:
+            log.warning(
+                "%s signal=%s is not traded: it is older than %g s (%s)",
+                signal.symbol,
+                signal.id,
+                self._max_age_seconds,
+                why,
+                extra=_about(taken),
+            )
+        elif reason == "stopping":
+            log.warning(
+                "%s signal=%s is not traded: the daemon stops",
+                signal.symbol,
+                signal.id,
+                extra=_about(taken),
+            )
+        self.counts[reason] += 1
         log.debug(
             "%s signal=%s skipped: %s",
             signal.symbol,

@@ -1,8 +1,17 @@
-"""Rows against the broker's word, until they agree."""
+"""RECONCILIATION: rows against the broker's word, until they agree.
+
+It owns the orders that are not settled, when to ask about each, and the order in which
+what is heard of one order is applied. Its state is written by its own tasks and by
+whoever has it follow an order. It never sends an order, and never writes a row but by a
+change that the ledger's writer applies.
+"""
 
 from __future__ import annotations
 
-from snexec.reconciliation.confirmations import Confirmations as Confirmations
+from snexec.reconciliation.discarded import Discarded as Discarded
 from snexec.reconciliation.fills import Fills as Fills
-from snexec.reconciliation.recovery import Recovery as Recovery
+from snexec.reconciliation.reconciler import Reconciler as Reconciler
+from snexec.reconciliation.reconciler import (
+    ReconciliationStatus as ReconciliationStatus,
+)
 from snexec.reconciliation.unsettled import UnsettledOrders as UnsettledOrders

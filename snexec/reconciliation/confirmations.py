@@ -1,78 +1,69 @@
-"""What the broker's word has done to a row: in the log, the feed, and what is unsettled."""
+"""What the broker's word did to a row: into the log, the feed, and what is unsettled."""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from snexec.ledger import about_row
-from snexec.logs import about
+from snexec.logs import OrderLog, about, about_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from snexec.events import EventFeed
-    from snexec.ledger import Applied, Change, OrderRef
-    from snexec.reconciliation.fills import Source, Step
+    from snexec.ledger import Applied
+    from snexec.reconciliation.discarded import Discarded
+    from snexec.reconciliation.steps import Source, Step
     from snexec.reconciliation.unsettled import UnsettledOrders
 
 log = logging.getLogger("TradeExecutor")
+tell = OrderLog(log)
 
 
 class Confirmations:
-    """Tells what was really bought, and what was not.
+    """Reports what was really bought, and what was not.
 
     Args:
-        heard: Called with the trade id of every event that the stream brought.
-        restore: As ``Outcomes.restore``, for an order that has no row.
+        unsettled: Follows each order until the broker's last word.
+        discarded: Asked for the row of an order that has none.
+        feed: Hears of it.
     """
 
     def __init__(
-        self,
-        *,
-        unsettled: UnsettledOrders,
-        feed: EventFeed,
-        heard: Callable[[str], None],
-        restore: Callable[
-            [OrderRef, Change[Applied | None], Callable[[Applied | None], None]], bool
-        ],
+        self, unsettled: UnsettledOrders, discarded: Discarded, feed: EventFeed
     ) -> None:
         self._unsettled = unsettled
+        self._discarded = discarded
         self._feed = feed
-        self._heard = heard
-        self._restore = restore
 
-    def tell_not_found(self, applied: Applied) -> None:
-        """Tell that an order was given up."""
+    def report_not_found(self, applied: Applied) -> None:
+        """Report that an order was given up."""
         self._publish("settled", applied, "lookup")
 
-    def tell(  # noqa: PLR0912 - one branch an outcome, as a table
+    def report(  # noqa: PLR0912 - one branch an outcome, as a table
         self, step: Step, applied: Applied | None
     ) -> None:
-        """Tell what a step did to its row; None where no row of ours is meant."""
+        """Report what a step did to its row; None where no row of ours is meant."""
         if applied is None:
-            self._tell_no_row(step)
+            self._no_row(step)
             return
         if step.source == "stream":
-            self._heard(applied.trade_id)
+            self._unsettled.note_heard(applied.trade_id)
         if applied.status != "missed":
             self._unsettled.revived(applied.trade_id)
         match applied.outcome:
             case "fill":
-                self._tell_bought(applied, step.source)
+                self._bought(applied, step.source)
                 self._publish("settled", applied, step.source)
             case "partial_fill":
                 if step.source == "stream" or applied.changed:
-                    self._tell_partial(step, applied)
+                    self._partly_bought(step, applied)
             case "found_late" if applied.changed:
-                self._tell_found_late(step, applied)
+                self._found_late(step, applied)
             case "rejected":
                 log.warning(
                     "Order rejected: %s orderId=%s",
                     applied.symbol,
                     applied.order_id,
-                    extra=about_row(applied),
+                    extra=about_order(applied),
                 )
                 self._publish("rejected", applied, step.source)
                 self._publish("settled", applied, step.source)
@@ -84,26 +75,21 @@ class Confirmations:
                     applied.order_id,
                     applied.trade_id,
                     applied.signal_id,
-                    extra=about_row(applied),
+                    extra=about_order(applied),
                 )
                 self._publish("settled", applied, step.source)
             case "contradicted":
-                self._tell_contradiction(step, applied)
+                self._contradicted(step, applied)
             case "working":
-                log.warning(
-                    "%s trade=%s signal=%s: the broker has the order after all; its"
-                    " row is open again",
-                    applied.symbol,
-                    applied.trade_id,
-                    applied.signal_id,
-                    extra=about_row(applied),
+                tell.warning(
+                    applied, "the broker has the order after all; its row is open again"
                 )
             case "found_late" | "unchanged":
                 pass
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
 
-    def _tell_found_late(self, step: Step, applied: Applied) -> None:
+    def _found_late(self, step: Step, applied: Applied) -> None:
         log.error(
             "%s trade=%s signal=%s was bought after it had been given up, and trade=%s"
             " is its symbol's open row now: %s shares at %s are held by no open"
@@ -114,27 +100,27 @@ class Confirmations:
             applied.newer_trade_id,
             applied.shares,
             applied.entry_price,
-            extra=about_row(applied),
+            extra=about_order(applied),
         )
         event: Literal["settled", "partial_fill"] = (
             "settled" if applied.settled else "partial_fill"
         )
         self._publish(event, applied, step.source)
 
-    def _tell_contradiction(self, step: Step, applied: Applied) -> None:
-        log.warning(
-            "%s trade=%s signal=%s: the broker says that nothing was bought, and the"
-            " row is %s with %s shares; nothing was changed, look at the account",
-            *(applied.symbol, applied.trade_id, applied.signal_id),
-            *(applied.status, applied.shares),
-            extra=about_row(applied),
+    def _contradicted(self, step: Step, applied: Applied) -> None:
+        tell.warning(
+            applied,
+            "the broker says that nothing was bought, and the row is %s with %s shares;"
+            " nothing was changed, look at the account",
+            applied.status,
+            applied.shares,
         )
         if step.source == "lookup" or applied.status == "closed":
             self._unsettled.settled(applied.trade_id)  # that was the last word
         elif not applied.settled:
-            self._follow(applied)
+            self._unsettled.follow(applied)
 
-    def _tell_no_row(self, step: Step) -> None:
+    def _no_row(self, step: Step) -> None:
         if step.source == "lookup" and step.ref.client_order_id is not None:
             self._unsettled.settled(step.ref.client_order_id)
             log.warning(
@@ -150,7 +136,7 @@ class Confirmations:
                 ),
             )
             return
-        if self._restore(step.ref, step.change, partial(self.tell, step)):
+        if self._discarded.restore(step):
             return
         log.debug(
             "an event of order %s (%s) is about none of our rows",
@@ -159,16 +145,7 @@ class Confirmations:
             extra=about(symbol=step.symbol, order_id=step.ref.order_id),
         )
 
-    def _follow(self, applied: Applied) -> None:
-        self._unsettled.follow(
-            trade_id=applied.trade_id,
-            symbol=applied.symbol,
-            mode=applied.mode,
-            order_id=applied.order_id,
-            signal_id=applied.signal_id,
-        )
-
-    def _tell_bought(self, applied: Applied, source: Source) -> None:
+    def _bought(self, applied: Applied, source: Source) -> None:
         log.info(
             "Order filled: %s %g shares at %g orderId=%s trade=%s signal=%s",
             applied.symbol,
@@ -177,11 +154,11 @@ class Confirmations:
             applied.order_id,
             applied.trade_id,
             applied.signal_id,
-            extra=about_row(applied),
+            extra=about_order(applied),
         )
         self._publish("fill", applied, source)
 
-    def _tell_partial(self, step: Step, applied: Applied) -> None:
+    def _partly_bought(self, step: Step, applied: Applied) -> None:
         log.info(
             "Order partially filled: %s %s at %s orderId=%s trade=%s signal=%s",
             applied.symbol,
@@ -192,20 +169,17 @@ class Confirmations:
             applied.order_id,
             applied.trade_id,
             applied.signal_id,
-            extra=about_row(applied),
+            extra=about_order(applied),
         )
         self._publish("partial_fill", applied, step.source)
         if not step.asks_position:
-            log.warning(
-                "%s trade=%s signal=%s: a final fill came without a readable price or"
-                " quantity; asking the broker",
-                applied.symbol,
-                applied.trade_id,
-                applied.signal_id,
-                extra=about_row(applied),
+            tell.warning(
+                applied,
+                "a final fill came without a readable price or quantity; asking the"
+                " broker",
             )
             if step.source == "stream":
-                self._follow(applied)
+                self._unsettled.follow(applied)
 
     def _publish(
         self,

@@ -1,4 +1,4 @@
-"""What the broker says of an order, put into its row (SPEC 7, second half).
+"""What the broker says of an order, recorded in its row (SPEC 7, second half).
 
 Events of one order are applied in the order in which they came. A partial fill has to
 ask for the position first; meanwhile only its own order's events wait behind it.
@@ -16,42 +16,30 @@ import trio
 
 from snexec.broker import Purpose, amount
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
-from snexec.ledger import OrderRef, about_row
-from snexec.logs import about
+from snexec.ledger import OrderRef
+from snexec.logs import about, about_order
 from snexec.recent import Recent
+from snexec.reconciliation.steps import (
+    PartialFillStep,
+    RejectedStep,
+    Step,
+    fill_step,
+    looked_up_step,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.broker import Accounts, BrokerOrder
     from snexec.latency import Latencies
-    from snexec.ledger import Applied, Change, Store, Writer
-    from snexec.model import Mode
+    from snexec.ledger import Applied, Writer
+    from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
 
 log = logging.getLogger("TradeExecutor")
 
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
 _REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
-
-Source = Literal["stream", "lookup"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One thing that the broker said, and the change that it makes.
-
-    Attributes:
-        is_final: Whether no partial fill before it matters any more.
-    """
-
-    ref: OrderRef
-    symbol: str | None
-    source: Source
-    change: Change[Applied | None]
-    asks_position: bool = False
-    is_final: bool = False
-    price: Decimal | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -63,19 +51,18 @@ class _Queue:
 
 
 class Fills:
-    """Applies events and look-ups to rows, and has told what came of them."""
+    """Applies events and look-ups to rows, and reports the result."""
 
     def __init__(
         self,
-        *,
         writer: Writer,
         accounts: Accounts,
-        latency: Latencies,
+        latencies: Latencies,
         confirmations: Confirmations,
     ) -> None:
         self._writer = writer
         self._accounts = accounts
-        self._latency = latency
+        self._latencies = latencies
         self._confirmations = confirmations
         self._queues: dict[str, _Queue] = {}
         self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
@@ -98,7 +85,7 @@ class Fills:
         filled_avg_price: object,
         symbol: str | None,
         *,
-        mode: Mode,
+        mode: AccountName,
         client_order_id: str | None = None,
         execution_id: str | None = None,
     ) -> None:
@@ -117,11 +104,22 @@ class Fills:
         if self._is_repeated(event, mode, order_id, execution_id):
             return
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
-        price, quantity = amount(filled_avg_price), amount(filled_qty)
+        price = amount(filled_avg_price)
+        step: Step
         if event == "fill":
-            step = self._fill_step(ref, symbol, "stream", price, quantity)
+            step = fill_step(
+                *(ref, symbol, "stream", price, amount(filled_qty)),
+                latencies=self._latencies,
+                reporter=self._confirmations,
+            )
         else:
-            step = _partial_step(ref, symbol, "stream", price)
+            step = PartialFillStep(
+                ref=ref,
+                symbol=symbol,
+                source="stream",
+                reporter=self._confirmations,
+                price=price,
+            )
         await self._take(step)
 
     async def on_rejected_event(
@@ -130,7 +128,7 @@ class Fills:
         symbol: str | None,
         reason: str | None,
         *,
-        mode: Mode,
+        mode: AccountName,
         client_order_id: str | None = None,
         execution_id: str | None = None,
     ) -> None:
@@ -146,69 +144,25 @@ class Fills:
             )
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         await self._take(
-            Step(
+            RejectedStep(
                 ref=ref,
                 symbol=symbol,
                 source="stream",
-                change=lambda store: store.apply_rejected(ref),
-                is_final=True,
+                reporter=self._confirmations,
             )
         )
 
-    async def on_looked_up(self, mode: Mode, order: BrokerOrder, symbol: str) -> None:
+    async def on_looked_up(
+        self, mode: AccountName, order: BrokerOrder, symbol: str
+    ) -> None:
         """Take the answer to a look-up (the table of SPEC 8)."""
-        ref = OrderRef(
-            mode=mode, order_id=order.id, client_order_id=order.client_order_id
+        await self._take(
+            looked_up_step(
+                *(mode, order, symbol),
+                latencies=self._latencies,
+                reporter=self._confirmations,
+            )
         )
-        price, quantity = order.filled_avg_price, order.filled_qty
-        source: Source = "lookup"
-        match order.status:
-            case "filled":
-                step = self._fill_step(ref, symbol, source, price, quantity or None)
-            case "partially_filled":
-                step = _partial_step(ref, symbol, source, price)
-            case "canceled" | "expired" as how:
-                step = Step(
-                    ref=ref,
-                    symbol=symbol,
-                    source=source,
-                    change=lambda store: store.apply_ended(
-                        ref, how, price=price, quantity=quantity
-                    ),
-                    is_final=True,
-                )
-            case "rejected":
-                step = Step(
-                    ref=ref,
-                    symbol=symbol,
-                    source=source,
-                    change=lambda store: store.apply_rejected(ref),
-                    is_final=True,
-                )
-            case _:
-                step = Step(
-                    ref=ref,
-                    symbol=symbol,
-                    source=source,
-                    change=lambda store: store.apply_working(ref),
-                )
-        await self._take(step)
-
-    def _fill_step(
-        self,
-        ref: OrderRef,
-        symbol: str | None,
-        source: Source,
-        price: Decimal | None,
-        quantity: Decimal | None,
-    ) -> Step:
-        final = price is not None and quantity is not None
-        times = self._latency.filled(ref.client_order_id) if final else None
-
-        def change(store: Store) -> Applied | None:
-            return store.apply_fill(ref, price=price, quantity=quantity, times=times)
-
-        return Step(ref=ref, symbol=symbol, source=source, change=change, is_final=True)
 
     async def _take(self, step: Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
@@ -222,21 +176,23 @@ class Fills:
             self._queues[key] = _Queue(collections.deque([step]))
             self._busy_send.send_nowait(key)
         else:
-            await self._writer.submit(
-                step.change, lambda applied: self._confirmations.tell(step, applied)
-            )
+            await self._writer.submit(step)
 
     async def _work_through(self, key: str) -> None:
         queue = self._queues[key]
         try:
             while queue.steps:
                 step = queue.steps.popleft()
-                applied = await self._writer.write(step.change)
+                applied = await self._writer.write(step.apply)
                 # What waits behind a partial fill says more than the position would.
-                asks = step.asks_position and not queue.steps
-                if asks and applied is not None and _is_partial(applied):
+                if (
+                    isinstance(step, PartialFillStep)
+                    and not queue.steps
+                    and applied is not None
+                    and _is_partial(applied)
+                ):
                     applied = await self._with_position(step, applied, queue)
-                self._confirmations.tell(step, applied)
+                step.done(applied)
         except Exception:
             # One order's events; those of the others, and the stream, go on.
             log.exception(
@@ -246,32 +202,27 @@ class Fills:
             del self._queues[key]
 
     async def _with_position(
-        self, step: Step, applied: Applied, queue: _Queue
+        self, step: PartialFillStep, applied: Applied, queue: _Queue
     ) -> Applied | None:
         """Complete a partial fill with the position's quantity, if it can be read."""
-        shares: Decimal | None = None
         with trio.CancelScope() as queue.asking:
-            shares = await self._position(step.ref.mode, applied)
-        if shares is None:
+            step.shares = await self._position(step.ref.mode, applied)
+        if step.shares is None:
             return applied
-        found = await self._writer.write(
-            lambda store: store.apply_partial_fill(
-                step.ref, price=step.price, shares=shares
-            )
-        )
+        found = await self._writer.write(step.apply)
         if found is None:
             return applied
         return replace(found, changed=found.changed or applied.changed)
 
-    async def _position(self, mode: Mode, applied: Applied) -> Decimal | None:
+    async def _position(self, mode: AccountName, applied: Applied) -> Decimal | None:
         problem: BrokerError | None = None
         for pause in (*_POSITION_RETRY_SECONDS, None):
-            with self._accounts.lease(mode) as client:
-                await client.budget.take(Purpose.RECOVERY)
+            with self._accounts.lease(mode) as lease:
+                await lease.take(Purpose.RECOVERY)
                 try:
-                    return await client.position_quantity(applied.symbol)
+                    return await lease.use().position_quantity(applied.symbol)
                 except RateLimitedError as exc:
-                    client.budget.block(exc.wait_seconds)
+                    lease.client.budget.block(exc.wait_seconds)
                     problem = exc
                 except BrokerError as exc:
                     problem = exc
@@ -286,12 +237,12 @@ class Fills:
             applied.signal_id,
             kind,
             problem,
-            extra=about_row(applied),
+            extra=about_order(applied),
         )
         return None
 
     def _is_repeated(
-        self, event: str, mode: Mode, order_id: str, execution_id: str | None
+        self, event: str, mode: AccountName, order_id: str, execution_id: str | None
     ) -> bool:
         """Tell whether this execution was taken before, and remember it."""
         if execution_id is None:
@@ -307,19 +258,3 @@ class Fills:
 
 def _is_partial(applied: Applied) -> bool:
     return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
-
-
-def _partial_step(
-    ref: OrderRef, symbol: str | None, source: Source, price: Decimal | None
-) -> Step:
-    def change(store: Store) -> Applied | None:
-        return store.apply_partial_fill(ref, price=price, shares=None)
-
-    return Step(
-        ref=ref,
-        symbol=symbol,
-        source=source,
-        change=change,
-        asks_position=True,
-        price=price,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,41 +11,48 @@ import trio
 from snexec.broker import Purpose
 from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
-from snexec.logs import Repeats, about
+from snexec.logs import OrderLog, Repeats, about, about_order
 from snexec.model import MODES
 from snexec.recent import Recent
 from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from snexec.broker import Accounts, AlpacaClient, BrokerOrder, Lease
+    from snexec.broker import Accounts, BrokerOrder, Lease
     from snexec.clock import Clock
     from snexec.ledger import Unsettled, Writer
-    from snexec.model import Mode
+    from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
     from snexec.reconciliation.fills import Fills
     from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import AlpacaSettings
 
 log = logging.getLogger("Recovery")
+tell = OrderLog(log)
 
 _LOOKUPS_AT_ONCE = 8  # a mode; a broker that hangs must not hold every look-up up
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later never was
 _STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
-_REMEMBERED_ORDERS = 2048  # an event and a look-up tell the same within seconds
+_REMEMBERED_WARNINGS = 1024
 _SAY_WAITING_SECONDS = 10.0
 _SAY_WAITING_SECONDS_MAX = 600.0  # a broker that is away for hours fills no log
 _SYSTEM_CLOCK = SystemClock()
 _TOLD_BY_STREAM = frozenset({"filled", "rejected"})  # what its handler acts on
 
 
+Starved = Callable[["AccountName", float], None]
+
+
 class Recovery:
     """Asks the broker about every unsettled order until it is settled.
 
     Args:
-        starved: Called with a mode and a time on Trio's clock when a look-up settled
-            an order placed then, which the stream should have reported and did not.
+        settings: How patient to be.
+        accounts: Who is asked.
+        writer: Takes what follows from a 404.
+        fills: Take what else the broker says.
+        confirmations: Report an order that was given up.
+        unsettled: Which orders, and when.
+        clock: For the log.
     """
 
     def __init__(
@@ -57,7 +64,6 @@ class Recovery:
         fills: Fills,
         confirmations: Confirmations,
         unsettled: UnsettledOrders,
-        starved: Callable[[Mode, float], None],
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
@@ -66,16 +72,11 @@ class Recovery:
         self._fills = fills
         self._confirmations = confirmations
         self._unsettled = unsettled
-        self._starved = starved
         self._started = trio.Event()
-        self._heard = Recent[str](_REMEMBERED_ORDERS)
+        self._warned = Recent[str](_REMEMBERED_WARNINGS)
         self._failures = {
             mode: Repeats(f"look-ups ({mode})", log=log, clock=clock) for mode in MODES
         }
-
-    def heard(self, trade_id: str) -> None:
-        """Note that the stream spoke of an order."""
-        self._heard.add(trade_id)
 
     def load(self, rows: list[Unsettled]) -> None:
         """Follow the rows that an earlier run left unsettled."""
@@ -121,30 +122,39 @@ class Recovery:
             )
         self._started.set()
 
-    async def run(self) -> None:
-        """Look up what is due, until cancelled."""
+    async def run(self, starved: Starved) -> None:
+        """Look up what is due, until cancelled.
+
+        Args:
+            starved: Called with an account and a time on Trio's clock when a look-up
+                settled an order placed then, which the stream should have reported
+                and did not.
+        """
         async with trio.open_nursery() as nursery:
             for mode in MODES:
-                nursery.start_soon(self._run_mode, mode, name=f"recovery of {mode}")
+                nursery.start_soon(
+                    self._run_account, mode, starved, name=f"recovery of {mode}"
+                )
 
-    async def _run_mode(self, mode: Mode) -> None:
+    async def _run_account(self, mode: AccountName, starved: Starved) -> None:
         places = trio.Semaphore(_LOOKUPS_AT_ONCE)
         async with trio.open_nursery() as nursery:
             while True:
                 order = await self._unsettled.next_due(mode)
                 await places.acquire()
-                lease, purpose = await self._take(mode)
+                lease = await self._wait_for_lease(mode)
                 nursery.start_soon(
-                    partial(self._check, order, lease, places, purpose=purpose),
+                    self._check,
+                    *(order, lease, places, starved),
                     name=f"look up {order.trade_id}",
                 )
 
-    async def _take(self, mode: Mode) -> tuple[Lease, Purpose]:
-        """Wait for a client with one request of its budget, and say of which part."""
+    async def _wait_for_lease(self, mode: AccountName) -> Lease:
+        """Wait for a client with one request of its budget."""
         while True:
             purpose = Purpose.RECOVERY if self._started.is_set() else Purpose.START
             if (lease := self._accounts.try_take(mode, purpose)) is not None:
-                return lease, purpose
+                return lease
             wait = self._accounts.budget(mode).seconds_until(purpose)
             await trio.sleep(min(wait, 1.0))
 
@@ -153,16 +163,13 @@ class Recovery:
         order: UnsettledOrder,
         lease: Lease,
         places: trio.Semaphore,
-        *,
-        purpose: Purpose,
+        starved: Starved,
     ) -> None:
         settled = False
         try:
-            with lease as client:
+            with lease:
                 if self._unsettled.get(order.trade_id) is order:
-                    settled = await self._look_up(order, client)
-                else:
-                    client.budget.give_back(purpose)
+                    settled = await self._look_up(order, lease)
         except Exception:
             # One order's row; the other orders, and the daemon, go on.
             log.exception(
@@ -176,17 +183,17 @@ class Recovery:
             places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
         if settled and order.of_this_run:
-            await self._listen_for(order)
+            await self._listen_for(order, starved)
 
     def _longest_pause(self, order: UnsettledOrder) -> float:
         # One that was given up is asked about ever less often, for a day.
         longest = self._settings.reconcile_interval_sec
         return max(longest, 3600.0) if order.missed else longest
 
-    async def _look_up(self, order: UnsettledOrder, client: AlpacaClient) -> bool:
-        """Ask about one order, and return whether the stream should have told it."""
+    async def _look_up(self, order: UnsettledOrder, lease: Lease) -> bool:
+        """Ask about one order, and return whether the stream should have reported it."""
         try:
-            answer = await client.order(
+            answer = await lease.use().order(
                 client_order_id=order.trade_id, order_id=order.order_id
             )
         except NotFoundError:
@@ -195,11 +202,11 @@ class Recovery:
         except RefusedError as exc:
             self._failures[order.mode].worked()
             self._warn_once(order, f"the broker refuses the look-up ({exc})")
-            self._mark_compared(order)
+            self._unsettled.compared(order)
         except RateLimitedError as exc:
-            client.budget.block(exc.wait_seconds)
+            lease.client.budget.block(exc.wait_seconds)
         except BrokerError as exc:
-            self._tell_failed(order, exc)
+            self._failed(order, exc)
         else:
             self._failures[order.mode].worked()
             await self._found(order, answer)
@@ -207,19 +214,19 @@ class Recovery:
         return False
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
-        order.order_id = answer.id
+        self._unsettled.known_as(order, answer.id)
         await self._fills.on_looked_up(order.mode, answer, order.symbol)
-        self._mark_compared(order)
+        self._unsettled.compared(order)
 
-    async def _listen_for(self, order: UnsettledOrder) -> None:
-        """Find out whether the stream tells too what the look-up told."""
+    async def _listen_for(self, order: UnsettledOrder, starved: Starved) -> None:
+        """Find out whether the stream too reports what the look-up said."""
         if trio.current_time() - order.placed_at < FIRST_CHECK_SECONDS - 1:
             return  # an early look-up may well be ahead of the stream
         await trio.sleep(_STREAM_LAG_SECONDS)
-        # What the stream has told may wait for the database.
+        # What the stream has reported may wait for the database.
         await self._writer.write(lambda _store: None)
-        if order.trade_id not in self._heard:
-            self._starved(order.mode, order.placed_at)
+        if not self._unsettled.was_heard(order.trade_id):
+            starved(order.mode, order.placed_at)
 
     async def _not_found(self, order: UnsettledOrder) -> None:
         age = trio.current_time() - order.placed_at
@@ -239,66 +246,45 @@ class Recovery:
             if applied is None or applied.settled:
                 self._unsettled.settled(order.trade_id)
             elif applied.outcome == "not_found":
-                log.warning(
-                    "%s trade=%s signal=%s: the broker still does not know the order"
-                    " after %.0f s; its row is missed (order_not_found)",
-                    order.symbol,
-                    order.trade_id,
-                    order.signal_id,
+                tell.warning(
+                    order,
+                    "the broker still does not know the order after %.0f s; its row is"
+                    " missed (order_not_found)",
                     age,
-                    extra=_about(order),
                 )
-                order.missed = True
-                self._confirmations.tell_not_found(applied)
-        self._mark_compared(order)
+                self._unsettled.given_up(order)
+                self._confirmations.report_not_found(applied)
+        self._unsettled.compared(order)
 
-    def _tell_failed(self, order: UnsettledOrder, problem: BrokerError) -> None:
+    def _failed(self, order: UnsettledOrder, problem: BrokerError) -> None:
         if self._failures[order.mode].failed(str(problem)):
-            log.warning(
-                "%s trade=%s signal=%s: the look-up failed (%s); the broker is asked"
-                " again",
-                order.symbol,
-                order.trade_id,
-                order.signal_id,
-                problem,
-                extra=_about(order),
+            tell.warning(
+                order, "the look-up failed (%s); the broker is asked again", problem
             )
-
-    def _mark_compared(self, order: UnsettledOrder) -> None:
-        order.compared = True
-        self._unsettled.notify()
 
     def _warn_once(self, order: UnsettledOrder, problem: str) -> None:
-        if not order.warned:
-            order.warned = True
-            log.warning(
-                "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is",
-                order.symbol,
-                order.trade_id,
-                order.signal_id,
-                order.order_id,
-                order.mode,
-                problem,
-                extra=_about(order),
-            )
+        if order.trade_id in self._warned:
+            return
+        self._warned.add(order.trade_id)
+        log.warning(
+            "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is",
+            order.symbol,
+            order.trade_id,
+            order.signal_id,
+            order.order_id,
+            order.mode,
+            problem,
+            extra=about_order(order),
+        )
 
     async def _say_waiting(self) -> None:
         pause = _SAY_WAITING_SECONDS
         while True:
             await trio.sleep(pause)
             pause = min(2 * pause, _SAY_WAITING_SECONDS_MAX)
-            left = sum(not order.compared for order in self._unsettled)
+            left = sum(not order.is_compared for order in self._unsettled)
             log.warning(
                 "no signals are taken yet: %d rows are not compared with the broker;"
                 " is it reachable?",
                 left,
             )
-
-
-def _about(order: UnsettledOrder) -> dict[str, object]:
-    return about(
-        symbol=order.symbol,
-        trade_id=order.trade_id,
-        signal_id=order.signal_id,
-        order_id=order.order_id,
-    )

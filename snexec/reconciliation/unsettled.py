@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.model import MODES
+from snexec.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.model import Mode
+    from snexec.logs import NamesOrder
+    from snexec.model import AccountName
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
+_REMEMBERED_ORDERS = 2048  # an event and a look-up tell the same within seconds
 _FEW = 256  # settled orders, whose place in the queue is not worth the time
 
 
@@ -33,21 +36,20 @@ class UnsettledOrder:
         missed: Whether its row was given up as not found.
         of_this_run: Whether this process placed it.
         asking: Whether a look-up is under way; then ``due`` is when to ask again.
-        compared: Whether the broker has answered about it since the start.
+        is_compared: Whether the broker has answered about it since the start.
         signal_id: For the log, where it is known.
     """
 
     trade_id: str
     symbol: str
-    mode: Mode
+    mode: AccountName
     order_id: str | None
     placed_at: float
     due: float
     pause: float
     missed: bool = False
     of_this_run: bool = True
-    compared: bool = False
-    warned: bool = False
+    is_compared: bool = False
     asking: bool = False
     signal_id: str | None = None
 
@@ -57,9 +59,10 @@ class UnsettledOrders:
 
     def __init__(self) -> None:
         self._orders: dict[str, UnsettledOrder] = {}
-        self._queues: dict[Mode, list[tuple[float, int, UnsettledOrder]]] = {
+        self._queues: dict[AccountName, list[tuple[float, int, UnsettledOrder]]] = {
             mode: [] for mode in MODES
         }
+        self._heard = Recent[str](_REMEMBERED_ORDERS)
         self._number = itertools.count()
         self._changed = trio.Event()
         self._queued = trio.Event()
@@ -79,65 +82,62 @@ class UnsettledOrders:
         self._orders[order.trade_id] = order
         self._queue(order)
 
-    def placed(
-        self,
-        *,
-        trade_id: str,
-        symbol: str,
-        mode: Mode,
-        order_id: str | None,
-        signal_id: str | None = None,
-    ) -> None:
+    def placed(self, order: NamesOrder, *, order_id: str | None) -> None:
         """Follow an order that was just placed; unknown ones are asked about at once.
 
         Args:
-            trade_id: The row's id.
-            symbol: For the log.
-            mode: The account that has it.
+            order: Which one.
             order_id: The broker's id, None while the outcome is unknown.
-            signal_id: For the log.
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
         self.add(
             UnsettledOrder(
-                trade_id=trade_id,
-                symbol=symbol,
-                mode=mode,
+                trade_id=order.trade_id,
+                symbol=order.symbol,
+                mode=order.mode,
                 order_id=order_id,
                 placed_at=now,
                 due=now + first,
                 pause=first or _FIRST_RETRY_SECONDS,
-                signal_id=signal_id,
+                signal_id=order.signal_id,
             )
         )
 
-    def follow(
-        self,
-        *,
-        trade_id: str,
-        symbol: str,
-        mode: Mode,
-        order_id: str | None,
-        signal_id: str | None = None,
-    ) -> None:
+    def follow(self, order: NamesOrder) -> None:
         """Ask about an order as soon as possible, be it followed already or not."""
-        if trade_id not in self._orders:
-            self.placed(
-                trade_id=trade_id,
-                symbol=symbol,
-                mode=mode,
-                order_id=order_id,
-                signal_id=signal_id,
-            )
-        self.ask_now(trade_id)
+        if order.trade_id not in self._orders:
+            self.placed(order, order_id=order.order_id)
+        self.ask_now(order.trade_id)
+
+    def note_heard(self, trade_id: str) -> None:
+        """Note that the stream spoke of an order."""
+        self._heard.add(trade_id)
+
+    def was_heard(self, trade_id: str) -> bool:
+        """Return whether the stream spoke of an order, of those of the last while."""
+        return trade_id in self._heard
+
+    def known_as(self, order: UnsettledOrder, order_id: str) -> None:
+        """Note the broker's id of an order."""
+        order.order_id = order_id
+
+    def compared(self, order: UnsettledOrder) -> None:
+        """Note that the broker has answered about an order."""
+        order.is_compared = True
+        self._notify()
+
+    def given_up(self, order: UnsettledOrder) -> None:
+        """Note that an order's row is missed, until later evidence."""
+        order.missed = True
+        self._notify()
 
     def settled(self, trade_id: str) -> None:
         """Stop following an order."""
         order = self._orders.pop(trade_id, None)
         if order is not None:
             self._forget_settled(self._queues[order.mode])
-            self.notify()
+            self._notify()
 
     def revived(self, trade_id: str) -> None:
         """Note that an order's row is not given up, or no longer."""
@@ -171,7 +171,7 @@ class UnsettledOrders:
             order.pause = min(order.pause * 2, longest)
             self._queue(order)
 
-    async def next_due(self, mode: Mode) -> UnsettledOrder:
+    async def next_due(self, mode: AccountName) -> UnsettledOrder:
         """Wait until an order of a mode is due, and return it."""
         queue = self._queues[mode]
         while True:
@@ -197,7 +197,7 @@ class UnsettledOrders:
 
     async def wait_compared(self) -> None:
         """Wait until the broker has answered about every order."""
-        while any(not o.compared for o in self._orders.values()):
+        while any(not o.is_compared for o in self._orders.values()):
             await self._changed.wait()
 
     def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
@@ -215,7 +215,7 @@ class UnsettledOrders:
         self._queued.set()
         self._queued = trio.Event()
 
-    def notify(self) -> None:
-        """Wake who waits, after an order's attributes were changed."""
+    def _notify(self) -> None:
+        """Wake who waits for orders to be settled or compared."""
         self._changed.set()
         self._changed = trio.Event()

@@ -25,12 +25,9 @@ from snexec.risk.halt_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from snexec.clock import Clock
     from snexec.events import Event, EventFeed
-    from snexec.settings import BotSettings
+    from snexec.settings import LiveSettings
 
 log = logging.getLogger("Halt")
 
@@ -41,26 +38,24 @@ class HaltSwitch:
     """Says whether the daemon is halted, and announces each change once, loudly.
 
     Args:
-        config: The configuration file, beside which the switch's file lies.
-        bot: Returns the current ``[bot]``.
+        live: Its file, beside which the switch's file lies, and ``[bot]``.
+        feed: Hears of each change; refusals in a row are counted from it.
+        clock: Dates a halt.
+
+    Attributes:
+        files: Those that halt; the first is written.
     """
 
-    def __init__(
-        self,
-        *,
-        config: Path,
-        bot: Callable[[], BotSettings],
-        feed: EventFeed,
-        clock: Clock,
-    ) -> None:
-        self.files = halt_files(config)
+    def __init__(self, live: LiveSettings, feed: EventFeed, clock: Clock) -> None:
+        self.files = halt_files(live.path)
         self._names = tuple(map(str, self.files))
-        self._bot = bot
+        self._live = live
         self._feed = feed
         self._clock = clock
         self._unwritten_halt: Halt | None = None
         self._announced = False
         self._refusals = 0
+        feed.follow(self.happened)
 
     def is_halted(self) -> bool:
         """Look for the file, in a microsecond or two, and announce a change."""
@@ -136,7 +131,7 @@ class HaltSwitch:
                 self._refusals += 1
             case _:
                 return
-        limit = self._bot().halt_after_refusals
+        limit = self._live.now.bot.halt_after_refusals
         if limit is None or self._refusals < limit:
             return
         count, self._refusals = self._refusals, 0

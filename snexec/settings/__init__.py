@@ -13,9 +13,8 @@ from snexec.settings.credentials import credentials_for as credentials_for
 from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
 from snexec.settings.credentials import warn_open_keys as warn_open_keys
-from snexec.settings.live import changed_keys as changed_keys
-from snexec.settings.live import reloadable as reloadable
-from snexec.settings.live import with_reloaded as with_reloaded
+from snexec.settings.live import LiveSettings as LiveSettings
+from snexec.settings.live import Reload as Reload
 from snexec.settings.load import load_settings as load_settings
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
 from snexec.settings.sections import BotSettings as BotSettings

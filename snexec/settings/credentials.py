@@ -116,14 +116,16 @@ def warn_open_keys(config: Path, settings: Settings) -> None:
         )
 
 
-def learn_secrets(mask: SecretMask, settings: Settings) -> None:
+def learn_secrets(
+    mask: SecretMask, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> None:
     """Mask every secret in the settings, the environment and the credentials.
 
     Raises:
         ConfigError: A key pair is incomplete, cannot be read, or cannot go in a header.
     """
     for mode in MODES:
-        credentials = credentials_for(mode, settings)
+        credentials = credentials_for(mode, settings, environ)
         if credentials is not None:
             mask.learn(credentials.values())
     mask.learn(settings.notify.secrets())

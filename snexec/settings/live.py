@@ -2,7 +2,94 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snexec.settings.credentials import learn_secrets
+from snexec.settings.load import load_settings
 from snexec.settings.sections import Section, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from snexec.logs import SecretMask
+
+_RELOADABLE = (
+    "mode",
+    "bot.",
+    "alpaca.paper_url",
+    "alpaca.live_url",
+    "alpaca.api_key",
+    "alpaca.api_secret",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reload:
+    """What was read anew, before any of it is in force.
+
+    Attributes:
+        settings: What would be in force: the new values of what needs no restart.
+        applied: The keys among them that changed.
+        held: The keys that changed and need a restart.
+        read: The file as it stands.
+    """
+
+    settings: Settings
+    applied: list[str]
+    held: list[str]
+    read: Settings
+
+
+class LiveSettings:
+    """The settings in force.
+
+    Whoever keeps this object follows the file; whoever keeps a section of ``now`` has
+    what was in force then.
+
+    Args:
+        settings: The valid configuration.
+        path: Its file.
+        mask: Learns the secrets of what is read anew.
+
+    Attributes:
+        now: In force at this moment.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        path: Path,
+        mask: SecretMask,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.now = settings
+        self.path = path
+        self.environ = environ
+        self._mask = mask
+
+    def read_again(self) -> Reload:
+        """Read the file again; nothing is in force yet.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        read = load_settings(self.path, again=True)
+        learn_secrets(self._mask, read, self.environ)
+        names = changed_keys(self.now, read)
+        return Reload(
+            settings=with_reloaded(self.now, read),
+            applied=[name for name in names if reloadable(name)],
+            held=[name for name in names if not reloadable(name)],
+            read=read,
+        )
+
+    def put_in_force(self, reload: Reload) -> None:
+        """Let what was read hold from now on."""
+        self.now = reload.settings
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:
@@ -21,18 +108,8 @@ def changed_keys(old: Settings, new: Settings) -> list[str]:
     return names
 
 
-_RELOADABLE = (
-    "mode",
-    "bot.",
-    "alpaca.paper_url",
-    "alpaca.live_url",
-    "alpaca.api_key",
-    "alpaca.api_secret",
-)
-
-
 def reloadable(name: str) -> bool:
-    """Tell whether a key named by ``changed_keys`` holds without a restart (SPEC 11)."""
+    """Return whether a key of ``changed_keys`` holds without a restart (SPEC 11)."""
     return name.startswith(_RELOADABLE)
 
 

@@ -42,13 +42,13 @@ class Session:
         endpoint: Endpoint,
         *,
         frames: FrameReader,
-        fills: TradeUpdates,
+        updates: TradeUpdates,
         life: SignsOfLife,
     ) -> None:
         self._socket = socket
         self._endpoint = endpoint
         self._frames = frames
-        self._fills = fills
+        self._updates = updates
         self._life = life
 
     async def begin(self) -> None:
@@ -147,7 +147,7 @@ class Session:
         client_order_id = text_of(order.get("client_order_id"))
         execution_id = text_of(data.get("execution_id"))
         if event == "rejected":
-            await self._fills.on_rejected_event(
+            await self._updates.on_rejected_event(
                 order_id,
                 symbol,
                 text_of(data.get("reason")),
@@ -156,7 +156,7 @@ class Session:
                 execution_id=execution_id,
             )
             return
-        await self._fills.on_fill_event(
+        await self._updates.on_fill_event(
             event,
             order_id,
             order.get("filled_qty"),

@@ -27,14 +27,11 @@ from snexec.stream.life import SignsOfLife
 from snexec.stream.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from ssl import SSLContext
-
-    from snexec.broker import Endpoint
+    from snexec.broker import Accounts, Endpoint
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.model import Mode
-    from snexec.settings import StreamSettings
+    from snexec.settings import LiveSettings
     from snexec.stream.connection import Socket
     from snexec.stream.updates import TradeUpdates
 
@@ -81,35 +78,27 @@ class _End(Enum):
 class TradingStream:
     """Follows one account's order events, the current mode's.
 
-    Attributes:
-        state_since: When the state changed last; this and the next on Trio's clock,
-            and None before the stream runs.
-        away_since: Since when it is not authorized; None while it is.
-        life: When the broker was heard.
-
     Args:
-        endpoint: Tells where the current mode trades; asked before each connection.
-        tls: Makes the context that verifies a wss:// host.
-        authorized: Called each time the broker feeds the stream.
+        live: The mode and the delays.
+        accounts: Where it trades and with which keys, read before each connection.
+        updates: Takes the events.
+        feed: Hears of each change of state.
+        clock: For the log.
     """
 
     def __init__(
         self,
-        *,
-        settings: StreamSettings,
-        endpoint: Callable[[], Endpoint],
-        tls: Callable[[], SSLContext],
-        fills: TradeUpdates,
+        live: LiveSettings,
+        accounts: Accounts,
+        updates: TradeUpdates,
         feed: EventFeed,
-        authorized: Callable[[], None],
+        *,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
-        self._settings = settings
-        self._endpoint = endpoint
-        self._tls = tls
-        self._fills = fills
+        self._live = live
+        self._accounts = accounts
+        self._updates = updates
         self._feed = feed
-        self._authorized = authorized
         self._attempt_scope = trio.CancelScope()
         self._following_scope: trio.CancelScope | None = None  # on an open connection
         self._failures = 0
@@ -119,10 +108,10 @@ class TradingStream:
         self._faults = Repeats("stream", log=log, clock=clock)
         self._frames = FrameReader(clock)
         self._told_fault = True
-        self.life = SignsOfLife()
-        self.state: StreamState = "connecting"
-        self.state_since: float | None = None
-        self.away_since: float | None = None
+        self._life = SignsOfLife()
+        self._state: StreamState = "connecting"
+        self._state_since: float | None = None
+        self._away_since: float | None = None
 
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next; connect anew."""
@@ -138,12 +127,12 @@ class TradingStream:
     def status(self) -> StreamStatus:
         """Return how the stream is now."""
         return StreamStatus(
-            state=self.state,
-            state_since=self.state_since,
-            away_since=self.away_since,
-            heard_at=self.life.heard_at,
-            event_at=self.life.event_at,
-            is_overdue=self.life.is_overdue(),
+            state=self._state,
+            state_since=self._state_since,
+            away_since=self._away_since,
+            heard_at=self._life.heard_at,
+            event_at=self._life.event_at,
+            is_overdue=self._life.is_overdue(),
         )
 
     async def wait_decided(self) -> None:
@@ -153,7 +142,7 @@ class TradingStream:
     def replace_starved(self, mode: Mode, placed_at: float) -> None:
         """Replace a connection that has not told of an order placed then."""
         since = self._authorized_at
-        if self.state != "authorized" or self._mode != mode:
+        if self._state != "authorized" or self._mode != mode:
             return
         if since is not None and since < placed_at:
             log.warning(
@@ -164,29 +153,29 @@ class TradingStream:
 
     async def run(self) -> None:
         """Keep a connection, until cancelled. A fault of the broker's never raises."""
-        self.state_since = self.away_since = trio.current_time()
+        self._state_since = self._away_since = trio.current_time()
         while True:
-            self.life.expect_within(_ATTEMPT_SECONDS)
+            self._life.expect_within(_ATTEMPT_SECONDS)
             with trio.CancelScope() as self._attempt_scope:
                 await self._attempt()
             if self._attempt_scope.cancelled_caught:
-                delay = self._settings.restart_delay_sec
-                self.life.expect_within(delay + _OVERDUE_SECONDS)
+                delay = self._live.now.stream.restart_delay_sec
+                self._life.expect_within(delay + _OVERDUE_SECONDS)
                 await trio.sleep(delay)
 
     async def _attempt(self) -> None:
         """Connect once and follow; then wait until the next attempt is due."""
-        endpoint = self._endpoint()
+        endpoint = self._accounts.endpoint(self._live.now.mode)
         self._mode = endpoint.mode
         if endpoint.credentials is None:
             log.warning("No API key — trading stream disabled")
             self._set_state("disabled", endpoint.mode)
-            self.life.expect_within(math.inf)
+            self._life.expect_within(math.inf)
             await trio.sleep_forever()
         delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
         told = logging.INFO if self._told_fault else logging.DEBUG
         log.log(told, "next try in %.3g s", delay)
-        self.life.expect_within(delay + _OVERDUE_SECONDS)
+        self._life.expect_within(delay + _OVERDUE_SECONDS)
         await trio.sleep(delay)
 
     def _delay_after(self, end: _End, mode: Mode) -> float:
@@ -196,14 +185,14 @@ class TradingStream:
         self._set_state("waiting", mode)
         if end is _End.CROWDED:
             return _STAND_DOWN_SECONDS
-        first = self._settings.reconnect_delay_sec
+        first = self._live.now.stream.reconnect_delay_sec
         delay: float = min(first * 2 ** min(self._failures, 16), _STAND_DOWN_SECONDS)
         self._failures += 1
         return max(first, delay)
 
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
-        self.life.expect_within(_ATTEMPT_SECONDS)
+        self._life.expect_within(_ATTEMPT_SECONDS)
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
         end = _End.LOST
         try:
@@ -248,7 +237,9 @@ class TradingStream:
 
         following = trio.CancelScope()
         try:
-            async with open_connection(endpoint.stream_url, self._tls) as socket:
+            async with open_connection(
+                endpoint.stream_url, self._accounts.tls
+            ) as socket:
                 self._following_scope = following
                 try:
                     with following:
@@ -263,15 +254,18 @@ class TradingStream:
 
     async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:
         session = Session(
-            socket, endpoint, frames=self._frames, fills=self._fills, life=self.life
+            socket,
+            endpoint,
+            frames=self._frames,
+            updates=self._updates,
+            life=self._life,
         )
         await session.begin()
         self._failures = 0
         self._authorized_at = trio.current_time()
         self._set_state("authorized", endpoint.mode)
-        self.life.heard()
+        self._life.heard()
         self._faults.worked()
-        self._authorized()
         await session.take_events()
         self._told_fault = True
 
@@ -280,13 +274,13 @@ class TradingStream:
             self._authorized_at = None
         if state != "connecting":
             self._decided.set()
-        if state != self.state:
+        if state != self._state:
             if state == "authorized":
-                self.away_since = None
-            elif self.state == "authorized":
-                self.away_since = trio.current_time()
-            self.state = state
-            self.state_since = trio.current_time()
+                self._away_since = None
+            elif self._state == "authorized":
+                self._away_since = trio.current_time()
+            self._state = state
+            self._state_since = trio.current_time()
             self._feed.publish(
                 "stream", reason=state, more={"state": state, "mode": mode}
             )

@@ -1,0 +1,44 @@
+"""What the rest of the daemon must know of the simulated exchange inside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from snexec.model import AccountName
+
+
+class Priced(Protocol):
+    """An order, and what its signal said of the price."""
+
+    @property
+    def symbol(self) -> str:
+        """What is ordered."""
+
+    @property
+    def price_at_signal(self) -> float:
+        """Dollars per share."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltInExchange:
+    """The simulated exchange, where it answers for the broker.
+
+    Attributes:
+        urls: Its REST base URL for each account.
+        quote: Called with a symbol and its price, in dollars.
+        id_salt: Sets this run's order ids apart: a simulated account starts empty each
+            time, and so do its ids.
+    """
+
+    urls: Mapping[AccountName, str]
+    quote: Callable[[str, Decimal], None]
+    id_salt: str
+
+    def leaving(self, order: Priced, _sequence: int | None) -> None:
+        """Have a symbol cost what the signal of an order said."""
+        self.quote(order.symbol, Decimal(repr(order.price_at_signal)))

@@ -1,0 +1,135 @@
+"""What is asked of the writer: a change, and whom to call once it is durable."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.ledger.store import Store
+
+log = logging.getLogger("Writer")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Of what can go wrong in the file, these are one change's own fault, and end it alone.
+# All else is the disk, a lock or another program's hand: it is tried again.
+CHANGE_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+
+
+class Change(Protocol[R]):
+    """One change of rows, applied in a transaction that others may share."""
+
+    def apply(self, store: Store) -> R:
+        """Make the change; may be called again where the commit failed."""
+
+    def done(self, result: R, /) -> None:
+        """Hear the result, in the moment it is durable; must not raise."""
+
+    def failed(self, error: Exception, /) -> None:
+        """Hear that this change alone cannot be made."""
+
+
+# Whom to call about a change, and with what.
+Report = tuple["Callable[[Any], None]", Any]
+
+
+class Batch(NamedTuple):
+    """What shall be committed together.
+
+    Attributes:
+        openings: How many of them, the first ones, open the rows of orders.
+    """
+
+    changes: list[Change[Any]]
+    openings: int
+
+
+def apply(change: Change[Any], store: Store) -> Report:
+    """Apply a change, and return what to call once it is durable."""
+    return change.done, change.apply(store)
+
+
+def apply_alone(change: Change[Any], store: Store) -> Report:
+    """Apply a change, or undo it alone where the fault is its own."""
+    store.savepoint()
+    try:
+        result = change.apply(store)
+    except sqlite3.Error as exc:
+        if not isinstance(exc, CHANGE_FAULTS):
+            raise
+        store.undo_to_savepoint()
+        return change.failed, exc
+    except Exception as exc:  # noqa: BLE001 - handed to whoever asked for the change
+        store.undo_to_savepoint()
+        return change.failed, exc
+    store.release()
+    return change.done, result
+
+
+class AwaitedChange(Generic[T]):
+    """A change that its caller waits for.
+
+    Args:
+        function: Makes it.
+    """
+
+    def __init__(self, function: Callable[[Store], T]) -> None:
+        self.apply = function
+        self._settled = trio.Event()
+        self._results: list[T] = []
+        self._error: Exception | None = None
+
+    def done(self, result: T) -> None:
+        """Wake the caller with the result."""
+        self._results.append(result)
+        self._settled.set()
+
+    def failed(self, error: Exception) -> None:
+        """Wake the caller with the error."""
+        self._error = error
+        self._settled.set()
+
+    async def result(self) -> T:
+        """Wait until the change is durable, and return its result.
+
+        Raises:
+            Exception: What kept this change from being made.
+        """
+        await self._settled.wait()
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+class Probe:
+    """A change of nothing: the commit of it writes nothing to the disk.
+
+    Args:
+        seen: Called once it came through.
+    """
+
+    def __init__(self, seen: Callable[[], None]) -> None:
+        self._seen = seen
+
+    def apply(self, _store: Store) -> None:
+        """Change no row."""
+
+    def done(self, _result: None) -> None:
+        """Count it apart."""
+        self._seen()
+
+    def failed(self, _error: Exception) -> None:
+        """Count it apart; nothing can be wrong with it."""
+        self._seen()
+
+
+def log_failure(error: Exception) -> None:
+    """Log that a change cannot be made that nobody waits for."""
+    log.error("a change of a row failed, recovery will ask again", exc_info=error)

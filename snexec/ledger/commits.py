@@ -1,0 +1,130 @@
+"""Commits: a batch of changes into the file, at once or with patience."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from snexec.ledger.changes import CHANGE_FAULTS, apply, apply_alone
+from snexec.ledger.commit_times import CommitTimer
+
+if TYPE_CHECKING:
+    from snexec.ledger.changes import Batch, Change, Report
+    from snexec.ledger.commit_times import CommitTimes
+    from snexec.ledger.store import Store
+
+# These bound how long a flood of fills keeps an order, and the event loop, waiting.
+_BATCH_SECONDS = 0.003
+_BATCH_SECONDS_BESIDE_ORDERS = 0.001
+_BESIDE_ORDERS_SECONDS = 1.0  # since the last one; the next may come any time
+_SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
+_PATIENCE_SECONDS = 2.0  # for a lock, in the thread
+
+
+class Committer:
+    """Commits batches over the store's connection, one at a time.
+
+    Attributes:
+        disk_is_quick: Whether the last commit was; false until one has shown it.
+        in_thread: Whether a thread has the store's connection now.
+        tries: Commits that were begun.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread_limit = trio.CapacityLimiter(1)
+        self._opened_at = -math.inf  # by `time.perf_counter`, as what follows
+        self._rows_written_at = -math.inf
+        self._timer = CommitTimer()
+        self.disk_is_quick = False
+        self.in_thread = False
+        self.tries = 0
+
+    @property
+    def times(self) -> CommitTimes:
+        """How long commits took."""
+        return self._timer.times()
+
+    @property
+    def seconds_since_rows(self) -> float:
+        """How long ago the rows of orders were written last."""
+        return time.perf_counter() - self._rows_written_at
+
+    def note_order(self) -> None:
+        """Keep commits short for a while: an order is there, more may come."""
+        self._opened_at = time.perf_counter()
+
+    def at_once(self, batch: Batch) -> list[Report] | None:
+        """Commit from the event loop; None where that must be tried with patience.
+
+        As much of the batch as is quickly done, from its beginning.
+        """
+        try:
+            return self._commit(batch)
+        except sqlite3.Error:
+            self._set_quick(quick=False)
+            return None
+
+    async def with_patience(self, batch: Batch) -> list[Report]:
+        """Commit in a thread, where a slow disk or a lock holds nothing else up.
+
+        Raises:
+            sqlite3.Error: The file cannot be written now.
+        """
+        self.in_thread = True
+        try:
+            return await trio.to_thread.run_sync(
+                self._commit, batch, limiter=self._thread_limit
+            )
+        finally:
+            self.in_thread = False
+
+    def _commit(self, batch: Batch) -> list[Report]:
+        self.tries += 1
+        began = time.perf_counter()
+        try:
+            reports = self._write_all(batch, apply)
+        except Exception as exc:
+            if isinstance(exc, sqlite3.Error) and not isinstance(exc, CHANGE_FAULTS):
+                raise
+            # One of them is at fault: it is told apart, which costs the others more.
+            reports = self._write_all(batch, apply_alone)
+        ended = time.perf_counter()
+        self._timer.add(ended - began)
+        self._set_quick(quick=ended - began < _SLOW_SECONDS)
+        if batch.openings:
+            self._rows_written_at = ended
+        return reports
+
+    def _write_all(
+        self, batch: Batch, apply_one: Callable[[Change[Any], Store], Report]
+    ) -> list[Report]:
+        store = self._store
+        try:
+            store.begin()
+            reports: list[Report] = []
+            enough = time.perf_counter() + self._batch_seconds()
+            for place, change in enumerate(batch.changes):
+                if place and place >= batch.openings and time.perf_counter() > enough:
+                    break
+                reports.append(apply_one(change, store))
+            store.commit()
+        except BaseException:
+            store.rollback()
+            raise
+        return reports
+
+    def _batch_seconds(self) -> float:
+        if time.perf_counter() - self._opened_at < _BESIDE_ORDERS_SECONDS:
+            return _BATCH_SECONDS_BESIDE_ORDERS
+        return _BATCH_SECONDS
+
+    def _set_quick(self, *, quick: bool) -> None:
+        if quick != self.disk_is_quick:
+            self.disk_is_quick = quick
+            self._store.wait_for_locks(0.0 if quick else _PATIENCE_SECONDS)

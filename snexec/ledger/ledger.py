@@ -1,0 +1,122 @@
+"""The ledger as the rest of the daemon has it: rows, their writer, their readers."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.errors import StartError
+from snexec.ledger.file import check_large, checkpoint
+from snexec.ledger.reader import Reader
+from snexec.ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from snexec.clock import Clock
+    from snexec.ledger.rows import Unsettled
+    from snexec.ledger.store import Store
+    from snexec.ledger.writer import WriterStatus
+    from snexec.model import Mode
+    from snexec.risk import Recently
+
+log = logging.getLogger("Daemon")
+
+
+class Ledger:
+    """The BotTrade rows of one database file.
+
+    Args:
+        store: The rows; the writer's alone from now on, but for ``tallied``.
+        path: The file.
+        clock: Dates the rows.
+
+    Attributes:
+        writer: Takes every change.
+        reader: Answers questions that need the file.
+    """
+
+    def __init__(self, store: Store, *, path: Path, clock: Clock) -> None:
+        self._store = store
+        self._path = path
+        self.writer = Writer(store, checkpoint=partial(checkpoint, path))
+        self.reader = Reader(path, clock)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether rows can be written."""
+        return self.writer.healthy
+
+    def load(self, *, simulated: bool, tally: bool) -> list[Unsettled]:
+        """Return the rows that an earlier run left unsettled, before any is written.
+
+        Args:
+            simulated: End what is open first: the account of an earlier simulation is
+                gone.
+            tally: Count recent orders now, as a brake will ask for them.
+
+        Raises:
+            StartError: The file cannot be used.
+        """
+        try:
+            if simulated and (ended := self._store.end_simulation()):
+                log.info("ended %d rows that an earlier simulation left open", ended)
+            if tally:
+                self._store.begin_tallies()
+            return self._store.unsettled()
+        except sqlite3.Error as exc:
+            raise StartError(f"database: {self._path} cannot be used: {exc}") from None
+
+    @asynccontextmanager
+    async def writing(self, *, until: Callable[[], float]) -> AsyncIterator[None]:
+        """Write for as long as the block lasts; then what was decided in it.
+
+        Args:
+            until: Asked once, when the block is left, for how long that may take: a
+                time on Trio's clock.
+        """
+        drain = trio.CancelScope(shield=True)  # whatever ends the block
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, drain, name="writer")
+            try:
+                yield
+            finally:
+                self.writer.close()
+                drain.deadline = until()
+
+    async def check(self) -> None:
+        """Read a large file through while the daemon runs.
+
+        Raises:
+            StartError: It is damaged.
+        """
+        try:
+            await trio.to_thread.run_sync(
+                check_large, self._path, abandon_on_cancel=True
+            )
+        except sqlite3.DatabaseError as exc:
+            log.warning("the database could not be checked: %s", exc)
+
+    async def count_open(self) -> int | None:
+        """Count the open rows, in a thread; None where that cannot be done."""
+        return await trio.to_thread.run_sync(
+            self.reader.count_open, abandon_on_cancel=True
+        )
+
+    def tallied(self, symbol: str, mode: Mode) -> Recently | None:
+        """Return what is known of recent orders without the file, from any thread."""
+        return self._store.tallied(symbol, mode)
+
+    def status(self) -> WriterStatus:
+        """Return what was written and what waits."""
+        return self.writer.status()
+
+    async def _write(self, drain: trio.CancelScope) -> None:
+        with drain:
+            await self.writer.run()

@@ -1,0 +1,49 @@
+"""Questions to the rows over connections that only read, beside the writer's."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from snexec.ledger.file import connect
+from snexec.ledger.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from snexec.clock import Clock
+
+log = logging.getLogger("Daemon")
+
+
+class Reader:
+    """Opens a connection for each question: the writer's may be waiting for a lock.
+
+    For use in threads; a question may take as long as another program holds a lock.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+
+    @contextmanager
+    def open(self) -> Iterator[Store]:
+        """Open the rows to be read.
+
+        Raises:
+            sqlite3.Error: They cannot be.
+        """
+        with closing(connect(self._path, read_only=True)) as connection:
+            yield Store(connection, clock=self._clock)
+
+    def count_open(self) -> int | None:
+        """Count the open rows, whoever wrote them; None where that cannot be done."""
+        try:
+            with self.open() as store:
+                return store.count_open()
+        except sqlite3.Error as exc:
+            log.warning("status: cannot count the open rows: %s", exc)
+            return None

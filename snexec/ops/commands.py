@@ -1,0 +1,73 @@
+"""What may be asked of the daemon over its socket: read and checked (SPEC 6)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from snexec.errors import InvalidSignalError
+from snexec.risk import MAX_REASON_CHARS
+from snexec.signals import Signal, parse_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snexec.ops.control import Control
+
+
+class _BadRequestError(Exception):
+    """A request that cannot be understood."""
+
+
+class Commands:
+    """Answers requests, whoever sends them: the socket's clients.
+
+    Args:
+        control: Obeys those that are well formed.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
+        """Obey a request, and return the fields of its answer."""
+        try:
+            return await self._obey(request)
+        except _BadRequestError as exc:
+            return {"status": "invalid", "error": str(exc)}
+
+    async def _obey(self, request: Mapping[str, object]) -> dict[str, object]:
+        match request["command"]:
+            case "status":
+                return await self._control.status()
+            case "halt":
+                reason = _words(request, "reason", default="no reason was given")
+                return self._control.halt(
+                    reason, by=_words(request, "by", default="the socket")
+                )
+            case "resume":
+                return self._control.resume()
+            case "explain":
+                return await self._control.explain(_signal(request.get("signal")))
+            case _:
+                raise _BadRequestError(
+                    "command: must be 'status', 'events', 'halt', 'resume' or 'explain'"
+                )
+
+
+def _words(request: Mapping[str, object], name: str, *, default: str) -> str:
+    words = request.get(name)
+    if words is None:
+        return default
+    if not isinstance(words, str) or not words.strip() or len(words) > MAX_REASON_CHARS:
+        raise _BadRequestError(
+            f"{name}: must be text of at most {MAX_REASON_CHARS} characters"
+        )
+    return words
+
+
+def _signal(value: object) -> Signal:
+    try:
+        return parse_signal(json.dumps(value).encode())
+    except InvalidSignalError as exc:
+        raise _BadRequestError(f"signal: {exc}") from None

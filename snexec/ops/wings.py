@@ -1,0 +1,45 @@
+"""What may be looked at: every wing, each of which says how it is in one ``status()``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snexec.broker import Accounts
+    from snexec.intake import Intake
+    from snexec.latency import Latencies
+    from snexec.ledger import Ledger
+    from snexec.market import MarketHours
+    from snexec.orders import OrderDesk
+    from snexec.reconciliation import Reconciler
+    from snexec.risk import HaltSwitch
+    from snexec.settings import LiveSettings
+    from snexec.stream import TradingStream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wings:
+    """Every wing of the daemon, for whoever reports on it.
+
+    Attributes:
+        live: The settings in force.
+        latencies: How long orders took.
+    """
+
+    live: LiveSettings
+    latencies: Latencies
+    accounts: Accounts
+    halt: HaltSwitch
+    market: MarketHours
+    ledger: Ledger
+    reconciler: Reconciler
+    stream: TradingStream
+    intake: Intake
+    orders: OrderDesk
+
+    @property
+    def bot_state(self) -> str:
+        """What the bot does: its state, or that it is disabled."""
+        bot = self.live.now.bot
+        return bot.state if bot.enabled else "disabled"

@@ -1,0 +1,150 @@
+"""Acceptances, recorded behind the orders that leave now."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from snexec.logs import about_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snexec.broker import SentOrder
+    from snexec.orders.attempt import Attempt
+    from snexec.orders.outcomes import Outcomes
+
+log = logging.getLogger("TradeExecutor")
+
+# What has not left yet goes before what was answered, for this long: a burst's last
+# order leaves a third earlier.
+_LET_LEAVE_SECONDS = 0.5
+_MOST_WAITING = 512  # more of them would be memory that is never given back
+_BURST_GAP_SECONDS = 0.005  # a longer one ends it
+_RECORDED_AT_ONCE = 8  # then new signals have their turn
+
+
+class Departures(Protocol):
+    """What the dispatcher has under way."""
+
+    @property
+    def rows_wait(self) -> bool:
+        """Whether orders leave as soon as their rows are written."""
+
+    @property
+    def left_at(self) -> float:
+        """When the latest order left, on Trio's clock."""
+
+    def recorded(self, attempt: Attempt) -> None:
+        """Hear that all is done for an order."""
+
+    def start_task(self, attempt: Attempt) -> None:
+        """Have the rest done by a task of the order's own."""
+
+
+class Acks:
+    """Records what the broker accepted, without a task for each order.
+
+    A task that waits for each row costs a burst a tenth.
+
+    Attributes:
+        unwritten: Acceptances that are queued for the writer.
+    """
+
+    def __init__(self, outcomes: Outcomes, departures: Departures) -> None:
+        self._outcomes = outcomes
+        self._departures = departures
+        self._waiting: collections.deque[tuple[Attempt, SentOrder]] = (
+            collections.deque()
+        )
+        self._wake = trio.lowlevel.ParkingLot()
+        self._scope = trio.CancelScope()
+        self.unwritten = 0
+
+    def __len__(self) -> int:
+        """Return how many wait to be recorded."""
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Record acceptances once orders have stopped leaving, until closed."""
+        with self._scope:
+            while True:
+                if not self._waiting:
+                    await self._wake.park()
+                    continue
+                wait_until = self._let_leave_until()
+                if trio.current_time() < wait_until:
+                    with trio.move_on_at(wait_until):
+                        await self._wake.park()
+                    continue
+                for _ in range(min(_RECORDED_AT_ONCE, len(self._waiting))):
+                    self.record(*self._waiting.popleft())
+                await trio.lowlevel.checkpoint()
+
+    def defer(self, attempt: Attempt, sent: SentOrder) -> None:
+        """Record an acceptance once orders have stopped leaving."""
+        self._waiting.append((attempt, sent))
+        if len(self._waiting) == 1 or len(self._waiting) > _MOST_WAITING:
+            self._wake.unpark()
+
+    def no_row_waits(self) -> None:
+        """Hear that no order is about to leave."""
+        if self._waiting:
+            self._wake.unpark()
+
+    def record(self, attempt: Attempt, sent: SentOrder) -> None:
+        """Record that the broker accepted an order."""
+        try:
+            order = sent.outcome()
+        except Exception:  # noqa: BLE001 - raised again in the order's own task
+            self._departures.start_task(attempt)
+            return
+        self.unwritten += 1
+        queued = False
+        with bounded(attempt), attempt.lease:
+            self._outcomes.accepted(attempt, order, self._written)
+            queued = True
+        if not queued:
+            self._outcomes.look_up(attempt.trade)  # the row is open
+            self._written(attempt)
+
+    def close(self) -> None:
+        """Record what waits, and end."""
+        while self._waiting:
+            self.record(*self._waiting.popleft())
+        self._scope.cancel(reason="no order is under way")
+
+    def _written(self, attempt: Attempt) -> None:
+        self.unwritten -= 1
+        self._departures.recorded(attempt)
+
+    def _let_leave_until(self) -> float:
+        """Return until when acceptances wait, as orders leave now."""
+        if len(self._waiting) > _MOST_WAITING:
+            return -math.inf
+        latest = self._waiting[0][0].answered_at + _LET_LEAVE_SECONDS
+        if self._departures.rows_wait:
+            return latest
+        return min(latest, self._departures.left_at + _BURST_GAP_SECONDS)
+
+
+@contextmanager
+def bounded(attempt: Attempt) -> Iterator[None]:
+    """Bound one order's faults to itself: every other one would end with it."""
+    trade = attempt.trade
+    try:
+        yield
+    except Exception:
+        log.exception(
+            "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
+            " recovery",
+            trade.symbol,
+            trade.id,
+            trade.signal_id,
+            extra=about_order(trade),
+        )

@@ -1,0 +1,133 @@
+"""One order on its way: what the writer, the client and the dispatcher talk about."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.broker import Lease, SentOrder
+    from snexec.latency import Latencies
+    from snexec.ledger import NewTrade, Opening, Store
+    from snexec.model import Side
+    from snexec.orders.intent import Intent
+    from snexec.risk import HaltSwitch
+
+
+class Owner(Protocol):
+    """Who sees an attempt to its end."""
+
+    def row_decided(self, attempt: Attempt) -> None:
+        """Hear that the row is durable, or that it is known that there is none."""
+
+    def answered(self, attempt: Attempt) -> None:
+        """Hear that the broker has answered, or has not in time."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Attempt:
+    """An intent on its way to an order.
+
+    It is the writer's change (``apply``, ``done``, ``failed``) and what the client sends
+    and reports to (``left``, ``is_withheld``, ``answered``).
+
+    Attributes:
+        intent: What somebody wants ordered.
+        trade: The row.
+        lease: The account, to the end, with one request of its budget.
+        opening: What became of the row.
+        error: Why it could not be decided, or why the order could not be sent.
+        sent: The order, once it has left or waits for a connection.
+        answered_at: When the broker's answer was there, on Trio's clock.
+        given_up: Whether the order must not leave any more: time is up.
+        halted: Whether the kill switch kept it from leaving.
+        too_late: Whether its age did.
+        holds_slot: Whether it still occupies a slot.
+        awaited: Set by an answer that a task of the order's own waits for.
+    """
+
+    intent: Intent
+    trade: NewTrade
+    lease: Lease
+    owner: Owner
+    halt: HaltSwitch
+    latencies: Latencies
+    opening: Opening | None = None
+    error: Exception | None = None
+    sent: SentOrder | None = None
+    answered_at: float = math.inf
+    given_up: bool = False
+    halted: bool = False
+    too_late: bool = False
+    holds_slot: bool = True
+    awaited: trio.Event | None = None
+
+    # As the writer's change.
+
+    def apply(self, store: Store) -> Opening | None:
+        """Open the row, unless time ran out while a lock was waited for."""
+        return None if self.given_up else self.intent.open_row(store, self.trade)
+
+    def done(self, opening: Opening | None) -> None:
+        """Go on in the moment that the row is durable."""
+        self.opening = opening
+        self.owner.row_decided(self)
+
+    def failed(self, error: Exception) -> None:
+        """Go on without a row."""
+        self.error = error
+        self.owner.row_decided(self)
+
+    # As the client's order.
+
+    @property
+    def symbol(self) -> str:
+        """What is ordered."""
+        return self.trade.symbol
+
+    @property
+    def side(self) -> Side:
+        """Whether it is bought or sold."""
+        return self.intent.side
+
+    @property
+    def notional(self) -> Decimal | None:
+        """Dollars, where those are its size."""
+        return self.trade.notional if self.intent.quantity is None else None
+
+    @property
+    def quantity(self) -> Decimal | None:
+        """Shares, where those are its size."""
+        return self.intent.quantity
+
+    @property
+    def client_order_id(self) -> str:
+        """The row's id."""
+        return self.trade.id
+
+    def left(self) -> None:
+        """Note the moment in which the request left."""
+        self.latencies.sent(self.trade.id)
+
+    def is_withheld(self) -> bool:
+        """Look at what may have changed while it waited; the kill switch last."""
+        self.too_late = self.intent.is_stale()
+        return self.too_late or self.is_halted()
+
+    def is_halted(self) -> bool:
+        """Look at the kill switch, and note what it says."""
+        self.halted = self.halt.is_halted()
+        return self.halted
+
+    def answered(self) -> None:
+        """Note when the broker answered, and go on."""
+        self.answered_at = trio.current_time()
+        if self.awaited is not None:
+            self.awaited.set()
+        else:
+            self.owner.answered(self)

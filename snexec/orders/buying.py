@@ -1,0 +1,131 @@
+"""How a signal becomes an intent to buy: its gates, its dollars, its row (SPEC 4, 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from snexec.ledger import NewTrade, trade_id
+from snexec.model import to_cents
+from snexec.risk import ActiveGates, Snapshot
+from snexec.signals import star_rating
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.ledger import Opening, Store
+    from snexec.model import AccountName, Mode, Side
+    from snexec.orders.intent import SkipReason
+    from snexec.orders.skips import Skips
+    from snexec.risk import HaltSwitch, Limits
+    from snexec.settings import LiveSettings
+    from snexec.signals import TakenSignal
+
+
+class Market(Protocol):
+    """What a gate must know of the market's hours."""
+
+    def is_open(self, mode: Mode) -> bool | None:
+        """Return whether it is open, None where that is not known now."""
+
+
+class Buying:
+    """What all buys for signals share.
+
+    Args:
+        live: Read anew for each signal.
+        halt: Its notice of a halt, not its look: that is the last one's (SPEC 11).
+        market: The broker's clock.
+        skips: Where those go that are not bought.
+        id_salt: Sets the ids of one simulation apart from the last one's.
+    """
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        halt: HaltSwitch,
+        market: Market,
+        skips: Skips,
+        *,
+        id_salt: str,
+    ) -> None:
+        self.live = live
+        self.skips = skips
+        self.id_salt = id_salt
+        self.gates = ActiveGates()
+        self._halt = halt
+        self._market = market
+
+    def snapshot(self) -> Snapshot:
+        """Return what the gates see now that need no count."""
+        settings = self.live.now
+        asked = settings.bot.require_market_open
+        is_open = self._market.is_open(settings.mode) if asked else None
+        return Snapshot(self._halt.is_known(), is_open)
+
+
+class SignalBuy:
+    """The intent to buy for a signal that was taken."""
+
+    __slots__ = ("_buying", "_limits", "taken")
+
+    side: Side = "buy"
+    quantity: Decimal | None = None  # its size is dollars
+
+    def __init__(self, taken: TakenSignal, buying: Buying) -> None:
+        self.taken = taken
+        self._buying = buying
+        self._limits: Limits | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The signal's."""
+        return self.taken.signal.symbol
+
+    @property
+    def read_at(self) -> float:
+        """When the signal's line was read, on Trio's clock."""
+        return self.taken.read_at
+
+    @property
+    def sequence(self) -> int:
+        """The signal's place in this run."""
+        return self.taken.sequence
+
+    def stopped(self) -> SkipReason | None:
+        """Return the reason of the first gate without a count that stops it."""
+        buying = self._buying
+        return buying.gates.stopped_early(
+            self.taken.signal, buying.live.now.bot, buying.snapshot()
+        )
+
+    def is_stale(self) -> bool:
+        """Return whether the signal is too old."""
+        return self._buying.skips.is_stale(self.taken)
+
+    def draw_up(self, account: AccountName) -> NewTrade:
+        """Return its row as it would be now, and note which limits hold for it."""
+        signal, buying = self.taken.signal, self._buying
+        bot = buying.live.now.bot
+        stars = star_rating(signal.catalyst_tier, signal.ai_confidence)
+        if stars is None:
+            raise ValueError("a signal without stars has passed its gate")
+        self._limits = buying.gates.limits(signal, bot)
+        return NewTrade(
+            id=trade_id(account, signal.id, salt=buying.id_salt),
+            symbol=signal.symbol,
+            catalyst_type=signal.catalyst_category,
+            catalyst_tier=signal.catalyst_tier,
+            mode=account,
+            notional=to_cents(bot.dollars(stars)),
+            stars=stars,
+            price_at_signal=signal.price_at_signal,
+            signal_id=signal.id,
+        )
+
+    def open_row(self, store: Store, trade: NewTrade) -> Opening:
+        """Write its row, unless a limit that counts forbids it."""
+        return store.open_trade(trade, self._limits)
+
+    def dropped(self, reason: SkipReason, *, why: str = "") -> None:
+        """Count and report that the signal is not traded."""
+        self._buying.skips.skip(self.taken, reason, why=why)

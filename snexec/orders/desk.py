@@ -1,0 +1,153 @@
+"""The order desk as the rest of the daemon has it: intents in, orders out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snexec.orders.buying import Buying, Market, SignalBuy
+from snexec.orders.dispatch import Dispatcher
+from snexec.orders.executor import Onlooker, TradeExecutor
+from snexec.orders.outcomes import Outcomes
+from snexec.orders.queue import IntentQueue
+from snexec.orders.resend import Resend
+from snexec.orders.skips import Skips
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from snexec.broker import Accounts
+    from snexec.events import EventFeed
+    from snexec.latency import Latencies
+    from snexec.ledger import Ledger
+    from snexec.orders.intent import Intent, SkipReason
+    from snexec.reconciliation import Reconciler
+    from snexec.risk import HaltSwitch, Snapshot
+    from snexec.settings import LiveSettings
+    from snexec.signals import TakenSignal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrdersStatus:
+    """What became of the intents since the start.
+
+    Attributes:
+        pending: Those that wait for an order slot.
+        in_flight: Orders that are being placed.
+        placed: Orders that the broker accepted.
+        refused: Orders that it refused, or that never left.
+        unknown: Orders of which it is not known at first.
+        skipped: Signals that were not traded, by the reason.
+    """
+
+    pending: int
+    in_flight: int
+    placed: int
+    refused: int
+    unknown: int
+    skipped: Mapping[SkipReason, int]
+
+
+class OrderDesk:
+    """Takes intents, and places an order for each that may be.
+
+    Args:
+        live: Amounts, limits and the mode, read anew for each order.
+        accounts: Where orders go.
+        ledger: Where each has its row before it leaves.
+        reconciler: Follows each order until it is settled.
+        halt: The kill switch, looked at last.
+        market: Its hours, for a gate.
+        latencies: Times each order.
+        feed: Hears what becomes of it.
+        id_salt: Sets the ids of one simulation apart from the last one's.
+        onlookers: Told of each order in the moment before it leaves.
+    """
+
+    def __init__(  # noqa: PLR0917 - wings, in the order of the floors
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        ledger: Ledger,
+        reconciler: Reconciler,
+        halt: HaltSwitch,
+        market: Market,
+        latencies: Latencies,
+        feed: EventFeed,
+        *,
+        id_salt: str = "",
+        onlookers: Sequence[Onlooker] = (),
+    ) -> None:
+        limits = live.now.intake
+        self._queue = IntentQueue(limits.max_pending)
+        self.skips = Skips(feed=feed, max_age_seconds=limits.max_signal_age_sec)
+        self._buying = Buying(live, halt, market, self.skips, id_salt=id_salt)
+        self.outcomes = Outcomes(
+            ledger, reconciler.unsettled, reconciler.discarded, latencies, feed
+        )
+        self._executor = TradeExecutor(
+            writer=ledger.writer,
+            outcomes=self.outcomes,
+            resend=Resend(reconciler.fills, self.outcomes),
+            latencies=latencies,
+            halt=halt,
+            onlookers=onlookers,
+        )
+        self.dispatcher = Dispatcher(
+            live, self._queue, accounts, self._executor, self.outcomes
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many intents wait as may."""
+        return self._queue.is_full
+
+    async def wait_for_room(self) -> None:
+        """Wait until another intent may be submitted."""
+        await self._queue.wait_for_room()
+
+    def hand_in(self, taken: TakenSignal) -> None:
+        """Take a signal to be bought, now if nothing is waited for."""
+        self.submit(SignalBuy(taken, self._buying))
+
+    def submit(self, intent: Intent) -> None:
+        """Take an intent to be ordered, now if nothing is waited for."""
+        if self._queue.pending or not self.dispatcher.begin_now(intent):
+            self._queue.put(intent)
+
+    def flush(self) -> None:
+        """Let the orders that have begun leave, without a task switch."""
+        self._executor.flush()
+
+    def close(self) -> None:
+        """Take no more; what was submitted is still worked off."""
+        self._queue.close()
+
+    async def run(self) -> None:
+        """Place orders, until closed and the last has ended."""
+        await self.dispatcher.run()
+
+    def drop_pending(self) -> None:
+        """Say of every intent that still waits that it is not ordered: time is up."""
+        self.dispatcher.drop_pending()
+
+    def snapshot(self) -> Snapshot:
+        """Return what the gates see now that need no count."""
+        return self._buying.snapshot()
+
+    @property
+    def id_salt(self) -> str:
+        """What sets the ids of one simulation apart from the last one's."""
+        return self._buying.id_salt
+
+    def status(self) -> OrdersStatus:
+        """Return what became of the intents since the start."""
+        counts = self.outcomes.counts
+        return OrdersStatus(
+            pending=self._queue.pending,
+            in_flight=self.dispatcher.in_flight,
+            placed=counts["placed"],
+            refused=counts["refused"],
+            unknown=counts["unknown"],
+            skipped=self.skips.counts.copy(),
+        )

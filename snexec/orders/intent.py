@@ -1,0 +1,64 @@
+"""What the order desk is handed: something to be ordered, by whoever wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+from snexec.risk import Reason
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.ledger import NewTrade, Opening, Store
+    from snexec.model import AccountName, Side
+
+_DeskReason = Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
+SkipReason = Reason | _DeskReason
+SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_DeskReason))
+
+
+class Intent(Protocol):
+    """An order that somebody wants, until it is drawn up, and what it must know then.
+
+    A buy for a signal is one; each of its questions is asked anew after each wait.
+    """
+
+    @property
+    def symbol(self) -> str:
+        """What to order."""
+
+    @property
+    def side(self) -> Side:
+        """Whether to buy or to sell it."""
+
+    @property
+    def quantity(self) -> Decimal | None:
+        """Shares to order; None where the row's notional, in dollars, is the size."""
+
+    @property
+    def read_at(self) -> float:
+        """When it was asked for, on Trio's clock: latencies count from here."""
+
+    @property
+    def sequence(self) -> int | None:
+        """The signal's place in this run, where it is of one."""
+
+    def stopped(self) -> SkipReason | None:
+        """Return why it must not be ordered now, if so; needs no count of rows."""
+
+    def is_stale(self) -> bool:
+        """Return whether it is too late to order it."""
+
+    def draw_up(self, account: AccountName) -> NewTrade:
+        """Return the row of the order as it would be now: its id, its size."""
+
+    def open_row(self, store: Store, trade: NewTrade) -> Opening:
+        """Write that row, in the writer's transaction, unless a limit forbids it."""
+
+    def dropped(self, reason: SkipReason, *, why: str = "") -> None:
+        """Hear that it is not ordered.
+
+        Args:
+            reason: As the feed carries it.
+            why: For the log, where it waited too long.
+        """

@@ -1,0 +1,65 @@
+"""Intents that wait for their turn, a bounded number of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from snexec.orders.intent import Intent
+
+
+class IntentQueue:
+    """Holds intents in the order of their coming.
+
+    Attributes:
+        pending: How many wait. One that is next still does, until it ``started``.
+    """
+
+    def __init__(self, max_pending: int) -> None:
+        self._max_pending = max_pending
+        # The bound is `max_pending`, kept by counting: an intent leaves the channel
+        # before it leaves the queue for an order slot.
+        self._send, self._receive = trio.open_memory_channel["Intent"](math.inf)
+        self._room = trio.Event()
+        self.pending = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait as may."""
+        return self.pending >= self._max_pending
+
+    async def wait_for_room(self) -> None:
+        """Wait until another one may be put in."""
+        while self.is_full:
+            await self._room.wait()
+
+    def put(self, intent: Intent) -> None:
+        """Put one behind all others."""
+        self.pending += 1
+        self._send.send_nowait(intent)
+
+    def close(self) -> None:
+        """Take no more; those that wait are still given out."""
+        self._send.close()
+
+    def __aiter__(self) -> AsyncIterator[Intent]:
+        """Give out intents as they come, until it is closed and empty."""
+        return aiter(self._receive)
+
+    def next_nowait(self) -> Intent | None:
+        """Give out the next one, if one waits."""
+        try:
+            return self._receive.receive_nowait()
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return None
+
+    def started(self) -> None:
+        """Note that an intent that was given out waits no longer."""
+        self.pending -= 1
+        self._room.set()
+        self._room = trio.Event()

@@ -1,0 +1,101 @@
+"""After a 429: wait, make sure that the order was not taken, send it again (SPEC 5)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.broker import Purpose
+from snexec.errors import BrokerError, NotFoundError, RateLimitedError
+from snexec.logs import OrderLog
+
+if TYPE_CHECKING:
+    from snexec.broker import SentOrder
+    from snexec.orders.attempt import Attempt
+    from snexec.orders.outcomes import Outcomes
+    from snexec.reconciliation import Fills
+
+tell = OrderLog(logging.getLogger("TradeExecutor"))
+
+_TOO_LATE = "the rate limit held it up"
+
+
+class Resend:
+    """Sends an order again that the broker's rate limit turned away.
+
+    Args:
+        fills: Take what a look-up says of an order that was taken after all.
+        outcomes: Record what became of it.
+    """
+
+    def __init__(self, fills: Fills, outcomes: Outcomes) -> None:
+        self._fills = fills
+        self._outcomes = outcomes
+
+    def note_limit(self, attempt: Attempt, limited: RateLimitedError) -> None:
+        """Make no request for as long as the broker asks for."""
+        attempt.lease.client.budget.block(limited.wait_seconds)
+        tell.warning(
+            attempt.trade,
+            "the broker's rate limit is reached; next try in %.1f s",
+            limited.wait_seconds,
+        )
+
+    async def may_send_again(self, attempt: Attempt) -> bool:
+        """Wait, and make sure that the order was not taken.
+
+        Returns:
+            Whether to send it again, with one request of the budget in its lease; if
+            not, everything about the order is done.
+        """
+        trade, lease = attempt.trade, attempt.lease
+        while True:
+            stale = not await self._wait_for_budget(attempt, Purpose.RECOVERY)
+            try:
+                order = await lease.use().order(client_order_id=trade.id, order_id=None)
+            except NotFoundError:
+                if stale or attempt.intent.is_stale():
+                    await self._outcomes.drop(attempt, "stale", why=_TOO_LATE)
+                    return False
+            except RateLimitedError as exc:
+                lease.client.budget.block(exc.wait_seconds)
+                continue
+            except BrokerError as exc:
+                self._outcomes.unknown(trade, exc)
+                return False
+            else:
+                attempt.answered_at = trio.current_time()
+                await self._outcomes.accepted_durably(attempt, order)
+                await self._fills.on_looked_up(trade.mode, order, trade.symbol)
+                return False
+            if await self._wait_for_budget(attempt, Purpose.ORDER):
+                return True
+            await self._outcomes.drop(attempt, "stale", why=_TOO_LATE)
+            return False
+
+    async def send_again(self, attempt: Attempt) -> SentOrder:
+        """Send the order once more, and return it once it is answered."""
+        attempt.awaited = trio.Event()
+        sent = attempt.lease.use().send_order(attempt)
+        try:
+            await attempt.awaited.wait()
+        finally:
+            sent.abandon("the daemon stops")
+        return sent
+
+    async def _wait_for_budget(self, attempt: Attempt, purpose: Purpose) -> bool:
+        """Take one request from the budget into the order's lease.
+
+        Returns:
+            Whether the order is still wanted; a look-up's request is taken in any case.
+        """
+        budget = attempt.lease.client.budget
+        while True:
+            stale = attempt.intent.is_stale()
+            if stale and purpose is Purpose.ORDER:
+                return False
+            if attempt.lease.try_take(purpose):
+                return not stale
+            await trio.sleep(min(budget.seconds_until(purpose), 1.0))

@@ -1,0 +1,99 @@
+"""Rows that were taken back, of whose orders the broker may yet speak (ALPACA 5.2)."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snexec.logs import OrderLog
+
+if TYPE_CHECKING:
+    from snexec.ledger import Applied, NewTrade, Opening, Store, Writer
+    from snexec.reconciliation.steps import Step
+    from snexec.reconciliation.unsettled import UnsettledOrders
+
+tell = OrderLog(logging.getLogger("TradeExecutor"))
+
+_REMEMBERED = 256  # what the broker still says of one, it says soon
+
+
+class Discarded:
+    """Remembers the rows of orders that were refused or never sent.
+
+    It has been seen that an order is answered 422 and executed.
+    """
+
+    def __init__(self, writer: Writer, unsettled: UnsettledOrders) -> None:
+        self._writer = writer
+        self._unsettled = unsettled
+        self._trades: collections.OrderedDict[str, NewTrade] = collections.OrderedDict()
+
+    def remember(self, trade: NewTrade) -> None:
+        """Keep what is needed to write a row again that is gone."""
+        self._trades[trade.id] = trade
+        if len(self._trades) > _REMEMBERED:
+            self._trades.popitem(last=False)
+
+    def restore(self, step: Step) -> bool:
+        """Write a row again, as the broker speaks of its order now.
+
+        Args:
+            step: What it said, to be applied to the row and reported.
+
+        Returns:
+            Whether it is such an order.
+        """
+        trade = self._trades.pop(step.ref.client_order_id or "", None)
+        if trade is None:
+            return False
+        order_id = step.ref.order_id
+        tell.error(
+            trade,
+            "the broker speaks of order %s, which counted as refused or not sent: its"
+            " row is written again",
+            order_id,
+            order_id=order_id,
+        )
+        self._writer.put(_Restoration(self._unsettled, trade, step))
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class _Restoration:
+    """The change that writes a row again, and applies to it what the broker said."""
+
+    unsettled: UnsettledOrders
+    trade: NewTrade
+    step: Step
+
+    def apply(self, store: Store) -> tuple[Opening, Applied | None]:
+        """Open the row, and apply the step where that was possible."""
+        opening = store.open_trade(self.trade)
+        return opening, self.step.apply(store) if opening == "opened" else None
+
+    def done(self, result: tuple[Opening, Applied | None]) -> None:
+        """Follow the order again, and report the step."""
+        opening, applied = result
+        if opening != "opened":
+            self._lost(opening)
+            return
+        self.unsettled.placed(self.trade, order_id=self.step.ref.order_id)
+        self.step.done(applied)
+        self.unsettled.ask_now(self.trade.id)
+
+    def failed(self, error: Exception) -> None:
+        """Say that the row cannot be written again."""
+        self._lost(error)
+
+    def _lost(self, why: Opening | Exception) -> None:
+        order_id = self.step.ref.order_id
+        tell.error(
+            self.trade,
+            "the row of order %s cannot be written again (%s): what it bought is held"
+            " by no row; look at the account",
+            order_id,
+            why,
+            order_id=order_id,
+        )

@@ -1,0 +1,107 @@
+"""Reconciliation as the rest of the daemon has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.reconciliation.confirmations import Confirmations
+from snexec.reconciliation.discarded import Discarded
+from snexec.reconciliation.fills import Fills
+from snexec.reconciliation.recovery import Recovery
+from snexec.reconciliation.unsettled import UnsettledOrders
+
+if TYPE_CHECKING:
+    from snexec.broker import Accounts
+    from snexec.events import Event, EventFeed
+    from snexec.latency import Latencies
+    from snexec.ledger import Ledger, Unsettled
+    from snexec.reconciliation.recovery import Starved
+    from snexec.settings import LiveSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconciliationStatus:
+    """Where rows and broker stand.
+
+    Attributes:
+        unsettled: Orders whose outcome is not final.
+    """
+
+    unsettled: int
+
+
+class Reconciler:
+    """Keeps rows true to the broker's word, whatever was missed.
+
+    Args:
+        live: How patient to be with the broker.
+        accounts: Whom to ask.
+        ledger: The rows.
+        latencies: Times each order to its fill.
+        feed: Hears of it; and each authorization of the stream comes from it.
+
+    Attributes:
+        fills: Takes what the trading stream says.
+        unsettled: The orders without a final word.
+        discarded: Rows that were taken back.
+    """
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        ledger: Ledger,
+        latencies: Latencies,
+        feed: EventFeed,
+    ) -> None:
+        self.unsettled = UnsettledOrders()
+        self.discarded = Discarded(ledger.writer, self.unsettled)
+        confirmations = Confirmations(self.unsettled, self.discarded, feed)
+        self.fills = Fills(ledger.writer, accounts, latencies, confirmations)
+        self.recovery = Recovery(
+            settings=live.now.alpaca,
+            accounts=accounts,
+            writer=ledger.writer,
+            fills=self.fills,
+            confirmations=confirmations,
+            unsettled=self.unsettled,
+        )
+        feed.follow(self._happened)
+
+    def load(self, rows: list[Unsettled]) -> None:
+        """Follow the rows that an earlier run left unsettled."""
+        self.recovery.load(rows)
+
+    async def run(self, starved: Starved) -> None:
+        """Apply events and ask about what is due, until cancelled.
+
+        Args:
+            starved: As ``Recovery.run``.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.fills.run, name="fills")
+            nursery.start_soon(self.recovery.run, starved, name="recovery")
+
+    async def compare_all(self) -> None:
+        """Wait until the broker has answered about every order loaded."""
+        await self.recovery.compare_all()
+
+    async def wait_started(self) -> None:
+        """Wait until ``compare_all`` is done."""
+        await self.recovery.wait_started()
+
+    async def wait_settled(self) -> None:
+        """Wait until every order of this run is settled or given up."""
+        await self.unsettled.wait_settled()
+
+    def status(self) -> ReconciliationStatus:
+        """Return where rows and broker stand."""
+        return ReconciliationStatus(unsettled=len(self.unsettled))
+
+    def _happened(self, event: Event) -> None:
+        if event.event == "stream" and event.reason == "authorized":
+            # What happened meanwhile was not heard.
+            self.unsettled.ask_all()

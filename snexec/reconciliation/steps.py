@@ -1,0 +1,197 @@
+"""One thing that the broker said of an order, as the change it makes (SPEC 7, 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from snexec.ledger import OrderRef, log_failure
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.broker import BrokerOrder
+    from snexec.latency import Latencies, Times
+    from snexec.ledger import Applied, Store
+    from snexec.model import AccountName
+
+Source = Literal["stream", "lookup"]
+
+
+class Reporter(Protocol):
+    """Who says what a step has done."""
+
+    def report(self, step: Step, applied: Applied | None) -> None:
+        """Hear what a step did to its row; None where no row of ours is meant."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Step:
+    """One thing that the broker said; a change for the writer.
+
+    Attributes:
+        ref: The order.
+        symbol: Its symbol, for the log.
+        source: How it was heard of.
+        reporter: Says what came of it.
+        asks_position: Whether the position's quantity is needed to complete it.
+        is_final: Whether no partial fill before it matters any more.
+    """
+
+    ref: OrderRef
+    symbol: str | None
+    source: Source
+    reporter: Reporter
+    asks_position = False
+    is_final = False
+
+    def apply(self, store: Store) -> Applied | None:
+        """Note that the broker knows the order, and nothing more."""
+        return store.apply_working(self.ref)
+
+    def done(self, applied: Applied | None) -> None:
+        """Report what came of it."""
+        self.reporter.report(self, applied)
+
+    def failed(self, error: Exception) -> None:
+        """Say that the row does not take it."""
+        log_failure(error)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class FillStep(Step):
+    """A final fill.
+
+    Attributes:
+        price: Dollars per share, where it could be read.
+        quantity: Shares, where they could be read.
+        times: How long the order took, where it is known.
+    """
+
+    price: Decimal | None
+    quantity: Decimal | None
+    times: Times | None
+    is_final = True
+
+    def apply(self, store: Store) -> Applied | None:
+        """Apply it; without a price or a quantity it is not final."""
+        return store.apply_fill(
+            self.ref, price=self.price, quantity=self.quantity, times=self.times
+        )
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class PartialFillStep(Step):
+    """A partial fill; how many shares are held only the position says.
+
+    Attributes:
+        price: Dollars per share so far, where it could be read.
+        shares: The position's, once it was asked for.
+    """
+
+    price: Decimal | None
+    shares: Decimal | None = None
+    asks_position = True
+
+    def apply(self, store: Store) -> Applied | None:
+        """Apply it; it never undoes a fill."""
+        return store.apply_partial_fill(self.ref, price=self.price, shares=self.shares)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class RejectedStep(Step):
+    """A rejection."""
+
+    is_final = True
+
+    def apply(self, store: Store) -> Applied | None:
+        """Apply it; it never undoes what was bought."""
+        return store.apply_rejected(self.ref)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class EndedStep(Step):
+    """The end of an order that was canceled or that expired.
+
+    Attributes:
+        how: Which of the two.
+        price: Dollars per share of what was bought before.
+        quantity: Shares bought before, where they could be read.
+    """
+
+    how: Literal["canceled", "expired"]
+    price: Decimal | None
+    quantity: Decimal | None
+    is_final = True
+
+    def apply(self, store: Store) -> Applied | None:
+        """Apply it; what was bought before stays bought."""
+        return store.apply_ended(
+            self.ref, self.how, price=self.price, quantity=self.quantity
+        )
+
+
+def fill_step(
+    ref: OrderRef,
+    symbol: str | None,
+    source: Source,
+    price: Decimal | None,
+    quantity: Decimal | None,
+    *,
+    latencies: Latencies,
+    reporter: Reporter,
+) -> FillStep:
+    """Make the step of a final fill, and time it if it can be read."""
+    final = price is not None and quantity is not None
+    return FillStep(
+        ref=ref,
+        symbol=symbol,
+        source=source,
+        reporter=reporter,
+        price=price,
+        quantity=quantity,
+        times=latencies.filled(ref.client_order_id) if final else None,
+    )
+
+
+def looked_up_step(
+    account: AccountName,
+    order: BrokerOrder,
+    symbol: str,
+    *,
+    latencies: Latencies,
+    reporter: Reporter,
+) -> Step:
+    """Make the step of the answer to a look-up (the table of SPEC 8)."""
+    ref = OrderRef(
+        mode=account, order_id=order.id, client_order_id=order.client_order_id
+    )
+    source: Source = "lookup"
+    price, quantity = order.filled_avg_price, order.filled_qty
+    match order.status:
+        case "filled":
+            return fill_step(
+                *(ref, symbol, source, price, quantity or None),
+                latencies=latencies,
+                reporter=reporter,
+            )
+        case "partially_filled":
+            return PartialFillStep(
+                ref=ref, symbol=symbol, source=source, reporter=reporter, price=price
+            )
+        case "canceled" | "expired" as how:
+            return EndedStep(
+                ref=ref,
+                symbol=symbol,
+                source=source,
+                reporter=reporter,
+                how=how,
+                price=price,
+                quantity=quantity,
+            )
+        case "rejected":
+            return RejectedStep(
+                ref=ref, symbol=symbol, source=source, reporter=reporter
+            )
+        case _:
+            return Step(ref=ref, symbol=symbol, source=source, reporter=reporter)

@@ -1,0 +1,223 @@
+"""How the daemon starts taking signals, and how it stops, from the inside out.
+
+It starts once every row is compared with the broker. A stop takes no more signals, lets
+orders finish, and then gives the writer its time; whoever asks for it bounds all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from snexec.errors import StartError
+from snexec.intake import Kind, Phase
+from snexec.ops import Systemd
+from snexec.risk import counts_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from snexec.broker import BuiltInExchange
+    from snexec.clock import Clock
+    from snexec.events import Event
+    from snexec.intake import Answer
+    from snexec.ledger import Ledger, NewTrade
+    from snexec.logs import SecretMask
+    from snexec.ops import Wings
+    from snexec.settings import LiveSettings
+
+log = logging.getLogger("Daemon")
+
+_STREAM_SECONDS = 5.0  # that a file's lines wait for the stream
+_CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
+_DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
+
+
+class Report(Protocol):
+    """Whoever is told what becomes of the signals of standard input."""
+
+    def answered(self, answer: Answer) -> None:
+        """Hear what a line was answered."""
+
+    def leaving(self, trade: NewTrade, sequence: int | None) -> None:
+        """Hear which row a signal has."""
+
+    def happened(self, event: Event) -> None:
+        """Hear of an event."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What is open before there is a daemon, and stays so until it has ended.
+
+    Attributes:
+        live: The settings in force.
+        clock: Dates rows and events.
+        mask: Knows the secrets.
+        ledger: The rows.
+        listener: The socket, listening.
+        stdin: What to read signals from besides the socket, if anything.
+        report: Follows one run of ``--stdin``, which stops at the end of its input.
+        exchange: What answers for the broker in both modes, if it is simulated.
+        tls: The context that verifies the broker, if it is made: 30 ms of a start.
+        systemd: The service manager, which need not be there.
+        pages: Where to serve metrics, if anywhere.
+        dropped_lines: Returns how many log lines were dropped.
+    """
+
+    live: LiveSettings
+    clock: Clock
+    mask: SecretMask
+    ledger: Ledger
+    listener: trio.SocketListener
+    stdin: Kind = Kind.NOTHING
+    report: Report | None = None
+    exchange: BuiltInExchange | None = None
+    tls: SSLContext | None = None
+    systemd: Systemd = field(default_factory=lambda: Systemd({}))
+    pages: list[trio.SocketListener] | None = None
+    dropped_lines: Callable[[], int] = int
+
+
+class Stages:
+    """Starts and stops the taking of signals.
+
+    Args:
+        wings: What starts and stops.
+        systemd: Told of it.
+        report: Told what the lines of standard input are answered, if anybody is; its
+            run stops at their end.
+    """
+
+    def __init__(self, wings: Wings, systemd: Systemd, report: Report | None) -> None:
+        self._wings = wings
+        self._systemd = systemd
+        self._report = report
+        self._orders_scope = trio.CancelScope()
+        self._settling_scope = trio.CancelScope()
+        self._deadline = math.inf
+        self._damage: StartError | None = None
+
+    def load(self) -> None:
+        """Take up the rows where an earlier run left them.
+
+        Raises:
+            StartError: The database cannot be used.
+        """
+        wings = self._wings
+        rows = wings.ledger.load(
+            simulated=wings.accounts.simulated, tally=counts_orders(wings.live.now.bot)
+        )
+        wings.reconciler.load(rows)
+
+    async def run_orders(self) -> None:
+        """Take signals once every row is compared; return when every order has ended."""
+        wings = self._wings
+        with self._orders_scope:
+            await wings.reconciler.compare_all()
+            with trio.move_on_after(_CLOCK_SECONDS):
+                await wings.market.wait_decided()
+            self._begin_taking()
+            await wings.orders.run()
+            with self._settling_scope:
+                await wings.reconciler.wait_settled()
+        wings.orders.drop_pending()
+        if self._orders_scope.cancelled_caught:
+            log.warning(
+                "time is up with orders not settled; the next start asks the broker"
+                " about them"
+            )
+
+    def stop(self, *, why: str, seconds: float, settle: bool = False) -> None:
+        """Take no more signals, and let orders under way finish.
+
+        Args:
+            why: For the log.
+            seconds: How long they may take.
+            settle: Whether to wait, within that time, until every order is settled.
+        """
+        log.info("stopping: %s", why)
+        self._systemd.stopping(seconds=seconds)
+        starting = self._wings.intake.phase is Phase.STARTING
+        self._wings.intake.close()
+        self._wings.orders.close()
+        self._deadline = min(self._deadline, trio.current_time() + seconds)
+        self._orders_scope.deadline = self._deadline
+        if not settle:
+            self._settling_scope.cancel(reason="the daemon stops")
+            if starting:
+                self._orders_scope.cancel(reason="the daemon stops before it took any")
+
+    def deadline(self) -> float:
+        """Return until when a stop may take, on Trio's clock; infinite without one."""
+        return self._deadline
+
+    def drain_deadline(self) -> float:
+        """Return until when the writer may take, now that all else has ended."""
+        soonest = trio.current_time() + _DRAIN_SECONDS
+        return max(self._deadline, soonest) if self._deadline < math.inf else soonest
+
+    async def check_database(self) -> None:
+        """Read a large file through while the daemon runs, and stop if it is damaged."""
+        try:
+            await self._wings.ledger.check()
+        except StartError as exc:
+            self._damage = exc
+            seconds = self._wings.live.now.intake.shutdown_timeout_sec
+            self.stop(why="the database is damaged", seconds=seconds)
+
+    def report_stopped(self) -> None:
+        """Say that nothing runs any more.
+
+        Raises:
+            StartError: The database turned out to be damaged.
+        """
+        if abandoned := self._wings.ledger.status().abandoned:
+            log.error(
+                "%d changes of rows could not be written; the next start asks the"
+                " broker about their orders",
+                abandoned,
+            )
+        log.info("stopped")
+        if self._damage is not None:
+            raise self._damage
+
+    # What standard input asks.
+
+    async def wait_to_feed_file(self) -> None:
+        """Wait until every row is compared, and for the stream, if it comes soon.
+
+        A file has time: the stream then reports every fill as it happens.
+        """
+        await self._wings.reconciler.wait_started()
+        with trio.move_on_after(_STREAM_SECONDS):
+            await self._wings.stream.wait_decided()
+
+    def input_answered(self, answer: Answer) -> None:
+        """Pass on what a line was answered."""
+        if self._report is not None:
+            self._report.answered(answer)
+
+    def input_ended(self) -> None:
+        """Stop a run of ``--stdin``, once every order is settled."""
+        intake = self._wings.intake
+        if self._report is not None and intake.phase is not Phase.STOPPING:
+            seconds = self._wings.live.now.intake.settle_timeout_sec
+            self.stop(why="end of input", seconds=seconds, settle=True)
+
+    def _begin_taking(self) -> None:
+        intake, settings = self._wings.intake, self._wings.live.now
+        if intake.phase is Phase.STARTING:
+            intake.open()
+            self._systemd.ready()
+            log.info(
+                "ready: taking signals at %s, mode %s, bot %s",
+                settings.intake.socket,
+                settings.mode,
+                settings.bot.state,
+            )
