@@ -61,7 +61,7 @@ TAKEN_FILL = (
 
 
 class RecordingFills(TradeUpdates):
-    """Notes what the stream tells."""
+    """Records what the stream hands over."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[object, ...]] = []

@@ -1,4 +1,4 @@
-"""One client per mode, and the old one for as long as its orders need it (SPEC 5)."""
+"""One client per mode; a replaced one stays open while its orders need it (SPEC 5)."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Accounts:
         return Lease(self._held[mode], purpose)
 
     def reconfigure(self, settings: Settings) -> bool:
-        """Trade at the endpoints of new settings from now on.
+        """Use the endpoints of new settings from now on.
 
         Returns:
             Whether anything changed.
@@ -192,20 +192,20 @@ class Accounts:
         return bool(new)
 
     def tls(self) -> ssl.SSLContext:
-        """Return the context that verifies the broker; made once, when first needed."""
+        """Return the context that verifies the broker; it is made once, when needed."""
         if self._tls is None:
             self._tls = tls_context(self._environ)
         return self._tls
 
     async def run(self) -> None:
-        """Keep the clients' connections, until cancelled."""
+        """Keep the clients' connections open, until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 for held in self._held.values():
                     self._start(held)
                 await trio.sleep_forever()
         finally:
-            self._nursery = None  # new settings may still come while the daemon stops
+            self._nursery = None  # new settings may still arrive while the daemon stops
 
     def _start(self, held: Held) -> None:
         if self._nursery is not None:

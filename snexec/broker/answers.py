@@ -1,4 +1,4 @@
-"""What the broker's answers say of an order (ALPACA 1.3 to 1.5): no I/O here."""
+"""What the bodies of the broker's answers say (ALPACA 1.3 to 1.5, 2): no I/O here."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 def amount(value: object) -> Decimal | None:
-    """Read a price or a quantity as Alpaca sends it; None for anything unreadable.
+    """Read a price or a quantity as Alpaca sends it; None if it cannot be read.
 
-    Only finite numbers above 0 that a row can hold are amounts.
+    An amount is a finite number above 0 that a row can hold.
     """
     number = _number(value)
     if number is None or not 0 < float(number) < float("inf"):
@@ -43,7 +43,7 @@ def _number(value: object) -> Decimal | None:
         return None
     try:
         text = str(value)
-        # Python alone reads "1_0", " 1 " and digits of other scripts as numbers.
+        # Only Python reads "1_0", " 1 " and the digits of other scripts as numbers.
         number = Decimal(text) if _PLAIN.fullmatch(text) else None
     except (InvalidOperation, ValueError):  # ValueError: an int of 4,300 digits
         return None
@@ -51,11 +51,11 @@ def _number(value: object) -> Decimal | None:
 
 
 class BrokerOrder(BaseModel):
-    """What the broker says of an order; unknown fields and statuses are fine.
+    """What the broker says about an order; unknown fields and statuses are fine.
 
     Attributes:
-        filled_qty: Shares bought so far, None where it cannot be read.
-        filled_avg_price: Dollars per share, None where there is none.
+        filled_qty: Shares bought so far; None if it cannot be read.
+        filled_avg_price: Dollars per share; None if there is none.
     """
 
     model_config = ConfigDict(
@@ -70,7 +70,7 @@ class BrokerOrder(BaseModel):
 
 
 class MarketTimes(BaseModel):
-    """What the broker's clock says (ALPACA 2.3), all of it by that clock."""
+    """What the broker's clock says (ALPACA 2.3); every time is by that clock."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -81,7 +81,7 @@ class MarketTimes(BaseModel):
 
     @property
     def seconds_left(self) -> float:
-        """How long the market stays as it is."""
+        """How long until the market opens or closes."""
         change = self.next_close if self.is_open else self.next_open
         return (change - self.timestamp).total_seconds()
 
@@ -99,10 +99,10 @@ def read_market_times(content: bytes) -> MarketTimes:
 
 
 def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
-    """Read the body of a 200 as the order of this id.
+    """Read the body of a 200 as the order with this id.
 
     Raises:
-        UnknownOutcomeError: It cannot be read, or speaks of another order.
+        UnknownOutcomeError: It cannot be read, or is about another order.
     """
     try:
         order = BrokerOrder.model_validate_json(content)
@@ -120,7 +120,7 @@ def _unreadable(exc: ValidationError) -> UnknownOutcomeError:
 
 
 def read_quantity(content: bytes) -> Decimal:
-    """Read the body of a 200 as a position, and return its shares.
+    """Read the body of a 200 as a position, and return the number of its shares.
 
     Raises:
         UnknownOutcomeError: It has no quantity above 0.

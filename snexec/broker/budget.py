@@ -1,7 +1,7 @@
 """How many requests an account may still make this minute (SPEC 5, ALPACA 1.7).
 
-The broker's ``X-RateLimit-*`` headers rule; where it is silent, a sliding minute of
-``rate_limit_per_min`` does. A fifth is kept free of orders, for recovery.
+The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
+``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
 
 _WINDOW_SECONDS = 60.0
-_RESET_SLACK_SECONDS = 0.05  # the broker's clock ticks over a little after ours
+_RESET_SLACK_SECONDS = 0.05  # the broker's clock may tick over a little after ours
 _MIN_WAIT_SECONDS = 0.01
 _SLICE_SECONDS = 0.1
-_LOOK_AGAIN_SECONDS = 1.0  # an answer may tell of a new window meanwhile
+_LOOK_AGAIN_SECONDS = 1.0  # an answer may announce a new window meanwhile
 
 
 class Purpose(Enum):
-    """What a request is for, which decides how much of the budget it may use."""
+    """What a request is for; this decides how much of the budget it may use."""
 
-    ORDER = auto()  # all but the fifth that is kept free
+    ORDER = auto()  # all but the fifth that is kept for recovery
     RECOVERY = auto()  # that fifth
-    START = auto()  # everything: no order competes before the first signal
+    START = auto()  # all of it: before the first signal no order competes
 
 
 @dataclass(slots=True)
 class _Slice:
-    """Requests in a row that count as made together, at the time of the last.
+    """Consecutive requests, counted as if all were made at the time of the last.
 
-    Each on its own would be memory that grows with the broker's limit.
+    To remember each one would take memory that grows with the broker's limit.
     """
 
     purpose: Purpose
@@ -49,29 +49,32 @@ class _Slice:
 
 
 class RateBudget:
-    """Counts the requests of one account; between two awaits, so by one at a time."""
+    """Counts the requests of one account.
+
+    No count changes across an await, so any task may call it.
+    """
 
     def __init__(self, *, per_minute: int, clock: Clock) -> None:
         self._limit = per_minute
         self._clock = clock
         self._slices: collections.deque[_Slice] = collections.deque()
         self._sent = 0  # in the last minute
-        self._sent_to_recover = 0  # of them
+        self._sent_to_recover = 0  # among those
         self._in_flight = 0
-        self._remaining: int | None = None  # the broker's count, once it has told one
+        self._remaining: int | None = None  # the broker's count, once it has sent one
         self._window_end = -math.inf
-        self._told_window_end = -math.inf  # the last one that a header told
+        self._header_window_end = -math.inf  # the last one that a header gave
         self._last_reset: str | None = None
         self._blocked_until = -math.inf
 
     @property
     def limit(self) -> int:
-        """Requests a minute."""
+        """Requests per minute."""
         return self._limit
 
     @property
     def left(self) -> int:
-        """Requests that may still be made in this window, whatever their purpose."""
+        """Requests that may still be made in this window, for any purpose."""
         now = trio.current_time()
         self._roll(now)
         if now < self._blocked_until:
@@ -101,12 +104,12 @@ class RateBudget:
         return True
 
     async def take(self, purpose: Purpose) -> None:
-        """Take one request from the budget, waiting for it if need be."""
-        while not self.try_take(purpose):  # noqa: ASYNC110 - time is what refills it
+        """Take one request from the budget; wait until there is one."""
+        while not self.try_take(purpose):  # noqa: ASYNC110 - only time refills it
             await trio.sleep(min(self.seconds_until(purpose), _LOOK_AGAIN_SECONDS))
 
     def give_back(self, purpose: Purpose) -> None:
-        """Return what was taken for a request that was not made after all."""
+        """Give back what was taken for a request that was never made."""
         self._in_flight -= 1
         for each in reversed(self._slices):
             if each.purpose is purpose:
@@ -119,19 +122,19 @@ class RateBudget:
             self._remaining += 1
 
     def finish(self, headers: Mapping[str, str] | None) -> None:
-        """Note the end of a request, with the answer's headers if one came."""
-        # First: a request under way when the window ends may count in the next one.
+        """Record the end of a request, with the answer's headers if there is one."""
+        # First, as a request under way when the window ends may count in the next one.
         self._roll(trio.current_time())
         self._in_flight -= 1
         if headers is not None:
             self._observe(headers)
 
     def block(self, seconds: float) -> None:
-        """Make nothing available for so long: the broker answered 429."""
+        """Allow nothing for this many seconds: the broker answered 429."""
         self._blocked_until = max(self._blocked_until, trio.current_time() + seconds)
 
     def seconds_until(self, purpose: Purpose) -> float:
-        """Return how long until a request of this purpose may be available."""
+        """Return in how many seconds there may be a request for this purpose."""
         now = trio.current_time()
         self._roll(now)
         wait = self._blocked_until - now
@@ -146,13 +149,13 @@ class RateBudget:
         return max(wait, _MIN_WAIT_SECONDS)
 
     def seconds_until_reset(self, headers: Mapping[str, str]) -> float | None:
-        """Return how long until the broker's window ends, if a header tells it."""
+        """Return in how many seconds the broker's window ends, if a header says so."""
         try:
             reset = float(headers["x-ratelimit-reset"])
         except (KeyError, ValueError):
             return None
-        # The broker's own time first. It has whole seconds, which makes the wait up to
-        # a second too long, and never too short as a clock of ours that is ahead would.
+        # The broker's own time first. It is in whole seconds, so the wait may be up to
+        # a second too long, but never too short, as it would be by a fast clock of ours.
         for now in (_date(headers), self._clock.now().timestamp()):
             if now is not None and 0 < reset - now <= 2 * _WINDOW_SECONDS:
                 return reset - now
@@ -182,17 +185,17 @@ class RateBudget:
             return
         self._limit = limit
         if reset == self._last_reset and self._remaining is not None:
-            # Answers overtake each other, and others may use the account too.
+            # Answers overtake one another, and others may use the account too.
             self._remaining = min(self._remaining, remaining)
             return
         wait = self.seconds_until_reset(headers)
         if wait is None:
             return
         end = trio.current_time() + wait + _RESET_SLACK_SECONDS
-        if end + 1 < self._told_window_end:
-            return  # a late answer that speaks of the window before
+        if end + 1 < self._header_window_end:
+            return  # a late answer, about the window before
         self._last_reset = reset
-        self._window_end = self._told_window_end = end
+        self._window_end = self._header_window_end = end
         self._remaining = remaining - self._in_flight
 
     def _roll(self, now: float) -> None:

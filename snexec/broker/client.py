@@ -1,8 +1,8 @@
-"""Alpaca's REST API, one client a mode (SPEC 5, ALPACA 1 and 2).
+"""Alpaca's REST API, one client per mode (SPEC 5, ALPACA 1 and 2).
 
-Orders leave over connections of our own, in the order of the calls; all else is httpx
-(``snexec.broker.lookups``).
-Foreign errors become ours here and nowhere else. Nothing is ever sent twice.
+Orders leave over connections of our own, in the order of the calls; everything else
+goes over httpx (``snexec.broker.lookups``). Foreign errors become ours here and nowhere
+else. Nothing is ever sent twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ORDER_BODY = (
     b'{"symbol":"%b","%b":"%b","side":"%b","type":"market",'
     b'"time_in_force":"day","client_order_id":"%b"}'
 )
-_CONNECT_SHARE = 0.9  # of the time for a whole request
+_CONNECT_SHARE = 0.9  # of the time that a whole request may take
 
 
 class OutgoingOrder(Protocol):
@@ -80,7 +80,7 @@ class OutgoingOrder(Protocol):
 
 
 class SentOrder:
-    """An order on its way, and then what became of it."""
+    """An order that is on its way, and then what became of it."""
 
     __slots__ = ("_budget", "_order", "_replies", "_request")
 
@@ -121,17 +121,17 @@ class SentOrder:
         return reply is not None and reply.complete and reply.status == 200
 
     def abandon(self, problem: str) -> None:
-        """Wait for its answer no longer; one that has not left never does."""
+        """Stop waiting for its answer; if it has not left yet, it never does."""
         self._request.abandon(problem)
 
     def outcome(self) -> BrokerOrder:
-        """Return the broker's order, once it is answered.
+        """Return the broker's order, once there is an answer.
 
         Raises:
             NotSentError: It never left this machine.
-            RefusedError: The broker does not take it.
-            DuplicateOrderError: The broker has an order of this id already.
-            RateLimitedError: The broker asks to come again later.
+            RefusedError: The broker refuses it.
+            DuplicateOrderError: The broker already has an order with this id.
+            RateLimitedError: The broker asks us to try again later.
             UnknownOutcomeError: It left, and what became of it is not known.
         """
         request = self._request
@@ -190,7 +190,7 @@ class AlpacaClient:
         self._look_ups: LookUps | None = None
 
     async def run(self) -> None:
-        """Keep the connections, until cancelled; then close every one."""
+        """Keep the connections open, until cancelled; then close every one."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._give_up_late)
@@ -201,7 +201,7 @@ class AlpacaClient:
                     await self._look_ups.aclose()
 
     def keep_warm(self, connections: int) -> None:
-        """Have so many connections for orders open at any time, from now on."""
+        """Keep this many connections for orders open from now on."""
         self._pool.keep_warm(connections)
 
     def send_order(self, order: OutgoingOrder) -> SentOrder:
@@ -228,14 +228,14 @@ class AlpacaClient:
         return sent
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
-        """Look an order up, by the broker's id where it is known (SPEC 8).
+        """Look an order up, by the broker's id if that is known (SPEC 8).
 
         Raises:
             NotFoundError: The broker knows no such order at this moment.
-            RefusedError: The broker does not answer these keys.
+            RefusedError: The broker refuses to answer these keys.
             NotSentError: The broker could not be asked.
             UnknownOutcomeError: The broker gave no readable answer.
-            RateLimitedError: The broker asks to come again later.
+            RateLimitedError: The broker asks us to try again later.
         """
         if order_id is not None:
             path = f"/v2/orders/{quote(order_id, safe='')}"
@@ -248,11 +248,11 @@ class AlpacaClient:
         """Return how many shares of a symbol the account holds (ALPACA 2.2).
 
         Raises:
-            NotFoundError: No position, which just after a fill is common.
+            NotFoundError: No position, which is common just after a fill.
             UnknownOutcomeError: No answer, or none with a quantity above 0.
             NotSentError: The broker could not be asked.
-            RefusedError: The broker does not answer these keys.
-            RateLimitedError: The broker asks to come again later.
+            RefusedError: The broker refuses to answer these keys.
+            RateLimitedError: The broker asks us to try again later.
         """
         return read_quantity(await self._get(f"/v2/positions/{quote(symbol, safe='')}"))
 
@@ -260,12 +260,12 @@ class AlpacaClient:
         """Return whether the market is open, and when that changes (ALPACA 2.3).
 
         Raises:
-            BrokerError: There is no readable answer; one of those of ``order``.
+            BrokerError: There is no readable answer; the same kinds as ``order``.
         """
         return read_market_times(await self._get("/v2/clock"))
 
     async def _give_up_late(self) -> None:
-        """End the orders that are not answered in time; all have the same time."""
+        """Abandon orders that are not answered in time; all have the same limit."""
         while True:
             if not self._under_way:
                 await self._sends.park()
@@ -278,7 +278,7 @@ class AlpacaClient:
                 request.abandon(no_answer(self._timeout_seconds))
 
     async def _get(self, path: str) -> bytes:
-        """Ask for something and return the body of the 200."""
+        """Ask a question, and return the body of the 200."""
         reply: Reply | None = None
         try:
             look_ups = self._look_ups or await self._begin_look_ups()
@@ -288,10 +288,10 @@ class AlpacaClient:
         return self._replies.content(reply, problem, sent=sent)
 
     async def _begin_look_ups(self) -> LookUps:
-        """Import what asks questions, and return it.
+        """Make what asks questions, and return it.
 
         Raises:
-            NotSentError: Its files cannot be opened now; it may be tried again.
+            NotSentError: Its files cannot be opened now; a later try may succeed.
         """
         try:
             look_ups = await trio.to_thread.run_sync(import_look_ups)
@@ -302,7 +302,7 @@ class AlpacaClient:
 
 
 def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
-    """Return what every order's request begins with, up to its length."""
+    """Return how the request of every order begins, up to the length of its body."""
     url = urlsplit(base_url)
     lines = [
         f"POST {url.path}/v2/orders HTTP/1.1",
@@ -316,7 +316,7 @@ def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
 
 
 def import_look_ups() -> type[LookUps]:
-    """Import what asks questions, which takes a tenth of a start; in a thread."""
+    """Import what asks questions; call it in a thread, as it takes a tenth of a start."""
     from snexec.broker.lookups import LookUps  # noqa: PLC0415
 
     return LookUps

@@ -7,19 +7,19 @@ import ssl
 
 import trio
 
-# The kernel finds out within half a minute that an idle connection leads nowhere, and
-# keeps its place in the tables of what lies between.
+# Within half a minute the kernel notices that an idle connection leads nowhere; and
+# routers and firewalls on the way do not forget one that is alive.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
-    """Connect, with TLS if a context is given; the socket never blocks.
+    """Connect, with TLS if there is a context; the socket never blocks.
 
     Raises:
-        OSError: It could not be done, or the certificate is not trusted.
+        OSError: No connection, or the certificate is not trusted.
     """
     stream = await trio.open_tcp_stream(host, port)
-    # Without Trio's wrappers a request needs no task switch to be written.
+    # Without Trio's wrappers, writing a request needs no task switch.
     sock = socket.socket(fileno=stream.socket.detach())
     try:
         sock.setblocking(False)
@@ -28,7 +28,7 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None) -> socket.so
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         if tls is not None:
-            sock.getpeername()  # one that is reset already is not closed by SSLSocket
+            sock.getpeername()  # SSLSocket does not close one that is already reset
             sock = tls.wrap_socket(
                 sock, server_hostname=host, do_handshake_on_connect=False
             )

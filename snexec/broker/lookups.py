@@ -1,7 +1,7 @@
-"""Questions to the REST API, over httpx: all but orders (SPEC 5, ALPACA 2).
+"""Questions to the REST API, over httpx: everything but orders (SPEC 5, ALPACA 2).
 
-Imported when the first question is asked: httpx is a tenth of a start, and 4 MB that a
-daemon whose fills all come over the stream need not hold.
+Imported when the first question is asked: httpx takes a tenth of a start, and 4 MB of
+memory, which a daemon whose fills all come over the stream does not need.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LookUps:
     """One account's connections for questions.
 
     Args:
-        headers: Of every request, the keys among them.
+        headers: The headers of every request, the keys among them.
         timeout_seconds: How long a whole question may take.
         dial_seconds: How long a connection may take to open.
     """
@@ -45,8 +45,8 @@ class LookUps:
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             headers=dict(headers),
-            # Trio's own deadline covers a whole request. Connecting ends before it,
-            # as only then does httpx close what it has opened so far.
+            # Trio's own deadline covers a whole request. Connecting ends earlier, as
+            # only then does httpx close what it has opened so far.
             timeout=httpx.Timeout(None, connect=dial_seconds),
             limits=httpx.Limits(
                 max_connections=None,
@@ -63,11 +63,11 @@ class LookUps:
         await self._http.aclose()
 
     async def get(self, path: str) -> tuple[Reply | None, str, bool]:
-        """Ask for something.
+        """Ask a question.
 
         Returns:
-            The answer as far as it came; why there is no whole one, empty if there is;
-            and whether any of the question may have left this machine.
+            The answer as far as it came; why it is not whole, empty if it is; and
+            whether any of the question may have left this machine.
         """
         sent = False
 
@@ -99,7 +99,7 @@ class LookUps:
 
 
 async def _read(answer: httpx.Response, *, into: bytearray) -> None:
-    """Read a body; what is beyond the bound is read too, and not kept."""
+    """Read a body to its end; what exceeds the bound is not kept."""
     async for chunk in answer.aiter_raw():
         if len(into) <= _MAX_BODY_BYTES:
             into += chunk

@@ -1,4 +1,4 @@
-"""Warm connections to the broker: requests leave at once, in the order of their coming.
+"""Warm connections to the broker: requests leave at once, in the order of the calls.
 
 No request is ever written twice.
 """
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
 _DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
 _FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0  # between two tries at a server that does not answer
+_LONGEST_PAUSE_SECONDS = 60.0  # between two tries, while the server does not answer
 
 
 class Pool:
-    """Connections to one server, some of them open before they are needed.
+    """Connections to one server, some of them opened before they are needed.
 
     Args:
         url: The server's base URL, http:// or https://.
-        tls: What verifies an https:// server.
+        tls: The context that verifies an https:// server.
         dial_seconds: How long a connection may take to open.
     """
 
@@ -57,7 +57,7 @@ class Pool:
         self._readers = Readers()
 
     def keep_warm(self, connections: int) -> None:
-        """Have so many connections open at any time, from now on."""
+        """Keep this many connections open from now on."""
         self._dial_tokens += max(0, connections - self._warm)
         self._warm = connections
         self._changed.set()
@@ -81,7 +81,7 @@ class Pool:
         return request
 
     async def run(self) -> None:
-        """Keep connections, until cancelled; then close them all."""
+        """Keep connections open, until cancelled; then close them all."""
         try:
             async with trio.open_nursery() as self._nursery:
                 self.start_soon(self._readers.run)
@@ -112,14 +112,14 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         if connection.died_young:
-            # Not dialed for again, or a server that refuses so would be stormed.
+            # Not replaced at once, or we would storm a server that refuses this way.
             self._unreachable = True
         else:
             self._dial_for_waiting()
         self._changed.set()
 
     def _send_waiting(self) -> None:
-        # The connection used last: others may grow old meanwhile, and are replaced.
+        # The connection that was used last: the others may grow old, and are replaced.
         while (request := self._next_waiting()) and self._idle:
             if request.is_withheld():
                 request.end(problem="it is withheld")
@@ -162,7 +162,7 @@ class Pool:
             self._fail_waiting("the server closes connections as they open")
 
     def _fail_waiting(self, problem: str) -> None:
-        """End the request that waits longest, unless another connection may take it."""
+        """End the request that has waited longest, unless another connection may do."""
         request = self._next_waiting()
         others = self._dialing + len(self._connections)
         if request is not None and len(self._waiting) > others:

@@ -1,7 +1,6 @@
-"""What a reply means for its request: the body it asked for, or one of our errors.
+"""What a reply means for its request: the body it asked for, or an error (SPEC 11).
 
-The errors are those of SPEC 11. Whatever a reply shows of the broker's words has its
-secrets masked.
+Errors quote the broker, with every secret masked.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.logs import SecretMask
 
-_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of an order
+_NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of the order
 _SHOWN_BODY_CHARS = 2000
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 
 
 class ReplyReader:
-    """Reads the replies that one account gets.
+    """Reads the replies to one account's requests.
 
     Args:
         mask: Knows the account's secrets.
-        budget: Reads when the broker's window ends.
+        budget: Knows how to read when the broker's window ends.
     """
 
     def __init__(self, *, mask: SecretMask, budget: RateBudget, clock: Clock) -> None:
@@ -47,20 +46,20 @@ class ReplyReader:
         """Return the body of a whole 200; all else is an error.
 
         Args:
-            reply: What came of it, None for nothing.
+            reply: The reply as far as it came; None if nothing did.
             problem: Why the reply is not whole, empty if it is.
             sent: Whether any of the request may have left this machine.
 
         Raises:
             NotSentError: It never left.
-            RefusedError: The broker's last word is no; one of its kinds.
-            RateLimitedError: The broker asks to come again later.
+            RefusedError: The broker refuses, and that is final; or a subclass of it.
+            RateLimitedError: The broker asks us to try again later.
             UnknownOutcomeError: What became of it is not known.
         """
         problem = self._mask.apply(problem)
         if not sent:
             raise NotSentError(problem)
-        # A final no is one even where the body, which would explain it, broke off.
+        # A final refusal is one even if the body, which explains it, broke off.
         if reply is None or not (reply.complete or is_final_refusal(reply.status)):
             raise UnknownOutcomeError(problem)
         if reply.status == 200:
@@ -92,12 +91,12 @@ class ReplyReader:
 
 
 def is_final_refusal(status: int) -> bool:
-    """Tell whether an HTTP status is the broker's last word: no (SPEC 11)."""
+    """Return whether an HTTP status is a final refusal (SPEC 11)."""
     return 400 <= status < 500 and status not in _NOT_FINAL
 
 
 def refusal(status: int, text: str) -> RefusedError:
-    """Make the error of an answer that is no 200 from its body, secrets masked."""
+    """Make the error for an answer other than 200; its text has secrets masked."""
     kind = RefusedError
     if status == 404:
         kind = NotFoundError
@@ -112,7 +111,7 @@ def refusal(status: int, text: str) -> RefusedError:
 
 
 def readable(body: bytes) -> str:
-    """Return a body as text; JSON without escapes, in which a secret could hide."""
+    """Return a body as text; JSON without escapes, as a secret could hide in them."""
     text = body.decode(errors="replace")
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted."""
+"""Which certificates are trusted."""
 
 from __future__ import annotations
 

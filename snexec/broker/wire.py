@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection, made for orders (ALPACA 1.1).
 
 A request is written by the very call that hands it over, with no task switch between.
-The connection is always read, so one that the server closes is noticed at once, in use
-or not.
+A connection is always being read, so that a close by the server is noticed at once,
+whether it is in use or not.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _READ_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
-_YOUNG_SECONDS = 1.0  # a server that closes so soon takes no connections
+_YOUNG_SECONDS = 1.0  # a server that closes this soon accepts no connections
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the broker answered; ``complete`` says whether the body came to its end."""
+    """What the broker answered; ``complete`` says whether all of the body came."""
 
     status: int
     headers: Mapping[str, str]
@@ -97,7 +97,7 @@ class Request:
             listener.ended(self)
 
     def abandon(self, problem: str) -> None:
-        """Wait for its answer no longer; one under way takes its connection along."""
+        """Stop waiting for its answer; if it is under way, its connection is closed."""
         if self.connection is not None:
             self.connection.close(problem)
         elif not self.done.is_set():
@@ -105,10 +105,10 @@ class Request:
 
 
 class Keeper(Protocol):
-    """Whoever keeps connections, and hears from them."""
+    """Owns connections, and is called by them."""
 
     def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a connection's task beside the others."""
+        """Run a task of a connection."""
 
     def free(self, connection: Connection) -> None:
         """Take a connection that can carry a request."""
@@ -139,7 +139,7 @@ class Connection:
         return not self._open and not self._used and age < _YOUNG_SECONDS
 
     def send(self, request: Request) -> bool:
-        """Write a request now; False where the server has closed, and nothing left.
+        """Write a request now; False if the server has closed, and nothing has left.
 
         The connection must be idle.
         """
@@ -162,7 +162,7 @@ class Connection:
         return True
 
     def close(self, problem: str) -> None:
-        """Close it at once, which ends what is under way."""
+        """Close it at once, and end the request on it with this problem."""
         self._end(problem)
 
     async def _send_rest(self) -> None:
@@ -182,7 +182,7 @@ class Connection:
             return 0
 
     def _receive(self) -> None:
-        """Take in what has come."""
+        """Read what has come."""
         while self._open:
             try:
                 data = self._socket.recv(_READ_BYTES)
@@ -218,7 +218,7 @@ class Connection:
             self._end_request()
 
     def _end_request(self) -> None:
-        """Hand a whole answer over, and take the next request if there may be one."""
+        """Hand over a whole answer, and offer the connection for the next request."""
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - the answer was asked for
         keep = self._reusable and not self._unsent
@@ -231,7 +231,7 @@ class Connection:
 
     def _end_of_input(self) -> None:
         if self._status and not self._has_length:
-            self._complete = True  # the old way: where it ends, the body ends
+            self._complete = True  # as in HTTP/1.0: the body ends with the connection
         self._end("the server closed the connection")
 
     def _end(self, problem: str) -> None:
@@ -264,18 +264,18 @@ class Connection:
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Note an answer that nothing asked for behind the one that was."""
+        """Notice a second answer, which nobody asked for."""
         if self._complete:
             self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; a trailer, which comes behind the body, is none."""
+        """Take one header; a trailer, which follows the body, does not count."""
         if not self._status:
             text = value.decode("latin-1").strip(" \t")
             self._headers[name.decode("latin-1").lower()] = text
 
     def on_headers_complete(self) -> None:
-        """Take the status; an interim one (1xx) says nothing of the order."""
+        """Take the status; an interim one (1xx) says nothing about the order."""
         status = self._parser.get_status_code()
         if self._complete:
             return
@@ -293,7 +293,7 @@ class Connection:
             self._body += data
 
     def on_message_complete(self) -> None:
-        """Note that the answer is whole."""
+        """Record that the answer is whole."""
         if self._status and not self._complete:
             self._complete = True
             self._reusable = self._parser.should_keep_alive()

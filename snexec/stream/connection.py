@@ -1,4 +1,4 @@
-"""One WebSocket connection, opened and closed whole; trio-websocket stays in here."""
+"""One WebSocket connection, opened and closed as a whole; only here is trio-websocket."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from snexec.errors import (
 from snexec.stream.timeouts import limit
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
-_GOODBYE_SECONDS = 0.1  # for us to say it, when the daemon stops
+_GOODBYE_SECONDS = 0.1  # for our own goodbye, when the daemon stops
 _READ_BYTES = 16 * 1024
 _CONNECT_SECONDS = 10.0
-# Frames wait here while a handler waits for the database; when it is full, pongs are
-# not seen either, and the connection is taken for dead and replaced.
+# How many frames may wait while a handler waits for the database. When that many do,
+# pongs are not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
 
 
 class Socket:
     """An open connection, whose errors are ours.
 
-    Its methods raise StreamClosedError where it is closed.
+    Its methods raise StreamClosedError once it is closed.
     """
 
     def __init__(self, connection: WebSocketConnection) -> None:
@@ -58,7 +58,7 @@ class Socket:
             raise _closed(exc) from None
 
     async def ping(self) -> None:
-        """Send a ping, and wait for its pong."""
+        """Send a ping, and wait for the pong."""
         try:
             await self._connection.ping()
         except ConnectionClosed as exc:
@@ -74,10 +74,10 @@ class Socket:
 async def open_connection(
     address: str, tls: Callable[[], ssl.SSLContext]
 ) -> AsyncIterator[Socket]:
-    """Open a connection that is closed, all of it, when the block is left.
+    """Open a connection, which is closed completely when the block ends.
 
-    A block that ends by itself leaves time for the closing handshake; a cancelled one
-    only says goodbye.
+    A block that ends by itself leaves time for the closing handshake; after a cancelled
+    one we only say goodbye.
 
     Args:
         address: A ws:// or wss:// URL.
@@ -87,9 +87,9 @@ async def open_connection(
         TooSlowError: No connection, or no answer to the handshake, in time.
         OSError: No connection.
         BrokenResourceError: The host's certificate is not trusted.
-        StreamRejectedError: The handshake was answered with another status than 101.
+        StreamRejectedError: The handshake was answered with a status other than 101.
         StreamError: The handshake failed.
-        BaseExceptionGroup: What the block itself raises; the above may be in one, too.
+        BaseExceptionGroup: What the block itself raises; the above may be in one too.
     """
     try:
         async with _open(address, tls) as connection:
@@ -157,7 +157,7 @@ async def _dial(url: SplitResult, tls: Callable[[], ssl.SSLContext]) -> trio.abc
 
 
 class _Transport(trio.abc.Stream):
-    """A stream whose end also ends the handshake, which would wait for ever."""
+    """A stream whose end also ends the handshake, which would wait forever."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Frames of the trading stream, any of which may be nonsense (SPEC 7, ALPACA 3)."""
+"""Frames of the trading stream; any of them may be nonsense (SPEC 7, ALPACA 3)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log = logging.getLogger("TradingWs")
 
 
 class FrameReader:
-    """Reads frames, and tells what cannot be read, once and then in sums."""
+    """Reads frames, and logs those that cannot be read: once, then in sums."""
 
     def __init__(self, clock: Clock) -> None:
         self._faults = Repeats("frames of the stream", log=log, clock=clock)
 
     def read(self, frame: str | bytes) -> dict[str, Any] | None:
-        """Read a text or binary frame; None, and a log line, for what is no message.
+        """Read a text or binary frame; None, and a log line, if it is no message.
 
         Returns:
-            A message that has the name of its ``stream``.
+            A message that names its ``stream``.
         """
         try:
             message = _read(frame)
@@ -44,13 +44,13 @@ class FrameReader:
         return message
 
     def pass_over(self, stream: str) -> None:
-        """Tell of a frame whose stream is unknown."""
+        """Log a frame whose stream is unknown."""
         if self._faults.failed("of an unknown stream"):
             log.warning("a frame of an unknown stream, passed over: %s", shown(stream))
 
 
 def data_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Return what a message carries; nothing, and a log line, if it lacks it."""
+    """Return the data of a message; empty, and a log line, if it has none."""
     data = message.get("data")
     if isinstance(data, dict):
         return data
@@ -59,7 +59,7 @@ def data_of(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text that a row can hold: JSON may carry half a character."""
+    """Return a text that a row can hold, or None: JSON may carry half a character."""
     if not isinstance(value, str) or not value:
         return None
     try:
@@ -70,7 +70,7 @@ def text_of(value: object) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Return something of the broker's as a log line may carry it."""
+    """Return something that the broker sent in a form fit for a log line."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except ValueError:  # an integer of too many digits
@@ -80,7 +80,7 @@ def shown(value: object) -> str:
 
 
 def _read(frame: str | bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Read JSON, in half the time wherever it is as it should be."""
+    """Read JSON; what is well formed takes half the time."""
     try:
         return from_json(frame, cache_strings="keys")
     except ValueError:

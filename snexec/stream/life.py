@@ -1,4 +1,4 @@
-"""Whether the stream shows signs of life, for whoever watches it."""
+"""Signs of life: when the stream was heard, and by when it should be heard again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ QUIET_SECONDS = 45.0
 class SignsOfLife:
     """When the last ones came, and by when the next one is due, on Trio's clock.
 
-    Each step of the stream says by when there is the next one, as every wait has its
-    limit. While an event is handed over, the writer is waited for, and the writer
-    answers for itself.
+    Every wait of the stream has a limit, so each of its steps says by when the next
+    sign is due. While an event is being handed over, the stream waits for the writer,
+    which is watched by itself; nothing is overdue then.
 
     Attributes:
         heard_at: When the broker was last heard, be it a pong.
         event_at: When the last event of an order came.
-        handing_over: Whether an event is.
+        handing_over: Whether an event is being handed over.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class SignsOfLife:
         self._due = math.inf
 
     def expect_within(self, seconds: float) -> None:
-        """Say how long it may take until the next sign."""
+        """Say within how many seconds the next sign is due."""
         self._due = trio.current_time() + seconds
 
     def heard(self) -> None:
-        """Note that the broker was heard."""
+        """Record that the broker was heard."""
         self.heard_at = trio.current_time()
         self.expect_within(QUIET_SECONDS)
 
     def is_overdue(self) -> bool:
-        """Tell whether the next sign should have come."""
+        """Return whether the next sign should have come."""
         return not self.handing_over and trio.current_time() > self._due

@@ -29,11 +29,13 @@ _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
 
 class Session:
-    """One connection's conversation: keys, what to listen to, events.
+    """The conversation on one connection: keys, what to listen to, events.
 
     Args:
-        socket: The connection, open.
-        endpoint: Whose account it is; it has keys.
+        socket: The open connection.
+        endpoint: The account; it must have keys.
+        fills: Takes the events of orders.
+        life: Records when the broker was heard.
     """
 
     def __init__(
@@ -52,10 +54,10 @@ class Session:
         self._life = life
 
     async def begin(self) -> None:
-        """Authenticate, and have the broker send the events of orders.
+        """Authenticate, and ask for the events of orders.
 
         Raises:
-            StreamUnauthorizedError: The broker does not take the keys.
+            StreamUnauthorizedError: The broker does not accept the keys.
             StreamClosedError: It closed the connection.
             TooSlowError: It did not answer.
         """
@@ -84,8 +86,8 @@ class Session:
         """Take events until the connection ends.
 
         Raises:
-            BaseExceptionGroup: With a StreamUnauthorizedError, if the broker takes the
-                keys no longer.
+            BaseExceptionGroup: With a StreamUnauthorizedError, if the broker no longer
+                accepts the keys.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ping, name="ping the stream")
@@ -107,7 +109,7 @@ class Session:
             nursery.cancel_scope.cancel(reason="the connection ended")
 
     async def _answer(self, stream: str) -> dict[str, Any]:
-        """Wait for the answer on one stream; pass what else comes to its handler."""
+        """Wait for the answer on one stream; handle whatever else comes meanwhile."""
         with limit(_ANSWER_SECONDS, f"no {stream} answer"):
             while True:
                 message = self._frames.read(await self._socket.get_message())
@@ -168,7 +170,7 @@ class Session:
         )
 
     async def _ping(self) -> None:
-        """Notice a half-open connection, and close it."""
+        """Ping the broker, and close the connection if no pong comes: it is half open."""
         while True:
             await trio.sleep(_PING_EVERY_SECONDS)
             with trio.move_on_after(_PONG_SECONDS) as waiting:

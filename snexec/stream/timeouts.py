@@ -1,4 +1,4 @@
-"""Waits with a limit."""
+"""Waits that have a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def limit(seconds: float, problem: str) -> Iterator[None]:
-    """Bound a wait, and say in the error what was waited for.
+    """Limit a wait, with an error that says what was waited for.
 
     Raises:
         TooSlowError: It took longer.

@@ -1,4 +1,4 @@
-"""The trading stream: a connection that is kept, and made anew when lost (SPEC 7)."""
+"""The trading stream: a connection that is kept, and replaced when lost (SPEC 7)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradingWs")
 
 _STAND_DOWN_SECONDS = 60.0
-# By when there is a sign of life, at the latest; more than all waits of an attempt.
+# By when there must be a sign of life; longer than all waits of an attempt together.
 _ATTEMPT_SECONDS = 120.0
 _OVERDUE_SECONDS = 30.0
 _SYSTEM_CLOCK = SystemClock()
@@ -51,9 +51,9 @@ class StreamStatus:
     """How the stream is; times are on Trio's clock.
 
     Attributes:
-        state_since: When the state changed last; None before the stream runs.
-        away_since: Since when it is not authorized; None while it is, and before it
-            runs.
+        state_since: When the state last changed; None before the stream runs.
+        away_since: Since when it has not been authorized; None while it is, and before
+            the stream runs.
         heard_at: When the broker was last heard, be it a pong; None if never.
         event_at: When the last event of an order came; None if none has.
         is_overdue: Whether the next sign of life should have come.
@@ -114,7 +114,7 @@ class TradingStream:
         self._away_since: float | None = None
 
     def restart(self) -> None:
-        """Close the connection, or stop waiting for the next; connect anew."""
+        """Close the connection, or stop waiting for the next one; then connect again."""
         self._failures = 0
         self._faults.reset()
         if self._mode is not None:
@@ -136,11 +136,11 @@ class TradingStream:
         )
 
     async def wait_decided(self) -> None:
-        """Wait until the stream is fed for the first time, or is known not to be."""
+        """Wait until the stream is first fed, or it is known that it is not."""
         await self._decided.wait()
 
     def replace_starved(self, mode: Mode, placed_at: float) -> None:
-        """Replace a connection that has not told of an order placed then."""
+        """Replace a connection that did not report an order placed then (Trio's time)."""
         since = self._authorized_at
         if self._state != "authorized" or self._mode != mode:
             return
@@ -199,8 +199,8 @@ class TradingStream:
             await self._connect_and_follow(endpoint)
         except* StreamUnauthorizedError as group:
             end = _End.UNAUTHORIZED
-            self._told_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
-            if self._told_fault:
+            self._logged_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
+            if self._logged_fault:
                 log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
                     "the broker does not take the %s keys (%s): check them; next try"
                     " in a minute or when the settings change",
@@ -219,19 +219,19 @@ class TradingStream:
         except* trio.TooSlowError as group:
             self._warn(f"no connection: {reasons(group)}")
         except* Exception as group:  # an error never ends the daemon
-            self._told_fault = self._faults.failed(f"failed: {reasons(group)}")
-            if self._told_fault:
+            self._logged_fault = self._faults.failed(f"failed: {reasons(group)}")
+            if self._logged_fault:
                 log.exception("connection failed")
         return end
 
     def _warn(self, fault: str) -> None:
-        self._told_fault = self._faults.failed(fault)
-        if self._told_fault:
+        self._logged_fault = self._faults.failed(fault)
+        if self._logged_fault:
             log.warning("%s", fault)
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
         if "snexec.stream.connection" not in sys.modules:
-            # What it brings along is a tenth of a start; signals need not wait for it.
+            # To import it takes a tenth of a start; signals need not wait for that.
             await trio.to_thread.run_sync(import_module, "snexec.stream.connection")
         from snexec.stream.connection import open_connection  # noqa: PLC0415
 
@@ -247,7 +247,7 @@ class TradingStream:
                 finally:
                     self._following_scope = None
         finally:
-            # Even where the connection ended in the same moment by itself.
+            # Even if the connection ended by itself at the same moment.
             if following.cancel_called:
                 self._attempt_scope.cancel(reason="the stream restarts")
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -267,7 +267,7 @@ class TradingStream:
         self._life.heard()
         self._faults.worked()
         await session.take_events()
-        self._told_fault = True
+        self._logged_fault = True
 
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":

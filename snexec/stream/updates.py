@@ -1,4 +1,4 @@
-"""Whom the trading stream hands what the broker says of orders (SPEC 7)."""
+"""What the trading stream needs of whoever takes its events (SPEC 7)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class TradeUpdates(Protocol):
     """Takes the events of one account's orders, one after the other.
 
-    The stream reads on once a method has returned. What a method raises ends the
-    connection, and a new one is opened.
+    The stream reads the next event once the method has returned. An error that it
+    raises ends the connection, and a new one is opened.
     """
 
     async def on_fill_event(

@@ -1,4 +1,4 @@
-"""One client per mode, and the old one for as long as its orders need it."""
+"""One client per mode; a replaced one stays open while its orders need it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def make_accounts() -> Callable[..., Accounts]:
 
 
 def is_open(client: AlpacaClient) -> bool:
-    """Tell whether a client keeps its connections."""
+    """Return whether a client keeps its connections."""
     return client._pool._nursery is not None
 
 
@@ -128,7 +128,7 @@ class Broker:
         await trio.serve_listeners(self._handle, listeners)
 
     async def has(self, connections: int) -> None:
-        """Wait until so many are open, and no more come."""
+        """Wait until this many are open, and no more come."""
         with trio.fail_after(5):
             while self.open != connections:
                 await self._changed.wait()

@@ -40,7 +40,7 @@ def taken(budget: RateBudget, purpose: Purpose, most: int = 1000) -> int:
 def headers(
     *, limit: object = 100, remaining: object = 50, reset: object = None, **more: str
 ) -> dict[str, str]:
-    """Make the headers of an answer whose window ends in 30 s, unless told."""
+    """Make the headers of an answer, whose window ends in 30 s unless given."""
     if reset is None:
         reset = int(MOMENT.timestamp()) + 30
     told = {
@@ -57,7 +57,7 @@ async def answered(budget: RateBudget, told: dict[str, str]) -> None:
     budget.finish(told)
 
 
-# A broker that tells nothing
+# A broker that sends no headers
 
 
 async def test_a_silent_broker_is_asked_at_most_the_configured_number_a_minute(
@@ -132,7 +132,7 @@ async def test_whoever_waits_gets_the_first_request_that_is_free_again(
     assert budget.seconds_until(START) == 0.01, "two more are free"
 
 
-# A broker that tells
+# A broker that sends headers
 
 
 async def test_the_brokers_headers_rule_over_the_configured_number() -> None:

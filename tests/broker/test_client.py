@@ -753,7 +753,7 @@ async def test_an_order_is_taken_by_a_200_alone(
 
 @dataclass
 class Server:
-    """A TCP server that reads one request after another, and answers as told."""
+    """A TCP server that reads one request after another, and answers as scripted."""
 
     answer: Callable[[trio.abc.Stream], Awaitable[None]]
     url: str = ""
@@ -778,7 +778,7 @@ class Server:
 
 
 def is_whole(data: bytes) -> bool:
-    """Tell whether a request has come to its end."""
+    """Return whether a request is complete."""
     head, found, body = data.partition(b"\r\n\r\n")
     length = 0
     for line in head.lower().split(b"\r\n"):

@@ -92,7 +92,7 @@ async def pool(network: Network, nursery: trio.Nursery) -> Pool:
 
 
 def numbered(number: int) -> bytes:
-    """Make a request that tells its place."""
+    """Make a request that carries its place in the order."""
     return b"%04d" % number
 
 
@@ -120,7 +120,7 @@ async def test_requests_leave_in_the_order_of_the_calls_whatever_they_wait_for(
             random.shuffle(got)
             for end, _data in got[: len(got) // 2 + 1]:
                 end.send(ANSWER)
-    # Connections open side by side, so a moment's requests are told apart by none.
+    # Connections open side by side, so nobody can order the requests of one moment.
     assert left == list(range(60))
     assert all(request.sent for request in requests)
 

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted, and what names them."""
+"""Which certificates are trusted, and what names them."""
 
 from __future__ import annotations
 

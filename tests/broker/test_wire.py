@@ -1,4 +1,4 @@
-"""One connection: what came back, whatever the pieces it came in."""
+"""One connection: what came back, in whatever pieces it came."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ async def answer_and_reset(stream: trio.abc.Stream) -> bool:
 
 @pytest.fixture(params=["plain", "tls"])
 def tls(request: pytest.FixtureRequest) -> bool:
-    """Tell whether the test's server speaks TLS; it is to work either way."""
+    """Return whether the test's server speaks TLS; it must work either way."""
     return bool(request.param == "tls")
 
 

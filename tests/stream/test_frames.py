@@ -1,4 +1,4 @@
-"""Frames: read whatever they are, and what cannot be read is told once."""
+"""Frames: any is read, and one that cannot be is logged once."""
 
 from __future__ import annotations
 

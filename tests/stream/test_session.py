@@ -36,7 +36,7 @@ pytestmark = pytest.mark.jumping_time
 
 
 class ScriptedSocket(Socket):
-    """A connection that tells what it is given, and then is closed."""
+    """A connection that says what it is given, and then is closed."""
 
     def __init__(self, frames: Iterable[object], *, binary: bool = False) -> None:
         texts = (f if isinstance(f, str | bytes) else json.dumps(f) for f in frames)

@@ -119,7 +119,7 @@ def close_code(socket: WebSocketConnection) -> int | None:
 
 @dataclass
 class Bench:
-    """A stream, its server, and what it told."""
+    """A stream, its server, and what it published."""
 
     broker: Broker
     stream: TradingStream
@@ -130,7 +130,7 @@ class Bench:
 
     @property
     def times_authorized(self) -> int:
-        """Count how often the stream told that it is fed."""
+        """Count how often the stream said that it is fed."""
         return len(self.authorizations)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -140,7 +140,7 @@ class Bench:
                 await trio.sleep(0.002)
 
     async def authorized(self, times: int = 1) -> None:
-        """Wait until the stream was authorized so many times, and is."""
+        """Wait until the stream has been authorized this many times, and is now."""
         await self.until(
             lambda: self.times_authorized >= times and self.stream.state == "authorized"
         )
@@ -537,7 +537,7 @@ async def test_nobody_at_the_port_never_ends_the_daemon(
 
 
 class ScriptedStream(TradingStream):
-    """A stream whose attempts end as told, at once; None is a connection that was fed."""
+    """A stream whose attempts end as scripted, at once; None: a connection was fed."""
 
     ends: list[stream_module._End | None]
     tried_at: list[float]
