@@ -1,9 +1,10 @@
-"""What an answer says of an order, read from bytes alone."""
+"""What the body of an answer says: read from bytes alone, and by a client."""
 
 from __future__ import annotations
 
 import json
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,14 @@ from snexec.broker.answers import (
     read_quantity,
 )
 from snexec.errors import UnknownOutcomeError
+from tests.broker.asking import NGINX, REPLY, look_up, place, position
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import respx
+
+    from snexec.broker.client import AlpacaClient
 
 # As a paper account answered (ALPACA 1.3).
 RECORDED = (
@@ -133,3 +142,180 @@ def test_an_order_is_not_changed_once_it_is_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         order.id = "another"  # type: ignore[misc]
     assert isinstance(order, BrokerOrder)
+
+
+def with_field(name: str, value: str | None) -> bytes:
+    """Make a reply whose field is this JSON text, or missing."""
+    fields = {key: json.dumps(told) for key, told in REPLY.items()}
+    if value is None:
+        del fields[name]
+    else:
+        fields[name] = value
+    return (
+        "{" + ",".join(f'"{key}":{text}' for key, text in fields.items()) + "}"
+    ).encode()
+
+
+# By a client: each field that is used
+
+# JSON text → the amount, None where it cannot be one. Never an error.
+AMOUNTS: list[tuple[str, str | None]] = [
+    ('"0.057436865"', "0.057436865"),
+    ('"86.878"', "86.878"),
+    ('"1E+2"', "1E+2"),
+    ("5", "5"),
+    ("5.25", "5.25"),
+    ("null", None),
+    ('""', None),
+    ('" "', None),
+    ('"abc"', None),
+    ('"0x10"', None),
+    ('"NaN"', None),
+    ('"sNaN"', None),
+    ('"-NaN123"', None),
+    ('"inf"', None),
+    ('"-Infinity"', None),
+    ('"1e999"', None),
+    ('"1e-999"', None),
+    ('"1e999999999999999999"', None),
+    ("1e999", None),
+    ('"-1"', None),
+    ("-1", None),
+    ("-0.5", None),
+    ("true", None),
+    ("false", None),
+    ("[]", None),
+    ('["1"]', None),
+    ("{}", None),
+    (f'"{"9" * 400}"', None),
+    ("9" * 400, None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), AMOUNTS)
+@pytest.mark.parametrize("name", ["filled_qty", "filled_avg_price"])
+async def test_an_amount_in_a_reply_is_read_or_left_out(
+    client: AlpacaClient, route: respx.Route, name: str, text: str, expected: str | None
+) -> None:
+    route.respond(content=with_field(name, text))
+    order = await place(client)
+    number = None if expected is None else Decimal(expected)
+    assert getattr(order, name) == number
+    assert order.id == REPLY["id"], "it is accepted all the same"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [('"0"', Decimal(0)), ("0", Decimal(0)), ("0.0", Decimal(0))]
+)
+async def test_no_shares_are_a_quantity_but_no_dollars_are_no_price(
+    client: AlpacaClient, route: respx.Route, text: str, expected: Decimal
+) -> None:
+    route.respond(content=with_field("filled_qty", text))
+    assert (await place(client)).filled_qty == expected
+    route.respond(content=with_field("filled_avg_price", text))
+    assert (await place(client)).filled_avg_price is None
+
+
+@pytest.mark.parametrize("name", ["filled_qty", "filled_avg_price"])
+async def test_a_missing_amount_is_none(
+    client: AlpacaClient, route: respx.Route, name: str
+) -> None:
+    route.respond(content=with_field(name, None))
+    assert getattr(await place(client), name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            (name, text)
+            for name in ("id", "client_order_id", "status")
+            for text in (None, "null", "5", "1.5", "true", "[]", '["a"]', "{}")
+        ),
+        ("id", '""'),
+        ("id", json.dumps("x" * 257)),
+        ("id", r'"\ud800"'),
+        ("client_order_id", '""'),
+        ("client_order_id", '"sn-2"'),
+        ("client_order_id", '"SN-1"'),
+        ("client_order_id", '"sn-1 "'),
+    ],
+)
+@pytest.mark.parametrize("ask", [place, look_up])
+async def test_a_reply_that_names_no_order_of_ours_says_nothing(
+    client: AlpacaClient,
+    route: respx.Route,
+    ask: Callable[[AlpacaClient], Awaitable[BrokerOrder]],
+    name: str,
+    text: str | None,
+) -> None:
+    route.respond(content=with_field(name, text))
+    with pytest.raises(UnknownOutcomeError):
+        await ask(client)
+
+
+@pytest.mark.parametrize("status", ["filled", "held", "pending_review", "", "x" * 999])
+async def test_any_text_is_a_status(
+    client: AlpacaClient, route: respx.Route, status: str
+) -> None:
+    route.respond(json=REPLY | {"status": status})
+    assert (await look_up(client)).status == status
+
+
+async def test_fields_that_nobody_knows_are_passed_over(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY | {"new_in_2027": [{"deep": 1}], "order_class": 7})
+    assert (await place(client)).status == "pending_new"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"5",
+        b'"order"',
+        b"{}",
+        b"{",
+        b"\xff\xfe",
+        NGINX.encode(),
+        b"[" * 100_000,
+        b'{"id":' * 50_000,
+    ],
+    ids=lambda body: body[:12].decode(errors="replace") or "empty",
+)
+@pytest.mark.parametrize("ask", [place, look_up, position])
+async def test_a_200_that_cannot_be_read_is_unknown(
+    client: AlpacaClient,
+    route: respx.Route,
+    ask: Callable[[AlpacaClient], Awaitable[object]],
+    body: bytes,
+) -> None:
+    route.respond(content=body)
+    with pytest.raises(UnknownOutcomeError):
+        await ask(client)
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [*AMOUNTS, ('"0"', None), ("0", None), ("-0.0", None)]
+)
+async def test_a_positions_quantity_is_above_zero_or_unknown(
+    client: AlpacaClient, route: respx.Route, text: str, expected: str | None
+) -> None:
+    route.respond(content=b'{"qty":' + text.encode() + b"}")
+    if expected is None:
+        with pytest.raises(UnknownOutcomeError):
+            await position(client)
+    else:
+        assert await position(client) == Decimal(expected)
+
+
+async def test_a_position_without_a_quantity_is_unknown(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json={"symbol": "AAPL"})
+    with pytest.raises(UnknownOutcomeError):
+        await position(client)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.broker.replies import is_final_refusal, readable, refusal
-from snexec.errors import DuplicateOrderError, NotFoundError, RefusedError
+from snexec.broker.wire import Request
+from snexec.errors import (
+    BrokerError,
+    DuplicateOrderError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from tests.broker.asking import BASE, NGINX, REPLY, look_up, place, position
+from tests.fakes import KEY, MOMENT, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import respx
+
+    from snexec.broker.client import AlpacaClient
+
+DUPLICATE = {"code": 40010001, "message": "client_order_id must be unique"}
 UNIQUE = "client_order_id must be unique"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -78,3 +96,229 @@ def test_what_is_told_of_a_refusal_is_not_longer_than_what_can_be_read() -> None
     error = refusal(403, json.dumps({"message": "x" * 100_000}))
     assert error.reason == "x" * 2000
     assert len(error.body) == 2000
+
+
+# What a status means
+
+FINAL = [400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 418, 422, 451, 499]
+
+
+@pytest.mark.parametrize("status", FINAL)
+async def test_a_final_4xx_is_the_brokers_no(
+    client: AlpacaClient, route: respx.Route, status: int
+) -> None:
+    body = {"code": 40310000, "message": "insufficient buying power"}
+    route.respond(status, json=body)
+    with pytest.raises(RefusedError) as caught:
+        await place(client)
+    assert caught.value.status_code == status
+    assert json.loads(caught.value.body) == body
+    assert caught.value.reason == "insufficient buying power"
+    assert str(caught.value) == f"HTTP {status}: insufficient buying power"
+    assert isinstance(caught.value, NotFoundError) == (status == 404)
+    assert not isinstance(caught.value, DuplicateOrderError)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "shown"),
+    [
+        (b"", "HTTP 403", ""),
+        (NGINX.encode(), "HTTP 403", NGINX),
+        (b'{"code": 1}', "HTTP 403", '{"code":1}'),
+        (b'{"message": null}', "HTTP 403", '{"message":null}'),
+        (b'{"message": ["a"]}', "HTTP 403", '{"message":["a"]}'),
+        (b'["message"]', "HTTP 403", '["message"]'),
+        (b"\xff", "HTTP 403", "\ufffd"),
+        (b"[" * 100_000, "HTTP 403", "[" * 2000),
+    ],
+    ids=str,
+)
+async def test_a_refusal_without_a_readable_reason_is_one_all_the_same(
+    client: AlpacaClient, route: respx.Route, body: bytes, reason: str, shown: str
+) -> None:
+    route.respond(403, content=body)
+    with pytest.raises(RefusedError) as caught:
+        await place(client)
+    assert (caught.value.reason, caught.value.body) == (reason, shown)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        *((status, "come again") for status in (408, 425)),
+        *((status, "internal server error") for status in (500, 501, 503, 599)),
+        *((status, "fine") for status in (201, 202, 203, 206, 226)),
+    ],
+)
+@pytest.mark.parametrize("body", ["json", "html"])
+async def test_any_other_answer_leaves_the_outcome_unknown(
+    client: AlpacaClient, route: respx.Route, status: int, message: str, body: str
+) -> None:
+    if body == "json":
+        route.respond(status, json=REPLY | {"message": message})
+    else:
+        route.respond(status, html=NGINX)
+    with pytest.raises(UnknownOutcomeError, match=f"HTTP {status}"):
+        await place(client)
+    assert route.call_count == 1
+
+
+async def test_an_empty_204_is_unknown(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(204)
+    with pytest.raises(UnknownOutcomeError, match="HTTP 204"):
+        await place(client)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+async def test_a_redirect_is_never_followed(
+    client: AlpacaClient, route: respx.Route, status: int
+) -> None:
+    route.respond(status, headers={"Location": f"{BASE}/v2/elsewhere"})
+    with pytest.raises(UnknownOutcomeError, match=f"HTTP {status}"):
+        await place(client)
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (422, DUPLICATE, DuplicateOrderError),
+        (422, DUPLICATE | {"code": 42210000}, DuplicateOrderError),
+        (422, {"message": "notional amount must be >= 1.00"}, RefusedError),
+        (400, DUPLICATE, RefusedError),
+        (403, DUPLICATE, RefusedError),
+    ],
+)
+async def test_only_a_422_about_the_id_is_a_duplicate(
+    client: AlpacaClient,
+    route: respx.Route,
+    status: int,
+    body: dict[str, object],
+    kind: type[Exception],
+) -> None:
+    route.respond(status, json=body)
+    with pytest.raises(RefusedError) as caught:
+        await place(client)
+    assert type(caught.value) is kind
+
+
+async def test_a_look_up_that_finds_nothing_is_told_apart(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(404, json={"code": 40410000, "message": "order not found"})
+    with pytest.raises(NotFoundError, match="order not found"):
+        await look_up(client)
+    with pytest.raises(NotFoundError):
+        await position(client)
+
+
+# How long a 429 asks to wait
+
+RESET = int(MOMENT.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, 1.0),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "-5"}, 1.0),
+        ({"Retry-After": ""}, 1.0),
+        ({"Retry-After": "soon"}, 1.0),
+        ({"Retry-After": "nan"}, 1.0),
+        ({"Retry-After": "inf"}, 1.0),
+        ({"Retry-After": "1e999"}, 1.0),
+        ({"Retry-After": format_datetime(MOMENT + timedelta(seconds=20))}, 19.877),
+        ({"Retry-After": format_datetime(MOMENT - timedelta(seconds=20))}, 1.0),
+        ({"Retry-After": "Mon, 05 Jan 99999999999999999999 14:30:00 GMT"}, 1.0),
+        ({"X-RateLimit-Reset": str(RESET + 12)}, 11.877),
+        ({"X-RateLimit-Reset": str(RESET + 12), "Retry-After": "3"}, 11.877),
+        ({"X-RateLimit-Reset": str(RESET - 12)}, 1.0),
+        ({"X-RateLimit-Reset": str(RESET - 12), "Retry-After": "3"}, 3.0),
+        ({"X-RateLimit-Reset": str(RESET + 999), "Retry-After": "3"}, 3.0),
+        ({"X-RateLimit-Reset": "nan"}, 1.0),
+        ({"X-RateLimit-Reset": "soon", "Retry-After": "3"}, 3.0),
+    ],
+)
+async def test_a_429_says_how_long_to_wait(
+    client: AlpacaClient, route: respx.Route, headers: dict[str, str], wait: float
+) -> None:
+    route.respond(429, json={"message": "too many requests."}, headers=headers)
+    with pytest.raises(RateLimitedError, match="HTTP 429: too many requests") as caught:
+        await place(client)
+    assert caught.value.wait_seconds == pytest.approx(wait, abs=1e-6)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("status", [401, 403, 422, 429, 500])
+@pytest.mark.parametrize(
+    "form",
+    [
+        json.dumps({"message": f"bad key {KEY}", "secret": SECRET}),
+        json.dumps({"message": f"bad {SECRET}"}).replace("/", "\\/"),
+        json.dumps({"message": KEY}).replace("P", "\\u0050"),
+        f"<html>{KEY}:{SECRET}</html>",
+        "key=" + KEY + "&secret=" + SECRET.replace("/", "%2F").replace("+", "%2B"),
+        '{"message": "' + SECRET,
+    ],
+    ids=["json", "slashes", "unicode", "html", "form", "cut"],
+)
+async def test_a_secret_that_the_broker_echoes_is_masked(
+    client: AlpacaClient, route: respx.Route, status: int, form: str
+) -> None:
+    route.respond(status, content=form.encode())
+    with pytest.raises(BrokerError) as caught:
+        await place(client)
+    exc = caught.value
+    told = [str(exc), repr(exc), *traceback.format_exception(exc)]
+    if isinstance(exc, RefusedError):
+        told += [exc.body, exc.reason]
+    for text in told:
+        for secret in (KEY, SECRET, SECRET.replace("/", "\\/"), KEY[1:]):
+            assert secret not in text
+
+
+async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(403, content=b"x" * 1990 + SECRET.encode())
+    with pytest.raises(RefusedError) as caught:
+        await place(client)
+    assert caught.value.body == "x" * 1990 + "***"
+
+
+async def test_a_problem_of_the_connection_is_told_without_secrets(
+    client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(
+        data: bytes,
+        *,
+        left: object,
+        withheld: object,
+        ended: Callable[[Request], None],
+    ) -> Request:
+        del left, withheld
+        request = Request(data, ended=ended, sent=True)
+        request.end(problem=f"something with {SECRET} broke")
+        return request
+
+    monkeypatch.setattr(client._pool, "submit", fail)
+    with pytest.raises(UnknownOutcomeError, match=r"^something with \*\*\* broke$"):
+        await place(client)
+
+
+async def test_an_answer_that_names_another_order_does_not_show_the_body(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY | {"id": [KEY], "client_order_id": SECRET})
+    with pytest.raises(UnknownOutcomeError) as caught:
+        await place(client)
+    text = "".join(traceback.format_exception(caught.value))
+    assert KEY not in text
+    assert SECRET not in text
