@@ -128,7 +128,7 @@ async def make_rig(database: Path) -> AsyncIterator[Callable[..., Rig]]:
     def make(*, id_salt: str = "", **sections: object) -> Rig:
         clock = TrioClock()
         rig = Rig(
-            settings=make_settings(**sections),
+            config=make_settings(**sections),
             clock=clock,
             store=open_store(database, clock),
             id_salt=id_salt,

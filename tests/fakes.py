@@ -8,47 +8,47 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import trio
 from pydantic import SecretStr
 
-from snexec.broker.accounts import Accounts, Lease
+from snexec.broker.accounts import Accounts, Held
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
-from snexec.broker.client import AlpacaClient, SentOrder
+from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
 from snexec.broker.endpoint import Endpoint
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
-from snexec.intake.admission import Intake, Phase, TakenSignal
+from snexec.intake.admission import Intake
 from snexec.latency import Latencies
+from snexec.ledger.ledger import Ledger
 from snexec.ledger.rows import NewTrade, OrderRef
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
-from snexec.ledger.writer import Writer, _log_failure
-from snexec.model import MODES, Mode
-from snexec.orders.dispatch import Dispatcher
-from snexec.orders.executor import TradeExecutor
-from snexec.orders.outcomes import Outcomes
-from snexec.orders.skips import Skips
-from snexec.reconciliation.confirmations import Confirmations
-from snexec.reconciliation.fills import Fills
-from snexec.reconciliation.recovery import Recovery
-from snexec.reconciliation.unsettled import UnsettledOrders
+from snexec.ledger.writer import Writer
+from snexec.logs.mask import SecretMask
+from snexec.model import MODES, Mode, Side
+from snexec.orders.buying import SignalBuy
+from snexec.orders.desk import OrderDesk
+from snexec.reconciliation.reconciler import Reconciler
+from snexec.risk.halt import HaltSwitch
 from snexec.settings import Credentials, Settings
-from snexec.signals import Signal
+from snexec.settings.live import LiveSettings
+from snexec.signals import Signal, TakenSignal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     import pytest
 
-    from snexec.ledger.writer import Change
+    from snexec.clock import Clock
+    from snexec.ledger.changes import Change
 
 T = TypeVar("T")
 
@@ -178,6 +178,7 @@ class InlineWriter(Writer):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
+        self._store = store
         self.gate = trio.Event()
         self.gate.set()
         self.delay_seconds = 0.0
@@ -186,18 +187,13 @@ class InlineWriter(Writer):
             collections.deque()
         )
 
-    async def write(self, change: Change[T]) -> T:
+    async def write(self, function: Callable[[Store], T]) -> T:
         await self.gate.wait()
         await trio.sleep(self.delay_seconds)
-        return self._apply(change)
+        return self._apply(function)
 
-    def open(
-        self,
-        change: Change[T],
-        done: Callable[[T], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        self._rows.append(partial(self._write_and_tell, change, done, failed))
+    def open(self, change: Change[Any]) -> None:
+        self._rows.append(partial(self._write_and_report, change))
         if len(self._rows) == 1:
             trio.lowlevel.spawn_system_task(self._open_rows, name="rows")
 
@@ -206,43 +202,33 @@ class InlineWriter(Writer):
             await self._rows[0]()
             self._rows.popleft()
 
-    def put(
-        self,
-        change: Change[T],
-        done: Callable[[T], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        trio.lowlevel.spawn_system_task(self._write_and_tell, change, done, failed)
+    def put(self, change: Change[Any]) -> None:
+        trio.lowlevel.spawn_system_task(self._write_and_report, change)
 
-    async def _write_and_tell(
-        self,
-        change: Change[T],
-        done: Callable[[T], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
+    async def _write_and_report(self, change: Change[Any]) -> None:
         try:
-            result = await self.write(change)
+            result = await self.write(change.apply)
         except Exception as exc:  # noqa: BLE001 - as the real one does
-            failed(exc)
+            change.failed(exc)
         else:
-            done(result)
+            change.done(result)
 
-    async def submit(self, change: Change[T], done: Callable[[T], None]) -> None:
+    async def submit(self, change: Change[Any]) -> None:
         await self.gate.wait()
         try:
-            result = self._apply(change)
+            result = self._apply(change.apply)
         except Exception as exc:  # noqa: BLE001 - as the real one does
-            _log_failure(exc)
+            change.failed(exc)
         else:
-            done(result)
+            change.done(result)
 
     async def run(self) -> None:
         await trio.sleep_forever()
 
-    def _apply(self, change: Change[T]) -> T:
+    def _apply(self, function: Callable[[Store], T]) -> T:
         self._store.begin()
         try:
-            result = change(self._store)
+            result = function(self._store)
         except BaseException:
             self._store.rollback()
             raise
@@ -258,7 +244,9 @@ class Request:
     at: float
     kind: Literal["place", "order", "position"]
     symbol: str | None = None
+    side: Side | None = None
     notional: str | None = None
+    quantity: Decimal | None = None
     client_order_id: str | None = None
     order_id: str | None = None
 
@@ -278,10 +266,10 @@ class AskedOrder(SentOrder):
     """
 
     def __init__(
-        self, ask: Callable[[], Awaitable[BrokerOrder]], answered: Callable[[], None]
+        self, ask: Callable[[], Awaitable[BrokerOrder]], order: OutgoingOrder
     ) -> None:
         self._ask = ask
-        self._answered = answered
+        self._order = order
         self._asking = trio.CancelScope()
         self._told: BrokerOrder | Exception = UnknownOutcomeError("abandoned")
         # The connection's task tells, whatever becomes of the order's.
@@ -293,7 +281,7 @@ class AskedOrder(SentOrder):
                 self._told = await self._ask()
             except Exception as exc:  # noqa: BLE001 - raised again by `outcome`
                 self._told = exc
-        self._answered()
+        self._order.answered()
 
     @property
     def is_taken(self) -> bool:
@@ -335,31 +323,23 @@ class FakeClient(AlpacaClient):
         self.withheld: Callable[[], bool] | None = None
         self._numbers = itertools.count(1)
 
-    def send_order(
-        self,
-        *,
-        symbol: str,
-        notional: str,
-        client_order_id: str,
-        answered: Callable[[], None],
-        left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,
-    ) -> SentOrder:
+    def send_order(self, order: OutgoingOrder) -> SentOrder:
         request = Request(
             at=trio.current_time(),
             kind="place",
-            symbol=symbol,
-            notional=notional,
-            client_order_id=client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            notional=None if order.notional is None else str(order.notional),
+            quantity=order.quantity,
+            client_order_id=order.client_order_id,
         )
         order_id = f"{self.mode}-o-{next(self._numbers)}"
-        order = make_order(client_order_id, order_id=order_id)
+        accepted = make_order(order.client_order_id, order_id=order_id)
         self.requests.append(request)
-        self.withheld = withheld
-        if left is not None:
-            left()
+        self.withheld = order.is_withheld
+        order.left()
         script = collections.deque([self.placing.popleft()] if self.placing else [])
-        return AskedOrder(partial(self._placed, request, script, order), answered)
+        return AskedOrder(partial(self._placed, request, script, accepted), order)
 
     async def _placed(
         self, request: Request, script: collections.deque[Any], order: BrokerOrder
@@ -421,161 +401,163 @@ def not_found() -> NotFoundError:
     return NotFoundError(status_code=404, body="", reason="order not found")
 
 
-class _CountedLease(Lease):
-    def __init__(self, accounts: FakeAccounts, mode: Mode) -> None:
-        self._accounts = accounts
-        self._mode = mode
-        accounts.leased[mode] += 1
-
-    @property
-    def client(self) -> AlpacaClient:
-        return self._accounts.clients[self._mode]
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._accounts.leased[self._mode] -= 1
-
-
 class FakeAccounts(Accounts):
-    """Both modes' fake clients, each with a real budget."""
+    """Both modes' fake clients, each with a real budget and real leases."""
 
     def __init__(self, *, clock: FakeClock | TrioClock, per_minute: int = 200) -> None:
         self.clients = {
             mode: FakeClient(mode, RateBudget(per_minute=per_minute, clock=clock))
             for mode in MODES
         }
-        self.leased: collections.Counter[Mode] = collections.Counter()
+        self._held = {
+            mode: Held(
+                Endpoint(mode=mode, url="http://127.0.0.1:1", credentials=CREDENTIALS),
+                client,
+            )
+            for mode, client in self.clients.items()
+        }
+        self._exchange = None
 
-    def endpoint(self, mode: Mode) -> Endpoint:
-        return Endpoint(mode=mode, url="http://127.0.0.1:1", credentials=CREDENTIALS)
-
-    def budget(self, mode: Mode) -> RateBudget:
-        return self.clients[mode].budget
-
-    def lease(self, mode: Mode) -> Lease:
-        return _CountedLease(self, mode)
+    @property
+    def leased(self) -> dict[Mode, int]:
+        """How many leases of each account there are."""
+        return {mode: held.leases for mode, held in self._held.items()}
 
     async def run(self) -> None:
         await trio.sleep_forever()
 
 
+class FakeHalt(HaltSwitch):
+    """A kill switch without a file."""
+
+    def __init__(self) -> None:
+        self.on = False
+
+    def is_halted(self) -> bool:
+        return self.on
+
+    def is_known(self) -> bool:
+        return self.on
+
+
+class FakeMarket:
+    """A market that is open, closed, or of which that is not known."""
+
+    def __init__(self) -> None:
+        self.open: bool | None = None
+
+    def is_open(self, _mode: Mode) -> bool | None:
+        return self.open
+
+
+class InlineLedger(Ledger):
+    """Rows that are written in the moment they are asked for."""
+
+    def __init__(self, store: Store, writer: InlineWriter, clock: Clock) -> None:
+        super().__init__(store, path=Path("nowhere"), clock=clock)
+        self.writer: InlineWriter = writer
+
+
+class Orders:
+    """Notes the orders that leave."""
+
+    def __init__(self) -> None:
+        self.symbols: list[str] = []
+
+    def leaving(self, trade: NewTrade, _sequence: int | None) -> None:
+        self.symbols.append(trade.symbol)
+
+
+def live_settings(settings: Settings, path: Path = Path("config.toml")) -> LiveSettings:
+    """Put settings in force, without an environment."""
+    return LiveSettings(settings, path=path, mask=SecretMask(), environ={})
+
+
 @dataclass(kw_only=True)
 class Rig:
-    """The order side, wired as the daemon wires it, with a fake broker.
+    """The order side, built of the daemon's own faces, with a fake broker.
 
     Attributes:
-        events: Every event that the feed told.
+        events: Every event of the feed.
         starved: What recovery said of the stream.
-        halted: Whether the kill switch is on.
-        market_open: What the broker's clock says.
+        halt: The kill switch.
+        market: What the broker's clock says.
     """
 
-    settings: Settings
+    config: InitVar[Settings]
     clock: FakeClock | TrioClock
     store: Store
     id_salt: str = ""
     events: list[Event] = field(default_factory=list)
     starved: list[tuple[Mode, float]] = field(default_factory=list)
-    halted: bool = False
-    market_open: bool | None = None
-    seen: list[str] = field(default_factory=list)
+    halt: FakeHalt = field(default_factory=FakeHalt)
+    market: FakeMarket = field(default_factory=FakeMarket)
 
-    def __post_init__(self) -> None:
-        alpaca = self.settings.alpaca
+    def __post_init__(self, config: Settings) -> None:
+        self.settings = live_settings(config)
         self.accounts = FakeAccounts(
-            clock=self.clock, per_minute=alpaca.rate_limit_per_min
+            clock=self.clock, per_minute=config.alpaca.rate_limit_per_min
         )
         self.paper = self.accounts.clients["paper"]
         self.live = self.accounts.clients["live"]
         self.writer = InlineWriter(self.store)
-        self.unsettled = UnsettledOrders()
-        self.latency = Latencies()
+        self.ledger = InlineLedger(self.store, self.writer, self.clock)
+        self.latencies = Latencies()
         self.feed = EventFeed(clock=self.clock)
         self.feed.follow(self.events.append)
-        self.confirmations = Confirmations(
-            unsettled=self.unsettled,
-            feed=self.feed,
-            heard=self._heard,
-            restore=lambda *said: self.outcomes.restore(*said),  # noqa: PLW0108 - made below
+        self.reconciler = Reconciler(
+            self.settings, self.accounts, self.ledger, self.latencies, self.feed
         )
-        self.fills = Fills(
-            writer=self.writer,
-            accounts=self.accounts,
-            latency=self.latency,
-            confirmations=self.confirmations,
-        )
-        self.recovery = Recovery(
-            settings=alpaca,
-            accounts=self.accounts,
-            writer=self.writer,
-            fills=self.fills,
-            confirmations=self.confirmations,
-            unsettled=self.unsettled,
-            starved=lambda mode, at: self.starved.append((mode, at)),
-        )
-        self.intake = Intake(
-            max_pending=self.settings.intake.max_pending,
-            mode=lambda: self.settings.mode,
-            refusal=lambda: None,
-        )
-        self.intake.phase = Phase.TAKING
-        self.skips = Skips(
-            feed=self.feed, max_age_seconds=self.settings.intake.max_signal_age_sec
-        )
-        self.outcomes = Outcomes(
-            writer=self.writer,
-            unsettled=self.unsettled,
-            feed=self.feed,
-            latency=self.latency,
-            skips=self.skips,
-        )
-        self.executor = TradeExecutor(
-            settings=lambda: self.settings,
-            writer=self.writer,
-            fills=self.fills,
-            outcomes=self.outcomes,
-            skips=self.skips,
-            latency=self.latency,
-            halted=lambda: self.halted,
+        self.unsettled = self.reconciler.unsettled
+        self.fills = self.reconciler.fills
+        self.recovery = self.reconciler.recovery
+        self.left = Orders()
+        self.orders = OrderDesk(
+            *(self.settings, self.accounts, self.ledger, self.reconciler),
+            *(self.halt, self.market, self.latencies, self.feed),
             id_salt=self.id_salt,
-            seen=lambda signal: self.seen.append(signal.symbol),
+            onlookers=[self.left],
         )
-        self.dispatcher = Dispatcher(
-            settings=lambda: self.settings,
-            intake=self.intake,
-            accounts=self.accounts,
-            executor=self.executor,
-            skips=self.skips,
-            halted=lambda: self.halted,
-            market_open=lambda _mode: self.market_open,
-        )
+        self.skips = self.orders.skips
+        self.outcomes = self.orders.outcomes
+        self.dispatcher = self.orders.dispatcher
+        self.intake = Intake(self.settings, self.ledger, self.orders)
+        self.intake.open()
         self._numbers = itertools.count(1)
+
+    @property
+    def pending(self) -> int:
+        """How many signals wait."""
+        return self.orders.status().pending
 
     def set_mode(self, mode: Mode) -> None:
         """Change the mode, as a re-read of the config file does."""
-        self.settings = self.settings.model_copy(update={"mode": mode})
+        self.settings.now = self.settings.now.model_copy(update={"mode": mode})
 
     def set_bot(self, **values: object) -> None:
         """Change ``[bot]``, as a re-read of the config file does."""
-        bot = self.settings.bot.model_copy(update=values)
-        self.settings = self.settings.model_copy(update={"bot": bot})
+        bot = self.settings.now.bot.model_copy(update=values)
+        self.settings.now = self.settings.now.model_copy(update={"bot": bot})
 
     def offer(self, *signals: Signal) -> None:
         """Put signals into the queue, past the intake's own checks."""
         for signal in signals:
-            self.intake.pending += 1
-            self.intake._send.send_nowait(
-                TakenSignal(
-                    signal=signal,
-                    read_at=trio.current_time(),
-                    sequence=next(self._numbers),
-                )
+            taken = TakenSignal(
+                signal=signal,
+                read_at=trio.current_time(),
+                sequence=next(self._numbers),
             )
+            self.orders._queue.put(SignalBuy(taken, self.orders._buying))
 
     async def trade(self, *signals: Signal) -> None:
         """Execute signals, and return when the last order's task has ended."""
         self.offer(*signals)
-        self.intake.close()
-        await self.dispatcher.run()
+        self.orders.close()
+        await self.orders.run()
+
+    async def recover(self) -> None:
+        """Look up what is due, as the daemon does."""
+        await self.recovery.run(self._note_starved)
 
     def open_row(self, trade: NewTrade, *, order_id: str | None = None) -> None:
         """Write a row, as an order that was placed leaves it."""
@@ -588,9 +570,6 @@ class Rig:
         """Read every row, by id."""
         return rows_of(self.store)
 
-    def _heard(self, trade_id: str) -> None:
-        self.recovery.heard(trade_id)
-
     def told(self, *names: str) -> list[tuple[str, str | None]]:
         """Return the events of these names, or all, each with its reason."""
         return [
@@ -598,6 +577,9 @@ class Rig:
             for event in self.events
             if not names or event.event in names
         ]
+
+    def _note_starved(self, mode: Mode, placed_at: float) -> None:
+        self.starved.append((mode, placed_at))
 
 
 def ref_of(trade: NewTrade, order_id: str | None) -> OrderRef:

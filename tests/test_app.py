@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from snexec.app import Daemon
 from snexec.clock import SystemClock
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
-from snexec.intake.socket_server import open_listener
-from snexec.intake.stdin import Kind
+from snexec.intake.listener import open_listener
+from snexec.ledger.ledger import Ledger
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from snexec.logs.mask import SecretMask
 from snexec.model import Mode
-from snexec.settings import load_settings
+from snexec.settings import LiveSettings, load_settings
+from snexec.stages import Opened
 from tests.conftest import LoggedErrors
 from tests.integration.harness import Client, alpaca, short_folder, signal_line
 
@@ -46,7 +47,7 @@ class Running:
 
     async def until_listening(self) -> None:
         with trio.fail_after(5):
-            while self.daemon.stream.state != "authorized":  # noqa: ASYNC110 - a socket
+            while self.daemon.wings.stream.status().state != "authorized":  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
 
 
@@ -71,23 +72,22 @@ async def running() -> AsyncIterator[Running]:
                 ) as connection,
                 open_listener(Path(settings.intake.socket)) as listener,
             ):
+                mask, path = SecretMask(), Path(settings.database)
                 daemon = Daemon(
-                    config=folder / "config.toml",
-                    settings=settings,
-                    store=Store(connection, clock=clock),
-                    clock=clock,
-                    mask=SecretMask(),
+                    Opened(
+                        live=LiveSettings(
+                            settings, path=folder / "config.toml", mask=mask
+                        ),
+                        clock=clock,
+                        mask=mask,
+                        ledger=Ledger(
+                            Store(connection, clock=clock), path=path, clock=clock
+                        ),
+                        listener=listener,
+                    )
                 )
                 async with trio.open_nursery() as tree:
-
-                    async def run() -> None:
-                        await daemon.run(
-                            listener=listener,
-                            stdin=Kind.NOTHING,
-                            stop_at_end_of_input=False,
-                        )
-
-                    tree.start_soon(run)
+                    tree.start_soon(daemon.run)
                     yield Running(folder, daemon, exchange)
                     tree.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
@@ -119,7 +119,7 @@ async def test_status_has_every_field_of_the_contract() -> None:
         assert status["writer"] == {"pending": 0, "applied": 0, "healthy": True}
         assert status["stream"] == "authorized"
         assert status["simulate"] is False
-        it.daemon.stop(why="test", seconds=1)
+        it.daemon.stages.stop(why="test", seconds=1)
 
 
 async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> None:
@@ -131,16 +131,16 @@ async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> No
             while not it.exchange.paper.posts:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
 
-        it.daemon.stop(why="test", seconds=5)
+        it.daemon.stages.stop(why="test", seconds=5)
 
         assert (await client.ask(signal_line("LATE")))["status"] == "stopping"
-        assert it.daemon.stream.state == "authorized"
-        assert it.daemon.dispatcher.in_flight == 1
+        assert it.daemon.wings.stream.status().state == "authorized"
+        assert it.daemon.wings.orders.status().in_flight == 1
         with trio.fail_after(5):
             while it.exchange.paper.feed.connections:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
-        assert it.daemon.dispatcher.in_flight == 0
-        assert it.daemon.outcomes.counts["placed"] == 1
+        assert it.daemon.wings.orders.status().in_flight == 0
+        assert it.daemon.wings.orders.status().placed == 1
 
 
 async def test_a_fault_of_a_service_ends_the_whole_tree(
@@ -153,7 +153,7 @@ async def test_a_fault_of_a_service_ends_the_whole_tree(
             def broken() -> None:
                 raise ZeroDivisionError
 
-            monkeypatch.setattr(it.daemon.writer._store, "begin", broken)
+            monkeypatch.setattr(it.daemon.wings.ledger._store, "begin", broken)
             async with it.client() as client:
                 await client.ask(signal_line("AAPL"))
                 await trio.sleep(5)
@@ -171,14 +171,14 @@ async def test_a_reload_applies_what_it_can_and_names_what_it_cannot(
             )
         )
 
-        it.daemon.reload()
+        it.daemon.operations.reload()
 
-        assert it.daemon.settings.mode == "live"
-        assert it.daemon.settings.bot.state == "paused"
-        assert it.daemon.settings.intake.max_pending == 1024
+        assert it.daemon.wings.live.now.mode == "live"
+        assert it.daemon.wings.live.now.bot.state == "paused"
+        assert it.daemon.wings.live.now.intake.max_pending == 1024
         assert "intake.max_pending changed" in caplog.text
-        assert it.daemon.stream.state == "connecting"
-        it.daemon.stop(why="test", seconds=1)
+        assert it.daemon.wings.stream.status().state == "connecting"
+        it.daemon.stages.stop(why="test", seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -195,41 +195,41 @@ async def test_a_reload_restarts_the_stream_only_where_its_own_endpoint_moves(
             text.replace(f'{key} = "{url}"', f'{key} = "{url}/elsewhere"')
         )
 
-        it.daemon.reload()
+        it.daemon.operations.reload()
 
-        assert it.daemon.accounts.endpoint(mode).url == f"{url}/elsewhere"
-        assert it.daemon.stream.state == state
-        it.daemon.stop(why="test", seconds=1)
+        assert it.daemon.wings.accounts.endpoint(mode).url == f"{url}/elsewhere"
+        assert it.daemon.wings.stream.status().state == state
+        it.daemon.stages.stop(why="test", seconds=1)
 
 
 async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
     logged_errors: LoggedErrors,
 ) -> None:
     async with running() as it:
-        before = it.daemon.settings
+        before = it.daemon.wings.live.now
         it.config.unlink()
 
-        it.daemon.reload()
+        it.daemon.operations.reload()
 
-        assert it.daemon.settings is before
+        assert it.daemon.wings.live.now is before
         [error] = logged_errors.take()
         assert "the configuration is refused" in error
-        it.daemon.stop(why="test", seconds=1)
+        it.daemon.stages.stop(why="test", seconds=1)
 
 
 async def test_a_reload_of_a_file_that_is_just_being_written_changes_nothing(
     logged_errors: LoggedErrors,
 ) -> None:
     async with running() as it:
-        before = it.daemon.settings
+        before = it.daemon.wings.live.now
         it.config.write_text("")
 
-        it.daemon.reload()
+        it.daemon.operations.reload()
 
-        assert it.daemon.settings is before
+        assert it.daemon.wings.live.now is before
         [error] = logged_errors.take()
         assert "is empty; is it being written?" in error
-        it.daemon.stop(why="test", seconds=1)
+        it.daemon.stages.stop(why="test", seconds=1)
 
 
 async def crash() -> None:
@@ -238,18 +238,32 @@ async def crash() -> None:
     raise ZeroDivisionError
 
 
+class Numbered:
+    """A change that notes its number once it is durable."""
+
+    def __init__(self, number: int, applied: list[int]) -> None:
+        self._number = number
+        self._applied = applied
+
+    def apply(self, _store: Store) -> int:
+        return self._number
+
+    def done(self, number: int) -> None:
+        self._applied.append(number)
+
+    def failed(self, error: Exception) -> None:
+        raise error
+
+
 async def test_a_crash_of_a_service_leaves_the_writer_time_to_drain() -> None:
     applied: list[int] = []
-
-    def numbered(number: int) -> Callable[[Store], int]:
-        return lambda _store: number
 
     with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
         async with running() as it:
             await it.until_listening()
             for number in range(1000):
-                await it.daemon.writer.submit(numbered(number), applied.append)
-            services = it.daemon.accounts._nursery
+                await it.daemon.wings.ledger.writer.submit(Numbered(number, applied))
+            services = it.daemon.wings.accounts._nursery
             assert services is not None
             services.start_soon(crash)
             await trio.sleep_forever()

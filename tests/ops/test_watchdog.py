@@ -90,7 +90,7 @@ async def test_signals_that_wait_for_recovery_or_for_a_slot_are_no_hung_intake(
 async def test_a_flow_of_signals_is_no_hung_intake(bench: Bench) -> None:
     for _ in range(10):
         bench.rig.intake.counts["accepted"] += 1  # one comes, and one is worked off
-        bench.rig.intake.pending = 3
+        bench.rig.pending = 3
         assert await bench.look() == [[]]
 
 

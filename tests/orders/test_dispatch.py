@@ -68,7 +68,7 @@ async def test_a_skipped_signal_is_a_debug_line_a_counter_and_no_row(
     assert (rig.events[0].signal_id, rig.events[0].sequence) == ("n-1", 1)
     (record,) = [r for r in caplog.records if r.name == "TradeExecutor"]
     assert record.levelno == logging.DEBUG
-    assert rig.intake.pending == 0
+    assert rig.pending == 0
 
 
 async def test_changed_bot_values_hold_from_the_next_signal_on(rig: Rig) -> None:
@@ -85,7 +85,7 @@ async def test_changed_bot_values_hold_from_the_next_signal_on(rig: Rig) -> None
         rig.set_bot(state="running")
         rig.offer(make_signal("D"))
         await wait_all_tasks_blocked()
-        rig.intake.close()
+        rig.orders.close()
     ordered = [(r.symbol, r.notional) for r in rig.paper.requests]
     assert ordered == [("A", "100.00"), ("B", "33.33"), ("D", "33.33")]
 
@@ -94,13 +94,13 @@ async def test_what_still_waits_when_time_is_up_is_told(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.offer(make_signal("A", id="n-1"), make_signal("B"))
-    rig.dispatcher.skip_pending()
+    rig.orders.drop_pending()
     assert rig.told() == [("skipped", "stopping")] * 2
     assert warnings_of(caplog) == [
         "A signal=n-1 is not traded: the daemon stops",
         "B signal=None is not traded: the daemon stops",
     ]
-    assert rig.intake.pending == 0
+    assert rig.pending == 0
 
 
 async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
@@ -111,9 +111,9 @@ async def test_the_signal_whose_turn_it_was_when_time_is_up_is_told_too(
     rig.offer(make_signal("A", id="n-1"), make_signal("B"))
     with trio.move_on_after(1):
         await rig.dispatcher.run()
-    rig.dispatcher.skip_pending()
+    rig.orders.drop_pending()
     assert rig.told() == [("skipped", "stopping")] * 2
-    assert rig.intake.pending == 0
+    assert rig.pending == 0
 
 
 # In the step that reads the line
@@ -132,8 +132,8 @@ async def test_a_lone_signal_is_an_order_in_the_step_that_reads_it(rig: Rig) -> 
         nursery.start_soon(rig.dispatcher.run)
         await wait_all_tasks_blocked()
         take(rig, "A")
-        assert (rig.dispatcher.in_flight, rig.intake.pending) == (1, 0)
-        rig.intake.close()
+        assert (rig.dispatcher.in_flight, rig.pending) == (1, 0)
+        rig.orders.close()
     assert symbols_ordered(rig) == ["A"]
 
 
@@ -148,7 +148,7 @@ async def test_no_slot_is_lost_where_the_rate_limit_has_no_request_left(
             pass
         for number in range(3):
             take(rig, f"A{number}")
-            rig.dispatcher.skip_pending()
+            rig.orders.drop_pending()
         # The first of them waits for the limit with a slot of its own.
         await wait_all_tasks_blocked()
         assert rig.dispatcher._slots.value >= slots - 1
@@ -168,14 +168,14 @@ async def test_a_signal_overtakes_none_that_waits(
         for name in names:
             take(rig, name)
             await trio.sleep(0.5)
-        rig.intake.close()
+        rig.orders.close()
     assert symbols_ordered(rig) == names
 
 
 async def test_no_order_begins_before_recovery_is_done(rig: Rig) -> None:
     take(rig, "A")
-    assert (rig.dispatcher.in_flight, rig.intake.pending) == (0, 1)
-    rig.intake.close()
+    assert (rig.dispatcher.in_flight, rig.pending) == (0, 1)
+    rig.orders.close()
     await rig.dispatcher.run()
     assert symbols_ordered(rig) == ["A"]
 
@@ -187,7 +187,7 @@ async def test_what_may_not_trade_is_skipped_behind_its_answer(rig: Rig) -> None
         await wait_all_tasks_blocked()
         take(rig, "A")
         assert rig.told() == []
-        rig.intake.close()
+        rig.orders.close()
     assert rig.told() == [("skipped", "paused")]
 
 
@@ -221,7 +221,7 @@ async def test_a_slot_is_free_once_the_broker_has_taken_the_order(
         assert symbols_ordered(rig) == ["A", "B"]
         assert rig.dispatcher.in_flight == 0
         put_down.set()
-        rig.intake.close()
+        rig.orders.close()
     assert rig.outcomes.counts["placed"] == 2
 
 
@@ -238,7 +238,7 @@ async def test_a_slot_stays_taken_while_the_writer_is_behind(
         await wait_all_tasks_blocked()
         assert symbols_ordered(rig) == ["A"]
         put_down.set()
-        rig.intake.close()
+        rig.orders.close()
     assert symbols_ordered(rig) == ["A", "B"]
 
 
@@ -276,7 +276,7 @@ async def test_answers_wait_also_between_the_turns_of_a_burst(rig: Rig) -> None:
             for symbol in turn:
                 take(rig, symbol)
             await trio.sleep(0.004)
-        rig.intake.close()
+        rig.orders.close()
     assert placed == pytest.approx(dict.fromkeys("ABCDEF", 0.008 + 0.005))
 
 
@@ -289,7 +289,7 @@ async def test_orders_that_come_one_by_one_are_put_down_one_by_one(rig: Rig) -> 
         for symbol in "ABC":
             take(rig, symbol)
             await trio.sleep(0.002)
-        rig.intake.close()
+        rig.orders.close()
     assert placed == pytest.approx({"A": 0.001, "B": 0.003, "C": 0.005})
 
 
@@ -347,7 +347,7 @@ async def test_an_order_keeps_its_slot_while_it_waits_after_a_429(
         await trio.sleep(1)
         assert symbols_ordered(rig) == ["A"]
         assert rig.dispatcher.in_flight == 1
-        rig.intake.close()
+        rig.orders.close()
     assert symbols_ordered(rig) == ["A", "A", "B", "C"]
 
 
@@ -434,11 +434,11 @@ async def test_orders_wait_for_the_rate_limit_in_their_order_and_as_pending(
     )
     names = [f"S{n}" for n in range(20)]
     rig.offer(*map(make_signal, names))
-    rig.intake.close()
+    rig.orders.close()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(1)
-        assert (rig.dispatcher.in_flight, rig.intake.pending) == (0, 12)
+        assert (rig.dispatcher.in_flight, rig.pending) == (0, 12)
     assert symbols_ordered(rig) == names
     assert [round(r.at) for r in rig.paper.requests] == [0] * 8 + [60] * 8 + [120] * 4
 
@@ -479,7 +479,7 @@ async def test_who_waits_for_one_modes_budget_goes_with_the_new_mode(rig: Rig) -
         await trio.sleep(3.5)
         rig.set_mode("live")
         await trio.sleep(2)
-        rig.intake.close()
+        rig.orders.close()
     (request,) = rig.live.requests
     assert 3.5 <= request.at <= 4.5
     assert rig.paper.requests == []
@@ -504,7 +504,7 @@ async def test_a_fault_at_an_order_that_was_taken_ends_that_order_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = make_rig(intake={"max_in_flight": 1})
-    replied = rig.latency.replied
+    replied = rig.latencies.replied
     faults = [ZeroDivisionError()]
 
     def reply(trade_id: str, *, at: float) -> Times:
@@ -512,7 +512,7 @@ async def test_a_fault_at_an_order_that_was_taken_ends_that_order_alone(
             raise faults.pop()
         return replied(trade_id, at=at)
 
-    monkeypatch.setattr(rig.latency, "replied", reply)
+    monkeypatch.setattr(rig.latencies, "replied", reply)
     await rig.trade(make_signal("A"), make_signal("B"))
     assert symbols_ordered(rig) == ["A", "B"]
     assert len(logged_errors.take()) == 1
@@ -582,7 +582,7 @@ async def test_a_changed_limit_holds_from_the_next_signal_on(rig: Rig) -> None:
             rig.set_bot(max_concurrent_positions=limit)
             rig.offer(make_signal(symbol))
             await wait_all_tasks_blocked()
-        rig.intake.close()
+        rig.orders.close()
     assert symbols_ordered(rig) == ["A", "C", "D"]
 
 
@@ -592,7 +592,7 @@ async def test_a_limit_that_is_lowered_stops_who_waits_for_a_turn(
     rig = make_rig(intake={"max_in_flight": 1})
     rig.paper.seconds = 3
     rig.offer(make_signal("A"), make_signal("B"), make_signal("C"))
-    rig.intake.close()
+    rig.orders.close()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(4)
@@ -613,10 +613,10 @@ async def test_the_markets_clock_is_asked_anew_for_each_signal(
             ("C", False),
             ("X/USD", None),
         ):
-            rig.market_open = is_open
+            rig.market.open = is_open
             rig.offer(make_signal(symbol))
             await wait_all_tasks_blocked()
-        rig.intake.close()
+        rig.orders.close()
     assert symbols_ordered(rig) == ["B", "X/USD"]
 
 
@@ -624,7 +624,7 @@ async def test_the_markets_clock_is_asked_anew_for_each_signal(
 
 
 async def test_nothing_is_written_while_halted(rig: Rig) -> None:
-    rig.halted = True
+    rig.halt.on = True
     await rig.trade(make_signal("A"), make_signal("B"))
     assert rig.writer.writes == 0
     assert rig.told() == [("skipped", "halted")] * 2
@@ -633,15 +633,15 @@ async def test_nothing_is_written_while_halted(rig: Rig) -> None:
 async def test_a_halt_between_row_and_request_takes_the_row_back(rig: Rig) -> None:
     rig.writer.gate = trio.Event()
     rig.offer(make_signal("A", id="n-1"), make_signal("B"))
-    rig.intake.close()
+    rig.orders.close()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await wait_all_tasks_blocked()
-        rig.halted = True
+        rig.halt.on = True
         rig.writer.gate.set()
     assert rig.paper.requests == []
     assert rig.rows() == {}
-    assert rig.seen == []
+    assert rig.left.symbols == []
     assert rig.told() == [("skipped", "halted")] * 2
     assert rig.dispatcher.in_flight == 0
     assert rig.paper.budget._in_flight == 0
@@ -652,11 +652,11 @@ async def test_a_halt_while_the_rate_limit_holds_an_order_up_keeps_it(
 ) -> None:
     rig.paper.placing.append(RateLimitedError("HTTP 429", wait_seconds=3.0))
     rig.offer(make_signal("A"))
-    rig.intake.close()
+    rig.orders.close()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(1)
-        rig.halted = True
+        rig.halt.on = True
     assert len(rig.paper.asked("place")) == 1
     assert len(rig.paper.asked("order")) == 1
     assert rig.rows() == {}
@@ -668,7 +668,7 @@ async def test_a_halt_while_the_rate_limit_holds_an_order_up_keeps_it(
 async def test_an_order_that_waits_too_long_for_a_connection_does_not_leave(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    oldest = rig.settings.intake.max_signal_age_sec
+    oldest = rig.settings.now.intake.max_signal_age_sec
 
     async def wait_for_a_connection(_request: Request) -> BrokerOrder:
         assert rig.paper.withheld is not None
@@ -692,7 +692,7 @@ async def test_a_halt_keeps_an_order_that_waits_for_a_connection(
         await trio.sleep(1)
         assert rig.paper.withheld is not None
         assert not rig.paper.withheld()
-        rig.halted = True
+        rig.halt.on = True
         assert rig.paper.withheld()
         raise NotSentError("it is withheld")
 
@@ -706,11 +706,11 @@ async def test_a_halt_keeps_an_order_that_waits_for_a_connection(
 async def test_an_order_that_left_before_the_halt_is_confirmed(rig: Rig) -> None:
     rig.paper.seconds = 3
     rig.offer(make_signal("A"))
-    rig.intake.close()
+    rig.orders.close()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
         await trio.sleep(1)
-        rig.halted = True
+        rig.halt.on = True
     (row,) = rig.rows().values()
     assert row["alpacaOrderId"] == "paper-o-1"
     assert rig.told() == [("placed", None)]

@@ -89,9 +89,9 @@ async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> N
     (request,) = rig.paper.requests
     assert (request.symbol, request.notional) == ("AAPL", "100.00")
     assert request.client_order_id == expected_id
-    assert rig.seen == ["AAPL"]
+    assert rig.left.symbols == ["AAPL"]
     assert dict(rig.outcomes.counts) == {"placed": 1}
-    assert rig.dispatcher.in_flight == rig.intake.pending == 0
+    assert rig.dispatcher.in_flight == rig.pending == 0
     (event,) = rig.events
     assert (event.event, event.signal_id, event.trade_id, event.symbol) == (
         *("placed", "n-1", expected_id),
@@ -171,7 +171,7 @@ async def test_a_skipped_signal_leaves_the_open_row_as_it_was(rig: Rig) -> None:
         await trio.sleep(1)
         before = rig.rows()
         rig.offer(make_signal(priceAtSignal=1.0, catalystCategory="merger"))
-        rig.intake.close()
+        rig.orders.close()
     assert rig.rows() == before
     assert dict(rig.skips.counts) == {"symbol_open": 1}
 
@@ -196,7 +196,7 @@ async def test_a_closed_symbol_may_be_bought_again(rig: Rig) -> None:
         await wait_all_tasks_blocked()
         rig.store._db.execute("UPDATE BotTrade SET status = 'closed'")
         rig.offer(make_signal())
-        rig.intake.close()
+        rig.orders.close()
     assert len(rig.paper.requests) == len(rig.rows()) == 2
 
 
@@ -318,7 +318,7 @@ async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
         rig.set_mode("live")
         rig.offer(make_signal("C"))
         await trio.sleep(10)
-        rig.intake.close()
+        rig.orders.close()
     assert all(r.at == 0 or r.at >= 7 for r in rig.paper.requests)
     assert [r.symbol for r in rig.live.asked("place")] == ["B", "C"]
 
@@ -332,7 +332,7 @@ async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
     assert rig.paper.requests == []
     assert dict(rig.skips.counts) == {"stale": 1}
     assert "its row could not be written in time" in warnings_of(caplog)[-1]
-    assert rig.seen == []
+    assert rig.left.symbols == []
     assert rig.paper.budget._in_flight == 0
     assert orders_left(rig) == 160
 
@@ -349,7 +349,7 @@ async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
         rig.set_mode("live")
         rig.offer(make_signal("B", id="n-1"))
         await trio.sleep(10)
-        rig.intake.close()
+        rig.orders.close()
     rows = {row["symbol"]: row for row in rig.rows().values()}
     assert (rows["A"]["mode"], rows["A"]["alpacaOrderId"]) == ("paper", "paper-o-1")
     assert (rows["B"]["mode"], rows["B"]["alpacaOrderId"]) == ("live", "live-o-1")
@@ -366,7 +366,7 @@ async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> 
         await trio.sleep(1)
         rig.set_mode("live")
         await trio.sleep(10)
-        rig.intake.close()
+        rig.orders.close()
     assert [r.kind for r in rig.paper.requests] == ["place", "order", "place"]
     assert rig.live.requests == []
     assert only_row(rig)["mode"] == "paper"
@@ -432,7 +432,7 @@ async def test_no_order_leaves_while_its_row_cannot_be_written(rig: Rig) -> None
         await trio.sleep(10)
         assert rig.paper.requests == []
         rig.writer.gate.set()
-        rig.intake.close()
+        rig.orders.close()
     assert [(r.symbol, r.at) for r in rig.paper.requests] == [("A", 10)]
 
 
@@ -484,7 +484,7 @@ async def test_every_line_about_an_order_names_signal_trade_and_symbol(
 
 async def refused_and_filled(rig: Rig, nursery: trio.Nursery) -> str:
     """Have an order answered 422, and its fill told after that; return its id."""
-    nursery.start_soon(rig.recovery.run)
+    nursery.start_soon(rig.recover)
     rig.paper.placing.append(
         RefusedError(status_code=422, body="{}", reason="no power")
     )

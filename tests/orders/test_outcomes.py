@@ -130,7 +130,7 @@ async def test_an_unknown_order_is_never_sent_again_and_looked_up_instead(
     caplog: pytest.LogCaptureFixture,
     problem: BrokerError,
 ) -> None:
-    nursery.start_soon(rig.recovery.run)
+    nursery.start_soon(rig.recover)
     rig.paper.placing.append(problem)
     await rig.trade(make_signal(id="n-1"))
     row = only_row(rig)

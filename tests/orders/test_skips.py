@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from snexec.events import Event, EventFeed
-from snexec.intake.admission import TakenSignal
 from snexec.orders.skips import Skips
+from snexec.signals import TakenSignal
 from tests.fakes import FakeClock, make_signal, warnings_of
 
 if TYPE_CHECKING:

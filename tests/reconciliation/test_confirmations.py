@@ -10,12 +10,15 @@ import pytest
 
 from snexec.events import Event, EventFeed
 from snexec.ledger.rows import Applied, OrderRef, Outcome
+from snexec.ledger.writer import Writer
 from snexec.reconciliation.confirmations import Confirmations
-from snexec.reconciliation.fills import Source, Step
+from snexec.reconciliation.discarded import Discarded
+from snexec.reconciliation.steps import PartialFillStep, Source, Step
 from snexec.reconciliation.unsettled import UnsettledOrders
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, make_trade
 
 if TYPE_CHECKING:
+    from snexec.ledger.store import Store
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -39,44 +42,35 @@ BOUGHT = Applied(
 class Told:
     """Confirmations, and all that they tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
         self.events: list[Event] = []
-        self.heard: list[str] = []
         self.unsettled = UnsettledOrders()
-        self.unsettled.placed(
-            trade_id="sn-1",
-            symbol="AAPL",
-            mode="paper",
-            order_id="o-1",
-            signal_id="n-1",
-        )
+        self.unsettled.placed(make_trade(signal_id="n-1"), order_id="o-1")
         feed = EventFeed(clock=FakeClock())
         feed.follow(self.events.append)
-        self._confirmations = Confirmations(
-            unsettled=self.unsettled,
-            feed=feed,
-            heard=self.heard.append,
-            restore=lambda *_said: False,
-        )
+        discarded = Discarded(Writer(store), self.unsettled)
+        self.confirmations = Confirmations(self.unsettled, discarded, feed)
 
     def tell(self, applied: Applied | None, source: Source = "stream") -> list[str]:
         """Tell, and return the names of the events that this made."""
         ref = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
-        step = Step(
-            ref=ref,
-            symbol="AAPL",
-            source=source,
-            change=lambda _store: None,
-            asks_position=applied is not None and applied.outcome == "partial_fill",
-        )
-        self._confirmations.tell(step, applied)
+        step = Step(ref=ref, symbol="AAPL", source=source, reporter=self.confirmations)
+        if applied is not None and applied.outcome == "partial_fill":
+            step = PartialFillStep(
+                ref=ref,
+                symbol="AAPL",
+                source=source,
+                reporter=self.confirmations,
+                price=None,
+            )
+        self.confirmations.report(step, applied)
         return [event.event for event in self.events]
 
 
 @pytest.fixture
-async def told(caplog: pytest.LogCaptureFixture) -> Told:
+async def told(store: Store, caplog: pytest.LogCaptureFixture) -> Told:
     caplog.set_level(logging.DEBUG)
-    return Told()
+    return Told(store)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +121,9 @@ async def test_a_look_up_that_finds_the_same_part_tells_nothing(told: Told) -> N
 
 async def test_only_the_stream_is_heard(told: Told) -> None:
     told.tell(BOUGHT, "lookup")
-    assert told.heard == []
+    assert not told.unsettled.was_heard("sn-1")
     told.tell(BOUGHT)
-    assert told.heard == ["sn-1"]
+    assert told.unsettled.was_heard("sn-1")
 
 
 async def test_a_fill_found_late_is_an_error_that_names_both_rows(
@@ -148,3 +142,11 @@ async def test_a_row_that_is_gone_is_asked_about_no_longer(
     assert told.tell(None, "lookup") == []
     assert "its row is gone or names another" in caplog.text
     assert len(told.unsettled) == 0
+
+
+async def test_what_is_not_found_is_told_as_settled(told: Told) -> None:
+    given_up = replace(BOUGHT, outcome="not_found", reason="order_not_found")
+    told.confirmations.report_not_found(given_up)
+    assert [(e.event, e.reason) for e in told.events] == [
+        ("settled", "order_not_found")
+    ]

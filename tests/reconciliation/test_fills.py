@@ -97,7 +97,7 @@ async def test_a_fill_that_comes_before_the_reply_is_not_lost(rig: Rig) -> None:
 
 
 async def test_a_fill_ends_the_asking(rig: Rig) -> None:
-    rig.unsettled.placed(trade_id="sn-1", symbol="AAPL", mode="paper", order_id="o-1")
+    rig.unsettled.placed(make_trade(), order_id="o-1")
     await fill(rig)
     assert len(rig.unsettled) == 0
 
@@ -163,7 +163,7 @@ async def test_remembered_executions_are_bounded(rig: Rig) -> None:
 async def test_a_number_that_cannot_be_read_never_reaches_a_row(
     rig: Rig, quantity: object, price: object, becomes: tuple[float, float]
 ) -> None:
-    rig.unsettled.placed(trade_id="sn-1", symbol="AAPL", mode="paper", order_id="o-1")
+    rig.unsettled.placed(make_trade(), order_id="o-1")
     await fill(rig, filled_qty=quantity, filled_avg_price=price)
     shares, entry_price = becomes
     assert said(rig) == ("open", None, entry_price, shares, "o-1", False)
@@ -348,7 +348,7 @@ async def test_a_rejection_behind_a_partial_fill_changes_nothing_and_warns(
 async def test_a_look_up_of_an_order_whose_row_is_gone_is_the_last_one(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig.unsettled.placed(trade_id="gone", symbol="KO", mode="paper", order_id="o-9")
+    rig.unsettled.placed(make_trade("gone", "KO"), order_id="o-9")
     order = make_order("gone", "filled", quantity="2", price="5")
     await rig.fills.on_looked_up("paper", order, "KO")
     assert rig.unsettled.get("gone") is None
@@ -358,7 +358,7 @@ async def test_a_look_up_of_an_order_whose_row_is_gone_is_the_last_one(
 async def test_an_order_that_the_stream_revives_is_asked_about_as_often_as_others(
     rig: Rig,
 ) -> None:
-    rig.unsettled.placed(trade_id="sn-1", symbol="AAPL", mode="paper", order_id=None)
+    rig.unsettled.placed(make_trade(), order_id=None)
     order = rig.unsettled.get("sn-1")
     assert order is not None
     order.missed, order.pause = True, 3600.0
@@ -591,9 +591,9 @@ async def test_the_stream_is_heard_and_a_look_up_is_not(
     nursery.start_soon(rig.fills.run)
     order = make_order("sn-1", "new")
     await rig.fills.on_looked_up(mode, order, "AAPL")
-    assert "sn-1" not in rig.recovery._heard
+    assert not rig.unsettled.was_heard("sn-1")
     await fill(rig, mode=mode)
-    assert "sn-1" in rig.recovery._heard
+    assert rig.unsettled.was_heard("sn-1")
 
 
 # Late evidence
@@ -628,10 +628,3 @@ async def test_a_fill_found_late_names_both_rows_as_an_error_and_an_event(
     (told,) = rig.events
     assert (told.event, told.reason) == ("settled", "order_found_late")
     assert (told.trade_id, told.more["newerTradeId"]) == ("sn-1", "sn-2")
-
-
-async def test_what_is_not_found_is_told_as_settled(rig: Rig) -> None:
-    applied = rig.store.mark_not_found("sn-1")
-    assert applied is not None
-    rig.confirmations.tell_not_found(applied)
-    assert rig.told() == [("settled", "order_not_found")]

@@ -40,7 +40,7 @@ def run(
 
     def start(rig: Rig) -> None:
         nursery.start_soon(rig.fills.run)
-        nursery.start_soon(rig.recovery.run)
+        nursery.start_soon(rig.recover)
 
     return start
 
@@ -62,8 +62,9 @@ def placed(
     mode: Mode = "paper",
 ) -> None:
     """Leave an order as the executor leaves it after placing it."""
-    rig.open_row(make_trade(trade_id, symbol, mode=mode), order_id=order_id)
-    rig.unsettled.placed(trade_id=trade_id, symbol=symbol, mode=mode, order_id=order_id)
+    trade = make_trade(trade_id, symbol, mode=mode)
+    rig.open_row(trade, order_id=order_id)
+    rig.unsettled.placed(trade, order_id=order_id)
 
 
 def said(rig: Rig, trade_id: str = "sn-1") -> tuple[object, ...]:
@@ -292,7 +293,7 @@ async def test_a_few_look_ups_that_hang_do_not_hold_the_others_up(
     rig.recovery.load(rig.store.unsettled())
     run(rig)
     await wait_all_tasks_blocked()
-    assert sum(order.compared for order in rig.unsettled) == 23
+    assert sum(order.is_compared for order in rig.unsettled) == 23
     assert trio.current_time() == 0
 
 
@@ -532,7 +533,7 @@ async def test_it_stops_when_it_is_cancelled(rig: Rig) -> None:
     placed(rig, order_id=None)
     rig.paper.seconds = 8
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.recovery.run)
+        nursery.start_soon(rig.recover)
         await trio.sleep(1)
         assert len(rig.paper.requests) == 1
         nursery.cancel_scope.cancel()
@@ -643,7 +644,7 @@ async def test_an_order_that_still_works_is_no_evidence_against_the_stream(
     rig.paper.book["sn-1"] = make_order("sn-1", "new")
     await trio.sleep(300)
     assert rig.starved == []
-    assert "sn-1" not in rig.recovery._heard
+    assert not rig.unsettled.was_heard("sn-1")
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired"])

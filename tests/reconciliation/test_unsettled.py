@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
+from tests.fakes import make_trade
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -24,7 +25,7 @@ def follow(
     mode: Mode = "paper",
     order_id: str | None = "o-1",
 ) -> None:
-    orders.placed(trade_id=trade_id, symbol="AAPL", mode=mode, order_id=order_id)
+    orders.placed(make_trade(trade_id, mode=mode), order_id=order_id)
 
 
 async def asked_at(orders: UnsettledOrders, times: int, longest: float) -> list[float]:
@@ -217,8 +218,7 @@ async def test_an_order_that_was_given_up_keeps_nobody_waiting() -> None:
         await trio.sleep(1)
         order = orders.get("sn-1")
         assert order is not None
-        order.missed = True
-        orders.notify()
+        orders.given_up(order)
     assert trio.current_time() == 1
 
 
@@ -233,8 +233,7 @@ async def test_who_waits_for_the_comparison_waits_for_every_order() -> None:
         await trio.sleep(1)
         assert nursery.child_tasks
         for order in orders:
-            order.compared = True
-        orders.notify()
+            orders.compared(order)
     assert trio.current_time() == 2
 
 

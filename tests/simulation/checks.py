@@ -142,7 +142,7 @@ def signals_without_an_end(run: Run, rows: dict[str, Row]) -> Iterator[str]:
 
 def _nothing_is_forgotten(world: World, rows: dict[str, Row]) -> Iterator[str]:
     assert world.daemon is not None
-    followed = {order.trade_id for order in world.daemon.unsettled}
+    followed = {order.trade_id for order in world.daemon.wings.reconciler.unsettled}
     for trade_id, row in rows.items():
         if (row["settledAt"] is None) != (trade_id in followed):
             yield f"followed, {trade_id in followed}: {shown(row)}"

@@ -31,24 +31,28 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionRejected
 
 from snexec import app
-from snexec.broker.accounts import Accounts, _Held
+from snexec.broker.accounts import Accounts, Held
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
-from snexec.broker.client import AlpacaClient, SentOrder
+from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
 from snexec.intake.admission import Phase
 from snexec.intake.socket_server import SocketServer
-from snexec.intake.stdin import Kind
+from snexec.intake.stdin import StandardInput
+from snexec.ledger import commits as commits_module
 from snexec.ledger import rows as rows_module
-from snexec.ledger import writer as writer_module
+from snexec.ledger.commits import Committer
 from snexec.ledger.counting import Counting
+from snexec.ledger.ledger import Ledger
 from snexec.ledger.schema import _check_and_migrate
 from snexec.ledger.store import Store
-from snexec.ledger.writer import Writer
 from snexec.logs.mask import SecretMask
 from snexec.model import MODES
+from snexec.ops import reload as reload_module
 from snexec.risk.tally import day_began
+from snexec.settings import live as live_module
+from snexec.stages import Opened
 from snexec.stream import connection as connection_module
-from tests.fakes import AskedOrder, TrioClock, make_settings
+from tests.fakes import AskedOrder, TrioClock, live_settings, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
     Bot,
@@ -77,6 +81,8 @@ if TYPE_CHECKING:
     from snexec.broker.endpoint import Endpoint
     from snexec.events import Event
     from snexec.intake.admission import Answer
+    from snexec.ledger.changes import Batch
+    from snexec.ledger.rows import NewTrade
     from snexec.model import Mode
     from snexec.settings import Settings
     from tests.simulation.model import Posted
@@ -141,20 +147,14 @@ class ModelClient(AlpacaClient):
     def keep_warm(self, connections: int) -> None:
         pass
 
-    def send_order(
-        self,
-        *,
-        symbol: str,
-        notional: str,
-        client_order_id: str,
-        answered: Callable[[], None],
-        left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
-    ) -> SentOrder:
-        if left is not None:
-            left()
-        post = partial(self._broker.post, self.mode, symbol, notional, client_order_id)
-        return AskedOrder(partial(self._ask, post), answered)
+    def send_order(self, order: OutgoingOrder) -> SentOrder:
+        order.left()
+        assert order.side == "buy"
+        post = partial(
+            self._broker.post,
+            *(self.mode, order.symbol, str(order.notional), order.client_order_id),
+        )
+        return AskedOrder(partial(self._ask, post), order)
 
     async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
         return await self._ask(
@@ -177,16 +177,16 @@ class ModelClient(AlpacaClient):
 class ModelAccounts(Accounts):
     """The daemon's accounts, with clients that ask the model."""
 
-    def __init__(self, *, broker: Broker, run: Run, **more: Any) -> None:  # noqa: ANN401
+    def __init__(self, *wings: Any, broker: Broker, run: Run, **more: Any) -> None:  # noqa: ANN401
         self._broker = broker
         self._run = run
-        super().__init__(**more, environ={})
+        super().__init__(*wings, **more)
 
-    def _hold(self, endpoint: Endpoint, settings: Settings) -> _Held:
+    def _hold(self, endpoint: Endpoint, settings: Settings) -> Held:
         budget = RateBudget(
             per_minute=settings.alpaca.rate_limit_per_min, clock=self._clock
         )
-        return _Held(
+        return Held(
             endpoint, ModelClient(endpoint.mode, budget, self._broker, self._run)
         )
 
@@ -229,7 +229,12 @@ async def _wrap(
 
 
 class _NoSocket(SocketServer):
-    async def run(self, listener: trio.SocketListener) -> None:  # noqa: ARG002
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+
+class _NoInput(StandardInput):
+    async def run(self) -> None:
         await trio.sleep_forever()
 
 
@@ -255,10 +260,11 @@ class _Report:
         self._world = world
         self._run = run
 
-    def opened(self, sequence: int, trade_id: str) -> None:
+    def leaving(self, trade: NewTrade, sequence: int | None) -> None:
+        assert sequence is not None
         step = self._world.story[self._run.taken[sequence]]
         assert isinstance(step, Send)
-        self._world.broker.steps[trade_id] = step
+        self._world.broker.steps[trade.id] = step
 
     def happened(self, event: Event) -> None:
         self._world.happened(self._run, event)
@@ -502,13 +508,14 @@ class World:
 
     def _unfinished(self) -> list[str]:
         daemon = self.daemon
-        if daemon is None or daemon.intake.phase is not Phase.TAKING:
+        if daemon is None or daemon.wings.intake.phase is not Phase.TAKING:
             return ["the daemon does not take signals"]
         if self.broker.busy:
             return ["the broker is not done"]
-        if daemon.dispatcher.in_flight or daemon.intake.pending:
+        orders, ledger = daemon.wings.orders.status(), daemon.wings.ledger.status()
+        if orders.in_flight or orders.pending:
             return ["orders are still under way"]
-        if daemon.writer.status().pending or not daemon.writer.healthy:
+        if ledger.pending or not ledger.healthy:
             return ["the writer is not done"]
         return []
 
@@ -528,18 +535,18 @@ class World:
             try:
                 with self._built_for(run):
                     self.daemon = app.Daemon(
-                        config=Path("config.toml"),
-                        settings=self.settings,
-                        store=self.store,
-                        clock=self.clock,
-                        mask=SecretMask(),
-                        report=cast("Any", _Report(self, run)),
+                        Opened(
+                            live=live_settings(self.settings),
+                            clock=self.clock,
+                            mask=SecretMask(),
+                            ledger=Ledger(
+                                self.store, path=Path("memory"), clock=self.clock
+                            ),
+                            listener=cast("Any", None),
+                            report=_Report(self, run),
+                        )
                     )
-                await self.daemon.run(
-                    listener=cast("Any", None),
-                    stdin=Kind.NOTHING,
-                    stop_at_end_of_input=False,
-                )
+                await self.daemon.run()
             except* PowerCutError:
                 assert run.crashed
         self.daemon = None
@@ -556,6 +563,7 @@ class World:
             for name, part in (
                 ("Accounts", partial(ModelAccounts, broker=self.broker, run=run)),
                 ("SocketServer", _NoSocket),
+                ("StandardInput", _NoInput),
             ):
                 stack.enter_context(mock.patch.object(app, name, part))
             yield
@@ -572,14 +580,14 @@ class World:
         with ExitStack() as stack:
             for place, name, part in (
                 (trio.to_thread, "run_sync", self._run_sync),
-                (Writer, "_attempt_at_once", self._attempt_at_once()),
-                (writer_module, "_SLOW_SECONDS", slow_seconds),
+                (Committer, "at_once", self._commit_at_once()),
+                (commits_module, "_SLOW_SECONDS", slow_seconds),
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
                 (rows_module, "uuid", ids),
-                (app, "load_settings", lambda _path, **_more: self.settings),
-                (app, "warn_open_keys", lambda _path, _settings: None),
-                (app.Daemon, "_check_database", _no_file),
+                (live_module, "load_settings", lambda _path, **_more: self.settings),
+                (reload_module, "warn_open_keys", lambda _path, _settings: None),
+                (Ledger, "check", _no_file),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
             ):
@@ -606,20 +614,20 @@ class World:
             self._commit_done(run)
             return result
 
-    def _attempt_at_once(self) -> Callable[[Writer, list[Any]], Any]:
-        original = Writer._attempt_at_once
+    def _commit_at_once(self) -> Callable[[Committer, Batch], Any]:
+        original = Committer.at_once
 
-        def attempt_at_once(writer: Writer, batch: list[Any]) -> Any:  # noqa: ANN401
+        def at_once(committer: Committer, batch: Batch) -> Any:  # noqa: ANN401
             run = self.runs[-1]
             self._come_to("commit begins")
             if run.crashed:
                 raise PowerCutError
-            tell = original(writer, batch)
-            if tell is not None:
+            reports = original(committer, batch)
+            if reports is not None:
                 self._commit_done(run)
-            return tell
+            return reports
 
-        return attempt_at_once
+        return at_once
 
     def _commit_done(self, run: Run) -> None:
         self._committed()
@@ -717,7 +725,7 @@ class World:
             "priceAtSignal": FIRST_PRICE + number,
             "id": step.id,
         }
-        answer = self.daemon.intake.take(
+        answer = self.daemon.wings.intake.take(
             json.dumps(fields).encode(), read_at=trio.current_time()
         )
         self.say(f"  {answer.status}")
@@ -730,13 +738,13 @@ class World:
             return
         run.stopping = True
         self._down = down
-        self.daemon.stop(why="SIGTERM", seconds=10.0)
+        self.daemon.stages.stop(why="SIGTERM", seconds=10.0)
         await run.over.wait()
 
     def _reload(self, **changes: object) -> None:
         self.settings = self.settings.model_copy(update=changes)
         if self.daemon is not None:
-            self.daemon.reload()
+            self.daemon.operations.reload()
 
     def _connections(self) -> list[Connection]:
         found = [account.connection for account in self.broker.accounts.values()]
@@ -805,7 +813,7 @@ def _empty_database() -> bytes:
         return connection.serialize()
 
 
-async def _no_file(_daemon: app.Daemon) -> None:
+async def _no_file(_ledger: Ledger) -> None:
     await trio.lowlevel.checkpoint()
 
 
