@@ -41,11 +41,10 @@ class Daemon:
 
     def __init__(self, opened: Opened) -> None:
         live, clock, ledger = opened.live, opened.clock, opened.ledger
-        exchange, report = opened.exchange, opened.report
         feed, latencies = EventFeed(clock=clock), Latencies()
 
         # The broker, and what may keep an order from it.
-        accounts = Accounts(live, clock, exchange=exchange, tls=opened.tls)
+        accounts = Accounts(live, clock, exchange=opened.exchange, tls=opened.tls)
         halt = HaltSwitch(live, feed, clock)
         market = MarketHours(live, accounts)
 
@@ -56,8 +55,8 @@ class Daemon:
         # A signal's way: taken, ordered, answered.
         orders = OrderDesk(
             *(live, accounts, ledger, reconciler, halt, market, latencies, feed),
-            id_salt="" if exchange is None else exchange.id_salt,
-            onlookers=[each for each in (exchange, report) if each is not None],
+            id_salt=opened.id_salt,
+            onlookers=opened.onlookers,
         )
         intake = Intake(live, ledger, orders)
 
@@ -74,9 +73,7 @@ class Daemon:
             intake=intake,
             orders=orders,
         )
-        if report is not None:
-            feed.follow(report.happened)
-        self.stages = Stages(self.wings, opened.systemd, report)
+        self.stages = Stages(self.wings, opened.systemd, opened.report, feed)
         self.operations = Operations(
             self.wings,
             feed,
@@ -99,17 +96,15 @@ class Daemon:
             StartError: The database cannot be used.
             BaseExceptionGroup: One of the services failed; nothing runs any more.
         """
-        wings, stages = self.wings, self.stages
+        wings, stream, stages = self.wings, self.wings.stream, self.stages
         stages.load()
         async with (
             wings.ledger.writing(until=stages.drain_deadline),
             trio.open_nursery() as services,
         ):
-            services.start_soon(wings.stream.run, name="trading stream")
+            services.start_soon(stream.run, name="trading stream")
             services.start_soon(
-                wings.reconciler.run,
-                wings.stream.replace_starved,
-                name="reconciliation",
+                wings.reconciler.run, stream.replace_starved, name="reconciliation"
             )
             services.start_soon(wings.accounts.run, name="REST clients")
             services.start_soon(wings.halt.run, name="halt")

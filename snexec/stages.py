@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from snexec.broker import BuiltInExchange
     from snexec.clock import Clock
-    from snexec.events import Event
+    from snexec.events import Event, EventFeed
     from snexec.intake import Answer
     from snexec.ledger import Ledger, NewTrade
     from snexec.logs import SecretMask
     from snexec.ops import Wings
+    from snexec.orders import Onlooker
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Daemon")
@@ -83,6 +84,16 @@ class Opened:
     pages: list[trio.SocketListener] | None = None
     dropped_lines: Callable[[], int] = int
 
+    @property
+    def id_salt(self) -> str:
+        """What sets the ids of one simulation apart from the last one's."""
+        return "" if self.exchange is None else self.exchange.id_salt
+
+    @property
+    def onlookers(self) -> list[Onlooker]:
+        """Who must know of an order in the moment before it leaves."""
+        return [each for each in (self.exchange, self.report) if each is not None]
+
 
 class Stages:
     """Starts and stops the taking of signals.
@@ -92,9 +103,14 @@ class Stages:
         systemd: Told of it.
         report: Told what the lines of standard input are answered, if anybody is; its
             run stops at their end.
+        feed: What the report follows.
     """
 
-    def __init__(self, wings: Wings, systemd: Systemd, report: Report | None) -> None:
+    def __init__(
+        self, wings: Wings, systemd: Systemd, report: Report | None, feed: EventFeed
+    ) -> None:
+        if report is not None:
+            feed.follow(report.happened)
         self._wings = wings
         self._systemd = systemd
         self._report = report
