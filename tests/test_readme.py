@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 
 from snexec.cli import cli
 from snexec.settings import Settings
+from tests import house
 from tests.integration.harness import ROOT, Box, short_folder
 
 if TYPE_CHECKING:
@@ -81,6 +83,28 @@ def test_every_test_that_pins_a_promise_exists() -> None:
             assert name in {path.name for path in tests}, name
         else:
             assert any(f"def {name}(" in text for text in tests.values()), name
+
+
+@pytest.mark.parametrize("wing", house.WINGS)
+def test_every_wing_is_named_by_the_words_of_its_face(wing: str) -> None:
+    face = ast.parse((ROOT / "snexec" / wing / "__init__.py").read_text())
+    title = (ast.get_docstring(face) or "").splitlines()[0]
+    rows = dict(table(section("For whoever reads the code")))
+    words = title.partition(": ")[2].removesuffix(".")
+    assert rows[f"`snexec/{wing}/`"] == words
+
+
+def test_the_wings_stand_in_the_order_of_their_floors() -> None:
+    rows = table(section("For whoever reads the code"))
+    named = [row[0].split("/")[1] for row in rows if row[0].startswith("`snexec/")]
+    assert [name for name in named if name in house.WINGS] == list(house.WINGS)
+
+
+def test_every_file_that_is_named_to_the_reader_exists() -> None:
+    text = section("For whoever reads the code")
+    names = re.findall(r"`((?:snexec|tests)/[\w/]+\.py)`", text)
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 def example(language: str) -> str:

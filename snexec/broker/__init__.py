@@ -1,9 +1,9 @@
-"""BROKER: Alpaca's REST API; foreign errors become ours here.
+"""BROKER: Alpaca's REST API, and what its answers mean.
 
-It owns each account's client: its keys, its warm connections, its request budget, and
-how long a client stays that new settings have replaced. Its state is written by its own
-tasks, by ``reconfigure``, and by whoever holds a ``Lease``. It never sends a request
-twice, never retries, and knows nothing of rows or signals.
+It owns one client for each account, with its keys and its warm connections, its budget of
+requests, and how long a client stays that new settings have replaced. Its state is written
+by its own tasks, by ``reconfigure``, and by whoever holds a ``Lease``. Foreign errors
+become ours here. It never sends a request twice, and knows nothing of rows and signals.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The BotTrade rows: their types, their file, their statements, and what limits count.
+"""LEDGER: the BotTrade rows, their file, and the one writer.
 
-Within the daemon the writer alone writes them: changes are functions of the store,
-committed together, and reported once they are durable. Nothing in here talks to the
-broker or decides what is bought.
+It owns the database's connection, what is queued to be written, and what the limits
+count. The writer alone writes rows, whoever asks for a change: changes are applied in
+order, committed together, and reported once they are durable. It never talks to the
+broker, and never decides what is bought.
 """
 
 from __future__ import annotations

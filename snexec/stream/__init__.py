@@ -1,8 +1,8 @@
 """STREAM: Alpaca's trading stream, a WebSocket that is kept, and what is said on it.
 
-The wing owns one connection, its state and when the broker was last heard; only the
-stream's own task writes these, and anybody may ask it to restart. What the broker says
-of orders goes to a `TradeUpdates`. It never touches a row and never asks the REST API.
+It owns one connection, its state, and when the broker was last heard; only the stream's
+own task writes these, and anybody may ask it to restart. What the broker says of orders
+goes to a ``TradeUpdates``. It never touches a row, and never asks the REST API.
 """
 
 from __future__ import annotations
