@@ -80,14 +80,15 @@ class OutgoingOrder(Protocol):
 
 
 class SentOrder:
-    """An order that is on its way, and then what became of it."""
+    """An order on its way, and then what became of it."""
 
-    __slots__ = ("_budget", "_order", "_replies", "_request")
+    __slots__ = ("_budget", "_client_order_id", "_order", "_replies", "_request")
 
     def __init__(
         self, order: OutgoingOrder, replies: ReplyReader, budget: RateBudget
     ) -> None:
-        self._order = order
+        self._order: OutgoingOrder | None = order
+        self._client_order_id = order.client_order_id
         self._replies = replies
         self._budget = budget
 
@@ -100,17 +101,20 @@ class SentOrder:
 
     def left(self) -> None:
         """Pass it on."""
-        self._order.left()
+        if self._order is not None:
+            self._order.left()
 
     def is_withheld(self) -> bool:
         """Pass it on."""
-        return self._order.is_withheld()
+        return self._order is not None and self._order.is_withheld()
 
     def ended(self, request: Request) -> None:
         """Note it in the budget, and pass it on."""
+        order, self._order = self._order, None  # which holds this, in a circle
         reply = request.reply
         self._budget.finish(reply.headers if reply is not None else None)
-        self._order.answered()
+        if order is not None:
+            order.answered()
 
     # As what became of the order.
 
@@ -138,7 +142,7 @@ class SentOrder:
         content = self._replies.content(
             request.reply, request.problem or "", sent=request.sent
         )
-        return read_order(content, self._order.client_order_id)
+        return read_order(content, self._client_order_id)
 
 
 class AlpacaClient:

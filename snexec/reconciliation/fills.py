@@ -244,7 +244,7 @@ class Fills:
     def _is_repeated(
         self, event: str, mode: AccountName, order_id: str, execution_id: str | None
     ) -> bool:
-        """Tell whether this execution was taken before, and remember it."""
+        """Return whether this execution was taken before, and remember it."""
         if execution_id is None:
             return False
         # With the event and the order, so that a broker's slip cannot hide a fill.

@@ -1,0 +1,91 @@
+"""How a signal becomes an intent to buy."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+import trio
+
+from snexec.ledger.rows import trade_id
+from snexec.orders.buying import SignalBuy
+from snexec.signals import TakenSignal
+from tests.fakes import Rig, make_signal
+
+pytestmark = pytest.mark.jumping_time
+
+
+def buy(rig: Rig, **changes: object) -> SignalBuy:
+    """Make the intent of a signal that is taken now."""
+    taken = TakenSignal(
+        signal=make_signal(**changes),  # type: ignore[arg-type]
+        read_at=trio.current_time(),
+        sequence=7,
+    )
+    return SignalBuy(taken, rig.orders._buying)
+
+
+async def test_it_is_a_buy_of_dollars(rig: Rig) -> None:
+    intent = buy(rig, symbol="KO")
+    assert (intent.side, intent.quantity) == ("buy", None)
+    assert (intent.symbol, intent.sequence) == ("KO", 7)
+
+
+async def test_it_is_drawn_up_by_the_settings_of_that_moment(rig: Rig) -> None:
+    intent = buy(rig, id="n-1")
+    assert intent.draw_up("paper").notional == Decimal("100.00")
+    rig.set_bot(trade_size_stars5=Decimal("33.339"))
+    trade = intent.draw_up("live")
+    assert (trade.notional, trade.mode) == (Decimal("33.33"), "live")
+    assert trade.id == trade_id("live", "n-1")
+
+
+async def test_the_salt_sets_its_id_apart(rig: Rig) -> None:
+    rig.orders._buying.id_salt = "another simulation"
+    assert buy(rig, id="n-1").draw_up("paper").id != trade_id("paper", "n-1")
+
+
+async def test_each_question_is_answered_anew(rig: Rig) -> None:
+    intent = buy(rig)
+    assert intent.stopped() is None
+    rig.set_bot(state="paused")
+    assert intent.stopped() == "paused"
+    rig.halt.on = True
+    assert intent.stopped() == "halted"
+    rig.halt.on = False
+    rig.set_bot(state="running", require_market_open=True)
+    assert intent.stopped() == "market_closed"
+    rig.market.open = True
+    assert intent.stopped() is None
+
+
+async def test_it_grows_old_from_the_moment_its_line_was_read(rig: Rig) -> None:
+    intent = buy(rig)
+    await trio.sleep(30)
+    assert not intent.is_stale()
+    await trio.sleep(0.001)
+    assert intent.is_stale()
+
+
+async def test_a_limit_that_counts_is_asked_as_its_row_is_opened(rig: Rig) -> None:
+    rig.set_bot(max_concurrent_positions=1)
+    first, second = buy(rig, symbol="A"), buy(rig, symbol="B")
+    opened = [
+        intent.open_row(rig.store, intent.draw_up("paper"))
+        for intent in (first, second)
+    ]
+    assert opened == ["opened", "max_positions"]
+
+
+async def test_a_signal_without_stars_cannot_be_drawn_up(rig: Rig) -> None:
+    intent = buy(rig, catalystTier=4, aiConfidence=None)
+    assert intent.stopped() == "no_stars"
+    with pytest.raises(ValueError, match="without stars"):
+        intent.draw_up("paper")
+
+
+async def test_what_is_dropped_is_a_skipped_signal(rig: Rig) -> None:
+    buy(rig, id="n-1").dropped("repeated")
+    assert dict(rig.skips.counts) == {"repeated": 1}
+    (event,) = rig.events
+    assert (event.signal_id, event.reason, event.sequence) == ("n-1", "repeated", 7)

@@ -1,0 +1,134 @@
+"""The order desk: any intent in, one order out, and what it says of itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.fakes import Rig, make_signal, make_trade, symbols_ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.ledger.rows import NewTrade, Opening
+    from snexec.ledger.store import Store
+    from snexec.model import Mode, Side
+    from snexec.orders.intent import SkipReason
+
+pytestmark = pytest.mark.jumping_time
+
+
+class Sell:
+    """An intent to sell shares, as whatever closes positions would hand it in."""
+
+    side: Side = "sell"
+    sequence: int | None = None
+
+    def __init__(self, symbol: str, quantity: str) -> None:
+        self.symbol = symbol
+        self.quantity = Decimal(quantity)
+        self.read_at = trio.current_time()
+        self.stop: Literal["paused"] | None = None
+        self.stale = False
+        self.drops: list[tuple[SkipReason, str]] = []
+
+    def stopped(self) -> SkipReason | None:
+        return self.stop
+
+    def is_stale(self) -> bool:
+        return self.stale
+
+    def draw_up(self, account: Mode) -> NewTrade:
+        return make_trade(f"x-{self.symbol}", self.symbol, mode=account)
+
+    def open_row(self, store: Store, trade: NewTrade) -> Opening:
+        return store.open_trade(trade)
+
+    def dropped(self, reason: SkipReason, *, why: str = "") -> None:
+        self.drops.append((reason, why))
+
+
+async def test_an_intent_to_sell_shares_goes_the_way_of_every_order(rig: Rig) -> None:
+    sell = Sell("AAPL", "0.533313387")
+    rig.orders.submit(sell)
+    rig.orders.close()
+    await rig.orders.run()
+    (request,) = rig.paper.requests
+    assert (request.side, request.quantity) == ("sell", Decimal("0.533313387"))
+    assert (request.symbol, request.notional) == ("AAPL", None)
+    assert rig.rows()["x-AAPL"]["alpacaOrderId"] == "paper-o-1"
+    assert rig.unsettled.get("x-AAPL") is not None
+    assert sell.drops == []
+
+
+async def test_intents_of_every_kind_take_their_turns_in_one_queue(rig: Rig) -> None:
+    rig.offer(make_signal("A"))
+    rig.orders.submit(Sell("B", "1"))
+    rig.offer(make_signal("C"))
+    rig.orders.close()
+    await rig.orders.run()
+    assert symbols_ordered(rig) == ["A", "B", "C"]
+
+
+async def test_an_intent_that_stops_itself_hears_why_and_costs_nothing(
+    rig: Rig,
+) -> None:
+    sell = Sell("AAPL", "1")
+    sell.stop = "paused"
+    rig.orders.submit(sell)
+    rig.orders.close()
+    await rig.orders.run()
+    assert sell.drops == [("paused", "")]
+    assert rig.paper.requests == []
+    assert rig.rows() == {}
+    assert dict(rig.skips.counts) == {}, "what is no signal is no skipped signal"
+
+
+async def test_an_intent_that_waits_too_long_hears_what_held_it_up(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 1})
+    rig.paper.budget.block(10)
+    sell = Sell("AAPL", "1")
+    rig.orders.submit(sell)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.orders.run)
+        await wait_all_tasks_blocked()
+        sell.stale = True
+        rig.orders.close()
+    assert sell.drops == [("stale", "it waited too long for its turn")]
+    assert rig.rows() == {}
+
+
+async def test_an_intent_that_still_waits_when_time_is_up_hears_it(rig: Rig) -> None:
+    sell = Sell("AAPL", "1")
+    rig.orders.submit(sell)
+    rig.orders.drop_pending()
+    assert sell.drops == [("stopping", "")]
+    assert rig.pending == 0
+
+
+async def test_an_intent_with_nothing_to_wait_for_begins_in_the_same_step(
+    rig: Rig,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.orders.run)
+        await wait_all_tasks_blocked()
+        rig.orders.submit(Sell("AAPL", "1"))
+        assert rig.orders.status().in_flight == 1
+        assert rig.orders.status().pending == 0
+        rig.orders.close()
+
+
+async def test_the_status_is_a_picture_that_does_not_change(rig: Rig) -> None:
+    before = rig.orders.status()
+    rig.set_bot(state="paused")
+    await rig.trade(make_signal("A"))
+    rig.set_bot(state="running")
+    after = rig.orders.status()
+    assert (before.placed, dict(before.skipped)) == (0, {})
+    assert (after.placed, dict(after.skipped)) == (0, {"paused": 1})
