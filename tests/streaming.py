@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.broker.endpoint import Endpoint
-from snexec.broker.tls import tls_context
 from snexec.events import EventFeed
-from snexec.settings import StreamSettings
 from snexec.stream.trading import TradingStream
 from snexec.stream.updates import TradeUpdates
-from tests.fakes import CREDENTIALS, FakeClock
+from tests.fakes import FakeAccounts, FakeClock, live_settings, make_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snexec.broker.endpoint import Endpoint
     from snexec.model import Mode
 
 AUTHORIZED = {
@@ -105,15 +105,28 @@ class RecordingFills(TradeUpdates):
         )
 
 
-def bare_stream(fills: TradeUpdates) -> TradingStream:
+class StreamAccounts(FakeAccounts):
+    """Accounts that trade wherever a test says.
+
+    Attributes:
+        endpoints: Where each mode trades.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__(clock=FakeClock())
+        self._environ = environ or {}
+        self._tls = None
+        self.endpoints: dict[Mode, Endpoint] = {}
+
+    def endpoint(self, mode: Mode) -> Endpoint:
+        return self.endpoints.get(mode) or super().endpoint(mode)
+
+
+def bare_stream(updates: TradeUpdates) -> TradingStream:
     """Make a stream that is never connected."""
     return TradingStream(
-        settings=StreamSettings(),
-        endpoint=lambda: Endpoint(
-            mode="paper", url="http://127.0.0.1:1", credentials=CREDENTIALS
-        ),
-        tls=lambda: tls_context({}),
-        fills=fills,
-        feed=EventFeed(clock=FakeClock()),
-        authorized=lambda: None,
+        live_settings(make_settings()),
+        StreamAccounts(),
+        updates,
+        EventFeed(clock=FakeClock()),
     )

@@ -34,7 +34,7 @@ class Session:
     Args:
         socket: The open connection.
         endpoint: The account; it must have keys.
-        fills: Takes the events of orders.
+        updates: Takes the events of orders.
         life: Records when the broker was heard.
     """
 

@@ -107,7 +107,7 @@ class TradingStream:
         self._decided = trio.Event()
         self._faults = Repeats("stream", log=log, clock=clock)
         self._frames = FrameReader(clock)
-        self._told_fault = True
+        self._logged_fault = True
         self._life = SignsOfLife()
         self._state: StreamState = "connecting"
         self._state_since: float | None = None
@@ -173,8 +173,8 @@ class TradingStream:
             self._life.expect_within(math.inf)
             await trio.sleep_forever()
         delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
-        told = logging.INFO if self._told_fault else logging.DEBUG
-        log.log(told, "next try in %.3g s", delay)
+        level = logging.INFO if self._logged_fault else logging.DEBUG
+        log.log(level, "next try in %.3g s", delay)
         self._life.expect_within(delay + _OVERDUE_SECONDS)
         await trio.sleep(delay)
 

@@ -64,7 +64,7 @@ def session_on(socket: Socket, fills: RecordingFills) -> Session:
     """Make a session of the paper account."""
     endpoint = Endpoint(mode="paper", url="http://127.0.0.1:1", credentials=CREDENTIALS)
     frames = FrameReader(FakeClock())
-    return Session(socket, endpoint, frames=frames, fills=fills, life=SignsOfLife())
+    return Session(socket, endpoint, frames=frames, updates=fills, life=SignsOfLife())
 
 
 async def taken_from(*frames: object, binary: bool = False) -> list[tuple[object, ...]]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import trio
@@ -18,7 +18,6 @@ from trio_websocket import (
 )
 
 from snexec.broker.endpoint import Endpoint
-from snexec.broker.tls import tls_context
 from snexec.events import Event, EventFeed
 from snexec.settings import StreamSettings
 from snexec.stream import connection as connection_module
@@ -26,13 +25,21 @@ from snexec.stream import session as session_module
 from snexec.stream import trading as stream_module
 from snexec.stream.connection import Socket
 from snexec.stream.trading import StreamStatus, TradingStream
-from tests.fakes import CREDENTIALS, KEY, SECRET, FakeClock
+from tests.fakes import (
+    CREDENTIALS,
+    KEY,
+    SECRET,
+    FakeClock,
+    live_settings,
+    make_settings,
+)
 from tests.streaming import (
     AUTHORIZED,
     LISTENING,
     TAKEN_FILL,
     UNAUTHORIZED,
     RecordingFills,
+    StreamAccounts,
     bare_stream,
     update,
 )
@@ -42,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from snexec.model import Mode
+    from snexec.settings import LiveSettings
+    from snexec.stream.trading import StreamState
     from tests.conftest import Authority, LoggedErrors
 
 LISTENING_TO_NOTHING = {"stream": "listening", "data": {"streams": []}}
@@ -122,16 +131,31 @@ class Bench:
     """A stream, its server, and what it published."""
 
     broker: Broker
+    live: LiveSettings
+    accounts: StreamAccounts
     stream: TradingStream
     fills: RecordingFills
     events: list[Event]
-    endpoint: Endpoint
-    authorizations: list[float] = field(default_factory=list)
+
+    @property
+    def state(self) -> StreamState:
+        """How the stream is now."""
+        return self.stream.status().state
 
     @property
     def times_authorized(self) -> int:
         """Count how often the stream said that it is fed."""
-        return len(self.authorizations)
+        return self.states().count("authorized")
+
+    def move_to(self, endpoint: Endpoint) -> None:
+        """Trade there, from the next connection on."""
+        self.accounts.endpoints[endpoint.mode] = endpoint
+        self.live.now = self.live.now.model_copy(update={"mode": endpoint.mode})
+
+    def set_delays(self, **values: float) -> None:
+        """Have ``[stream]`` hold these values, and the defaults of the others."""
+        stream = StreamSettings(**values)
+        self.live.now = self.live.now.model_copy(update={"stream": stream})
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so; the clock is the real one."""
@@ -142,11 +166,12 @@ class Bench:
     async def authorized(self, times: int = 1) -> None:
         """Wait until the stream has been authorized this many times, and is now."""
         await self.until(
-            lambda: self.times_authorized >= times and self.stream.state == "authorized"
+            lambda: self.times_authorized >= times and self.state == "authorized"
         )
 
     def states(self) -> list[str | None]:
         """Return the states that were published."""
+        assert {event.event for event in self.events} <= {"stream"}
         return [event.reason for event in self.events]
 
 
@@ -174,15 +199,13 @@ async def bench(
     feed = EventFeed(clock=FakeClock())
     feed.follow(events.append)
 
-    stream = TradingStream(
-        settings=StreamSettings(reconnect_delay_sec=0.05, restart_delay_sec=0.01),
-        endpoint=lambda: made.endpoint,
-        tls=lambda: tls_context({}),
-        fills=fills,
-        feed=feed,
-        authorized=lambda: made.authorizations.append(trio.current_time()),
+    live = live_settings(
+        make_settings(stream={"reconnect_delay_sec": 0.05, "restart_delay_sec": 0.01})
     )
-    made = Bench(broker, stream, fills, events, broker.endpoint())
+    accounts = StreamAccounts()
+    stream = TradingStream(live, accounts, fills, feed)
+    made = Bench(broker, live, accounts, stream, fills, events)
+    made.move_to(broker.endpoint())
     yield made
     nursery.cancel_scope.cancel()
 
@@ -218,7 +241,7 @@ async def test_it_authenticates_and_then_listens_exactly_as_the_contract_says(
     nursery.start_soon(bench.stream.run)
     await bench.authorized()
     assert bench.broker.received == [[AUTH, LISTEN]]
-    assert bench.stream.state == "authorized"
+    assert bench.state == "authorized"
     assert bench.states() == ["authorized"]
     assert bench.events[0].more == {"state": "authorized", "mode": "paper"}
     assert bench.times_authorized == 1
@@ -238,7 +261,7 @@ async def test_it_listens_only_once_it_is_authorized(
     await bench.until(lambda: bench.broker.received == [[AUTH]])
     await trio.sleep(0.05)
     assert bench.broker.received == [[AUTH]]
-    assert bench.stream.state == "connecting"
+    assert bench.state == "connecting"
     await bench.broker.send(AUTHORIZED)
     await bench.authorized()
     assert bench.broker.received == [[AUTH, LISTEN]]
@@ -276,7 +299,7 @@ async def test_a_stream_that_is_not_listened_to_is_not_authorized(
     nursery.start_soon(bench.stream.run)
     await bench.until(lambda: len(lines(caplog)) == 1)
     assert lines(caplog) == ["the broker listens to [] only"]
-    assert bench.stream.state == "connecting"
+    assert bench.state == "connecting"
     await bench.broker.send(LISTENING)
     await bench.authorized()
 
@@ -322,7 +345,7 @@ async def test_keys_that_are_not_taken_are_an_error_and_a_long_wait(
 ) -> None:
     bench.broker.answers["auth"] = [UNAUTHORIZED]
     nursery.start_soon(bench.stream.run)
-    await bench.until(lambda: bench.stream.state == "unauthorized")
+    await bench.until(lambda: bench.state == "unauthorized")
     await bench.until(lambda: bench.broker.open == 0)
     await trio.sleep(0.2)
     assert bench.broker.received == [[AUTH]], "and nothing is listened to"
@@ -345,7 +368,7 @@ async def test_only_authorized_is_authorized(
         {"stream": "authorization", "data": {"status": status}}
     ]
     nursery.start_soon(bench.stream.run)
-    await bench.until(lambda: bench.stream.state == "unauthorized")
+    await bench.until(lambda: bench.state == "unauthorized")
     assert bench.broker.received == [[AUTH]]
     assert len(logged_errors.take()) == 1
 
@@ -359,7 +382,7 @@ async def test_unauthorized_is_tried_again_after_its_minute(
     monkeypatch.setattr(stream_module, "_STAND_DOWN_SECONDS", 0.2)
     bench.broker.answers["auth"] = [UNAUTHORIZED]
     nursery.start_soon(bench.stream.run)
-    await bench.until(lambda: bench.stream.state == "unauthorized")
+    await bench.until(lambda: bench.state == "unauthorized")
     began = trio.current_time()
     bench.broker.answers["auth"] = [AUTHORIZED]
     await bench.authorized()
@@ -372,7 +395,7 @@ async def test_new_settings_end_the_wait_of_the_unauthorized(
 ) -> None:
     bench.broker.answers["auth"] = [UNAUTHORIZED]
     nursery.start_soon(bench.stream.run)
-    await bench.until(lambda: bench.stream.state == "unauthorized")
+    await bench.until(lambda: bench.state == "unauthorized")
     bench.broker.answers["auth"] = [AUTHORIZED]
     bench.stream.restart()
     await bench.authorized()
@@ -383,7 +406,7 @@ async def test_keys_that_are_taken_back_later_are_unauthorized_too(
     fed: Bench, logged_errors: LoggedErrors
 ) -> None:
     await fed.broker.send(UNAUTHORIZED)
-    await fed.until(lambda: fed.stream.state == "unauthorized")
+    await fed.until(lambda: fed.state == "unauthorized")
     await fed.until(lambda: fed.broker.open == 0)
     await trio.sleep(0.1)
     assert fed.broker.handshakes == 1
@@ -461,7 +484,7 @@ async def test_a_handshake_answered_429_waits_a_minute_or_for_a_restart(
 ) -> None:
     bench.broker.refuse = 429
     nursery.start_soon(bench.stream.run)
-    await bench.until(lambda: bench.stream.state == "waiting")
+    await bench.until(lambda: bench.state == "waiting")
     bench.broker.refuse = None
     await trio.sleep(0.2)
     assert bench.broker.handshakes == 1
@@ -505,12 +528,12 @@ async def test_a_server_that_cannot_shake_hands_never_ends_the_daemon(
 
     listeners = await nursery.start(trio.serve_tcp, count, 0)
     port = listeners[0].socket.getsockname()[1]
-    bench.endpoint = Endpoint(
-        mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS
+    bench.move_to(
+        Endpoint(mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS)
     )
     nursery.start_soon(bench.stream.run)
     await bench.until(lambda: connections == 2)
-    bench.endpoint = bench.broker.endpoint()
+    bench.move_to(bench.broker.endpoint())
     bench.stream.restart()
     await bench.authorized()
     logged_errors.take()  # trio-websocket itself trips over garbage
@@ -522,8 +545,8 @@ async def test_nobody_at_the_port_never_ends_the_daemon(
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    bench.endpoint = Endpoint(
-        mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS
+    bench.move_to(
+        Endpoint(mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS)
     )
     nursery.start_soon(bench.stream.run)
     again = "stream: failed again (no connection: "
@@ -532,8 +555,35 @@ async def test_nobody_at_the_port_never_ends_the_daemon(
     )
     (told,) = lines(caplog)
     assert told.startswith("no connection: ")
-    bench.endpoint = bench.broker.endpoint()
+    bench.move_to(bench.broker.endpoint())
     await bench.authorized()
+
+
+@pytest.mark.jumping_time
+async def test_the_same_fault_again_is_logged_for_debugging_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_address_and_tls: object) -> NoReturn:
+        raise OSError("nobody is there")
+
+    caplog.set_level(logging.DEBUG, logger="TradingWs")
+    monkeypatch.setattr(connection_module, "open_connection", refuse)
+    with trio.move_on_after(70):
+        await bare_stream(RecordingFills()).run()
+    assert lines(caplog) == ["no connection: nobody is there"]
+    assert lines(caplog, logging.INFO) == ["next try in 5 s"]
+    later = [line for line in lines(caplog, logging.DEBUG) if line.startswith("next")]
+    assert later == ["next try in 10 s", "next try in 20 s", "next try in 40 s"]
+
+
+async def test_each_loss_of_a_fed_connection_says_when_the_next_try_is(
+    fed: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        await fed.broker.sockets[number].aclose()
+        await fed.authorized(number + 2)
+    tries = [line for line in lines(caplog, logging.INFO) if line.startswith("next")]
+    assert tries == ["next try in 0.05 s"] * 2
 
 
 class ScriptedStream(TradingStream):
@@ -580,12 +630,10 @@ async def test_a_server_that_keeps_failing_is_asked_less_and_less_often(
     first: float, ends: list[stream_module._End | None], tried_at: list[float]
 ) -> None:
     stream = ScriptedStream(
-        settings=StreamSettings(reconnect_delay_sec=first),
-        endpoint=lambda: Broker().endpoint(),
-        tls=lambda: tls_context({}),
-        fills=RecordingFills(),
-        feed=EventFeed(clock=FakeClock()),
-        authorized=lambda: None,
+        live_settings(make_settings(stream={"reconnect_delay_sec": first})),
+        StreamAccounts(),
+        RecordingFills(),
+        EventFeed(clock=FakeClock()),
     )
     stream.ends, stream.tried_at = list(ends), []
     with trio.move_on_after(3600):
@@ -637,15 +685,15 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
     freezer = Freezer(bench.broker.port)
     listeners = await nursery.start(trio.serve_tcp, freezer.handle, 0)
     port = listeners[0].socket.getsockname()[1]
-    bench.endpoint = Endpoint(
-        mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS
+    bench.move_to(
+        Endpoint(mode="paper", url=f"http://127.0.0.1:{port}", credentials=CREDENTIALS)
     )
     nursery.start_soon(bench.stream.run)
     await bench.authorized()
     await trio.sleep(0.3)
     assert freezer.connections == 1, "a connection that answers pings is kept"
     freezer.frozen = True
-    await bench.until(lambda: bench.stream.state != "authorized")
+    await bench.until(lambda: bench.state != "authorized")
     freezer.frozen = False
     await bench.authorized(2)
     assert "no pong within 0.1 s" in lines(caplog)
@@ -668,7 +716,7 @@ async def test_a_restart_closes_the_old_connection_before_it_opens_the_new(
 ) -> None:
     other = await open_broker(nursery)
     fed.broker.name, other.name, other.story = "old", "new", fed.broker.story
-    fed.endpoint = other.endpoint("live")
+    fed.move_to(other.endpoint("live"))
     fed.stream.restart()
     await fed.authorized(2)
     assert fed.broker.story == ["broker opened", "old closed", "new opened"]
@@ -697,7 +745,7 @@ async def test_a_restart_takes_its_delay_and_little_more(
     fed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 5.0)
-    fed.stream._settings = StreamSettings(restart_delay_sec=0.2)
+    fed.set_delays(restart_delay_sec=0.2)
     began = trio.current_time()
     fed.stream.restart()
     await fed.authorized(2)
@@ -705,7 +753,7 @@ async def test_a_restart_takes_its_delay_and_little_more(
 
 
 async def test_two_hundred_restarts_in_a_row_leave_one_connection(fed: Bench) -> None:
-    fed.stream._settings = StreamSettings(restart_delay_sec=0.0)
+    fed.set_delays(restart_delay_sec=0.0)
     for n in range(200):
         fed.stream.restart()
         for _ in range(n % 40):
@@ -714,7 +762,7 @@ async def test_two_hundred_restarts_in_a_row_leave_one_connection(fed: Bench) ->
     await fed.authorized()
     await trio.sleep(0.05)
     assert (fed.broker.open, fed.broker.most_open) == (1, 1)
-    assert fed.stream.state == "authorized"
+    assert fed.state == "authorized"
     await fed.broker.send(update())
     await fed.until(lambda: len(fed.fills.taken) == 1)
 
@@ -729,11 +777,9 @@ async def test_a_restart_before_the_first_connection_is_no_fault(
 
 
 async def test_a_restart_drops_a_pending_reconnect(fed: Bench) -> None:
-    fed.stream._settings = StreamSettings(
-        reconnect_delay_sec=60.0, restart_delay_sec=0.01
-    )
+    fed.set_delays(reconnect_delay_sec=60.0, restart_delay_sec=0.01)
     await fed.broker.sockets[0].aclose()
-    await fed.until(lambda: fed.stream.state == "waiting")
+    await fed.until(lambda: fed.state == "waiting")
     fed.stream.restart()
     await fed.authorized(2)
     await trio.sleep(0.05)
@@ -784,8 +830,8 @@ async def test_a_restart_is_not_lost_where_the_keys_are_refused_in_that_moment(
 async def test_without_a_key_it_warns_and_is_disabled(
     bench: Bench, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.endpoint = Endpoint(
-        mode="paper", url=bench.broker.endpoint().url, credentials=None
+    bench.move_to(
+        Endpoint(mode="paper", url=bench.broker.endpoint().url, credentials=None)
     )
     nursery.start_soon(bench.stream.run)
     await bench.stream.wait_decided()
@@ -794,10 +840,10 @@ async def test_without_a_key_it_warns_and_is_disabled(
         *(logging.WARNING, "TradingWs"),
         "No API key — trading stream disabled",
     )
-    assert bench.stream.state == "disabled"
+    assert bench.state == "disabled"
     assert bench.states() == ["disabled"]
     assert bench.broker.handshakes == 0
-    bench.endpoint = bench.broker.endpoint()
+    bench.move_to(bench.broker.endpoint())
     bench.stream.restart()
     await bench.authorized()
 
@@ -821,17 +867,17 @@ async def test_an_order_older_than_the_connection_says_nothing_about_it(
     fed.stream.replace_starved("live", trio.current_time())
     await trio.sleep(0.1)
     assert fed.broker.handshakes == 1
-    assert fed.stream.state == "authorized"
+    assert fed.state == "authorized"
 
 
 async def test_a_stream_that_is_down_is_not_starved(
     fed: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fed.stream._settings = StreamSettings(reconnect_delay_sec=60.0)
+    fed.set_delays(reconnect_delay_sec=60.0)
     await fed.broker.sockets[0].aclose()
-    await fed.until(lambda: fed.stream.state == "waiting")
+    await fed.until(lambda: fed.state == "waiting")
     fed.stream.replace_starved("paper", trio.current_time())
-    assert fed.stream.state == "waiting"
+    assert fed.state == "waiting"
     assert not any("no longer fed" in line for line in lines(caplog))
 
 
@@ -869,10 +915,10 @@ async def test_a_status_says_when_the_broker_was_heard_and_spoke_of_an_order(
 
 
 async def test_a_status_says_since_when_it_is_away(fed: Bench) -> None:
-    fed.stream._settings = StreamSettings(reconnect_delay_sec=60.0)
+    fed.set_delays(reconnect_delay_sec=60.0)
     before = trio.current_time()
     await fed.broker.sockets[0].aclose()
-    await fed.until(lambda: fed.stream.state == "waiting")
+    await fed.until(lambda: fed.state == "waiting")
     status = fed.stream.status()
     assert status.state == "waiting"
     assert status.away_since is not None
@@ -883,7 +929,7 @@ async def test_a_status_says_since_when_it_is_away(fed: Bench) -> None:
 @pytest.mark.jumping_time
 async def test_a_status_says_that_a_sign_of_life_is_overdue() -> None:
     stream = bare_stream(RecordingFills())
-    stream.life.expect_within(10.0)
+    stream._life.expect_within(10.0)
     await trio.sleep(10)
     assert not stream.status().is_overdue
     await trio.sleep(0.1)
@@ -903,9 +949,13 @@ async def test_tls_is_verified_for_the_stream_too(
 ) -> None:
     broker = await open_broker(nursery, authority.server)
     environ = {"SSL_CERT_FILE": str(authority.bundle)} if trusted else {}
-    bench.stream._tls = lambda: tls_context(environ)
-    bench.endpoint = Endpoint(
-        mode="paper", url=f"https://127.0.0.1:{broker.port}", credentials=CREDENTIALS
+    bench.accounts._environ = environ
+    bench.move_to(
+        Endpoint(
+            mode="paper",
+            url=f"https://127.0.0.1:{broker.port}",
+            credentials=CREDENTIALS,
+        )
     )
     nursery.start_soon(bench.stream.run)
     if trusted:
