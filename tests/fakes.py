@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import trio
 from pydantic import SecretStr
 
-from snexec.broker.accounts import Accounts, Held
+from snexec.broker.accounts import Accounts
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
 from snexec.broker.endpoint import Endpoint
+from snexec.broker.lease import Held
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from snexec.broker.accounts import Accounts as Accounts
 from snexec.broker.accounts import BudgetStatus as BudgetStatus
-from snexec.broker.accounts import Lease as Lease
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import BrokerOrder as BrokerOrder
 from snexec.broker.answers import amount as amount
@@ -18,6 +17,7 @@ from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
 from snexec.broker.client import SentOrder as SentOrder
 from snexec.broker.endpoint import Endpoint as Endpoint
+from snexec.broker.lease import Lease as Lease
 from snexec.broker.replies import readable as readable
 from snexec.broker.replies import refusal as refusal
 from snexec.broker.simulated import BuiltInExchange as BuiltInExchange
