@@ -80,15 +80,19 @@ class OutgoingOrder(Protocol):
 
 
 class SentOrder:
-    """An order on its way, and then what became of it."""
+    """An order that is on its way, and then what became of it."""
 
     __slots__ = ("_budget", "_client_order_id", "_order", "_replies", "_request")
 
     def __init__(
-        self, order: OutgoingOrder, replies: ReplyReader, budget: RateBudget
+        self,
+        order: OutgoingOrder,
+        client_order_id: str,
+        replies: ReplyReader,
+        budget: RateBudget,
     ) -> None:
-        self._order: OutgoingOrder | None = order
-        self._client_order_id = order.client_order_id
+        self._order = order
+        self._client_order_id = client_order_id
         self._replies = replies
         self._budget = budget
 
@@ -101,20 +105,19 @@ class SentOrder:
 
     def left(self) -> None:
         """Pass it on."""
-        if self._order is not None:
-            self._order.left()
+        self._order.left()
 
     def is_withheld(self) -> bool:
         """Pass it on."""
-        return self._order is not None and self._order.is_withheld()
+        return self._order.is_withheld()
 
     def ended(self, request: Request) -> None:
         """Note it in the budget, and pass it on."""
-        order, self._order = self._order, None  # which holds this, in a circle
         reply = request.reply
         self._budget.finish(reply.headers if reply is not None else None)
-        if order is not None:
-            order.answered()
+        order = self._order
+        del self._order  # which may hold this, in a circle
+        order.answered()
 
     # As what became of the order.
 
@@ -213,15 +216,15 @@ class AlpacaClient:
 
         It leaves at once, or as soon as a connection is free, behind those before it.
         """
-        dollars = order.notional
+        dollars, client_order_id = order.notional, order.client_order_id
         body = _ORDER_BODY % (
             order.symbol.encode(),
             b"qty" if dollars is None else b"notional",
             str(order.quantity if dollars is None else dollars).encode(),
             order.side.encode(),
-            order.client_order_id.encode(),
+            client_order_id.encode(),
         )
-        sent = SentOrder(order, self._replies, self.budget)
+        sent = SentOrder(order, client_order_id, self._replies, self.budget)
         data = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
         request = sent.send(data, self._pool)
         under_way = self._under_way

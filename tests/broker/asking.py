@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,11 +14,10 @@ from snexec.broker.pool import Pool
 from snexec.broker.wire import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from decimal import Decimal
-
     from snexec.broker.answers import BrokerOrder
     from snexec.broker.client import AlpacaClient, SentOrder
+    from snexec.broker.wire import Listener
+    from snexec.model import Side
 
 BASE = "https://paper-api.alpaca.markets"
 REPLY: dict[str, object] = {
@@ -40,15 +41,9 @@ class RoutedPool(Pool):
         super().__init__(BASE, tls=None, dial_seconds=1.0)
         self._tasks = nursery
 
-    def submit(
-        self,
-        data: bytes,
-        *,
-        left: Callable[[], None] | None = None,
-        withheld: Callable[[], bool] | None = None,  # noqa: ARG002 - nothing waits here
-        ended: Callable[[Request], None] | None = None,
-    ) -> Request:
-        request = Request(data, left, ended=ended, sent=True)
+    def submit(self, data: bytes, listener: Listener | None = None) -> Request:
+        request = Request(data, listener, sent=True)
+        request.left()
         self._tasks.start_soon(self._answer, request)
         return request
 
@@ -65,6 +60,37 @@ class RoutedPool(Pool):
         request.end(reply=Reply(answer.status_code, told, answer.content, True))
 
 
+@dataclass(kw_only=True)
+class Outgoing:
+    """The order of row sn-1, which notes what it hears of its request.
+
+    Attributes:
+        withheld: What it says if it is asked whether it must not leave any more.
+        heard: What it heard and was asked.
+        done: Set once it is answered.
+    """
+
+    symbol: str = "AAPL"
+    side: Side = "buy"
+    notional: Decimal | None = Decimal("100.00")
+    quantity: Decimal | None = None
+    client_order_id: str = "sn-1"
+    withheld: bool = False
+    heard: list[str] = field(default_factory=list)
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def left(self) -> None:
+        self.heard.append("left")
+
+    def is_withheld(self) -> bool:
+        self.heard.append("is it withheld?")
+        return self.withheld
+
+    def answered(self) -> None:
+        self.heard.append("answered")
+        self.done.set()
+
+
 async def place(client: AlpacaClient) -> BrokerOrder:
     """Place the order of row sn-1, within its budget."""
     assert client.budget.try_take(Purpose.START)
@@ -78,14 +104,8 @@ async def place(client: AlpacaClient) -> BrokerOrder:
 
 def send(client: AlpacaClient) -> tuple[SentOrder, trio.Event]:
     """Send the order of row sn-1, and return what is set once it is answered."""
-    answered = trio.Event()
-    sent = client.send_order(
-        symbol="AAPL",
-        notional="100.00",
-        client_order_id="sn-1",
-        answered=answered.set,
-    )
-    return sent, answered
+    order = Outgoing()
+    return client.send_order(order), order.done
 
 
 async def look_up(client: AlpacaClient, order_id: str | None = None) -> BrokerOrder:

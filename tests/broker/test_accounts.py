@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
 
-from snexec.broker.accounts import Accounts
+from snexec.broker.accounts import Accounts, BudgetStatus
 from snexec.broker.budget import Purpose
+from snexec.broker.simulated import BuiltInExchange
 from snexec.errors import ConfigError
+from snexec.logs import SecretMask
+from snexec.settings.live import LiveSettings
+from tests.broker.asking import Outgoing
 from tests.fakes import FakeClock, make_settings
 
 if TYPE_CHECKING:
@@ -40,8 +45,13 @@ def make_accounts() -> Callable[..., Accounts]:
     """Give a function that makes accounts."""
 
     def make(settings: Settings | None = None, **changes: Any) -> Accounts:  # noqa: ANN401
-        values: dict[str, Any] = {"clock": FakeClock(), "environ": PAPER | LIVE}
-        return Accounts(settings=settings or plain(), **values | changes)
+        live = LiveSettings(
+            settings or plain(),
+            path=Path("config.toml"),
+            mask=SecretMask(),
+            environ=changes.pop("environ", PAPER | LIVE),
+        )
+        return Accounts(live, FakeClock(), **changes)
 
     return make
 
@@ -70,10 +80,9 @@ async def test_an_order_goes_to_its_own_mode_with_its_own_keys(
 ) -> None:
     lease = make_accounts().try_take(mode, Purpose.ORDER)
     assert lease is not None
-    with lease as client:
-        client.send_order(
-            symbol="A", notional="1.00", client_order_id="c", answered=lambda: None
-        )
+    with lease:
+        client = lease.use()
+        client.send_order(Outgoing())
     (request,) = client._pool._waiting
     assert client.mode == mode
     port = {"paper": 1, "live": 2}[mode]
@@ -91,8 +100,8 @@ async def test_a_client_is_lent_only_with_a_request_of_its_budget(
     assert lease is not None
     assert accounts.try_take("paper", Purpose.ORDER) is None
     assert accounts._held["paper"].leases == 1
-    with lease as client:
-        client.budget.give_back(Purpose.ORDER)
+    with lease:
+        pass
     assert accounts._held["paper"].leases == 0
     assert accounts.try_take("paper", Purpose.ORDER) is not None
 
@@ -162,12 +171,10 @@ async def test_connections_follow_the_mode_and_close_with_their_client(
     accounts.reconfigure(plain(**urls).model_copy(update={"mode": "live"}))
     await live.has(3)
     accounts.reconfigure(plain(**urls))
-    with accounts.lease("paper") as client:
+    with accounts.lease("paper") as lease:
         accounts.reconfigure(plain(**urls | {"paper_url": moved.url}))
         await moved.has(3)
-        client.send_order(
-            symbol="A", notional="1.00", client_order_id="c", answered=lambda: None
-        )
+        lease.use().send_order(Outgoing())
         await paper.has(3)
     await paper.has(0)
     await moved.has(3)
@@ -180,20 +187,55 @@ async def test_each_mode_has_its_own_budget(
     assert accounts.budget("paper").try_take(Purpose.ORDER)
     assert not accounts.budget("paper").try_take(Purpose.ORDER)
     assert accounts.budget("live").try_take(Purpose.ORDER)
-    with accounts.lease("live") as client:
-        assert client.budget is accounts.budget("live")
+    with accounts.lease("live") as lease:
+        assert lease.client.budget is accounts.budget("live")
+
+
+async def test_a_status_says_what_is_left_of_each_budget(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(plain(rate_limit_per_min=10))
+    before = accounts.status()
+    assert before == {"paper": BudgetStatus(10, 10), "live": BudgetStatus(10, 10)}
+    lease = accounts.try_take("live", Purpose.ORDER)
+    assert lease is not None
+    with lease:
+        taken = accounts.status()
+        assert taken == {"paper": BudgetStatus(10, 10), "live": BudgetStatus(9, 10)}
+    assert accounts.status() == before
 
 
 async def test_the_built_in_exchange_answers_for_both_modes_with_made_up_keys(
     make_accounts: Callable[..., Accounts],
 ) -> None:
-    urls = {"paper": "http://127.0.0.1:7/paper", "live": "http://127.0.0.1:7/live"}
-    accounts = make_accounts(simulated_urls=urls)
+    urls: dict[Mode, str] = {
+        "paper": "http://127.0.0.1:7/paper",
+        "live": "http://127.0.0.1:7/live",
+    }
+    exchange = BuiltInExchange(urls=urls, quote=lambda *_: None, id_salt="s")
+    accounts = make_accounts(exchange=exchange)
     for mode, url in urls.items():
-        endpoint = accounts.endpoint("paper" if mode == "paper" else "live")
+        endpoint = accounts.endpoint(mode)
         assert endpoint.url == url
         assert endpoint.credentials is not None
         assert endpoint.credentials.values() == ("simulated", "simulated-secret")
+
+
+async def test_the_accounts_of_the_built_in_exchange_are_named_so(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    urls: dict[Mode, str] = {
+        "paper": "http://127.0.0.1:7",
+        "live": "http://127.0.0.1:8",
+    }
+    exchange = BuiltInExchange(urls=urls, quote=lambda *_: None, id_salt="s")
+    simulated, real = make_accounts(exchange=exchange), make_accounts()
+    assert (simulated.simulated, real.simulated) == (True, False)
+    assert [simulated.name_of("paper"), simulated.name_of("live")] == [
+        "simulated paper",
+        "simulated live",
+    ]
+    assert [real.name_of("paper"), real.name_of("live")] == ["paper", "live"]
 
 
 async def test_a_mode_without_keys_has_an_endpoint_without_them(
@@ -214,7 +256,7 @@ async def test_the_same_settings_change_nothing(
     with accounts.lease("paper") as before:
         assert not accounts.reconfigure(plain())
         with accounts.lease("paper") as after:
-            assert after is before
+            assert after.client is before.client
 
 
 @pytest.mark.parametrize(
@@ -231,8 +273,8 @@ async def test_a_new_url_or_key_holds_for_its_mode_from_the_next_order_on(
     with accounts.lease("paper") as old, accounts.lease("live") as live:
         assert accounts.reconfigure(plain(**changes))
         with accounts.lease("paper") as new, accounts.lease("live") as same:
-            assert new is not old
-            assert same is live
+            assert new.client is not old.client
+            assert same.client is live.client
 
 
 async def test_an_order_keeps_its_client_to_the_end(
@@ -244,14 +286,14 @@ async def test_an_order_keeps_its_client_to_the_end(
     with trio.fail_after(5):
         with accounts.lease("paper") as first:
             with accounts.lease("paper") as second:
-                assert second is first
+                assert second.client is first.client
                 accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
             await trio.testing.wait_all_tasks_blocked()
-            assert is_open(first), "one order still uses it"
+            assert is_open(first.client), "one order still uses it"
         await trio.testing.wait_all_tasks_blocked()
-        assert not is_open(first)
+        assert not is_open(first.client)
         with accounts.lease("paper") as new:
-            assert is_open(new)
+            assert is_open(new.client)
 
 
 async def test_a_client_that_nobody_uses_is_closed_at_once(
@@ -261,11 +303,11 @@ async def test_a_client_that_nobody_uses_is_closed_at_once(
     nursery.start_soon(accounts.run)
     await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(5):
-        with accounts.lease("live") as client:
-            assert is_open(client)
+        with accounts.lease("live") as lease:
+            assert is_open(lease.client)
         accounts.reconfigure(plain(live_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
-        assert not is_open(client)
+        assert not is_open(lease.client)
 
 
 async def test_a_lease_ends_when_its_order_fails(
@@ -275,12 +317,12 @@ async def test_a_lease_ends_when_its_order_fails(
     nursery.start_soon(accounts.run)
     await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(5):
-        with pytest.raises(ZeroDivisionError), accounts.lease("paper") as client:
+        with pytest.raises(ZeroDivisionError), accounts.lease("paper") as lease:
             raise ZeroDivisionError
-        assert is_open(client)
+        assert is_open(lease.client)
         accounts.reconfigure(plain(paper_url="http://127.0.0.1:3"))
         await trio.testing.wait_all_tasks_blocked()
-        assert not is_open(client)
+        assert not is_open(lease.client)
 
 
 async def test_keys_that_cannot_be_used_change_nothing(
@@ -340,11 +382,11 @@ async def test_cancelled_it_closes_every_client(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(accounts.run)
             await trio.testing.wait_all_tasks_blocked()
-            assert is_open(paper)
-            assert is_open(live)
+            assert is_open(paper.client)
+            assert is_open(live.client)
             nursery.cancel_scope.cancel()
-        assert not is_open(paper)
-        assert not is_open(live)
+        assert not is_open(paper.client)
+        assert not is_open(live.client)
 
 
 async def test_no_key_shows_in_an_endpoint(

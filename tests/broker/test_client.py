@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import socket
 import ssl
 import struct
+import weakref
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -15,7 +17,9 @@ import httpx
 import pytest
 import respx
 import trio
+import trio.testing
 
+from snexec import __version__
 from snexec.broker import client as broker_module
 from snexec.broker.budget import Purpose, RateBudget
 from snexec.broker.client import AlpacaClient
@@ -27,13 +31,38 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from tests.broker.asking import BASE, NGINX, REPLY, look_up, place, position, send
+from tests.broker.asking import (
+    BASE,
+    NGINX,
+    REPLY,
+    Outgoing,
+    look_up,
+    place,
+    position,
+    send,
+)
 from tests.fakes import CREDENTIALS, KEY, MOMENT, SECRET, FakeClock, make_order
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from snexec.broker.client import SentOrder
     from tests.conftest import Authority
+
+
+def unconnected_client(base_url: str = BASE) -> AlpacaClient:
+    """Make a client that does not run."""
+    return AlpacaClient(
+        mode="paper",
+        base_url=base_url,
+        credentials=CREDENTIALS,
+        budget=RateBudget(per_minute=200, clock=FakeClock()),
+        timeout_seconds=5.0,
+        max_connections=4,
+        clock=FakeClock(),
+        ssl_context=None,
+    )
+
 
 # What leaves
 
@@ -61,6 +90,109 @@ async def test_an_order_leaves_exactly_as_the_contract_says(
         "sn-1", "pending_new", order_id="f1a08ee3-8b15-4d31-b04b-944f30a06604"
     )
     assert (order.filled_qty, order.filled_avg_price) == (Decimal(0), None)
+
+
+HEAD = (
+    b"POST /v2/orders HTTP/1.1\r\n"
+    b"Host: paper-api.alpaca.markets\r\n"
+    b"User-Agent: snexec/%b\r\n"
+    b"Accept: application/json\r\n"
+    b"Accept-Encoding: identity\r\n"
+    b"APCA-API-KEY-ID: %b\r\n"
+    b"APCA-API-SECRET-KEY: %b\r\n"
+    b"Content-Type: application/json\r\n"
+    b"Content-Length: %d\r\n"
+    b"\r\n"
+)
+BUY = (
+    b'{"symbol":"AAPL","notional":"100.00","side":"buy","type":"market",'
+    b'"time_in_force":"day","client_order_id":"sn-1"}'
+)
+SELL = (
+    b'{"symbol":"AAPL","qty":"0.057436865","side":"sell","type":"market",'
+    b'"time_in_force":"day","client_order_id":"sn-1"}'
+)
+
+
+def sell(shares: str) -> Outgoing:
+    """Make an order that sells shares."""
+    return Outgoing(side="sell", notional=None, quantity=Decimal(shares))
+
+
+@pytest.mark.parametrize(
+    ("order", "body"),
+    [(Outgoing(), BUY), (sell("0.057436865"), SELL)],
+    ids=["a buy of dollars", "a sell of shares"],
+)
+async def test_an_order_is_these_bytes(order: Outgoing, body: bytes) -> None:
+    client = unconnected_client()
+    client.send_order(order)
+    (request,) = client._pool._waiting
+    words = (__version__.encode(), KEY.encode(), SECRET.encode(), len(body))
+    assert request.data == HEAD % words + body
+
+
+async def test_an_order_hears_that_it_leaves_and_that_it_is_answered(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY)
+    assert client.budget.try_take(Purpose.START)
+    order = Outgoing()
+    client.send_order(order)
+    assert order.heard == ["left"]
+    await order.done.wait()
+    assert order.heard == ["left", "answered"]
+
+
+@pytest.mark.parametrize("withheld", [True, False])
+async def test_an_order_that_had_to_wait_is_asked_whether_it_may_leave(
+    start: Callable[..., Awaitable[Server]],
+    make_client: Callable[..., AlpacaClient],
+    withheld: bool,
+) -> None:
+    server = await start(sends(ACCEPTED))
+    client = make_client(server.url)
+    assert client.budget.try_take(Purpose.START)
+    order = Outgoing(withheld=withheld)
+    sent = client.send_order(order)
+    assert order.heard == []
+    with trio.fail_after(5):
+        await order.done.wait()
+    if withheld:
+        assert order.heard == ["is it withheld?", "answered"]
+        with pytest.raises(NotSentError, match="it is withheld"):
+            sent.outcome()
+        assert server.requests == []
+    else:
+        assert order.heard == ["is it withheld?", "left", "answered"]
+        assert sent.outcome().id == REPLY["id"]
+    assert client.budget._in_flight == 0
+
+
+class Keeping(Outgoing):
+    """An order that keeps what became of it."""
+
+    sent: SentOrder | None = None
+
+
+async def test_an_order_that_is_answered_is_freed_without_a_collection(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY)
+    assert client.budget.try_take(Purpose.START)
+    order, done = Keeping(), trio.Event()
+    order.done = done
+    order.sent = client.send_order(order)
+    freed = weakref.ref(order)
+    gc.disable()
+    try:
+        await done.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert order.sent.outcome().id == REPLY["id"]
+        del order
+        assert freed() is None, "a circle: a burst would end in a pause"
+    finally:
+        gc.enable()
 
 
 async def test_keys_stand_in_headers_only(
@@ -219,7 +351,7 @@ async def test_a_client_does_not_show_its_keys(
             assert secret not in str(thing)
     for secret in (KEY, SECRET):
         assert secret not in repr(sent), "an order on its way holds them too"
-        assert secret not in repr(vars(sent))
+        assert secret not in repr([getattr(sent, name) for name in sent.__slots__])
     await answered.wait()
 
 
@@ -440,16 +572,7 @@ async def test_an_order_may_come_before_the_clients_own_task_runs(
 
 
 async def test_the_end_of_a_client_closes_what_its_questions_opened() -> None:
-    client = AlpacaClient(
-        mode="paper",
-        base_url="http://127.0.0.1:1",
-        credentials=CREDENTIALS,
-        budget=RateBudget(per_minute=200, clock=FakeClock()),
-        timeout_seconds=5.0,
-        max_connections=4,
-        clock=FakeClock(),
-        ssl_context=None,
-    )
+    client = unconnected_client("http://127.0.0.1:1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.run)
         with pytest.raises(NotSentError):

@@ -91,6 +91,25 @@ async def pool(network: Network, nursery: trio.Nursery) -> Pool:
     return pool
 
 
+class Listening:
+    """Notes what it hears of a request, and what it is asked."""
+
+    def __init__(self, *, withheld: bool = False) -> None:
+        self.heard: list[str] = []
+        self._withheld = withheld
+
+    def left(self) -> None:
+        self.heard.append("left")
+
+    def is_withheld(self) -> bool:
+        self.heard.append("is it withheld?")
+        return self._withheld
+
+    def ended(self, request: Request) -> None:
+        assert request.done.is_set()
+        self.heard.append("ended")
+
+
 def numbered(number: int) -> bytes:
     """Make a request that carries its place in the order."""
     return b"%04d" % number
@@ -368,21 +387,30 @@ async def test_a_request_that_waited_is_withheld_in_the_moment_it_would_leave(
     pool: Pool, network: Network
 ) -> None:
     network.seconds = 0.01
-    asked: list[str] = []
-
-    def is_withheld() -> bool:
-        asked.append("asked")
-        return True
-
-    withheld = pool.submit(numbered(0), withheld=is_withheld)
-    wanted = pool.submit(numbered(1), withheld=lambda: False)
-    assert asked == []
+    halted, fresh = Listening(withheld=True), Listening()
+    withheld = pool.submit(numbered(0), halted)
+    wanted = pool.submit(numbered(1), fresh)
+    assert (halted.heard, fresh.heard) == ([], [])
     await wait_all_tasks_blocked(0.03)
-    assert asked == ["asked"]
+    assert halted.heard == ["is it withheld?", "ended"]
+    assert fresh.heard == ["is it withheld?", "left"]
     assert withheld.done.is_set()
     assert (withheld.sent, withheld.problem) == (False, "it is withheld")
     assert wanted.sent
     assert b"".join(network.received()) == numbered(1)
+
+
+async def test_a_request_that_need_not_wait_is_not_asked_whether_it_is_withheld(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    listener = Listening(withheld=True)
+    request = pool.submit(numbered(0), listener)
+    assert (request.sent, listener.heard) == (True, ["left"])
+    network.ends[0].send(ANSWER)
+    await request.done.wait()
+    assert listener.heard == ["left", "ended"]
 
 
 async def test_nothing_is_ever_written_twice(pool: Pool, network: Network) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.broker.replies import is_final_refusal, readable, refusal
-from snexec.broker.wire import Request
+from snexec.broker.wire import Listener, Request
 from snexec.errors import (
     BrokerError,
     DuplicateOrderError,
@@ -296,15 +296,8 @@ async def test_a_secret_across_the_end_of_what_is_shown_is_masked(
 async def test_a_problem_of_the_connection_is_told_without_secrets(
     client: AlpacaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(
-        data: bytes,
-        *,
-        left: object,
-        withheld: object,
-        ended: Callable[[Request], None],
-    ) -> Request:
-        del left, withheld
-        request = Request(data, ended=ended, sent=True)
+    def fail(data: bytes, listener: Listener) -> Request:
+        request = Request(data, listener, sent=True)
         request.end(problem=f"something with {SECRET} broke")
         return request
 

@@ -46,7 +46,7 @@ class Pair:
         nursery.start_soon(self.pool._readers.run)
 
     def send(self, data: bytes = REQUEST) -> Request:
-        request = Request(data)
+        request = Request(data, listener=None)
         assert self.connection.send(request)
         return request
 
@@ -181,7 +181,7 @@ async def test_an_answer_without_end_is_not_kept(pair: Pair, what: str) -> None:
 async def test_what_nobody_asked_for_closes_an_idle_connection(pair: Pair) -> None:
     assert body_of(await pair.answered(WHOLE)) == b"abc"
     pair.theirs.sendall(WHOLE)
-    later = Request(REQUEST)
+    later = Request(REQUEST, listener=None)
     assert not pair.connection.send(later), "it must not take that for its answer"
     assert not later.sent
     await wait_all_tasks_blocked()
@@ -191,7 +191,7 @@ async def test_what_nobody_asked_for_closes_an_idle_connection(pair: Pair) -> No
 async def test_a_close_is_noticed_before_an_order_is_written(pair: Pair) -> None:
     assert body_of(await pair.answered(WHOLE)) == b"abc"
     pair.theirs.close()
-    later = Request(REQUEST)
+    later = Request(REQUEST, listener=None)
     assert not pair.connection.send(later)
     assert (later.sent, later.done.is_set()) == (False, False), "another one takes it"
 
@@ -604,9 +604,34 @@ def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
     return head.status_code, found, body, kept
 
 
+class Listening:
+    """Notes how the request ended that it listens to."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[Request, str | None]] = []
+
+    def left(self) -> None:
+        raise AssertionError("nothing leaves here")
+
+    def is_withheld(self) -> bool:
+        raise AssertionError("nothing waits here")
+
+    def ended(self, request: Request) -> None:
+        self.ends.append((request, request.problem))
+
+
 async def test_a_request_that_has_ended_holds_nobody() -> None:
-    request = Request(b"x", left=lambda: None, withheld=lambda: False)
+    listener = Listening()
+    request = Request(b"x", listener)
     request.end(problem="no connection")
+    assert listener.ends == [(request, "no connection")]
     # Or each order would be garbage that only a collection finds.
-    assert request.left is None
-    assert request.withheld is None
+    assert request.listener is None
+
+
+async def test_a_listener_hears_once_that_its_request_has_ended() -> None:
+    listener = Listening()
+    request = Request(b"x", listener)
+    request.abandon("too slow")
+    request.abandon("again")
+    assert listener.ends == [(request, "too slow")]
