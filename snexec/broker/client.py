@@ -220,7 +220,8 @@ class AlpacaClient:
         body = _ORDER_BODY % (
             order.symbol.encode(),
             b"qty" if dollars is None else b"notional",
-            str(order.quantity if dollars is None else dollars).encode(),
+            # str() would write a billionth of a share as 1E-9.
+            (f"{order.quantity:f}" if dollars is None else str(dollars)).encode(),
             order.side.encode(),
             client_order_id.encode(),
         )

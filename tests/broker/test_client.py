@@ -132,6 +132,25 @@ async def test_an_order_is_these_bytes(order: Outgoing, body: bytes) -> None:
     assert request.data == HEAD % words + body
 
 
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        ("3", b"3"),
+        ("1.50", b"1.50"),
+        ("0.000000001", b"0.000000001"),
+        ("1E-9", b"0.000000001"),
+        ("1E+3", b"1000"),
+    ],
+)
+async def test_shares_are_written_out_however_few_they_are(
+    shares: str, text: bytes
+) -> None:
+    client = unconnected_client()
+    client.send_order(sell(shares))
+    (request,) = client._pool._waiting
+    assert b',"qty":"%b","side":"sell",' % text in request.data
+
+
 async def test_an_order_hears_that_it_leaves_and_that_it_is_answered(
     client: AlpacaClient, route: respx.Route
 ) -> None:
