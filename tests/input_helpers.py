@@ -5,27 +5,36 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 import trio
 
 from snexec.events import EventFeed
-from snexec.intake.admission import Answer, Intake, Phase, TakenSignal
+from snexec.intake.admission import Answer, Intake, Phase, Status
 from snexec.intake.framing import LineSplitter
-from snexec.intake.socket_server import SocketServer, open_listener
+from snexec.intake.listener import open_listener
+from snexec.intake.socket_server import SocketServer
 from snexec.model import Mode
-from snexec.signals import MAX_LINE_BYTES, Signal
+from snexec.ops.commands import Commands
+from snexec.ops.control import Control
+from snexec.orders.queue import IntentQueue
+from snexec.signals import MAX_LINE_BYTES, Signal, TakenSignal
+from tests.fakes import live_settings, make_settings
+
+if TYPE_CHECKING:
+    from snexec.orders.intent import Intent
 
 P = ParamSpec("P")
 
 NOW: Final = datetime(2026, 1, 5, 14, 30, 0, 123_000, tzinfo=UTC)
 NOW_TEXT: Final = "2026-01-05T14:30:00.123Z"
 MISSING: Final = object()
+FLUSH: Final = "(flush)"
 
 _FIELDS: dict[str, object] = {
     "symbol": "AAPL",
@@ -76,39 +85,98 @@ class FixedClock:
         return self.moment
 
 
-@dataclass(kw_only=True)
+class WaitingOrders:
+    """An order desk that places nothing: what is handed in waits in a real queue.
+
+    Attributes:
+        steps: The symbols of what was handed in, and each ``FLUSH``, in their order.
+    """
+
+    def __init__(self, max_pending: int) -> None:
+        self._queue = IntentQueue(max_pending)
+        self._handed_in = trio.Event()
+        self.steps: list[str] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait as may."""
+        return self._queue.is_full
+
+    @property
+    def pending(self) -> int:
+        """How many wait for an order slot."""
+        return self._queue.pending
+
+    async def wait_for_room(self) -> None:
+        """Wait until another one may be handed in."""
+        await self._queue.wait_for_room()
+
+    def hand_in(self, taken: TakenSignal) -> None:
+        """Put it into the queue, which never looks at what it holds."""
+        self.steps.append(taken.signal.symbol)
+        self._queue.put(cast("Intent", taken))
+        self._handed_in.set()
+        self._handed_in = trio.Event()
+
+    def flush(self) -> None:
+        """Note it."""
+        self.steps.append(FLUSH)
+
+    def close(self) -> None:
+        """Take no more; those that wait are still given out."""
+        self._queue.close()
+
+    def __aiter__(self) -> AsyncIterator[TakenSignal]:
+        """Give out what was handed in, which stays counted as pending."""
+        return cast("AsyncIterator[TakenSignal]", aiter(self._queue))
+
+    def started(self) -> None:
+        """Say that one of those given out waits no longer."""
+        self._queue.started()
+
+    def taken(self) -> list[TakenSignal]:
+        """Return the signals not given out yet, which stay counted as pending."""
+        signals = []
+        while (intent := self._queue.next_nowait()) is not None:
+            signals.append(cast("TakenSignal", intent))
+        return signals
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until this many signals were handed in."""
+        while len(self.steps) - self.steps.count(FLUSH) < count:
+            await self._handed_in.wait()
+
+
 class World:
-    """What an intake asks of the daemon, to be changed at will."""
+    """An intake that takes everything, and what it asks of the daemon.
 
-    mode: Mode = "paper"
-    refusal: str | None = None
+    Attributes:
+        live: The settings in force.
+        healthy: Whether rows can be written.
+        orders: Where what is taken waits.
+    """
 
+    def __init__(
+        self,
+        *,
+        max_pending: int = 1_000_000,
+        phase: Phase = Phase.TAKING,
+        healthy: bool = True,
+    ) -> None:
+        self.live = live_settings(make_settings(mode="paper"))
+        self.healthy = healthy
+        self.orders = WaitingOrders(max_pending)
+        self.intake = Intake(self.live, self, self.orders)
+        self.intake.phase = phase
 
-def new_intake(
-    *,
-    max_pending: int = 1_000_000,
-    world: World | None = None,
-    phase: Phase = Phase.TAKING,
-) -> Intake:
-    """Make an intake, by default one that takes everything."""
-    asked = world or World()
-    intake = Intake(
-        max_pending=max_pending,
-        mode=lambda: asked.mode,
-        refusal=lambda: asked.refusal,
-    )
-    intake.phase = phase
-    return intake
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """Return how many lines were answered what."""
+        return self.intake.status().counts
 
-
-def taken(intake: Intake) -> list[TakenSignal]:
-    """Give the signals that wait in the queue, which stay counted as pending."""
-    signals = []
-    while True:
-        try:
-            signals.append(intake.taken.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel):
-            return signals
+    def set_mode(self, mode: Mode) -> None:
+        """Change the mode, as a re-read of the config file does."""
+        self.live.now = self.live.now.model_copy(update={"mode": mode})
 
 
 @contextmanager
@@ -122,7 +190,7 @@ def short_dir() -> Iterator[Path]:
 
 
 @dataclass
-class FakeControl:
+class FakeControl(Control):
     """Answers ``status`` when it may.
 
     Attributes:
@@ -143,11 +211,11 @@ class FakeControl:
             raise self.failure
         return self.fields
 
-    def obey_halt(self, reason: str, by: str) -> dict[str, object]:
+    def halt(self, reason: str, *, by: str) -> dict[str, object]:
         """Answer with what was asked."""
         return {"halted": True, "reason": reason, "by": by}
 
-    def obey_resume(self) -> dict[str, object]:
+    def resume(self) -> dict[str, object]:
         """Answer that it is done."""
         return {"halted": False}
 
@@ -208,11 +276,16 @@ class Served:
     """A served socket and what is behind it."""
 
     path: Path
-    intake: Intake
+    world: World
     feed: EventFeed
     control: FakeControl
     server: SocketServer
     stop: Callable[[], None]
+
+    @property
+    def dropped_answers(self) -> int:
+        """Return how many answers their clients did not take."""
+        return self.world.intake.status().dropped_answers
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -223,21 +296,21 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    intake: Intake | None = None, *, path: Path | None = None
+    world: World | None = None, *, path: Path | None = None
 ) -> AsyncIterator[Served]:
     """Serve a socket for as long as the block lasts."""
     control, feed = FakeControl(), EventFeed(clock=FixedClock())
     control.gate.set()
-    intake = intake or new_intake()
-    server = SocketServer(intake=intake, feed=feed, control=control)
+    world = world or World()
     with short_dir() as directory:
         where = path or directory / "s"
         with open_listener(where) as listener:
+            server = SocketServer(world.intake, feed, Commands(control), listener)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(server.run, listener)
+                nursery.start_soon(server.run)
                 yield Served(
                     path=where,
-                    intake=intake,
+                    world=world,
                     feed=feed,
                     control=control,
                     server=server,
@@ -246,20 +319,40 @@ async def served(
                 nursery.cancel_scope.cancel()
 
 
-class Told:
-    """Collects the answers to standard input's lines."""
+class Owner:
+    """Owns standard input, as the daemon's stages do.
+
+    Attributes:
+        answers: What the lines were answered.
+        may_feed: Waited for before the first line of a file.
+        ended: Set when there are no more lines.
+    """
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
+        self.may_feed = trio.Event()
+        self.may_feed.set()
+        self.ended = trio.Event()
         self._more = trio.Event()
 
-    def __call__(self, answer: Answer) -> None:
+    async def wait_to_feed_file(self) -> None:
+        """Wait until a file may be fed."""
+        await self.may_feed.wait()
+
+    def input_answered(self, answer: Answer) -> None:
+        """Keep the answer."""
+        assert not self.ended.is_set(), "an answer came after the end"
         self.answers.append(answer)
         self._more.set()
         self._more = trio.Event()
 
+    def input_ended(self) -> None:
+        """Note the end."""
+        assert not self.ended.is_set(), "the end came twice"
+        self.ended.set()
+
     async def wait_for(self, count: int) -> None:
-        """Wait until so many lines were answered."""
+        """Wait until this many lines were answered."""
         while len(self.answers) < count:
             await self._more.wait()
 

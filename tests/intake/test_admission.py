@@ -1,4 +1,4 @@
-"""One answer to each line, at once, and a bounded queue of what is taken."""
+"""One answer to each line, at once; what is taken is handed in to be ordered."""
 
 import json
 import logging
@@ -7,21 +7,13 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from snexec.intake import admission as intake_module
+from snexec.intake import admission
 from snexec.intake.admission import Answer, Intake, Phase
 from snexec.intake.socket_server import encode
 from snexec.signals import parse_signal
-from tests.input_helpers import (
-    MISSING,
-    World,
-    new_intake,
-    raw_line,
-    signal_line,
-    taken,
-    within,
-)
+from tests.input_helpers import FLUSH, MISSING, World, raw_line, signal_line
 
 STATUSES = {
     "accepted",
@@ -33,29 +25,29 @@ STATUSES = {
 }
 
 
-def take(intake: Intake, line: bytes | None = None, **changes: object) -> Answer:
+def take(world: World, line: bytes | None = None, **changes: object) -> Answer:
     """Take a line, by default a signal with some fields changed."""
-    return intake.take(
+    return world.intake.take(
         signal_line(**changes) if line is None else line,
         read_at=trio.current_time(),
     )
 
 
 async def test_a_signal_is_accepted_with_its_id_and_handed_on() -> None:
-    intake = new_intake()
+    world = World()
 
-    answer = intake.take(signal_line(), read_at=17.5)
+    answer = world.intake.take(signal_line(), read_at=17.5)
 
     assert answer.fields() == {"status": "accepted", "id": "n-1"}
     assert answer.signal == parse_signal(signal_line())
-    [queued] = taken(intake)
+    [queued] = world.orders.taken()
     assert queued.signal == parse_signal(signal_line())
     assert queued.read_at == 17.5
     assert queued.sequence == answer.sequence == 1
 
 
 async def test_a_signal_without_an_id_is_accepted_with_none() -> None:
-    answer = take(new_intake(), id=MISSING)
+    answer = take(World(), id=MISSING)
 
     assert answer.fields() == {"status": "accepted", "id": None}
     assert encode(answer.fields()) == b'{"status":"accepted","id":null}\n'
@@ -73,14 +65,14 @@ async def test_a_signal_without_an_id_is_accepted_with_none() -> None:
 async def test_what_is_no_signal_is_invalid_in_every_phase(
     phase: Phase, line: bytes, fields: dict[str, object]
 ) -> None:
-    intake = new_intake(phase=phase, max_pending=1)
+    world = World(phase=phase, max_pending=1)
 
-    assert take(intake, line).fields() == {"status": "invalid", **fields}
-    assert taken(intake) == []
+    assert take(world, line).fields() == {"status": "invalid", **fields}
+    assert world.orders.taken() == []
 
 
 async def test_a_line_that_is_too_long_is_invalid() -> None:
-    answer = new_intake().take(None, read_at=0)
+    answer = World().intake.take(None, read_at=0)
 
     assert answer.fields() == {
         "status": "invalid",
@@ -89,193 +81,190 @@ async def test_a_line_that_is_too_long_is_invalid() -> None:
 
 
 async def test_a_new_intake_is_starting() -> None:
-    intake = Intake(max_pending=1, mode=lambda: "paper", refusal=lambda: None)
+    world = World(max_pending=1)
+    world.intake = Intake(world.live, world, world.orders)
 
-    assert take(intake).fields() == {"status": "starting", "id": "n-1"}
-    assert taken(intake) == []
-    assert intake.pending == 0
+    assert take(world).fields() == {"status": "starting", "id": "n-1"}
+    assert world.orders.taken() == []
+    assert world.orders.pending == 0
 
 
 async def test_an_early_line_is_taken_while_starting_and_waits() -> None:
-    intake = new_intake(phase=Phase.STARTING)
+    world = World(phase=Phase.STARTING)
 
-    answer = intake.take(signal_line(), read_at=1, early=True)
+    answer = world.intake.take(signal_line(), read_at=1, early=True)
 
     assert answer.status == "accepted"
-    assert [t.signal.id for t in taken(intake)] == ["n-1"]
+    assert [t.signal.id for t in world.orders.taken()] == ["n-1"]
 
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_nothing_is_taken_while_stopping(early: bool) -> None:
-    intake = new_intake()
-    intake.close()
+    world = World()
+    world.intake.close()
 
-    answer = intake.take(signal_line(), read_at=1, early=early)
+    answer = world.intake.take(signal_line(), read_at=1, early=early)
 
     assert answer.fields() == {"status": "stopping", "id": "n-1"}
-    assert intake.pending == 0
+    assert world.orders.pending == 0
 
 
 async def test_an_id_that_was_taken_is_repeated() -> None:
-    intake = new_intake()
+    world = World()
 
-    assert take(intake, symbol="AAPL").status == "accepted"
-    answer = take(intake, symbol="MSFT")
+    assert take(world, symbol="AAPL").status == "accepted"
+    answer = take(world, symbol="MSFT")
 
     assert answer.fields() == {"status": "repeated", "id": "n-1"}
-    assert [t.signal.symbol for t in taken(intake)] == ["AAPL"]
+    assert [t.signal.symbol for t in world.orders.taken()] == ["AAPL"]
 
 
 async def test_signals_without_an_id_are_never_repeated() -> None:
-    intake = new_intake()
+    world = World()
 
     for _ in range(3):
-        assert take(intake, id=None).status == "accepted"
+        assert take(world, id=None).status == "accepted"
 
 
 async def test_ids_are_told_apart_by_case_and_white_space() -> None:
-    intake = new_intake()
+    world = World()
 
     for signal_id in ("n", "N", "n ", "", " "):
-        assert take(intake, id=signal_id).status == "accepted"
+        assert take(world, id=signal_id).status == "accepted"
     for signal_id in ("n", "N", "n ", "", " "):
-        assert take(intake, id=signal_id).status == "repeated"
+        assert take(world, id=signal_id).status == "repeated"
 
 
 async def test_an_id_may_be_taken_once_in_each_mode() -> None:
     world = World()
-    intake = new_intake(world=world)
 
-    assert take(intake).status == "accepted"
-    world.mode = "live"
-    assert take(intake).status == "accepted"
-    assert take(intake).status == "repeated"
-    world.mode = "paper"
-    assert take(intake).status == "repeated"
+    assert take(world).status == "accepted"
+    world.set_mode("live")
+    assert take(world).status == "accepted"
+    assert take(world).status == "repeated"
+    world.set_mode("paper")
+    assert take(world).status == "repeated"
 
 
 async def test_an_id_that_was_not_taken_may_be_taken_later() -> None:
-    world = World(refusal="the database cannot be written")
-    intake = new_intake(world=world, max_pending=1, phase=Phase.STARTING)
+    world = World(healthy=False, max_pending=1, phase=Phase.STARTING)
 
-    assert take(intake, id="n-2").status == "starting"
-    intake.phase = Phase.TAKING
-    assert take(intake, id="n-2").status == "overloaded"
-    world.refusal = None
-    assert take(intake, id="n-2", symbol="").status == "invalid"
-    assert take(intake, id="n-1").status == "accepted"
-    assert take(intake, id="n-2").status == "overloaded"
-    intake.started()
-    assert take(intake, id="n-2").status == "accepted"
+    assert take(world, id="n-2").status == "starting"
+    world.intake.open()
+    assert take(world, id="n-2").status == "overloaded"
+    world.healthy = True
+    assert take(world, id="n-2", symbol="").status == "invalid"
+    assert take(world, id="n-1").status == "accepted"
+    assert take(world, id="n-2").status == "overloaded"
+    world.orders.started()
+    assert take(world, id="n-2").status == "accepted"
 
 
 async def test_the_ids_that_are_remembered_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake_module, "_REMEMBERED_IDS", 3)
-    intake = new_intake()
+    monkeypatch.setattr(admission, "_REMEMBERED_IDS", 3)
+    world = World()
 
     for number in range(1, 8):
-        assert take(intake, id=f"n-{number}").status == "accepted"
+        assert take(world, id=f"n-{number}").status == "accepted"
 
     for number in (5, 6, 7):
-        assert take(intake, id=f"n-{number}").status == "repeated"
-    assert take(intake, id="n-1").status == "accepted"
+        assert take(world, id=f"n-{number}").status == "repeated"
+    assert take(world, id="n-1").status == "accepted"
 
 
 async def test_a_good_many_ids_are_remembered() -> None:
-    intake = new_intake()
+    world = World()
     ids = [f"n-{number}" for number in range(5_000)]
 
-    assert {take(intake, id=i).status for i in ids} == {"accepted"}
-    assert {take(intake, id=i).status for i in ids} == {"repeated"}
+    assert {take(world, id=i).status for i in ids} == {"accepted"}
+    assert {take(world, id=i).status for i in ids} == {"repeated"}
 
 
 async def test_no_more_than_max_pending_signals_wait() -> None:
-    intake = new_intake(max_pending=3)
+    world = World(max_pending=3)
 
-    statuses = [take(intake, id=f"n-{n}").status for n in range(5)]
+    statuses = [take(world, id=f"n-{n}").status for n in range(5)]
 
     assert statuses == ["accepted"] * 3 + ["overloaded"] * 2
-    assert intake.is_full
-    assert len(taken(intake)) == 3
+    assert world.intake.is_full
+    assert len(world.orders.taken()) == 3
     # Out of the channel, they still wait for an order slot.
-    assert take(intake, id="n-5").fields() == {"status": "overloaded", "id": "n-5"}
+    assert take(world, id="n-5").fields() == {"status": "overloaded", "id": "n-5"}
 
 
 async def test_a_signal_that_waits_no_longer_makes_room_for_one() -> None:
-    intake = new_intake(max_pending=2)
-    assert [take(intake, id=str(n)).status for n in range(2)] == ["accepted"] * 2
+    world = World(max_pending=2)
+    assert [take(world, id=str(n)).status for n in range(2)] == ["accepted"] * 2
 
-    intake.started()
+    world.orders.started()
 
-    assert not intake.is_full
-    assert take(intake, id="2").status == "accepted"
-    assert take(intake, id="3").status == "overloaded"
+    assert not world.intake.is_full
+    assert take(world, id="2").status == "accepted"
+    assert take(world, id="3").status == "overloaded"
 
 
 async def test_a_repeated_id_is_repeated_even_when_there_is_no_room() -> None:
-    world = World()
-    intake = new_intake(world=world, max_pending=1)
-    assert take(intake).status == "accepted"
+    world = World(max_pending=1)
+    assert take(world).status == "accepted"
 
-    assert take(intake).status == "repeated"
-    world.refusal = "the database cannot be written"
-    assert take(intake).status == "repeated"
+    assert take(world).status == "repeated"
+    world.healthy = False
+    assert take(world).status == "repeated"
 
 
 async def test_a_refusal_is_overloaded_and_says_why() -> None:
-    intake = new_intake(world=World(refusal="the database cannot be written"))
+    world = World(healthy=False)
 
-    assert take(intake).fields() == {
+    assert take(world).fields() == {
         "status": "overloaded",
         "id": "n-1",
         "reason": "the database cannot be written",
     }
-    assert take(intake, id=None).fields() == {
+    assert take(world, id=None).fields() == {
         "status": "overloaded",
         "reason": "the database cannot be written",
     }
-    assert taken(intake) == []
+    assert world.orders.taken() == []
 
 
 async def test_signals_are_handed_on_in_order_and_numbered() -> None:
-    intake = new_intake()
+    world = World()
 
-    answers = [take(intake, id=f"n-{n}") for n in range(100)]
+    answers = [take(world, id=f"n-{n}") for n in range(100)]
 
-    queued = taken(intake)
+    queued = world.orders.taken()
     assert [t.signal.id for t in queued] == [f"n-{n}" for n in range(100)]
     assert [t.sequence for t in queued] == list(range(1, 101))
     assert [a.sequence for a in answers] == list(range(1, 101))
 
 
 async def test_what_is_not_taken_has_no_number() -> None:
-    intake = new_intake()
+    world = World()
 
-    assert take(intake, b"x").sequence is None
-    assert take(intake).sequence == 1
-    assert take(intake).sequence is None
-    assert take(intake, id="n-2").sequence == 2
+    assert take(world, b"x").sequence is None
+    assert take(world).sequence == 1
+    assert take(world).sequence is None
+    assert take(world, id="n-2").sequence == 2
 
 
 async def test_every_answer_is_counted() -> None:
-    world = World()
-    intake = new_intake(world=world, max_pending=2, phase=Phase.STARTING)
+    world = World(max_pending=2, phase=Phase.STARTING)
 
-    take(intake)
-    intake.phase = Phase.TAKING
-    take(intake, id="1")
-    take(intake, id="1")
-    take(intake, id="2")
-    take(intake, id="3")
-    take(intake, id="4")
-    take(intake, b"x")
-    intake.take(None, read_at=0)
-    intake.close()
-    take(intake)
+    take(world)
+    world.intake.open()
+    take(world, id="1")
+    take(world, id="1")
+    take(world, id="2")
+    take(world, id="3")
+    take(world, id="4")
+    take(world, b"x")
+    world.intake.take(None, read_at=0)
+    world.intake.close()
+    take(world)
 
-    assert intake.counts == {
+    assert world.counts == {
         "accepted": 2,
         "invalid": 2,
         "repeated": 1,
@@ -285,44 +274,59 @@ async def test_every_answer_is_counted() -> None:
     }
 
 
-async def test_a_closed_intake_ends_after_what_it_has_taken() -> None:
-    intake = new_intake()
-    take(intake, id="1")
-    take(intake, id="2")
+async def test_a_status_stays_as_it_was_when_it_was_asked_for() -> None:
+    world = World()
+    take(world)
+    world.intake.note_dropped_answer()
 
-    intake.close()
-    intake.close()
+    status = world.intake.status()
+    take(world, id="n-2")
+    world.intake.note_dropped_answer()
+    world.intake.close()
 
-    assert [t.signal.id async for t in intake.taken] == ["1", "2"]
-
-
-@within(5)
-async def test_whoever_waits_for_room_has_it_at_once_where_there_is_some() -> None:
-    intake = new_intake(max_pending=1)
-
-    await intake.wait_for_room()
+    assert status.phase is Phase.TAKING
+    assert status.counts == {"accepted": 1}
+    assert status.dropped_answers == 1
 
 
-@within(5)
-async def test_whoever_waits_for_room_is_woken_when_there_is_some() -> None:
-    intake = new_intake(max_pending=1)
-    take(intake, id="0")
-    taken_by: list[str] = []
+async def test_an_intake_that_is_closed_before_it_opens_stays_closed() -> None:
+    world = World(phase=Phase.STARTING)
 
-    async def wait_and_take(name: str) -> None:
-        await intake.wait_for_room()
-        taken_by.append(name)
-        assert take(intake, id=name).status == "accepted"
+    world.intake.close()
+    world.intake.open()
 
-    async with trio.open_nursery() as nursery:
-        for name in ("1", "2", "3"):
-            nursery.start_soon(wait_and_take, name)
-        for count in range(4):
-            await wait_all_tasks_blocked()
-            assert len(taken_by) == count
-            intake.started()
+    assert take(world).status == "stopping"
 
-    assert sorted(taken_by) == ["1", "2", "3"]
+
+async def test_an_opened_intake_takes_signals() -> None:
+    world = World(phase=Phase.STARTING)
+
+    world.intake.open()
+
+    assert take(world).status == "accepted"
+
+
+async def test_an_id_has_been_taken_in_its_own_mode_alone() -> None:
+    world = World()
+    assert not world.intake.has_taken("n-1")
+
+    take(world)
+
+    assert world.intake.has_taken("n-1")
+    assert not world.intake.has_taken("n-2")
+    world.set_mode("live")
+    assert not world.intake.has_taken("n-1")
+
+
+async def test_what_was_handed_in_leaves_at_the_end_of_a_turn_and_not_before() -> None:
+    world = World()
+
+    take(world, id="1", symbol="A")
+    take(world, id="2", symbol="B")
+    assert world.orders.steps == ["A", "B"]
+    world.intake.flush()
+
+    assert world.orders.steps == ["A", "B", FLUSH]
 
 
 # The log ----------------------------------------------------------------------------
@@ -339,22 +343,21 @@ async def test_the_log_says_which_signal_was_not_taken_and_why(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     world = World()
-    intake = new_intake(world=world)
 
-    take(intake)
+    take(world)
     assert told(caplog) == [(logging.DEBUG, "signal taken: id=n-1")]
-    take(intake)
+    take(world)
     [(level, text)] = told(caplog)
     assert level == logging.INFO
     assert "id=n-1" in text
     assert "repeated" in text
-    take(intake, symbol=MISSING)
+    take(world, symbol=MISSING)
     [(level, text)] = told(caplog)
     assert level == logging.WARNING
     assert "id=n-1" in text
     assert "symbol: Field required" in text
-    world.refusal = "the database cannot be written"
-    take(intake, id="n-2")
+    world.healthy = False
+    take(world, id="n-2")
     [(level, text)] = told(caplog)
     assert level == logging.WARNING
     assert "id=n-2" in text
@@ -364,15 +367,15 @@ async def test_the_log_says_which_signal_was_not_taken_and_why(
 async def test_a_flood_of_bad_lines_does_not_flood_the_log(
     caplog: pytest.LogCaptureFixture, mock_clock: MockClock
 ) -> None:
-    intake = new_intake()
+    world = World()
 
     for _ in range(5_000):
-        take(intake, b"x")
+        take(world, b"x")
     assert len(told(caplog)) <= 101
-    assert intake.counts["invalid"] == 5_000
+    assert world.counts["invalid"] == 5_000
 
     mock_clock.jump(61)
-    take(intake, b"x")
+    take(world, b"x")
     assert [text for _, text in told(caplog)] == [
         "4900 more lines were not taken",
         "signal not taken, id=None, invalid: not JSON: expected value at line 1"
@@ -430,21 +433,19 @@ LINES = (
 @given(
     lines=st.lists(st.tuples(LINES, st.booleans()), max_size=8),
     phase=st.sampled_from(Phase),
-    refusal=st.sampled_from([None, "the database cannot be written"]),
+    healthy=st.booleans(),
     max_pending=st.integers(1, 3),
 )
 async def test_whatever_comes_gets_one_answer_of_the_table(
     lines: list[tuple[bytes | None, bool]],
     phase: Phase,
-    refusal: str | None,
+    healthy: bool,
     max_pending: int,
 ) -> None:
-    intake = new_intake(
-        max_pending=max_pending, world=World(refusal=refusal), phase=phase
-    )
+    world = World(max_pending=max_pending, healthy=healthy, phase=phase)
 
     for number, (line, early) in enumerate(lines, start=1):
-        answer = intake.take(line, read_at=0, early=early)
+        answer = world.intake.take(line, read_at=0, early=early)
         encoded = encode(answer.fields())
 
         assert answer.status in STATUSES
@@ -453,7 +454,7 @@ async def test_whatever_comes_gets_one_answer_of_the_table(
         assert encoded.count(b"\n") == 1
         assert encoded.endswith(b"\n")
         assert json.loads(encoded) == answer.fields()
-        assert intake.counts.total() == number
+        assert sum(world.counts.values()) == number
 
-    assert len(taken(intake)) == intake.counts["accepted"] == intake.pending
-    assert intake.pending <= max_pending
+    assert len(world.orders.taken()) == world.counts["accepted"] == world.orders.pending
+    assert world.orders.pending <= max_pending

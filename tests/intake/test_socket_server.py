@@ -2,35 +2,27 @@
 
 import json
 import logging
-import os
 import select
 import socket
-import stat
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from snexec.errors import StartError
 from snexec.intake import socket_server
-from snexec.intake.admission import Phase, TakenSignal
-from snexec.intake.socket_server import encode, open_listener
+from snexec.intake.admission import Phase
+from snexec.intake.socket_server import encode
 from snexec.signals import MAX_LINE_BYTES
 from tests.conftest import LoggedErrors
 from tests.input_helpers import (
+    FLUSH,
     NOW_TEXT,
     Client,
     Served,
     World,
-    new_intake,
     served,
-    short_dir,
     signal_line,
-    taken,
     within,
 )
 
@@ -57,7 +49,7 @@ async def test_a_signal_is_answered_and_handed_on() -> None:
         before = trio.current_time()
         assert await client.ask(signal_line()) == accepted("n-1")
 
-        [queued] = taken(it.intake)
+        [queued] = it.world.orders.taken()
         assert queued.signal.symbol == "AAPL"
         assert before <= queued.read_at <= trio.current_time()
 
@@ -66,26 +58,18 @@ async def test_a_signal_is_answered_and_handed_on() -> None:
 async def test_what_lines_of_one_read_began_leaves_together_before_their_answers() -> (
     None
 ):
-    intake, steps = new_intake(), list[str]()
-
-    def begin(signal: TakenSignal) -> bool:
-        steps.append(signal.signal.symbol)
-        return True
-
-    intake.hand_over(begin, lambda: steps.append("leave"))
-    async with served(intake) as it, it.client() as client:
+    async with served() as it, it.client() as client:
         both = signal_line(id="a", symbol="A") + b"\n" + signal_line(id="b", symbol="B")
         assert await client.ask(both) == accepted("a")
-        assert steps == ["A", "B", "leave"]
+        assert it.world.orders.steps == ["A", "B", FLUSH]
 
 
 @within(5)
 async def test_each_line_has_the_answer_of_the_table() -> None:
-    world = World()
-    intake = new_intake(max_pending=2, world=world, phase=Phase.STARTING)
-    async with served(intake) as it, it.client() as client:
+    world = World(max_pending=2, phase=Phase.STARTING)
+    async with served(world) as it, it.client() as client:
         assert await client.ask(signal_line()) == {"status": "starting", "id": "n-1"}
-        intake.phase = Phase.TAKING
+        world.intake.open()
         assert await client.ask(signal_line()) == accepted("n-1")
         assert await client.ask(signal_line()) == {"status": "repeated", "id": "n-1"}
         assert await client.ask(signal_line(id=None)) == {
@@ -106,7 +90,7 @@ async def test_each_line_has_the_answer_of_the_table() -> None:
             "status": "invalid",
             "error": "not JSON: expected value at line 1 column 1",
         }
-        intake.close()
+        world.intake.close()
         assert await client.ask(signal_line(id="n-3")) == {
             "status": "stopping",
             "id": "n-3",
@@ -135,8 +119,8 @@ async def test_thousands_of_lines_are_answered_one_each_and_in_order() -> None:
             answers = [await client.answer() for _ in lines]
 
         assert [(a["status"], a["id"]) for a in answers] == expected
-        assert it.server.dropped_answers == 0
-        assert [t.signal.id for t in taken(it.intake)] == [
+        assert it.dropped_answers == 0
+        assert [t.signal.id for t in it.world.orders.taken()] == [
             f"n-{number}" for number in range(0, 6_000, 3)
         ]
 
@@ -157,7 +141,7 @@ async def test_empty_lines_are_passed_over() -> None:
         await client.stream.send_eof()
 
         assert await client.rest() == [accepted("n-1")]
-        assert it.intake.counts == {"accepted": 1}
+        assert it.world.counts == {"accepted": 1}
 
 
 @within(5)
@@ -228,13 +212,13 @@ async def test_a_half_closed_client_still_has_all_its_answers() -> None:
 
 @within(5)
 async def test_a_free_slot_is_taken_before_a_line_finds_no_room() -> None:
-    intake = new_intake(max_pending=1)
+    world = World(max_pending=1)
 
     async def work_off() -> None:
-        async for _ in intake.taken:
-            intake.started()
+        async for _ in world.orders:
+            world.orders.started()
 
-    async with served(intake) as it, it.client() as client, trio.open_nursery() as n:
+    async with served(world) as it, it.client() as client, trio.open_nursery() as n:
         n.start_soon(work_off)
         lines = [signal_line(id=f"n-{number}") for number in range(100)]
         await client.send(*lines)
@@ -255,7 +239,7 @@ async def test_a_client_that_vanishes_in_a_line_takes_nothing_with_it() -> None:
             await client.stream.send_all(signal_line(id="n-2")[:40])
 
         assert await other.ask(signal_line(id="n-3")) == accepted("n-3")
-        assert [t.signal.id for t in taken(it.intake)] == ["n-1", "n-3"]
+        assert [t.signal.id for t in it.world.orders.taken()] == ["n-1", "n-3"]
 
 
 @within(5)
@@ -263,10 +247,12 @@ async def test_a_client_that_vanishes_has_its_signals_taken_all_the_same() -> No
     async with served() as it, it.client() as other:
         async with it.client() as client:
             await client.send(*(signal_line(id=f"n-{n}") for n in range(300)))
-        while it.intake.counts["accepted"] < 300:
+        while it.world.counts["accepted"] < 300:
             assert (await other.ask(b"x"))["status"] == "invalid"
 
-        assert [t.signal.id for t in taken(it.intake)] == [f"n-{n}" for n in range(300)]
+        assert [t.signal.id for t in it.world.orders.taken()] == [
+            f"n-{n}" for n in range(300)
+        ]
 
 
 @within(20)
@@ -280,14 +266,14 @@ async def test_a_client_that_never_reads_slows_nobody() -> None:
                 with trio.fail_after(2):
                     answer = await other.ask(signal_line(id=f"other-{number}"))
                 assert answer == accepted(f"other-{number}")
-        while it.intake.counts["accepted"] < 25_020:
+        while it.world.counts["accepted"] < 25_020:
             await other.ask(b"x")
 
-        assert it.server.dropped_answers > 0
+        assert it.dropped_answers > 0
         # What was not dropped is still in order, and nothing else is missing.
         await mute.stream.send_eof()
         numbers = [int(a["id"].removeprefix("n-")) for a in await mute.rest()]
-        assert len(numbers) + it.server.dropped_answers == 25_000
+        assert len(numbers) + it.dropped_answers == 25_000
         assert numbers == sorted(set(numbers))
 
 
@@ -313,7 +299,7 @@ async def test_a_client_that_reads_no_more_may_still_send() -> None:
     async with served() as it, it.client() as client, it.client() as other:
         client.stream.socket.shutdown(socket.SHUT_RD)
         await client.send(*(signal_line(id=f"n-{n}") for n in range(500)))
-        while it.intake.counts["accepted"] < 500:
+        while it.world.counts["accepted"] < 500:
             await other.ask(b"x")
 
 
@@ -331,7 +317,7 @@ async def test_a_hundred_clients_are_served_at_once() -> None:
             for number in range(100):
                 nursery.start_soon(ask, it, number)
 
-        assert it.intake.counts == {"accepted": 300}
+        assert it.world.counts == {"accepted": 300}
 
 
 @within(5)
@@ -360,7 +346,7 @@ async def test_status_answers_what_control_says() -> None:
             "status": "ok",
             **it.control.fields,
         }
-        assert it.intake.counts == {}
+        assert it.world.counts == {}
 
 
 @within(5)
@@ -370,7 +356,7 @@ async def test_a_slow_status_keeps_the_order_and_holds_up_no_other_client() -> N
         await client.send(signal_line(id="n-1"), STATUS, signal_line(id="n-2"))
         assert await client.answer() == accepted("n-1")
         assert await other.ask(signal_line(id="n-3")) == accepted("n-3")
-        assert it.intake.counts["accepted"] == 2
+        assert it.world.counts["accepted"] == 2
 
         it.control.gate.set()
         assert await client.answer() == {"status": "ok", "pid": 7}
@@ -436,7 +422,7 @@ async def test_a_command_is_carried_out(
 ) -> None:
     async with served() as it, it.client() as client:
         assert await client.ask(request_line) == answer
-        assert taken(it.intake) == []
+        assert it.world.orders.taken() == []
 
 
 @pytest.mark.parametrize(
@@ -568,7 +554,7 @@ async def test_an_event_comes_behind_the_answer_to_its_line() -> None:
     async with served() as it, it.client() as client, trio.open_nursery() as nursery:
 
         async def tell_of_each() -> None:
-            async for taken in it.intake.taken:
+            async for taken in it.world.orders:
                 it.feed.publish("skipped", signal_id=taken.signal.id)
 
         nursery.start_soon(tell_of_each)
@@ -640,188 +626,13 @@ async def test_a_follower_that_never_reads_loses_the_newest_and_is_counted() -> 
             if number % 1_000 == 0:
                 await other.ask(b"x")
 
-        assert it.server.dropped_answers > 0
-        kept = 20_000 - it.server.dropped_answers
+        assert it.dropped_answers > 0
+        kept = 20_000 - it.dropped_answers
         numbers = [(await mute.answer())["number"] for _ in range(kept)]
         assert numbers == sorted(set(numbers))
         # Once it reads again, it is told again.
         it.feed.publish("stream", {"number": 20_000})
         assert (await mute.answer())["number"] == 20_000
-
-
-# The socket's file ------------------------------------------------------------------
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    with short_dir() as directory:
-        yield directory / "s"
-
-
-def test_the_socket_is_for_its_owner_alone(path: Path) -> None:
-    before = os.umask(0)
-    try:
-        with open_listener(path):
-            mode = path.stat().st_mode
-            assert stat.S_ISSOCK(mode)
-            assert stat.S_IMODE(mode) == 0o600
-        assert os.umask(0) == 0
-    finally:
-        os.umask(before)
-
-
-def test_the_socket_is_removed_at_the_end(path: Path) -> None:
-    with open_listener(path):
-        assert path.exists()
-
-    assert not path.exists()
-
-
-def test_the_socket_is_removed_after_a_failure(path: Path) -> None:
-    with pytest.raises(RuntimeError, match="boom"), open_listener(path):
-        raise RuntimeError("boom")
-
-    assert not path.exists()
-
-
-def test_a_socket_that_took_its_place_is_not_removed(path: Path) -> None:
-    with closing(socket.socket(socket.AF_UNIX)) as another:
-        with open_listener(path):
-            path.unlink()
-            another.bind(str(path))
-
-        assert stat.S_ISSOCK(path.stat().st_mode)
-
-
-def test_a_file_that_took_its_place_is_not_removed(path: Path) -> None:
-    with open_listener(path):
-        path.unlink()
-        path.write_text("mine")
-
-    assert path.read_text() == "mine"
-
-
-def test_a_socket_that_is_gone_at_the_end_is_no_error(path: Path) -> None:
-    with open_listener(path):
-        path.unlink()
-
-
-@within(5)
-async def test_the_socket_of_a_dead_daemon_is_replaced(path: Path) -> None:
-    with closing(socket.socket(socket.AF_UNIX)) as dead:
-        dead.bind(str(path))
-        dead.listen()
-
-    async with served(path=path) as it, it.client() as client:
-        assert await client.ask(signal_line()) == accepted("n-1")
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(StartError) as caught, open_listener(path):
-        pass
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["", "precious"])
-def test_a_regular_file_is_refused_and_untouched(path: Path, text: str) -> None:
-    path.write_text(text)
-    path.chmod(0o644)
-
-    said = refused(path)
-
-    assert said == (
-        f"intake.socket: {path} exists and is no socket: move it away or name another"
-        " path"
-    )
-    assert path.read_text() == text
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
-
-
-def test_a_directory_is_refused_and_untouched(path: Path) -> None:
-    path.mkdir()
-
-    assert "exists and is no socket" in refused(path)
-    assert path.is_dir()
-
-
-def test_a_link_is_refused_and_untouched(path: Path) -> None:
-    aim = path.with_name("aim")
-    aim.write_text("precious")
-    path.symlink_to(aim)
-
-    assert "exists and is no socket" in refused(path)
-    assert path.is_symlink()
-    assert aim.read_text() == "precious"
-
-
-def test_a_living_socket_is_never_stolen(path: Path) -> None:
-    with closing(socket.socket(socket.AF_UNIX)) as living:
-        living.bind(str(path))
-        living.listen()
-        inode = path.stat().st_ino
-
-        said = refused(path)
-
-        assert said == f"intake.socket: {path} is in use by another daemon"
-        assert path.stat().st_ino == inode
-        with closing(socket.socket(socket.AF_UNIX)) as client:
-            client.connect(str(path))
-
-
-def test_a_living_socket_that_is_too_busy_to_answer_is_not_stolen(
-    path: Path,
-) -> None:
-    with (
-        closing(socket.socket(socket.AF_UNIX)) as living,
-        closing(socket.socket(socket.AF_UNIX)) as client,
-    ):
-        living.bind(str(path))
-        living.listen(0)
-        client.connect(str(path))  # fills its backlog
-        inode = path.stat().st_ino
-
-        said = refused(path)
-
-        assert said.startswith(f"intake.socket: cannot tell whether {path} is in use: ")
-        assert path.stat().st_ino == inode
-
-
-def test_a_second_daemon_on_the_same_socket_is_refused(path: Path) -> None:
-    with open_listener(path):
-        said = refused(path)
-
-        assert said == f"intake.socket: {path} is in use by another snexec daemon"
-        assert path.exists()
-
-
-def test_the_lock_holds_though_the_socket_was_removed(path: Path) -> None:
-    with open_listener(path):
-        path.unlink()
-
-        assert "in use by another snexec daemon" in refused(path)
-        assert not path.exists()
-
-
-@within(5)
-async def test_the_socket_is_free_again_after_a_daemons_end(path: Path) -> None:
-    for _ in range(3):
-        async with served(path=path) as it, it.client() as client:
-            assert await client.ask(signal_line()) == accepted("n-1")
-
-
-def test_a_path_that_cannot_be_made_is_named(path: Path) -> None:
-    said = refused(path / "missing" / "s")
-
-    assert said.startswith("intake.socket: ")
-    assert str(path / "missing" / "s") in said
-    assert "No such file or directory" in said
-
-
-def test_a_path_that_cannot_be_bound_is_named(path: Path) -> None:
-    long = path.with_name("x" * 120)
-
-    assert str(long) in refused(long)
-    assert not long.exists()
 
 
 # The end ----------------------------------------------------------------------------
