@@ -85,7 +85,7 @@ class Rows(Protocol):
 
 
 class Orders(Protocol):
-    """Where a signal goes that was taken."""
+    """Where a taken signal goes."""
 
     @property
     def is_full(self) -> bool:
@@ -95,7 +95,7 @@ class Orders(Protocol):
         """Wait until another one may be handed in."""
 
     def hand_in(self, taken: TakenSignal) -> None:
-        """Order it now if nothing is waited for, or in its turn."""
+        """Order it now if nothing else waits, otherwise in its turn."""
 
     def flush(self) -> None:
         """Let what was handed in leave, without a task switch."""
@@ -240,8 +240,8 @@ class Intake:
             return
         self._logged += 1
         why = answer.error or answer.reason
-        told = f"{answer.status}: {why}" if why else answer.status
+        words = f"{answer.status}: {why}" if why else answer.status
         level = logging.INFO if answer.status == "repeated" else logging.WARNING
-        log.log(level, "signal not taken, id=%s, %s", answer.id, told)
+        log.log(level, "signal not taken, id=%s, %s", answer.id, words)
         if self._logged == _LOGGED_PER_WINDOW:
             log.warning("further lines that are not taken are only counted for a while")

@@ -8,9 +8,10 @@ from typing import Protocol
 class Feeder(Protocol):
     """Brings lines to the intake, and each answer to whoever sent its line.
 
-    Lines are handed to ``Intake.take`` whole, in their order, ``LINES_PER_TURN`` at most
-    before others have their turn; ``Intake.flush`` follows whenever no more are at hand.
-    Empty lines are passed over, and a last line needs no newline.
+    Each line is handed to ``Intake.take`` once, whole and in its order, whatever pieces
+    it came in. Empty lines are passed over, a last line needs no newline, and a line that
+    is too long is handed over as None. After ``LINES_PER_TURN`` lines at most, others have
+    their turn. ``Intake.flush`` is called whenever no more lines are at hand.
     """
 
     @property
@@ -18,7 +19,8 @@ class Feeder(Protocol):
         """What its task is called."""
 
     async def run(self) -> None:
-        """Feed until cancelled, or until there is nothing more to come.
+        """Feed until cancelled, or until nothing more can come.
 
-        A fault of whoever sends is logged, and ends that sender alone.
+        A sender's fault is logged, and ends that sender alone. A feeder that is cancelled
+        leaves nothing open; a line of which only a part has come is not taken.
         """

@@ -53,7 +53,7 @@ class InputOwner(Protocol):
     """What standard input asks of the daemon, and what it reports to it."""
 
     async def wait_to_feed_file(self) -> None:
-        """Wait for what the lines of a file should not come before."""
+        """Wait until the lines of a file may be taken."""
 
     def input_answered(self, answer: Answer) -> None:
         """Hear what a line was answered."""
