@@ -8,6 +8,7 @@ from snexec.cli.run_report import RunReport
 from snexec.events import EventFeed
 from snexec.intake.admission import Answer
 from snexec.signals import parse_signal
+from tests.fakes import make_trade
 from tests.input_helpers import FixedClock, signal_line
 
 HEADS = ("signal", "symbol", "dollars", "outcome", "detail")
@@ -29,7 +30,7 @@ class Run:
 
     def accept(self, number: int = 1, *, symbol: str = "AAPL") -> None:
         self.report.answered(accepted(number, symbol=symbol))
-        self.report.opened(number, f"t-{number}")
+        self.report.leaving(make_trade(f"t-{number}", symbol), number)
 
     def place(self, number: int = 1, *, notional: str = "100.00") -> None:
         self.publish(

@@ -12,14 +12,19 @@ import trio
 
 from snexec.broker.answers import MarketTimes, read_market_times
 from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
-from snexec.market.hours import MarketClock
-from tests.fakes import FakeAccounts, FakeClock, make_settings, warnings_of
+from snexec.market.hours import MarketHours
+from tests.fakes import (
+    FakeAccounts,
+    FakeClock,
+    live_settings,
+    make_settings,
+    warnings_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from snexec.model import Mode
-    from snexec.settings import Settings
 
 pytestmark = pytest.mark.jumping_time
 
@@ -60,14 +65,14 @@ class Bench:
 
     def __init__(self) -> None:
         self.broker = Broker()
-        self.settings: Settings = make_settings(bot={"require_market_open": True})
+        self.live = live_settings(make_settings(bot={"require_market_open": True}))
         accounts = FakeAccounts(clock=FakeClock())
         self.broker.client(accounts, "paper")
         self.broker.client(accounts, "live")
-        self.market = MarketClock(settings=lambda: self.settings, accounts=accounts)
+        self.market = MarketHours(self.live, accounts)
 
     def change(self, mode: Mode = "paper", *, asked: bool = True) -> None:
-        self.settings = make_settings(mode=mode, bot={"require_market_open": asked})
+        self.live.now = make_settings(mode=mode, bot={"require_market_open": asked})
         self.market.settings_changed()
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import trio
 
 from snexec.logs.mask import SecretMask
-from snexec.ops.health import Health
 from snexec.ops.notify import Notify
 from tests.fakes import Rig, make_settings
-from tests.streaming import RecordingFills, bare_stream
+from tests.ops.bench import Bench
 
 TOKEN = "T0k3nT0k3n"
 MESSAGE: dict[str, object] = {
@@ -32,13 +31,7 @@ class Told(Notify):
     """Notifications that are recorded instead of being delivered."""
 
     def __init__(self, rig: Rig, **values: object) -> None:
-        self.stream = bare_stream(RecordingFills())
-        self.health = Health(
-            intake=rig.intake,
-            stream=self.stream,
-            writer=rig.writer,
-            stream_grace_seconds=60.0,
-        )
+        self.bench = Bench(rig)
         self.mask = SecretMask()
         self.mask.learn(["s3cr3t-value"])
         self.deadline = float("inf")
@@ -48,7 +41,7 @@ class Told(Notify):
         self.seconds = 0.0
         super().__init__(
             settings=make_settings(notify={"command": ["x"], **values}).notify,
-            health=self.health,
+            health=self.bench.health,
             clock=rig.clock,
             mask=self.mask.apply,
             tls=ssl.create_default_context,

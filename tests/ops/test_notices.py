@@ -89,13 +89,13 @@ async def test_an_outage_is_told_after_a_minute_and_when_it_is_over(
     rig: Rig, nursery: trio.Nursery
 ) -> None:
     told = Told(rig)
-    told.stream._set_state("authorized", "paper")
+    told.bench.set_stream("authorized")
     nursery.start_soon(told.run)
-    told.stream._set_state("waiting", "paper")
+    told.bench.set_stream("waiting")
     await trio.sleep(50)
     assert told.messages == []
     await trio.sleep(30)
-    told.stream._set_state("authorized", "paper")
+    told.bench.set_stream("authorized")
     await trio.sleep(30)
 
     assert told.texts() == [
@@ -110,9 +110,9 @@ async def test_a_database_that_cannot_be_written_is_told(
 ) -> None:
     told = Told(rig)
     nursery.start_soon(told.run)
-    rig.writer.healthy = False
+    told.bench.set_healthy(False)
     await trio.sleep(30)
-    rig.writer.healthy = True
+    told.bench.set_healthy(True)
     await trio.sleep(30)
 
     assert told.texts() == [

@@ -6,7 +6,7 @@ import pytest
 
 from snexec.events import EventFeed
 from snexec.risk.halt import HaltSwitch
-from tests.fakes import FakeClock, make_settings
+from tests.fakes import FakeClock, live_settings, make_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +18,12 @@ class Desk:
     """A switch, its feed, and its file."""
 
     def __init__(self, folder: Path, **bot: object) -> None:
-        self.config = folder / "config.toml"
         self.file = folder / "halt"
-        self.bot = make_settings(bot=bot).bot
         self.events: list[Event] = []
         self.feed = EventFeed(clock=FakeClock())
         self.feed.follow(self.events.append)
-        self.switch = HaltSwitch(
-            config=self.config, bot=lambda: self.bot, feed=self.feed, clock=FakeClock()
-        )
-        self.feed.follow(self.switch.happened)
+        self.live = live_settings(make_settings(bot=bot), folder / "config.toml")
+        self.switch = HaltSwitch(self.live, self.feed, FakeClock())
 
     def told(self) -> list[str]:
         return [e.event for e in self.events if e.event in {"halt", "resume"}]

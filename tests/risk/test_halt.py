@@ -182,7 +182,7 @@ def test_a_limit_that_is_set_later_counts_what_went_before(
     desk: Desk, logged_errors: LoggedErrors
 ) -> None:
     desk.refused(10)
-    desk.bot = make_settings(bot={"halt_after_refusals": 5}).bot
+    desk.live.now = make_settings(bot={"halt_after_refusals": 5})
     desk.refused()
     assert desk.switch.is_halted()
     assert len(logged_errors.take()) == 1

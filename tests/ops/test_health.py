@@ -1,0 +1,73 @@
+"""What is wrong with a daemon, part by part, and what is not wrong yet."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from snexec.intake.admission import Phase
+from tests.ops.bench import Bench
+
+pytestmark = pytest.mark.jumping_time
+
+
+async def test_health_names_each_part_that_cannot_do_its_work(bench: Bench) -> None:
+    bench.set_stream("authorized")
+    assert bench.health.problems() == {}
+
+    bench.rig.intake.phase = Phase.STARTING
+    bench.set_healthy(False)
+    assert bench.health.problems() == {
+        "recovery": "not every row is compared with the broker yet",
+        "writer": "the database cannot be written, 0 changes wait",
+    }
+
+
+async def test_a_stream_may_be_away_for_a_while_however_often_it_tries(
+    bench: Bench,
+) -> None:
+    health = bench.health
+    bench.set_stream("authorized")
+    bench.set_stream("waiting")
+    await trio.sleep(60)
+    assert health.problems() == {}
+    bench.set_stream("connecting")
+    await trio.sleep(1)
+    assert health.problems() == {"stream": "connecting, away for 1.0 min"}
+    bench.set_stream("authorized")
+    assert health.problems() == {}
+    assert health.stream_away_seconds() == 0
+
+
+async def test_a_disabled_stream_is_unhealthy_at_once(bench: Bench) -> None:
+    bench.set_stream("disabled")
+
+    found = bench.health.problems()
+    assert found == {"stream": "disabled: there is no key"}
+
+
+async def test_a_stream_that_has_not_run_yet_is_not_away(bench: Bench) -> None:
+    await trio.sleep(1000)
+
+    assert bench.health.stream_away_seconds() == 0
+
+
+async def test_a_stream_away_is_counted_from_its_loss_not_from_its_next_try(
+    bench: Bench,
+) -> None:
+    bench.set_stream("authorized")
+    await trio.sleep(5)
+    bench.set_stream("waiting")
+    await trio.sleep(5)
+    bench.set_stream("connecting")
+    await trio.sleep(5)
+
+    assert bench.health.stream_away_seconds() == 10
+
+
+async def test_a_problem_of_the_writer_says_how_many_changes_wait(bench: Bench) -> None:
+    bench.set_healthy(False)
+    bench.rig.writer._pending = 7
+
+    found = bench.health.problems()
+    assert found == {"writer": "the database cannot be written, 7 changes wait"}
