@@ -27,10 +27,15 @@ async def free_port() -> int:
 
 
 async def scrape(port: int) -> Samples:
-    """Read the page with the official parser."""
+    """Fetch the page and read it."""
     status, head, body = await fetch(port, "/metrics")
     assert status == 200
     assert "content-type: text/plain; version=0.0.4" in head.lower()
+    return samples_of(body)
+
+
+def samples_of(body: str) -> Samples:
+    """Read a page with the official parser."""
     samples: Samples = {}
     for family in text_string_to_metric_families(body):
         assert family.documentation, family.name

@@ -1,0 +1,182 @@
+"""What may be asked of the daemon: how each request is read, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.ops.commands import Commands
+from snexec.ops.control import Control
+
+if TYPE_CHECKING:
+    from snexec.signals import Signal
+
+SIGNAL = {
+    "symbol": "AAPL",
+    "catalystCategory": "fda_approval",
+    "catalystTier": 1,
+    "priceAtSignal": 187.2,
+    "id": "n-1",
+}
+LONGEST = "x" * 500
+
+
+class Recorder(Control):
+    """Obeys nothing, and notes what it was asked to."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def status(self) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append("status")
+        return {"pid": 7}
+
+    def halt(self, reason: str, *, by: str) -> dict[str, object]:
+        self.asked.append(("halt", reason, by))
+        return {"halted": True}
+
+    def resume(self) -> dict[str, object]:
+        self.asked.append("resume")
+        return {"halted": False}
+
+    async def explain(self, signal: Signal) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(signal)
+        return {"verdict": "order"}
+
+
+@pytest.fixture
+def control() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def commands(control: Recorder) -> Commands:
+    return Commands(control)
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "asked", "answer"),
+    [
+        ({"command": "status"}, "status", {"pid": 7}),
+        (
+            {"command": "halt", "reason": "fire", "by": "me"},
+            ("halt", "fire", "me"),
+            {"halted": True},
+        ),
+        (
+            {"command": "halt", "reason": LONGEST, "by": LONGEST},
+            ("halt", LONGEST, LONGEST),
+            {"halted": True},
+        ),
+        ({"command": "resume"}, "resume", {"halted": False}),
+    ],
+)
+async def test_a_request_is_passed_on_as_it_was_written(
+    commands: Commands,
+    control: Recorder,
+    request_fields: dict[str, object],
+    asked: object,
+    answer: dict[str, object],
+) -> None:
+    assert await commands.answer(request_fields) == answer
+    assert control.asked == [asked]
+
+
+@pytest.mark.parametrize("missing", [{}, {"reason": None, "by": None}])
+async def test_a_halt_without_words_has_words_of_its_own(
+    commands: Commands, control: Recorder, missing: dict[str, object]
+) -> None:
+    await commands.answer({"command": "halt", **missing})
+    assert control.asked == [("halt", "no reason was given", "the socket")]
+
+
+async def test_a_signal_to_be_explained_is_read_as_a_feeders_line_is(
+    commands: Commands, control: Recorder
+) -> None:
+    answer = await commands.answer({"command": "explain", "signal": SIGNAL})
+    assert answer == {"verdict": "order"}
+    [signal] = control.asked
+    assert (signal.symbol, signal.id) == ("AAPL", "n-1")  # type: ignore[attr-defined]
+
+
+async def test_fields_that_nobody_knows_are_no_fault(
+    commands: Commands, control: Recorder
+) -> None:
+    asked = {"command": "status", "id": "c-1", "reason": 5, "more": [1]}
+    assert await commands.answer(asked) == {"pid": 7}
+    assert control.asked == ["status"]
+
+
+@pytest.mark.parametrize(
+    "command", ["stop", "Status", " status", "", "knock", 5, True, None, ["status"], {}]
+)
+async def test_an_unknown_command_is_invalid_and_nothing_is_done(
+    commands: Commands, control: Recorder, command: object
+) -> None:
+    assert await commands.answer({"command": command}) == {
+        "status": "invalid",
+        "error": "command: must be 'status', 'events', 'halt', 'resume' or 'explain'",
+    }
+    assert control.asked == []
+
+
+@pytest.mark.parametrize("name", ["reason", "by"])
+@pytest.mark.parametrize("words", ["", " \t", "x" * 501, 5, True, ["fire"], {"a": 1}])
+async def test_words_that_are_no_text_or_too_long_halt_nothing(
+    commands: Commands, control: Recorder, name: str, words: object
+) -> None:
+    assert await commands.answer({"command": "halt", name: words}) == {
+        "status": "invalid",
+        "error": f"{name}: must be text of at most 500 characters",
+    }
+    assert control.asked == []
+
+
+@pytest.mark.parametrize(
+    ("signal", "error"),
+    [
+        ({}, "signal: symbol: Field required; "),
+        (None, "signal: not a JSON object"),
+        ("AAPL", "signal: not a JSON object"),
+        ([SIGNAL], "signal: not a JSON object"),
+        (
+            SIGNAL | {"catalystTier": 9},
+            "signal: catalystTier: Input should be less than or equal to 4 (got 9)",
+        ),
+        (SIGNAL | {"priceAtSignal": float("nan")}, "signal: priceAtSignal: "),
+        (SIGNAL | {"symbol": "\ud800"}, "signal: "),
+    ],
+)
+async def test_what_is_no_signal_is_not_explained(
+    commands: Commands, control: Recorder, signal: object, error: str
+) -> None:
+    answer = await commands.answer({"command": "explain", "signal": signal})
+    assert answer.keys() == {"status", "error"}
+    assert answer["status"] == "invalid"
+    assert str(answer["error"]).startswith(error)
+    assert control.asked == []
+
+
+async def test_no_signal_at_all_is_not_explained(
+    commands: Commands, control: Recorder
+) -> None:
+    assert await commands.answer({"command": "explain"}) == {
+        "status": "invalid",
+        "error": "signal: not a JSON object",
+    }
+    assert control.asked == []
+
+
+async def test_a_fault_of_ours_is_not_passed_off_as_the_askers(
+    commands: Commands, control: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> dict[str, object]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(control, "resume", broken)
+    with pytest.raises(ZeroDivisionError):
+        await commands.answer({"command": "resume"})
