@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -17,8 +17,7 @@ _SUMMARISED_ORDERS = 1000
 _PERCENTS = (50, 90, 99)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """The times known of one order, each in milliseconds since its line was read.
 
     Attributes:

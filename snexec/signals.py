@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -97,8 +96,7 @@ class Signal(BaseModel):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakenSignal:
+class TakenSignal(NamedTuple):
     """A signal that was taken.
 
     Attributes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
@@ -52,8 +51,7 @@ class Report(Protocol):
         """Hear of an event."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """What is open before there is a daemon, and stays so until it has ended.
 
     Attributes:
@@ -76,11 +74,11 @@ class Opened:
     mask: SecretMask
     ledger: Ledger
     listener: trio.SocketListener
+    systemd: Systemd
     stdin: Kind = Kind.NOTHING
     report: Report | None = None
     exchange: BuiltInExchange | None = None
     tls: SSLContext | None = None
-    systemd: Systemd = field(default_factory=lambda: Systemd({}))
     pages: list[trio.SocketListener] | None = None
     dropped_lines: Callable[[], int] = int
 

@@ -20,6 +20,7 @@ from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from snexec.logs.mask import SecretMask
 from snexec.model import Mode
+from snexec.ops.systemd import Systemd
 from snexec.settings import LiveSettings, load_settings
 from snexec.stages import Opened
 from tests.conftest import LoggedErrors
@@ -84,6 +85,7 @@ async def running() -> AsyncIterator[Running]:
                             Store(connection, clock=clock), path=path, clock=clock
                         ),
                         listener=listener,
+                        systemd=Systemd({}),
                     )
                 )
                 async with trio.open_nursery() as tree:

@@ -9,7 +9,7 @@ import trio
 
 if TYPE_CHECKING:
     from snexec.broker.budget import Purpose
-    from snexec.broker.client import AlpacaClient
+    from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
     from snexec.broker.endpoint import Endpoint
 
 
@@ -64,9 +64,15 @@ class Lease:
         self._taken = purpose
 
     def use(self) -> AlpacaClient:
-        """Return the client for the one request that was taken."""
+        """Return the client for one question, with the request that was taken."""
         self._taken = None
         return self._held.client
+
+    def send_order(self, order: OutgoingOrder) -> SentOrder:
+        """Send an order with the one request that was taken."""
+        sent = self._held.client.send_order(order)
+        self._taken = None
+        return sent
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +23,7 @@ class Priced(Protocol):
         """Dollars per share."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuiltInExchange:
+class BuiltInExchange(NamedTuple):
     """The simulated exchange, where it answers for the broker.
 
     Attributes:

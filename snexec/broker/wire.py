@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import httptools
 import trio
@@ -28,8 +28,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 _YOUNG_SECONDS = 1.0  # a server that closes this soon accepts no connections
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the broker answered; ``complete`` says whether all of the body came."""
 
     status: int

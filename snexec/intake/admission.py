@@ -9,9 +9,8 @@ import collections
 import itertools
 import logging
 import math
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import trio
 
@@ -48,8 +47,7 @@ Status = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a line is answered (the table of SPEC 6).
 
     Attributes:
@@ -101,8 +99,7 @@ class Orders(Protocol):
         """Let what was handed in leave, without a task switch."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IntakeStatus:
+class IntakeStatus(NamedTuple):
     """What was read since the start.
 
     Attributes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
 
 
-@dataclass(frozen=True, slots=True)
-class CommitTimes:
+class CommitTimes(NamedTuple):
     """How long the commits of this run took, in seconds.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.risk import Reason
 
@@ -26,8 +26,7 @@ def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:
     return f"sn-{digest[:32]}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewTrade:
+class NewTrade(NamedTuple):
     """A row about to be opened; ``id`` is also the order's client order id.
 
     Attributes:
@@ -57,8 +56,7 @@ class NewTrade:
 Opening = Literal["opened", "repeated", "symbol_open"] | Reason
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrderRef:
+class OrderRef(NamedTuple):
     """How an event or an answer names an order."""
 
     mode: Mode
@@ -110,8 +108,7 @@ class Applied:
     newer_trade_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unsettled:
+class Unsettled(NamedTuple):
     """A row whose order still lacks the broker's last word.
 
     Attributes:

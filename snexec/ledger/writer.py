@@ -17,8 +17,7 @@ import collections
 import logging
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import trio
 
@@ -47,8 +46,7 @@ _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REMIND_SECONDS = 60.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WriterStatus:
+class WriterStatus(NamedTuple):
     """What the writer has done and has to do.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import trio
@@ -48,7 +47,7 @@ class Control:
             "mode": wings.live.now.mode,
             "simulate": wings.accounts.simulated,
             "state": wings.bot_state,
-            "halted": None if halt is None else asdict(halt),
+            "halted": None if halt is None else halt._asdict(),
             "stream": wings.stream.status().state,
             "outage": self._outages.status(),
             "uptimeSec": round(trio.current_time() - self._began, 3),
@@ -103,7 +102,7 @@ class Control:
     def halt(self, reason: str, *, by: str) -> dict[str, object]:
         """Halt, and return what holds now."""
         halt = self._wings.halt.halt(reason, by=by)
-        return {"halted": True, **asdict(halt)}
+        return {"halted": True, **halt._asdict()}
 
     def resume(self) -> dict[str, object]:
         """Take orders again, and return what holds now."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from snexec.stream import TradingStream
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wings:
+class Wings(NamedTuple):
     """Every wing of the daemon, for whoever reports on it.
 
     Attributes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.orders.buying import Buying, Market, SignalBuy
 from snexec.orders.dispatch import Dispatcher
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from snexec.signals import TakenSignal
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrdersStatus:
+class OrdersStatus(NamedTuple):
     """What became of the intents since the start.
 
     Attributes:

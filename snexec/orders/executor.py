@@ -109,7 +109,7 @@ class TradeExecutor:
             for onlooker in self._onlookers:
                 onlooker.leaving(attempt.trade, attempt.intent.sequence)
             self._latencies.begin(attempt.trade.id, read_at=attempt.intent.read_at)
-            attempt.sent = attempt.lease.use().send_order(attempt)
+            attempt.sent = attempt.lease.send_order(attempt)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
             return None

@@ -78,7 +78,7 @@ class Resend:
     async def send_again(self, attempt: Attempt) -> SentOrder:
         """Send the order once more, and return it once it is answered."""
         attempt.awaited = trio.Event()
-        sent = attempt.lease.use().send_order(attempt)
+        sent = attempt.lease.send_order(attempt)
         try:
             await attempt.awaited.wait()
         finally:

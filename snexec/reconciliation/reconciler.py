@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReconciliationStatus:
+class ReconciliationStatus(NamedTuple):
     """Where rows and broker stand.
 
     Attributes:

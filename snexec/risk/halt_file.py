@@ -10,10 +10,9 @@ import json
 import os
 import stat
 import tempfile
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.clock import timestamp
 from snexec.logs import printable
@@ -27,8 +26,7 @@ _READ_BYTES = 4096
 _READABLE = 0o644  # the daemon may be another user's
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Halt:
+class Halt(NamedTuple):
     """Why nothing is ordered.
 
     Attributes:
@@ -80,7 +78,7 @@ def write_halt(path: Path, halt: Halt) -> None:
     if os.path.lexists(path):
         return
     try:
-        _write_whole(path, json.dumps(asdict(halt)) + "\n")
+        _write_whole(path, json.dumps(halt._asdict()) + "\n")
     except OSError:
         # A full disk may still have room for an empty file.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _READABLE))

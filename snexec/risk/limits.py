@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Snapshot(NamedTuple):
 Check = Callable[["Signal", "BotSettings", Snapshot], Reason | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """One limit.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.settings.credentials import learn_secrets
 from snexec.settings.load import load_settings
@@ -26,8 +25,7 @@ _RELOADABLE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reload:
+class Reload(NamedTuple):
     """What was read anew, before any of it is in force.
 
     Attributes:

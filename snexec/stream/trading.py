@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import trio
 
@@ -46,8 +45,7 @@ _SYSTEM_CLOCK = SystemClock()
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamStatus:
+class StreamStatus(NamedTuple):
     """How the stream is; times are on Trio's clock.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -31,7 +30,7 @@ def test_an_order_that_leaves_finds_the_price_of_its_signal(
         quote=lambda symbol, price: quotes.append((symbol, price)),
         id_salt="s",
     )
-    trade = replace(make_trade(symbol="KO"), price_at_signal=price)
+    trade = make_trade(symbol="KO")._replace(price_at_signal=price)
     exchange.leaving(trade, 7)
     exchange.leaving(trade, None)
     assert quotes == [("KO", Decimal(quoted))] * 2, "as it is written, not in binary"

@@ -703,7 +703,7 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
         cheap = NewTrade(
             **{
                 name: getattr(trade, name)
-                for name in NewTrade.__slots__
+                for name in NewTrade._fields
                 if name != "notional"
             },
             notional=Decimal("0.10"),

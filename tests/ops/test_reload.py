@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,8 +69,7 @@ class Desk:
             environ=self.environ,
         )
         self.accounts = Accounts(self.live, rig.clock)
-        self.wings = replace(
-            make_wings(rig),
+        self.wings = make_wings(rig)._replace(
             live=self.live,
             accounts=self.accounts,
             market=MarketHours(self.live, self.accounts),

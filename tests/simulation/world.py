@@ -31,10 +31,11 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionRejected
 
 from snexec import app
-from snexec.broker.accounts import Accounts, Held
+from snexec.broker.accounts import Accounts
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
+from snexec.broker.lease import Held
 from snexec.intake.admission import Phase
 from snexec.intake.socket_server import SocketServer
 from snexec.intake.stdin import StandardInput
@@ -48,6 +49,7 @@ from snexec.ledger.store import Store
 from snexec.logs.mask import SecretMask
 from snexec.model import MODES
 from snexec.ops import reload as reload_module
+from snexec.ops.systemd import Systemd
 from snexec.risk.tally import day_began
 from snexec.settings import live as live_module
 from snexec.stages import Opened
@@ -543,6 +545,7 @@ class World:
                                 self.store, path=Path("memory"), clock=self.clock
                             ),
                             listener=cast("Any", None),
+                            systemd=Systemd({}),
                             report=_Report(self, run),
                         )
                     )
