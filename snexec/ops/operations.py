@@ -16,19 +16,18 @@ from snexec.ops.reload import Reloader
 from snexec.ops.watchdog import Watchdog, knock_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.logs import SecretMask
     from snexec.ops.notify import Notify
-    from snexec.ops.pages import PageServer
     from snexec.ops.systemd import Systemd
     from snexec.ops.wings import Wings
 
 
 class Operations:
-    """What whoever runs the daemon sees of it and may ask of it.
+    """What the person who runs the daemon sees of it and may ask of it.
 
     Args:
         wings: What is looked at.
@@ -57,20 +56,28 @@ class Operations:
         dropped_lines: Callable[[], int],
     ) -> None:
         settings = wings.live.now
-        self._systemd = systemd
-        self._outages = Outages(began=timestamp(clock.now()))
-        feed.follow(self._outages.happened)
+        outages = Outages(began=timestamp(clock.now()))
         health = Health(wings, stream_grace_seconds=settings.metrics.stream_grace_sec)
-        self._control = Control(wings, self._outages, health)
-        self.commands = Commands(self._control)
-        self._watchdog = Watchdog(wings, partial(knock_at, settings.intake.socket))
+        control = Control(wings, outages, health)
+        watchdog = Watchdog(wings, partial(knock_at, settings.intake.socket))
+        self.commands = Commands(control)
         self._reloader = Reloader(wings, feed, systemd)
-        self._notify: Notify | None = None
+        feed.follow(outages.happened)
+        if systemd.is_on:
+            feed.follow(systemd.happened)
+        self._tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "outages": outages.run,
+            "service manager": partial(
+                systemd.run, status=control.status_line, hung=watchdog.hung
+            ),
+        }
+
+        # What follows costs time to import, so that is done only where it is wanted.
+        notify: Notify | None = None
         if settings.notify.is_on:
-            # Imported only where it is used, as are the metrics.
             from snexec.ops.notify import Notify  # noqa: PLC0415
 
-            self._notify = Notify(
+            notify = Notify(
                 settings=settings.notify,
                 health=health,
                 clock=clock,
@@ -79,9 +86,8 @@ class Operations:
                 latest=stop_deadline,
                 account=wings.accounts.name_of,
             )
-            feed.follow(self._notify.happened)
-        self._pages = pages
-        self._page_server: PageServer | None = None
+            feed.follow(notify.happened)
+            self._tasks["notifications"] = notify.run
         if pages is not None:
             from snexec.ops.metrics import Metrics, Sources  # noqa: PLC0415
             from snexec.ops.pages import PageServer  # noqa: PLC0415
@@ -90,32 +96,19 @@ class Operations:
                 Sources(
                     wings=wings,
                     health=health,
-                    outages=self._outages,
+                    outages=outages,
                     dropped_lines=dropped_lines,
-                    notify=self._notify,
+                    notify=notify,
                 )
             )
             feed.follow(metrics.happened)
-            self._page_server = PageServer(metrics.pages())
-        if systemd.is_on:
-            feed.follow(systemd.happened)
+            self._tasks["metrics"] = partial(PageServer(metrics.pages()).run, pages)
 
     async def run(self) -> None:
         """Report, deliver and serve, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._outages.run, name="outages")
-            if self._notify is not None:
-                nursery.start_soon(self._notify.run, name="notifications")
-            if self._page_server is not None and self._pages is not None:
-                nursery.start_soon(self._page_server.run, self._pages, name="metrics")
-            nursery.start_soon(
-                partial(
-                    self._systemd.run,
-                    status=self._control.status_line,
-                    hung=self._watchdog.hung,
-                ),
-                name="service manager",
-            )
+            for name, task in self._tasks.items():
+                nursery.start_soon(task, name=name)
 
     def reload(self) -> None:
         """Read the configuration again (SPEC 2)."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
 from snexec.clock import timestamp
 from snexec.intake.admission import Answer
+from snexec.intake.listener import open_listener
 from snexec.ledger.reader import Reader
 from snexec.market.hours import MarketHours
 from snexec.ops.control import Control
@@ -17,7 +20,7 @@ from snexec.ops.wings import Wings
 from snexec.risk.halt import HaltSwitch
 from snexec.stream.trading import StreamState, TradingStream
 from tests.fakes import MOMENT, Rig
-from tests.integration.harness import signal_line
+from tests.integration.harness import short_folder, signal_line
 from tests.streaming import RecordingFills
 
 GRACE_SECONDS = 60.0
@@ -73,3 +76,20 @@ class Bench:
         """Let a feeder's line come in; its signal waits, as no order is begun."""
         line = signal_line(symbol, **fields)
         return self.rig.intake.take(line, read_at=trio.current_time())
+
+
+@asynccontextmanager
+async def listening(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Answer whoever comes, and hang up; give the path, and what was asked."""
+    asked: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        asked.append(await stream.receive_some())
+        await stream.send_all(answer)
+        await stream.aclose()
+
+    with short_folder() as folder, open_listener(folder / "s.sock") as listener:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, serve, [listener])
+            yield str(folder / "s.sock"), asked
+            nursery.cancel_scope.cancel()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ import trio
 import trio.testing
 
 from snexec.intake.admission import Phase
-from snexec.intake.listener import open_listener
 from snexec.ops.watchdog import Watchdog, knock_at
 from tests.fakes import Rig
-from tests.integration.harness import short_folder
-from tests.ops.bench import Bench
+from tests.ops.bench import Bench, listening
 
 pytestmark = pytest.mark.jumping_time
 
@@ -170,23 +167,6 @@ async def test_a_stream_that_waits_for_the_writer_is_not_hung_itself(
 
 
 # The knock ----------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def listening(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Answer whoever comes, and hang up; give the path, and what was asked."""
-    asked: list[bytes] = []
-
-    async def serve(stream: trio.SocketStream) -> None:
-        asked.append(await stream.receive_some())
-        await stream.send_all(answer)
-        await stream.aclose()
-
-    with short_folder() as folder, open_listener(folder / "s.sock") as listener:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [listener])
-            yield str(folder / "s.sock"), asked
-            nursery.cancel_scope.cancel()
 
 
 async def test_a_knock_asks_for_what_no_feeder_does_and_takes_any_answer() -> None:

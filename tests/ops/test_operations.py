@@ -1,0 +1,202 @@
+"""What operations are made of, and that each part hears and is heard."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.logs.mask import SecretMask
+from snexec.ops import notify as notify_module
+from snexec.ops.operations import Operations
+from snexec.ops.pages import open_page_listeners
+from snexec.ops.systemd import Systemd
+from tests.fakes import Rig, make_settings
+from tests.ops.bench import listening, make_wings
+from tests.ops.scraping import fetch, scrape, value
+from tests.ops.test_systemd import manager, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from snexec.ledger.store import Store
+    from tests.conftest import LoggedErrors
+    from tests.fakes import FakeClock
+
+jumping = pytest.mark.jumping_time
+
+LINE = (
+    "taking signals; paper, bot running; stream connecting; 0 placed, 0 refused,"
+    " 0 unsettled"
+)
+FILL = {"shares": 10.0, "entryPrice": 10.0, "mode": "paper"}
+
+
+class Desk:
+    """Operations around a rig."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        systemd: Systemd | None = None,
+        pages: list[trio.SocketListener] | None = None,
+    ) -> None:
+        self.rig = rig
+        self.feed = rig.feed
+        self.mask = SecretMask()
+        self.mask.learn(["s3cr3t-value"])
+        self.operations = Operations(
+            make_wings(rig),
+            rig.feed,
+            clock=rig.clock,
+            systemd=systemd or Systemd({}),
+            pages=pages,
+            mask=self.mask,
+            stop_deadline=lambda: trio.current_time() + 1,
+            dropped_lines=lambda: 5,
+        )
+
+
+@pytest.fixture
+def make_desk(store: Store, clock: FakeClock) -> Callable[..., Desk]:
+    """Give a function that makes a desk; its keywords are config sections."""
+
+    def make(
+        *,
+        systemd: Systemd | None = None,
+        pages: list[trio.SocketListener] | None = None,
+        **sections: object,
+    ) -> Desk:
+        rig = Rig(config=make_settings(**sections), clock=clock, store=store)
+        return Desk(rig, systemd=systemd, pages=pages)
+
+    return make
+
+
+@jumping
+async def test_what_is_asked_is_answered_and_outages_are_counted(
+    make_desk: Callable[..., Desk],
+) -> None:
+    desk = make_desk()
+    desk.feed.publish("stream", reason="authorized")
+
+    answer = await desk.operations.commands.answer({"command": "status"})
+    assert answer["mode"] == "paper"
+    outage = answer["outage"]
+    assert isinstance(outage, dict)
+    assert outage["count"] == 1
+
+
+@jumping
+async def test_outages_are_logged(
+    make_desk: Callable[..., Desk],
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = make_desk()
+    nursery.start_soon(desk.operations.run)
+    await trio.sleep(5)
+    desk.feed.publish("stream", reason="authorized")
+    await trio.sleep(11)
+
+    assert "there was no stream from" in caplog.text
+    nursery.cancel_scope.cancel()
+
+
+@jumping
+async def test_notifications_go_out_without_secrets_where_they_are_wanted(
+    make_desk: Callable[..., Desk],
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts: list[object] = []
+
+    async def run_command(words: Sequence[str], message: Mapping[str, object]) -> None:
+        await trio.lowlevel.checkpoint()
+        texts.append((*words, message["text"]))
+
+    monkeypatch.setattr(notify_module, "run_command", run_command)
+    desk = make_desk(notify={"command": ["tell"]})
+    nursery.start_soon(desk.operations.run)
+    desk.feed.publish("fill", FILL, symbol="AAPL")
+    await trio.sleep(10)
+    desk.feed.publish("refused", FILL, symbol="KO", reason="s3cr3t-value is wrong")
+    await trio.sleep(10)
+
+    first, second = texts
+    assert first == ("tell", "snexec: Bought AAPL: 10 shares at 10, $100.00 (paper)")
+    assert "KO refused: " in second[1]  # type: ignore[index]
+    assert "s3cr3t-value" not in second[1]  # type: ignore[index]
+    nursery.cancel_scope.cancel()
+
+
+@jumping
+async def test_the_service_manager_is_told_how_the_daemon_is_and_each_change(
+    make_desk: Callable[..., Desk], nursery: trio.Nursery
+) -> None:
+    async with listening(b"x") as (path, asked):
+        with manager() as found, told(found) as systemd:
+            desk = make_desk(systemd=systemd, intake={"socket": path})
+            systemd.ready()
+            nursery.start_soon(desk.operations.run)
+            await trio.sleep(3)
+            assert asked, "the watchdog knocks at the daemon's own socket"
+            assert found.lines()[-1] == f"STATUS={LINE}"
+
+            desk.rig.set_bot(state="paused")
+            desk.feed.publish("mode")  # or whatever else happens
+            await trio.sleep(1)
+            assert found.lines()[-1] == f"STATUS={LINE.replace('running', 'paused')}"
+            nursery.cancel_scope.cancel()
+
+
+@jumping
+async def test_the_service_manager_is_told_what_hangs(
+    make_desk: Callable[..., Desk],
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    logged_errors: LoggedErrors,
+) -> None:
+    nobody = str(tmp_path / "nobody-listens")
+    with manager() as found, told(found) as systemd:
+        desk = make_desk(systemd=systemd, intake={"socket": nobody})
+        nursery.start_soon(desk.operations.run)
+        await trio.sleep(3)
+        assert found.lines()[-1] == f"STATUS=HUNG: intake; {LINE}"
+        assert logged_errors.take() == ["no sign of life from intake"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_pages_are_served_where_somebody_listens(
+    make_desk: Callable[..., Desk], nursery: trio.Nursery
+) -> None:
+    pages = await open_page_listeners("127.0.0.1", 0, key="metrics.listen")
+    port = pages[0].socket.getsockname()[1]
+    desk = make_desk(pages=pages)
+    nursery.start_soon(desk.operations.run)
+    desk.feed.publish("placed", {"mode": "paper", "notional": "100.00"})
+
+    status, _, body = await fetch(port, "/healthz")
+    assert (status, json.loads(body)["status"]) == (200, "ok")
+    found = await scrape(port)
+    assert value(found, "snexec_orders_dollars_total", mode="paper") == 100
+    assert value(found, "snexec_log_lines_dropped_total") == 5
+    nursery.cancel_scope.cancel()
+
+
+@jumping
+async def test_a_reload_reads_the_file_and_the_service_manager_hears_of_it(
+    make_desk: Callable[..., Desk], logged_errors: LoggedErrors
+) -> None:
+    with manager() as found, told(found) as systemd:
+        desk = make_desk(systemd=systemd)
+        systemd.ready()
+        desk.operations.reload()
+
+        assert found.kinds() == ["READY=1", "RELOADING=1", "READY=1"]
+    [error] = logged_errors.take()
+    assert error.startswith("the configuration is refused, and the old one stays: ")
