@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.broker.budget import Purpose
 from snexec.errors import NotSentError, RateLimitedError, RefusedError
 from snexec.ledger.writer import Writer
-from snexec.orders import dispatch as dispatch_module
+from snexec.orders import acks as acks_module
 from tests.fakes import (
     InlineWriter,
     Request,
@@ -329,7 +329,7 @@ async def test_an_order_that_was_taken_with_unreadable_words_is_looked_up(
 async def test_more_answers_than_may_wait_are_put_down_while_orders_leave(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch_module, "_ANSWERS_WAITING", 3)
+    monkeypatch.setattr(acks_module, "_MOST_WAITING", 3)
     rig.writer.delay_seconds = 0.1
     placed = times_of(rig, "placed")
     await rig.trade(*(make_signal(f"S{n}") for n in range(8)))
