@@ -41,10 +41,10 @@ Report = tuple["Callable[[Any], None]", Any]
 
 
 class Batch(NamedTuple):
-    """What shall be committed together.
+    """What is to be committed together.
 
     Attributes:
-        openings: How many of them, the first ones, open the rows of orders.
+        openings: How many of the changes, from the first on, open the rows of orders.
     """
 
     changes: list[Change[Any]]
@@ -131,5 +131,5 @@ class Probe:
 
 
 def log_failure(error: Exception) -> None:
-    """Log that a change cannot be made that nobody waits for."""
+    """Log that a change nobody waits for cannot be made."""
     log.error("a change of a row failed, recovery will ask again", exc_info=error)

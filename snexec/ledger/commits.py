@@ -52,7 +52,7 @@ class Committer:
 
     @property
     def seconds_since_rows(self) -> float:
-        """How long ago the rows of orders were written last."""
+        """How long ago the rows of orders were last written."""
         return time.perf_counter() - self._rows_written_at
 
     def note_order(self) -> None:
@@ -62,7 +62,7 @@ class Committer:
     def at_once(self, batch: Batch) -> list[Report] | None:
         """Commit from the event loop; None where that must be tried with patience.
 
-        As much of the batch as is quickly done, from its beginning.
+        A batch that takes long is cut short: the reports are of its first changes.
         """
         try:
             return self._commit(batch)
@@ -92,7 +92,7 @@ class Committer:
         except Exception as exc:
             if isinstance(exc, sqlite3.Error) and not isinstance(exc, CHANGE_FAULTS):
                 raise
-            # One of them is at fault: it is told apart, which costs the others more.
+            # One of them is at fault: finding it costs the others more.
             reports = self._write_all(batch, apply_alone)
         ended = time.perf_counter()
         self._timer.add(ended - began)

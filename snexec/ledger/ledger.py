@@ -75,11 +75,11 @@ class Ledger:
 
     @asynccontextmanager
     async def writing(self, *, until: Callable[[], float]) -> AsyncIterator[None]:
-        """Write for as long as the block lasts; then what was decided in it.
+        """Write for as long as the block lasts, and then what still waits.
 
         Args:
-            until: Asked once, when the block is left, for how long that may take: a
-                time on Trio's clock.
+            until: Called once, when the block is left: until when, on Trio's clock,
+                that may take.
         """
         drain = trio.CancelScope(shield=True)  # whatever ends the block
         async with trio.open_nursery() as nursery:

@@ -187,7 +187,7 @@ class Writer:
             await self._room.wait()
 
     def probe(self) -> None:
-        """Queue a change that changes nothing, and that no figure counts."""
+        """Queue a change that changes nothing; it does not count as applied."""
         self.put(Probe(self._note_probed))
 
     def _note_probed(self) -> None:
