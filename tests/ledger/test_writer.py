@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import sqlite3
-import threading
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,87 +14,27 @@ import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.ledger import commits as commits_module
 from snexec.ledger import writer as writer_module
 from snexec.ledger.rows import OrderRef
-from snexec.ledger.schema import open_database
-from snexec.ledger.store import Store
-from snexec.ledger.writer import Writer, WriterStatus, _log_failure
-from tests.fakes import FakeClock, make_trade, rows_of
+from snexec.ledger.writer import Writer
+from tests.fakes import rows_of
+from tests.ledger.writing import (
+    ChangeOf,
+    CountingStore,
+    breaks_a_rule,
+    opening,
+    opens,
+    quick,
+    reports_nothing,
+    settled,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from snexec.ledger.store import Store
     from tests.conftest import LoggedErrors
-
-ADD = "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt) VALUES "
-
-
-class CountingStore(Store):
-    """A real store that counts its transactions, and may hold one up."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection, clock=FakeClock())
-        self.commits = 0
-        self.may_begin = threading.Event()
-        self.may_begin.set()
-        self.has_room = threading.Event()
-
-    def begin(self) -> None:
-        assert self.may_begin.wait(10)
-        if self.has_room.is_set():
-            self._db.execute("PRAGMA max_page_count = 1000000")
-        super().begin()
-
-    def commit(self) -> None:
-        super().commit()
-        self.commits += 1
-
-
-@pytest.fixture
-def patient(database: Path) -> Iterator[CountingStore]:
-    """Give a store that waits for locks as long as the daemon's does."""
-    store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
-    yield store
-    store.may_begin.set()
-    store._db.close()
-
-
-@pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> CountingStore:
-    """Give a store with short time-outs and retries, and batches cut by number only."""
-    monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
-    for name in ("_BATCH_SECONDS", "_BATCH_SECONDS_BESIDE_ORDERS"):
-        monkeypatch.setattr(writer_module, name, 60.0)
-    patient._db.execute("PRAGMA busy_timeout = 20")
-    return patient
-
-
-def opens(trade_id: str, symbol: str | None = None) -> Callable[[Store], str]:
-    """Make the change that opens a row."""
-    return lambda store: store.open_trade(make_trade(trade_id, symbol or trade_id))
-
-
-def _append(told: list[str], name: str, _: object) -> None:
-    told.append(name)
-
-
-def breaks_a_rule(store: Store) -> None:
-    """Add a second row of an id."""
-    store._db.execute(ADD + "('a', 'first', 'open', 'x', 'x')")
-    store._db.execute(ADD + "('a', 'second', 'open', 'x', 'x')")
-
-
-def divides_by_zero(store: Store) -> None:
-    """Add a row, and then do what no change should."""
-    opens("z")(store)
-    raise ZeroDivisionError
-
-
-async def settled(condition: Callable[[], bool]) -> None:
-    """Wait for what a thread brings about."""
-    while not condition():  # noqa: ASYNC110 - a thread sets no Trio event
-        await trio.sleep(0.002)
 
 
 async def test_a_change_is_durable_when_its_result_comes(
@@ -123,7 +62,7 @@ async def test_what_waits_is_one_transaction_in_the_order_of_its_coming(
             order.append(f"apply {name}")
             opens(name)(store)
 
-        await writer.submit(change, lambda _: order.append(f"tell {name}"))
+        await writer.submit(ChangeOf(change, lambda _: order.append(f"report {name}")))
 
     names = [f"s{n}" for n in range(20)]
     with trio.fail_after(5):
@@ -132,7 +71,7 @@ async def test_what_waits_is_one_transaction_in_the_order_of_its_coming(
         assert writer.status().pending == 20
         writer.close()
         await writer.run()
-    assert order == [f"apply {n}" for n in names] + [f"tell {n}" for n in names]
+    assert order == [f"apply {n}" for n in names] + [f"report {n}" for n in names]
     assert counting.commits == 1
     assert list(rows_of(counting)) == names
     assert writer.status().applied == 20
@@ -142,7 +81,7 @@ async def test_a_batch_is_bounded(counting: CountingStore) -> None:
     writer = Writer(counting)
     with trio.fail_after(10):
         for n in range(600):
-            await writer.submit(opens(f"s{n}"), lambda _: None)
+            await writer.submit(ChangeOf(opens(f"s{n}")))
         writer.close()
         await writer.run()
     assert len(rows_of(counting)) == 600
@@ -153,80 +92,78 @@ async def test_an_orders_row_goes_before_all_that_waits(
     counting: CountingStore, logged_errors: LoggedErrors
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     for n in range(100):
-        await writer.submit(opens(f"s{n}"), lambda _: told.append("other"))
-    writer.open(opens("order"), told.append, _log_failure)
-    writer.open(breaks_a_rule, lambda _: None, lambda _: told.append("failed"))
+        await writer.submit(
+            ChangeOf(opens(f"s{n}"), lambda _: reported.append("other"))
+        )
+    writer.open(ChangeOf(opens("order"), reported.append))
+    writer.open(ChangeOf(breaks_a_rule, failed=lambda _: reported.append("failed")))
     with trio.fail_after(5):
         writer.close()
         await writer.run()
-    assert told[:2] == ["opened", "failed"]
-    assert len(told) == 102
+    assert reported[:2] == ["opened", "failed"]
+    assert len(reported) == 102
     assert logged_errors.take() == []
 
 
 async def test_a_batch_that_takes_long_is_cut_short_and_loses_nothing(
     counting: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "_BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(commits_module, "_BATCH_SECONDS", 0.0)
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     with trio.fail_after(10):
         for n in range(20):
-            name = f"s{n}"
-            await writer.submit(opens(name), partial(_append, told, name))
+            await writer.submit(opening(f"s{n}", reported))
         writer.close()
         await writer.run()
     assert counting.commits == 20, "one at a time, the least there is"
-    assert list(rows_of(counting)) == told == [f"s{n}" for n in range(20)]
-    assert writer.status() == WriterStatus(pending=0, applied=20, healthy=True)
+    assert list(rows_of(counting)) == reported == [f"s{n}" for n in range(20)]
+    status = writer.status()
+    assert (status.pending, status.applied, status.healthy) == (0, 20, True)
 
 
-async def test_an_orders_row_that_comes_while_others_are_told_is_written_between(
+async def test_an_orders_row_that_comes_while_others_are_reported_is_written_between(
     counting: CountingStore,
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
 
-    def tell(_: str) -> None:
-        told.append("other")
-        if len(told) == 3:
-            writer.open(opens("order"), told.append, _log_failure)
+    def report(_: str) -> None:
+        reported.append("other")
+        if len(reported) == 3:
+            writer.open(ChangeOf(opens("order"), reported.append))
 
     with trio.fail_after(5):
         for n in range(30):
-            await writer.submit(opens(f"s{n}"), tell)
+            await writer.submit(ChangeOf(opens(f"s{n}"), report))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
-            await settled(lambda: len(told) == 31)
+            await settled(lambda: len(reported) == 31)
             writer.close()
-    assert told.index("opened") == 16, "at the next pause for breath"
+    assert reported.index("opened") == 16, "at the next pause for breath"
 
 
-async def quick(writer: Writer) -> None:
-    """Have a writer find out that its disk is quick."""
-    await writer.write(lambda _store: None)
-
-
-async def test_an_orders_row_that_came_during_a_commit_goes_before_what_that_tells(
+async def test_an_orders_row_that_came_during_a_commit_goes_before_what_that_reports(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
     nursery.start_soon(writer.run)
     await quick(writer)
-    told: list[str] = []
+    reported: list[str] = []
 
-    def ask(_seconds: float) -> None:
-        writer.timed = None
-        writer.open(opens("order"), told.append, _log_failure)
+    def order_comes() -> None:
+        writer.open(ChangeOf(opens("order"), reported.append))
 
-    writer.timed = ask
+    counting.committed = order_comes
     for n in range(3):
-        await writer.submit(opens(f"s{n}"), lambda _: told.append("other"))
+        await writer.submit(
+            ChangeOf(opens(f"s{n}"), lambda _: reported.append("other"))
+        )
     with trio.fail_after(5):
-        await settled(lambda: len(told) == 4)
-    assert told[0] == "opened"
+        await settled(lambda: len(reported) == 4)
+    assert reported[0] == "opened"
     writer.close()
 
 
@@ -236,17 +173,19 @@ async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
     writer = Writer(counting)
     nursery.start_soon(writer.run)
     await quick(writer)
-    told: list[str] = []
+    reported: list[str] = []
     for name in ("a", "b"):
-        writer.open(opens(name), partial(_append, told, name), _log_failure)
-    await writer.submit(opens("c"), partial(_append, told, "c"))
+        writer.open(opening(name, reported))
+    await writer.submit(opening("c", reported))
     writer.open_now()
-    assert told == ["a", "b"], "and what is no order's waits for the writer's own turn"
+    assert reported == ["a", "b"], (
+        "and what is no order's waits for the writer's own turn"
+    )
     with closing(sqlite3.connect(database)) as other:
         ids = other.execute("SELECT id FROM BotTrade ORDER BY id").fetchall()
     assert ids == [("a",), ("b",)]
     with trio.fail_after(5):
-        await settled(lambda: told == ["a", "b", "c"])
+        await settled(lambda: reported == ["a", "b", "c"])
     writer.open_now()
     assert counting.commits == 3
     writer.close()
@@ -258,37 +197,37 @@ async def sharing(
 ) -> tuple[Writer, list[str]]:
     """Give a writer that lets a, b and whatever comes share a commit for a minute.
 
-    And a list of what it has told of.
+    And a list of what it has reported.
     """
     monkeypatch.setattr(writer_module, "_SHARE_SECONDS", 60.0)
-    writer, told = Writer(counting), list[str]()
+    writer, reported = Writer(counting), list[str]()
     nursery.start_soon(writer.run)
     await quick(writer)
     checkpoint = trio.lowlevel.checkpoint
 
     async def grow() -> None:
         monkeypatch.setattr(trio.lowlevel, "checkpoint", checkpoint)
-        writer.put(opens("b"), partial(_append, told, "b"), _log_failure)
+        writer.put(opening("b", reported))
         await checkpoint()
 
     monkeypatch.setattr(trio.lowlevel, "checkpoint", grow)
-    writer.put(opens("a"), partial(_append, told, "a"), _log_failure)
+    writer.put(opening("a", reported))
     await wait_all_tasks_blocked()
     assert writer.status().pending == 2
-    return writer, told
+    return writer, reported
 
 
 async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
     counting: CountingStore, sharing: tuple[Writer, list[str]]
 ) -> None:
-    writer, told = sharing
-    writer.put(opens("c"), partial(_append, told, "c"), _log_failure)
+    writer, reported = sharing
+    writer.put(opening("c", reported))
     await wait_all_tasks_blocked()
-    assert (told, counting.commits) == ([], 1)
-    writer.open(opens("order"), partial(_append, told, "order"), _log_failure)
+    assert (reported, counting.commits) == ([], 1)
+    writer.open(opening("order", reported))
     with trio.fail_after(5):
-        await settled(lambda: len(told) == 4)
-    assert told == ["order", "a", "b", "c"]
+        await settled(lambda: len(reported) == 4)
+    assert reported == ["order", "a", "b", "c"]
     assert counting.commits == 3
     writer.close()
 
@@ -296,11 +235,11 @@ async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
 async def test_a_flood_waits_no_longer_once_there_is_enough_for_a_commit(
     counting: CountingStore, sharing: tuple[Writer, list[str]]
 ) -> None:
-    writer, told = sharing
+    writer, reported = sharing
     for n in range(30):
-        writer.put(opens(f"s{n}"), partial(_append, told, f"s{n}"), _log_failure)
+        writer.put(opening(f"s{n}", reported))
     with trio.fail_after(5):
-        await settled(lambda: len(told) == 32)
+        await settled(lambda: len(reported) == 32)
     assert counting.commits == 2
     writer.close()
 
@@ -313,13 +252,13 @@ async def test_rows_that_are_asked_for_at_once_by_many_are_written_together(
     nursery.start_soon(writer.run)
     await quick(writer)
     before = counting.commits
-    told: list[str] = []
+    reported: list[str] = []
     for name in "abcdef":
-        writer.open(opens(name), partial(_append, told, name), _log_failure)
+        writer.open(opening(name, reported))
         writer.open_now()
-    assert told == ["a"]
+    assert reported == ["a"]
     with trio.fail_after(5):
-        await settled(lambda: told == list("abcdef"))
+        await settled(lambda: reported == list("abcdef"))
     assert counting.commits == before + 2
     writer.close()
 
@@ -331,19 +270,19 @@ async def test_a_row_after_a_pause_does_not_part_those_that_wait(
     writer = Writer(counting)
     nursery.start_soon(writer.run)
     await quick(writer)
-    told: list[str] = []
+    reported: list[str] = []
     for name in "ab":
-        writer.open(opens(name), partial(_append, told, name), _log_failure)
+        writer.open(opening(name, reported))
         writer.open_now()
     monkeypatch.setattr(writer_module, "_ALONE_SECONDS", 0.0)
-    writer.open(opens("c"), partial(_append, told, "c"), _log_failure)
+    writer.open(opening("c", reported))
     writer.open_now()
-    assert told == ["a"], "b waits for the writer's task, and c goes with it"
+    assert reported == ["a"], "b waits for the writer's task, and c goes with it"
     with trio.fail_after(5):
-        await settled(lambda: told == ["a", "b", "c"])
-    writer.open(opens("d"), partial(_append, told, "d"), _log_failure)
+        await settled(lambda: reported == ["a", "b", "c"])
+    writer.open(opening("d", reported))
     writer.open_now()
-    assert told[-1] == "d"
+    assert reported[-1] == "d"
     writer.close()
 
 
@@ -351,13 +290,13 @@ async def test_a_disk_that_is_not_known_to_be_quick_is_left_to_the_writers_own_t
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
-    writer.open(opens("a"), told.append, _log_failure)
+    reported: list[str] = []
+    writer.open(ChangeOf(opens("a"), reported.append))
     writer.open_now()
-    assert told == []
+    assert reported == []
     nursery.start_soon(writer.run)
     with trio.fail_after(5):
-        await settled(lambda: told == ["opened"])
+        await settled(lambda: reported == ["opened"])
     writer.close()
 
 
@@ -366,17 +305,17 @@ async def test_what_a_thread_writes_is_not_disturbed(
 ) -> None:
     writer = Writer(counting)
     nursery.start_soon(writer.run)
-    told: list[str] = []
+    reported: list[str] = []
     counting.may_begin.clear()
-    await writer.submit(opens("a"), partial(_append, told, "a"))
-    await settled(lambda: writer.tries == 1)
-    writer._disk_is_quick = True  # as the thread finds before its end
-    writer.open(opens("b"), partial(_append, told, "b"), _log_failure)
+    await writer.submit(opening("a", reported))
+    await settled(lambda: writer.status().tries == 1)
+    writer._committer.disk_is_quick = True  # as the thread finds before its end
+    writer.open(opening("b", reported))
     writer.open_now()
-    assert told == []
+    assert reported == []
     counting.may_begin.set()
     with trio.fail_after(5):
-        await settled(lambda: sorted(told) == ["a", "b"])
+        await settled(lambda: sorted(reported) == ["a", "b"])
     assert counting.commits == 2, "each in a transaction of its own"
     writer.close()
 
@@ -387,14 +326,14 @@ async def test_a_lock_met_in_that_step_is_waited_for_by_the_writer(
     writer = Writer(counting)
     nursery.start_soon(writer.run)
     await quick(writer)
-    told: list[str] = []
+    reported: list[str] = []
     with closing(sqlite3.connect(database)) as other:
         other.execute("BEGIN IMMEDIATE")
-        writer.open(opens("a"), told.append, _log_failure)
+        writer.open(ChangeOf(opens("a"), reported.append))
         writer.open_now()
-        assert told == []
+        assert reported == []
     with trio.fail_after(5):
-        await settled(lambda: told == ["opened"])
+        await settled(lambda: reported == ["opened"])
     writer.close()
 
 
@@ -402,10 +341,7 @@ async def test_a_fault_in_that_step_ends_the_writer_and_keeps_nothing_back(
     counting: CountingStore,
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
-
-    def fail(_: str) -> None:
-        raise ZeroDivisionError
+    reported: list[str] = []
 
     with (
         trio.fail_after(5),
@@ -414,10 +350,10 @@ async def test_a_fault_in_that_step_ends_the_writer_and_keeps_nothing_back(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             await quick(writer)
-            writer.open(opens("a"), fail, _log_failure)
-            writer.open(opens("b"), partial(_append, told, "b"), _log_failure)
+            writer.open(ChangeOf(opens("a"), reports_nothing))
+            writer.open(opening("b", reported))
             writer.open_now()
-            assert told == ["b"]
+            assert reported == ["b"]
             await trio.sleep_forever()
 
 
@@ -428,49 +364,49 @@ async def test_a_writer_that_has_ended_takes_nothing_and_says_so(
     writer.close()
     await writer.run()
     with pytest.raises(trio.ClosedResourceError):
-        writer.open(opens("a"), lambda _: None, _log_failure)
+        writer.open(ChangeOf(opens("a")))
 
 
 async def test_a_lock_that_is_met_between_holds_back_nothing_that_is_durable(
     counting: CountingStore, database: Path, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     with closing(sqlite3.connect(database)) as other:
 
-        def tell(name: str, _: object) -> None:
-            told.append(name)
+        def report(name: str, _: object) -> None:
+            reported.append(name)
             if name == "s0":
                 other.execute("BEGIN IMMEDIATE")
-                writer.open(opens("order"), told.append, _log_failure)
+                writer.open(ChangeOf(opens("order"), reported.append))
 
         nursery.start_soon(writer.run)
         with trio.fail_after(5):
             await writer.write(opens("first"))
             for n in range(30):
-                await writer.submit(opens(f"s{n}"), partial(tell, f"s{n}"))
-            await settled(lambda: len(told) == 30)
-            assert told == [f"s{n}" for n in range(30)]
+                await writer.submit(ChangeOf(opens(f"s{n}"), partial(report, f"s{n}")))
+            await settled(lambda: len(reported) == 30)
+            assert reported == [f"s{n}" for n in range(30)]
             other.execute("ROLLBACK")
-            await settled(lambda: told[-1] == "opened")
+            await settled(lambda: reported[-1] == "opened")
     writer.close()
 
 
-async def test_a_writer_whose_time_is_up_tells_what_is_durable(
+async def test_a_writer_whose_time_is_up_reports_what_is_durable(
     counting: CountingStore,
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     async with trio.open_nursery() as nursery:
 
-        def tell(name: str, _: object) -> None:
-            told.append(name)
+        def report(name: str, _: object) -> None:
+            reported.append(name)
             nursery.cancel_scope.cancel()
 
         for n in range(30):
-            await writer.submit(opens(f"s{n}"), partial(tell, f"s{n}"))
+            await writer.submit(ChangeOf(opens(f"s{n}"), partial(report, f"s{n}")))
         nursery.start_soon(writer.run)
-    assert list(rows_of(counting)) == told == [f"s{n}" for n in range(30)]
+    assert list(rows_of(counting)) == reported == [f"s{n}" for n in range(30)]
 
 
 async def test_a_flood_of_orders_does_not_starve_other_changes(
@@ -483,7 +419,7 @@ async def test_a_flood_of_orders_does_not_starve_other_changes(
     def open_another(_: str) -> None:
         name = f"order{next(numbers)}"
         opened.append(name)
-        writer.open(opens(name), open_another, _log_failure)
+        writer.open(ChangeOf(opens(name), open_another))
 
     open_another("")
     nursery.start_soon(writer.run)
@@ -493,148 +429,24 @@ async def test_a_flood_of_orders_does_not_starve_other_changes(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_quick_disk_is_written_from_the_event_loop_and_a_slow_one_is_not(
-    patient: CountingStore, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
-) -> None:
-    threads: list[bool] = []
-
-    def note(store: Store) -> None:
-        threads.append(threading.current_thread() is not threading.main_thread())
-        opens(f"s{len(threads)}")(store)
-
-    writer = Writer(patient)
-    nursery.start_soon(writer.run)
-    with trio.fail_after(5):
-        for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
-            monkeypatch.setattr(writer_module, "_SLOW_SECONDS", slow_seconds)
-            await writer.write(note)
-    # The first commit, and the one after each slow one, find out.
-    assert threads == [True, False, False, True, True, False]
-    writer.close()
-
-
-async def test_a_lock_that_the_event_loop_meets_is_waited_for_in_the_thread(
-    patient: CountingStore, database: Path, nursery: trio.Nursery
-) -> None:
-    writer = Writer(patient)
-    nursery.start_soon(writer.run)
-    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
-        await writer.write(opens("a"))
-        other.execute("BEGIN IMMEDIATE")
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(writer.write, opens("b"))
-            longest = 0.0
-            for _ in range(20):
-                before = trio.current_time()
-                await trio.sleep(0.005)
-                longest = max(longest, trio.current_time() - before)
-            assert writer.status().pending == 1
-            other.execute("ROLLBACK")
-        assert longest < 1.0, "nothing else was held up"
-    assert rows_of(patient).keys() == {"a", "b"}
-    assert writer.healthy
-    writer.close()
-
-
-async def test_the_log_is_kept_short_now_and_then_and_a_failure_of_that_is_no_fault(
-    counting: CountingStore, nursery: trio.Nursery
-) -> None:
-    calls: list[int] = []
-
-    def checkpoint() -> None:
-        calls.append(writer.status().applied)
-        raise sqlite3.OperationalError("database or disk is full")
-
-    writer = Writer(counting, checkpoint=checkpoint)
-    nursery.start_soon(writer.run)
-    with trio.fail_after(10):
-        for due in (1, 2):
-            for _ in range(120):
-                await writer.submit(lambda _store: None, lambda _: None)
-            await settled(partial(lambda due: len(calls) == due, due))
-    assert calls == [120, 240], "once nothing more was to be written"
-    writer.close()
-
-
-async def test_a_checkpoint_waits_for_a_lull_but_not_for_ever(
-    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "_LONGEST_LULL_WAIT_SECONDS", 0.05)
-    calls: list[int] = []
-    writer = Writer(counting, checkpoint=lambda: calls.append(1))
-    nursery.start_soon(writer.run)
-
-    async def flood() -> None:
-        while True:
-            await writer.write(lambda _store: None)
-            await trio.lowlevel.checkpoint()
-
-    with trio.fail_after(10):
-        nursery.start_soon(flood)
-        await settled(lambda: len(calls) > 0)
-    nursery.cancel_scope.cancel()
-
-
 async def test_changes_that_come_during_a_commit_are_the_next_batch(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
     counting.may_begin.clear()
-    told: list[str] = []
-    await writer.submit(opens("a"), told.append)
+    reported: list[str] = []
+    await writer.submit(ChangeOf(opens("a"), reported.append))
     nursery.start_soon(writer.run)
     with trio.fail_after(5):
         await wait_all_tasks_blocked()
         for name in "bcd":
-            await writer.submit(opens(name), told.append)
-        assert (writer.status().pending, told) == (4, [])
+            await writer.submit(ChangeOf(opens(name), reported.append))
+        assert (writer.status().pending, reported) == (4, [])
         counting.may_begin.set()
-        await settled(lambda: len(told) == 4)
+        await settled(lambda: len(reported) == 4)
     assert counting.commits == 2
     assert list(rows_of(counting)) == ["a", "b", "c", "d"]
     writer.close()
-
-
-async def test_a_change_that_breaks_a_rule_fails_alone(
-    counting: CountingStore,
-) -> None:
-    writer = Writer(counting)
-    results: dict[str, object] = {}
-
-    async def write(name: str, change: Callable[[Store], object]) -> None:
-        try:
-            results[name] = await writer.write(change)
-        except (sqlite3.IntegrityError, ZeroDivisionError) as exc:
-            results[name] = type(exc)
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(write, "before", opens("x"))
-            nursery.start_soon(write, "rule", breaks_a_rule)
-            nursery.start_soon(write, "bug", divides_by_zero)
-            nursery.start_soon(write, "after", opens("y"))
-            await wait_all_tasks_blocked()
-            writer.close()
-            await writer.run()
-    assert results["before"] == results["after"] == "opened"
-    assert results["rule"] is sqlite3.IntegrityError
-    assert rows_of(counting).keys() == {"x", "y"}
-    assert counting.commits == 1
-    assert writer.healthy
-
-
-async def test_a_change_nobody_waits_for_is_logged_when_it_fails(
-    counting: CountingStore, logged_errors: LoggedErrors
-) -> None:
-    writer = Writer(counting)
-    told: list[object] = []
-    with trio.fail_after(5):
-        await writer.submit(breaks_a_rule, told.append)
-        await writer.submit(opens("y"), told.append)
-        writer.close()
-        await writer.run()
-    assert told == ["opened"]
-    assert logged_errors.take() == ["a change of a row failed, recovery will ask again"]
 
 
 async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
@@ -645,20 +457,20 @@ async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     nursery.start_soon(writer.run)
     with (
         trio.fail_after(10),
         closing(sqlite3.connect(database, isolation_level=None)) as other,
     ):
         other.execute("BEGIN EXCLUSIVE")
-        await writer.submit(opens("a"), told.append)
+        await writer.submit(ChangeOf(opens("a"), reported.append))
         await settled(lambda: not writer.healthy)
-        await writer.submit(opens("b"), told.append)
+        await writer.submit(ChangeOf(opens("b"), reported.append))
         assert not writer.status().healthy
-        assert (writer.status().pending, told) == (2, [])
+        assert (writer.status().pending, reported) == (2, [])
         other.execute("COMMIT")
-        await settled(lambda: len(told) == 2)
+        await settled(lambda: len(reported) == 2)
     assert writer.status().healthy
     assert writer.status().pending == 0
     assert list(rows_of(counting)) == ["a", "b"]
@@ -670,25 +482,6 @@ async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
     writer.close()
 
 
-async def test_a_lock_that_ends_soon_is_no_fault(
-    patient: CountingStore, database: Path, nursery: trio.Nursery
-) -> None:
-    writer = Writer(patient)
-    nursery.start_soon(writer.run)
-    with (
-        trio.fail_after(10),
-        closing(sqlite3.connect(database, isolation_level=None)) as other,
-    ):
-        other.execute("BEGIN EXCLUSIVE")
-        told: list[str] = []
-        await writer.submit(opens("a"), told.append)
-        await trio.sleep(0.1)  # real time, in which the thread waits for the lock
-        other.execute("COMMIT")
-        await settled(lambda: told == ["opened"])
-    assert writer.healthy
-    writer.close()
-
-
 async def test_a_full_disk_is_waited_for_and_nothing_is_lost(
     counting: CountingStore, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:
@@ -696,17 +489,17 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_lost(
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count = {pages}")
     writer = Writer(counting)
-    told: list[str] = []
+    reported: list[str] = []
     nursery.start_soon(writer.run)
     with trio.fail_after(10):
         for n in range(300):
-            await writer.submit(opens(f"s{n}"), told.append)
+            await writer.submit(ChangeOf(opens(f"s{n}"), reported.append))
         await settled(lambda: not writer.healthy)
         assert writer.status().pending == 300
-        assert told == []
+        assert reported == []
         counting.has_room.set()
-        await settled(lambda: len(told) == 300)
-    assert told == ["opened"] * 300
+        await settled(lambda: len(reported) == 300)
+    assert reported == ["opened"] * 300
     assert list(rows_of(counting)) == [f"s{n}" for n in range(300)]
     (message,) = logged_errors.take()
     assert "database or disk is full" in message
@@ -730,7 +523,7 @@ async def test_an_unhealthy_writer_reminds_once_a_minute(
         other.execute("BEGIN EXCLUSIVE")
         nursery.start_soon(writer.run)
         began = trio.current_time()
-        await writer.submit(opens("a"), lambda _: None)
+        await writer.submit(ChangeOf(opens("a")))
         while len(messages) < 3:
             messages += logged_errors.take()
             await trio.sleep(0.005)
@@ -739,35 +532,6 @@ async def test_an_unhealthy_writer_reminds_once_a_minute(
         await settled(lambda: writer.healthy)
     assert len(messages) == 3
     writer.close()
-
-
-async def test_a_cancelled_caller_leaves_its_change_applied(
-    counting: CountingStore, nursery: trio.Nursery
-) -> None:
-    writer = Writer(counting)
-    counting.may_begin.clear()
-    nursery.start_soon(writer.run)
-    with trio.fail_after(5):
-        with trio.move_on_after(0.02) as scope:
-            await writer.write(opens("a"))
-        assert scope.cancelled_caught
-        counting.may_begin.set()
-        assert await writer.write(opens("b")) == "opened"
-    assert list(rows_of(counting)) == ["a", "b"]
-    writer.close()
-
-
-async def test_a_caller_that_is_cancelled_already_leaves_its_change_too(
-    counting: CountingStore,
-) -> None:
-    writer = Writer(counting)
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await writer.write(opens("a"))
-    writer.close()
-    with trio.fail_after(5):
-        await writer.run()
-    assert list(rows_of(counting)) == ["a"]
 
 
 async def test_close_drains_what_waits_and_ends_the_run(
@@ -784,7 +548,7 @@ async def test_close_drains_what_waits_and_ends_the_run(
     nursery.start_soon(run)
     with trio.fail_after(5):
         for n in range(400):
-            await writer.submit(opens(f"s{n}"), lambda _: None)
+            await writer.submit(ChangeOf(opens(f"s{n}")))
         await wait_all_tasks_blocked()
         writer.close()
         await wait_all_tasks_blocked()
@@ -799,23 +563,23 @@ async def test_nothing_is_taken_after_close(counting: CountingStore) -> None:
     writer = Writer(counting)
     writer.close()
     with pytest.raises(trio.ClosedResourceError):
-        await writer.submit(opens("a"), lambda _: None)
+        await writer.submit(ChangeOf(opens("a")))
 
 
-async def test_a_batch_under_way_is_finished_and_told_when_the_writer_is_cancelled(
+async def test_a_batch_under_way_is_finished_and_reported_when_the_writer_is_cancelled(
     counting: CountingStore,
 ) -> None:
     writer = Writer(counting)
     counting.may_begin.clear()
-    told: list[str] = []
-    await writer.submit(opens("a"), told.append)
+    reported: list[str] = []
+    await writer.submit(ChangeOf(opens("a"), reported.append))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
             counting.may_begin.set()
-    assert told == ["opened"]
+    assert reported == ["opened"]
     assert list(rows_of(counting)) == ["a"]
 
 
@@ -829,7 +593,7 @@ async def test_what_a_cancelled_writer_could_not_write_is_counted(
     ):
         other.execute("BEGIN EXCLUSIVE")
         for name in "abc":
-            await writer.submit(opens(name), lambda _: None)
+            await writer.submit(ChangeOf(opens(name)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             await settled(lambda: not writer.healthy)
@@ -838,55 +602,6 @@ async def test_what_a_cancelled_writer_could_not_write_is_counted(
     assert writer.status().pending == 3
     assert rows_of(counting) == {}
     assert len(logged_errors.take()) == 1
-
-
-async def test_the_event_loop_goes_on_while_the_disk_is_slow(
-    counting: CountingStore, nursery: trio.Nursery
-) -> None:
-    writer = Writer(counting)
-    counting.may_begin.clear()
-    nursery.start_soon(writer.run)
-    with trio.fail_after(5):
-        await writer.submit(opens("a"), lambda _: None)
-        await wait_all_tasks_blocked()
-        for _ in range(1000):
-            await trio.lowlevel.checkpoint()
-        assert rows_of_elsewhere(counting) == 0
-        counting.may_begin.set()
-        await settled(lambda: writer.status().applied == 1)
-    writer.close()
-
-
-def rows_of_elsewhere(store: CountingStore) -> int:
-    """Count rows on a connection of their own."""
-    path = store._db.execute("PRAGMA database_list").fetchone()["file"]
-    with closing(sqlite3.connect(path)) as other:
-        count: int = other.execute("SELECT count(*) FROM BotTrade").fetchone()[0]
-    return count
-
-
-async def test_another_program_writes_beside_the_daemon(
-    patient: CountingStore, database: Path, nursery: trio.Nursery
-) -> None:
-    writer = Writer(patient)
-    nursery.start_soon(writer.run)
-
-    def other_program() -> None:
-        with closing(sqlite3.connect(database, timeout=10)) as other:
-            for n in range(40):
-                with other:
-                    other.execute(ADD + f"('x{n}', 'X{n}', 'open', 'x', 'x')")
-                    other.execute(
-                        "UPDATE BotTrade SET status = 'closed' WHERE id = ?", [f"x{n}"]
-                    )
-
-    with trio.fail_after(20):
-        async with trio.open_nursery() as both:
-            both.start_soon(trio.to_thread.run_sync, other_program)
-            results = [await writer.write(opens(f"s{n}")) for n in range(40)]
-    assert results == ["opened"] * 40
-    assert len(rows_of(patient)) == 80
-    writer.close()
 
 
 async def test_the_stream_of_changes_keeps_one_orders_words_in_order(
@@ -905,11 +620,49 @@ async def test_the_stream_of_changes_keeps_one_orders_words_in_order(
             lambda store: store.apply_rejected(ref),
         ):
             await writer.submit(
-                change, lambda applied: outcomes.append(applied.outcome)
+                ChangeOf(change, lambda applied: outcomes.append(applied.outcome))
             )
         await settled(lambda: len(outcomes) == 4)
     assert outcomes == ["unchanged", "partial_fill", "rejected", "unchanged"]
     writer.close()
+
+
+async def test_who_outruns_the_disk_is_held_back_until_there_is_room(
+    counting: CountingStore, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_MAX_WAITING", 2)
+    writer, queued = Writer(counting), list[str]()
+    counting.may_begin.clear()
+    nursery.start_soon(writer.run)
+
+    async def flood() -> None:
+        for name in "abcd":
+            await writer.submit(ChangeOf(opens(name)))
+            queued.append(name)
+
+    with trio.fail_after(5):
+        nursery.start_soon(flood)
+        await wait_all_tasks_blocked()
+        assert (queued, writer.status().pending) == (["a", "b"], 3)
+        counting.may_begin.set()
+        await settled(lambda: writer.status().applied == 4)
+    assert queued == list("abcd")
+    writer.close()
+
+
+async def test_a_writer_is_behind_while_more_waits_than_it_should(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_BEHIND", 2)
+    writer = Writer(counting)
+    behind = []
+    for name in "abc":
+        writer.put(ChangeOf(opens(name)))
+        behind.append(writer.is_behind)
+    writer.close()
+    with trio.fail_after(5):
+        await writer.run()
+    assert (behind, writer.is_behind) == ([False, False, True], False)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,330 @@
+"""Commits: short beside orders, at once where the disk is quick, else with patience."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.lowlevel
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.ledger import commits as commits_module
+from snexec.ledger.changes import Batch
+from snexec.ledger.commits import Committer
+from snexec.ledger.writer import Writer
+from tests.fakes import rows_of
+from tests.ledger.writing import (
+    ADD,
+    ChangeOf,
+    CountingStore,
+    breaks_a_rule,
+    opening,
+    opens,
+    settled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from snexec.ledger.changes import Report
+    from snexec.ledger.store import Store
+
+
+@pytest.fixture
+def other(counting: CountingStore, database: Path) -> Iterator[sqlite3.Connection]:
+    """Give another program's connection."""
+    del counting  # which makes the file
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        yield connection
+
+
+def batch(*names: str, openings: int = 0, reported: list[str] | None = None) -> Batch:
+    """Make a batch of rows to be opened, the first of them those of orders."""
+    told = [] if reported is None else reported
+    return Batch([opening(name, told) for name in names], openings)
+
+
+def report(reports: list[Report] | None) -> None:
+    assert reports is not None
+    for call, result in reports:
+        call(result)
+
+
+def lock_patience(store: CountingStore) -> int:
+    """Return how many milliseconds the store waits for a lock."""
+    found: int = store._db.execute("PRAGMA busy_timeout").fetchone()[0]
+    return found
+
+
+# A batch
+
+
+async def test_a_batch_is_one_transaction_and_reported_in_its_order(
+    counting: CountingStore,
+) -> None:
+    committer, reported = Committer(counting), list[str]()
+    reports = committer.at_once(batch("a", "b", "c", reported=reported))
+    assert (counting.commits, committer.tries) == (1, 1)
+    assert reported == [], "that is for the writer"
+    report(reports)
+    assert reported == list(rows_of(counting)) == ["a", "b", "c"]
+
+
+async def test_what_takes_long_is_cut_off_but_no_order_is(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits_module, "_BATCH_SECONDS", 0.0)
+    committer, reported = Committer(counting), list[str]()
+    report(committer.at_once(batch("a", "b", reported=reported)))
+    assert reported == ["a"], "one at least"
+    report(
+        committer.at_once(batch("c", "d", "e", "f", openings=3, reported=reported)),
+    )
+    assert reported == list(rows_of(counting)) == ["a", "c", "d", "e"]
+
+
+async def test_a_commit_is_shorter_for_a_while_once_an_order_was_there(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits_module, "_BATCH_SECONDS_BESIDE_ORDERS", 0.0)
+    committer, reported = Committer(counting), list[str]()
+    report(committer.at_once(batch("a", "b", reported=reported)))
+    assert reported == ["a", "b"]
+    committer.note_order()
+    report(committer.at_once(batch("c", "d", reported=reported)))
+    assert reported == ["a", "b", "c"]
+    monkeypatch.setattr(commits_module, "_BESIDE_ORDERS_SECONDS", 0.0)
+    report(committer.at_once(batch("e", "f", reported=reported)))
+    assert reported == ["a", "b", "c", "e", "f"]
+
+
+async def test_one_change_at_fault_costs_the_others_nothing_but_time(
+    counting: CountingStore,
+) -> None:
+    committer, reported, heard = Committer(counting), list[str](), list[Exception]()
+    changes = batch("x", "y", reported=reported).changes
+    changes.insert(1, ChangeOf(breaks_a_rule, failed=heard.append))
+    report(committer.at_once(Batch(changes, 0)))
+    assert reported == list(rows_of(counting)) == ["x", "y"]
+    assert [type(error) for error in heard] == [sqlite3.IntegrityError]
+    assert counting.commits == 1
+    assert committer.disk_is_quick
+
+
+async def test_what_ends_the_program_leaves_no_transaction_behind(
+    counting: CountingStore,
+) -> None:
+    def interrupted(_store: Store) -> None:
+        raise KeyboardInterrupt
+
+    changes = [*batch("a").changes, ChangeOf(interrupted)]
+    with pytest.raises(KeyboardInterrupt):
+        Committer(counting).at_once(Batch(changes, 0))
+    assert not counting._db.in_transaction
+    assert rows_of(counting) == {}
+
+
+# Figures
+
+
+async def test_commits_are_timed_and_tries_are_counted(
+    counting: CountingStore, other: sqlite3.Connection
+) -> None:
+    committer = Committer(counting)
+    committer.at_once(batch("a"))
+    other.execute("BEGIN IMMEDIATE")
+    assert committer.at_once(batch("b")) is None
+    other.execute("ROLLBACK")
+    committer.at_once(batch("b"))
+    assert (committer.tries, sum(committer.times.counts)) == (3, 2)
+    assert 0 < committer.times.total < 10
+
+
+async def test_the_rows_of_orders_are_dated(counting: CountingStore) -> None:
+    committer = Committer(counting)
+    committer.at_once(batch("a"))
+    assert committer.seconds_since_rows == float("inf")
+    committer.at_once(batch("b", openings=1))
+    first = committer.seconds_since_rows
+    assert 0 <= first < 10
+    committer.at_once(batch("c"))
+    assert committer.seconds_since_rows > first
+
+
+# The disk's pace
+
+
+async def test_a_disk_is_quick_once_it_has_shown_it_and_until_it_is_slow(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committer = Committer(counting)
+    shown = [committer.disk_is_quick]
+    for number, slow_seconds in enumerate((60.0, 0.0, 60.0)):
+        monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
+        committer.at_once(batch(f"s{number}"))
+        shown.append(committer.disk_is_quick)
+    assert shown == [False, True, False, True]
+
+
+async def test_a_lock_is_waited_for_only_where_that_holds_nothing_up(
+    counting: CountingStore, other: sqlite3.Connection
+) -> None:
+    committer, reported = Committer(counting), list[str]()
+    committer.at_once(batch("a"))
+    assert lock_patience(counting) == 0, "the event loop waits for none"
+    other.execute("BEGIN IMMEDIATE")
+    assert committer.at_once(batch("b", reported=reported)) is None
+    assert not committer.disk_is_quick
+    assert lock_patience(counting) == 2000, "the thread does"
+    assert (reported, list(rows_of(counting))) == ([], ["a"])
+    other.execute("ROLLBACK")
+    report(await committer.with_patience(batch("b", reported=reported)))
+    assert reported == ["b"]
+    assert committer.disk_is_quick
+
+
+async def test_a_lock_that_outlasts_all_patience_is_an_error(
+    counting: CountingStore, other: sqlite3.Connection
+) -> None:
+    committer = Committer(counting)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await committer.with_patience(batch("a"))
+    assert not committer.in_thread
+    assert not committer.disk_is_quick
+    other.execute("ROLLBACK")
+    report(await committer.with_patience(batch("a")))
+    assert list(rows_of(counting)) == ["a"]
+
+
+async def test_a_thread_that_has_the_connection_says_so(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    committer = Committer(counting)
+    counting.may_begin.clear()
+    nursery.start_soon(committer.with_patience, batch("a"))
+    await wait_all_tasks_blocked()
+    assert committer.in_thread
+    counting.may_begin.set()
+    with trio.fail_after(5):
+        await settled(lambda: not committer.in_thread)
+    assert list(rows_of(counting)) == ["a"]
+
+
+# As the writer has them
+
+
+async def test_a_quick_disk_is_written_from_the_event_loop_and_a_slow_one_is_not(
+    patient: CountingStore, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    threads: list[bool] = []
+
+    def note(store: Store) -> None:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        opens(f"s{len(threads)}")(store)
+
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
+            monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
+            await writer.write(note)
+    # The first commit, and the one after each slow one, find out.
+    assert threads == [True, False, False, True, True, False]
+    writer.close()
+
+
+async def test_a_lock_that_the_event_loop_meets_is_waited_for_in_the_thread(
+    patient: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
+        await writer.write(opens("a"))
+        other.execute("BEGIN IMMEDIATE")
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(writer.write, opens("b"))
+            longest = 0.0
+            for _ in range(20):
+                before = trio.current_time()
+                await trio.sleep(0.005)
+                longest = max(longest, trio.current_time() - before)
+            assert writer.status().pending == 1
+            other.execute("ROLLBACK")
+        assert longest < 1.0, "nothing else was held up"
+    assert rows_of(patient).keys() == {"a", "b"}
+    assert writer.healthy
+    writer.close()
+
+
+async def test_a_lock_that_ends_soon_is_no_fault(
+    patient: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+    with (
+        trio.fail_after(10),
+        closing(sqlite3.connect(database, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        reported: list[str] = []
+        await writer.submit(ChangeOf(opens("a"), reported.append))
+        await trio.sleep(0.1)  # real time, in which the thread waits for the lock
+        other.execute("COMMIT")
+        await settled(lambda: reported == ["opened"])
+    assert writer.healthy
+    writer.close()
+
+
+async def test_the_event_loop_goes_on_while_the_disk_is_slow(
+    counting: CountingStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(counting)
+    counting.may_begin.clear()
+    nursery.start_soon(writer.run)
+    with trio.fail_after(5):
+        await writer.submit(ChangeOf(opens("a")))
+        await wait_all_tasks_blocked()
+        for _ in range(1000):
+            await trio.lowlevel.checkpoint()
+        assert rows_of_elsewhere(counting) == 0
+        counting.may_begin.set()
+        await settled(lambda: writer.status().applied == 1)
+    writer.close()
+
+
+def rows_of_elsewhere(store: CountingStore) -> int:
+    """Count rows on a connection of their own."""
+    path = store._db.execute("PRAGMA database_list").fetchone()["file"]
+    with closing(sqlite3.connect(path)) as other:
+        count: int = other.execute("SELECT count(*) FROM BotTrade").fetchone()[0]
+    return count
+
+
+async def test_another_program_writes_beside_the_daemon(
+    patient: CountingStore, database: Path, nursery: trio.Nursery
+) -> None:
+    writer = Writer(patient)
+    nursery.start_soon(writer.run)
+
+    def other_program() -> None:
+        with closing(sqlite3.connect(database, timeout=10)) as other:
+            for n in range(40):
+                with other:
+                    other.execute(ADD + f"('x{n}', 'X{n}', 'open', 'x', 'x')")
+                    other.execute(
+                        "UPDATE BotTrade SET status = 'closed' WHERE id = ?", [f"x{n}"]
+                    )
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as both:
+            both.start_soon(trio.to_thread.run_sync, other_program)
+            results = [await writer.write(opens(f"s{n}")) for n in range(40)]
+    assert results == ["opened"] * 40
+    assert len(rows_of(patient)) == 80
+    writer.close()
