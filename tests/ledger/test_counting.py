@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -20,7 +20,7 @@ from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from snexec.risk.gates import ActiveGates
 from snexec.risk.limits import Counts, Limits
-from snexec.risk.tally import OpenedOrder, Recently, Tally, day_began, day_start
+from snexec.risk.tally import Recently, day_began
 from tests.fakes import (
     FakeClock,
     make_settings,
@@ -29,6 +29,7 @@ from tests.fakes import (
     open_store,
     rows_of,
 )
+from tests.ledger.writing import ChangeOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,6 +255,23 @@ def test_a_new_day_begins_at_nothing(
     assert open_one(store, 3, daily_loss_limit_usd=50.0) == "opened"
 
 
+@pytest.mark.parametrize(
+    ("loss_at", "now", "reason"),
+    [
+        ("2026-03-08T05:00:00.000Z", "2026-03-09T03:59:00+00:00", "daily_loss"),
+        ("2026-03-08T05:00:00.000Z", "2026-03-09T04:00:00+00:00", "opened"),
+        ("2026-11-01T04:00:00.000Z", "2026-11-02T04:59:00+00:00", "daily_loss"),
+        ("2026-11-01T04:00:00.000Z", "2026-11-02T05:00:00+00:00", "opened"),
+    ],
+)
+def test_a_loss_counts_for_23_hours_in_spring_and_25_in_autumn(
+    store: Store, other: Other, *, loss_at: str, now: str, reason: str
+) -> None:
+    other.closes(-50.0, loss_at)
+    moved = Store(store._db, clock=FakeClock(datetime.fromisoformat(now)))
+    assert open_one(moved, 1, daily_loss_limit_usd=50.0) == reason
+
+
 def test_the_other_accounts_results_do_not_count(store: Store, other: Other) -> None:
     bot: dict[str, Any] = {"daily_loss_limit_usd": 50.0}
     other.closes(-60.0, MIDNIGHT, mode="live")
@@ -463,50 +481,6 @@ def test_what_is_known_in_memory_can_be_seen_from_another_thread(store: Store) -
     assert store.tallied("S1", "live") == Recently(None, 0, 0, 0)
 
 
-# Days --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("moment", "began"),
-    [
-        ("2026-01-05T04:59:59+00:00", "2026-01-04T05:00:00+00:00"),
-        ("2026-01-05T05:00:00+00:00", "2026-01-05T05:00:00+00:00"),
-        ("2026-07-01T03:59:59+00:00", "2026-06-30T04:00:00+00:00"),
-        ("2026-07-01T04:00:00+00:00", "2026-07-01T04:00:00+00:00"),
-        # The day that has 23 hours: it begins in winter time and ends in summer time.
-        ("2026-03-08T05:00:00+00:00", "2026-03-08T05:00:00+00:00"),
-        ("2026-03-08T12:00:00+00:00", "2026-03-08T05:00:00+00:00"),
-        ("2026-03-09T03:59:59+00:00", "2026-03-08T05:00:00+00:00"),
-        ("2026-03-09T04:00:00+00:00", "2026-03-09T04:00:00+00:00"),
-        # The one that has 25.
-        ("2026-11-01T04:00:00+00:00", "2026-11-01T04:00:00+00:00"),
-        ("2026-11-02T04:59:59+00:00", "2026-11-01T04:00:00+00:00"),
-        ("2026-11-02T05:00:00+00:00", "2026-11-02T05:00:00+00:00"),
-    ],
-)
-def test_a_day_begins_at_midnight_in_new_york(moment: str, began: str) -> None:
-    at, start = datetime.fromisoformat(moment), datetime.fromisoformat(began)
-    assert day_began(at) == start
-    assert day_start(at.timestamp()) == start.timestamp()
-
-
-@pytest.mark.parametrize(
-    ("loss_at", "now", "reason"),
-    [
-        ("2026-03-08T05:00:00.000Z", "2026-03-09T03:59:00+00:00", "daily_loss"),
-        ("2026-03-08T05:00:00.000Z", "2026-03-09T04:00:00+00:00", "opened"),
-        ("2026-11-01T04:00:00.000Z", "2026-11-02T04:59:00+00:00", "daily_loss"),
-        ("2026-11-01T04:00:00.000Z", "2026-11-02T05:00:00+00:00", "opened"),
-    ],
-)
-def test_a_loss_counts_for_23_hours_in_spring_and_25_in_autumn(
-    store: Store, other: Other, *, loss_at: str, now: str, reason: str
-) -> None:
-    other.closes(-50.0, loss_at)
-    moved = Store(store._db, clock=FakeClock(datetime.fromisoformat(now)))
-    assert open_one(moved, 1, daily_loss_limit_usd=50.0) == reason
-
-
 # Plans -------------------------------------------------------------------------------
 
 
@@ -677,7 +651,7 @@ async def test_the_real_writer_opens_no_more_than_may_be(
         nursery.start_soon(writer.run)
         with closing(Other(database).connection) as other:
             for number in range(300):
-                writer.open(opens(number), told.append, cast("Any", pytest.fail))
+                writer.open(ChangeOf(opens(number), told.append))
                 if number % 7 == 0:
                     await trio.sleep(0.001)
                     other.execute(
@@ -712,14 +686,3 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
     assert store.count("S1", "paper", Decimal("1.10"), asked) == Counts(
         *(0, 0.0, 0, 0), *(0.0, 3, 3, 30), 110
     )
-
-
-def test_what_is_remembered_of_orders_is_bounded() -> None:
-    tally = Tally(0.0)
-    for number in range(20_000):
-        tally.add(OpenedOrder("paper", f"S{number}", 1000.0 + number / 1000, 100))
-    now = 1020.0
-    assert len(tally._minute) == 10_000
-    assert tally.look("S19999", now).since_symbol == pytest.approx(0.001)
-    assert tally.look("S0", now).since_symbol is None
-    assert tally.look("S0", now).today == 20_000
