@@ -18,10 +18,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from snexec.__main__ import main
-from snexec.broker.client import AlpacaClient
+from snexec.broker.client import SentOrder
 from snexec.broker.wire import Connection
 from snexec.cli import daemon
-from snexec.ledger import schema, writer
+from snexec.ledger import checkpoints, schema
 from snexec.ledger.rows import Applied
 from snexec.ledger.store import Store
 from snexec.reconciliation.fills import Fills
@@ -199,7 +199,7 @@ def _on_checkpoint(bomb: _Bomb) -> None:
         return connection
 
     _set(daemon, "open_database", open_database)
-    _set(writer, "_CHECKPOINT_EVERY", _CHECKPOINT_EVERY)
+    _set(checkpoints, "_CHECKPOINT_EVERY", _CHECKPOINT_EVERY)
 
 
 def _watch_writes(path: Path, bomb: _Bomb) -> None:
@@ -230,7 +230,7 @@ STEPS: dict[str, Callable[[_Bomb], None]] = {
     "row written": _on_commit("open_trade", did=lambda opening: opening == "opened"),
     "POST half sent": _on_order_written(0.5),
     "POST sent": _on_order_written(1.0),
-    "reply read": _on_entry(AlpacaClient, "_answered"),
+    "reply read": _on_entry(SentOrder, "ended"),
     "id uncommitted": _on_commit("apply_working", did=_changed, before=True),
     "id stored": _on_commit("apply_working", did=_changed),
     "event received": _on_entry(Fills, "on_fill_event", "on_rejected_event"),
