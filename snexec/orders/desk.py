@@ -78,13 +78,13 @@ class OrderDesk:
     ) -> None:
         limits = live.now.intake
         self._queue = IntentQueue(limits.max_pending)
+        self._writer = ledger.writer
         self.skips = Skips(feed=feed, max_age_seconds=limits.max_signal_age_sec)
         self._buying = Buying(live, halt, market, self.skips, id_salt=id_salt)
         self.outcomes = Outcomes(
             ledger, reconciler.unsettled, reconciler.discarded, latencies, feed
         )
-        self._executor = TradeExecutor(
-            writer=ledger.writer,
+        executor = TradeExecutor(
             outcomes=self.outcomes,
             resend=Resend(reconciler.fills, self.outcomes),
             latencies=latencies,
@@ -92,7 +92,12 @@ class OrderDesk:
             onlookers=onlookers,
         )
         self.dispatcher = Dispatcher(
-            live, self._queue, accounts, self._executor, self.outcomes
+            live=live,
+            queue=self._queue,
+            accounts=accounts,
+            writer=ledger.writer,
+            executor=executor,
+            outcomes=self.outcomes,
         )
 
     @property
@@ -114,8 +119,8 @@ class OrderDesk:
             self._queue.put(intent)
 
     def flush(self) -> None:
-        """Let the orders that have begun leave, without a task switch."""
-        self._executor.flush()
+        """Write the rows of orders that have begun, so that they leave in this step."""
+        self._writer.open_now()
 
     def close(self) -> None:
         """Take no more; what was submitted is still worked off."""

@@ -12,6 +12,7 @@ from snexec.orders.acks import Acks, bounded
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts, Lease, SentOrder
+    from snexec.ledger import Writer
     from snexec.orders.attempt import Attempt
     from snexec.orders.executor import TradeExecutor
     from snexec.orders.intent import Intent
@@ -29,6 +30,7 @@ class Dispatcher:
         live: Its mode is the account of each order that begins.
         queue: Where intents wait for a slot.
         accounts: Lend a client with one request of its budget.
+        writer: Opens the rows.
         executor: Does what is to be done for one order.
         outcomes: Records what the broker answered.
 
@@ -39,15 +41,18 @@ class Dispatcher:
 
     def __init__(
         self,
+        *,
         live: LiveSettings,
         queue: IntentQueue,
         accounts: Accounts,
+        writer: Writer,
         executor: TradeExecutor,
         outcomes: Outcomes,
     ) -> None:
         self._live = live
         self._queue = queue
         self._accounts = accounts
+        self._writer = writer
         self._executor = executor
         self._acks = Acks(outcomes, self)
         self._slots = trio.Semaphore(live.now.intake.max_in_flight)
@@ -147,7 +152,7 @@ class Dispatcher:
         self.in_flight += 1
         attempt = self._executor.draw_up(intent, lease, owner=self)
         self._awaiting_row.add(attempt)
-        self._executor.open_row(attempt)
+        self._writer.open(attempt)
 
     def row_decided(self, attempt: Attempt) -> None:
         """Send the order whose row is durable, or start what is left to do.
@@ -176,7 +181,7 @@ class Dispatcher:
             # Its slot is free when that is recorded. A refusal may halt what follows,
             # and a 429 makes it wait.
             self.start_task(attempt)
-        elif self._executor.is_behind:
+        elif self._writer.is_behind:
             self._acks.record(attempt, sent)
         else:
             self._free_slot(attempt)

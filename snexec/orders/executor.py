@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import Lease, SentOrder
     from snexec.latency import Latencies
-    from snexec.ledger import NewTrade, Writer
+    from snexec.ledger import NewTrade
     from snexec.orders.attempt import Owner
     from snexec.orders.intent import Intent
     from snexec.orders.outcomes import Outcomes
@@ -39,10 +39,9 @@ class Onlooker(Protocol):
 
 
 class TradeExecutor:
-    """Opens rows, sends orders, and does what their answers ask for.
+    """Draws orders up, sends them, and does what their answers ask for.
 
     Args:
-        writer: Opens the rows.
         outcomes: Records what the broker answered.
         resend: What to do after a 429.
         latencies: Times each order.
@@ -53,24 +52,17 @@ class TradeExecutor:
     def __init__(
         self,
         *,
-        writer: Writer,
         outcomes: Outcomes,
         resend: Resend,
         latencies: Latencies,
         halt: HaltSwitch,
         onlookers: Sequence[Onlooker],
     ) -> None:
-        self._writer = writer
         self._outcomes = outcomes
         self._resend = resend
         self._latencies = latencies
         self._halt = halt
         self._onlookers = onlookers
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits to be written that no more should be made to."""
-        return self._writer.is_behind
 
     def draw_up(self, intent: Intent, lease: Lease, *, owner: Owner) -> Attempt:
         """Build the attempt of an intent; nothing is written or sent yet.
@@ -88,14 +80,6 @@ class TradeExecutor:
             halt=self._halt,
             latencies=self._latencies,
         )
-
-    def open_row(self, attempt: Attempt) -> None:
-        """Have the row written, at the latest by the writer's own task."""
-        self._writer.open(attempt)
-
-    def flush(self) -> None:
-        """Write the rows that wait to be opened, so that their orders leave."""
-        self._writer.open_now()
 
     def send(self, attempt: Attempt) -> SentOrder | None:
         """Send the order of a row that was opened, if it is still wanted.
