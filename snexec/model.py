@@ -10,6 +10,7 @@ Mode = Literal["paper", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 # Accounts, budgets and unsettled orders are keyed by it: each mode has one account.
 AccountName = Mode
+ACCOUNTS: tuple[AccountName, ...] = MODES
 Stars = Literal[3, 4, 5]
 Side = Literal["buy", "sell"]
 

@@ -12,7 +12,7 @@ from snexec.broker.client import AlpacaClient
 from snexec.broker.endpoint import SIMULATED_KEYS, Endpoint
 from snexec.broker.lease import Held, Lease
 from snexec.broker.tls import tls_context
-from snexec.model import MODES
+from snexec.model import ACCOUNTS
 from snexec.settings import credentials_for
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Accounts:
         self._nursery: trio.Nursery | None = None
         settings = live.now
         self._held = {
-            mode: self._hold(self._endpoint(mode, settings), settings) for mode in MODES
+            mode: self._hold(self._endpoint(mode, settings), settings)
+            for mode in ACCOUNTS
         }
         self._keep_warm(settings)
 
@@ -75,7 +76,7 @@ class Accounts:
 
     def status(self) -> dict[AccountName, BudgetStatus]:
         """Return each account's request budget."""
-        budgets = {mode: self.budget(mode) for mode in MODES}
+        budgets = {mode: self.budget(mode) for mode in ACCOUNTS}
         return {
             mode: BudgetStatus(budget.left, budget.limit)
             for mode, budget in budgets.items()
@@ -109,7 +110,7 @@ class Accounts:
             ConfigError: The keys of a mode cannot be used; nothing has changed.
             OSError: The certificates cannot be read; nothing has changed.
         """
-        endpoints = [self._endpoint(mode, settings) for mode in MODES]
+        endpoints = [self._endpoint(mode, settings) for mode in ACCOUNTS]
         new = [
             self._hold(endpoint, settings)
             for endpoint in endpoints

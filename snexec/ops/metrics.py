@@ -26,7 +26,6 @@ from prometheus_client.registry import Collector
 
 from snexec.model import MODES
 from snexec.ops.families import ENDS, OTHER_END, all_families
-from snexec.ops.families import Sources as Sources  # noqa: PLC0414 - given to Metrics
 from snexec.ops.pages import Page
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from snexec.events import Event
+    from snexec.ops.families import Sources
 
 LatencyKind = Literal["wire", "reply", "fill"]
 

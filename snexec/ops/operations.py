@@ -89,7 +89,8 @@ class Operations:
             feed.follow(notify.happened)
             self._tasks["notifications"] = notify.run
         if pages is not None:
-            from snexec.ops.metrics import Metrics, Sources  # noqa: PLC0415
+            from snexec.ops.families import Sources  # noqa: PLC0415
+            from snexec.ops.metrics import Metrics  # noqa: PLC0415
             from snexec.ops.pages import PageServer  # noqa: PLC0415
 
             metrics = Metrics(

@@ -12,7 +12,7 @@ from snexec.broker import Purpose
 from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.logs import OrderLog, Repeats, about, about_order
-from snexec.model import MODES
+from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
@@ -75,7 +75,8 @@ class Recovery:
         self._started = trio.Event()
         self._warned = Recent[str](_REMEMBERED_WARNINGS)
         self._failures = {
-            mode: Repeats(f"look-ups ({mode})", log=log, clock=clock) for mode in MODES
+            mode: Repeats(f"look-ups ({mode})", log=log, clock=clock)
+            for mode in ACCOUNTS
         }
 
     def load(self, rows: list[Unsettled]) -> None:
@@ -131,7 +132,7 @@ class Recovery:
                 and did not.
         """
         async with trio.open_nursery() as nursery:
-            for mode in MODES:
+            for mode in ACCOUNTS:
                 nursery.start_soon(
                     self._run_account, mode, starved, name=f"recovery of {mode}"
                 )

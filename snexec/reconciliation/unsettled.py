@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.model import MODES
+from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class UnsettledOrders:
     def __init__(self) -> None:
         self._orders: dict[str, UnsettledOrder] = {}
         self._queues: dict[AccountName, list[tuple[float, int, UnsettledOrder]]] = {
-            mode: [] for mode in MODES
+            mode: [] for mode in ACCOUNTS
         }
         self._heard = Recent[str](_REMEMBERED_ORDERS)
         self._number = itertools.count()

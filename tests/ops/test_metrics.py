@@ -10,7 +10,8 @@ from typing import cast
 import trio
 
 from snexec.events import EventFeed
-from snexec.ops.metrics import Metrics, Sources
+from snexec.ops.families import Sources
+from snexec.ops.metrics import Metrics
 from tests.fakes import FakeClock
 from tests.integration.harness import alpaca, real_box
 from tests.ops.scraping import fetch, free_port, scrape, value
