@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.clock import timestamp
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
 
 log = logging.getLogger("Events")
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 EventName = Literal[
     "placed",
@@ -32,8 +34,7 @@ EventName = Literal[
 ]
 
 
-@dataclass(kw_only=True, slots=True)  # frozen, it would cost a fill 2 %
-class Event:
+class Event(NamedTuple):
     """One thing that happened.
 
     Attributes:
@@ -49,7 +50,7 @@ class Event:
     trade_id: str | None = None
     symbol: str | None = None
     reason: str | None = None
-    more: Mapping[str, object] = field(default_factory=dict)
+    more: Mapping[str, object] = _NOTHING
     sequence: int | None = None
 
     @property
@@ -100,7 +101,7 @@ class EventFeed:
             symbol=symbol,
             reason=reason,
             sequence=sequence,
-            more=more or {},
+            more=more or _NOTHING,
         )
         for follower in tuple(self._followers):
             try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snexec.latency import Times
     from snexec.ledger.rows import Outcome
 
-# What a change may look at or write; reading all columns would cost a fill 2 %.
+# What a change may look at or write.
 READ = (
     *("id", "symbol", "mode", "status", "alpacaOrderId", "entryPrice", "shares"),
     *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),

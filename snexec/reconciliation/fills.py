@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -212,7 +212,7 @@ class Fills:
         found = await self._writer.write(step.apply)
         if found is None:
             return applied
-        return replace(found, changed=found.changed or applied.changed)
+        return found._replace(changed=found.changed or applied.changed)
 
     async def _position(self, mode: AccountName, applied: Applied) -> Decimal | None:
         problem: BrokerError | None = None

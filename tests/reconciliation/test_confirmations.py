@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,7 +92,7 @@ async def test_each_outcome_is_told_once(  # noqa: PLR0917 - a table
     level: str,
     words: str,
 ) -> None:
-    assert told.tell(replace(BOUGHT, outcome=outcome)) == events
+    assert told.tell(BOUGHT._replace(outcome=outcome)) == events
     (record,) = caplog.records
     assert record.levelname == level
     assert words in record.getMessage()
@@ -103,19 +102,19 @@ async def test_each_outcome_is_told_once(  # noqa: PLR0917 - a table
 async def test_what_changed_nothing_is_not_told(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
-    same = replace(BOUGHT, outcome="unchanged", changed=False)
+    same = BOUGHT._replace(outcome="unchanged", changed=False)
     assert told.tell(same) == []
     assert caplog.records == []
 
 
 async def test_a_partial_fill_is_told_and_asked_about_further(told: Told) -> None:
-    part = replace(BOUGHT, outcome="partial_fill", settled=False)
+    part = BOUGHT._replace(outcome="partial_fill", settled=False)
     assert told.tell(part) == ["partial_fill"]
     assert len(told.unsettled) == 1
 
 
 async def test_a_look_up_that_finds_the_same_part_tells_nothing(told: Told) -> None:
-    part = replace(BOUGHT, outcome="partial_fill", settled=False, changed=False)
+    part = BOUGHT._replace(outcome="partial_fill", settled=False, changed=False)
     assert told.tell(part, "lookup") == []
 
 
@@ -129,7 +128,7 @@ async def test_only_the_stream_is_heard(told: Told) -> None:
 async def test_a_fill_found_late_is_an_error_that_names_both_rows(
     told: Told, logged_errors: LoggedErrors
 ) -> None:
-    late = replace(BOUGHT, outcome="found_late", status="missed", newer_trade_id="sn-2")
+    late = BOUGHT._replace(outcome="found_late", status="missed", newer_trade_id="sn-2")
     assert told.tell(late) == ["settled"]
     (error,) = logged_errors.take()
     assert "trade=sn-1" in error
@@ -145,7 +144,7 @@ async def test_a_row_that_is_gone_is_asked_about_no_longer(
 
 
 async def test_what_is_not_found_is_told_as_settled(told: Told) -> None:
-    given_up = replace(BOUGHT, outcome="not_found", reason="order_not_found")
+    given_up = BOUGHT._replace(outcome="not_found", reason="order_not_found")
     told.confirmations.report_not_found(given_up)
     assert [(e.event, e.reason) for e in told.events] == [
         ("settled", "order_not_found")
