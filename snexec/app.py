@@ -1,16 +1,14 @@
-"""The daemon: what it is made of, and the one tree of tasks (SPEC 1).
-
-Read this first.
+"""Read this first: what the daemon is made of, and its one tree of tasks (SPEC 1).
 
     root ── log lines, OS signals, the simulated exchange     (snexec.cli.daemon)
      └─ ledger                         writes the database, whoever asks
          └─ services                   trading stream, reconciliation, REST clients,
-             │                         operations: metrics, notifications, systemd
+             │                         halt, market hours, database check, operations
              └─ feeders                socket, standard input
-                 └─ orders             what is left to do once each is answered
+                 └─ orders             dispatcher, and what does not go straight through
 
-A stop closes it from the inside out (``snexec.stages``): no more signals, orders
-finish, the stream says goodbye, the ledger drains. So nothing that was decided is lost.
+A stop (``snexec.stages``) takes no more signals and lets orders finish. Then ``run``
+closes from the inside out: feeders, services, ledger. So nothing decided is lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How the daemon starts taking signals, and how it stops, from the inside out.
 
-It starts once every row is compared with the broker. A stop takes no more signals, lets
-orders finish, and then gives the writer its time; whoever asks for it bounds all of it.
+It starts once every row is compared with the broker. A stop takes no more signals, works
+off those that were taken, and then gives the writer time to drain. Whoever asks for the
+stop says how long that may take; ``snexec.app`` closes what is left, in its order.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Opened(NamedTuple):
         stdin: What to read signals from besides the socket, if anything.
         report: Follows one run of ``--stdin``, which stops at the end of its input.
         exchange: What answers for the broker in both modes, if it is simulated.
-        tls: The context that verifies the broker, if it is made: 30 ms of a start.
+        tls: The context that verifies the broker, if it was made already; 30 ms of a
+            start.
         systemd: The service manager, which need not be there.
         pages: Where to serve metrics, if anywhere.
         dropped_lines: Returns how many log lines were dropped.
@@ -148,7 +150,7 @@ class Stages:
             )
 
     def stop(self, *, why: str, seconds: float, settle: bool = False) -> None:
-        """Take no more signals, and let orders under way finish.
+        """Take no more signals, but work off those that were taken.
 
         Args:
             why: For the log.
@@ -201,7 +203,7 @@ class Stages:
         if self._damage is not None:
             raise self._damage
 
-    # What standard input asks.
+    # What standard input asks of its owner.
 
     async def wait_to_feed_file(self) -> None:
         """Wait until every row is compared, and for the stream, if it comes soon.
