@@ -2,9 +2,17 @@
 
 A gate is a pure function over a signal, ``[bot]`` and a snapshot of what counts; it
 returns the reason for which it stops the signal, or None. ``GATES`` is their order, and
-the first one that stops a signal gives the reason. To add a gate: a key in
-``BotSettings``, a function with its ``Gate`` in ``early.py`` or ``counted.py``, a line
-in ``GATES``, a test.
+the first one that stops a signal gives the reason.
+
+To add a gate: a key in ``BotSettings``, its word in ``limits.Reason``, a function with
+its ``Gate`` in ``early.py``, a line in ``GATES``, a case in ``tests/risk/cases.py``. What
+it looks at in a signal is a field of ``snexec.signals.Signal``.
+
+One that counts has its function in ``counted.py`` and its word in ``COUNTED_REASONS`` as
+well, and must be counted for: ``ActiveGates`` says in ``Needs`` what is asked of the
+rows, ``snexec.ledger.counting`` counts it, and ``Counts`` carries it. A figure that no
+``Needs`` asks for stays 0, so the gate would stop nothing: test it over real rows, in
+``tests/ledger/test_counting.py``.
 """
 
 from __future__ import annotations
