@@ -1,6 +1,7 @@
 """Wall-clock time, passed in so that tests can set it.
 
-Elapsed time is always ``trio.current_time()``; the wall clock only dates rows.
+It dates rows and events, and the brakes and the broker's own dates go by it. Elapsed time
+is ``trio.current_time()``, or ``time.perf_counter`` of commits, which may be in a thread.
 """
 
 from __future__ import annotations

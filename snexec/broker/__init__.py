@@ -1,9 +1,10 @@
 """BROKER: Alpaca's REST API, and what its answers mean.
 
-It owns one client for each account, with its keys and its warm connections, its budget of
-requests, and how long a client stays that new settings have replaced. Its state is written
-by its own tasks, by ``reconfigure``, and by whoever holds a ``Lease``. Foreign errors
-become ours here. It never sends a request twice, and knows nothing of rows and signals.
+It owns one client for each account, with its keys, its warm connections and its budget of
+requests; one that new settings have replaced is closed once nobody uses it. Orders leave
+over connections of its own, all else over httpx. Its state is written by its own tasks, by
+``reconfigure``, by ``try_take`` and by whoever holds a ``Lease``. Foreign errors become
+ours here. It never sends a request twice, and never reads or writes a row.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """INTAKE: how signals come in; one answer to each line, and nobody waits.
 
 It owns what is known of lines: whether signals are taken at the moment, which ids were
-taken, how many lines were answered what. Its state is written by ``Intake.take``,
-whichever feeder calls it. It never waits for an order and never decides whether a valid
-signal is worth trading: what is taken goes to the ``Orders`` that it was given.
+taken, how many lines were answered what. Its state is written by the feeders, through
+``Intake.take``, and by whoever opens and closes it. The socket also carries requests and
+the feed of events, which it only passes on. It never waits for an order, but that a file's
+lines wait for room, and never decides whether a valid signal is worth trading: what is
+taken goes to the ``Orders`` that it was given.
 """
 
 from __future__ import annotations

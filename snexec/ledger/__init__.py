@@ -1,9 +1,10 @@
 """LEDGER: the BotTrade rows, their file, and the one writer.
 
-It owns the database's connection, what is queued to be written, and what the limits
-count. The writer alone writes rows, whoever asks for a change: changes are applied in
-order, committed together, and reported once they are durable. It never talks to the
-broker, and never decides what is bought.
+It owns the database's connection, what is queued to be written, and the counts that the
+limits are asked with. Once it runs, the writer alone writes rows, whoever asks for a
+change: the rows of new orders go first, all else in the order of the calls; changes are
+committed together, and reported once they are durable. It never talks to the broker, and
+never decides what is bought.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may be looked at: every wing, each of which says how it is in one ``status()``."""
+"""What may be looked at: every wing; most say how they are in one ``status()``."""
 
 from __future__ import annotations
 

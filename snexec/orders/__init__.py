@@ -1,10 +1,11 @@
 """ORDERS: from an intent to the broker's answer.
 
 It owns the intents that wait and the orders under way: who goes next, the row before the
-request, the request once, the answer recorded. Its state is written by its own tasks and
-by the step that hands an intent in. It never decides what is worth ordering (that is the
-intent's own word), never sends an order twice, and leaves an order whose outcome is not
-known to reconciliation.
+request, the request once, the answer recorded. Its state is written by its own tasks, by
+the step that hands an intent in, and by the calls in which writer and client report to an
+``Attempt``. What is worth ordering is the intent's own word: ``SignalBuy`` asks the gates
+of risk. It never sends an order again that the broker may have taken, and leaves one whose
+outcome is not known to reconciliation.
 """
 
 from __future__ import annotations

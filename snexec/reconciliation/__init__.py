@@ -1,9 +1,10 @@
 """RECONCILIATION: rows against the broker's word, until they agree.
 
-It owns the orders that are not settled, when to ask about each, and the order in which
-what is heard of one order is applied. Its state is written by its own tasks and by
-whoever has it follow an order. It never sends an order, and never writes a row but by a
-change that the ledger's writer applies.
+It owns the list of unsettled orders, when to ask about each, and the sequence in which
+what is heard of one order is applied. Its state is written by its own tasks, by whoever
+has it follow an order, by the stream that hands it an event, and by the ledger that
+reports a change. It never sends an order, and never writes a row but by a change that
+the ledger's writer applies.
 """
 
 from __future__ import annotations

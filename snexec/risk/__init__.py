@@ -1,10 +1,10 @@
 """RISK: what keeps a signal from becoming an order.
 
-It owns the limits of ``[bot]``, the order in which they are asked, the tally of recent
-orders, and the kill switch with its file. A gate is a pure function and keeps no state; a
-tally is written only by the ledger, which counts; the halt file by the operator, the
-command line and the switch. It never reads the database, never talks to the broker and
-never places an order: it only says no, and why.
+It owns the limits of ``[bot]``, the order in which they are asked, and the kill switch
+with its file. A gate is a pure function and keeps no state: orders asks the early ones, the
+ledger those that count. A tally of recent orders is made and written only by the ledger;
+the halt file by the operator, the command line and the switch. It never reads the database,
+never talks to the broker and never places an order: it only says no, and why.
 """
 
 from __future__ import annotations

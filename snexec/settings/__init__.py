@@ -1,8 +1,9 @@
 """The configuration.
 
-The only reader of the file, the environment and the service manager's credentials. The
-settings are frozen; which ones are in force is ``LiveSettings``' to say, and only a
-SIGHUP changes that.
+Only here are settings and keys read: from the file, the environment and the service
+manager's credentials. (``snexec mode`` writes the file; what is no setting, as
+``NOTIFY_SOCKET``, is read where it is used.) The settings are frozen; ``LiveSettings`` says
+which ones are in force, and only a SIGHUP changes that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """STREAM: Alpaca's trading stream, a WebSocket that is kept, and what is said on it.
 
-It owns one connection, its state, and when the broker was last heard; only the stream's
-own task writes these, and anybody may ask it to restart. What the broker says of orders
+It owns one connection, its state, and when the broker was last heard; the stream's own
+task writes these, and ``restart``, which anybody may call. What the broker says of orders
 goes to a ``TradeUpdates``. It never touches a row, and never asks the REST API.
 """
 
