@@ -122,7 +122,7 @@ def _notice(
 
 
 class HealthNotices:
-    """What the daemon's health gives to tell: long outages, and parts that are unwell.
+    """What is worth telling of the daemon's health: long outages, parts that are unwell.
 
     Args:
         outage_seconds: How long the stream may be away before that is an outage.

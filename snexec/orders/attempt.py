@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Owner(Protocol):
-    """Who sees an attempt to its end."""
+    """Sees an attempt through to its end."""
 
     def row_decided(self, attempt: Attempt) -> None:
         """Hear that the row is durable, or that it is known that there is none."""

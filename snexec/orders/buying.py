@@ -33,9 +33,10 @@ class Buying:
 
     Args:
         live: Read anew for each signal.
-        halt: Its notice of a halt, not its look: that is the last one's (SPEC 11).
+        halt: Asked only for a halt that was noticed already; its file is looked for in
+            the moment before the order leaves (SPEC 11).
         market: The broker's clock.
-        skips: Where those go that are not bought.
+        skips: Counts and reports the signals that are not bought.
         id_salt: Sets the ids of one simulation apart from the last one's.
     """
 

@@ -34,7 +34,7 @@ class OrdersStatus(NamedTuple):
         in_flight: Orders that are being placed.
         placed: Orders that the broker accepted.
         refused: Orders that it refused, or that never left.
-        unknown: Orders of which it is not known at first.
+        unknown: Orders whose outcome was not known at first.
         skipped: Signals that were not traded, by the reason.
     """
 
@@ -110,11 +110,11 @@ class OrderDesk:
         await self._queue.wait_for_room()
 
     def hand_in(self, taken: TakenSignal) -> None:
-        """Take a signal to be bought, now if nothing is waited for."""
+        """Order what a signal asks for: at once if nothing waits, else in its turn."""
         self.submit(SignalBuy(taken, self._buying))
 
     def submit(self, intent: Intent) -> None:
-        """Take an intent to be ordered, now if nothing is waited for."""
+        """Order what an intent asks for: at once if nothing waits, else in its turn."""
         if self._queue.pending or not self.dispatcher.begin_now(intent):
             self._queue.put(intent)
 
@@ -123,7 +123,7 @@ class OrderDesk:
         self._writer.open_now()
 
     def close(self) -> None:
-        """Take no more; what was submitted is still worked off."""
+        """Take no more; what was submitted is still ordered."""
         self._queue.close()
 
     async def run(self) -> None:

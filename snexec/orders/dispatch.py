@@ -24,14 +24,14 @@ _WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode cha
 
 
 class Dispatcher:
-    """Begins an order for each intent in turn, and sees it to its end.
+    """Begins an order for each intent in turn, and sees it through to its end.
 
     Args:
         live: Its mode is the account of each order that begins.
         queue: Where intents wait for a slot.
         accounts: Lend a client with one request of its budget.
         writer: Opens the rows.
-        executor: Does what is to be done for one order.
+        executor: Does the work on one order.
         outcomes: Records what the broker answered.
 
     Attributes:
@@ -220,7 +220,7 @@ class Dispatcher:
         )
 
     def _give_up(self) -> None:
-        """End what is under way where time is up; otherwise there is nothing."""
+        """End what is still under way, which there is only where time is up."""
         self._acks.close()
         for attempt in self._awaiting_row:
             with attempt.lease:

@@ -39,7 +39,7 @@ class Onlooker(Protocol):
 
 
 class TradeExecutor:
-    """Draws orders up, sends them, and does what their answers ask for.
+    """Draws orders up, sends them, and does what their answers call for.
 
     Args:
         outcomes: Records what the broker answered.
@@ -70,7 +70,7 @@ class TradeExecutor:
         Args:
             intent: It may be ordered now.
             lease: The account's, with one request of its budget.
-            owner: Who sees it to its end.
+            owner: Sees it through to its end.
         """
         return Attempt(
             intent=intent,

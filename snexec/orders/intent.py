@@ -41,7 +41,7 @@ class Intent(Protocol):
 
     @property
     def sequence(self) -> int | None:
-        """The signal's place in this run, where it is of one."""
+        """The signal's place in this run, where it is for a signal."""
 
     def stopped(self) -> SkipReason | None:
         """Return why it must not be ordered now, if so; needs no count of rows."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class IntentQueue:
-    """Holds intents in the order of their coming.
+    """Holds intents in the order in which they came.
 
     Attributes:
-        pending: How many wait. One that is next still does, until it ``started``.
+        pending: How many wait; one that was given out still does until ``started``.
     """
 
     def __init__(self, max_pending: int) -> None:

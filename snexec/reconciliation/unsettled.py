@@ -105,7 +105,7 @@ class UnsettledOrders:
         )
 
     def follow(self, order: NamesOrder) -> None:
-        """Ask about an order as soon as possible, be it followed already or not."""
+        """Ask about an order as soon as possible, followed already or not."""
         if order.trade_id not in self._orders:
             self.placed(order, order_id=order.order_id)
         self.ask_now(order.trade_id)
@@ -115,7 +115,7 @@ class UnsettledOrders:
         self._heard.add(trade_id)
 
     def was_heard(self, trade_id: str) -> bool:
-        """Return whether the stream spoke of an order, of those of the last while."""
+        """Return whether the stream has spoken of an order recently."""
         return trade_id in self._heard
 
     def known_as(self, order: UnsettledOrder, order_id: str) -> None:
