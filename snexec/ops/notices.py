@@ -39,6 +39,7 @@ _PLURALS: dict[NotifyKind, str] = {
     "outage": "stream outages",
     "unhealthy": "changes of health",
     "mode": "changes of mode",
+    "halt": "changes of the kill switch",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snexec.risk.limits import Gate
+from snexec.risk.limits import Gate, Needs
 
 if TYPE_CHECKING:
     from snexec.risk.limits import Reason, Snapshot
@@ -30,7 +30,7 @@ POSITIONS = Gate(
         f"{snapshot.counts.open_positions} of {bot.max_concurrent_positions} positions"
         " open"
     ),
-    counts=True,
+    needs=Needs(positions=True),
 )
 
 
@@ -48,7 +48,7 @@ DAILY_LOSS = Gate(
         f"{_money(snapshot.counts.realised)} realised today; limit"
         f" -${bot.daily_loss_limit_usd}"
     ),
-    counts=True,
+    needs=Needs(results=True),
 )
 
 
@@ -67,7 +67,7 @@ WIN_RATE = Gate(
         f"{snapshot.counts.wins} of the last {snapshot.counts.closed} closed won; at"
         f" least {bot.min_win_rate:g} of {bot.min_win_rate_trades}"
     ),
-    counts=True,
+    needs=Needs(results=True),
 )
 
 
@@ -87,7 +87,7 @@ COOLDOWN = Gate(
         else f"{snapshot.counts.since_symbol:.1f} s since the last order of"
         f" {signal.symbol}; at least {bot.symbol_cooldown_sec:g}"
     ),
-    counts=True,
+    needs=Needs(orders=True),
 )
 
 
@@ -105,7 +105,7 @@ PER_MINUTE = Gate(
         f"{snapshot.counts.last_minute} of {bot.max_orders_per_minute} orders in the"
         " last minute"
     ),
-    counts=True,
+    needs=Needs(orders=True),
 )
 
 
@@ -122,7 +122,7 @@ PER_DAY = Gate(
     lambda _signal, bot, snapshot: (
         f"{snapshot.counts.today} of {bot.max_orders_per_day} orders today"
     ),
-    counts=True,
+    needs=Needs(orders=True),
 )
 
 
@@ -144,7 +144,7 @@ NOTIONAL = Gate(
         f" {_money(snapshot.counts.cents / 100)} for this one; at most"
         f" ${bot.max_notional_per_day_usd}"
     ),
-    counts=True,
+    needs=Needs(orders=True),
 )
 
 

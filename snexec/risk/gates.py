@@ -8,11 +8,9 @@ To add a gate: a key in ``BotSettings``, its word in ``limits.Reason``, a functi
 its ``Gate`` in ``early.py``, a line in ``GATES``, a case in ``tests/risk/cases.py``. What
 it looks at in a signal is a field of ``snexec.signals.Signal``.
 
-One that counts has its function in ``counted.py`` and its word in ``COUNTED_REASONS`` as
-well, and must be counted for: ``ActiveGates`` says in ``Needs`` what is asked of the
-rows, ``snexec.ledger.counting`` counts it, and ``Counts`` carries it. A figure that no
-``Needs`` asks for stays 0, so the gate would stop nothing: test it over real rows, in
-``tests/ledger/test_counting.py``.
+One that counts has its function in ``counted.py``, its word in ``COUNTED_REASONS`` as
+well, and says in ``needs`` what has to be counted for it; ``snexec.ledger.counting``
+counts that, and ``Counts`` carries it.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from snexec.risk.limits import Gate, Limits, Needs, always_set, first_reason
 from snexec.signals import star_rating
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from snexec.risk.limits import Check, Reason, Snapshot
@@ -82,22 +81,14 @@ class ActiveGates:
     def _choose(self, bot: BotSettings) -> None:
         self._bot = bot
         self._early = tuple(gate.check for gate in EARLY if gate.is_set(bot))
-        self._counted = tuple(gate.check for gate in COUNTED if gate.is_set(bot))
-        self._needs = Needs(
-            positions=bot.max_concurrent_positions is not None,
-            results=not (bot.daily_loss_limit_usd is None and bot.min_win_rate is None),
-            orders=counts_orders(bot),
-        )
+        counted = [gate for gate in COUNTED if gate.is_set(bot)]
+        self._counted = tuple(gate.check for gate in counted)
+        self._needs = _all_needs(counted)
 
 
 def counts_orders(bot: BotSettings) -> bool:
     """Return whether a brake is set: a limit on how often and how much is ordered."""
-    return not (
-        bot.symbol_cooldown_sec is None
-        and bot.max_orders_per_minute is None
-        and bot.max_orders_per_day is None
-        and bot.max_notional_per_day_usd is None
-    )
+    return _all_needs(gate for gate in COUNTED if gate.is_set(bot)).orders
 
 
 def limits_set(bot: BotSettings) -> list[str]:
@@ -114,6 +105,16 @@ def order_dollars(signal: Signal, bot: BotSettings) -> Decimal | None:
     """Return what an order would be worth in dollars; None is no trade."""
     stars = star_rating(signal.catalyst_tier, signal.ai_confidence)
     return None if stars is None else to_cents(bot.dollars(stars))
+
+
+def _all_needs(gates: Iterable[Gate]) -> Needs:
+    """Return what has to be counted for any of some gates."""
+    needs = [gate.needs for gate in gates]
+    return Needs(
+        positions=any(each.positions for each in needs),
+        results=any(each.results for each in needs),
+        orders=any(each.orders for each in needs),
+    )
 
 
 def _named(name: str, bot: BotSettings) -> str:

@@ -65,6 +65,20 @@ class Snapshot(NamedTuple):
 Check = Callable[["Signal", "BotSettings", Snapshot], Reason | None]
 
 
+class Needs(NamedTuple):
+    """What has to be counted, in the transaction that opens the row.
+
+    Attributes:
+        positions: Open rows.
+        results: What closed rows won or lost.
+        orders: Recent orders.
+    """
+
+    positions: bool = False
+    results: bool = False
+    orders: bool = False
+
+
 class Gate(NamedTuple):
     """One limit.
 
@@ -73,22 +87,19 @@ class Gate(NamedTuple):
         check: Returns the reason for which it stops a signal, None if it does not.
         is_set: Whether there is a limit at all.
         figures: Says what the limit is and how near it is, for a person.
-        counts: Whether the writer decides it, from rows.
+        needs: What has to be counted for it, if anything: then the writer decides it.
     """
 
     name: str
     check: Check
     is_set: Callable[[BotSettings], bool]
     figures: Callable[[Signal, BotSettings, Snapshot], str]
-    counts: bool = False
+    needs: Needs = Needs()
 
-
-class Needs(NamedTuple):
-    """What has to be counted."""
-
-    positions: bool = False
-    results: bool = False
-    orders: bool = False
+    @property
+    def counts(self) -> bool:
+        """Whether the writer decides it, from what it counts."""
+        return any(self.needs)
 
 
 class Limits(NamedTuple):

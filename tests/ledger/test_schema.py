@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK, (
+            "a new column needs a higher SCHEMA_VERSION, or no older file ever gets it"
+        )
         needed = {
             row["name"]
             for row in connection.execute("PRAGMA table_info(BotTrade)")

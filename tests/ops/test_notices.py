@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import get_args
 
 import pytest
 import trio
 
+from snexec.ops.notices import _PLURALS
+from snexec.settings import NotifyKind
 from tests.fakes import Rig
 from tests.ops.delivery import Told
 
@@ -120,3 +123,8 @@ async def test_a_database_that_cannot_be_written_is_told(
         "snexec: healthy again",
     ]
     nursery.cancel_scope.cancel()
+
+
+def test_every_kind_of_notice_has_a_plural() -> None:
+    """Several of a kind are one sentence, and a fault there would end the daemon."""
+    assert set(_PLURALS) == set(get_args(NotifyKind))

@@ -15,9 +15,16 @@ from snexec.risk.gates import (
     counts_orders,
     limits_set,
 )
-from snexec.risk.limits import COUNTED_REASONS, Snapshot
+from snexec.risk.limits import COUNTED_REASONS, Gate, Needs, Snapshot
 from tests.fakes import make_signal
-from tests.risk.cases import CASES, WINS, make_bot, make_snapshot, stopped
+from tests.risk.cases import (
+    CASES,
+    COUNTED_CASES,
+    WINS,
+    make_bot,
+    make_snapshot,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from snexec.risk.limits import Reason
@@ -110,6 +117,30 @@ def test_each_limit_that_counts_is_counted_for(
     assert (limits.signal, limits.bot) == (make_signal(), made)
     assert len(limits.checks) == 1
     assert counts_orders(made) is brake
+
+
+@pytest.mark.parametrize("gate", COUNTED, ids=lambda gate: gate.name)
+def test_what_a_gate_looks_at_is_counted_for_it(gate: Gate) -> None:
+    """A figure that nobody counts stays 0, and would stop nothing."""
+    figures = {
+        "positions": {"open_positions"},
+        "results": {"realised", "wins", "closed"},
+        "orders": {"since_symbol", "last_minute", "today", "cents_today"},
+    }
+    stopping = [
+        snapshot
+        for bot, signal, snapshot, _reason in COUNTED_CASES
+        if gate.check(make_signal(**signal), make_bot(**bot), make_snapshot(**snapshot))
+    ]
+    assert stopping, "a case in which it stops"
+    looked_at = {figure for snapshot in stopping for figure in snapshot} - {"cents"}
+    counted = {
+        figure
+        for need, asked in zip(Needs._fields, gate.needs, strict=True)
+        if asked
+        for figure in figures[need]
+    }
+    assert looked_at <= counted
 
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
