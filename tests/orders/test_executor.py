@@ -11,9 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.budget import Purpose
 from snexec.errors import (
-    BrokerError,
     NotSentError,
-    RateLimitedError,
     RefusedError,
     UnknownOutcomeError,
 )
@@ -23,8 +21,6 @@ from tests.fakes import (
     Rig,
     make_order,
     make_signal,
-    make_trade,
-    not_found,
     only_row,
     symbols_ordered,
     warnings_of,
@@ -39,10 +35,6 @@ if TYPE_CHECKING:
     from tests.fakes import Request
 
 pytestmark = pytest.mark.jumping_time
-
-
-def limited(seconds: float) -> RateLimitedError:
-    return RateLimitedError("HTTP 429: too many requests.", wait_seconds=seconds)
 
 
 def orders_left(rig: Rig, mode: Mode = "paper") -> int:
@@ -210,117 +202,7 @@ async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
     assert dict(rig.skips.counts) == {"symbol_open": 1}
 
 
-# 429
-
-
-async def test_after_a_429_the_order_is_sent_again_with_the_same_id(
-    rig: Rig, caplog: pytest.LogCaptureFixture
-) -> None:
-    rig.paper.placing.append(limited(7))
-    await rig.trade(make_signal(id="n-1"))
-    kinds = [(r.kind, r.at, r.client_order_id) for r in rig.paper.requests]
-    same = trade_id("paper", "n-1")
-    assert kinds == [("place", 0, same), ("order", 7, same), ("place", 7, same)]
-    assert only_row(rig)["alpacaOrderId"] == "paper-o-2"
-    assert dict(rig.outcomes.counts) == {"placed": 1}
-    (warning,) = warnings_of(caplog)
-    assert "next try in 7.0 s" in warning
-
-
-async def test_an_order_that_was_taken_despite_its_429_is_not_sent_again(
-    rig: Rig,
-) -> None:
-    rig.paper.placing.append(limited(7))
-    rig.paper.book[trade_id("paper", "n-1")] = make_order(
-        trade_id("paper", "n-1"), "filled", quantity="0.5", price="187"
-    )
-    await rig.trade(make_signal(id="n-1"))
-    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
-    row = only_row(rig)
-    assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 0.5)
-    assert len(rig.unsettled) == 0
-    assert dict(rig.outcomes.counts) == {"placed": 1}
-
-
-async def test_every_429_is_followed_by_its_own_wait_and_look_up(rig: Rig) -> None:
-    rig.paper.placing.extend([limited(3), limited(4)])
-    await rig.trade(make_signal())
-    assert [(r.kind, r.at) for r in rig.paper.requests] == [
-        *(("place", 0), ("order", 3)),
-        *(("place", 3), ("order", 7)),
-        ("place", 7),
-    ]
-
-
-async def test_a_look_up_that_is_limited_too_is_waited_for(rig: Rig) -> None:
-    rig.paper.placing.append(limited(3))
-    rig.paper.looking.append(limited(4))
-    await rig.trade(make_signal())
-    assert [(r.kind, r.at) for r in rig.paper.requests] == [
-        *(("place", 0), ("order", 3)),
-        *(("order", 7), ("place", 7)),
-    ]
-
-
-@pytest.mark.parametrize(
-    "problem",
-    [
-        UnknownOutcomeError("HTTP 500"),
-        NotSentError("ConnectError"),
-        RefusedError(status_code=401, body="", reason="unauthorized."),
-    ],
-)
-async def test_after_a_429_an_order_that_cannot_be_looked_up_is_not_sent_again(
-    rig: Rig, problem: BrokerError
-) -> None:
-    rig.paper.placing.append(limited(3))
-    rig.paper.looking.append(problem)
-    await rig.trade(make_signal())
-    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
-    assert only_row(rig)["status"] == "open"
-    assert len(rig.unsettled) == 1
-    assert dict(rig.outcomes.counts) == {"unknown": 1}
-
-
-async def test_a_signal_too_old_after_its_429_leaves_no_row_and_a_warning(
-    rig: Rig, caplog: pytest.LogCaptureFixture
-) -> None:
-    rig.paper.placing.append(limited(31))
-    await rig.trade(make_signal(id="n-1"))
-    assert rig.rows() == {}
-    assert [(r.kind, r.at) for r in rig.paper.requests] == [("place", 0), ("order", 31)]
-    assert warnings_of(caplog)[-1] == (
-        "AAPL signal=n-1 is not traded: it is older than 30 s (the rate limit held it"
-        " up)"
-    )
-    assert dict(rig.skips.counts) == {"stale": 1}
-    assert rig.told() == [("skipped", "stale")]
-
-
-async def test_a_signal_too_old_after_its_429_keeps_the_row_of_an_order_taken(
-    rig: Rig,
-) -> None:
-    rig.paper.placing.append(limited(31))
-    rig.paper.looking.append(make_order(trade_id("paper", "n-1"), "new"))
-    await rig.trade(make_signal(id="n-1"))
-    assert only_row(rig)["alpacaOrderId"] == "o-1"
-    assert dict(rig.skips.counts) == {}
-
-
-async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
-    rig.paper.placing.append(limited(7))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.dispatcher.run)
-        rig.offer(make_signal("A"))
-        await trio.sleep(1)
-        rig.offer(make_signal("B"))
-        await trio.sleep(1)
-        rig.set_mode("live")
-        rig.offer(make_signal("C"))
-        await trio.sleep(10)
-        rig.orders.close()
-    assert all(r.at == 0 or r.at >= 7 for r in rig.paper.requests)
-    assert [r.symbol for r in rig.live.asked("place")] == ["B", "C"]
+# Its age
 
 
 async def test_a_signal_too_old_when_its_row_is_written_leaves_none(
@@ -356,20 +238,6 @@ async def test_an_order_belongs_to_its_mode_to_the_end(rig: Rig) -> None:
     assert {order.mode for order in rig.unsettled} == {"paper", "live"}
     assert [r.symbol for r in rig.paper.requests] == ["A"]
     assert [r.symbol for r in rig.live.requests] == ["B"]
-
-
-async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> None:
-    rig.paper.placing.append(limited(5))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.dispatcher.run)
-        rig.offer(make_signal("A"))
-        await trio.sleep(1)
-        rig.set_mode("live")
-        await trio.sleep(10)
-        rig.orders.close()
-    assert [r.kind for r in rig.paper.requests] == ["place", "order", "place"]
-    assert rig.live.requests == []
-    assert only_row(rig)["mode"] == "paper"
 
 
 # Ids
@@ -436,16 +304,6 @@ async def test_no_order_leaves_while_its_row_cannot_be_written(rig: Rig) -> None
     assert [(r.symbol, r.at) for r in rig.paper.requests] == [("A", 10)]
 
 
-async def test_a_look_up_that_finds_nothing_is_asked_about_the_right_order(
-    rig: Rig,
-) -> None:
-    rig.paper.placing.append(limited(2))
-    rig.paper.looking.append(not_found())
-    await rig.trade(make_signal(id="n-1"))
-    (asked,) = rig.paper.asked("order")
-    assert (asked.client_order_id, asked.order_id) == (trade_id("paper", "n-1"), None)
-
-
 async def test_every_line_about_an_order_names_signal_trade_and_symbol(
     rig: Rig, caplog: pytest.LogCaptureFixture, logged_errors: LoggedErrors
 ) -> None:
@@ -477,67 +335,3 @@ async def test_every_line_about_an_order_names_signal_trade_and_symbol(
         assert f"trade={trade}" in line.getMessage()
         assert f"signal={signal}" in line.getMessage()
     assert len(logged_errors.take()) == 2
-
-
-# An order that was refused, and bought all the same
-
-
-async def refused_and_filled(rig: Rig, nursery: trio.Nursery) -> str:
-    """Have an order answered 422, and its fill told after that; return its id."""
-    nursery.start_soon(rig.recover)
-    rig.paper.placing.append(
-        RefusedError(status_code=422, body="{}", reason="no power")
-    )
-    await rig.trade(make_signal("A", id="n-1"))
-    [request] = rig.paper.asked("place")
-    assert rig.rows() == {}
-    assert request.client_order_id is not None
-    trade_id = request.client_order_id
-    filled = make_order(trade_id, "filled", quantity="2", price="5")
-    rig.paper.book[trade_id] = filled
-    return trade_id
-
-
-async def test_an_order_that_was_refused_and_bought_has_its_row_again(
-    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
-) -> None:
-    trade_id = await refused_and_filled(rig, nursery)
-    await rig.fills.on_fill_event(
-        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
-    )
-    await trio.sleep(1)
-    row = only_row(rig)
-    assert (row["id"], row["status"], row["shares"]) == (trade_id, "open", 2.0)
-    assert (row["alpacaOrderId"], row["settledAt"] is not None) == ("o-1", True)
-    assert any("which counted as refused" in line for line in logged_errors.take())
-    nursery.cancel_scope.cancel()
-
-
-async def test_an_order_that_was_refused_and_is_rejected_too_is_missed_at_once(
-    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
-) -> None:
-    trade_id = await refused_and_filled(rig, nursery)
-    rig.paper.book.clear()
-    await rig.fills.on_rejected_event(
-        *("o-1", "A", None), mode="paper", client_order_id=trade_id
-    )
-    await trio.sleep(100)
-    row = only_row(rig)
-    assert (row["id"], row["status"]) == (trade_id, "missed")
-    assert row["settledAt"] is not None
-    assert len(logged_errors.take()) == 2
-    nursery.cancel_scope.cancel()
-
-
-async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_shares(
-    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
-) -> None:
-    trade_id = await refused_and_filled(rig, nursery)
-    rig.open_row(make_trade("sn-2", "A"))
-    await rig.fills.on_fill_event(
-        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=trade_id
-    )
-    await trio.sleep(1)
-    assert only_row(rig)["id"] != trade_id
-    assert any("held by no row" in line for line in logged_errors.take())
-    nursery.cancel_scope.cancel()
