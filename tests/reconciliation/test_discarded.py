@@ -1,0 +1,185 @@
+"""Rows that were taken back, and are written again as the broker speaks of them."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.errors import RefusedError
+from tests.fakes import Rig, make_order, make_signal, make_trade, only_row
+
+if TYPE_CHECKING:
+    from tests.conftest import LoggedErrors
+
+pytestmark = pytest.mark.jumping_time
+
+
+async def refused_and_filled(rig: Rig, nursery: trio.Nursery) -> str:
+    """Have an order answered 422, and its fill told after that; return its id."""
+    nursery.start_soon(rig.recover)
+    rig.paper.placing.append(
+        RefusedError(status_code=422, body="{}", reason="no power")
+    )
+    await rig.trade(make_signal("A", id="n-1"))
+    [request] = rig.paper.asked("place")
+    assert rig.rows() == {}
+    assert request.client_order_id is not None
+    row_id = request.client_order_id
+    filled = make_order(row_id, "filled", quantity="2", price="5")
+    rig.paper.book[row_id] = filled
+    return row_id
+
+
+async def test_an_order_that_was_refused_and_bought_has_its_row_again(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    row_id = await refused_and_filled(rig, nursery)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=row_id
+    )
+    await trio.sleep(1)
+    row = only_row(rig)
+    assert (row["id"], row["status"], row["shares"]) == (row_id, "open", 2.0)
+    assert (row["alpacaOrderId"], row["settledAt"] is not None) == ("o-1", True)
+    assert any("which counted as refused" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_order_that_was_refused_and_is_rejected_too_is_missed_at_once(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    row_id = await refused_and_filled(rig, nursery)
+    rig.paper.book.clear()
+    await rig.fills.on_rejected_event(
+        *("o-1", "A", None), mode="paper", client_order_id=row_id
+    )
+    await trio.sleep(100)
+    row = only_row(rig)
+    assert (row["id"], row["status"]) == (row_id, "missed")
+    assert row["settledAt"] is not None
+    assert len(logged_errors.take()) == 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_shares(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    row_id = await refused_and_filled(rig, nursery)
+    rig.open_row(make_trade("sn-2", "A"))
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "A"), mode="paper", client_order_id=row_id
+    )
+    await trio.sleep(1)
+    assert only_row(rig)["id"] != row_id
+    assert any("held by no row" in line for line in logged_errors.take())
+    nursery.cancel_scope.cancel()
+
+
+# Which rows, and how
+
+
+@pytest.fixture
+async def lost(rig: Rig, nursery: trio.Nursery) -> Rig:
+    """Give a rig that remembers the row sn-1, which is not there."""
+    nursery.start_soon(rig.fills.run)
+    rig.reconciler.discarded.remember(make_trade(signal_id="n-1"))
+    return rig
+
+
+async def fill(
+    rig: Rig,
+    row_id: str | None = "sn-1",
+    *,
+    symbol: str = "AAPL",
+    order_id: str = "o-1",
+) -> None:
+    """Let the stream report the final fill of an order."""
+    await rig.fills.on_fill_event(
+        *("fill", order_id, "2", "5", symbol), mode="paper", client_order_id=row_id
+    )
+    await trio.sleep(0.1)
+
+
+async def test_the_row_is_as_it_was_and_says_what_the_broker_says(
+    lost: Rig, logged_errors: LoggedErrors, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(lost)
+    row = only_row(lost)
+    assert (row["id"], row["symbol"], row["signalId"]) == ("sn-1", "AAPL", "n-1")
+    assert (row["notional"], row["starRating"], row["mode"]) == (100.0, 5, "paper")
+    assert (row["shares"], row["entryPrice"]) == (2.0, 5.0)
+    assert lost.told() == [("fill", None), ("settled", None)]
+    assert len(lost.unsettled) == 0
+    assert logged_errors.take() == [
+        "AAPL trade=sn-1 signal=n-1: the broker speaks of order o-1, which counted as"
+        " refused or not sent: its row is written again"
+    ]
+    (line,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert vars(line)["about_order"] == "o-1"
+
+
+async def test_an_order_that_is_not_settled_by_it_is_followed_and_asked_about_at_once(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    lost.paper.positions["AAPL"] = Decimal(1)
+    await trio.sleep(7)
+    await lost.fills.on_fill_event(
+        *("fill", "o-1", "2", None, "AAPL"), mode="paper", client_order_id="sn-1"
+    )
+    await trio.sleep(0.1)
+    order = lost.unsettled.get("sn-1")
+    assert order is not None
+    assert (order.order_id, order.due) == ("o-1", 7)
+    assert only_row(lost)["settledAt"] is None
+    assert len(logged_errors.take()) == 1
+
+
+async def test_a_row_is_written_again_once(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    await fill(lost)
+    lost.store._db.execute("DELETE FROM BotTrade")
+    await fill(lost)
+    assert lost.rows() == {}
+    assert len(logged_errors.take()) == 1
+
+
+@pytest.mark.parametrize("row_id", ["sn-2", None])
+async def test_no_row_is_made_for_an_order_that_is_not_remembered(
+    lost: Rig, row_id: str | None
+) -> None:
+    await fill(lost, row_id)
+    assert lost.rows() == {}
+    assert lost.events == []
+
+
+async def test_the_latest_256_are_remembered(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    for number in range(2, 258):
+        lost.reconciler.discarded.remember(make_trade(f"sn-{number}", f"S{number}"))
+    for number in (1, 2, 257):
+        await fill(lost, f"sn-{number}", symbol=f"S{number}", order_id=f"o-{number}")
+    assert list(lost.rows()) == ["sn-2", "sn-257"]
+    assert len(logged_errors.take()) == 2
+
+
+async def test_a_row_that_may_not_be_written_names_the_order_that_no_row_holds(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    lost.store._db.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON BotTrade"
+        " BEGIN SELECT RAISE(ABORT, 'not that one'); END"
+    )
+    await fill(lost)
+    assert lost.rows() == {}
+    assert lost.events == []
+    assert len(lost.unsettled) == 0
+    assert logged_errors.take()[1:] == [
+        "AAPL trade=sn-1 signal=n-1: the row of order o-1 cannot be written again (not"
+        " that one): what it bought is held by no row; look at the account"
+    ]
