@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.errors import InvalidSignalError
-from snexec.model import Stars, to_cents
+from snexec.model import Stars
 from snexec.settings import BotSettings
 from snexec.signals import Confidence, Signal, parse_signal, read_id, star_rating
 from tests.input_helpers import MISSING, raw_line, signal_line
@@ -575,37 +575,6 @@ def test_each_rating_has_its_own_dollars(stars: Stars, dollars: str) -> None:
     )
 
     assert bot.dollars(stars) == Decimal(dollars)
-
-
-@pytest.mark.parametrize(
-    ("dollars", "text"),
-    [
-        ("100", "100.00"),
-        ("100.0", "100.00"),
-        ("50.1", "50.10"),
-        ("1", "1.00"),
-        ("1.005", "1.00"),
-        ("1.009", "1.00"),
-        ("1.019999", "1.01"),
-        ("99.995", "99.99"),
-        ("99.999999999999999", "99.99"),
-        ("33.333333", "33.33"),
-        ("1E+3", "1000.00"),
-        ("1000000000", "1000000000.00"),
-        ("1000000000.999", "1000000000.99"),
-    ],
-)
-def test_a_notional_is_rounded_down_to_cents(dollars: str, text: str) -> None:
-    assert str(to_cents(Decimal(dollars))) == text
-
-
-@given(st.decimals(min_value=1, max_value=1_000_000_000, allow_nan=False))
-def test_a_notional_is_never_more_and_less_than_a_cent_less(dollars: Decimal) -> None:
-    text = str(to_cents(dollars))
-
-    assert 0 <= dollars - Decimal(text) < Decimal("0.01")
-    assert text[-3] == "."
-    assert text.replace(".", "").isdigit()
 
 
 def test_a_signal_cannot_be_changed() -> None:

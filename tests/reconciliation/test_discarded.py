@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import trio
@@ -122,13 +121,18 @@ async def test_the_row_is_as_it_was_and_says_what_the_broker_says(
     assert vars(line)["about_order"] == "o-1"
 
 
+@pytest.mark.parametrize(
+    ("event", "price"), [("partial_fill", "5"), ("fill", None)], ids=str
+)
 async def test_an_order_that_is_not_settled_by_it_is_followed_and_asked_about_at_once(
-    lost: Rig, logged_errors: LoggedErrors
+    lost: Rig,
+    logged_errors: LoggedErrors,
+    event: Literal["partial_fill", "fill"],
+    price: str | None,
 ) -> None:
-    lost.paper.positions["AAPL"] = Decimal(1)
     await trio.sleep(7)
     await lost.fills.on_fill_event(
-        *("fill", "o-1", "2", None, "AAPL"), mode="paper", client_order_id="sn-1"
+        *(event, "o-1", "2", price, "AAPL"), mode="paper", client_order_id="sn-1"
     )
     await trio.sleep(0.1)
     order = lost.unsettled.get("sn-1")
