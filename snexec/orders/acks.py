@@ -1,4 +1,4 @@
-"""Acceptances, recorded behind the orders that leave now."""
+"""Acceptances, recorded behind the orders that are about to leave."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-# What has not left yet goes before what was answered, for this long: a burst's last
-# order leaves a third earlier.
+# For this long, orders that have not left go before answers that have come: a burst's
+# last order leaves a third earlier.
 _LET_LEAVE_SECONDS = 0.5
-_MOST_WAITING = 512  # more of them would be memory that is never given back
-_BURST_GAP_SECONDS = 0.005  # a longer one ends it
-_RECORDED_AT_ONCE = 8  # then new signals have their turn
+_MOST_WAITING = 512  # more would take memory that is never given back
+_BURST_GAP_SECONDS = 0.005  # a longer one ends the burst
+_RECORDED_AT_ONCE = 8  # then new signals get their turn
 
 
 class Departures(Protocol):
@@ -34,23 +34,23 @@ class Departures(Protocol):
 
     @property
     def rows_wait(self) -> bool:
-        """Whether orders leave as soon as their rows are written."""
+        """Whether there are orders that leave as soon as their rows are written."""
 
     @property
     def left_at(self) -> float:
         """When the latest order left, on Trio's clock."""
 
     def recorded(self, attempt: Attempt) -> None:
-        """Hear that all is done for an order."""
+        """Called once an acceptance is durable, or never will be."""
 
     def start_task(self, attempt: Attempt) -> None:
-        """Have the rest done by a task of the order's own."""
+        """Finish an order in a task of its own."""
 
 
 class Acks:
     """Records what the broker accepted, without a task for each order.
 
-    A task that waits for each row costs a burst a tenth.
+    A task that waits for each row would slow a burst down by a tenth.
 
     Attributes:
         unwritten: Acceptances that are queued for the writer.
@@ -93,7 +93,7 @@ class Acks:
             self._wake.unpark()
 
     def no_row_waits(self) -> None:
-        """Hear that no order is about to leave."""
+        """Called when no order is about to leave any more."""
         if self._waiting:
             self._wake.unpark()
 
@@ -106,7 +106,7 @@ class Acks:
             return
         self.unwritten += 1
         queued = False
-        with bounded(attempt), attempt.lease:
+        with contain_faults(attempt), attempt.lease:
             self._outcomes.accepted(attempt, order, self._written)
             queued = True
         if not queued:
@@ -114,7 +114,7 @@ class Acks:
             self._written(attempt)
 
     def close(self) -> None:
-        """Record what waits, and end."""
+        """Record what still waits, and end ``run``."""
         while self._waiting:
             self.record(*self._waiting.popleft())
         self._scope.cancel(reason="no order is under way")
@@ -124,7 +124,7 @@ class Acks:
         self._departures.recorded(attempt)
 
     def _let_leave_until(self) -> float:
-        """Return until when acceptances wait, as orders leave now."""
+        """Return until when acceptances wait for the orders that are leaving."""
         if len(self._waiting) > _MOST_WAITING:
             return -math.inf
         latest = self._waiting[0][0].answered_at + _LET_LEAVE_SECONDS
@@ -134,8 +134,8 @@ class Acks:
 
 
 @contextmanager
-def bounded(attempt: Attempt) -> Iterator[None]:
-    """Bound one order's faults to itself: every other one would end with it."""
+def contain_faults(attempt: Attempt) -> Iterator[None]:
+    """Log an order's fault, which would otherwise end all the other orders."""
     trade = attempt.trade
     try:
         yield

@@ -1,4 +1,4 @@
-"""One order on its way: what the writer, the client and the dispatcher talk about."""
+"""One order on its way: what the writer, the client and the dispatcher share."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class Owner(Protocol):
     """Sees an attempt through to its end."""
 
     def row_decided(self, attempt: Attempt) -> None:
-        """Hear that the row is durable, or that it is known that there is none."""
+        """Called once the row is durable, or it is certain that there is none."""
 
     def answered(self, attempt: Attempt) -> None:
-        """Hear that the broker has answered, or has not in time."""
+        """Called once the broker has answered, or has failed to in time."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Attempt:
     """An intent on its way to an order.
 
-    It is the writer's change (``apply``, ``done``, ``failed``) and what the client sends
-    and reports to (``left``, ``is_withheld``, ``answered``).
+    It is the writer's change (``apply``, ``done``, ``failed``), and the order that the
+    client sends and reports on (``left``, ``is_withheld``, ``answered``).
 
     Attributes:
-        intent: What somebody wants ordered.
+        intent: What is to be ordered.
         trade: The row.
-        lease: The account, to the end, with one request of its budget.
+        lease: The account's client until the end, with one request of its budget.
         opening: What became of the row.
-        error: Why it could not be decided, or why the order could not be sent.
+        error: Why the row could not be written, or the order could not be sent.
         sent: The order, once it has left or waits for a connection.
-        answered_at: When the broker's answer was there, on Trio's clock.
-        given_up: Whether the order must not leave any more: time is up.
+        answered_at: When the broker's answer came, on Trio's clock.
+        given_up: Whether the order must not leave any more, as time is up.
         halted: Whether the kill switch kept it from leaving.
         too_late: Whether its age did.
         holds_slot: Whether it still occupies a slot.
-        awaited: Set by an answer that a task of the order's own waits for.
+        awaited: Set by the answer, where a task of the order's own waits for it.
     """
 
     intent: Intent
@@ -70,16 +70,16 @@ class Attempt:
     # As the writer's change.
 
     def apply(self, store: Store) -> Opening | None:
-        """Open the row, unless time ran out while a lock was waited for."""
+        """Open the row, unless time ran out while waiting for a lock."""
         return None if self.given_up else self.intent.open_row(store, self.trade)
 
     def done(self, opening: Opening | None) -> None:
-        """Go on in the moment that the row is durable."""
+        """Note what became of the row, now that it is durable, and go on."""
         self.opening = opening
         self.owner.row_decided(self)
 
     def failed(self, error: Exception) -> None:
-        """Go on without a row."""
+        """Note why there is no row, and go on."""
         self.error = error
         self.owner.row_decided(self)
 
@@ -111,16 +111,16 @@ class Attempt:
         return self.trade.id
 
     def left(self) -> None:
-        """Note the moment in which the request left."""
+        """Note that the request leaves at this moment."""
         self.latencies.sent(self.trade.id)
 
     def is_withheld(self) -> bool:
-        """Look at what may have changed while it waited; the kill switch last."""
+        """Return whether it must not leave after all; the kill switch is checked last."""
         self.too_late = self.intent.is_stale()
         return self.too_late or self.is_halted()
 
     def is_halted(self) -> bool:
-        """Look at the kill switch, and note what it says."""
+        """Check the kill switch, and note what it says."""
         self.halted = self.halt.is_halted()
         return self.halted
 

@@ -22,22 +22,21 @@ if TYPE_CHECKING:
 
 
 class Market(Protocol):
-    """What a gate must know of the market's hours."""
+    """What a gate needs to know about the market's hours."""
 
     def is_open(self, mode: Mode) -> bool | None:
-        """Return whether it is open, None where that is not known now."""
+        """Return whether it is open; None where that is not known now."""
 
 
 class Buying:
     """What all buys for signals share.
 
     Args:
-        live: Read anew for each signal.
-        halt: Asked only for a halt that was noticed already; its file is looked for in
-            the moment before the order leaves (SPEC 11).
+        live: Read again for each signal.
+        halt: Asked only whether a halt is known; the real check comes last (SPEC 11).
         market: The broker's clock.
-        skips: Counts and reports the signals that are not bought.
-        id_salt: Sets the ids of one simulation apart from the last one's.
+        skips: Reports the signals that are not bought.
+        id_salt: Makes the ids of one simulation differ from the last one's.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Buying:
         self._market = market
 
     def snapshot(self) -> Snapshot:
-        """Return what the gates see now that need no count."""
+        """Return what the gates that need no count see now."""
         settings = self.live.now
         asked = settings.bot.require_market_open
         is_open = self._market.is_open(settings.mode) if asked else None
@@ -70,7 +69,7 @@ class SignalBuy:
     __slots__ = ("_buying", "_limits", "taken")
 
     side: Side = "buy"
-    quantity: Decimal | None = None  # its size is dollars
+    quantity: Decimal | None = None  # its size is in dollars
 
     def __init__(self, taken: TakenSignal, buying: Buying) -> None:
         self.taken = taken
@@ -79,7 +78,7 @@ class SignalBuy:
 
     @property
     def symbol(self) -> str:
-        """The signal's."""
+        """The signal's symbol."""
         return self.taken.signal.symbol
 
     @property
@@ -93,7 +92,7 @@ class SignalBuy:
         return self.taken.sequence
 
     def stopped(self) -> SkipReason | None:
-        """Return the reason of the first gate without a count that stops it."""
+        """Return the reason of the first gate that stops it and needs no count."""
         buying = self._buying
         return buying.gates.stopped_early(
             self.taken.signal, buying.live.now.bot, buying.snapshot()
@@ -104,7 +103,7 @@ class SignalBuy:
         return self._buying.skips.is_stale(self.taken)
 
     def draw_up(self, account: AccountName) -> NewTrade:
-        """Return its row as it would be now, and note which limits hold for it."""
+        """Return its row as of now, and note which limits apply to it."""
         signal, buying = self.taken.signal, self._buying
         bot = buying.live.now.bot
         stars = star_rating(signal.catalyst_tier, signal.ai_confidence)
@@ -124,7 +123,7 @@ class SignalBuy:
         )
 
     def open_row(self, store: Store, trade: NewTrade) -> Opening:
-        """Write its row, unless a limit that counts forbids it."""
+        """Write its row, unless a limit that counts rows forbids it."""
         return store.open_trade(trade, self._limits)
 
     def dropped(self, reason: SkipReason, *, why: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The order desk as the rest of the daemon has it: intents in, orders out."""
+"""The order desk as the rest of the daemon sees it: intents in, orders out."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class OrdersStatus(NamedTuple):
 
 
 class OrderDesk:
-    """Takes intents, and places an order for each that may be.
+    """Takes intents, and places an order for each one that may be ordered.
 
     Args:
-        live: Amounts, limits and the mode, read anew for each order.
+        live: Amounts, limits and the mode, read again for each order.
         accounts: Where orders go.
-        ledger: Where each has its row before it leaves.
+        ledger: Where each order has its row before it leaves.
         reconciler: Follows each order until it is settled.
-        halt: The kill switch, looked at last.
+        halt: The kill switch, checked last.
         market: Its hours, for a gate.
         latencies: Times each order.
-        feed: Hears what becomes of it.
-        id_salt: Sets the ids of one simulation apart from the last one's.
-        onlookers: Told of each order in the moment before it leaves.
+        feed: Where what becomes of it is published.
+        id_salt: Makes the ids of one simulation differ from the last one's.
+        onlookers: Called with each order just before it leaves.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
@@ -102,7 +102,7 @@ class OrderDesk:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many intents wait as may."""
+        """Whether no more intents may wait."""
         return self._queue.is_full
 
     async def wait_for_room(self) -> None:
@@ -110,37 +110,37 @@ class OrderDesk:
         await self._queue.wait_for_room()
 
     def hand_in(self, taken: TakenSignal) -> None:
-        """Order what a signal asks for: at once if nothing waits, else in its turn."""
+        """Take a signal to buy for, and order now if nothing has to be waited for."""
         self.submit(SignalBuy(taken, self._buying))
 
     def submit(self, intent: Intent) -> None:
-        """Order what an intent asks for: at once if nothing waits, else in its turn."""
+        """Take an intent, and order now if nothing has to be waited for."""
         if self._queue.pending or not self.dispatcher.begin_now(intent):
             self._queue.put(intent)
 
     def flush(self) -> None:
-        """Write the rows of orders that have begun, so that they leave in this step."""
+        """Write the rows of orders that have begun, so that those leave in this step."""
         self._writer.open_now()
 
     def close(self) -> None:
-        """Take no more; what was submitted is still ordered."""
+        """Take no more intents; those that were submitted are still ordered."""
         self._queue.close()
 
     async def run(self) -> None:
-        """Place orders, until closed and the last has ended."""
+        """Place orders, until closed and the last one has ended."""
         await self.dispatcher.run()
 
     def drop_pending(self) -> None:
-        """Say of every intent that still waits that it is not ordered: time is up."""
+        """Drop every intent that still waits: time is up."""
         self.dispatcher.drop_pending()
 
     def snapshot(self) -> Snapshot:
-        """Return what the gates see now that need no count."""
+        """Return what the gates that need no count see now."""
         return self._buying.snapshot()
 
     @property
     def id_salt(self) -> str:
-        """What sets the ids of one simulation apart from the last one's."""
+        """What makes the ids of one simulation differ from the last one's."""
         return self._buying.id_salt
 
     def status(self) -> OrdersStatus:

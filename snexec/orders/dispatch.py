@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.broker import Purpose
-from snexec.orders.acks import Acks, bounded
+from snexec.orders.acks import Acks, contain_faults
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts, Lease, SentOrder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snexec.orders.queue import IntentQueue
     from snexec.settings import LiveSettings
 
-_WATCH_MODE_SECONDS = 1.0  # a wait for one mode's budget ends when the mode changes
+_WATCH_MODE_SECONDS = 1.0  # how soon a wait for a budget notices a new mode
 
 
 class Dispatcher:
@@ -31,7 +31,7 @@ class Dispatcher:
         queue: Where intents wait for a slot.
         accounts: Lend a client with one request of its budget.
         writer: Opens the rows.
-        executor: Does the work on one order.
+        executor: Does the work of each order.
         outcomes: Records what the broker answered.
 
     Attributes:
@@ -66,7 +66,7 @@ class Dispatcher:
 
     @property
     def rows_wait(self) -> bool:
-        """Whether orders leave as soon as their rows are written."""
+        """Whether there are orders that leave as soon as their rows are written."""
         return bool(self._awaiting_row)
 
     async def run(self) -> None:
@@ -90,7 +90,7 @@ class Dispatcher:
                 self._nursery = None
 
     def drop_pending(self) -> None:
-        """Say of every intent still waiting that it is not ordered: time is up."""
+        """Drop every intent that still waits: time is up."""
         intent = self._next or self._queue.next_nowait()
         while intent is not None:
             self._queue.started()
@@ -98,9 +98,9 @@ class Dispatcher:
             intent = self._queue.next_nowait()
 
     def begin_now(self, intent: Intent) -> bool:
-        """Begin an order in the moment it is handed in, if nothing is waited for.
+        """Begin an order the moment it is handed in, if nothing has to be waited for.
 
-        One task switch fewer: some 8 % of a lone signal's way.
+        That saves a task switch, some 8 % of a lone signal's time.
 
         Returns:
             Whether it has begun; if not, it must wait for its turn.
@@ -155,10 +155,10 @@ class Dispatcher:
         self._writer.open(attempt)
 
     def row_decided(self, attempt: Attempt) -> None:
-        """Send the order whose row is durable, or start what is left to do.
+        """Send the order whose row is durable, or do the rest in a task.
 
-        An order under way has no task: until it is answered, there is nothing to do,
-        and the switches to tasks that only wait would keep the orders behind it.
+        An order under way has no task: there is nothing to do until it is answered,
+        and switching to tasks that only wait would hold up the orders behind it.
         """
         sent = self._executor.send(attempt) if attempt.opening == "opened" else None
         if attempt.given_up:
@@ -173,13 +173,13 @@ class Dispatcher:
             self._acks.no_row_waits()
 
     def answered(self, attempt: Attempt) -> None:
-        """Record that the broker took an order, or start what is left to do."""
+        """Record that the broker took an order, or do the rest in a task."""
         sent = self._awaiting_answer.pop(attempt, None)
         if sent is None:
             return  # given up, or sent again by its own task
         if not sent.is_taken:
-            # Its slot is free when that is recorded. A refusal may halt what follows,
-            # and a 429 makes it wait.
+            # Its slot is free once that is done: a refusal may halt what follows, and a
+            # 429 makes it wait.
             self.start_task(attempt)
         elif self._writer.is_behind:
             self._acks.record(attempt, sent)
@@ -196,7 +196,7 @@ class Dispatcher:
         self._progress.set()
 
     def start_task(self, attempt: Attempt) -> None:
-        """Have the rest done by a task of the order's own."""
+        """Finish an order in a task of its own."""
         assert self._nursery is not None  # noqa: S101 - `run` waits for it, or gives up
         self._nursery.start_soon(
             self._execute, attempt, name=f"order {attempt.trade.symbol}"
@@ -205,13 +205,13 @@ class Dispatcher:
 
     async def _execute(self, attempt: Attempt) -> None:
         try:
-            with bounded(attempt), attempt.lease:
+            with contain_faults(attempt), attempt.lease:
                 await self._executor.execute_trade(attempt)
         finally:
             self._free_slot(attempt)
 
     def _is_busy(self) -> bool:
-        """Return whether anything is under way that has no task."""
+        """Return whether any order is under way without a task."""
         return bool(
             self._awaiting_row
             or self._awaiting_answer
@@ -220,7 +220,7 @@ class Dispatcher:
         )
 
     def _give_up(self) -> None:
-        """End what is still under way, which there is only where time is up."""
+        """End the orders still under way; there are none unless time is up."""
         self._acks.close()
         for attempt in self._awaiting_row:
             with attempt.lease:

@@ -32,21 +32,21 @@ log = logging.getLogger("TradeExecutor")
 
 
 class Onlooker(Protocol):
-    """Whoever must know of an order before anything else does."""
+    """Must know of an order before anything else does."""
 
     def leaving(self, trade: NewTrade, sequence: int | None) -> None:
-        """Hear that an order, of the signal of that place in this run, leaves now."""
+        """Called just before an order leaves, with its signal's place in this run."""
 
 
 class TradeExecutor:
-    """Draws orders up, sends them, and does what their answers call for.
+    """Draws up orders, sends them, and acts on their answers.
 
     Args:
         outcomes: Records what the broker answered.
         resend: What to do after a 429.
         latencies: Times each order.
-        halt: The kill switch, looked at last before an order leaves.
-        onlookers: Told of each order that leaves.
+        halt: The kill switch, checked last before an order leaves.
+        onlookers: Called with each order just before it leaves.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class TradeExecutor:
         self._onlookers = onlookers
 
     def draw_up(self, intent: Intent, lease: Lease, *, owner: Owner) -> Attempt:
-        """Build the attempt of an intent; nothing is written or sent yet.
+        """Build the attempt for an intent; nothing is written or sent yet.
 
         Args:
-            intent: It may be ordered now.
+            intent: One that may be ordered now.
             lease: The account's, with one request of its budget.
-            owner: Sees it through to its end.
+            owner: Sees the attempt through to its end.
         """
         return Attempt(
             intent=intent,
@@ -100,10 +100,10 @@ class TradeExecutor:
         return attempt.sent
 
     async def execute_trade(self, attempt: Attempt) -> None:
-        """Do what is left to do for an order that did not go straight through.
+        """Do the rest for an order that did not go straight through.
 
-        One of: its row could not be decided; there is none; it was sent, and answered
-        with anything but an acceptance; it was withheld in the last moment.
+        Its row could not be written, or there is none; or it was withheld at the last
+        moment; or it was sent, and answered with anything but an acceptance.
         """
         trade = attempt.trade
         if attempt.error is not None:
@@ -135,7 +135,7 @@ class TradeExecutor:
         attempt.intent.dropped("not_written")
 
     async def _withheld(self, attempt: Attempt, *, why: str) -> None:
-        """Take back the row of an order that was kept from leaving."""
+        """Remove the row of an order that was kept from leaving."""
         if attempt.halted:
             await self._outcomes.drop(attempt, "halted")
         else:
@@ -154,7 +154,7 @@ class TradeExecutor:
                         continue
                     await self._outcomes.drop(attempt, "halted")
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
-                # A duplicate was accepted before, perhaps by this very request.
+                # A duplicate was accepted earlier, perhaps through this very request.
                 self._outcomes.unknown(attempt.trade, exc)
             except RefusedError as exc:
                 await self._outcomes.refused(attempt, exc)

@@ -1,4 +1,4 @@
-"""What the order desk is handed: something to be ordered, by whoever wants it."""
+"""What the order desk takes: an order that some part of the daemon wants."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_DeskReason
 
 
 class Intent(Protocol):
-    """An order that somebody wants, until it is drawn up, and what it must know then.
+    """An order that is wanted, until it is drawn up.
 
-    A buy for a signal is one; each of its questions is asked anew after each wait.
+    A buy for a signal is one. Each question is asked again after each wait.
     """
 
     @property
@@ -41,22 +41,22 @@ class Intent(Protocol):
 
     @property
     def sequence(self) -> int | None:
-        """The signal's place in this run, where it is for a signal."""
+        """The signal's place in this run, where it comes from one."""
 
     def stopped(self) -> SkipReason | None:
-        """Return why it must not be ordered now, if so; needs no count of rows."""
+        """Return why it must not be ordered now, or None; no rows are counted."""
 
     def is_stale(self) -> bool:
         """Return whether it is too late to order it."""
 
     def draw_up(self, account: AccountName) -> NewTrade:
-        """Return the row of the order as it would be now: its id, its size."""
+        """Return the row of the order as of now: its id, its size."""
 
     def open_row(self, store: Store, trade: NewTrade) -> Opening:
         """Write that row, in the writer's transaction, unless a limit forbids it."""
 
     def dropped(self, reason: SkipReason, *, why: str = "") -> None:
-        """Hear that it is not ordered.
+        """Called when it is not ordered.
 
         Args:
             reason: As the feed carries it.

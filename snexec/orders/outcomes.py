@@ -1,4 +1,4 @@
-"""What became of an order that was sent: into its row, the log and the feed (SPEC 5)."""
+"""What became of an order that was sent: in its row, the log and the feed (SPEC 5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snexec.reconciliation import Discarded, UnsettledOrders
 
 log = logging.getLogger("TradeExecutor")
-tell = OrderLog(log)
+order_log = OrderLog(log)
 
 
 class Outcomes:
@@ -35,9 +35,9 @@ class Outcomes:
     Args:
         ledger: The rows.
         unsettled: Follows each order until the broker has said its last word.
-        discarded: Remembers the rows that are taken back.
+        discarded: Remembers the rows that are removed.
         latencies: Times each order.
-        feed: Hears of it.
+        feed: Where it is published.
 
     Attributes:
         counts: How many orders had each outcome.
@@ -87,7 +87,7 @@ class Outcomes:
             trade.signal_id,
             extra=about_order(trade, order_id=order.id),
         )
-        # Followed before the row is written: a fill in the same commit ends it again.
+        # Followed before the row is written: a fill in the same commit ends that again.
         self._unsettled.placed(trade, order_id=order.id)
         self._writer.put(_Acceptance(self, attempt, order, times, recorded))
 
@@ -98,7 +98,7 @@ class Outcomes:
         await durable.wait()
 
     async def refused(self, attempt: Attempt, refusal: RefusedError) -> None:
-        """Record that the broker does not take an order."""
+        """Record that the broker has refused an order."""
         trade = attempt.trade
         log.error(
             "Order refused: %s trade=%s signal=%s HTTP %d: %s (body: %s)",
@@ -140,13 +140,13 @@ class Outcomes:
         self._unsettled.placed(trade, order_id=None)
 
     def look_up(self, trade: NewTrade) -> None:
-        """Have the broker asked about an order that may have left."""
+        """Ask the broker about an order that may have left, as soon as possible."""
         self._unsettled.follow(trade)
 
     async def drop(
         self, attempt: Attempt, reason: SkipReason, *, why: str = ""
     ) -> None:
-        """Take back the row of an order that did not leave.
+        """Remove the row of an order that did not leave, and report that.
 
         Args:
             attempt: Whose row it is.
@@ -162,7 +162,7 @@ class Outcomes:
         if applied is None or applied.settled:
             self._unsettled.settled(trade.id)
         if applied is None:
-            tell.error(
+            order_log.error(
                 trade,
                 "the broker took the order as %s, and the row is gone or names another"
                 " order: look at the account",
@@ -192,7 +192,7 @@ class Outcomes:
             self._latencies.forget(trade.id)
             self._discarded.remember(trade)
         else:
-            tell.error(
+            order_log.error(
                 trade,
                 "the stream has spoken of an order that was refused; its row stays, and"
                 " the broker is asked",
@@ -238,15 +238,15 @@ class _Acceptance:
         return store.apply_working(ref, times=self.times)
 
     def done(self, applied: Applied | None) -> None:
-        """Report it, and go on whatever comes of that."""
+        """Report it, and go on even if that fails."""
         try:
             self.outcomes.recorded(self, applied)
         finally:
             self.recorded(self.attempt)
 
     def failed(self, error: Exception) -> None:
-        """Say that the row does not take it; the broker is asked again."""
-        tell.error(
+        """Log that the row cannot be changed; the broker is asked again."""
+        order_log.error(
             self.attempt.trade,
             "the row does not take that the broker has order %s (%s); the broker is"
             " asked again",

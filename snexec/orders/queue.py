@@ -1,4 +1,4 @@
-"""Intents that wait for their turn, a bounded number of them."""
+"""Intents that wait for their turn, up to a limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class IntentQueue:
     """Holds intents in the order in which they came.
 
     Attributes:
-        pending: How many wait; one that was given out still does until ``started``.
+        pending: How many wait. The next one counts until ``started`` is called.
     """
 
     def __init__(self, max_pending: int) -> None:
@@ -30,7 +30,7 @@ class IntentQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many wait as may."""
+        """Whether no more may wait."""
         return self.pending >= self._max_pending
 
     async def wait_for_room(self) -> None:
@@ -39,7 +39,7 @@ class IntentQueue:
             await self._room.wait()
 
     def put(self, intent: Intent) -> None:
-        """Put one behind all others."""
+        """Put one behind all the others."""
         self.pending += 1
         self._send.send_nowait(intent)
 
@@ -52,7 +52,7 @@ class IntentQueue:
         return aiter(self._receive)
 
     def next_nowait(self) -> Intent | None:
-        """Give out the next one, if one waits."""
+        """Return the next one, if one waits."""
         try:
             return self._receive.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):

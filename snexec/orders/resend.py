@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from snexec.orders.outcomes import Outcomes
     from snexec.reconciliation import Fills
 
-tell = OrderLog(logging.getLogger("TradeExecutor"))
+order_log = OrderLog(logging.getLogger("TradeExecutor"))
 
 _TOO_LATE = "the rate limit held it up"
 
 
 class Resend:
-    """Sends an order again that the broker's rate limit turned away.
+    """Sends an order again after the broker's rate limit turned it away.
 
     Args:
-        fills: Take what a look-up says of an order that was taken after all.
+        fills: Apply what a look-up says of an order that was taken after all.
         outcomes: Record what became of it.
     """
 
@@ -35,9 +35,9 @@ class Resend:
         self._outcomes = outcomes
 
     def note_limit(self, attempt: Attempt, limited: RateLimitedError) -> None:
-        """Make no request for as long as the broker asks for."""
+        """Hold back every request for as long as the broker asks."""
         attempt.lease.client.budget.block(limited.wait_seconds)
-        tell.warning(
+        order_log.warning(
             attempt.trade,
             "the broker's rate limit is reached; next try in %.1f s",
             limited.wait_seconds,
@@ -48,7 +48,7 @@ class Resend:
 
         Returns:
             Whether to send it again, with one request of the budget in its lease; if
-            not, everything about the order is done.
+            not, nothing is left to do for the order.
         """
         trade, lease = attempt.trade, attempt.lease
         while True:

@@ -1,4 +1,4 @@
-"""Signals that are not traded: counted, published, and said in the log (SPEC 5, 6)."""
+"""Signals that are not traded: counted, published and logged (SPEC 5, 6)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Skips:
         Args:
             taken: The signal.
             reason: As the feed carries it.
-            why: Where it waited too long.
+            why: What held it up, where it waited too long.
         """
         signal = taken.signal
         if reason == "stale" and why:
@@ -86,7 +86,7 @@ class Skips:
         )
 
     def _warn_of_limit(self, signal: Signal, reason: SkipReason) -> None:
-        """Say that a limit is reached, once a minute at most: feeds may run away."""
+        """Warn that a limit is reached, once a minute at most: a feed may run away."""
         now = trio.current_time()
         if now - self._warned_at.get(reason, -math.inf) < _WARN_EVERY_SECONDS:
             return
