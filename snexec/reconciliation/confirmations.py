@@ -1,4 +1,4 @@
-"""What the broker's word did to a row: into the log, the feed, and what is unsettled."""
+"""What the broker's word did to a row: logged, published, and settled if final."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snexec.reconciliation.unsettled import UnsettledOrders
 
 log = logging.getLogger("TradeExecutor")
-tell = OrderLog(log)
+order_log = OrderLog(log)
 
 
 class Confirmations:
@@ -23,8 +23,8 @@ class Confirmations:
 
     Args:
         unsettled: Follows each order until the broker's last word.
-        discarded: Asked for the row of an order that has none.
-        feed: Hears of it.
+        discarded: Restores a row that was removed.
+        feed: Where it is published.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Confirmations:
     def report(  # noqa: PLR0912 - one branch an outcome, as a table
         self, step: Step, applied: Applied | None
     ) -> None:
-        """Report what a step did to its row; None where no row of ours is meant."""
+        """Report what a step did to its row; None where no row of ours matches."""
         if applied is None:
             self._no_row(step)
             return
         if step.source == "stream":
-            self._unsettled.note_heard(applied.trade_id)
+            self._unsettled.note_streamed(applied.trade_id)
         if applied.status != "missed":
             self._unsettled.revived(applied.trade_id)
         match applied.outcome:
@@ -81,7 +81,7 @@ class Confirmations:
             case "contradicted":
                 self._contradicted(step, applied)
             case "working":
-                tell.warning(
+                order_log.warning(
                     applied, "the broker has the order after all; its row is open again"
                 )
             case "found_late" | "unchanged":
@@ -108,7 +108,7 @@ class Confirmations:
         self._publish(event, applied, step.source)
 
     def _contradicted(self, step: Step, applied: Applied) -> None:
-        tell.warning(
+        order_log.warning(
             applied,
             "the broker says that nothing was bought, and the row is %s with %s shares;"
             " nothing was changed, look at the account",
@@ -173,7 +173,7 @@ class Confirmations:
         )
         self._publish("partial_fill", applied, step.source)
         if not step.asks_position:
-            tell.warning(
+            order_log.warning(
                 applied,
                 "a final fill came without a readable price or quantity; asking the"
                 " broker",

@@ -1,4 +1,4 @@
-"""Rows that were taken back, of whose orders the broker may yet speak (ALPACA 5.2)."""
+"""Rows that were removed, whose orders the broker may still report (ALPACA 5.2)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from snexec.reconciliation.steps import Step
     from snexec.reconciliation.unsettled import UnsettledOrders
 
-tell = OrderLog(logging.getLogger("TradeExecutor"))
+order_log = OrderLog(logging.getLogger("TradeExecutor"))
 
-_REMEMBERED = 256  # what the broker still says of one, it says soon
+_REMEMBERED = 256  # if the broker still reports one, it does so soon
 
 
 class Discarded:
     """Remembers the rows of orders that were refused or never sent.
 
-    It has been seen that an order is answered 422 and executed.
+    Alpaca has been seen to answer an order with 422 and execute it all the same.
     """
 
     def __init__(self, writer: Writer, unsettled: UnsettledOrders) -> None:
@@ -31,25 +31,25 @@ class Discarded:
         self._trades: collections.OrderedDict[str, NewTrade] = collections.OrderedDict()
 
     def remember(self, trade: NewTrade) -> None:
-        """Keep what is needed to write a row again that is gone."""
+        """Keep what is needed to write a removed row again."""
         self._trades[trade.id] = trade
         if len(self._trades) > _REMEMBERED:
             self._trades.popitem(last=False)
 
     def restore(self, step: Step) -> bool:
-        """Write a row again, as the broker speaks of its order now.
+        """Write a row again, as the broker has now reported its order.
 
         Args:
-            step: What it said, to be applied to the row and reported.
+            step: What it said, which is applied to the row and reported.
 
         Returns:
-            Whether it is such an order.
+            Whether the order's row was remembered.
         """
         trade = self._trades.pop(step.ref.client_order_id or "", None)
         if trade is None:
             return False
         order_id = step.ref.order_id
-        tell.error(
+        order_log.error(
             trade,
             "the broker speaks of order %s, which counted as refused or not sent: its"
             " row is written again",
@@ -69,7 +69,7 @@ class _Restoration:
     step: Step
 
     def apply(self, store: Store) -> tuple[Opening, Applied | None]:
-        """Open the row, and apply the step where that was possible."""
+        """Open the row, and apply the step if that worked."""
         opening = store.open_trade(self.trade)
         return opening, self.step.apply(store) if opening == "opened" else None
 
@@ -84,12 +84,12 @@ class _Restoration:
         self.unsettled.ask_now(self.trade.id)
 
     def failed(self, error: Exception) -> None:
-        """Say that the row cannot be written again."""
+        """Log that the row cannot be written again."""
         self._lost(error)
 
     def _lost(self, why: Opening | Exception) -> None:
         order_id = self.step.ref.order_id
-        tell.error(
+        order_log.error(
             self.trade,
             "the row of order %s cannot be written again (%s): what it bought is held"
             " by no row; look at the account",

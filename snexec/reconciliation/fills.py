@@ -1,7 +1,7 @@
 """What the broker says of an order, recorded in its row (SPEC 7, second half).
 
 Events of one order are applied in the order in which they came. A partial fill has to
-ask for the position first; meanwhile only its own order's events wait behind it.
+ask for the position first, and only events of its own order wait behind it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 
-_POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # a lag of the broker's own books
+_POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # the broker's own books may lag
 _REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
 
 
@@ -247,7 +247,7 @@ class Fills:
         """Return whether this execution was taken before, and remember it."""
         if execution_id is None:
             return False
-        # With the event and the order, so that a broker's slip cannot hide a fill.
+        # With the event and the order, so that no slip of the broker's hides a fill.
         key = (event, mode, order_id, execution_id)
         if key in self._executions:
             log.debug("%s of order %s came again: passed over", event, order_id)

@@ -1,4 +1,4 @@
-"""Reconciliation as the rest of the daemon has it."""
+"""Reconciliation as the rest of the daemon sees it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ReconciliationStatus(NamedTuple):
-    """Where rows and broker stand.
+    """What is not settled.
 
     Attributes:
         unsettled: Orders whose outcome is not final.
@@ -36,15 +36,15 @@ class Reconciler:
 
     Args:
         live: How patient to be with the broker.
-        accounts: Whom to ask.
+        accounts: The accounts to ask.
         ledger: The rows.
         latencies: Times each order to its fill.
-        feed: Hears of it; and each authorization of the stream comes from it.
+        feed: Where results are published, and each authorization of the stream.
 
     Attributes:
         fills: Takes what the trading stream says.
         unsettled: The orders without a final word.
-        discarded: Rows that were taken back.
+        discarded: The rows that were removed.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Reconciler:
         await self.unsettled.wait_settled()
 
     def status(self) -> ReconciliationStatus:
-        """Return where rows and broker stand."""
+        """Return what is not settled."""
         return ReconciliationStatus(unsettled=len(self.unsettled))
 
     def _happened(self, event: Event) -> None:
         if event.event == "stream" and event.reason == "authorized":
-            # What happened meanwhile was not heard.
+            # What happened meanwhile was not reported.
             self.unsettled.ask_all()

@@ -1,4 +1,4 @@
-"""Rows against the broker, until they agree, whatever was missed (SPEC 8)."""
+"""Rows compared with the broker until they agree, whatever was missed (SPEC 8)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from snexec.settings import AlpacaSettings
 
 log = logging.getLogger("Recovery")
-tell = OrderLog(log)
+order_log = OrderLog(log)
 
-_LOOKUPS_AT_ONCE = 8  # a mode; a broker that hangs must not hold every look-up up
-_GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is not known a day later never was
-_STREAM_LAG_SECONDS = 2.0  # the stream may tell a fill a little after a look-up does
+_LOOKUPS_AT_ONCE = 8  # per mode; look-ups that hang must not hold up all the others
+_GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never existed
+_STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
 _REMEMBERED_WARNINGS = 1024
-_SAY_WAITING_SECONDS = 10.0
-_SAY_WAITING_SECONDS_MAX = 600.0  # a broker that is away for hours fills no log
+_WARN_WAITING_SECONDS = 10.0
+_WARN_WAITING_SECONDS_MAX = 600.0  # a broker away for hours must not fill the log
 _SYSTEM_CLOCK = SystemClock()
-_TOLD_BY_STREAM = frozenset({"filled", "rejected"})  # what its handler acts on
+_STREAMED_STATUSES = frozenset({"filled", "rejected"})  # its handler acts on these
 
 
 Starved = Callable[["AccountName", float], None]
@@ -47,11 +47,11 @@ class Recovery:
 
     Args:
         settings: How patient to be.
-        accounts: Who is asked.
-        writer: Takes what follows from a 404.
-        fills: Take what else the broker says.
+        accounts: The accounts to ask.
+        writer: Writes what follows from a 404.
+        fills: Apply all else that the broker says.
         confirmations: Report an order that was given up.
-        unsettled: Which orders, and when.
+        unsettled: Which orders to ask about, and when.
         clock: For the log.
     """
 
@@ -105,7 +105,7 @@ class Recovery:
     async def compare_all(self) -> None:
         """Wait until the broker has answered about every order loaded.
 
-        Runs beside ``run``; says so while the broker does not answer.
+        Runs beside ``run``; logs a warning while the broker does not answer.
         """
         if len(self._unsettled):
             log.info(
@@ -113,7 +113,7 @@ class Recovery:
             )
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._say_waiting, name="say that recovery waits")
+                nursery.start_soon(self._warn_waiting, name="warn that recovery waits")
                 await self._unsettled.wait_compared()
                 nursery.cancel_scope.cancel(reason="every row is compared")
             log.info(
@@ -184,7 +184,7 @@ class Recovery:
             places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
         if settled and order.of_this_run:
-            await self._listen_for(order, starved)
+            await self._check_stream(order, starved)
 
     def _longest_pause(self, order: UnsettledOrder) -> float:
         # One that was given up is asked about ever less often, for a day.
@@ -211,7 +211,7 @@ class Recovery:
         else:
             self._failures[order.mode].worked()
             await self._found(order, answer)
-            return answer.status in _TOLD_BY_STREAM
+            return answer.status in _STREAMED_STATUSES
         return False
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
@@ -219,14 +219,14 @@ class Recovery:
         await self._fills.on_looked_up(order.mode, answer, order.symbol)
         self._unsettled.compared(order)
 
-    async def _listen_for(self, order: UnsettledOrder, starved: Starved) -> None:
-        """Find out whether the stream too reports what the look-up said."""
+    async def _check_stream(self, order: UnsettledOrder, starved: Starved) -> None:
+        """Find out whether the stream has reported what the look-up said."""
         if trio.current_time() - order.placed_at < FIRST_CHECK_SECONDS - 1:
             return  # an early look-up may well be ahead of the stream
         await trio.sleep(_STREAM_LAG_SECONDS)
-        # What the stream has reported may wait for the database.
+        # What the stream has reported may still wait for the database.
         await self._writer.write(lambda _store: None)
-        if not self._unsettled.was_heard(order.trade_id):
+        if not self._unsettled.was_streamed(order.trade_id):
             starved(order.mode, order.placed_at)
 
     async def _not_found(self, order: UnsettledOrder) -> None:
@@ -247,7 +247,7 @@ class Recovery:
             if applied is None or applied.settled:
                 self._unsettled.settled(order.trade_id)
             elif applied.outcome == "not_found":
-                tell.warning(
+                order_log.warning(
                     order,
                     "the broker still does not know the order after %.0f s; its row is"
                     " missed (order_not_found)",
@@ -259,7 +259,7 @@ class Recovery:
 
     def _failed(self, order: UnsettledOrder, problem: BrokerError) -> None:
         if self._failures[order.mode].failed(str(problem)):
-            tell.warning(
+            order_log.warning(
                 order, "the look-up failed (%s); the broker is asked again", problem
             )
 
@@ -278,11 +278,11 @@ class Recovery:
             extra=about_order(order),
         )
 
-    async def _say_waiting(self) -> None:
-        pause = _SAY_WAITING_SECONDS
+    async def _warn_waiting(self) -> None:
+        pause = _WARN_WAITING_SECONDS
         while True:
             await trio.sleep(pause)
-            pause = min(2 * pause, _SAY_WAITING_SECONDS_MAX)
+            pause = min(2 * pause, _WARN_WAITING_SECONDS_MAX)
             left = sum(not order.is_compared for order in self._unsettled)
             log.warning(
                 "no signals are taken yet: %d rows are not compared with the broker;"

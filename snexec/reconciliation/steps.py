@@ -19,10 +19,10 @@ Source = Literal["stream", "lookup"]
 
 
 class Reporter(Protocol):
-    """Who says what a step has done."""
+    """Reports what steps did."""
 
     def report(self, step: Step, applied: Applied | None) -> None:
-        """Hear what a step did to its row; None where no row of ours is meant."""
+        """Report what a step did to its row; None where no row of ours matches."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -32,8 +32,8 @@ class Step:
     Attributes:
         ref: The order.
         symbol: Its symbol, for the log.
-        source: How it was heard of.
-        reporter: Says what came of it.
+        source: Where it came from.
+        reporter: Reports the result.
         asks_position: Whether the position's quantity is needed to complete it.
         is_final: Whether no partial fill before it matters any more.
     """
@@ -50,11 +50,11 @@ class Step:
         return store.apply_working(self.ref)
 
     def done(self, applied: Applied | None) -> None:
-        """Report what came of it."""
+        """Report the result."""
         self.reporter.report(self, applied)
 
     def failed(self, error: Exception) -> None:
-        """Say that the row does not take it."""
+        """Log that the row cannot be changed."""
         log_failure(error)
 
 
@@ -82,11 +82,11 @@ class FillStep(Step):
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class PartialFillStep(Step):
-    """A partial fill; how many shares are held only the position says.
+    """A partial fill; only the position says how many shares are held.
 
     Attributes:
         price: Dollars per share so far, where it could be read.
-        shares: The position's, once it was asked for.
+        shares: The position's shares, once they are known.
     """
 
     price: Decimal | None
@@ -141,7 +141,7 @@ def fill_step(
     latencies: Latencies,
     reporter: Reporter,
 ) -> FillStep:
-    """Make the step of a final fill, and time it if it can be read."""
+    """Make the step of a final fill, and time the fill if it can be read."""
     final = price is not None and quantity is not None
     return FillStep(
         ref=ref,

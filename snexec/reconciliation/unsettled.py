@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
-_REMEMBERED_ORDERS = 2048  # an event and a look-up tell the same within seconds
-_FEW = 256  # settled orders, whose place in the queue is not worth the time
+_REMEMBERED_ORDERS = 2048  # an event and a look-up say the same within seconds
+_SPARE_ENTRIES = 256  # of settled orders; fewer are not worth the time
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -55,14 +55,14 @@ class UnsettledOrder:
 
 
 class UnsettledOrders:
-    """Knows every unsettled order, at most as many as the database has of them."""
+    """Holds every unsettled order, never more than the database has."""
 
     def __init__(self) -> None:
         self._orders: dict[str, UnsettledOrder] = {}
         self._queues: dict[AccountName, list[tuple[float, int, UnsettledOrder]]] = {
             mode: [] for mode in ACCOUNTS
         }
-        self._heard = Recent[str](_REMEMBERED_ORDERS)
+        self._streamed = Recent[str](_REMEMBERED_ORDERS)
         self._number = itertools.count()
         self._changed = trio.Event()
         self._queued = trio.Event()
@@ -83,7 +83,7 @@ class UnsettledOrders:
         self._queue(order)
 
     def placed(self, order: NamesOrder, *, order_id: str | None) -> None:
-        """Follow an order that was just placed; unknown ones are asked about at once.
+        """Follow an order that was just placed; ask at once about an unknown one.
 
         Args:
             order: Which one.
@@ -105,18 +105,18 @@ class UnsettledOrders:
         )
 
     def follow(self, order: NamesOrder) -> None:
-        """Ask about an order as soon as possible, followed already or not."""
+        """Ask about an order as soon as possible, whether or not it is followed yet."""
         if order.trade_id not in self._orders:
             self.placed(order, order_id=order.order_id)
         self.ask_now(order.trade_id)
 
-    def note_heard(self, trade_id: str) -> None:
-        """Note that the stream spoke of an order."""
-        self._heard.add(trade_id)
+    def note_streamed(self, trade_id: str) -> None:
+        """Note that the stream has reported an order."""
+        self._streamed.add(trade_id)
 
-    def was_heard(self, trade_id: str) -> bool:
-        """Return whether the stream has spoken of an order recently."""
-        return trade_id in self._heard
+    def was_streamed(self, trade_id: str) -> bool:
+        """Return whether the stream has reported an order lately."""
+        return trade_id in self._streamed
 
     def known_as(self, order: UnsettledOrder, order_id: str) -> None:
         """Note the broker's id of an order."""
@@ -128,7 +128,7 @@ class UnsettledOrders:
         self._notify()
 
     def given_up(self, order: UnsettledOrder) -> None:
-        """Note that an order's row is missed, until later evidence."""
+        """Note that an order's row is missed, unless later evidence says otherwise."""
         order.missed = True
         self._notify()
 
@@ -140,7 +140,7 @@ class UnsettledOrders:
             self._notify()
 
     def revived(self, trade_id: str) -> None:
-        """Note that an order's row is not given up, or no longer."""
+        """Note that an order's row is not, or no longer, given up."""
         order = self._orders.get(trade_id)
         if order is not None and order.missed:
             order.missed = False
@@ -205,8 +205,8 @@ class UnsettledOrders:
         return self._orders.get(order.trade_id) is order and order.due == due
 
     def _forget_settled(self, queue: list[tuple[float, int, UnsettledOrder]]) -> None:
-        """Keep no settled orders until their look-ups would be due."""
-        if len(queue) > _FEW + 2 * len(self._orders):
+        """Drop settled orders before their look-ups would be due."""
+        if len(queue) > _SPARE_ENTRIES + 2 * len(self._orders):
             queue[:] = filter(self._is_current, queue)
             heapq.heapify(queue)
 
@@ -216,6 +216,6 @@ class UnsettledOrders:
         self._queued = trio.Event()
 
     def _notify(self) -> None:
-        """Wake who waits for orders to be settled or compared."""
+        """Wake the tasks that wait for orders to be settled or compared."""
         self._changed.set()
         self._changed = trio.Event()

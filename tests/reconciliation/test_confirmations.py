@@ -120,9 +120,9 @@ async def test_a_look_up_that_finds_the_same_part_tells_nothing(told: Told) -> N
 
 async def test_only_the_stream_is_heard(told: Told) -> None:
     told.tell(BOUGHT, "lookup")
-    assert not told.unsettled.was_heard("sn-1")
+    assert not told.unsettled.was_streamed("sn-1")
     told.tell(BOUGHT)
-    assert told.unsettled.was_heard("sn-1")
+    assert told.unsettled.was_streamed("sn-1")
 
 
 async def test_a_fill_found_late_is_an_error_that_names_both_rows(

@@ -591,9 +591,9 @@ async def test_the_stream_is_heard_and_a_look_up_is_not(
     nursery.start_soon(rig.fills.run)
     order = make_order("sn-1", "new")
     await rig.fills.on_looked_up(mode, order, "AAPL")
-    assert not rig.unsettled.was_heard("sn-1")
+    assert not rig.unsettled.was_streamed("sn-1")
     await fill(rig, mode=mode)
-    assert rig.unsettled.was_heard("sn-1")
+    assert rig.unsettled.was_streamed("sn-1")
 
 
 # Late evidence

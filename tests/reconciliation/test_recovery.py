@@ -644,7 +644,7 @@ async def test_an_order_that_still_works_is_no_evidence_against_the_stream(
     rig.paper.book["sn-1"] = make_order("sn-1", "new")
     await trio.sleep(300)
     assert rig.starved == []
-    assert not rig.unsettled.was_heard("sn-1")
+    assert not rig.unsettled.was_streamed("sn-1")
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired"])
