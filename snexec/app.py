@@ -1,14 +1,14 @@
 """Read this first: what the daemon is made of, and its one tree of tasks (SPEC 1).
 
     root ── log lines, OS signals, the simulated exchange     (snexec.cli.daemon)
-     └─ ledger                         writes the database, whoever asks
+     └─ ledger                         writes the database, for all the others
          └─ services                   trading stream, reconciliation, REST clients,
              │                         halt, market hours, database check, operations
              └─ feeders                socket, standard input
-                 └─ orders             dispatcher, and what does not go straight through
+                 └─ orders             what each one needs once it is answered
 
-A stop (``snexec.stages``) takes no more signals and lets orders finish. Then ``run``
-closes from the inside out: feeders, services, ledger. So nothing decided is lost.
+A stop closes the tree from the inside out (``snexec.stages``): no more signals, orders
+finish, the stream says goodbye, the ledger drains. Nothing that was decided is lost.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 
 class Daemon:
-    """Every wing, built in the order in which they need each other."""
+    """Every wing, each built after those that it needs."""
 
     def __init__(self, opened: Opened) -> None:
         live, clock, ledger = opened.live, opened.clock, opened.ledger
         feed, latencies = EventFeed(clock=clock), Latencies()
 
-        # The broker, and what may keep an order from it.
+        # The broker, and what may keep an order from reaching it.
         accounts = Accounts(live, clock, exchange=opened.exchange, tls=opened.tls)
         halt = HaltSwitch(live, feed, clock)
         market = MarketHours(live, accounts)
 
-        # Rows against the broker's word, of which the stream is the quick half.
+        # Rows against the broker's word, which the stream brings first.
         reconciler = Reconciler(live, accounts, ledger, latencies, feed)
         stream = TradingStream(live, accounts, reconciler.fills, feed)
 
-        # A signal's way: taken, ordered, answered.
+        # The way of a signal: taken, ordered, answered.
         orders = OrderDesk(
             *(live, accounts, ledger, reconciler, halt, market, latencies, feed),
             id_salt=opened.id_salt,
@@ -58,7 +58,7 @@ class Daemon:
         )
         intake = Intake(live, ledger, orders)
 
-        # What looks at all this, and trades nothing.
+        # What watches all of this, and trades nothing.
         self.wings = Wings(
             live=live,
             latencies=latencies,
@@ -92,7 +92,7 @@ class Daemon:
 
         Raises:
             StartError: The database cannot be used.
-            BaseExceptionGroup: One of the services failed; nothing runs any more.
+            BaseExceptionGroup: One of the services failed, and everything has ended.
         """
         wings, stream, stages = self.wings, self.wings.stream, self.stages
         stages.load()

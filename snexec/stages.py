@@ -1,8 +1,7 @@
 """How the daemon starts taking signals, and how it stops, from the inside out.
 
-It starts once every row is compared with the broker. A stop takes no more signals, works
-off those that were taken, and then gives the writer time to drain. Whoever asks for the
-stop says how long that may take; ``snexec.app`` closes what is left, in its order.
+Signals are taken once every row is compared with the broker. A stop takes no more of
+them, lets orders finish, and then lets the writer finish, within the time it was given.
 """
 
 from __future__ import annotations
@@ -34,39 +33,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Daemon")
 
-_STREAM_SECONDS = 5.0  # that a file's lines wait for the stream
-_CLOCK_SECONDS = 2.0  # for the market's clock, if it is asked, before the first signal
-_DRAIN_SECONDS = 1.0  # for the writer, where the stop has used up its own time
+_STREAM_SECONDS = 5.0  # how long the lines of a file wait for the stream
+_CLOCK_SECONDS = 2.0  # how long the first signal waits for the market's clock
+_DRAIN_SECONDS = 1.0  # for the writer, where the stop's own time is used up
 
 
 class Report(Protocol):
-    """Whoever is told what becomes of the signals of standard input."""
+    """Follows what becomes of the signals of standard input."""
 
     def answered(self, answer: Answer) -> None:
-        """Hear what a line was answered."""
+        """Called with the answer to each line."""
 
     def leaving(self, trade: NewTrade, sequence: int | None) -> None:
-        """Hear which row a signal has."""
+        """Called just before an order leaves: which row its signal has."""
 
     def happened(self, event: Event) -> None:
-        """Hear of an event."""
+        """Called with each event."""
 
 
 class Opened(NamedTuple):
-    """What is open before there is a daemon, and stays so until it has ended.
+    """What is opened before there is a daemon, and closed after it has ended.
 
     Attributes:
         live: The settings in force.
-        clock: Dates rows and events.
-        mask: Knows the secrets.
+        clock: Gives rows and events their time.
+        mask: Knows the secrets, which are never shown.
         ledger: The rows.
-        listener: The socket, listening.
-        stdin: What to read signals from besides the socket, if anything.
+        listener: The socket, already listening.
+        systemd: The service manager, if there is one.
+        stdin: What standard input is; no signals are read from ``NOTHING``.
         report: Follows one run of ``--stdin``, which stops at the end of its input.
-        exchange: What answers for the broker in both modes, if it is simulated.
-        tls: The context that verifies the broker, if it was made already; 30 ms of a
-            start.
-        systemd: The service manager, which need not be there.
+        exchange: Answers in the broker's place in both modes, if it is simulated.
+        tls: The context that verifies the broker; if None, made when it is needed.
         pages: Where to serve metrics, if anywhere.
         dropped_lines: Returns how many log lines were dropped.
     """
@@ -86,24 +84,24 @@ class Opened(NamedTuple):
 
     @property
     def id_salt(self) -> str:
-        """What sets the ids of one simulation apart from the last one's."""
+        """What makes the ids of one simulation differ from the last one's."""
         return "" if self.exchange is None else self.exchange.id_salt
 
     @property
     def onlookers(self) -> list[Onlooker]:
-        """Who must know of an order in the moment before it leaves."""
+        """The parts that must know of each order just before it leaves."""
         return [each for each in (self.exchange, self.report) if each is not None]
 
 
 class Stages:
-    """Starts and stops the taking of signals.
+    """Starts and stops the flow of signals.
 
     Args:
-        wings: What starts and stops.
-        systemd: Told of it.
-        report: Told what the lines of standard input are answered, if anybody is; its
-            run stops at their end.
-        feed: What the report follows.
+        wings: What it starts and stops.
+        systemd: Sent each step.
+        report: Gets every answer to standard input, in a run of ``--stdin``; that run
+            stops at the end of its input.
+        feed: The events, which the report follows.
     """
 
     def __init__(
@@ -120,7 +118,7 @@ class Stages:
         self._damage: StartError | None = None
 
     def load(self) -> None:
-        """Take up the rows where an earlier run left them.
+        """Take over the rows that an earlier run left unsettled.
 
         Raises:
             StartError: The database cannot be used.
@@ -170,16 +168,16 @@ class Stages:
                 self._orders_scope.cancel(reason="the daemon stops before it took any")
 
     def deadline(self) -> float:
-        """Return until when a stop may take, on Trio's clock; infinite without one."""
+        """Return when a stop must be over, on Trio's clock; infinite without one."""
         return self._deadline
 
     def drain_deadline(self) -> float:
-        """Return until when the writer may take, now that all else has ended."""
+        """Return when the writer must be done, now that all else has ended."""
         soonest = trio.current_time() + _DRAIN_SECONDS
         return max(self._deadline, soonest) if self._deadline < math.inf else soonest
 
     async def check_database(self) -> None:
-        """Read a large file through while the daemon runs, and stop if it is damaged."""
+        """Check a large file while the daemon runs, and stop if it is damaged."""
         try:
             await self._wings.ledger.check()
         except StartError as exc:
@@ -188,7 +186,7 @@ class Stages:
             self.stop(why="the database is damaged", seconds=seconds)
 
     def report_stopped(self) -> None:
-        """Say that nothing runs any more.
+        """Log that nothing runs any more, and what could not be written.
 
         Raises:
             StartError: The database turned out to be damaged.
@@ -203,19 +201,19 @@ class Stages:
         if self._damage is not None:
             raise self._damage
 
-    # What standard input asks of its owner.
+    # For standard input.
 
     async def wait_to_feed_file(self) -> None:
-        """Wait until every row is compared, and for the stream, if it comes soon.
+        """Wait until every row is compared, and a while for the stream.
 
-        A file has time: the stream then reports every fill as it happens.
+        A file can wait, and the stream then reports every fill as it happens.
         """
         await self._wings.reconciler.wait_started()
         with trio.move_on_after(_STREAM_SECONDS):
             await self._wings.stream.wait_decided()
 
     def input_answered(self, answer: Answer) -> None:
-        """Pass on what a line was answered."""
+        """Pass the answer to a line on to the report, if there is one."""
         if self._report is not None:
             self._report.answered(answer)
 

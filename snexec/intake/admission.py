@@ -1,4 +1,4 @@
-"""What is taken and what is not: one answer to each line, at once (SPEC 4, 6).
+"""Which lines are taken and which are not: one answer to each, at once (SPEC 4, 6).
 
 Nothing here waits, so no feeder is ever held up.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Intake")
 
-# Then other readers and the orders have their turns. What is taken in one turn shares a
+# Then other feeders and the orders get their turns. What is taken in one turn shares a
 # commit: with 16, the last of 500 orders leaves a fifth later.
 LINES_PER_TURN = 32
 _LOG_WINDOW_SECONDS = 60.0
 _LOGGED_PER_WINDOW = 100  # a feeder gone wild must not drown the log
-_REMEMBERED_IDS = 4096  # what is older than that, the database remembers
+_REMEMBERED_IDS = 4096  # the database remembers the older ones
 
 
 class Phase(Enum):
@@ -48,11 +48,11 @@ Status = Literal[
 
 
 class Answer(NamedTuple):
-    """What a line is answered (the table of SPEC 6).
+    """The answer to a line (the table of SPEC 6).
 
     Attributes:
         signal: The signal, where the line was one.
-        sequence: Its place in this run, where it was taken.
+        sequence: The signal's place in this run, where it was taken.
     """
 
     status: Status
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
 
 
 class Rows(Protocol):
-    """What the intake must know of the ledger."""
+    """What the intake needs to know about the ledger."""
 
     @property
     def healthy(self) -> bool:
@@ -87,16 +87,16 @@ class Orders(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether as many wait as may."""
+        """Whether no more may wait."""
 
     async def wait_for_room(self) -> None:
         """Wait until another one may be handed in."""
 
     def hand_in(self, taken: TakenSignal) -> None:
-        """Order it now if nothing else waits, otherwise in its turn."""
+        """Order for a signal now if nothing else waits, otherwise in its turn."""
 
     def flush(self) -> None:
-        """Let what was handed in leave, without a task switch."""
+        """Send the orders for what was handed in, without a task switch."""
 
 
 class IntakeStatus(NamedTuple):
@@ -104,8 +104,8 @@ class IntakeStatus(NamedTuple):
 
     Attributes:
         phase: Whether signals are taken.
-        counts: Lines, by what they were answered.
-        dropped_answers: Answers that their client did not take.
+        counts: How many lines got each answer.
+        dropped_answers: Answers dropped because their client did not read.
     """
 
     phase: Phase
@@ -117,9 +117,9 @@ class Intake:
     """Takes lines from every feeder, and hands the signals in to be ordered.
 
     Args:
-        live: The mode; an id may be taken once in each.
+        live: The mode in force; an id may be taken once in each.
         rows: Nothing is taken while they cannot be written.
-        orders: What is taken goes there.
+        orders: Where taken signals go.
 
     Attributes:
         phase: Whether signals are taken.
@@ -140,7 +140,7 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many signals wait as may."""
+        """Whether no more signals may wait."""
         return self._orders.is_full
 
     async def wait_for_room(self) -> None:
@@ -169,22 +169,22 @@ class Intake:
         self.phase = Phase.STOPPING
 
     def flush(self) -> None:
-        """Let the orders of the lines just taken leave: no more are at hand."""
+        """Send the orders for the lines just taken: no more lines are at hand."""
         self._orders.flush()
 
     def note_dropped_answer(self) -> None:
-        """Count an answer that its client did not take."""
+        """Count an answer that was dropped because its client did not read."""
         self._dropped_answers += 1
 
     def take(
         self, line: bytes | None, *, read_at: float, early: bool = False
     ) -> Answer:
-        """Take one line, None being one that was too long.
+        """Take one line; None stands for one that was too long.
 
         Args:
             line: Without its newline.
             read_at: When it was read, on Trio's clock.
-            early: Take it also before recovery is done; it waits, and grows old.
+            early: Take it even before recovery is done; it then waits, and ages.
         """
         answer = self._answer(line, read_at, early=early)
         self._counts[answer.status] += 1
@@ -226,7 +226,7 @@ class Intake:
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
     def _log_refusal(self, answer: Answer) -> None:
-        """Say why a line was not taken, a bounded number of times a minute."""
+        """Log why a line was not taken, a limited number of times a minute."""
         now = trio.current_time()
         if now - self._log_window > _LOG_WINDOW_SECONDS:
             if self._unlogged:

@@ -1,4 +1,4 @@
-"""What a feeder is: whatever brings lines to the intake."""
+"""What a feeder is: anything that brings lines to the intake."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Protocol
 
 
 class Feeder(Protocol):
-    """Brings lines to the intake, and each answer to whoever sent its line.
+    """Brings lines to the intake, and each answer back to the line's sender.
 
-    Each line is handed to ``Intake.take`` once, whole and in its order, whatever pieces
-    it came in. Empty lines are passed over, a last line needs no newline, and a line that
-    is too long is handed over as None. After ``LINES_PER_TURN`` lines at most, others have
-    their turn. ``Intake.flush`` is called whenever no more lines are at hand.
+    Each line goes to ``Intake.take`` once, whole and in order, whatever pieces it came
+    in. Empty lines are skipped, the last line needs no newline, and a line that is too
+    long goes as None. After at most ``LINES_PER_TURN`` lines, others get their turn.
+    ``Intake.flush`` is called whenever no more lines are at hand.
     """
 
     @property
     def name(self) -> str:
-        """What its task is called."""
+        """The name of its task."""
 
     async def run(self) -> None:
         """Feed until cancelled, or until nothing more can come.
 
-        A sender's fault is logged, and ends that sender alone. A feeder that is cancelled
-        leaves nothing open; a line of which only a part has come is not taken.
+        A sender's fault is logged, and ends that sender alone. A cancelled feeder
+        leaves nothing open, and does not take a line of which only part has come.
         """

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines, whatever the pieces it comes in.
+    """Cuts a stream of bytes into lines, whatever pieces it comes in.
 
-    A line longer than the limit is given once, as None, when its end comes; its bytes
+    A line longer than the limit is yielded once, as None, when its end comes; its bytes
     are not kept.
 
     Args:

@@ -23,11 +23,11 @@ _BACKLOG = 1024  # feeders that connect at once; the kernel may cap it
 
 @contextmanager
 def open_listener(path: Path) -> Iterator[trio.SocketListener]:
-    """Listen at a path with mode 0600; replace a dead socket, never a living one.
+    """Listen at a path with mode 0600; replace a dead socket, never a live one.
 
     Raises:
-        StartError: The path is taken by a daemon or by something that is no socket,
-            or cannot be bound.
+        StartError: The path is in use by another daemon, is not a socket, or cannot be
+            bound.
     """
     with lock_file(path, owner="intake.socket"):
         _clear(path)

@@ -1,4 +1,4 @@
-"""The Unix socket: lines in, one answer each, in order; requests (SPEC 6)."""
+"""The Unix socket: signals and requests in, one answer each, in order (SPEC 6)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
-_TICKS_TO_START_AN_ORDER = 3  # a free slot is taken before a line finds no room
-_ANSWERS_WAITING = 4096  # a client; some 400 kB
-_FLUSH_SECONDS = 5.0  # for the last answers to a client that has said all it had to say
-_HANG_UP_SECONDS = 0.5  # how soon it is noticed; nothing wakes us for it
+_TICKS_TO_START_AN_ORDER = 3  # so that a free slot is taken before a line finds no room
+_ANSWERS_WAITING = 4096  # per client; some 400 kB
+_FLUSH_SECONDS = 5.0  # for the last answers to a client that has sent its last line
+_HANG_UP_SECONDS = 0.5  # between two looks, as nothing wakes us for it
 
 
 class Commands(Protocol):
-    """Who answers what is asked of the daemon."""
+    """Answers requests."""
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
-        """Obey a request, and return the fields of its answer."""
+        """Carry out a request, and return the fields of its answer."""
 
 
 def encode(fields: dict[str, object]) -> bytes:
@@ -43,12 +43,12 @@ def encode(fields: dict[str, object]) -> bytes:
 
 
 class SocketServer:
-    """Feeds the intake from any number of clients; none of them can disturb anything.
+    """Feeds the intake from any number of clients; none can disturb another.
 
     Args:
         intake: Takes the lines.
-        feed: What clients follow that ask for events.
-        commands: Answers the rest.
+        feed: The events, for clients that ask for them.
+        commands: Answers all other requests.
         listener: Bound and listening.
     """
 
@@ -95,7 +95,7 @@ class SocketServer:
         await self._take(splitter.finish(), client)
 
     async def _take(self, lines: Iterator[bytes | None], client: _Client) -> None:
-        """Take the lines of one read, a few at a turn, all clients in turns."""
+        """Take the lines of one read, a few at a time, so that all clients get turns."""
         read_at = trio.current_time()
         while True:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
@@ -104,8 +104,8 @@ class SocketServer:
             request, more = self._take_turn(lines, answers, read_at)
             self._intake.flush()
             if not client.follows:
-                # The orders leave first, and a flood of one client delays no other. One
-                # that follows the events hears them behind its answers.
+                # The orders leave first, and one client's flood delays no other. A
+                # client that follows the events gets its answers before them.
                 await trio.lowlevel.checkpoint()
             for answer in answers:
                 client.answer(encode(answer.fields()))
@@ -147,7 +147,7 @@ class SocketServer:
 
 
 async def _until_hung_up(stream: trio.SocketStream, gone: trio.Event) -> None:
-    """Wait until a client that has ended its input has closed its output too."""
+    """Wait until a client that has sent its last line has hung up."""
     poll = select.poll()
     poll.register(stream.socket.fileno(), 0)
     while not gone.is_set() and not poll.poll(0):
@@ -156,7 +156,7 @@ async def _until_hung_up(stream: trio.SocketStream, gone: trio.Event) -> None:
 
 
 class _Client:
-    """The sending side of one connection, which never waits."""
+    """Sends the answers of one connection; nothing waits for its client."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Client:
         self._feed = feed
         self._intake = intake
         self.follows = False
-        self.gone = trio.Event()  # set once nothing can be answered any more
+        self.gone = trio.Event()  # set once no more answers can be sent
 
     async def write(
         self, stream: trio.SocketStream, receive: trio.MemoryReceiveChannel[bytes]
@@ -194,7 +194,7 @@ class _Client:
         except trio.WouldBlock:
             self._intake.note_dropped_answer()
         except trio.BrokenResourceError:
-            pass  # the client reads no more, and may still have signals to give
+            pass  # the client no longer reads, but may still send signals
 
     def follow(self) -> None:
         self.follows = True
@@ -217,7 +217,7 @@ def _named(request: Mapping[str, object]) -> dict[str, object]:
 
 
 def _request(line: bytes) -> dict[str, object] | None:
-    """Read a line as a request for control, if it is one."""
+    """Return the request that a line is, if it is one."""
     if b'"command"' not in line:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Standard input as a feeder: a pipe, a file, or with --stdin whatever it is (SPEC 2)."""
+"""Standard input as a feeder: a pipe, a file, or anything with --stdin (SPEC 2)."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def kind_of_stdin(fd: int = 0) -> Kind:
 
 
 class InputOwner(Protocol):
-    """What standard input asks of the daemon, and what it reports to it."""
+    """What standard input asks of the daemon, and reports to it."""
 
     async def wait_to_feed_file(self) -> None:
         """Wait until the lines of a file may be taken."""
 
     def input_answered(self, answer: Answer) -> None:
-        """Hear what a line was answered."""
+        """Called with the answer to each line."""
 
     def input_ended(self) -> None:
-        """Hear that there are no more lines."""
+        """Called once there are no more lines."""
 
 
 class StandardInput:
@@ -72,7 +72,7 @@ class StandardInput:
     Args:
         intake: Takes the lines.
         kind: What the descriptor is.
-        owner: Asked when a file may be fed, and told of each answer and of the end.
+        owner: Says when a file may be fed, and gets each answer and the end.
         fd: The descriptor.
     """
 
@@ -134,8 +134,8 @@ async def _chunks(kind: Kind, fd: int) -> AsyncGenerator[bytes, None]:
             ):
                 yield data
         case Kind.PIPE | Kind.TERMINAL:
-            # A terminal is opened anew: the descriptor becomes non-blocking, and the
-            # one at hand is shared with whoever else writes to that terminal.
+            # A terminal is opened again: the descriptor becomes non-blocking, and the
+            # original is shared with everything else that writes to that terminal.
             own = (
                 os.open(os.ttyname(fd), os.O_RDONLY | os.O_NOCTTY)
                 if kind is Kind.TERMINAL

@@ -26,11 +26,11 @@ _RELOADABLE = (
 
 
 class Reload(NamedTuple):
-    """What was read anew, before any of it is in force.
+    """What was read again, before any of it is in force.
 
     Attributes:
-        settings: What would be in force: the new values of what needs no restart.
-        applied: The keys among them that changed.
+        settings: What would be in force: new values where they need no restart.
+        applied: The keys that changed and need no restart.
         held: The keys that changed and need a restart.
         read: The file as it stands.
     """
@@ -44,13 +44,14 @@ class Reload(NamedTuple):
 class LiveSettings:
     """The settings in force.
 
-    Whoever keeps this object follows the file; whoever keeps a section of ``now`` has
-    what was in force then.
+    A part that keeps this object follows the file; one that keeps a section of ``now``
+    keeps what was in force then.
 
     Args:
         settings: The valid configuration.
         path: Its file.
-        mask: Learns the secrets of what is read anew.
+        mask: Learns the secrets of what is read again.
+        environ: The environment, which may hold secrets too.
 
     Attributes:
         now: In force at this moment.
@@ -86,7 +87,7 @@ class LiveSettings:
         )
 
     def put_in_force(self, reload: Reload) -> None:
-        """Let what was read hold from now on."""
+        """Put what was read in force."""
         self.now = reload.settings
 
 
@@ -107,7 +108,7 @@ def changed_keys(old: Settings, new: Settings) -> list[str]:
 
 
 def reloadable(name: str) -> bool:
-    """Return whether a key of ``changed_keys`` holds without a restart (SPEC 11)."""
+    """Return whether a key of ``changed_keys`` needs no restart (SPEC 11)."""
     return name.startswith(_RELOADABLE)
 
 
