@@ -1,4 +1,4 @@
-"""What is asked of the writer: a change, and whom to call once it is durable."""
+"""What the writer takes: a change, and what to call once it is durable."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger("Writer")
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of what can go wrong in the file, these are one change's own fault, and end it alone.
-# All else is the disk, a lock or another program's hand: it is tried again.
+# Of SQLite's errors, these are one change's own fault, and end that change alone. Any
+# other comes from the disk, a lock or another program: the change is tried again.
 CHANGE_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
 
 
@@ -30,21 +30,21 @@ class Change(Protocol[R]):
         """Make the change; may be called again where the commit failed."""
 
     def done(self, result: R, /) -> None:
-        """Hear the result, in the moment it is durable; must not raise."""
+        """Called with the result the moment it is durable; must not raise."""
 
     def failed(self, error: Exception, /) -> None:
-        """Hear that this change alone cannot be made."""
+        """Called if this change, and it alone, cannot be made."""
 
 
-# Whom to call about a change, and with what.
+# What to call about a change, and with what.
 Report = tuple["Callable[[Any], None]", Any]
 
 
 class Batch(NamedTuple):
-    """What is to be committed together.
+    """Changes that are to be committed together.
 
     Attributes:
-        openings: How many of the changes, from the first on, open the rows of orders.
+        openings: How many of the first changes open the rows of orders.
     """
 
     changes: list[Change[Any]]
@@ -66,7 +66,7 @@ def apply_alone(change: Change[Any], store: Store) -> Report:
             raise
         store.undo_to_savepoint()
         return change.failed, exc
-    except Exception as exc:  # noqa: BLE001 - handed to whoever asked for the change
+    except Exception as exc:  # noqa: BLE001 - passed on to the change itself
         store.undo_to_savepoint()
         return change.failed, exc
     store.release()
@@ -109,10 +109,10 @@ class AwaitedChange(Generic[T]):
 
 
 class Probe:
-    """A change of nothing: the commit of it writes nothing to the disk.
+    """A change that changes nothing; its commit writes nothing to the disk.
 
     Args:
-        seen: Called once it came through.
+        seen: Called once it has come through.
     """
 
     def __init__(self, seen: Callable[[], None]) -> None:
@@ -122,11 +122,11 @@ class Probe:
         """Change no row."""
 
     def done(self, _result: None) -> None:
-        """Count it apart."""
+        """Report that it has come through."""
         self._seen()
 
     def failed(self, _error: Exception) -> None:
-        """Count it apart; nothing can be wrong with it."""
+        """Report that it has come through; nothing can be wrong with it."""
         self._seen()
 
 

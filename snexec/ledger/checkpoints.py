@@ -1,4 +1,4 @@
-"""The write-ahead log kept short, out of everybody's way."""
+"""Checkpoints that keep the write-ahead log short, out of everyone's way."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Writer")
 
-# Changes, some 2 MB of write-ahead log: a commit over what the log held before is a
-# fifth quicker than one that makes it longer.
+# Changes, some 2 MB of write-ahead log: a commit that overwrites the log is a fifth
+# quicker than one that makes it longer.
 _CHECKPOINT_EVERY = 100
 # A commit that meets a checkpoint waits 2 to 15 ms for the disk.
 _LULL_SECONDS = 0.004
@@ -34,11 +34,11 @@ class Load(Protocol):
 
 
 class Checkpoints:
-    """Copies the log into the file after so many changes, in a lull.
+    """Copies the log into the file after so many changes, during a lull.
 
     Args:
         copy: Makes one checkpoint, over a connection of its own; called in a thread.
-        load: The writer's, to find a lull by.
+        load: The writer's load, which shows a lull.
     """
 
     def __init__(self, copy: Callable[[], None], load: Load) -> None:

@@ -1,4 +1,4 @@
-"""Commits: a batch of changes into the file, at once or with patience."""
+"""Commits of batches of changes, at once or with patience."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # These bound how long a flood of fills keeps an order, and the event loop, waiting.
 _BATCH_SECONDS = 0.003
 _BATCH_SECONDS_BESIDE_ORDERS = 0.001
-_BESIDE_ORDERS_SECONDS = 1.0  # since the last one; the next may come any time
-_SLOW_SECONDS = 0.02  # a commit that takes longer is the thread's from then on
+_BESIDE_ORDERS_SECONDS = 1.0  # after the last order; the next may come any time
+_SLOW_SECONDS = 0.02  # after a slower commit, a thread makes the next ones
 _PATIENCE_SECONDS = 2.0  # for a lock, in the thread
 
 
@@ -30,7 +30,7 @@ class Committer:
     """Commits batches over the store's connection, one at a time.
 
     Attributes:
-        disk_is_quick: Whether the last commit was; false until one has shown it.
+        disk_is_quick: Whether the last commit was quick; false before the first.
         in_thread: Whether a thread has the store's connection now.
         tries: Commits that were begun.
     """
@@ -38,7 +38,7 @@ class Committer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread_limit = trio.CapacityLimiter(1)
-        self._opened_at = -math.inf  # by `time.perf_counter`, as what follows
+        self._opened_at = -math.inf  # by `time.perf_counter`, as is the next
         self._rows_written_at = -math.inf
         self._timer = CommitTimer()
         self.disk_is_quick = False
@@ -56,11 +56,11 @@ class Committer:
         return time.perf_counter() - self._rows_written_at
 
     def note_order(self) -> None:
-        """Keep commits short for a while: an order is there, more may come."""
+        """Keep commits short for a while: an order has come, and more may."""
         self._opened_at = time.perf_counter()
 
     def at_once(self, batch: Batch) -> list[Report] | None:
-        """Commit from the event loop; None where that must be tried with patience.
+        """Commit from the event loop; None where that needs patience.
 
         A batch that takes long is cut short: the reports are of its first changes.
         """
@@ -71,7 +71,7 @@ class Committer:
             return None
 
     async def with_patience(self, batch: Batch) -> list[Report]:
-        """Commit in a thread, where a slow disk or a lock holds nothing else up.
+        """Commit in a thread, where a slow disk or a lock holds up nothing else.
 
         Raises:
             sqlite3.Error: The file cannot be written now.
@@ -92,7 +92,7 @@ class Committer:
         except Exception as exc:
             if isinstance(exc, sqlite3.Error) and not isinstance(exc, CHANGE_FAULTS):
                 raise
-            # One of them is at fault: finding it costs the others more.
+            # One change is at fault, and finding it costs the others time.
             reports = self._write_all(batch, apply_alone)
         ended = time.perf_counter()
         self._timer.add(ended - began)

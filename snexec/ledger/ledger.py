@@ -1,4 +1,4 @@
-"""The ledger as the rest of the daemon has it: rows, their writer, their readers."""
+"""The ledger as the rest of the daemon sees it: rows, their writer, their reader."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Ledger:
     """The BotTrade rows of one database file.
 
     Args:
-        store: The rows; the writer's alone from now on, but for ``tallied``.
+        store: The rows; only the writer uses it from now on, but for ``tallied``.
         path: The file.
-        clock: Dates the rows.
+        clock: Gives rows their time.
 
     Attributes:
         writer: Takes every change.
@@ -57,9 +57,9 @@ class Ledger:
         """Return the rows that an earlier run left unsettled, before any is written.
 
         Args:
-            simulated: End what is open first: the account of an earlier simulation is
-                gone.
-            tally: Count recent orders now, as a brake will ask for them.
+            simulated: Whether to end what is open first: the account of an earlier
+                simulation is gone.
+            tally: Whether to count recent orders now, as a limit will ask for them.
 
         Raises:
             StartError: The file cannot be used.
@@ -75,11 +75,11 @@ class Ledger:
 
     @asynccontextmanager
     async def writing(self, *, until: Callable[[], float]) -> AsyncIterator[None]:
-        """Write for as long as the block lasts, and then what still waits.
+        """Write changes for as long as the block lasts, and then those that still wait.
 
         Args:
-            until: Called once, when the block is left: until when, on Trio's clock,
-                that may take.
+            until: Called once, when the block is left; returns when that must be over,
+                on Trio's clock.
         """
         drain = trio.CancelScope(shield=True)  # whatever ends the block
         async with trio.open_nursery() as nursery:
@@ -91,7 +91,7 @@ class Ledger:
                 drain.deadline = until()
 
     async def check(self) -> None:
-        """Read a large file through while the daemon runs.
+        """Check a large file while the daemon runs.
 
         Raises:
             StartError: It is damaged.

@@ -1,4 +1,4 @@
-"""Questions to the rows over connections that only read, beside the writer's."""
+"""Reads rows over connections of its own, beside the writer's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("Daemon")
 class Reader:
     """Opens a connection for each question: the writer's may be waiting for a lock.
 
-    For use in threads; a question may take as long as another program holds a lock.
+    For use in threads: a question may take as long as another program holds a lock.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -31,16 +31,16 @@ class Reader:
 
     @contextmanager
     def open(self) -> Iterator[Store]:
-        """Open the rows to be read.
+        """Open the rows for reading.
 
         Raises:
-            sqlite3.Error: They cannot be.
+            sqlite3.Error: They cannot be opened.
         """
         with closing(connect(self._path, read_only=True)) as connection:
             yield Store(connection, clock=self._clock)
 
     def count_open(self) -> int | None:
-        """Count the open rows, whoever wrote them; None where that cannot be done."""
+        """Count all open rows, other programs' too; None where that cannot be done."""
         try:
             with self.open() as store:
                 return store.count_open()

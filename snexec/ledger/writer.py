@@ -2,12 +2,12 @@
 
 What waits is committed together, by a task of the writer's own. The rows of orders may
 be written sooner, in the step that asks for them (``open_now``): the switch to another
-task would cost a lone order a tenth of its way. Neither can meet the other, as no step
-of the event loop interrupts another.
+task would cost a lone order a tenth of its time. The two never collide, as no step of
+the event loop interrupts another.
 
-A quick disk is written from the event loop, as the way to a thread and back costs an
-order more than the commit itself; a disk that is slow or locked is waited for in a
-thread, so that it holds nothing else up. A write that fails is tried again, never
+A quick disk is written to from the event loop, as the way to a thread and back costs an
+order more than the commit itself. A disk that is slow or locked is waited for in a
+thread, so that it holds up nothing else. A write that fails is tried again, never
 dropped.
 """
 
@@ -34,14 +34,14 @@ log = logging.getLogger("Writer")
 
 T = TypeVar("T")
 
-# A stream that outruns the disk by so many changes is held back, and recovery makes
-# good what that costs.
+# A stream that outruns the disk by this many changes is held back, and recovery makes
+# up for what that costs.
 _MAX_WAITING = 10_000
-_BEHIND = 64  # changes; more of them would be memory that is never given back
+_BEHIND = 64  # changes; more would take memory that is never given back
 _MAX_BATCH = 32
 _REPORTED_AT_ONCE = 16
-_ALONE_SECONDS = 0.003  # of quiet before an order: then it hardly comes with others
-_SHARE_SECONDS = 0.004  # that a change waits for others in a flood
+_ALONE_SECONDS = 0.003  # of quiet before an order: then others hardly come with it
+_SHARE_SECONDS = 0.004  # how long a change waits for others in a flood
 _RETRY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _REMIND_SECONDS = 60.0
 
@@ -53,8 +53,8 @@ class WriterStatus(NamedTuple):
         pending: Changes that wait.
         applied: Changes written since the start.
         healthy: Whether the last try to write succeeded.
-        tries: Commits that were begun; it grows also while a disk or a lock is waited
-            for, as that is tried again and again.
+        tries: Commits that were begun; it also grows while a disk or a lock is waited
+            for, as the commit is tried again and again.
         abandoned: Changes that were not written when the writer ended.
         commits: How long commits took.
     """
@@ -114,11 +114,11 @@ class Writer:
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits that no more should be made to."""
+        """Whether so many changes wait that no more should be added."""
         return self._pending > _BEHIND
 
     def status(self) -> WriterStatus:
-        """Return what was done and is to be done."""
+        """Return what the writer has done and has to do."""
         return WriterStatus(
             pending=self._pending,
             applied=self.applied,
@@ -137,11 +137,11 @@ class Writer:
         self._queue(self._opening, change)
 
     def open_now(self) -> None:
-        """Write the rows that are queued to be opened, where the disk is quick.
+        """Write the rows that wait to be opened, where the disk is quick.
 
-        The writer's own task comes to it one task switch later, and then writes those
-        of all who ask at once together: what follows another closely is left to it. A
-        fault is raised there.
+        The writer's own task would do that one task switch later, for all rows of that
+        moment together; a row that follows another closely is left to it. A fault is
+        raised there.
         """
         quiet = self._committer.seconds_since_rows > _ALONE_SECONDS
         if quiet and not self._openings_wait:
@@ -181,7 +181,7 @@ class Writer:
         self._queue(self._others, change)
 
     async def submit(self, change: Change[Any]) -> None:
-        """Queue a change; wait where too many wait already."""
+        """Queue a change, and wait while too many are queued."""
         self.put(change)
         while self._pending > _MAX_WAITING:
             await self._room.wait()
@@ -196,12 +196,12 @@ class Writer:
     def _queue(
         self, queue: collections.deque[Change[Any]], change: Change[Any]
     ) -> None:
-        # No checkpoint: what a caller knows is queued even if it is cancelled.
+        # No checkpoint: what a caller knows is queued, even if the caller is cancelled.
         if self._closed:
             raise trio.ClosedResourceError("the writer takes no more changes")
         queue.append(change)
         self._pending += 1
-        # It parks where nothing is pending, or to let others share a commit.
+        # The writer parks while nothing is pending, or to let others share a commit.
         if self._pending == 1 or self._is_enough():
             self._wake.unpark()
 
@@ -217,8 +217,8 @@ class Writer:
     async def run(self) -> None:
         """Write until closed and drained.
 
-        Cancelled, it abandons what cannot be written at once: the rows are open, and
-        recovery asks the broker about them at the next start.
+        When cancelled, it abandons what still waits: the rows are open, and recovery
+        asks the broker about them at the next start.
         """
         async with trio.open_nursery() as nursery:
             if self._checkpoints is not None:
@@ -240,7 +240,7 @@ class Writer:
             nursery.cancel_scope.cancel(reason="everything is written")
 
     async def _next_batch(self) -> Batch:
-        """Take what shall be committed together, the rows of orders first."""
+        """Take what is to be committed together, the rows of orders first."""
         if self._others and not self._opening:
             before = len(self._others)
             await trio.lowlevel.checkpoint()
@@ -249,7 +249,7 @@ class Writer:
                 with trio.move_on_after(_SHARE_SECONDS):
                     await self._wake.park()
         batch = self._take_openings()
-        # Alone, as a fill takes as long as an order's row does; but not every time.
+        # They go alone, as a fill takes as long as an order's row; but not every time.
         self._others_next = bool(batch.openings) and not self._others_next
         if not self._others_next:
             for _ in range(min(_MAX_BATCH, len(self._others))):
@@ -265,7 +265,7 @@ class Writer:
     async def _commit(self, batch: Batch) -> None:
         since = trio.current_time()
         tries = 0
-        last_said = -_REMIND_SECONDS
+        last_logged = -_REMIND_SECONDS
         committer = self._committer
         reports = committer.at_once(batch) if committer.disk_is_quick else None
         while reports is None:
@@ -277,8 +277,8 @@ class Writer:
             except sqlite3.Error as exc:
                 self._healthy = False
                 waited = trio.current_time() - since
-                if waited - last_said >= _REMIND_SECONDS:
-                    last_said = waited
+                if waited - last_logged >= _REMIND_SECONDS:
+                    last_logged = waited
                     log.error(  # noqa: TRY400 - the reason says it all
                         "cannot write the database: %s; no order is placed until it"
                         " succeeds, %d changes wait (tried for %.0f s): free the disk"
@@ -301,7 +301,7 @@ class Writer:
     async def _report(
         self, reports: collections.deque[Report], *, pausing: bool
     ) -> None:
-        """Report what is durable; orders' rows that come meanwhile go between."""
+        """Report what is durable; write rows of orders that come in between."""
         try:
             if not pausing:
                 _report_all(reports)
@@ -313,7 +313,7 @@ class Writer:
                     call(result)
                 await trio.lowlevel.checkpoint()
         finally:
-            _report_all(reports)  # also of a writer whose time is up
+            _report_all(reports)  # even if the writer's time is up
 
     def _note_written(self, changes: int) -> None:
         self._applied += changes
@@ -326,7 +326,7 @@ class Writer:
 
 
 def _report_all(reports: collections.deque[Report]) -> None:
-    """Report all of it, whatever one of the calls raises."""
+    """Make every call, whatever one of them raises."""
     try:
         while reports:
             call, result = reports.popleft()
