@@ -1,4 +1,4 @@
-"""What may be asked of the daemon over its socket: read and checked (SPEC 6)."""
+"""Requests to the daemon over its socket, read and checked (SPEC 6)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class _BadRequestError(Exception):
 
 
 class Commands:
-    """Answers requests, whoever sends them: the socket's clients.
+    """Answers the requests of the socket's clients.
 
     Args:
-        control: Obeys those that are well formed.
+        control: Carries out those that are well formed.
     """
 
     def __init__(self, control: Control) -> None:
         self._control = control
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
-        """Obey a request, and return the fields of its answer."""
+        """Carry out a request, and return the fields of its answer."""
         try:
             return await self._obey(request)
         except _BadRequestError as exc:

@@ -21,10 +21,10 @@ log = logging.getLogger("Daemon")
 
 
 class Control:
-    """Looks at every wing, and works the kill switch.
+    """Reports on every wing, and works the kill switch.
 
     Args:
-        wings: What is looked at.
+        wings: What it reports on.
         outages: The times without a stream.
         health: What is wrong.
     """
@@ -36,7 +36,7 @@ class Control:
         self._began = trio.current_time()
 
     async def status(self) -> dict[str, object]:
-        """Return how the daemon is (SPEC 6)."""
+        """Return the daemon's status (SPEC 6)."""
         wings = self._wings
         open_trades = await wings.ledger.count_open()
         intake, orders = wings.intake.status(), wings.orders.status()
@@ -77,7 +77,7 @@ class Control:
         }
 
     def status_line(self) -> str:
-        """Say in one line how the daemon is, for the service manager."""
+        """Return the status in one line, for the service manager."""
         wings = self._wings
         orders = wings.orders.status()
         phase = {
@@ -100,12 +100,12 @@ class Control:
         return f"UNHEALTHY: {worst}; {line}" if worst else line
 
     def halt(self, reason: str, *, by: str) -> dict[str, object]:
-        """Halt, and return what holds now."""
+        """Halt, and return the halt in force."""
         halt = self._wings.halt.halt(reason, by=by)
         return {"halted": True, **halt._asdict()}
 
     def resume(self) -> dict[str, object]:
-        """Take orders again, and return what holds now."""
+        """End the halt, and return whether there still is one."""
         switch = self._wings.halt
         try:
             switch.resume()

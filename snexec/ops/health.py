@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Health:
-    """Says what is wrong, part by part.
+    """Reports what is wrong, part by part.
 
     Args:
-        wings: What is looked at.
+        wings: What it looks at.
         stream_grace_seconds: How long the stream may be away before that counts.
     """
 
@@ -26,7 +26,7 @@ class Health:
         self._grace = stream_grace_seconds
 
     def problems(self) -> dict[str, str]:
-        """Return what is wrong by the part it is wrong with; nothing if all is well."""
+        """Return what is wrong, by part; nothing if all is well."""
         wings = self._wings
         found: dict[str, str] = {}
         if wings.intake.status().phase is Phase.STARTING:

@@ -1,4 +1,4 @@
-"""Operations as the rest of the daemon has it: built where wanted, run beside it."""
+"""Operations as the rest of the daemon sees it: built where wanted, run beside it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """What the person who runs the daemon sees of it and may ask of it.
+    """What the operator sees of the daemon and may ask of it.
 
     Args:
-        wings: What is looked at.
-        feed: What happens, for all that follow it.
-        clock: Dates what is reported.
-        systemd: The service manager, which need not be there.
+        wings: What it reports on.
+        feed: The events, for every part that follows them.
+        clock: Gives reports their time.
+        systemd: The service manager, if there is one.
         pages: Where to serve metrics, if anywhere.
         mask: Takes secrets out of what is sent.
-        stop_deadline: Returns until when, on Trio's clock, a stop may take.
+        stop_deadline: Returns when a stop must be over, on Trio's clock.
         dropped_lines: Returns how many log lines were dropped.
 
     Attributes:
-        commands: Answers what is asked over the socket.
+        commands: Answers the requests that come over the socket.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Operations:
             ),
         }
 
-        # What follows costs time to import, so that is done only where it is wanted.
+        # The rest takes time to import, so it is imported only where it is wanted.
         notify: Notify | None = None
         if settings.notify.is_on:
             from snexec.ops.notify import Notify  # noqa: PLC0415

@@ -21,8 +21,8 @@ class Reloader:
 
     Args:
         wings: What follows the settings.
-        feed: Hears of a change of mode.
-        systemd: Told that a reload begins and ends.
+        feed: Where a change of mode is published.
+        systemd: Sent the beginning and the end of each reload.
     """
 
     def __init__(self, wings: Wings, feed: EventFeed, systemd: Systemd) -> None:
@@ -39,7 +39,7 @@ class Reloader:
         wings, live = self._wings, self._wings.live
         before, endpoint = live.now, wings.accounts.endpoint(live.now.mode)
         try:
-            # Everyone who may refuse comes first.
+            # Whatever may refuse comes first.
             reload = live.read_again()
             wings.accounts.reconfigure(reload.settings)
         except (ConfigError, OSError) as exc:

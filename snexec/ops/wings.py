@@ -1,4 +1,4 @@
-"""What may be looked at: every wing; most say how they are in one ``status()``."""
+"""Every wing, for the parts that report on them: each has one ``status()``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Wings(NamedTuple):
-    """Every wing of the daemon, for whoever reports on it.
+    """Every wing of the daemon.
 
     Attributes:
         live: The settings in force.
@@ -38,6 +38,6 @@ class Wings(NamedTuple):
 
     @property
     def bot_state(self) -> str:
-        """What the bot does: its state, or that it is disabled."""
+        """The bot's state, or that it is disabled."""
         bot = self.live.now.bot
         return bot.state if bot.enabled else "disabled"
