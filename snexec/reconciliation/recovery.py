@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import trio
 
@@ -13,7 +14,6 @@ from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.logs import OrderLog, Repeats, about, about_order
 from snexec.model import ACCOUNTS
-from snexec.recent import Recent
 from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ order_log = OrderLog(log)
 _LOOKUPS_AT_ONCE = 8  # per mode; look-ups that hang must not hold up all the others
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never existed
 _STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
-_REMEMBERED_WARNINGS = 1024
 _WARN_WAITING_SECONDS = 10.0
 _WARN_WAITING_SECONDS_MAX = 600.0  # a broker away for hours must not fill the log
 _SYSTEM_CLOCK = SystemClock()
@@ -73,7 +72,7 @@ class Recovery:
         self._confirmations = confirmations
         self._unsettled = unsettled
         self._started = trio.Event()
-        self._warned = Recent[str](_REMEMBERED_WARNINGS)
+        self._warned = WeakSet[UnsettledOrder]()  # of those still followed
         self._failures = {
             mode: Repeats(f"look-ups ({mode})", log=log, clock=clock)
             for mode in ACCOUNTS
@@ -264,9 +263,9 @@ class Recovery:
             )
 
     def _warn_once(self, order: UnsettledOrder, problem: str) -> None:
-        if order.trade_id in self._warned:
+        if order in self._warned:
             return
-        self._warned.add(order.trade_id)
+        self._warned.add(order)
         log.warning(
             "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is",
             order.symbol,

@@ -25,7 +25,7 @@ _REMEMBERED_ORDERS = 2048  # an event and a look-up say the same within seconds
 _SPARE_ENTRIES = 256  # of settled orders; fewer are not worth the time
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(slots=True, weakref_slot=True, eq=False, kw_only=True)
 class UnsettledOrder:
     """One order that is not final.
 

@@ -247,6 +247,22 @@ async def test_keys_that_the_broker_refuses_warn_once_and_hold_nothing_up(
     assert len(times(rig)) > 5, "and is asked again all the same"
 
 
+async def test_keys_that_are_refused_for_thousands_of_orders_warn_once_of_each(
+    make_rig: Callable[..., Rig],
+    run: Callable[[Rig], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 1_000_000})
+    refusal = RefusedError(status_code=401, body="", reason="unauthorized.")
+    rig.paper.looking.extend([refusal] * 10_000)
+    for n in range(2500):
+        rig.unsettled.placed(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+    run(rig)
+    await trio.sleep(20)
+    assert len(times(rig)) == 5000, "each of them twice"
+    assert len(warnings_of(caplog)) == 2500
+
+
 async def test_many_rows_are_compared_at_once(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:
