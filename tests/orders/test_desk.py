@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -14,6 +14,8 @@ from tests.orders.selling import Sell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from snexec.ledger.changes import Change
 
 pytestmark = pytest.mark.jumping_time
 
@@ -88,6 +90,38 @@ async def test_an_intent_with_nothing_to_wait_for_begins_in_the_same_step(
         assert rig.orders.status().in_flight == 1
         assert rig.orders.status().pending == 0
         rig.orders.close()
+
+
+async def test_an_intent_overtakes_none_that_is_about_to_have_its_turn(
+    rig: Rig,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.orders.run)
+        await wait_all_tasks_blocked()
+        rig.offer(make_signal("A"))  # and nobody has had the time to take it out
+        rig.orders.submit(Sell("B", "1"))
+        rig.orders.close()
+    assert symbols_ordered(rig) == ["A", "B"]
+
+
+async def test_an_order_whose_row_is_durable_after_time_is_up_does_not_leave(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[tuple[Change[Any], object]] = []
+
+    def begin_commit(change: Change[Any]) -> None:
+        commits.append((change, rig.writer._apply(change.apply)))
+
+    monkeypatch.setattr(rig.writer, "open", begin_commit)
+    with trio.move_on_after(1):
+        await rig.trade(make_signal("A"))
+    assert rig.told() == [("skipped", "stopping")]
+    [(change, opening)] = commits
+    assert opening == "opened"
+    change.done(opening)
+    assert rig.paper.requests == []
+    assert rig.orders.status().in_flight == 0
+    assert rig.paper.budget.left == rig.paper.budget.limit
 
 
 async def test_the_status_is_a_picture_that_does_not_change(rig: Rig) -> None:
