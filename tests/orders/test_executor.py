@@ -335,3 +335,22 @@ async def test_every_line_about_an_order_names_signal_trade_and_symbol(
         assert f"trade={trade}" in line.getMessage()
         assert f"signal={signal}" in line.getMessage()
     assert len(logged_errors.take()) == 2
+
+
+async def test_a_fault_in_sending_has_the_broker_asked_and_costs_no_request(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    def broken(_order: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rig.paper, "send_order", broken)
+    await rig.trade(make_signal("A"))
+    (error,) = logged_errors.take()
+    assert error.startswith("the order of A trade=")
+    (row,) = rig.rows().values()
+    assert row["status"] == "open"
+    order = rig.unsettled.get(row["id"])
+    assert order is not None
+    assert order.due <= trio.current_time(), "it may have left: the broker is asked"
+    assert orders_left(rig) == 160, "the request of the budget is given back"
+    assert rig.dispatcher.in_flight == rig.accounts.leased["paper"] == 0
