@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -73,11 +74,12 @@ class Event(NamedTuple):
 
 
 class EventFeed:
-    """Hands every event to every follower, and never waits for one."""
+    """Hands every event to every follower, in order, and never waits for one."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._followers: set[Callable[[Event], None]] = set()
+        self._waiting: deque[Event] = deque()  # the first is being handed on
 
     def publish(
         self,
@@ -90,7 +92,11 @@ class EventFeed:
         reason: str | None = None,
         sequence: int | None = None,
     ) -> None:
-        """Call every follower; ``more`` holds further fields of the JSON object."""
+        """Call every follower; ``more`` holds further fields of the JSON object.
+
+        What a follower publishes meanwhile comes behind, so that a cause is heard before
+        its effect.
+        """
         if not self._followers:
             return
         published = Event(
@@ -103,14 +109,15 @@ class EventFeed:
             sequence=sequence,
             more=more or _NOTHING,
         )
-        for follower in tuple(self._followers):
-            try:
-                follower(published)
-            except Exception:
-                # The publisher still has an order to see to, and the rows of others.
-                log.exception(
-                    "an event could not be told to one that follows: %s", event
-                )
+        self._waiting.append(published)
+        if len(self._waiting) > 1:
+            return
+        try:
+            while self._waiting:
+                self._hand_on(self._waiting[0])
+                self._waiting.popleft()
+        finally:
+            self._waiting.clear()
 
     def follow(self, follower: Callable[[Event], None]) -> None:
         """Call a function with every event from now on."""
@@ -119,3 +126,13 @@ class EventFeed:
     def unfollow(self, follower: Callable[[Event], None]) -> None:
         """Stop calling it."""
         self._followers.discard(follower)
+
+    def _hand_on(self, event: Event) -> None:
+        for follower in tuple(self._followers):
+            try:
+                follower(event)
+            except Exception:
+                # The publisher still has an order to see to, and the rows of others.
+                log.exception(
+                    "an event could not be told to one that follows: %s", event.event
+                )

@@ -74,6 +74,24 @@ def test_every_follower_is_told_of_every_event_in_order() -> None:
     ]
 
 
+def test_what_a_follower_publishes_comes_behind_what_it_hears_for_everyone() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[list[Event]] = [[] for _ in range(20)]
+    for each in heard:
+        feed.follow(each.append)
+
+    def halt(event: Event) -> None:
+        if event.event == "refused":
+            feed.publish("halt")
+
+    feed.follow(halt)
+    feed.publish("refused")
+    feed.publish("placed")
+
+    for each in heard:
+        assert [event.event for event in each] == ["refused", "halt", "placed"]
+
+
 def test_a_follower_hears_only_what_comes_after_it() -> None:
     feed = EventFeed(clock=FixedClock())
     heard: list[Event] = []
