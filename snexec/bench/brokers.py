@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.05  # not more often, as it takes the broker's time
 _LULL_SECONDS = 3.0  # after which a POST that has not come is lost
-_NO_RATE_LIMIT = "[alpaca]\nrate_limit_per_min = 1000000\n"
+_NO_RATE_LIMIT = "[exchange]\nrate_limit_per_min = 1000000\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def run_exchange(config: Path, port: int) -> None:
         StartError: The port is taken.
     """
     settings = load_settings(config)
-    trio.run(_serve, Exchange(settings.simulated_exchange()), port)
+    trio.run(_serve, Exchange(settings.exchange), port)
 
 
 async def _serve(exchange: Exchange, port: int) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from contextlib import AsyncExitStack
 
+import httpx
 import trio
 
 from snexec.exchange.settings import Behaviour, LoseHow
@@ -351,9 +352,9 @@ async def test_no_key_and_no_secret_is_ever_shown() -> None:
         assert not any(secret in seen for secret in KEYS.values())
 
 
-async def test_the_exchange_runs_by_itself_and_says_its_urls() -> None:
+async def test_the_exchange_runs_by_itself_as_configured_and_says_its_urls() -> None:
     async with real_box() as (box, _broker):
-        box.configure()
+        box.configure(exchange={"rate_limit_per_min": 7})
         process = await trio.lowlevel.open_process(
             box.command("exchange", "--port", "0"),
             env=box.environment(),
@@ -364,6 +365,9 @@ async def test_the_exchange_runs_by_itself_and_says_its_urls() -> None:
             with trio.fail_after(10):
                 told = (await process.stdout.receive_some()).decode()
             assert 'paper_url = "http://127.0.0.1:' in told
+            async with httpx.AsyncClient(trust_env=False) as client:
+                reply = await client.get(told.split('"')[1] + "/v2/clock")
+            assert reply.headers["X-RateLimit-Limit"] == "7"
             process.send_signal(signal.SIGINT)
             with trio.fail_after(5):
                 assert await process.wait() == 0
