@@ -717,7 +717,7 @@ class World:
                 raise AssertionError(step)
 
     def _send(self, number: int, step: Send) -> None:
-        if self.daemon is None:
+        if self.daemon is None or self.runs[-1].crashed:
             self.say("  nobody listens")
             return
         fields = {
