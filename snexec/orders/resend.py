@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 order_log = OrderLog(logging.getLogger("TradeExecutor"))
 
-_TOO_LATE = "the rate limit held it up"
-
 
 class Resend:
     """Sends an order again after the broker's rate limit turned it away.
@@ -52,27 +50,24 @@ class Resend:
         """
         trade, lease = attempt.trade, attempt.lease
         while True:
-            stale = not await self._wait_for_budget(attempt, Purpose.RECOVERY)
+            await lease.take(Purpose.RECOVERY)
             try:
                 order = await lease.use().order(client_order_id=trade.id, order_id=None)
             except NotFoundError:
-                if stale or attempt.intent.is_stale():
-                    await self._outcomes.drop(attempt, "stale", why=_TOO_LATE)
-                    return False
+                if await self._take_request(attempt):
+                    return True
+                await self._outcomes.drop(
+                    attempt, "stale", why="the rate limit held it up"
+                )
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
                 continue
             except BrokerError as exc:
                 self._outcomes.unknown(trade, exc)
-                return False
             else:
                 attempt.answered_at = trio.current_time()
                 await self._outcomes.accepted_durably(attempt, order)
                 await self._fills.on_looked_up(trade.mode, order, trade.symbol)
-                return False
-            if await self._wait_for_budget(attempt, Purpose.ORDER):
-                return True
-            await self._outcomes.drop(attempt, "stale", why=_TOO_LATE)
             return False
 
     async def send_again(self, attempt: Attempt) -> SentOrder:
@@ -85,17 +80,11 @@ class Resend:
             sent.abandon("the daemon stops")
         return sent
 
-    async def _wait_for_budget(self, attempt: Attempt, purpose: Purpose) -> bool:
-        """Take one request from the budget into the order's lease.
-
-        Returns:
-            Whether the order is still wanted; a look-up's request is taken in any case.
-        """
+    async def _take_request(self, attempt: Attempt) -> bool:
+        """Wait for one request of the budget; False once it is too late to order."""
         budget = attempt.lease.client.budget
-        while True:
-            stale = attempt.intent.is_stale()
-            if stale and purpose is Purpose.ORDER:
-                return False
-            if attempt.lease.try_take(purpose):
-                return not stale
-            await trio.sleep(min(budget.seconds_until(purpose), 1.0))
+        while not attempt.intent.is_stale():
+            if attempt.lease.try_take(Purpose.ORDER):
+                return True
+            await trio.sleep(min(budget.seconds_until(Purpose.ORDER), 1.0))
+        return False
