@@ -17,8 +17,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, from_json
 
+from snexec.assets import canonical_symbol
 from snexec.errors import InvalidSignalError
-from snexec.model import Stars, valid_symbol
+from snexec.model import Stars
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_ID_CHARS = 128
@@ -50,7 +51,7 @@ class Signal(BaseModel):
     """What a news program wants bought.
 
     Attributes:
-        symbol: Ticker, upper case.
+        symbol: What to buy, in its canonical spelling.
         catalyst_category: What kind of news it is.
         catalyst_tier: 1 (strongest) to 4.
         ai_confidence: How sure the program is, if it says so.
@@ -69,7 +70,7 @@ class Signal(BaseModel):
         cache_strings="keys",  # values hardly ever repeat
     )
 
-    symbol: Annotated[str, AfterValidator(valid_symbol)]
+    symbol: Annotated[str, AfterValidator(canonical_symbol)]
     catalyst_category: Annotated[str, AfterValidator(_no_nul)] = Field(
         min_length=1,
         max_length=200,

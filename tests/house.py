@@ -27,7 +27,17 @@ WINGS: dict[str, set[str]] = {
 }
 WINGS["ops"] = set(WINGS)
 GROUND = {
-    *("clock", "errors", "events", "http", "latency", "locks", "logs", "model"),
+    *(
+        "assets",
+        "clock",
+        "errors",
+        "events",
+        "http",
+        "latency",
+        "locks",
+        "logs",
+        "model",
+    ),
     *("recent", "settings", "signals"),
 }
 # The rest: what stands on top of the wings, and what stands apart.

@@ -1,4 +1,4 @@
-"""The words that all parts share: modes, stars, sides, symbols, cents."""
+"""The words that all parts share: modes, stars, sides, cents."""
 
 from __future__ import annotations
 
@@ -8,68 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.model import MODES, to_cents, valid_symbol
+from snexec.model import MODES, to_cents
 
 
 def test_an_account_is_paper_or_live() -> None:
     assert MODES == ("paper", "live")
-
-
-# Symbols
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("a", "A"),
-        ("aApL", "AAPL"),
-        ("brk.b", "BRK.B"),
-        ("btc/usd", "BTC/USD"),
-        ("a.b-c/d", "A.B-C/D"),
-        ("0", "0"),
-        ("abcdefghijklmno", "ABCDEFGHIJKLMNO"),
-    ],
-)
-def test_a_symbol_is_written_in_upper_case(written: str, meant: str) -> None:
-    assert valid_symbol(written) == meant
-    assert valid_symbol(meant) == meant
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        *("", "ABCDEFGHIJKLMNOP", ".A", "A.", "A..B", "A./B", "..", "/", "A B", " A"),
-        *(
-            "A\n",
-            "A_B",
-            "A%2FB",
-            "$A",
-            "Ä",
-            "ß",
-            "\u212a",
-            "\u0131",
-            "\u0661",
-            "\uff21",
-        ),
-    ],
-)
-def test_anything_else_is_no_symbol(written: str) -> None:
-    with pytest.raises(ValueError, match="must be 1 to 15 characters: groups of A-Z"):
-        valid_symbol(written)
-
-
-@given(st.text(max_size=20))
-def test_what_is_taken_for_a_symbol_is_fit_for_a_url_and_stays_itself(
-    written: str,
-) -> None:
-    try:
-        symbol = valid_symbol(written)
-    except ValueError:
-        return
-    assert symbol.isascii()
-    assert symbol == written.upper()
-    assert set(symbol) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./-")
-    assert not symbol.startswith((".", "/", "-"))
 
 
 # Cents

@@ -80,7 +80,7 @@ def test_white_space_around_the_object_is_ignored() -> None:
 
 
 @given(
-    symbol=st.from_regex(r"[A-Z0-9]{1,6}([./-][A-Z0-9]{1,4}){0,1}", fullmatch=True),
+    symbol=st.from_regex(r"[A-Z0-9]{1,5}(\.[A-Z0-9]{1,4}|/USD){0,1}", fullmatch=True),
     category=st.text(
         st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"),
         min_size=1,
@@ -240,8 +240,11 @@ def test_an_error_stays_short_however_long_the_value() -> None:
         ("brk.b", "BRK.B"),
         ("BTC/USD", "BTC/USD"),
         ("btc/usd", "BTC/USD"),
-        ("A-B", "A-B"),
-        ("A.B-C/D", "A.B-C/D"),
+        ("A-B", "A.B"),
+        ("A.B-C/D", "A.B.C.D"),
+        ("BRK/B", "BRK.B"),
+        ("BTCUSD", "BTC/USD"),
+        ("btc-usd", "BTC/USD"),
         ("0", "0"),
         ("1INCH/USD", "1INCH/USD"),
         ("ABCDEFGHIJKLMNO", "ABCDEFGHIJKLMNO"),
@@ -293,6 +296,14 @@ def test_any_other_symbol_is_refused(symbol: str) -> None:
 
     assert str(error).startswith("symbol: must be 1 to 15 characters")
     assert error.signal_id == "n-1"
+
+
+@pytest.mark.parametrize("symbol", ["ETH/BTC", "ETH-USDT", "ETHBTC"])
+def test_a_pair_that_is_not_quoted_in_dollars_is_refused(symbol: str) -> None:
+    assert str(refused(signal_line(symbol=symbol))) == (
+        "symbol: must be quoted in USD, such as BTC/USD, or a share such as BRK.B:"
+        f" dollars cannot be ordered in {symbol} (got '{symbol}')"
+    )
 
 
 @pytest.mark.parametrize("category", ["x", "x" * 200, "\U0001f600" * 200, " ", "ä\nb"])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from snexec.model import valid_symbol
+from snexec.assets import canonical_symbol
 
 _MAX_PORT = 65_535
 
@@ -130,7 +130,7 @@ Tiers = Annotated[
     AfterValidator(_not_empty),
 ]
 Symbols = Annotated[
-    frozenset[Annotated[str, AfterValidator(valid_symbol)]],
+    frozenset[Annotated[str, AfterValidator(canonical_symbol)]],
     BeforeValidator(_listed),
     Field(strict=False),  # TOML has lists only
 ]

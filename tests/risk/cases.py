@@ -33,6 +33,8 @@ EARLY_CASES: list[Case] = [
     ({"symbols_allowed": ["MSFT"]}, {}, {}, "symbol"),
     ({"symbols_blocked": ["MSFT"]}, {}, {}, None),
     ({"symbols_blocked": ["aapl"]}, {}, {}, "symbol"),
+    ({"symbols_allowed": ["BRK-B"]}, {"symbol": "BRK/B"}, {}, None),
+    ({"symbols_blocked": ["BTCUSD"]}, {"symbol": "BTC/USD"}, {}, "symbol"),
     ({"symbols_allowed": ["AAPL"], "symbols_blocked": ["AAPL"]}, {}, {}, "symbol"),
     ({"max_share_price": 187.2}, {}, {}, None),
     ({"max_share_price": 187.19}, {}, {}, "share_price"),
