@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import trio
 
 from snexec import __version__
+from snexec.assets import asset_class, position_symbol
 from snexec.broker.answers import (
     BrokerOrder,
     MarketTimes,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 # A validated symbol, cents and an id of our own need no escapes.
 _ORDER_BODY = (
     b'{"symbol":"%b","%b":"%b","side":"%b","type":"market",'
-    b'"time_in_force":"day","client_order_id":"%b"}'
+    b'"time_in_force":"%b","client_order_id":"%b"}'
 )
 _CONNECT_SHARE = 0.9  # of the time that a whole request may take
 
@@ -51,7 +52,7 @@ class OutgoingOrder(Protocol):
 
     @property
     def symbol(self) -> str:
-        """What to order."""
+        """What to order, in its canonical spelling."""
 
     @property
     def side(self) -> Side:
@@ -223,6 +224,7 @@ class AlpacaClient:
             # str() would write a billionth of a share as 1E-9.
             (f"{order.quantity:f}" if dollars is None else str(dollars)).encode(),
             order.side.encode(),
+            asset_class(order.symbol).time_in_force.encode(),
             client_order_id.encode(),
         )
         sent = SentOrder(order, client_order_id, self._replies, self.budget)
@@ -253,7 +255,7 @@ class AlpacaClient:
         return read_order(await self._get(path), client_order_id)
 
     async def position_quantity(self, symbol: str) -> Decimal:
-        """Return how many shares of a symbol the account holds (ALPACA 2.2).
+        """Return how many shares of a symbol the account holds (ALPACA 2.2, 8).
 
         Raises:
             NotFoundError: No position, which is common just after a fill.
@@ -262,7 +264,8 @@ class AlpacaClient:
             RefusedError: The broker refuses to answer these keys.
             RateLimitedError: The broker asks us to try again later.
         """
-        return read_quantity(await self._get(f"/v2/positions/{quote(symbol, safe='')}"))
+        name = quote(position_symbol(symbol), safe="")
+        return read_quantity(await self._get(f"/v2/positions/{name}"))
 
     async def market_clock(self) -> MarketTimes:
         """Return whether the market is open, and when that changes (ALPACA 2.3).

@@ -91,10 +91,10 @@ class Outgoing:
         self.done.set()
 
 
-async def place(client: AlpacaClient) -> BrokerOrder:
+async def place(client: AlpacaClient, *, symbol: str = "AAPL") -> BrokerOrder:
     """Place the order of row sn-1, within its budget."""
     assert client.budget.try_take(Purpose.START)
-    sent, answered = send(client)
+    sent, answered = send(client, symbol=symbol)
     try:
         await answered.wait()
     finally:
@@ -102,9 +102,9 @@ async def place(client: AlpacaClient) -> BrokerOrder:
     return sent.outcome()
 
 
-def send(client: AlpacaClient) -> tuple[SentOrder, trio.Event]:
+def send(client: AlpacaClient, *, symbol: str = "AAPL") -> tuple[SentOrder, trio.Event]:
     """Send the order of row sn-1, and return what is set once it is answered."""
-    order = Outgoing()
+    order = Outgoing(symbol=symbol)
     return client.send_order(order), order.done
 
 

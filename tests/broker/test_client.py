@@ -92,6 +92,19 @@ async def test_an_order_leaves_exactly_as_the_contract_says(
     assert (order.filled_qty, order.filled_avg_price) == (Decimal(0), None)
 
 
+@pytest.mark.parametrize(
+    ("symbol", "time_in_force"),
+    [("AAPL", "day"), ("BRK.B", "day"), ("BTC/USD", "gtc"), ("ABC/USD", "gtc")],
+)
+async def test_an_order_stays_in_force_as_the_broker_takes_it_for_its_asset(
+    client: AlpacaClient, route: respx.Route, symbol: str, time_in_force: str
+) -> None:
+    route.respond(json=REPLY)
+    await place(client, symbol=symbol)
+    body = json.loads(route.calls.last.request.content)
+    assert (body["symbol"], body["time_in_force"]) == (symbol, time_in_force)
+
+
 HEAD = (
     b"POST /v2/orders HTTP/1.1\r\n"
     b"Host: paper-api.alpaca.markets\r\n"
@@ -244,8 +257,8 @@ async def test_a_mode_without_keys_sends_none(
     [
         ("AAPL", b"/v2/positions/AAPL"),
         ("BRK.B", b"/v2/positions/BRK.B"),
-        ("BTC/USD", b"/v2/positions/BTC%2FUSD"),
-        ("../orders", b"/v2/positions/..%2Forders"),
+        ("BTC/USD", b"/v2/positions/BTCUSD"),
+        ("../orders", b"/v2/positions/..orders"),
         ("A?b#c", b"/v2/positions/A%3Fb%23c"),
     ],
 )
