@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snexec.assets import SHARE, asset_class
 from snexec.risk.limits import Gate, always_set
 from snexec.signals import star_rating
 
@@ -108,8 +109,9 @@ def _share_price(
 ) -> Reason | None:
     limit = bot.max_share_price
     # As floats, as a price of 0.1 is a little more than a Decimal of 0.1.
-    too_high = limit is not None and signal.price_at_signal > float(limit)
-    return "share_price" if too_high else None
+    if limit is None or signal.price_at_signal <= float(limit):
+        return None
+    return "share_price" if asset_class(signal.symbol) is SHARE else None
 
 
 SHARE_PRICE = Gate(
@@ -118,6 +120,8 @@ SHARE_PRICE = Gate(
     lambda bot: bot.max_share_price is not None,
     lambda signal, bot, _snapshot: (
         f"${signal.price_at_signal:g}; at most ${bot.max_share_price}"
+        if asset_class(signal.symbol) is SHARE
+        else f"{signal.symbol} is no share"
     ),
 )
 
@@ -159,7 +163,7 @@ RELATIVE_VOLUME = Gate(
 
 
 def _market(signal: Signal, bot: BotSettings, snapshot: Snapshot) -> Reason | None:
-    if not bot.require_market_open or _trades_around_the_clock(signal.symbol):
+    if not bot.require_market_open or asset_class(signal.symbol).around_the_clock:
         return None
     return None if snapshot.market_open else "market_closed"
 
@@ -170,7 +174,7 @@ MARKET = Gate(
     lambda bot: bot.require_market_open,
     lambda signal, _bot, snapshot: (
         f"{signal.symbol} trades around the clock"
-        if _trades_around_the_clock(signal.symbol)
+        if asset_class(signal.symbol).around_the_clock
         else "the broker's clock is not known"
         if snapshot.market_open is None
         else "open"
@@ -178,11 +182,6 @@ MARKET = Gate(
         else "closed"
     ),
 )
-
-
-def _trades_around_the_clock(symbol: str) -> bool:
-    """Return whether a symbol is a crypto pair, for which no market closes."""
-    return "/" in symbol
 
 
 def _shown(figure: float | None) -> str:

@@ -38,6 +38,8 @@ EARLY_CASES: list[Case] = [
     ({"symbols_allowed": ["AAPL"], "symbols_blocked": ["AAPL"]}, {}, {}, "symbol"),
     ({"max_share_price": 187.2}, {}, {}, None),
     ({"max_share_price": 187.19}, {}, {}, "share_price"),
+    ({"max_share_price": 1.0}, {"symbol": "BTC/USD"}, {}, None),
+    ({"max_share_price": 1.0}, {"symbol": "BRK/B"}, {}, "share_price"),
     ({"max_share_price": 0.1}, {"priceAtSignal": 0.1}, {}, None),
     ({"max_float_shares": 1e6}, {"floatShares": 1_000_000}, {}, None),
     ({"max_float_shares": 1e6}, {"floatShares": 1_000_001}, {}, "float_shares"),
@@ -51,6 +53,8 @@ EARLY_CASES: list[Case] = [
     (OPEN, {}, {"market_open": False}, "market_closed"),
     (OPEN, {}, {"market_open": None}, "market_closed"),
     (OPEN, {"symbol": "BTC/USD"}, {"market_open": False}, None),
+    (OPEN, {"symbol": "BTCUSD"}, {"market_open": None}, None),
+    (OPEN, {"symbol": "BRK/B"}, {"market_open": False}, "market_closed"),
 ]
 COUNTED_CASES: list[Case] = [
     ({"max_concurrent_positions": 3}, {}, {"open_positions": 2}, None),

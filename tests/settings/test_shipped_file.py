@@ -85,6 +85,13 @@ def test_the_shipped_file_holds_the_defaults_but_for_the_exchange() -> None:
     }
 
 
+def test_the_shipped_limit_of_a_shares_price_lets_the_dearest_share_pass() -> None:
+    limit = load_settings(ROOT / "config.toml").bot.max_share_price
+
+    assert limit is not None
+    assert limit > 850_000  # BRK.A, which has been above 800,000
+
+
 def test_the_shipped_file_shows_every_limit() -> None:
     text = (ROOT / "config.toml").read_text()
     shown = {
