@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from snexec.clock import timestamp
 from snexec.errors import StartError
 from snexec.ledger.file import connect, is_large, refuse_damaged
+from snexec.ledger.symbols import OPEN_TWICE, respell_rows, symbol_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.clock import Clock
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Of a new file. An order's row touches six pages, and its commit writes all of them:
 # with SQLite's own 4096 bytes a commit takes a tenth longer and three times the space.
 _PAGE_BYTES = 1024
@@ -49,7 +50,7 @@ _COLUMNS: dict[str, str] = {
 _INDICES = {
     "BotTrade_one_open_per_symbol": (
         "CREATE UNIQUE INDEX BotTrade_one_open_per_symbol"
-        " ON BotTrade (symbol) WHERE status = 'open'"
+        f" ON BotTrade ({symbol_key('symbol')}) WHERE status = 'open'"
     ),
     "BotTrade_alpacaOrderId": (
         # Partial, so that it costs nothing in the moment before an order leaves.
@@ -149,7 +150,11 @@ def _migrate(
             connection.execute("DROP INDEX IF EXISTS BotTrade_alpacaOrderId")
         if version < 3:
             connection.execute("DROP INDEX IF EXISTS BotTrade_unsettled")
+        if version < 4:
+            connection.execute("DROP INDEX IF EXISTS BotTrade_one_open_per_symbol")
         _create_missing(connection, columns, kind=kind, now=now)
+        if version < 4:
+            respell_rows(connection, now=now)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -190,10 +195,7 @@ def check_rows(connection: sqlite3.Connection, path: Path) -> None:
             f"database: {path}: the table BotTrade is not the one that snexec knows"
             f" (columns {', '.join(foreign + needed)})"
         )
-    twice = connection.execute(
-        "SELECT symbol, group_concat(id, ', ') FROM BotTrade WHERE status = 'open'"
-        " GROUP BY symbol HAVING count(*) > 1"
-    ).fetchall()
+    twice = connection.execute(OPEN_TWICE).fetchall()
     if twice:
         named = "; ".join(f"{symbol}: {ids}" for symbol, ids in twice)
         raise StartError(

@@ -11,6 +11,7 @@ from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.file import OpenFile
 from snexec.ledger.row import READ, Row
 from snexec.ledger.rows import Unsettled
+from snexec.ledger.symbols import open_row
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -285,7 +286,7 @@ class Store:
     def conflict(self, trade_id: str, symbol: str) -> tuple[str | None, str | None]:
         """Return the status of the row of an id, and the id of a symbol's open row."""
         row = self._row(_BY_ID, trade_id)
-        return None if row is None else str(row["status"]), self._open_row(symbol)
+        return None if row is None else str(row["status"]), open_row(self._db, symbol)
 
     def count_open(self) -> int:
         """Count the open rows, whoever wrote them."""
@@ -294,7 +295,7 @@ class Store:
     def _conflict(self, trade: NewTrade) -> Literal["repeated", "symbol_open"] | None:
         if self._row(_BY_ID, trade.id) is not None:
             return "repeated"
-        return None if self._open_row(trade.symbol) is None else "symbol_open"
+        return None if open_row(self._db, trade.symbol) is None else "symbol_open"
 
     def _apply_nothing_bought(
         self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]
@@ -318,7 +319,7 @@ class Store:
                     return None  # a known order of another id: not this one
                 row.set(alpacaOrderId=ref.order_id)
         if row["status"] == "missed":
-            row.open_instead = self._open_row(str(row["symbol"]))
+            row.open_instead = open_row(self._db, str(row["symbol"]))
         return row
 
     def _row(self, statement: str, *values: object) -> Row | None:
@@ -333,12 +334,6 @@ class Store:
             values = (*changes.values(), now, row["id"])
             self._db.execute(_update(tuple(changes)), values)
         return row.applied(outcome)
-
-    def _open_row(self, symbol: str) -> str | None:
-        found = self._db.execute(
-            "SELECT id FROM BotTrade WHERE symbol = ? AND status = 'open'", [symbol]
-        ).fetchone()
-        return None if found is None else str(found["id"])
 
     def _now(self) -> str:
         return timestamp(self._clock.now())

@@ -46,7 +46,7 @@ def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
             if row["pk"]
         ]
         assert keys == ["id"]
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 3
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
 
 
 def test_a_commit_is_durable_and_readers_do_not_block_it(database: Path) -> None:
@@ -225,9 +225,9 @@ def test_a_newer_version_is_refused_and_untouched(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), wal=wal)
     with closing(sqlite3.connect(database)) as other:
-        other.execute("PRAGMA user_version = 4")
+        other.execute("PRAGMA user_version = 5")
     before = contents(database)
-    with pytest.raises(StartError, match="schema version 4, and this snexec knows 3"):
+    with pytest.raises(StartError, match="schema version 5, and this snexec knows 4"):
         open_real(database)
     assert contents(database) == before
 
