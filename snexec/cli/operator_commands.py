@@ -105,7 +105,7 @@ def send(
     )
 )
 @click.option("--status", type=click.Choice(("open", "closed", "missed")))
-@click.option("--symbol", help="Ticker, such as AAPL.")
+@click.option("--symbol", help="Ticker, such as AAPL, in any spelling.")
 @click.option("--mode", type=click.Choice(("paper", "live")))
 @click.option(
     "--reason", "exitReason", help="Such as alpaca_rejected, as the table shows it."

@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import read_object
 
 if TYPE_CHECKING:
@@ -103,4 +104,8 @@ class Sender:
 
 
 def _symbol(signal: Mapping[str, Any]) -> str:
-    return str(signal.get("symbol") or "")
+    written = str(signal.get("symbol") or "")
+    try:
+        return canonical_symbol(written)
+    except ValueError:
+        return written  # the daemon says what is wrong with it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlite_utils
 
 from snexec.errors import CommandError
-from snexec.ledger import connect
+from snexec.ledger import connect, symbol_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,8 @@ class Query:
     """Which rows to read; None means any.
 
     Attributes:
-        columns: What each column must hold, by the column's name.
+        columns: What each column must hold, by the column's name; a symbol in any
+            spelling.
         since: Created then or later, in milliseconds since 1970.
         until: Created before then, in milliseconds since 1970.
         limit: At most this many rows, the newest ones.
@@ -131,9 +132,14 @@ def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
     values: list[object] = []
     for column, value in query.columns.items():
         if value is not None:
-            # A column that the table lacks counts as null in every row.
-            conditions.append(f'"{column}" = ?' if column in present else "? IS NULL")
-            values.append(value.upper() if column == "symbol" else value)
+            values.append(value)
+            given = f"?{len(values)}"
+            if column not in present:  # which counts as null in every row
+                conditions.append(f"{given} IS NULL")
+            elif column == "symbol":
+                conditions.append(f"{symbol_key('symbol')} = {symbol_key(given)}")
+            else:
+                conditions.append(f'"{column}" = {given}')
     moment = _MOMENT if "createdAt" in present else "NULL"
     for sign, bound in ((">=", query.since), ("<", query.until)):
         if bound is not None:

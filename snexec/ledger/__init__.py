@@ -30,5 +30,6 @@ from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import column_names as column_names
 from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.store import Store as Store
+from snexec.ledger.symbols import symbol_key as symbol_key
 from snexec.ledger.writer import Writer as Writer
 from snexec.ledger.writer import WriterStatus as WriterStatus

@@ -131,6 +131,23 @@ def test_wait_ends_when_its_time_is_up(send_to: Callable[..., Done]) -> None:
     assert done.lines[1] == "NEVER never: still open after 0.3 s"
 
 
+def test_a_signal_is_told_of_by_its_symbols_one_spelling(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    fake_daemon(
+        lambda line: (
+            b'{"status":"%b"}\n' % (b"ok" if b"events" in line else b"accepted")
+        )
+    )
+
+    done = desk.run(
+        box.config,
+        *("send", *options("BRK/B", id="n-1"), "--wait", "--timeout", "0.1"),
+    )
+
+    assert done.lines[1] == "BRK.B n-1: still open after 0.1 s"
+
+
 def test_wait_gives_an_id_to_a_signal_that_has_none(
     send_to: Callable[..., Done],
 ) -> None:

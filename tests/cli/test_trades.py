@@ -173,6 +173,30 @@ def test_filters_narrow_the_list(trades: Callable[..., Done], box: Box) -> None:
     assert listed("--status", "open", "--mode", "live") == []
 
 
+def test_a_symbol_is_found_in_whatever_spelling(
+    trades: Callable[..., Done], box: Box
+) -> None:
+    insert(
+        box,
+        {"symbol": "BRK.B", "status": "closed"},
+        {"symbol": "BRK/B", "status": "closed", "mode": None},
+        {"symbol": "BTC/USD", "status": "closed"},
+        {"symbol": "btcusd", "status": "closed", "mode": None},
+        {"symbol": "ETH/BTC", "status": "closed"},
+    )
+
+    def listed(*words: str) -> list[str]:
+        return ids(trades("--format", "json", *words))
+
+    for symbol in ("brk.b", "BRK/B", "brk-b"):
+        assert listed("--symbol", symbol) == ["row-0", "row-1"]
+    for symbol in ("BTCUSD", "btc/usd", "BTC-USD"):
+        assert listed("--status", "closed", "--symbol", symbol) == ["row-2", "row-3"]
+    assert listed("--symbol", "ETH/BTC", "--mode", "paper") == ["row-4"]
+    assert listed("--symbol", "BTC/USD", "--since", "2020-01-01") == ["row-2", "row-3"]
+    assert listed("--symbol", "nothing like it") == []
+
+
 def test_since_is_inclusive_until_is_not_and_zones_are_understood(
     trades: Callable[..., Done], box: Box
 ) -> None:
