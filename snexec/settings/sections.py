@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
 from snexec.settings.values import (
@@ -207,6 +208,22 @@ def _may_be_token(word: str) -> bool:
     return len(word) >= (_TOKEN_CHARS if has_digit else _LONG_TOKEN_CHARS)
 
 
+def _as_ordered(exchange: ExchangeSettings) -> ExchangeSettings:
+    """Name the symbols that misbehave as the daemon's orders do."""
+    symbols = {}
+    for written, behaviour in exchange.symbols.items():
+        try:
+            symbol = canonical_symbol(written)
+        except ValueError:
+            symbol = written  # somebody else may order it there
+        if symbol in symbols:
+            raise ValueError(
+                f"symbols.{written}: {symbol} is named twice, in two spellings"
+            )
+        symbols[symbol] = behaviour
+    return exchange.model_copy(update={"symbols": symbols})
+
+
 class Settings(Section):
     """The whole file.
 
@@ -220,7 +237,9 @@ class Settings(Section):
     intake: IntakeSettings = IntakeSettings()
     stream: StreamSettings = StreamSettings()
     bot: BotSettings = BotSettings()
-    exchange: ExchangeSettings = ExchangeSettings()
+    exchange: Annotated[ExchangeSettings, AfterValidator(_as_ordered)] = (
+        ExchangeSettings()
+    )
     metrics: MetricsSettings = MetricsSettings()
     notify: NotifySettings = NotifySettings()
 

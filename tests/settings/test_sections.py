@@ -190,6 +190,27 @@ def test_a_symbols_behaviour_is_read(file: ConfigFile) -> None:
     assert settings.exchange.symbols["X"].times == 2
 
 
+def test_a_symbol_that_misbehaves_is_named_in_any_spelling(file: ConfigFile) -> None:
+    settings = file.load(
+        '[exchange.symbols."BTCUSD"]\nreject = true\n'
+        '[exchange.symbols."brk/b"]\nreject = true\n'
+        '[exchange.symbols."ETH/BTC"]\nreject = true\n'
+    )
+
+    assert set(settings.exchange.symbols) == {"BTC/USD", "BRK.B", "ETH/BTC"}
+
+
+def test_a_symbol_that_misbehaves_in_two_ways_is_refused(file: ConfigFile) -> None:
+    refusal = file.refusal(
+        '[exchange.symbols."BRK/B"]\nreject = true\n'
+        '[exchange.symbols."BRK-B"]\nrefuse = 403\n'
+    )
+
+    assert refusal.startswith(
+        "exchange: symbols.BRK-B: BRK.B is named twice, in two spellings"
+    )
+
+
 def test_settings_cannot_be_changed(file: ConfigFile) -> None:
     settings = file.load("")
 
