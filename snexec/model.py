@@ -11,6 +11,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 AccountName = Mode
 ACCOUNTS: tuple[AccountName, ...] = MODES
 Stars = Literal[3, 4, 5]
+STARS: tuple[Stars, ...] = get_args(Stars)
 Side = Literal["buy", "sell"]
 
 

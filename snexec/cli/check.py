@@ -47,6 +47,7 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
     found = [
         check_machine.check_config(config, settings),
         check_machine.check_guards(config, settings),
+        *check_machine.check_sizes(settings),
         *check_machine.check_database(settings),
         daemon,
         *check_machine.check_keys(settings),

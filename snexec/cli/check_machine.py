@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snexec import __version__
+from snexec.assets import CRYPTO, asset_class
 from snexec.broker import tls_context
 from snexec.cli.check_findings import Finding, fail, ok, warn
 from snexec.cli.daemon_client import ask_status
@@ -18,7 +19,7 @@ from snexec.cli.formats import duration, foreign, number
 from snexec.cli.trades_query import open_to_read
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
 from snexec.ledger import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
-from snexec.model import MODES
+from snexec.model import MODES, STARS
 from snexec.risk import halt_files, limits_set, read_halt
 from snexec.settings import credential, credentials_for, keys_lie_open
 
@@ -59,6 +60,30 @@ def check_guards(config: Path, settings: Settings) -> Finding:
     if bot.state != "running":
         return warn("guards", f"{bot.state}, nothing is bought; {shown}")
     return ok("guards", shown)
+
+
+def check_sizes(settings: Settings) -> list[Finding]:
+    """Check that crypto can be ordered in every size, where it may be ordered at all."""
+    bot = settings.bot
+    allowed = bot.symbols_allowed
+    if allowed is not None and CRYPTO not in map(asset_class, allowed):
+        return []
+    smallest = CRYPTO.smallest_dollars
+    small = [
+        f"trade_size_stars{stars} = {dollars}"
+        for stars in STARS
+        if (dollars := bot.dollars(stars)) < smallest
+    ]
+    if not small:
+        return []
+    return [
+        warn(
+            "sizes",
+            f"{', '.join(small)}: the broker refuses crypto orders of less than"
+            f" ${smallest}",
+            "raise it, or name the shares that may trade in symbols_allowed",
+        )
+    ]
 
 
 def check_keys(settings: Settings) -> list[Finding]:

@@ -87,6 +87,23 @@ def test_a_simulated_desk_is_fine_and_asks_nobody(
     assert [path.name for path in box.folder.iterdir()] == ["config.toml"]
 
 
+def test_a_size_that_the_broker_does_not_take_for_crypto_warns(
+    check: Callable[..., Found], box: Box
+) -> None:
+    box.configure(bot={"trade_size_stars3": 9.99, "trade_size_stars4": 10.0})
+    assert check()["sizes"] == {
+        "check": "sizes",
+        "result": "WARN",
+        "detail": "trade_size_stars3 = 9.99: the broker refuses crypto orders of less"
+        " than $10",
+        "advice": "raise it, or name the shares that may trade in symbols_allowed",
+    }
+    box.configure(bot={"trade_size_stars3": 9.99, "symbols_allowed": ["BTCUSD"]})
+    assert check()["sizes"]["result"] == "WARN"
+    box.configure(bot={"trade_size_stars3": 9.99, "symbols_allowed": ["AAPL"]})
+    assert "sizes" not in check()
+
+
 def test_lines_are_for_people(desk: Desk, box: Box) -> None:
     box.config.chmod(0o666)
 
