@@ -76,6 +76,33 @@ async def test_fifty_equal_signals_at_once_give_one_order() -> None:
             assert len(box.rows()) == 1
 
 
+async def test_an_asset_in_all_its_spellings_is_ordered_once_as_the_broker_takes_it() -> (
+    None
+):
+    spellings = ("BRK.B", "BRK/B", "brk-b", "BTCUSD", "BTC/USD", "btc-usd")
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon(), box.client() as feeder:
+            await feeder.send(b"".join(signal_line(symbol) for symbol in spellings))
+            answers = [await feeder.answer() for _ in spellings]
+            assert [answer["status"] for answer in answers] == ["accepted"] * 6
+
+            async def settled() -> bool:
+                status = await feeder.ask(b'{"command":"status"}\n')
+                skipped = status["skipped"].get("symbol_open")
+                return bool(skipped == 4 and status["orders"]["placed"] == 2)
+
+            with trio.fail_after(10):
+                while not await settled():  # noqa: ASYNC110 - another process does
+                    await trio.sleep(0.02)
+
+            assert sorted(
+                (order.symbol, order.time_in_force)
+                for order in broker.paper.book.orders()
+            ) == [("BRK.B", "day"), ("BTC/USD", "gtc")]
+            assert {row["symbol"] for row in box.rows()} == {"BRK.B", "BTC/USD"}
+
+
 async def test_sighup_moves_to_live_and_back_and_orders_stay_with_their_mode() -> None:
     async with real_box() as (box, broker):
         broker.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=0.5))
