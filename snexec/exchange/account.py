@@ -10,6 +10,7 @@ from functools import partial
 
 import trio
 
+from snexec.exchange.assets import canonical
 from snexec.exchange.book import Book
 from snexec.exchange.faults import RestFaults
 from snexec.exchange.feed import Feed
@@ -100,7 +101,10 @@ class Account:
         self._rng = rng
         self._events = Events(now_ns, rng)
         self._timeline = Timeline()
-        self._behaviours = dict(settings.symbols)
+        self._behaviours = {
+            canonical(symbol): behaviour
+            for symbol, behaviour in settings.symbols.items()
+        }
         self._behaved: Counter[str] = Counter()
         self._missing_positions: dict[str, int] = {}
 
@@ -114,26 +118,27 @@ class Account:
 
     def set_behaviour(self, symbol: str, behaviour: Behaviour) -> None:
         """Make a symbol misbehave from its next order on."""
-        self._behaviours[symbol] = behaviour
-        del self._behaved[symbol]
+        self._behaviours[canonical(symbol)] = behaviour
+        del self._behaved[canonical(symbol)]
 
     def clear_behaviour(self, symbol: str) -> None:
         """Make a symbol behave from its next order on."""
-        self._behaviours.pop(symbol, None)
-        del self._behaved[symbol]
+        self._behaviours.pop(canonical(symbol), None)
+        del self._behaved[canonical(symbol)]
 
     def behaviour(self, symbol: str) -> Behaviour:
         """Return the behaviour that the symbol's next order meets."""
-        behaviour = self._behaviours.get(symbol, _BEHAVES)
+        name = canonical(symbol)
+        behaviour = self._behaviours.get(name, _BEHAVES)
         times = behaviour.times
-        worn_out = times is not None and self._behaved[symbol] >= times
+        worn_out = times is not None and self._behaved[name] >= times
         return _BEHAVES if worn_out else behaviour
 
     def take_behaviour(self, symbol: str) -> Behaviour:
         """Return the behaviour that an order meets, and count the order."""
         behaviour = self.behaviour(symbol)
         if behaviour.times is not None:
-            self._behaved[symbol] += 1
+            self._behaved[canonical(symbol)] += 1
         return behaviour
 
     def accept(
@@ -171,11 +176,12 @@ class Account:
 
     def misses_position(self, symbol: str) -> bool:
         """Count a position look-up; return whether it answers 404 whatever is held."""
-        left = self._missing_positions.get(symbol, 0)
+        name = canonical(symbol)
+        left = self._missing_positions.get(name, 0)
         if left > 1:
-            self._missing_positions[symbol] = left - 1
+            self._missing_positions[name] = left - 1
         elif left:
-            del self._missing_positions[symbol]
+            del self._missing_positions[name]
         return left > 0
 
     def set_cash(self, cash: Decimal) -> None:

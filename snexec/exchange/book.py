@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from snexec.exchange.assets import class_of
 from snexec.exchange.errors import forbidden, invalid, order_not_found, unprocessable
 from snexec.exchange.order import ZERO, EndStatus, Order
 from snexec.exchange.positions import Positions
@@ -75,8 +76,10 @@ class Book:
             raise invalid("client_order_id must be unique")
         price = self.prices.last(request.symbol)
         cost = request.notional or (request.qty or ZERO) * price
-        if cost < 1:
-            raise forbidden("cost basis must be >= minimal amount of order 1")
+        # Alpaca lets less than the smallest pair order be sold.
+        least = class_of(request.symbol).smallest_buy if request.side == "buy" else 1
+        if cost < least:
+            raise forbidden(f"cost basis must be >= minimal amount of order {least}")
         if request.side == "buy":
             self._check_funds(cost)
         goal = ZERO
@@ -131,17 +134,20 @@ class Book:
             part = max(truncate(order.goal_qty * share, QTY_STEP), QTY_STEP)
             qty = min(part, max(left - QTY_STEP, ZERO))
         cost = qty * price
+        kept = 1 - class_of(order.symbol).fee
         order.filled_qty += qty
         order.filled_cost += cost
         order.status = "partially_filled"
         order.updated_ns = now
         if order.side == "buy":
-            self.positions.buy(order.symbol, qty, cost)
+            # The fee is taken out of what is received: coins here, dollars below.
+            received = max(truncate(qty * kept, QTY_STEP), QTY_STEP)
+            self.positions.buy(order.symbol, received, received * price)
             self.cash -= cost
             self._release(order, min(cost, order.reserved))
         else:
             self.positions.sell(order.symbol, qty)
-            self.cash += cost
+            self.cash += cost * kept
         if order.filled_qty == order.goal_qty:
             order.status = "filled"
             order.filled_ns = now

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Literal
-from uuid import NAMESPACE_DNS, uuid5
 
+from snexec.exchange.assets import asset_id, class_of
 from snexec.exchange.spelling import number, optional_timestamp, timestamp
 
 Side = Literal["buy", "sell"]
@@ -22,17 +21,6 @@ EndStatus = Literal["canceled", "expired", "rejected"]
 
 TERMINAL = frozenset({"filled", "canceled", "expired", "rejected"})
 ZERO = Decimal(0)
-
-
-@lru_cache(maxsize=4096)
-def asset_id(symbol: str) -> str:
-    """Return the id of an asset, which depends only on its symbol."""
-    return str(uuid5(NAMESPACE_DNS, symbol))
-
-
-def asset_class(symbol: str) -> str:
-    """Return the class of an asset: a crypto pair has a slash, a share has none."""
-    return "crypto" if "/" in symbol else "us_equity"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -97,7 +85,7 @@ class Order:
         price = self.filled_avg_price
         opening = "open" if self.side == "buy" else "close"
         return {
-            "asset_class": asset_class(self.symbol),
+            "asset_class": class_of(self.symbol).name,
             "asset_id": asset_id(self.symbol),
             "canceled_at": optional_timestamp(self.canceled_ns),
             "client_order_id": self.client_order_id,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from snexec.exchange.order import ZERO, asset_class, asset_id
+from snexec.exchange.assets import asset_id, class_of, position_symbol
+from snexec.exchange.order import ZERO
 from snexec.exchange.spelling import MICRO, number
 
 
@@ -27,22 +28,22 @@ class Position:
         cost = _micro(self.cost)
         gain = value - cost
         share = _micro(gain / cost) if cost else ZERO
-        crypto = "/" in self.symbol
+        asset_class = class_of(self.symbol)
         return {
-            "asset_class": asset_class(self.symbol),
+            "asset_class": asset_class.name,
             "asset_id": asset_id(self.symbol),
-            "asset_marginable": not crypto,
+            "asset_marginable": not asset_class.around_the_clock,
             "avg_entry_price": number(_micro(self.cost / self.qty)),
             "change_today": number((price / opening - 1).quantize(Decimal("0.00001"))),
             "cost_basis": number(cost),
             "current_price": number(price),
-            "exchange": "CRYPTO" if crypto else "NYSE",
+            "exchange": asset_class.exchange,
             "lastday_price": number(opening),
             "market_value": number(value),
             "qty": number(self.qty),
             "qty_available": number(self.qty - held),
             "side": "long",
-            "symbol": self.symbol,
+            "symbol": position_symbol(self.symbol),
             "unrealized_intraday_pl": number(gain),
             "unrealized_intraday_plpc": number(share),
             "unrealized_pl": number(gain),

@@ -4,6 +4,8 @@ import hashlib
 import random
 from decimal import Decimal
 
+from snexec.exchange.assets import canonical
+
 # One execution moves the price by at most this share of it.
 _STEP = 0.0003
 # The walk stays within this share of the quote, however long the exchange runs.
@@ -11,7 +13,7 @@ _REACH = Decimal("0.02")
 
 
 class Prices:
-    """The market of both accounts, in USD."""
+    """The market of both accounts, in USD, by canonical symbol."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -26,8 +28,9 @@ class Prices:
         """
         if not price.is_finite() or price <= 0:
             raise ValueError(f"a price is a positive number, not {price}")
-        self._quotes[symbol] = price
-        self._last[symbol] = price
+        name = canonical(symbol)
+        self._quotes[name] = price
+        self._last[name] = price
 
     def opening(self, symbol: str) -> Decimal:
         """Return the price around which the walk goes."""

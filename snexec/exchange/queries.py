@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 
 from snexec.exchange.account import Market
+from snexec.exchange.assets import (
+    CRYPTO,
+    asset_id,
+    canonical,
+    class_of,
+    exists,
+    position_symbol,
+)
 from snexec.exchange.book import Book
 from snexec.exchange.errors import ApiError, invalid, not_found
-from snexec.exchange.order import Order, asset_class, asset_id
+from snexec.exchange.order import Order
+from snexec.exchange.positions import Position
 from snexec.exchange.spelling import CENT, next_close, number, parse_timestamp, truncate
 
 LIMIT_MAX = 500
@@ -56,7 +65,7 @@ def parse_order_query(params: Mapping[str, str]) -> OrderQuery:
         after_ns=after_ns,
         until_ns=until_ns,
         ascending=direction == "asc",
-        symbols=frozenset(symbols.split(",")) if symbols else None,
+        symbols=frozenset(map(canonical, symbols.split(","))) if symbols else None,
         side=params.get("side"),
     )
 
@@ -90,27 +99,36 @@ def _matching(book: Book, query: OrderQuery) -> Iterator[Order]:
             yield order
 
 
+def asset_not_found(symbol: str) -> ApiError:
+    """Return the reply that there is no such asset."""
+    return not_found(f"asset not found for {symbol}")
+
+
 def no_position() -> ApiError:
     """Return the reply that nothing is held of a symbol."""
     return not_found("position does not exist")
 
 
 def position(book: Book, symbol: str) -> object:
-    """Return the position in a symbol.
+    """Return the position in a symbol, which is asked for as positions spell it.
 
     Raises:
-        ApiError: There is none.
+        ApiError: There is none, or the symbol is spelled as in orders.
     """
-    held = book.positions.get(symbol)
-    if held is None:
+    held = book.positions.get(canonical(symbol))
+    if held is None or symbol != position_symbol(held.symbol):
         raise no_position()
-    prices = book.prices
-    return held.to_reply(prices.last(symbol), prices.opening(symbol), book.held(symbol))
+    return _show(book, held)
 
 
 def positions(book: Book) -> list[object]:
     """Return all positions."""
-    return [position(book, held.symbol) for held in book.positions.all()]
+    return [_show(book, held) for held in book.positions.all()]
+
+
+def _show(book: Book, held: Position) -> object:
+    symbol, prices = held.symbol, book.prices
+    return held.to_reply(prices.last(symbol), prices.opening(symbol), book.held(symbol))
 
 
 def account(book: Book) -> object:
@@ -190,23 +208,31 @@ def clock(ns: int, market: Market) -> object:
 
 
 def asset(symbol: str) -> object:
-    """Return an asset; every symbol is one."""
-    crypto = "/" in symbol
+    """Return an asset.
+
+    Raises:
+        ApiError: There is none of that symbol.
+    """
+    name = canonical(symbol)
+    if not exists(name):
+        raise asset_not_found(symbol)
+    asset_class = class_of(name)
+    crypto = asset_class is CRYPTO
     return {
         "attributes": [] if crypto else ["fractional_eh_enabled", "has_options"],
         "borrow_status": "easy_to_borrow",
-        "class": asset_class(symbol),
+        "class": asset_class.name,
         "easy_to_borrow": not crypto,
-        "exchange": "CRYPTO" if crypto else "NYSE",
+        "exchange": asset_class.exchange,
         "fractionable": True,
-        "id": asset_id(symbol),
+        "id": asset_id(name),
         "maintenance_margin_requirement": 100 if crypto else 30,
         "margin_requirement_long": "100" if crypto else "30",
         "margin_requirement_short": "100" if crypto else "30",
         "marginable": not crypto,
-        "name": f"{symbol} (simulated)",
+        "name": f"{name} (simulated)",
         "shortable": False,
         "status": "active",
-        "symbol": symbol,
+        "symbol": name,
         "tradable": True,
     }

@@ -173,7 +173,7 @@ class Rest:
         symbol = request.path_params["symbol"]
         behaviour = self._account.behaviour(symbol)
         if behaviour.refuse == 422 and behaviour.refuse_message is None:
-            raise not_found(f"asset not found for {symbol}")
+            raise queries.asset_not_found(symbol)
         return _json(queries.asset(symbol))
 
     async def _unknown(self, _request: Request) -> Response:

@@ -4,17 +4,17 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from snexec.exchange.assets import SHARES, AssetClass, canonical, class_of, exists
 from snexec.exchange.errors import ApiError, forbidden, invalid, unprocessable
 from snexec.exchange.order import Side
 from snexec.exchange.spelling import CENT, QTY_STEP, truncate
 
 CLIENT_ORDER_ID_MAX = 128
-_TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderRequest:
-    """A market order that a client asks for; money in USD."""
+    """A market order that a client asks for; symbol canonical, money in USD."""
 
     symbol: str
     side: Side
@@ -46,9 +46,7 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
     Raises:
         ApiError: Alpaca's refusal of such an order.
     """
-    symbol = fields.get("symbol")
-    if not isinstance(symbol, str) or not symbol:
-        raise invalid("symbol is required")
+    symbol = _symbol(fields)
     side = fields.get("side")
     if side not in ("buy", "sell"):
         raise invalid("side must be buy or sell")
@@ -73,11 +71,10 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         qty = truncate(qty, QTY_STEP)
         if not qty:
             raise invalid("qty must be > 0")
-    time_in_force = fields.get("time_in_force")
-    if not isinstance(time_in_force, str) or time_in_force not in _TIMES_IN_FORCE:
-        raise invalid("invalid time_in_force")
+    asset_class = class_of(symbol)
+    time_in_force = _time_in_force(fields, asset_class)
     fractional = qty is None or qty != qty.to_integral_value()
-    if fractional and "/" not in symbol:
+    if fractional and asset_class is SHARES:
         _check_fractional(fields, side)
     return OrderRequest(
         symbol=symbol,
@@ -88,6 +85,26 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         extended_hours=fields.get("extended_hours") is True,
         client_order_id=client_order_id,
     )
+
+
+def _symbol(fields: dict[str, object]) -> str:
+    symbol = fields.get("symbol")
+    if not isinstance(symbol, str) or not symbol:
+        raise invalid("symbol is required")
+    name = canonical(symbol)
+    if not exists(name):
+        raise unprocessable(f'asset "{symbol}" not found')
+    return name
+
+
+def _time_in_force(fields: dict[str, object], asset_class: AssetClass) -> str:
+    value = fields.get("time_in_force")
+    # Shares take every time in force that there is.
+    if not isinstance(value, str) or value not in SHARES.times_in_force:
+        raise invalid("invalid time_in_force")
+    if value not in asset_class.times_in_force:
+        raise unprocessable(f"invalid {asset_class.name} time_in_force")
+    return value
 
 
 def _amount(fields: dict[str, object], name: str) -> Decimal | None:

@@ -280,9 +280,10 @@ async def test_everything_is_controlled_over_http_too(start: Start) -> None:
     await tell("POST", "quote", {"symbol": "KO", "price": "70.5"})
     await tell("PUT", "cash", {"cash": "500"})
     await tell("PUT", "symbols/BTC/USD", {"refuse": 403})
-    assert (await bench.order("BTC/USD")).status_code == 403
+    bitcoin: dict[str, str] = {"notional": "20", "time_in_force": "gtc"}
+    assert (await bench.order("BTC/USD", **bitcoin)).status_code == 403
     await tell("DELETE", "symbols/BTC/USD")
-    assert (await bench.order("BTC/USD")).status_code == 200
+    assert (await bench.order("BTC/USD", **bitcoin)).status_code == 200
     await tell("PUT", "keys", {"refused": ["*"]})
     assert (await bench.order()).status_code == 401
     await tell("PUT", "keys", {"refused": []})

@@ -134,16 +134,6 @@ async def test_a_position_that_is_not_held_does_not_exist(start: Start) -> None:
 
 
 @within(5)
-async def test_a_crypto_position_is_found_with_its_slash_encoded(start: Start) -> None:
-    bench = await start()
-    placed = await bench.order("BTC/USD", notional="20.00", time_in_force="gtc")
-    assert placed.json()["asset_class"] == "crypto"
-    await bench.settled(placed.json()["id"])
-    reply = await bench.rest.get("/v2/positions/BTC%2FUSD")
-    assert reply.json()["symbol"] == "BTC/USD"
-
-
-@within(5)
 async def test_the_account_pays_for_what_it_buys(start: Start) -> None:
     bench = await start()
     before = (await bench.rest.get("/v2/account")).json()
