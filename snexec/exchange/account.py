@@ -19,6 +19,7 @@ from snexec.exchange.order import Order
 from snexec.exchange.prices import Prices
 from snexec.exchange.ratelimit import RateWindow
 from snexec.exchange.settings import Behaviour, ExchangeSettings
+from snexec.exchange.spelling import new_id
 from snexec.exchange.timeline import Timeline
 from snexec.exchange.trade_updates import Event, Events
 from snexec.exchange.validation import OrderRequest
@@ -99,7 +100,7 @@ class Account:
         self.market = Market(is_open=settings.market_open)
         self._settings = settings
         self._rng = rng
-        self._events = Events(now_ns, rng)
+        self._events = Events(now_ns)
         self._timeline = Timeline()
         self._behaviours = {
             canonical(symbol): behaviour
@@ -171,7 +172,7 @@ class Account:
         """
         order = self.book.request_cancel(order_id)
         if order is not None:
-            event = self._events.change("canceled", order, self.book.new_id())
+            event = self._events.change("canceled", order, new_id())
             self.feed.publish(event)
 
     def misses_position(self, symbol: str) -> bool:
@@ -192,7 +193,7 @@ class Account:
         order = life.order
         if not order.terminal and not life.behaviour.reject:
             self.book.open_up(order)
-            self._report(life, self._events.change("new", order, self.book.new_id()))
+            self._report(life, self._events.change("new", order, new_id()))
         self._schedule(life)
 
     def _schedule(self, life: _Life) -> None:
@@ -219,7 +220,7 @@ class Account:
         if step.deed == "execute":
             return self._events.fill(order, self.book.execute(order, step.share))
         self.book.end(order, step.deed)
-        return self._events.change(step.deed, order, self.book.new_id())
+        return self._events.change(step.deed, order, new_id())
 
     def _end(self, life: _Life) -> None:
         self._timeline.after(life.behaviour.late_event_sec, partial(self._rest, life))

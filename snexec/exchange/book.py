@@ -12,7 +12,14 @@ from snexec.exchange.errors import forbidden, invalid, order_not_found, unproces
 from snexec.exchange.order import ZERO, EndStatus, Order
 from snexec.exchange.positions import Positions
 from snexec.exchange.prices import Prices
-from snexec.exchange.spelling import CENT, QTY_STEP, next_close, number, truncate
+from snexec.exchange.spelling import (
+    CENT,
+    QTY_STEP,
+    new_id,
+    next_close,
+    number,
+    truncate,
+)
 from snexec.exchange.validation import OrderRequest
 
 OPENING_CASH = Decimal(100_000)
@@ -71,7 +78,7 @@ class Book:
         Raises:
             ApiError: The account may not place this order.
         """
-        client_order_id = request.client_order_id or self.new_id()
+        client_order_id = request.client_order_id or new_id()
         if client_order_id in self._by_client_id:
             raise invalid("client_order_id must be unique")
         price = self.prices.last(request.symbol)
@@ -89,7 +96,7 @@ class Book:
         self._check_wash(request)
         now = self._now_ns()
         order = Order(
-            id=self.new_id(),
+            id=new_id(),
             client_order_id=client_order_id,
             symbol=request.symbol,
             side=request.side,
@@ -153,7 +160,7 @@ class Book:
             order.filled_ns = now
             self._close(order)
         return Execution(
-            id=self.new_id(),
+            id=new_id(),
             at_ns=now,
             price=price,
             qty=qty,
@@ -235,10 +242,6 @@ class Book:
             ),
             ZERO,
         )
-
-    def new_id(self) -> str:
-        """Return a new UUID."""
-        return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     def _check_funds(self, cost: Decimal) -> None:
         if cost > self.buying_power:

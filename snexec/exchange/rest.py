@@ -2,10 +2,10 @@
 
 import base64
 import json
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -36,9 +36,8 @@ _UNAUTHORIZED_HTML = (
 class Rest:
     """Answers REST requests, unless the account's faults say otherwise."""
 
-    def __init__(self, account: Account, rng: random.Random) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._rng = rng
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes to mount at the account's base."""
@@ -82,7 +81,7 @@ class Rest:
             response = await self._respond(request, endpoint)
         else:
             response = await self._meet(fault, request, endpoint)
-        response.headers["X-Request-ID"] = f"{self._rng.getrandbits(128):032x}"
+        response.headers["X-Request-ID"] = uuid4().hex
         if fault is None or fault.rate_headers:
             response.headers.update(account.rate.headers())
         return response

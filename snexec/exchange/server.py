@@ -28,10 +28,10 @@ class Exchange:
 
     def __init__(self, settings: ExchangeSettings) -> None:
         # Nothing here is a secret, and a seed must repeat it.
-        self._rng = random.Random(settings.seed)  # noqa: S311
-        self._prices = Prices(self._rng)
-        self.paper = Account(settings, prices=self._prices, rng=self._rng)
-        self.live = Account(settings, prices=self._prices, rng=self._rng)
+        rng = random.Random(settings.seed)  # noqa: S311
+        self._prices = Prices(rng)
+        self.paper = Account(settings, prices=self._prices, rng=rng)
+        self.live = Account(settings, prices=self._prices, rng=rng)
         self._base: str | None = None
 
     @property
@@ -98,4 +98,4 @@ class Exchange:
 
     def _account_routes(self, account: Account) -> list[BaseRoute]:
         stream = WebSocketRoute("/stream", account.feed.serve)
-        return [stream, *Rest(account, self._rng).routes()]
+        return [stream, *Rest(account).routes()]

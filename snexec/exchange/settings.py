@@ -62,7 +62,7 @@ class ExchangeSettings(BaseModel):
         fill_delay_sec: Seconds between acceptance and execution.
         partial_fill_ratio: Share of orders that fill in two parts, 0 to 1.
         rate_limit_per_min: How many REST requests a minute one account takes.
-        seed: Makes ids, prices and partial fills repeatable.
+        seed: Makes prices and partial fills repeatable; ids never are.
         market_open: Whether the market is open, until a control says otherwise.
         symbols: Behaviour by symbol.
     """

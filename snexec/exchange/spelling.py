@@ -1,11 +1,12 @@
 """How Alpaca spells numbers, times and ids."""
 
-import random
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import lru_cache
+from uuid import uuid4
 
 QTY_STEP = Decimal("0.000000001")
 CENT = Decimal("0.01")
@@ -78,17 +79,24 @@ def next_close(ns: int) -> datetime:
     return close if now < close else close + timedelta(days=1)
 
 
+def new_id() -> str:
+    """Return a new UUID.
+
+    No seed repeats it: a client that lives on a database holds the ids of earlier starts.
+    """
+    return str(uuid4())
+
+
 class EventIds:
     """Makes ULIDs that always rise, even within a millisecond."""
 
-    def __init__(self, now_ns: Callable[[], int], rng: random.Random) -> None:
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._rng = rng
         self._last = 0
 
     def next(self) -> str:
         """Return the next id."""
-        fresh = (self._now_ns() // 1_000_000 << 80) | self._rng.getrandbits(80)
+        fresh = (self._now_ns() // 1_000_000 << 80) | secrets.randbits(80)
         self._last = max(fresh, self._last + 1)
         return "".join(
             _CROCKFORD[(self._last >> shift) & 31] for shift in range(125, -1, -5)

@@ -1,6 +1,5 @@
 """The `trade_updates` events that an account's stream sends."""
 
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -18,9 +17,9 @@ Event = dict[str, object]
 class Events:
     """Builds events as Alpaca spells them."""
 
-    def __init__(self, now_ns: Callable[[], int], rng: random.Random) -> None:
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._ids = EventIds(now_ns, rng)
+        self._ids = EventIds(now_ns)
 
     def change(
         self, name: EventName, order: Order, execution_id: str | None = None

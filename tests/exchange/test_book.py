@@ -126,7 +126,7 @@ def test_the_rate_window_opens_anew_when_its_reset_comes() -> None:
 
 def test_event_ids_rise_within_a_millisecond_and_when_the_clock_goes_back() -> None:
     clock = Clock()
-    ids = EventIds(clock, chance())
+    ids = EventIds(clock)
     given = [ids.next() for _ in range(100)]
     clock.ns -= 10**12
     given.append(ids.next())

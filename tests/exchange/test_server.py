@@ -188,6 +188,30 @@ async def test_prices_walk_around_the_last_quote(start: Start) -> None:
     assert len(seen) > 3
 
 
+@within(5)
+async def test_a_seed_repeats_the_prices_and_never_an_id(start: Start) -> None:
+    prices, ids, given = [], set(), 0
+    for _ in range(2):
+        bench = await start(seed=7)
+        async with bench.subscribed() as stream:
+            reply = await bench.order()
+            events = [await stream.event() for _ in range(3)]
+        order = events[-1]["order"]
+        prices.append((order["filled_qty"], order["filled_avg_price"]))
+        some = [
+            reply.headers["X-Request-ID"],
+            order["id"],
+            order["client_order_id"],
+            *(event["event_id"] for event in events),
+            *(event["execution_id"] for event in events[1:]),
+        ]
+        assert reply.json()["id"] == order["id"]
+        ids.update(some)
+        given += len(some)
+    assert prices[0] == prices[1]
+    assert len(ids) == given
+
+
 @pytest.mark.parametrize("price", ["0", "-1", "NaN"])
 def test_a_price_is_a_positive_number(price: str) -> None:
     with pytest.raises(ValueError, match="positive"):
