@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from typing import Literal
 
 import trio
 
-from snexec.exchange.assets import canonical
+from snexec.exchange.assets import canonical, class_of
 from snexec.exchange.book import Book
 from snexec.exchange.faults import RestFaults
 from snexec.exchange.feed import Feed
@@ -56,6 +57,11 @@ class Market:
     is_open: bool = True
     changes_ns: int | None = None
 
+    def open_at(self, ns: int) -> bool:
+        """Return whether it is open at a time; an announced change happens by itself."""
+        changed = self.changes_ns is not None and ns >= self.changes_ns
+        return self.is_open != changed
+
 
 @dataclass(slots=True)
 class _Life:
@@ -79,7 +85,6 @@ class Account:
         posts: The last order POSTs, oldest first.
         counts: Requests by endpoint.
         refused_keys: Keys that are unauthorized; `*` stands for all.
-        market: What the clock says.
     """
 
     def __init__(
@@ -97,11 +102,13 @@ class Account:
         self.posts: deque[OrderPost] = deque(maxlen=POSTS_KEPT)
         self.counts: Counter[str] = Counter()
         self.refused_keys: frozenset[str] = frozenset()
-        self.market = Market(is_open=settings.market_open)
+        self._market = Market(is_open=settings.market_open)
         self._settings = settings
         self._rng = rng
+        self._now_ns = now_ns
         self._events = Events(now_ns)
         self._timeline = Timeline()
+        self._queued: list[_Life] = []
         self._behaviours = {
             canonical(symbol): behaviour
             for symbol, behaviour in settings.symbols.items()
@@ -112,6 +119,23 @@ class Account:
     async def run(self) -> None:
         """Run the lives of the orders until cancelled."""
         await self._timeline.run()
+
+    @property
+    def market(self) -> Market:
+        """What the clock says; orders of shares wait until it is open."""
+        return self._market
+
+    @market.setter
+    def market(self, market: Market) -> None:
+        self._market = market
+        now = self._now_ns()
+        if market.open_at(now):
+            queued, self._queued = self._queued, []
+            for life in queued:
+                self._timeline.after(0, partial(self._begin, life))
+        elif not market.is_open and market.changes_ns is not None:
+            wait_sec = (market.changes_ns - now) / 1e9
+            self._timeline.after(wait_sec, partial(self._open_as_announced, market))
 
     def knows_key(self, key: str) -> bool:
         """Return whether a key is authorized."""
@@ -148,20 +172,31 @@ class Account:
         """Accept an order and start its life.
 
         Returns:
-            The order, which stays pending until the next checkpoint, and an event that
-            is set once all that happens by itself has happened and been reported.
+            The order, which stays pending until the next checkpoint or until the market
+            opens, and an event that is set once all that happens by itself has happened
+            and been reported.
 
         Raises:
             ApiError: The account may not place this order.
         """
         hidden_ns = int(behaviour.lookup_404_sec * 1e9)
-        order = self.book.submit(request, hidden_ns=hidden_ns)
+        waits = not (
+            class_of(request.symbol).around_the_clock
+            or self._market.open_at(self._now_ns())
+        )
+        status: Literal["accepted", "pending_new"] = (
+            "accepted" if waits else "pending_new"
+        )
+        order = self.book.submit(request, status=status, hidden_ns=hidden_ns)
         if behaviour.position_404_times:
             self._missing_positions[order.symbol] = behaviour.position_404_times
         steps = iter(plan(behaviour, self._settings, self._rng))
         life = _Life(order, behaviour, steps, trio.Event(), [])
-        self._report(life, self._events.change("pending_new", order), keep=False)
-        self._timeline.after(0, partial(self._begin, life))
+        self._report(life, self._events.change(status, order), keep=False)
+        if waits:
+            self._queued.append(life)
+        else:
+            self._timeline.after(0, partial(self._begin, life))
         return order, life.over
 
     def cancel(self, order_id: str) -> None:
@@ -188,6 +223,10 @@ class Account:
     def set_cash(self, cash: Decimal) -> None:
         """Set the account's cash, in USD."""
         self.book.cash = cash
+
+    def _open_as_announced(self, market: Market) -> None:
+        if self._market is market:
+            self.market = Market()
 
     def _begin(self, life: _Life) -> None:
         order = life.order

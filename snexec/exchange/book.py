@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Reversible
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 from snexec.exchange.assets import class_of
@@ -68,11 +69,18 @@ class Book:
         equity = self.cash + self.positions.cost
         return _MULTIPLIER * equity - self.positions.cost - self._reserved
 
-    def submit(self, request: OrderRequest, *, hidden_ns: int = 0) -> Order:
+    def submit(
+        self,
+        request: OrderRequest,
+        *,
+        status: Literal["accepted", "pending_new"] = "pending_new",
+        hidden_ns: int = 0,
+    ) -> Order:
         """Accept an order.
 
         Args:
             request: What the client asks for.
+            status: `accepted` if it waits for the market to open.
             hidden_ns: Nanoseconds for which look-ups do not find the order.
 
         Raises:
@@ -106,6 +114,7 @@ class Book:
             extended_hours=request.extended_hours,
             submitted_ns=now,
             updated_ns=now,
+            status=status,
             expires_at=next_close(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
             goal_qty=goal,
             reserved=cost if request.side == "buy" else ZERO,
@@ -118,7 +127,7 @@ class Book:
         return order
 
     def open_up(self, order: Order) -> None:
-        """Turn a pending order into a working one."""
+        """Turn an accepted or pending order into a working one."""
         order.status = "new"
         order.updated_ns = self._now_ns()
 

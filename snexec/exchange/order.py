@@ -9,6 +9,7 @@ from snexec.exchange.spelling import number, optional_timestamp, timestamp
 
 Side = Literal["buy", "sell"]
 Status = Literal[
+    "accepted",
     "pending_new",
     "new",
     "partially_filled",

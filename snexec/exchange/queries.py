@@ -190,18 +190,15 @@ def clock(ns: int, market: Market) -> object:
     now = datetime.fromtimestamp(ns / 1e9, _NEW_YORK)
     closes = next_close(ns).astimezone(_NEW_YORK)
     opens = (closes + timedelta(days=1)).replace(hour=9, minute=30)
-    is_open = market.is_open
-    if market.changes_ns is not None:
+    if market.changes_ns is not None and ns < market.changes_ns:
         change = datetime.fromtimestamp(market.changes_ns / 1e9, _NEW_YORK)
-        if ns >= market.changes_ns:
-            is_open = not is_open
-        elif is_open:
+        if market.is_open:
             closes = change
         else:
             opens = change
     return {
         "timestamp": now.isoformat(),
-        "is_open": is_open,
+        "is_open": market.open_at(ns),
         "next_open": opens.isoformat(),
         "next_close": closes.isoformat(),
     }

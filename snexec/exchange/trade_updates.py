@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from snexec.exchange.book import Execution
-from snexec.exchange.order import Order
+from snexec.exchange.order import EndStatus, Order
 from snexec.exchange.spelling import EventIds, number, timestamp
 
-EventName = Literal[
-    "pending_new", "new", "partial_fill", "fill", "canceled", "expired", "rejected"
-]
+EventName = (
+    Literal["accepted", "pending_new", "new", "partial_fill", "fill"] | EndStatus
+)
 Event = dict[str, object]
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from snexec.exchange.account import Market
 from snexec.exchange.settings import Behaviour
 
 from .conftest import Bench, Start, within
@@ -167,14 +166,6 @@ async def test_less_than_ten_dollars_of_a_pair_can_be_sold(start: Start) -> None
     await buy_coins(bench)
     reply = await order_coins(bench, notional="5.00", side="sell")
     assert reply.status_code == 200
-
-
-@within(5)
-async def test_a_pair_is_traded_while_the_market_is_closed(start: Start) -> None:
-    bench = await start()
-    bench.exchange.paper.market = Market(is_open=False)
-    assert (await bench.rest.get("/v2/clock")).json()["is_open"] is False
-    assert (await buy_coins(bench))["status"] == "filled"
 
 
 @pytest.mark.parametrize(
