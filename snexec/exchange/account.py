@@ -190,8 +190,7 @@ class Account:
         order = self.book.submit(request, status=status, hidden_ns=hidden_ns)
         if behaviour.position_404_times:
             self._missing_positions[order.symbol] = behaviour.position_404_times
-        steps = iter(plan(behaviour, self._settings, self._rng))
-        life = _Life(order, behaviour, steps, trio.Event(), [])
+        life = self._life(order, behaviour)
         self._report(life, self._events.change(status, order), keep=False)
         if waits:
             self._queued.append(life)
@@ -228,6 +227,10 @@ class Account:
         if self._market is market:
             self.market = Market()
 
+    def _life(self, order: Order, behaviour: Behaviour) -> _Life:
+        steps = iter(plan(behaviour, self._settings, self._rng))
+        return _Life(order, behaviour, steps, trio.Event(), [])
+
     def _begin(self, life: _Life) -> None:
         order = life.order
         if not order.terminal and not life.behaviour.reject:
@@ -247,7 +250,7 @@ class Account:
         if order.terminal:
             self._end(life)
             return
-        event = self._carry_out(order, step)
+        event = self._carry_out(life, step)
         late = life.behaviour.late_event_sec
         if late:
             self._timeline.after(late, partial(self._report, life, event))
@@ -255,10 +258,20 @@ class Account:
             self._report(life, event)
         self._schedule(life)
 
-    def _carry_out(self, order: Order, step: Step) -> Event:
-        if step.deed == "execute":
-            return self._events.fill(order, self.book.execute(order, step.share))
-        self.book.end(order, step.deed)
+    def _carry_out(self, life: _Life, step: Step) -> Event:
+        order = life.order
+        match step.deed:
+            case "execute":
+                return self._events.fill(order, self.book.execute(order, step.share))
+            case "replaced":
+                filled = {"end_status": "filled", "partial_fills": 0}
+                behaviour = life.behaviour.model_copy(update=filled)
+                successor = self._life(self.book.replace(order), behaviour)
+                self._timeline.after(0, partial(self._begin, successor))
+            case "canceled" | "expired" | "rejected" as end:
+                self.book.end(order, end)
+            case status:
+                self.book.rest(order, status)
         return self._events.change(step.deed, order, new_id())
 
     def _end(self, life: _Life) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from snexec.exchange.assets import class_of
 from snexec.exchange.errors import forbidden, invalid, order_not_found, unprocessable
-from snexec.exchange.order import ZERO, EndStatus, Order
+from snexec.exchange.order import ZERO, Order
 from snexec.exchange.positions import Positions
 from snexec.exchange.prices import Prices
 from snexec.exchange.spelling import (
@@ -21,6 +21,7 @@ from snexec.exchange.spelling import (
     number,
     truncate,
 )
+from snexec.exchange.statuses import EndStatus, RestingStatus
 from snexec.exchange.validation import OrderRequest
 
 OPENING_CASH = Decimal(100_000)
@@ -120,10 +121,7 @@ class Book:
             reserved=cost if request.side == "buy" else ZERO,
             hidden_until_ns=now + hidden_ns if hidden_ns else 0,
         )
-        self._orders[order.id] = order
-        self._by_client_id[client_order_id] = order
-        self._open.setdefault(order.symbol, {})[order.id] = order
-        self._reserved += order.reserved
+        self._add(order)
         return order
 
     def open_up(self, order: Order) -> None:
@@ -188,7 +186,24 @@ class Book:
                 order.expired_ns = now
             case "rejected":
                 order.failed_ns = now
+            case "replaced":
+                order.replaced_ns = now
         self._close(order)
+
+    def rest(self, order: Order, status: RestingStatus) -> None:
+        """Leave a working order in a status in which nothing more happens to it."""
+        order.status = status
+        order.updated_ns = self._now_ns()
+        if status == "pending_cancel":
+            order.cancel_requested_ns = order.updated_ns
+
+    def replace(self, order: Order) -> Order:
+        """End a working order, and return the new one for what is left of it."""
+        successor = order.successor(self._now_ns())
+        order.replaced_by = successor.id
+        self.end(order, "replaced")
+        self._add(successor)
+        return successor
 
     def request_cancel(self, order_id: str) -> Order | None:
         """Cancel an order by its id and return it; None if it was canceled before.
@@ -251,6 +266,12 @@ class Book:
             ),
             ZERO,
         )
+
+    def _add(self, order: Order) -> None:
+        self._orders[order.id] = order
+        self._by_client_id[order.client_order_id] = order
+        self._open.setdefault(order.symbol, {})[order.id] = order
+        self._reserved += order.reserved
 
     def _check_funds(self, cost: Decimal) -> None:
         if cost > self.buying_power:

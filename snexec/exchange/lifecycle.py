@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from snexec.exchange.order import EndStatus
 from snexec.exchange.settings import Behaviour, ExchangeSettings
+from snexec.exchange.statuses import EndStatus, RestingStatus
 
-Deed = Literal["execute"] | EndStatus
+Deed = Literal["execute"] | EndStatus | RestingStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +42,10 @@ def plan(
     match behaviour.end_status:
         case "filled":
             steps.append(Step(after_sec=delay, deed="execute"))
-        case "canceled" | "expired" as end:
-            steps.append(Step(after_sec=delay, deed=end))
         case "never":
             pass
+        case status:
+            steps.append(Step(after_sec=delay, deed=status))
     return steps
 
 

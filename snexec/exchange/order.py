@@ -1,26 +1,14 @@
 """One order, and its two JSON forms: in replies and in events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
 from snexec.exchange.assets import asset_id, class_of
-from snexec.exchange.spelling import number, optional_timestamp, timestamp
+from snexec.exchange.spelling import new_id, number, optional_timestamp, timestamp
+from snexec.exchange.statuses import TERMINAL, Status
 
 Side = Literal["buy", "sell"]
-Status = Literal[
-    "accepted",
-    "pending_new",
-    "new",
-    "partially_filled",
-    "filled",
-    "canceled",
-    "expired",
-    "rejected",
-]
-EndStatus = Literal["canceled", "expired", "rejected"]
-
-TERMINAL = frozenset({"filled", "canceled", "expired", "rejected"})
 ZERO = Decimal(0)
 
 
@@ -56,6 +44,9 @@ class Order:
     cancel_requested_ns: int | None = None
     expired_ns: int | None = None
     failed_ns: int | None = None
+    replaced_ns: int | None = None
+    replaced_by: str | None = None
+    replaces: str | None = None
     hidden_until_ns: int = 0
 
     @property
@@ -70,6 +61,24 @@ class Order:
             return None
         mean = self.filled_cost / self.filled_qty
         return mean.quantize(Decimal("0.000001" if mean >= 1 else "0.0000000001"))
+
+    def successor(self, now_ns: int) -> "Order":
+        """Return a new order for what is left of this one, which it replaces."""
+        left = self.goal_qty - self.filled_qty
+        return replace(
+            self,
+            id=new_id(),
+            client_order_id=new_id(),
+            notional=None if self.filled_qty else self.notional,
+            qty=left if self.filled_qty else self.qty,
+            submitted_ns=now_ns,
+            updated_ns=now_ns,
+            status="pending_new",
+            filled_qty=ZERO,
+            filled_cost=ZERO,
+            goal_qty=left,
+            replaces=self.id,
+        )
 
     def to_reply(self) -> dict[str, object]:
         """Return the order as REST replies spell it."""
@@ -107,9 +116,9 @@ class Order:
             "order_type": "market",
             "position_intent": f"{self.side}_to_{opening}",
             "qty": None if self.qty is None else number(self.qty),
-            "replaced_at": None,
-            "replaced_by": None,
-            "replaces": None,
+            "replaced_at": optional_timestamp(self.replaced_ns),
+            "replaced_by": self.replaced_by,
+            "replaces": self.replaces,
             "side": self.side,
             "status": self.status,
             "stop_price": None,

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snexec.exchange.statuses import EndStatus, RestingStatus
+
 LoseHow = Literal[
     "reset", "hang", "500", "502_html", "504_html", "garbage_200", "close"
 ]
@@ -13,15 +15,18 @@ class Behaviour(BaseModel):
     """How orders for one symbol misbehave; by default they do not.
 
     Attributes:
-        reject: The order is accepted with 200, and a `rejected` event follows.
+        reject: The order is accepted with 200, and a `rejected` event follows before
+            anything is filled.
         refuse: The HTTP status that the POST is refused with.
         refuse_message: The refusal's message; None is the usual one for the status.
         refuse_code: The refusal's code; None is the usual one for the status.
         reply_delay_sec: Seconds between acceptance and the reply to the POST.
         fill_delay_sec: Seconds before each execution; None is the exchange's own delay.
         fill_before_reply: The order is over, and reported, before the POST is answered.
-        partial_fills: How many executions come before the one that ends the order.
-        end_status: How the order ends; `never` leaves it working.
+        partial_fills: How many executions come before what ends the order.
+        end_status: How the order ends, or the status that it stays in after its
+            `partial_fills`. `replaced` has another order buy the rest, `never` leaves
+            it working.
         lose: Whether the reply is lost, and if so on which side of acceptance.
         lose_how: What the client sees instead of the reply.
         lookup_404_sec: Seconds after acceptance in which look-ups answer 404.
@@ -44,7 +49,7 @@ class Behaviour(BaseModel):
     fill_delay_sec: float | None = Field(default=None, ge=0)
     fill_before_reply: bool = False
     partial_fills: int = Field(default=0, ge=0, le=1000)
-    end_status: Literal["filled", "canceled", "expired", "never"] = "filled"
+    end_status: Literal["filled", "never"] | EndStatus | RestingStatus = "filled"
     lose: Literal["before_accept", "after_accept"] | None = None
     lose_how: LoseHow = "reset"
     lookup_404_sec: float = Field(default=0.0, ge=0)

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from snexec.exchange.book import Execution
-from snexec.exchange.order import EndStatus, Order
+from snexec.exchange.order import Order
 from snexec.exchange.spelling import EventIds, number, timestamp
+from snexec.exchange.statuses import EndStatus, RestingStatus
 
 EventName = (
-    Literal["accepted", "pending_new", "new", "partial_fill", "fill"] | EndStatus
+    Literal["accepted", "pending_new", "new", "partial_fill", "fill"]
+    | EndStatus
+    | RestingStatus
 )
 Event = dict[str, object]
 

@@ -120,6 +120,100 @@ async def test_an_order_can_end_with_a_part_filled_or_nothing(
     assert (await bench.rest.get("/v2/positions/NONE")).status_code == 404
 
 
+RESTING = [
+    "calculated",
+    "done_for_day",
+    "held",
+    "pending_cancel",
+    "pending_replace",
+    "stopped",
+    "suspended",
+]
+
+
+@pytest.mark.parametrize("status", RESTING)
+@within(5)
+async def test_an_order_can_rest_with_a_part_filled_or_nothing(
+    start: Start, status: str
+) -> None:
+    bench = await start(
+        symbols={
+            "PART": Behaviour.model_validate(
+                {"end_status": status, "partial_fills": 1}
+            ),
+            "NONE": Behaviour.model_validate({"end_status": status}),
+        }
+    )
+    async with bench.subscribed() as stream:
+        part = (await bench.order("PART")).json()["id"]
+        assert await stream.events(4) == ["pending_new", "new", "partial_fill", status]
+        none = (await bench.order("NONE")).json()["id"]
+        assert await stream.events(3) == ["pending_new", "new", status]
+        await stream.nothing_comes(0.05)
+    order = await bench.settled(part, status)
+    position = (await bench.rest.get("/v2/positions/PART")).json()
+    assert position["qty"] == order["filled_qty"]
+    assert Decimal(position["qty"]) > 0
+    assert (await bench.settled(none, status))["filled_qty"] == "0"
+    working = (await bench.rest.get("/v2/orders")).json()
+    assert [order["id"] for order in working] == [none, part]
+
+
+@within(5)
+async def test_a_resting_order_can_be_canceled(start: Start) -> None:
+    bench, order_id = await place(start, end_status="pending_cancel", partial_fills=1)
+    await bench.settled(order_id, "pending_cancel")
+    assert (await bench.rest.delete(f"/v2/orders/{order_id}")).status_code == 204
+    assert Decimal((await bench.settled(order_id, "canceled"))["filled_qty"]) > 0
+
+
+@within(5)
+async def test_an_order_can_be_rejected_after_a_part_was_filled(start: Start) -> None:
+    bench = await start(
+        symbols={"BAD": Behaviour(end_status="rejected", partial_fills=1)}
+    )
+    async with bench.subscribed() as stream:
+        order_id = (await bench.order("BAD")).json()["id"]
+        names = await stream.events(4)
+    assert names == ["pending_new", "new", "partial_fill", "rejected"]
+    order = await bench.settled(order_id, "rejected")
+    assert order["failed_at"] is not None
+    position = (await bench.rest.get("/v2/positions/BAD")).json()
+    assert position["qty"] == order["filled_qty"]
+    assert Decimal(position["qty"]) > 0
+
+
+@pytest.mark.parametrize("partial_fills", [0, 1])
+@within(5)
+async def test_the_order_that_replaces_another_buys_the_rest(
+    start: Start, partial_fills: int
+) -> None:
+    bench = await start(
+        symbols={"BAD": Behaviour(end_status="replaced", partial_fills=partial_fills)}
+    )
+    async with bench.subscribed() as stream:
+        order_id = (await bench.order("BAD", notional="100.00")).json()["id"]
+        events = [await stream.event() for _ in range(5 + partial_fills)]
+    names = [event["event"] for event in events]
+    parts = ["partial_fill"] * partial_fills
+    assert names == ["pending_new", "new", *parts, "replaced", "new", "fill"]
+    old = await bench.settled(order_id, "replaced")
+    new = await bench.settled(old["replaced_by"])
+    assert old["replaced_at"] is not None
+    assert new["replaces"] == order_id
+    assert events[-1]["order"]["id"] == new["id"]
+    assert new["client_order_id"] != old["client_order_id"]
+    assert (Decimal(old["filled_qty"]) > 0) == bool(partial_fills)
+    assert (new["qty"] is None) == (not partial_fills)
+    bought = Decimal(old["filled_qty"]) + Decimal(new["filled_qty"])
+    position = (await bench.rest.get("/v2/positions/BAD")).json()
+    assert Decimal(position["qty"]) == bought
+    spent = bought * Decimal(position["avg_entry_price"])
+    assert Decimal("99.7") < spent < 100
+    closed = (await bench.rest.get("/v2/orders?status=closed")).json()
+    assert {order["id"] for order in closed} == {old["id"], new["id"]}
+
+
 @within(5)
 async def test_never_stays_new(start: Start) -> None:
     bench, order_id = await place(start, end_status="never")

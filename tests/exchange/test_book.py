@@ -84,6 +84,17 @@ def test_cash_goes_to_positions_and_comes_back() -> None:
     assert book.buying_power == 4 * book.cash
 
 
+def test_an_order_that_replaces_another_claims_no_more_dollars_than_it() -> None:
+    book = new_book()
+    order = submit(book)
+    power = book.buying_power
+    successor = book.replace(order)
+    assert book.buying_power == power
+    assert book.open_orders() == [successor]
+    book.end(successor, "canceled")
+    assert book.buying_power == 400_000
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_money_spent_is_under_the_notional_whatever_the_parts(seed: int) -> None:
     rng = chance(seed)
