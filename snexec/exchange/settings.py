@@ -17,7 +17,8 @@ class Behaviour(BaseModel):
     Attributes:
         reject: The order is accepted with 200, and a `rejected` event follows before
             anything is filled.
-        refuse: The HTTP status that the POST is refused with.
+        refuse: The HTTP status that the POST is refused with; 422 alone makes the
+            symbol an unknown asset.
         refuse_message: The refusal's message; None is the usual one for the status.
         refuse_code: The refusal's code; None is the usual one for the status.
         reply_delay_sec: Seconds between acceptance and the reply to the POST.

@@ -26,12 +26,15 @@ SCRIPT = """
         "PKTEST", "secret", url_override=base.replace("http", "ws") + "/stream"
     )
     events = []
-    over = threading.Event()
+    filled = {}
+    over = {name: threading.Event() for name in ("sdk-1", "sdk-2")}
 
     async def on_update(update):
         events.append([str(getattr(update.event, "value", update.event)), update.order.client_order_id])
         if update.event == "fill":
-            over.set()
+            name = update.order.client_order_id
+            filled[name] = [update.order.symbol, str(update.order.filled_qty)]
+            over[name].set()
 
     stream.subscribe_trade_updates(on_update)
     thread = threading.Thread(target=stream.run, daemon=True)
@@ -39,10 +42,10 @@ SCRIPT = """
     print("ready?", flush=True)
     sys.stdin.readline()
 
-    def order(**fields):
+    def order(time_in_force=TimeInForce.DAY, **fields):
         return client.submit_order(
             MarketOrderRequest(
-                side=OrderSide.BUY, time_in_force=TimeInForce.DAY, **fields
+                side=OrderSide.BUY, time_in_force=time_in_force, **fields
             )
         )
 
@@ -53,12 +56,31 @@ SCRIPT = """
             return [exc.status_code, exc.code, exc.message]
 
     placed = order(symbol="KO", notional=5, client_order_id="sdk-1")
-    assert over.wait(5)
+    assert over["sdk-1"].wait(5)
+    coins = order(
+        symbol="BTCUSD",
+        notional=20,
+        client_order_id="sdk-2",
+        time_in_force=TimeInForce.GTC,
+    )
+    assert over["sdk-2"].wait(5)
     found = client.get_order_by_client_id("sdk-1")
     result = {
         "placed": [placed.status.value, str(placed.id), placed.notional, placed.qty],
         "found": [found.status.value, str(found.id), found.filled_avg_price],
         "positions": [[p.symbol, p.qty] for p in client.get_all_positions()],
+        "coins": [coins.symbol, coins.asset_class.value, filled["sdk-2"][0]],
+        "coins_filled": filled["sdk-2"][1],
+        "coins_held": client.get_open_position("BTCUSD").qty,
+        "coins_with_slash": error(lambda: client.get_open_position("BTC/USD")),
+        "coins_asset": client.get_asset("BTC/USD").symbol,
+        "coins_today": error(lambda: order(symbol="BTC/USD", notional=20)),
+        "coins_few": error(
+            lambda: order(
+                symbol="BTC/USD", notional=9.99, time_in_force=TimeInForce.GTC
+            )
+        ),
+        "class_with_slash": error(lambda: order(symbol="BRK/B", notional=20)),
         "account": client.get_account().status.value,
         "clock": client.get_clock().is_open,
         "asset": client.get_asset("KO").fractionable,
@@ -101,7 +123,24 @@ async def test_alpaca_py_trades_on_it(start: Start) -> None:
     assert result["placed"] == ["pending_new", order_id, "5", None]
     assert result["found"][:2] == ["filled", order_id]
     assert Decimal(result["found"][2]) > 0
-    assert result["positions"] == [["KO", position["qty"]]]
+    assert result["positions"] == [
+        ["KO", position["qty"]],
+        ["BTCUSD", result["coins_held"]],
+    ]
+    assert result["coins"] == ["BTC/USD", "crypto", "BTC/USD"]
+    kept = Decimal(result["coins_filled"]) - Decimal(result["coins_held"])
+    assert (
+        Decimal("0.0024") < kept / Decimal(result["coins_filled"]) < Decimal("0.0026")
+    )
+    assert result["coins_with_slash"][:2] == [404, 40410000]
+    assert result["coins_asset"] == "BTC/USD"
+    assert result["coins_today"] == [422, 42210000, "invalid crypto time_in_force"]
+    assert result["coins_few"] == [
+        403,
+        40310000,
+        "cost basis must be >= minimal amount of order 10",
+    ]
+    assert result["class_with_slash"] == [422, 42210000, 'asset "BRK/B" not found']
     assert (result["account"], result["clock"], result["asset"]) == (
         "ACTIVE",
         True,
@@ -110,7 +149,7 @@ async def test_alpaca_py_trades_on_it(start: Start) -> None:
     assert result["no_position"] == [404, 40410000, "position does not exist"]
     assert result["twice"] == [422, 40010001, "client_order_id must be unique"]
     assert result["events"] == [
-        ["pending_new", "sdk-1"],
-        ["new", "sdk-1"],
-        ["fill", "sdk-1"],
+        [event, name]
+        for name in ("sdk-1", "sdk-2")
+        for event in ("pending_new", "new", "fill")
     ]
