@@ -171,6 +171,7 @@ async def test_each_limit_refuses_and_allows_from_the_next_signal_on() -> None:
         assert await becomes("BTC/USD") == "filled"
         assert desk.broker.paper.counts["GET /v2/clock"] == 1
 
+        desk.broker.paper.market = Market(is_open=True)  # or the broker queues
         orders = len(desk.broker.paper.posts)
         await desk.set(max_orders_per_day=orders)
         assert await becomes() == "brake_orders_per_day"
