@@ -16,8 +16,8 @@ from snexec.exchange.prices import Prices
 from snexec.exchange.spelling import (
     CENT,
     QTY_STEP,
+    expiry,
     new_id,
-    next_close,
     number,
     truncate,
 )
@@ -116,7 +116,7 @@ class Book:
             submitted_ns=now,
             updated_ns=now,
             status=status,
-            expires_at=next_close(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            expires_at=expiry(now, request.time_in_force),
             goal_qty=goal,
             reserved=cost if request.side == "buy" else ZERO,
             hidden_until_ns=now + hidden_ns if hidden_ns else 0,

@@ -73,10 +73,18 @@ def parse_timestamp(text: str) -> int:
 
 
 def next_close(ns: int) -> datetime:
-    """Return when a day order placed at this time expires: the next 20:00 UTC."""
+    """Return when the market closes next: the next 20:00 UTC."""
     now = datetime.fromtimestamp(ns / _NS, UTC)
     close = now.replace(hour=20, minute=0, second=0, microsecond=0)
     return close if now < close else close + timedelta(days=1)
+
+
+def expiry(ns: int, time_in_force: str) -> str:
+    """Spell when an order placed at this time expires; `gtc` lasts 90 days at Alpaca."""
+    close = next_close(ns)
+    if time_in_force == "gtc":
+        close += timedelta(days=89)
+    return close.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_id() -> str:

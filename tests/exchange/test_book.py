@@ -95,6 +95,20 @@ def test_an_order_that_replaces_another_claims_no_more_dollars_than_it() -> None
     assert book.buying_power == 400_000
 
 
+@pytest.mark.parametrize(
+    ("fields", "expires_at"),
+    [
+        ({}, "2026-01-05T20:00:00Z"),
+        ({"symbol": "BTC/USD", "time_in_force": "gtc"}, "2026-04-04T20:00:00Z"),
+        ({"symbol": "BTC/USD", "time_in_force": "ioc"}, "2026-01-05T20:00:00Z"),
+    ],
+)
+def test_a_day_order_expires_at_the_close_and_a_gtc_order_after_90_days(
+    fields: dict[str, object], expires_at: str
+) -> None:
+    assert submit(new_book(), **fields).expires_at == expires_at
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_money_spent_is_under_the_notional_whatever_the_parts(seed: int) -> None:
     rng = chance(seed)
