@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from snexec.settings import BotSettings
 
 COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
-_OURS_OR_NOBODYS = "status = 'closed' AND (mode = :mode OR mode IS NULL)"
+# A mode's own rows, and those that name none: they are another program's, which may
+# trade on either account.
+_OURS_OR_NOBODYS = "(mode = :mode OR mode IS NULL)"
+COUNT_OPEN_OF_MODE = f"{COUNT_OPEN} AND {_OURS_OR_NOBODYS}"
+_CLOSED = f"status = 'closed' AND {_OURS_OR_NOBODYS}"
 # Other programs write a time as text in any zone, or as milliseconds since 1970, which
 # sort before all text. The first bound is for the index, a day wide because of zones.
 REALISED = (
     "SELECT"  # noqa: S608 - constants only
     " (SELECT total(pnl) FROM BotTrade"
-    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_before"
+    f" WHERE {_CLOSED} AND exitAt >= :day_before"
     " AND julianday(exitAt) >= julianday(:day))"
     " + (SELECT total(pnl) FROM BotTrade"
-    f" WHERE {_OURS_OR_NOBODYS} AND exitAt >= :day_ms AND exitAt < '')"
+    f" WHERE {_CLOSED} AND exitAt >= :day_ms AND exitAt < '')"
 )
 WINS = (
     "SELECT total(pnl > 0), count(*) FROM (SELECT pnl FROM BotTrade"  # noqa: S608
-    f" WHERE {_OURS_OR_NOBODYS} AND pnl IS NOT NULL"
+    f" WHERE {_CLOSED} AND pnl IS NOT NULL"
     " ORDER BY exitAt DESC LIMIT :trades)"
 )
 _NEWEST = (
@@ -58,7 +62,7 @@ class Counting:
         self._opened_before_mark = 0
         # What follows holds until another program writes.
         self._version: int | None = None
-        self._open_at_most = math.inf  # rows
+        self._open_at_most: dict[str, int] = {}  # rows, by mode; none: not known
         self._closed_key: tuple[object, ...] = ()
         self._closed: tuple[float, int, int] = (0.0, 0, 0)
 
@@ -76,8 +80,8 @@ class Counting:
 
         Args:
             symbol: The order's.
-            mode: The account's, whose results and orders count, as do the results of
-                rows that name no mode.
+            mode: The account's, whose open rows, results and orders count, as do open
+                rows and results that name no mode.
             notional: The order's worth in dollars.
             limits: The limits that are set.
             moment: Now.
@@ -88,7 +92,7 @@ class Counting:
         if needs.positions or needs.results:
             self._note_version()
         if needs.positions:
-            open_positions = self._open_positions(limits.bot)
+            open_positions = self._open_positions(mode, limits.bot)
         if needs.results:
             realised, wins, closed = self._results(mode, limits.bot, moment)
         if orders is None:
@@ -98,9 +102,10 @@ class Counting:
         cents = int(notional * 100)
         return Counts(open_positions, realised, wins, closed, *orders, cents)
 
-    def row_opens(self) -> None:
-        """Note that this transaction opens a row, or reopens one."""
-        self._open_at_most += 1
+    def row_opens(self, mode: str) -> None:
+        """Note that this transaction opens a row of a mode, or reopens one."""
+        if mode in self._open_at_most:
+            self._open_at_most[mode] += 1
 
     # Recent orders.
 
@@ -153,7 +158,7 @@ class Counting:
         """Forget the orders that were opened."""
         self.began()
         self._opened.clear()
-        self._open_at_most = math.inf
+        self._open_at_most.clear()
         if self._tallied_now:
             self._tallies, self._tallied_now = None, False
 
@@ -163,7 +168,7 @@ class Counting:
 
     def undone_to_mark(self) -> None:
         """Forget the orders that were opened after the mark."""
-        self._open_at_most = math.inf
+        self._open_at_most.clear()
         del self._opened[self._opened_before_mark :]
 
     # Helpers.
@@ -171,17 +176,19 @@ class Counting:
     def _note_version(self) -> None:
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         if version != self._version:
-            self._version, self._open_at_most, self._closed_key = version, math.inf, ()
+            self._version, self._closed_key = version, ()
+            self._open_at_most.clear()
 
-    def _open_positions(self, bot: BotSettings) -> int:
-        """Return how many rows are open: at most, where that makes no difference.
+    def _open_positions(self, mode: Mode, bot: BotSettings) -> int:
+        """Return a mode's open rows: at most, where that makes no difference.
 
         Counting them anew for each order would double the cost of all gates.
         """
-        limit = bot.max_concurrent_positions
-        if limit is None or self._open_at_most >= limit:
-            (self._open_at_most,) = self._db.execute(COUNT_OPEN).fetchone()
-        return int(self._open_at_most)
+        limit, at_most = bot.max_concurrent_positions, self._open_at_most.get(mode)
+        if limit is None or at_most is None or at_most >= limit:
+            found = self._db.execute(COUNT_OPEN_OF_MODE, {"mode": mode}).fetchone()
+            at_most = self._open_at_most[mode] = int(found[0])
+        return at_most
 
     def _results(
         self, mode: Mode, bot: BotSettings, moment: datetime

@@ -127,7 +127,7 @@ class Store:
             trade.signal_id,
         )
         if self._db.execute(_INSERT_FRESH, values).rowcount:
-            self._counting.row_opens()
+            self._counting.row_opens(trade.mode)
             self._counting.opened(
                 trade.mode, trade.symbol, moment.timestamp(), trade.notional
             )
@@ -329,7 +329,7 @@ class Store:
     def _write(self, row: Row, outcome: Outcome) -> Applied:
         if changes := row.changes:
             if changes.get("status") == "open":
-                self._counting.row_opens()
+                self._counting.row_opens(str(row["mode"]))
             now = changes.get("settledAt") or self._now()
             values = (*changes.values(), now, row["id"])
             self._db.execute(_update(tuple(changes)), values)

@@ -26,8 +26,8 @@ class Counts(NamedTuple):
     """What the database says; a figure that no limit asks for keeps its default.
 
     Attributes:
-        open_positions: Open rows, whoever wrote them.
-        realised: Dollars won or lost by rows closed since midnight in New York.
+        open_positions: Open rows of the mode, and those that name none.
+        realised: Dollars won or lost by such rows, closed since midnight in New York.
         wins: How many of ``closed`` won.
         closed: The last closed rows whose result is known, as many as are asked for.
         since_symbol: Seconds since the symbol's last order, None without one.

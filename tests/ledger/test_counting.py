@@ -123,10 +123,41 @@ def test_rows_of_one_transaction_are_counted(store: Store) -> None:
     assert told == ["opened", "opened", "max_positions", "max_positions"]
 
 
-def test_whoever_opened_a_row_it_counts(store: Store, other: Other) -> None:
+def test_each_mode_counts_its_own_rows(store: Store) -> None:
+    bot: dict[str, Any] = {"max_concurrent_positions": 2}
+    assert [open_one(store, n, **bot) for n in (1, 2)] == ["opened"] * 2
+    assert [open_one(store, n, mode="live", **bot) for n in (3, 4)] == ["opened"] * 2
+    assert open_one(store, 5, **bot) == "max_positions"
+    assert open_one(store, 6, mode="live", **bot) == "max_positions"
+    assert store.count_open() == 4
+
+
+def test_a_row_that_names_no_mode_counts_for_both(store: Store, other: Other) -> None:
     other.closes(None, None, mode=None, status="open")
-    assert open_one(store, 1, max_concurrent_positions=2, mode="live") == "opened"
-    assert open_one(store, 2, max_concurrent_positions=2) == "max_positions"
+    bot: dict[str, Any] = {"max_concurrent_positions": 2}
+    assert open_one(store, 1, mode="live", **bot) == "opened"
+    assert open_one(store, 2, mode="live", **bot) == "max_positions"
+    assert open_one(store, 3, **bot) == "opened"
+    assert open_one(store, 4, **bot) == "max_positions"
+
+
+def test_a_symbol_has_one_open_row_whatever_its_mode(store: Store) -> None:
+    assert open_one(store, 1, symbol="AAPL") == "opened"
+    assert open_one(store, 2, symbol="AAPL", mode="live") == "symbol_open"
+
+
+def test_a_row_that_is_open_again_counts_for_its_own_mode(store: Store) -> None:
+    bot: dict[str, Any] = {"max_concurrent_positions": 2}
+    assert open_one(store, 1, mode="live", **bot) == "opened"
+    assert store.mark_not_found("sn-1") is not None
+    assert [open_one(store, n, mode="live", **bot) for n in (2, 3)] == ["opened"] * 2
+    assert open_one(store, 4, **bot) == "opened"
+    ref = OrderRef(mode="live", order_id="o-1", client_order_id="sn-1")
+    assert store.apply_working(ref) is not None
+    assert open_one(store, 5, **bot) == "opened", "it is the other mode's"
+    assert open_one(store, 6, mode="live", max_concurrent_positions=3) == (
+        "max_positions"
+    )
 
 
 def test_a_row_that_is_discarded_or_closed_frees_its_place(
@@ -489,10 +520,8 @@ def test_what_is_known_in_memory_can_be_seen_from_another_thread(store: Store) -
     [
         (counting.REALISED, "BotTrade_closed"),
         (counting.WINS, "BotTrade_closed"),
-        (
-            counting.COUNT_OPEN,
-            "BotTrade_one_open_per_symbol",
-        ),
+        (counting.COUNT_OPEN, "BotTrade_one_open_per_symbol"),
+        (counting.COUNT_OPEN_OF_MODE, "BotTrade_one_open_per_symbol"),
     ],
 )
 def test_what_counts_reads_no_more_than_it_must(
@@ -608,7 +637,7 @@ def _may_open(rows: list[dict[str, Any]], trade: NewTrade, clock: FakeClock) -> 
         return datetime.fromisoformat(row[name])
 
     mine = [row for row in rows if row["mode"] == trade.mode]
-    assert sum(row["status"] == "open" for row in rows) < 4
+    assert sum(row["status"] == "open" for row in mine) < 4
     today = [row for row in mine if at(row, "createdAt") >= began]
     assert len(today) < 8
     assert sum(row["notional"] for row in today) + 100 <= 650

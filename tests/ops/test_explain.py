@@ -141,6 +141,16 @@ def test_the_rows_say_what_they_know_of_id_symbol_and_limits(store: Store) -> No
     assert facts.counts.open_positions == 2
 
 
+def test_rows_of_the_other_mode_count_for_no_limit(store: Store) -> None:
+    store.open_trade(make_trade("sn-live", "GE", mode="live"))
+    store.open_trade(make_trade("sn-paper", "KO", mode="paper"))
+
+    facts = facts_of(store, question({"max_concurrent_positions": 3}))
+
+    assert facts.counts is not None
+    assert facts.counts.open_positions == 1
+
+
 def test_an_id_of_another_simulation_is_another(store: Store) -> None:
     store.open_trade(make_trade(trade_id("paper", "n-1", salt="one"), "KO"))
 
