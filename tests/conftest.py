@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import os
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ hypothesis_settings.register_profile(
     "snexec", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("snexec")
+
+# Nor is one behind a proxy: the daemon would say at each start that it does not use it.
+for _name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+    for _spelling in (_name, _name.lower()):
+        os.environ.pop(_spelling, None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -51,6 +51,7 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
         *check_machine.check_database(settings),
         daemon,
         *check_machine.check_keys(settings),
+        *check_machine.check_proxies(),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]

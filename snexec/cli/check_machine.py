@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from snexec import __version__
 from snexec.assets import CRYPTO, asset_class
-from snexec.broker import tls_context
+from snexec.broker import ignored_proxies, tls_context
 from snexec.cli.check_findings import Finding, fail, ok, warn
 from snexec.cli.daemon_client import ask_status
 from snexec.cli.formats import duration, foreign, number
@@ -91,6 +91,14 @@ def check_keys(settings: Settings) -> list[Finding]:
     if settings.alpaca.simulate:
         return [ok("keys", "simulated: none are needed")]
     return [_check_keys_of(mode, settings) for mode in MODES]
+
+
+def check_proxies() -> list[Finding]:
+    """Check for proxies that the environment names and nothing goes through."""
+    found = ignored_proxies(os.environ)
+    if not found:
+        return []
+    return [warn("proxy", found, "let this machine reach Alpaca without one")]
 
 
 def check_certificates() -> Finding:

@@ -19,7 +19,7 @@ import click
 import trio
 
 from snexec.app import Daemon
-from snexec.broker import BuiltInExchange, tls_context
+from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
@@ -135,6 +135,8 @@ async def _main(
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
             warn_open_keys(config, settings)
+            if proxies := ignored_proxies(os.environ):
+                log.warning("%s", proxies)
             daemon = Daemon(
                 Opened(
                     live=LiveSettings(settings, path=config, mask=mask),

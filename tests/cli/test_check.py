@@ -104,6 +104,24 @@ def test_a_size_that_the_broker_does_not_take_for_crypto_warns(
     assert "sizes" not in check()
 
 
+def test_a_proxy_that_is_not_used_is_named_without_its_value(
+    check: Callable[..., Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:password@proxy.example:3128")
+
+    found = check()
+
+    assert found["proxy"] == {
+        "check": "proxy",
+        "result": "WARN",
+        "detail": (
+            "HTTPS_PROXY: set in the environment and not used; orders go direct, never"
+            " through a proxy"
+        ),
+        "advice": "let this machine reach Alpaca without one",
+    }
+
+
 def test_lines_are_for_people(desk: Desk, box: Box) -> None:
     box.config.chmod(0o666)
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import httpx
 import trio
@@ -20,6 +21,9 @@ from tests.integration.harness import (
     short_folder,
     signal_line,
 )
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
@@ -463,3 +467,24 @@ async def test_a_database_that_is_taken_away_stops_all_orders_until_it_is_back()
             assert await box.stop(process) == 0
         for order in broker.paper.book.orders():
             assert box.rows(f"id = '{order.client_order_id}'"), "an order without a row"
+
+
+async def test_a_proxy_is_named_once_at_the_start_and_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:password@127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://me:password@127.0.0.1:1")
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("AAPL"))
+            await box.until(broker.paper.book.orders, "the order is there")
+            assert await box.stop(process) == 0
+
+        said = [line for line in box.log().splitlines() if "proxy" in line]
+        assert len(said) == 1
+        assert said[0].endswith(
+            "WARNING [Daemon] ALL_PROXY, https_proxy: set in the environment and not"
+            " used; orders go direct, never through a proxy"
+        )
+        assert "password" not in box.log()
