@@ -229,9 +229,12 @@ class Stages:
         if intake.phase is Phase.STARTING:
             intake.open()
             self._systemd.ready()
-            log.info(
-                "ready: taking signals at %s, mode %s, bot %s",
+            missing = self._wings.missing_keys
+            log.log(
+                logging.WARNING if missing else logging.INFO,
+                "ready: taking signals at %s, mode %s, bot %s%s",
                 settings.intake.socket,
                 settings.mode,
                 settings.bot.state,
+                missing and f"; {missing}",
             )

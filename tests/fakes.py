@@ -424,6 +424,11 @@ class FakeAccounts(Accounts):
         """How many leases of each account there are."""
         return {mode: held.leases for mode, held in self._held.items()}
 
+    def lose_keys(self, mode: Mode) -> None:
+        """Have no keys for a mode from now on."""
+        held = self._held[mode]
+        held.endpoint = held.endpoint._replace(credentials=None)
+
     async def run(self) -> None:
         await trio.sleep_forever()
 

@@ -86,6 +86,10 @@ class Accounts:
         """Return where a mode trades now."""
         return self._held[mode].endpoint
 
+    def has_keys(self, mode: AccountName) -> bool:
+        """Return whether there are keys for a mode; the simulated exchange gives some."""
+        return self._held[mode].endpoint.credentials is not None
+
     def budget(self, mode: AccountName) -> RateBudget:
         """Return the request budget of a mode's account."""
         return self._held[mode].client.budget

@@ -13,7 +13,7 @@ import click
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
-from snexec.settings import load_settings
+from snexec.settings import credentials_for, load_settings
 from snexec.signals import parse_signal
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ def _without_daemon(
     question = Question(
         signal=signal,
         settings=settings,
-        seen=Snapshot(halted=read_halt(halt_files(config)) is not None),
+        seen=Snapshot(
+            halted=read_halt(halt_files(config)) is not None,
+            has_keys=settings.alpaca.simulate
+            or credentials_for(settings.mode, settings) is not None,
+        ),
         market_unknown=True,
         daemon=False,
     )

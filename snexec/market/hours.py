@@ -35,6 +35,8 @@ class _View(NamedTuple):
 class MarketHours:
     """Asks the broker while ``require_market_open`` is set, at each opening and closing.
 
+    Without keys nobody is asked, and no signal gets so far as to need it.
+
     In between Trio's clock counts, so that no change of the machine's time opens the
     market. No order ever waits for an answer.
 
@@ -71,7 +73,8 @@ class MarketHours:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             changed, settings = self._changed, self._live.now
-            if not settings.bot.require_market_open:
+            asked = settings.bot.require_market_open
+            if not (asked and self._accounts.has_keys(settings.mode)):
                 self._decided.set()
                 await changed.wait()
                 continue

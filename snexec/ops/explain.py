@@ -171,6 +171,9 @@ def _line_of(gate: Gate, question: Question, seen: Snapshot) -> Line:
     if not gate.is_set(bot):
         return Line(gate=gate.name, result="not set")
     reason = gate.check(signal, bot, seen)
+    if reason == "no_keys" and not question.daemon:
+        detail = "there are none here; a daemon may be given some"
+        return Line(gate=gate.name, result="unknown", detail=detail)
     detail = gate.figures(signal, bot, seen)
     if reason == "market_closed" and question.market_unknown:
         return Line(

@@ -65,4 +65,6 @@ class Reloader:
             log.warning("mode is %s now (was %s)", mode, before.mode)
             self._feed.publish("mode", {"mode": mode}, reason=f"was {before.mode}")
         if wings.accounts.endpoint(mode) != endpoint:
+            if missing := wings.missing_keys:
+                log.warning("%s", missing)
             wings.stream.restart()

@@ -41,3 +41,14 @@ class Wings(NamedTuple):
         """The bot's state, or that it is disabled."""
         bot = self.live.now.bot
         return bot.state if bot.enabled else "disabled"
+
+    @property
+    def missing_keys(self) -> str:
+        """What a mode without keys means, in a sentence; empty where there are some."""
+        mode = self.live.now.mode
+        if self.accounts.has_keys(mode):
+            return ""
+        return (
+            f"there are no keys for {mode}, so every signal is skipped as no_keys: see"
+            " snexec check"
+        )

@@ -12,6 +12,7 @@ from snexec.signals import star_rating
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from snexec.broker import Accounts
     from snexec.ledger import Opening, Store
     from snexec.model import AccountName, Mode, Side
     from snexec.orders.intent import SkipReason
@@ -33,6 +34,7 @@ class Buying:
 
     Args:
         live: Read again for each signal.
+        accounts: Whose keys may be missing.
         halt: Asked only whether a halt is known; the real check comes last (SPEC 11).
         market: The broker's clock.
         skips: Reports the signals that are not bought.
@@ -42,6 +44,7 @@ class Buying:
     def __init__(
         self,
         live: LiveSettings,
+        accounts: Accounts,
         halt: HaltSwitch,
         market: Market,
         skips: Skips,
@@ -52,6 +55,7 @@ class Buying:
         self.skips = skips
         self.id_salt = id_salt
         self.gates = ActiveGates()
+        self._accounts = accounts
         self._halt = halt
         self._market = market
 
@@ -60,7 +64,8 @@ class Buying:
         settings = self.live.now
         asked = settings.bot.require_market_open
         is_open = self._market.is_open(settings.mode) if asked else None
-        return Snapshot(self._halt.is_known(), is_open)
+        has_keys = self._accounts.has_keys(settings.mode)
+        return Snapshot(self._halt.is_known(), is_open, has_keys)
 
 
 class SignalBuy:

@@ -80,7 +80,7 @@ class OrderDesk:
         self._queue = IntentQueue(limits.max_pending)
         self._writer = ledger.writer
         self.skips = Skips(feed=feed, max_age_seconds=limits.max_signal_age_sec)
-        self._buying = Buying(live, halt, market, self.skips, id_salt=id_salt)
+        self._buying = Buying(live, accounts, halt, market, self.skips, id_salt=id_salt)
         self.outcomes = Outcomes(
             ledger, reconciler.unsettled, reconciler.discarded, latencies, feed
         )

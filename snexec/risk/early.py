@@ -50,6 +50,20 @@ def _state(_signal: Signal, bot: BotSettings, _snapshot: Snapshot) -> Reason | N
 STATE = Gate("state", _state, always_set, lambda _signal, bot, _snapshot: bot.state)
 
 
+def _keys(_signal: Signal, _bot: BotSettings, snapshot: Snapshot) -> Reason | None:
+    return None if snapshot.has_keys else "no_keys"
+
+
+KEYS = Gate(
+    "keys",
+    _keys,
+    always_set,
+    lambda _signal, _bot, snapshot: (
+        "none are missing" if snapshot.has_keys else "there are none for this mode"
+    ),
+)
+
+
 def _tier(signal: Signal, bot: BotSettings, _snapshot: Snapshot) -> Reason | None:
     tiers = bot.enabled_catalyst_tiers
     return None if tiers is None or signal.catalyst_tier in tiers else "tier_disabled"

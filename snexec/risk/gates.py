@@ -34,6 +34,7 @@ GATES: tuple[Gate, ...] = (
     early.HALT,
     early.ENABLED,
     early.STATE,
+    early.KEYS,
     early.TIER,
     early.STARS,
     early.SYMBOL,

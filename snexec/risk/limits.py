@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from snexec.signals import Signal
 
 Reason = Literal[
-    "halted", "disabled", "paused", "stopped", "tier_disabled", "no_stars", "symbol",
+    "halted", "disabled", "paused", "stopped", "no_keys", "tier_disabled", "no_stars", "symbol",
     "share_price", "float_shares", "relative_volume", "market_closed",
     "max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown",
     "brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day",
@@ -54,11 +54,13 @@ class Snapshot(NamedTuple):
     Attributes:
         halted: Whether the kill switch is on.
         market_open: What the broker's clock says, None where that is not known.
+        has_keys: Whether there are keys for the mode's account.
         counts: Only for the gates that count.
     """
 
     halted: bool = False
     market_open: bool | None = None
+    has_keys: bool = True
     counts: Counts = Counts()
 
 

@@ -14,6 +14,7 @@ from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from tests.cli.conftest import configure_simulated, running
 from tests.fakes import make_trade
+from tests.integration.harness import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def test_without_a_daemon_and_a_database(
         "dollars": "100.00",
     }
     assert [*gates(done)] == [
-        *("halt", "enabled", "state", "enabled_catalyst_tiers", "stars"),
+        *("halt", "enabled", "state", "keys", "enabled_catalyst_tiers", "stars"),
         *("symbols_allowed, symbols_blocked", "max_share_price", "max_float_shares"),
         *("min_relative_volume", "require_market_open", "id", "open row"),
         *("max_concurrent_positions", "daily_loss_limit_usd", "min_win_rate"),
@@ -119,6 +120,17 @@ def test_without_a_daemon_the_rows_are_counted_and_nothing_is_written(
     assert said["daily_loss_limit_usd"] == "$0.00 realised today; limit -$50.0"
     assert box.database.read_bytes() == before
     assert gates(explain(symbol="MSFT"))["symbol_cooldown_sec"] == ("pass", None)
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_without_a_daemon_the_keys_are_looked_for_here(
+    explain: Callable[..., Done], box: Box, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    box.configure(mode=mode, alpaca={"simulate": False})
+    assert explain().json()["unknown"] == ["keys"]
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    assert gates(explain())["keys"] == ("pass", None)
 
 
 def test_without_a_daemon_the_market_is_not_known(

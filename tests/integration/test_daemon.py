@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ import trio
 from snexec.exchange.settings import Behaviour, LoseHow
 from tests.integration.harness import (
     KEYS,
+    ROOT,
     Box,
     alpaca,
     real_box,
@@ -488,3 +490,72 @@ async def test_a_proxy_is_named_once_at_the_start_and_not_used(
             " used; orders go direct, never through a proxy"
         )
         assert "password" not in box.log()
+
+
+async def test_without_keys_signals_are_skipped_and_the_ready_line_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Box, "environment", without_keys)
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker), bot={"require_market_open": True})
+        async with (
+            box.daemon() as process,
+            box.client() as feed,
+            box.client() as feeder,
+        ):
+            assert await feed.ask(b'{"command":"events"}\n') == {"status": "ok"}
+            assert (await feeder.ask(signal_line("AAPL")))["status"] == "accepted"
+            event = await feed.order_event()
+            assert (event["event"], event["reason"]) == ("skipped", "no_keys")
+            status = await feeder.ask(b'{"command":"status"}\n')
+            assert status["skipped"] == {"no_keys": 1}
+            assert await box.stop(process) == 0
+
+        [ready] = [line for line in box.log().splitlines() if "ready: " in line]
+        assert "WARNING [Daemon] ready: taking signals at " in ready
+        assert ready.endswith(
+            ", mode paper, bot running; there are no keys for paper, so every signal is"
+            " skipped as no_keys: see snexec check"
+        )
+        assert "market_closed" not in box.log()
+        assert not broker.paper.posts
+        assert not box.rows()
+
+
+async def test_a_mode_without_keys_is_said_as_it_comes_into_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Box, "environment", with_paper_keys)
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as feeder:
+            assert "no_keys" not in box.log()
+            box.configure(mode="live", alpaca=alpaca(broker))
+            process.send_signal(signal.SIGHUP)
+            await box.until(
+                lambda: (
+                    (
+                        "WARNING [Daemon] there are no keys for live, so every signal is"
+                        " skipped as no_keys: see snexec check"
+                    )
+                    in box.log()
+                ),
+                "it says that live has no keys",
+            )
+            await feeder.ask(signal_line("AAPL"))
+            status = await feeder.ask(b'{"command":"status"}\n')
+            assert status["skipped"] == {"no_keys": 1}
+            assert await box.stop(process) == 0
+
+
+def without_keys(box: Box) -> dict[str, str]:
+    """Give a daemon an environment without the broker's keys."""
+    del box
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
+    return kept | {"PYTHONPATH": str(ROOT)}
+
+
+def with_paper_keys(box: Box) -> dict[str, str]:
+    """Give a daemon an environment with the keys of paper alone."""
+    paper = {name.replace("APCA_", "APCA_PAPER_"): key for name, key in KEYS.items()}
+    return without_keys(box) | paper

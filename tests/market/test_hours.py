@@ -66,10 +66,10 @@ class Bench:
     def __init__(self) -> None:
         self.broker = Broker()
         self.live = live_settings(make_settings(bot={"require_market_open": True}))
-        accounts = FakeAccounts(clock=FakeClock())
-        self.broker.client(accounts, "paper")
-        self.broker.client(accounts, "live")
-        self.market = MarketHours(self.live, accounts)
+        self.accounts = FakeAccounts(clock=FakeClock())
+        self.broker.client(self.accounts, "paper")
+        self.broker.client(self.accounts, "live")
+        self.market = MarketHours(self.live, self.accounts)
 
     def change(self, mode: Mode = "paper", *, asked: bool = True) -> None:
         self.live.now = make_settings(mode=mode, bot={"require_market_open": asked})
@@ -95,6 +95,22 @@ async def test_nobody_is_asked_while_the_limit_is_off(nursery: trio.Nursery) -> 
     bench.change(asked=True)
     await trio.sleep(1)
     assert bench.market.is_open("paper") is True
+    nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_asked_without_keys(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    bench.accounts.lose_keys("paper")
+    nursery.start_soon(bench.market.run)
+    await bench.market.wait_decided()
+    await trio.sleep(80_000)
+    assert bench.broker.asked == []
+    assert warnings_of(caplog) == []
+    bench.change("live")
+    await trio.sleep(1)
+    assert bench.market.is_open("live") is True
     nursery.cancel_scope.cancel()
 
 

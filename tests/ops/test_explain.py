@@ -122,6 +122,21 @@ def test_a_signal_without_an_id_is_new() -> None:
     assert said == ("pass", None, "it has none, so it is new")
 
 
+def test_keys_that_are_missing_stop_a_signal() -> None:
+    seen = Snapshot(has_keys=False)
+    found = gates(explain(question(seen=seen), CLEAR))
+    assert found["keys"] == ("stop", "no_keys", "there are none for this mode")
+
+
+def test_without_a_daemon_nobody_knows_the_keys_that_it_would_have() -> None:
+    answer = explain(question(seen=Snapshot(has_keys=False), daemon=False), CLEAR)
+    assert (answer["verdict"], answer["unknown"]) == ("unknown", ["keys"])
+    assert gates(answer)["keys"] == (
+        *("unknown", None),
+        "there are none here; a daemon may be given some",
+    )
+
+
 # What the rows say --------------------------------------------------------------------
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.jumping_time
 
 PAPER, LIVE = "http://127.0.0.1:1", "http://127.0.0.1:2"
+LIVE_KEYS = {
+    "APCA_LIVE_API_KEY_ID": "AKKEYKEY",
+    "APCA_LIVE_API_SECRET_KEY": "SECRETSECRET",
+}
 KEYS = 'api_key = "PKKEYKEY"\napi_secret = "SECRETSECRET"'
 
 
@@ -193,6 +197,7 @@ async def test_what_holds_at_once_and_what_needs_a_restart_are_told_apart(
 async def test_a_change_of_mode_is_told_to_everyone(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
+    desk.environ.update(LIVE_KEYS)
     desk.write("live")
     desk.reload()
 
@@ -200,6 +205,20 @@ async def test_a_change_of_mode_is_told_to_everyone(
     [event] = desk.events
     assert (event.event, event.reason) == ("mode", "was paper")
     assert event.more == {"mode": "live"}
+
+
+async def test_a_mode_without_keys_is_warned_of_as_it_comes_into_force(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.write("live")
+    desk.reload()
+    desk.reload()
+
+    assert warnings_of(caplog) == [
+        "mode is live now (was paper)",
+        "there are no keys for live, so every signal is skipped as no_keys: see snexec"
+        " check",
+    ]
 
 
 async def test_a_mode_that_stays_is_not_told(desk: Desk) -> None:
@@ -243,6 +262,7 @@ async def test_market_hours_look_at_new_settings_and_not_at_the_old(
 ) -> None:
     nursery.start_soon(desk.wings.market.run)
     await trio.testing.wait_all_tasks_blocked()
+    desk.environ.update(LIVE_KEYS)
     asked: list[str] = []
     setattr(  # noqa: B010 - instead of a question to the broker
         desk.accounts, "try_take", lambda mode, _purpose: asked.append(mode)

@@ -59,6 +59,16 @@ async def test_each_question_is_answered_anew(rig: Rig) -> None:
     assert intent.stopped() is None
 
 
+async def test_the_current_modes_keys_are_asked_for(rig: Rig) -> None:
+    rig.accounts.lose_keys("live")
+    intent = buy(rig)
+    assert intent.stopped() is None
+    rig.set_mode("live")
+    assert intent.stopped() == "no_keys"
+    rig.set_mode("paper")
+    assert intent.stopped() is None
+
+
 async def test_it_grows_old_from_the_moment_its_line_was_read(rig: Rig) -> None:
     intent = buy(rig)
     await trio.sleep(30)

@@ -25,6 +25,7 @@ EARLY_CASES: list[Case] = [
     ({"enabled": False}, {}, {}, "disabled"),
     ({"state": "paused"}, {}, {}, "paused"),
     ({"state": "stopped"}, {}, {}, "stopped"),
+    ({}, {}, {"has_keys": False}, "no_keys"),
     ({"enabled_catalyst_tiers": [1, 2]}, {}, {}, None),
     ({"enabled_catalyst_tiers": [2]}, {}, {}, "tier_disabled"),
     ({"enabled_catalyst_tiers": [4]}, LATE, {}, None),
@@ -99,9 +100,8 @@ def make_bot(**values: object) -> BotSettings:
 
 
 def make_snapshot(**values: Any) -> Snapshot:  # noqa: ANN401 - figures by name
-    own = {
-        name: values.pop(name) for name in ("halted", "market_open") if name in values
-    }
+    names = ("halted", "market_open", "has_keys")
+    own = {name: values.pop(name) for name in names if name in values}
     return Snapshot(**own, counts=Counts(**values))
 
 
