@@ -57,7 +57,8 @@ GROUND_USES = {"snexec.exchange.settings"}
 SIDE_DOORS = {
     "snexec.stream.connection",
     "snexec.broker.lookups",
-    *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages", "explain")),
+    *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
+    *(f"snexec.ops.{name}" for name in ("explain", "settle")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
 }
 MOST_LINES = 350

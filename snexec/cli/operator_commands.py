@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.cli.trades import Form
+    from snexec.ledger import End
     from snexec.model import Mode
 
 
@@ -299,6 +300,37 @@ def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
     return run_explain(config, signal, as_json=as_json)
 
 
+@click.command(
+    epilog=examples(
+        "snexec settle sn-8c1f… --as closed --price 191.05",
+        "snexec settle sn-8c1f… --as missed",
+    )
+)
+@click.argument("trade")
+@click.option(
+    "--as",
+    "how",
+    type=click.Choice(("closed", "missed")),
+    required=True,
+    help="closed: what it bought was sold. missed: it bought nothing.",
+)
+@click.option("--price", metavar="DOLLARS", help="What a share was sold for, if known.")
+@click.option("--yes", "sure", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def settle(
+    config: Path, /, trade: str, how: End, *, price: str | None, sure: bool
+) -> None:
+    """End a row by your word, where the broker has nothing left of it.
+
+    TRADE is the row's id. Says first what it will do, and asks you to type yes. Goes
+    through the running daemon, or writes the database itself where none runs. Refused
+    while the broker holds shares that no other open row claims; nothing is sold.
+    """
+    from snexec.cli.settle import run_settle
+
+    run_settle(config, trade, how, price, sure=sure)
+
+
 COMMANDS = (
     send,
     trades,
@@ -309,4 +341,5 @@ COMMANDS = (
     halt,
     resume,
     explain,
+    settle,
 )

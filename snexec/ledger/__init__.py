@@ -12,6 +12,8 @@ from __future__ import annotations
 from snexec.ledger.changes import Change as Change
 from snexec.ledger.changes import log_failure as log_failure
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
+from snexec.ledger.endings import End as End
+from snexec.ledger.endings import Standing as Standing
 from snexec.ledger.file import check_large as check_large
 from snexec.ledger.file import checkpoint as checkpoint
 from snexec.ledger.file import connect as connect

@@ -107,6 +107,10 @@ class Counting:
         if mode in self._open_at_most:
             self._open_at_most[mode] += 1
 
+    def row_closes(self) -> None:
+        """Note that this transaction closes a row, and so changes results."""
+        self._closed_key = ()
+
     # Recent orders.
 
     def begin_tallies(self, at: float) -> None:
@@ -159,6 +163,7 @@ class Counting:
         self.began()
         self._opened.clear()
         self._open_at_most.clear()
+        self._closed_key = ()
         if self._tallied_now:
             self._tallies, self._tallied_now = None, False
 
@@ -169,6 +174,7 @@ class Counting:
     def undone_to_mark(self) -> None:
         """Forget the orders that were opened after the mark."""
         self._open_at_most.clear()
+        self._closed_key = ()
         del self._opened[self._opened_before_mark :]
 
     # Helpers.
@@ -195,7 +201,7 @@ class Counting:
     ) -> tuple[float, int, int]:
         """Return dollars since midnight, wins of the last closed rows, and their number.
 
-        Only other programs close rows, so it stays the same until one writes.
+        It stays the same until another program writes, or the operator ends a row.
         """
         day = day_start(moment.timestamp())
         key = (mode, day, bot.min_win_rate_trades)

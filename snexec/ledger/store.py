@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN, Counting
+from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.file import OpenFile
 from snexec.ledger.row import READ, Row
 from snexec.ledger.rows import Unsettled
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.latency import Times
+    from snexec.ledger.endings import End, Standing
     from snexec.ledger.rows import Applied, NewTrade, Opening, OrderRef, Outcome
     from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
@@ -220,22 +222,19 @@ class Store:
         Returns:
             How many rows it left open.
         """
-        now = self._now()
-        cursor = self._db.execute(
-            "UPDATE BotTrade SET exitReason = 'simulation_ended', updatedAt = :now,"
-            " settledAt = coalesce(settledAt, :now),"
-            " exitAt = CASE WHEN shares IS NULL THEN exitAt ELSE :now END,"
-            " status = CASE WHEN shares IS NULL THEN 'missed' ELSE 'closed' END"
-            " WHERE mode IS NOT NULL AND status = 'open'",
-            {"now": now},
-        )
-        self._db.execute(
-            "UPDATE BotTrade SET settledAt = :now, updatedAt = :now"
-            " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'",
-            {"now": now},
-        )
         self._counting.begin_empty()
-        return cursor.rowcount
+        return end_simulation(self._db, self._now())
+
+    # The operator's word.
+
+    def standing(self, trade_id: str) -> Standing | None:
+        """Return what is known of a row that is to be ended; None if it is not there."""
+        return read_standing(self._db, trade_id)
+
+    def settle(self, trade_id: str, how: End, price: Decimal | None) -> Standing | None:
+        """End a row by the operator's word, as in ``endings.settle``."""
+        self._counting.row_closes()
+        return settle(self._db, trade_id, how, price, self._now())
 
     def begin_tallies(self) -> None:
         """Count recent orders from the rows, unless that was done.

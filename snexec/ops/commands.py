@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from snexec.broker import amount
 from snexec.errors import InvalidSignalError
 from snexec.risk import MAX_REASON_CHARS
 from snexec.signals import Signal, parse_signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
+    from snexec.ledger import End
     from snexec.ops.control import Control
 
 
@@ -49,9 +52,14 @@ class Commands:
                 return self._control.resume()
             case "explain":
                 return await self._control.explain(_signal(request.get("signal")))
+            case "settle":
+                return await self._control.settle(
+                    *_settlement(request), dry_run=request.get("dryRun") is True
+                )
             case _:
                 raise _BadRequestError(
-                    "command: must be 'status', 'events', 'halt', 'resume' or 'explain'"
+                    "command: must be 'status', 'events', 'halt', 'resume', 'explain'"
+                    " or 'settle'"
                 )
 
 
@@ -64,6 +72,25 @@ def _words(request: Mapping[str, object], name: str, *, default: str) -> str:
             f"{name}: must be text of at most {MAX_REASON_CHARS} characters"
         )
     return words
+
+
+def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None]:
+    trade_id, how, price = (request.get(name) for name in ("trade", "as", "price"))
+    if not isinstance(trade_id, str):
+        raise _BadRequestError("trade: must be a row's id")
+    match how:
+        case "closed" | "missed":
+            pass
+        case _:
+            raise _BadRequestError("as: must be 'closed' or 'missed'")
+    if price is None:
+        return trade_id, how, None
+    dollars = amount(price)
+    if dollars is None or how == "missed":
+        raise _BadRequestError(
+            "price: must be dollars a share above 0, of a closed row"
+        )
+    return trade_id, how, dollars
 
 
 def _signal(value: object) -> Signal:

@@ -12,6 +12,9 @@ from snexec import __version__
 from snexec.intake import Phase
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.ledger import End
     from snexec.ops.health import Health
     from snexec.ops.outages import Outages
     from snexec.ops.wings import Wings
@@ -118,6 +121,15 @@ class Control:
             error = f"{switch.files[0]} cannot be removed: {exc.strerror}"
             return {"halted": True, "error": error}
         return {"halted": False}
+
+    async def settle(
+        self, trade_id: str, how: End, price: Decimal | None, *, dry_run: bool
+    ) -> dict[str, object]:
+        """End a row by the operator's word, or say what that would do."""
+        from snexec.ops.settle import Settlement, settle  # noqa: PLC0415 - it is rare
+
+        asked = Settlement(trade_id, how, price)
+        return await settle(self._wings, asked, dry_run=dry_run)
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         """Return what would become of a signal now; nothing is traded."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS = [
     "bench", "check", "events", "exchange", "explain", "halt", "mode", "resume", "send",
-    "status", "trades", "unit",
+    "settle", "status", "trades", "unit",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from snexec.ops.commands import Commands
 from snexec.ops.control import Control
 
 if TYPE_CHECKING:
+    from snexec.ledger.endings import End
     from snexec.signals import Signal
 
 SIGNAL = {
@@ -41,6 +43,13 @@ class Recorder(Control):
     def resume(self) -> dict[str, object]:
         self.asked.append("resume")
         return {"halted": False}
+
+    async def settle(
+        self, trade_id: str, how: End, price: Decimal | None, *, dry_run: bool
+    ) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((trade_id, how, price, dry_run))
+        return {"settled": True}
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         await trio.lowlevel.checkpoint()
@@ -73,6 +82,22 @@ def commands(control: Recorder) -> Commands:
             {"halted": True},
         ),
         ({"command": "resume"}, "resume", {"halted": False}),
+        (
+            {"command": "settle", "trade": "sn-1", "as": "missed"},
+            ("sn-1", "missed", None, False),
+            {"settled": True},
+        ),
+        (
+            {
+                "command": "settle",
+                "trade": "sn-1",
+                "as": "closed",
+                "price": "9.5",
+                "dryRun": True,
+            },
+            ("sn-1", "closed", Decimal("9.5"), True),
+            {"settled": True},
+        ),
     ],
 )
 async def test_a_request_is_passed_on_as_it_was_written(
@@ -84,6 +109,29 @@ async def test_a_request_is_passed_on_as_it_was_written(
 ) -> None:
     assert await commands.answer(request_fields) == answer
     assert control.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"trade": None}, "trade: must be a row's id"),
+        ({"trade": 5}, "trade: must be a row's id"),
+        ({"as": "open"}, "as: must be 'closed' or 'missed'"),
+        ({"as": ["closed"]}, "as: must be 'closed' or 'missed'"),
+        ({"price": 0}, "price: must be dollars a share above 0, of a closed row"),
+        ({"price": "dear"}, "price: must be dollars a share above 0, of a closed row"),
+        (
+            {"as": "missed", "price": 5},
+            "price: must be dollars a share above 0, of a closed row",
+        ),
+    ],
+)
+async def test_a_settlement_that_is_mistyped_settles_nothing(
+    commands: Commands, control: Recorder, wrong: dict[str, object], error: str
+) -> None:
+    asked = {"command": "settle", "trade": "sn-1", "as": "closed", **wrong}
+    assert await commands.answer(asked) == {"status": "invalid", "error": error}
+    assert control.asked == []
 
 
 @pytest.mark.parametrize("missing", [{}, {"reason": None, "by": None}])
@@ -119,7 +167,10 @@ async def test_an_unknown_command_is_invalid_and_nothing_is_done(
 ) -> None:
     assert await commands.answer({"command": command}) == {
         "status": "invalid",
-        "error": "command: must be 'status', 'events', 'halt', 'resume' or 'explain'",
+        "error": (
+            "command: must be 'status', 'events', 'halt', 'resume', 'explain' or"
+            " 'settle'"
+        ),
     }
     assert control.asked == []
 

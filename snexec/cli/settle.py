@@ -1,0 +1,160 @@
+"""End a row by the operator's word, with or without a daemon (SPEC 2, 12.8a, 15)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing, contextmanager
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.clock import SystemClock
+from snexec.errors import (
+    BrokerError,
+    CommandError,
+    ConfigError,
+    NoDaemonError,
+    NotFoundError,
+)
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from snexec.ledger import End, Store
+    from snexec.model import Mode
+    from snexec.settings import Settings
+
+
+def run_settle(
+    config: Path, trade_id: str, how: End, price: str | None, *, sure: bool
+) -> None:
+    """Say what ending the row will do, ask, and do it.
+
+    Raises:
+        ConfigError: The configuration or the price cannot be used.
+        CommandError: It is refused or not confirmed; nothing was done.
+    """
+    dollars = None if price is None else _dollars(price, how)
+    settings = load_settings(config)
+    request = {"command": "settle", "trade": trade_id, "as": how}
+    if dollars is not None:
+        request["price"] = str(dollars)
+    try:
+        words = _ask(settings, config, {**request, "dryRun": True})
+    except NoDaemonError:
+        _settle_here(settings, trade_id, how, dollars, sure=sure)
+    else:
+        _confirm(words, sure=sure)
+        _ask(settings, config, request)
+    click.echo(f"{trade_id} is {how} now")
+
+
+def _ask(settings: Settings, config: Path, request: Mapping[str, object]) -> str:
+    """Ask the daemon, and return what it says that settling does."""
+    with DaemonConnection(settings, config) as connection:
+        answer = read_object(connection.ask(json.dumps(request).encode()))
+    if answer is None or answer.get("status") != "ok":
+        problem = None if answer is None else answer.get("error")
+        raise CommandError(f"not settled: {problem or answer}")
+    return str(answer.get("words"))
+
+
+def _settle_here(
+    settings: Settings, trade_id: str, how: End, price: Decimal | None, *, sure: bool
+) -> None:
+    # Needed only where no daemon answers.
+    from snexec.ops.settle import Settlement, judge
+
+    asked = Settlement(trade_id, how, price)
+    with _opened(settings) as store:
+        judged = trio.run(
+            judge, asked, store.standing(trade_id), partial(_held, settings)
+        )
+        if judged.refusal:
+            raise CommandError(f"not settled: {judged.refusal}")
+        _confirm(judged.words, sure=sure)
+        store.begin()
+        store.settle(trade_id, how, price)
+        store.commit()
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Store]:
+    """Open the rows for writing, which no daemon does meanwhile.
+
+    Raises:
+        CommandError: There is no database.
+        StartError: It is in use, or unusable.
+    """
+    from snexec.ledger import Store, open_database
+    from snexec.locks import lock_file
+
+    path, clock = Path(settings.database), SystemClock()
+    if not path.exists():
+        raise CommandError(f"not settled: there is no database {path}")
+    with (
+        lock_file(path, owner="database"),
+        closing(
+            open_database(path, simulated=settings.alpaca.simulate, clock=clock)
+        ) as connection,
+    ):
+        yield Store(connection, clock=clock)
+
+
+async def _held(settings: Settings, mode: Mode, symbol: str) -> Decimal:
+    """Return what an account holds of a symbol, 0 without a position.
+
+    Raises:
+        BrokerError: It cannot be asked.
+        OSError: The certificates cannot be read.
+    """
+    if settings.alpaca.simulate:
+        raise BrokerError("the simulated exchange runs within the daemon only")
+    from snexec.broker import amount
+    from snexec.cli.account_client import endpoint_of, open_account
+
+    endpoint = endpoint_of(mode, settings)
+    if endpoint is None:
+        raise BrokerError(f"there are no keys for {mode} here")
+    try:
+        async with open_account(endpoint) as broker:
+            answer = await broker.get(f"/v2/positions/{symbol.replace('/', '')}")
+    except NotFoundError:
+        return Decimal(0)
+    quantity = amount(answer.get("qty"))
+    if quantity is None:
+        raise BrokerError("its quantity cannot be read")
+    return quantity
+
+
+def _confirm(words: str, *, sure: bool) -> None:
+    click.echo(words)
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "settle asks for confirmation, and there is no terminal: give --yes;"
+            " nothing was changed"
+        )
+    typed = click.prompt("Type yes to settle it", default="", show_default=False)
+    if typed.strip() != "yes":
+        raise CommandError("not confirmed: nothing was changed")
+
+
+def _dollars(text: str, how: End) -> Decimal:
+    if how == "missed":
+        raise ConfigError("--price: a missed row has none")
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal(0)
+    if not (price.is_finite() and price > 0):
+        raise ConfigError(f"--price: must be dollars a share above 0 (got {text!r})")
+    return price

@@ -1,0 +1,145 @@
+"""How rows end without the broker's word: by the operator's, or with a simulation."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from snexec.model import MODES
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from snexec.model import Mode
+
+End = Literal["closed", "missed"]
+
+_MILLIONTH = Decimal("0.000001")
+_STANDING = (
+    "SELECT id, symbol, mode, status, shares, entryPrice, settledAt, signalId,"
+    " (SELECT total(other.shares) FROM BotTrade AS other WHERE other.status = 'open'"
+    "  AND other.id <> BotTrade.id AND replace(other.symbol, '/', '') ="
+    "  replace(BotTrade.symbol, '/', '')"
+    "  AND (other.mode = BotTrade.mode OR other.mode IS NULL)) AS claimed"
+    " FROM BotTrade WHERE id = ?"
+)
+_SETTLE = (
+    "UPDATE BotTrade SET status = :status, exitReason = 'settled', updatedAt = :now,"
+    " settledAt = coalesce(settledAt, :now), exitAt = coalesce(:exit_at, exitAt),"
+    " exitPrice = coalesce(:price, exitPrice), pnl = coalesce(:pnl, pnl) WHERE id = :id"
+)
+_END_OPEN = (
+    "UPDATE BotTrade SET exitReason = 'simulation_ended', updatedAt = :now,"
+    " settledAt = coalesce(settledAt, :now),"
+    " exitAt = CASE WHEN shares IS NULL THEN exitAt ELSE :now END,"
+    " status = CASE WHEN shares IS NULL THEN 'missed' ELSE 'closed' END"
+    " WHERE mode IS NOT NULL AND status = 'open'"
+)
+_END_UNSETTLED = (
+    "UPDATE BotTrade SET settledAt = :now, updatedAt = :now"
+    " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'"
+)
+
+
+class Standing(NamedTuple):
+    """A row that the operator may end.
+
+    Attributes:
+        mode: None in another program's row, whatever it holds.
+        shares: What it bought, None where nothing or where that is not known.
+        entry_price: Dollars a share.
+        is_settled: Whether the broker's last word on its order is in it.
+        claimed: Shares that other open rows of its symbol say they hold.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode | None
+    status: str
+    shares: Decimal | None
+    entry_price: Decimal | None
+    is_settled: bool
+    claimed: Decimal
+    signal_id: str | None
+
+    @property
+    def may_end(self) -> bool:
+        """Whether there is anything left to end, in a row of ours."""
+        unended = self.status == "open" or (
+            self.status == "missed" and not self.is_settled
+        )
+        return self.mode is not None and unended
+
+    def pnl(self, price: Decimal | None) -> Decimal | None:
+        """Return dollars won at a price a share, before fees; None if not known."""
+        if price is None or self.shares is None or self.entry_price is None:
+            return None
+        won = self.shares * price - self.entry_price * self.shares
+        return won.quantize(_MILLIONTH, ROUND_HALF_EVEN)
+
+
+def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
+    """Return what is known of a row; None if it is not there."""
+    found = db.execute(_STANDING, [trade_id]).fetchone()
+    if found is None:
+        return None
+    row_id, symbol, mode, status, shares, price, settled_at, signal_id, claimed = found
+    return Standing(
+        trade_id=str(row_id),
+        symbol=str(symbol),
+        mode=mode if mode in MODES else None,
+        status=str(status),
+        shares=_decimal(shares),
+        entry_price=_decimal(price),
+        is_settled=settled_at is not None,
+        claimed=_decimal(claimed) or Decimal(0),
+        signal_id=signal_id,
+    )
+
+
+def settle(
+    db: sqlite3.Connection,
+    trade_id: str,
+    how: End,
+    price: Decimal | None,
+    now: str,
+) -> Standing | None:
+    """End a row by the operator's word (SPEC 12.5, 12.8a).
+
+    Returns:
+        The row as it was; None if there is nothing to end.
+    """
+    row = read_standing(db, trade_id)
+    if row is None or not row.may_end:
+        return None
+    price = price if how == "closed" else None
+    pnl = row.pnl(price)
+    values = {
+        "id": trade_id,
+        "status": how,
+        "now": now,
+        "exit_at": now if how == "closed" else None,
+        "price": None if price is None else float(price),
+        "pnl": None if pnl is None else float(pnl),
+    }
+    db.execute(_SETTLE, values)
+    return row
+
+
+def end_simulation(db: sqlite3.Connection, now: str) -> int:
+    """End what an earlier simulation left open; its account is gone.
+
+    Returns:
+        How many rows it left open.
+    """
+    ended = db.execute(_END_OPEN, {"now": now}).rowcount
+    db.execute(_END_UNSETTLED, {"now": now})
+    return ended
+
+
+def _decimal(value: object) -> Decimal | None:
+    """Return a column as an exact number; other programs may have put in anything."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return Decimal(str(value))

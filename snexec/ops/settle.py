@@ -1,0 +1,165 @@
+"""Ending a row by the operator's word: when it may be, and what that does (SPEC 12.8a)."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+
+from snexec.broker import Purpose
+from snexec.errors import BrokerError, NotFoundError
+from snexec.logs import about
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from snexec.broker import Accounts
+    from snexec.ledger import End, Standing
+    from snexec.model import Mode
+    from snexec.ops.wings import Wings
+
+log = logging.getLogger("Daemon")
+
+_ASK_SECONDS = 10.0  # less than a client waits for its answer
+
+
+class Settlement(NamedTuple):
+    """What the operator says became of a row.
+
+    Attributes:
+        price: Dollars a share at which the position went; None if not known.
+    """
+
+    trade_id: str
+    how: End
+    price: Decimal | None = None
+
+
+class Judged(NamedTuple):
+    """Whether a row may be ended.
+
+    Attributes:
+        refusal: Why not; empty if it may.
+        words: What ending it will do, for the operator to confirm.
+    """
+
+    refusal: str
+    words: str = ""
+
+
+async def judge(
+    asked: Settlement,
+    row: Standing | None,
+    ask: Callable[[Mode, str], Awaitable[Decimal]],
+) -> Judged:
+    """Return whether a row may be ended, having asked the broker for its position.
+
+    Args:
+        asked: What the operator says.
+        row: The row as it is; None if it is not there.
+        ask: Returns what a mode's account holds of a symbol, 0 without a position.
+            Raises BrokerError or OSError where it cannot be asked.
+    """
+    if row is None:
+        return Judged(f"there is no row {asked.trade_id}")
+    if row.mode is None:
+        return Judged(f"{row.trade_id} is another program's row")
+    if not row.may_end:
+        return Judged(f"{row.trade_id} ({row.symbol}) is {row.status} and settled")
+    try:
+        held = await ask(row.mode, row.symbol)
+    except (BrokerError, OSError) as exc:
+        problem = str(exc) or type(exc).__name__
+        return Judged(
+            "",
+            f"{_words(asked, row)}; NOT CHECKED, what {row.mode} holds of"
+            f" {row.symbol} could not be asked: {problem}",
+        )
+    if left := held - row.claimed:
+        claims = (
+            f", of which other open rows claim {row.claimed}" if row.claimed else ""
+        )
+        return Judged(
+            f"{row.mode} holds {held} {row.symbol}{claims}: {left} are left, so"
+            f" {row.trade_id} has not ended"
+        )
+    return Judged("", f"{_words(asked, row)}; {row.mode} holds none of it")
+
+
+async def settle(
+    wings: Wings, asked: Settlement, *, dry_run: bool
+) -> dict[str, object]:
+    """End a row within the daemon, and return the fields of its answer."""
+    if not wings.ledger.healthy:
+        return _refused("the database cannot be written")
+    try:
+        row = await trio.to_thread.run_sync(_read, wings, asked.trade_id)
+    except sqlite3.Error as exc:
+        return _refused(f"the database cannot be read: {exc}")
+    judged = await judge(asked, row, partial(_held, wings.accounts))
+    if judged.refusal:
+        return _refused(judged.refusal)
+    if dry_run:
+        return {"settled": False, "words": judged.words}
+    ended = await wings.ledger.writer.write(
+        lambda store: store.settle(asked.trade_id, asked.how, asked.price)
+    )
+    if ended is None:
+        return _refused(f"{asked.trade_id} has ended meanwhile")
+    wings.reconciler.unsettled.settled(asked.trade_id)
+    log.warning(
+        "%s trade=%s is settled as %s by the operator's word%s",
+        ended.symbol,
+        ended.trade_id,
+        asked.how,
+        "" if asked.price is None else f", at {asked.price}",
+        extra=about(symbol=ended.symbol, trade_id=ended.trade_id),
+    )
+    return {"settled": True, "words": judged.words}
+
+
+async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
+    if not accounts.has_keys(mode):
+        raise BrokerError(f"there are no keys for {mode}")
+    try:
+        with trio.fail_after(_ASK_SECONDS), accounts.lease(mode) as lease:
+            await lease.take(Purpose.RECOVERY)
+            return await lease.use().position_quantity(symbol.replace("/", ""))
+    except NotFoundError:
+        return Decimal(0)
+    except trio.TooSlowError:
+        raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
+
+
+def _read(wings: Wings, trade_id: str) -> Standing | None:
+    with wings.ledger.reader.open() as store:
+        return store.standing(trade_id)
+
+
+def _refused(why: str) -> dict[str, object]:
+    return {"status": "refused", "settled": False, "error": why}
+
+
+def _words(asked: Settlement, row: Standing) -> str:
+    """Say what ending the row will do."""
+    bought = "nothing bought, as far as is known"
+    if row.shares is not None:
+        at = "" if row.entry_price is None else f" at {row.entry_price}"
+        bought = f"bought {row.shares}{at}"
+    text = (
+        f"{row.trade_id}: {row.symbol} ({row.mode}), {row.status}, {bought}, becomes"
+        f" {asked.how} with exitReason settled"
+    )
+    if asked.how == "closed":
+        pnl = row.pnl(asked.price)
+        text += (
+            f", exitPrice {'null' if asked.price is None else asked.price}, pnl"
+            f" {'null' if pnl is None else pnl}"
+        )
+    if not row.is_settled:
+        text += "; its order is asked about no more"
+    return text

@@ -1,0 +1,130 @@
+"""Ending a row by the operator's word within the daemon (SPEC 12.8a)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.errors import UnknownOutcomeError
+from snexec.ledger.rows import OrderRef
+from tests.fakes import Rig, make_settings, make_trade, warnings_of
+from tests.ops.bench import Bench
+
+if TYPE_CHECKING:
+    from snexec.ledger.store import Store
+    from tests.fakes import FakeClock
+
+pytestmark = pytest.mark.jumping_time
+
+REF = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+
+
+@pytest.fixture
+async def bench(store: Store, clock: FakeClock) -> Bench:
+    return Bench(Rig(config=make_settings(), clock=clock, store=store))
+
+
+def buy(bench: Bench, symbol: str = "AAPL", shares: str = "0.5") -> None:
+    """Leave an open row whose order was filled."""
+    bench.rig.open_row(make_trade("sn-1", symbol), order_id="o-1")
+    bench.rig.store.apply_fill(REF, price=Decimal(100), quantity=Decimal(shares))
+
+
+async def test_a_position_that_is_gone_is_settled_once_it_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    buy(bench)
+    before = bench.rig.rows()
+
+    said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=True)
+
+    assert said == {
+        "settled": False,
+        "words": (
+            "sn-1: AAPL (paper), open, bought 0.5 at 100.0, becomes closed with"
+            " exitReason settled, exitPrice 90, pnl -5.000000; paper holds none of it"
+        ),
+    }
+    assert bench.rig.rows() == before
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert done == {**said, "settled": True}
+    row = bench.rig.rows()["sn-1"]
+    assert (row["status"], row["exitReason"], row["pnl"]) == ("closed", "settled", -5.0)
+    assert warnings_of(caplog) == [
+        "AAPL trade=sn-1 is settled as closed by the operator's word, at 90"
+    ]
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])
+async def test_what_the_broker_holds_is_not_settled(bench: Bench, symbol: str) -> None:
+    buy(bench, symbol)
+    bench.rig.paper.positions[symbol.replace("/", "")] = Decimal("0.5")
+    before = bench.rig.rows()
+    for dry_run in (True, False):
+        answer = await bench.control.settle("sn-1", "closed", None, dry_run=dry_run)
+        assert answer == {
+            "status": "refused",
+            "settled": False,
+            "error": f"paper holds 0.5 {symbol}: 0.5 are left, so sn-1 has not ended",
+        }
+    assert bench.rig.rows() == before
+
+
+async def test_what_another_row_claims_is_not_this_ones(bench: Bench) -> None:
+    bench.rig.open_row(make_trade("sn-0", "AAPL"))
+    bench.rig.store.mark_not_found("sn-0")
+    buy(bench)
+    bench.rig.paper.positions["AAPL"] = Decimal("0.5")
+    done = await bench.control.settle("sn-0", "missed", None, dry_run=False)
+    assert done["settled"] is True
+    bench.rig.paper.positions["AAPL"] = Decimal("0.7")
+    still = await bench.control.settle("sn-1", "closed", None, dry_run=False)
+    assert still["error"] == "paper holds 0.7 AAPL: 0.7 are left, so sn-1 has not ended"
+
+
+async def test_a_broker_that_cannot_be_asked_is_named(bench: Bench) -> None:
+    buy(bench)
+    bench.rig.paper.asking.append(UnknownOutcomeError("no answer within 10 s"))
+    said = await bench.control.settle("sn-1", "closed", None, dry_run=True)
+    assert str(said["words"]).endswith(
+        "; NOT CHECKED, what paper holds of AAPL could not be asked: no answer within"
+        " 10 s"
+    )
+    bench.rig.accounts.lose_keys("paper")
+    said = await bench.control.settle("sn-1", "closed", None, dry_run=True)
+    assert str(said["words"]).endswith("asked: there are no keys for paper")
+
+
+async def test_an_order_that_is_settled_is_followed_no_longer(bench: Bench) -> None:
+    trade = make_trade("sn-1", "AAPL")
+    bench.rig.open_row(trade)
+    bench.rig.reconciler.load(bench.rig.store.unsettled())
+    assert bench.rig.reconciler.status().unsettled == 1
+    done = await bench.control.settle("sn-1", "missed", None, dry_run=False)
+    assert str(done["words"]).startswith(
+        "sn-1: AAPL (paper), open, nothing bought, as far as is known, becomes missed"
+        " with exitReason settled; its order is asked about no more"
+    )
+    assert bench.rig.reconciler.status().unsettled == 0
+
+
+async def test_what_is_not_there_or_has_ended_is_refused(bench: Bench) -> None:
+    buy(bench)
+    bench.rig.store.settle("sn-1", "closed", None)
+    for trade_id, why in (
+        ("sn-2", "there is no row sn-2"),
+        ("sn-1", "sn-1 (AAPL) is closed and settled"),
+    ):
+        answer = await bench.control.settle(trade_id, "closed", None, dry_run=False)
+        assert answer == {"status": "refused", "settled": False, "error": why}
+    assert not [one for one in bench.rig.paper.requests if one.kind == "position"]
+
+
+async def test_nothing_is_promised_while_rows_cannot_be_written(bench: Bench) -> None:
+    buy(bench)
+    bench.set_healthy(False)
+    answer = await bench.control.settle("sn-1", "closed", None, dry_run=False)
+    assert answer["error"] == "the database cannot be written"
+    assert bench.rig.rows()["sn-1"]["status"] == "open"
