@@ -112,6 +112,21 @@ class AccountClient:
             RefusedError: The broker refused the request.
             UnknownOutcomeError: No readable answer came.
         """
+        value = await self._ask(path)
+        if not isinstance(value, dict):
+            raise _unreadable(path)
+        return value
+
+    async def get_list(self, path: str) -> list[dict[str, Any]]:
+        """Return the JSON objects of a list, as ``get`` does."""
+        value = await self._ask(path)
+        if not isinstance(value, list) or not all(
+            isinstance(each, dict) for each in value
+        ):
+            raise _unreadable(path)
+        return value
+
+    async def _ask(self, path: str) -> object:
         try:
             with trio.fail_after(_ANSWER_SECONDS):
                 reply = await self._http.get(self._url + path)
@@ -126,9 +141,10 @@ class AccountClient:
         if reply.status_code != 200:
             raise refusal(reply.status_code, readable(reply.content))
         try:
-            value = json.loads(reply.content)
+            return json.loads(reply.content)
         except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise UnknownOutcomeError(f"the answer to {path} cannot be read")
-        return value
+            return None
+
+
+def _unreadable(path: str) -> UnknownOutcomeError:
+    return UnknownOutcomeError(f"the answer to {path} cannot be read")

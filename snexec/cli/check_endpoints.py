@@ -14,6 +14,7 @@ import trio
 from snexec.broker import amount
 from snexec.cli.account_client import endpoint_of, masked_number, open_account
 from snexec.cli.check_findings import Finding, fail, ok, softened, warn
+from snexec.cli.check_rows import check_open_rows
 from snexec.cli.check_stream import try_stream
 from snexec.cli.formats import dollars, foreign
 from snexec.errors import BrokerError, RefusedError
@@ -89,6 +90,7 @@ async def _ask_rest(
             before = time.time()
             clock = await broker.get("/v2/clock")
             found.append(_judge_clock(clock, before, time.time(), mode))
+            found += await check_open_rows(broker, settings, mode)
     except RefusedError as exc:
         advice = "is it the pair of this mode? paper and live keys differ"
         if exc.status_code not in {401, 403}:

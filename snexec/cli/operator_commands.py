@@ -232,8 +232,8 @@ def check(config: Path, /, *, as_json: bool) -> int:
     """Look at all that trading needs, before you trust it with money.
 
     The configuration, the keys (never shown), the database, the disk, the daemon, and
-    of both Alpaca endpoints the account, the clock and the stream. Nothing is ordered
-    or changed. What is wrong with the mode that is not in use only warns.
+    of both Alpaca endpoints the account, the clock, the stream, and whether it still
+    holds what open rows say. Nothing is ordered or changed. What is wrong with the mode that is not in use only warns.
 
     Exit status: 1 if anything says FAIL.
     """
