@@ -29,6 +29,8 @@ _SETTLE = (
     " settledAt = coalesce(settledAt, :now), exitAt = coalesce(:exit_at, exitAt),"
     " exitPrice = coalesce(:price, exitPrice), pnl = coalesce(:pnl, pnl) WHERE id = :id"
 )
+# Whoever closed it has said how it ended; only its order is open.
+_SETTLE_CLOSED = "UPDATE BotTrade SET settledAt = :now, updatedAt = :now WHERE id = :id"
 _END_OPEN = (
     "UPDATE BotTrade SET exitReason = 'simulation_ended', updatedAt = :now,"
     " settledAt = coalesce(settledAt, :now),"
@@ -63,13 +65,11 @@ class Standing(NamedTuple):
     claimed: Decimal
     signal_id: str | None
 
-    @property
-    def may_end(self) -> bool:
-        """Whether there is anything left to end, in a row of ours."""
-        unended = self.status == "open" or (
-            self.status == "missed" and not self.is_settled
-        )
-        return self.mode is not None and unended
+    def may_end(self, how: End) -> bool:
+        """Return whether the row is ours and has something left that may end so."""
+        if self.mode is None or (self.status == "closed" and how == "missed"):
+            return False
+        return self.status == "open" or not self.is_settled
 
     def pnl(self, price: Decimal | None) -> Decimal | None:
         """Return dollars won at a price a share, before fees; None if not known."""
@@ -111,8 +111,11 @@ def settle(
         The row as it was; None if there is nothing to end.
     """
     row = read_standing(db, trade_id)
-    if row is None or not row.may_end:
+    if row is None or not row.may_end(how):
         return None
+    if row.status == "closed":
+        db.execute(_SETTLE_CLOSED, {"id": trade_id, "now": now})
+        return row
     price = price if how == "closed" else None
     pnl = row.pnl(price)
     values = {

@@ -68,8 +68,9 @@ async def judge(
         return Judged(f"there is no row {asked.trade_id}")
     if row.mode is None:
         return Judged(f"{row.trade_id} is another program's row")
-    if not row.may_end:
-        return Judged(f"{row.trade_id} ({row.symbol}) is {row.status} and settled")
+    if not row.may_end(asked.how):
+        settled = " and settled" if row.is_settled else ""
+        return Judged(f"{row.trade_id} ({row.symbol}) is {row.status}{settled}")
     try:
         held = await ask(row.mode, row.symbol)
     except (BrokerError, OSError) as exc:
@@ -117,7 +118,9 @@ async def settle(
         ended.trade_id,
         asked.how,
         "" if asked.price is None else f", at {asked.price}",
-        extra=about(symbol=ended.symbol, trade_id=ended.trade_id),
+        extra=about(
+            symbol=ended.symbol, trade_id=ended.trade_id, signal_id=ended.signal_id
+        ),
     )
     return {"settled": True, "words": judged.words}
 
@@ -146,6 +149,11 @@ def _refused(why: str) -> dict[str, object]:
 
 def _words(asked: Settlement, row: Standing) -> str:
     """Say what ending the row will do."""
+    if row.status == "closed":
+        return (
+            f"{row.trade_id}: {row.symbol} ({row.mode}) stays closed as it is; its order"
+            " is asked about no more"
+        )
     bought = "nothing bought, as far as is known"
     if row.shares is not None:
         at = "" if row.entry_price is None else f" at {row.entry_price}"

@@ -10,7 +10,7 @@ import pytest
 from snexec.ledger.rows import OrderRef
 from snexec.risk.gates import ActiveGates
 from tests.fakes import FakeClock, make_settings, make_signal, make_trade, row_of
-from tests.ledger.broker_says import add_foreign_row
+from tests.ledger.broker_says import add_foreign_row, closed_by_monitor
 
 if TYPE_CHECKING:
     from snexec.ledger.endings import End
@@ -93,6 +93,19 @@ def test_what_has_ended_stays_as_it_is(store: Store, how: End) -> None:
     assert store.settle("sn-1", how, Decimal(200)) is None
     assert row_of(store, "sn-1") == before
     assert store.settle("sn-nowhere", how, None) is None
+
+
+def test_what_another_program_closed_is_settled_and_stays_as_it_says(
+    store: Store,
+) -> None:
+    store.open_trade(make_trade())
+    closed_by_monitor(store, "sn-1", price=1.0, shares=1.0)
+    before = ended(store)
+    assert before["settledAt"] is None
+    assert store.settle("sn-1", "missed", None) is None, "it was bought and sold"
+    assert store.settle("sn-1", "closed", Decimal(9)) is not None
+    assert store.unsettled() == []
+    assert ended(store) == {**before, "settledAt": row_of(store, "sn-1")["updatedAt"]}
 
 
 def test_another_programs_row_is_never_changed(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 from snexec.errors import UnknownOutcomeError
 from snexec.ledger.rows import OrderRef
 from tests.fakes import Rig, make_settings, make_trade, warnings_of
+from tests.ledger.broker_says import closed_by_monitor
 from tests.ops.bench import Bench
 
 if TYPE_CHECKING:
@@ -120,6 +121,21 @@ async def test_what_is_not_there_or_has_ended_is_refused(bench: Bench) -> None:
         answer = await bench.control.settle(trade_id, "closed", None, dry_run=False)
         assert answer == {"status": "refused", "settled": False, "error": why}
     assert not [one for one in bench.rig.paper.requests if one.kind == "position"]
+
+
+async def test_of_a_closed_row_only_the_order_is_settled(bench: Bench) -> None:
+    bench.rig.open_row(make_trade("sn-1", "AAPL"))
+    closed_by_monitor(bench.rig.store, price=1.0, shares=1.0)
+    refused = await bench.control.settle("sn-1", "missed", None, dry_run=False)
+    assert refused["error"] == "sn-1 (AAPL) is closed"
+    done = await bench.control.settle("sn-1", "closed", None, dry_run=False)
+    assert done["words"] == (
+        "sn-1: AAPL (paper) stays closed as it is; its order is asked about no more;"
+        " paper holds none of it"
+    )
+    row = bench.rig.rows()["sn-1"]
+    assert (row["exitReason"], row["pnl"]) == ("take_profit", 1.5)
+    assert row["settledAt"] is not None
 
 
 async def test_nothing_is_promised_while_rows_cannot_be_written(bench: Bench) -> None:
