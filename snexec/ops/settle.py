@@ -95,22 +95,30 @@ async def settle(
     wings: Wings, asked: Settlement, *, dry_run: bool
 ) -> dict[str, object]:
     """End a row within the daemon, and return the fields of its answer."""
-    if not wings.ledger.healthy:
-        return _refused("the database cannot be written")
     try:
         row = await trio.to_thread.run_sync(_read, wings, asked.trade_id)
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
-    judged = await judge(asked, row, partial(_held, wings.accounts))
+    if not wings.ledger.healthy:
+        judged = Judged("the database cannot be written")
+    elif row is not None and _is_being_placed(wings, row):
+        judged = Judged(f"the order of {row.trade_id} is being placed just now")
+    else:
+        judged = await judge(asked, row, partial(_held, wings.accounts))
     if judged.refusal:
         return _refused(judged.refusal)
     if dry_run:
         return {"settled": False, "words": judged.words}
     ended = await wings.ledger.writer.write(
-        lambda store: store.settle(asked.trade_id, asked.how, asked.price)
+        # What was judged may be bought by now.
+        lambda store: (
+            store.settle(asked.trade_id, asked.how, asked.price)
+            if store.standing(asked.trade_id) == row
+            else None
+        )
     )
     if ended is None:
-        return _refused(f"{asked.trade_id} has ended meanwhile")
+        return _refused(f"{asked.trade_id} has changed meanwhile: ask again")
     wings.reconciler.unsettled.settled(asked.trade_id)
     log.warning(
         "%s trade=%s is settled as %s by the operator's word%s",
@@ -136,6 +144,13 @@ async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
         return Decimal(0)
     except trio.TooSlowError:
         raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
+
+
+def _is_being_placed(wings: Wings, row: Standing) -> bool:
+    """Return whether a row's order may still be on its way: nobody asks about it yet."""
+    waits = row.status == "open" and row.shares is None and not row.is_settled
+    followed = wings.reconciler.unsettled.get(row.trade_id) is not None
+    return waits and not followed and wings.orders.status().in_flight > 0
 
 
 def _read(wings: Wings, trade_id: str) -> Standing | None:

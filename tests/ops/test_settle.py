@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 
 from snexec.errors import UnknownOutcomeError
 from snexec.ledger.rows import OrderRef
-from tests.fakes import Rig, make_settings, make_trade, warnings_of
+from tests.fakes import Rig, make_settings, make_signal, make_trade, warnings_of
 from tests.ledger.broker_says import closed_by_monitor
 from tests.ops.bench import Bench
 
@@ -109,6 +112,41 @@ async def test_an_order_that_is_settled_is_followed_no_longer(bench: Bench) -> N
         " with exitReason settled; its order is asked about no more"
     )
     assert bench.rig.reconciler.status().unsettled == 0
+
+
+async def test_an_order_that_is_being_placed_is_not_settled(
+    bench: Bench, nursery: trio.Nursery
+) -> None:
+    rig = bench.rig
+    rig.paper.seconds = math.inf
+    rig.offer(make_signal("AAPL"))
+    nursery.start_soon(rig.orders.run)
+    await trio.testing.wait_all_tasks_blocked()
+    [trade_id] = rig.rows()
+    answer = await bench.control.settle(trade_id, "missed", None, dry_run=False)
+    assert answer["error"] == f"the order of {trade_id} is being placed just now"
+    assert rig.rows()[trade_id]["status"] == "open"
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_bought_while_the_broker_is_asked_is_not_settled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = bench.rig
+    rig.open_row(make_trade("sn-1", "AAPL"), order_id="o-1")
+
+    async def gone(_symbol: str) -> Decimal:
+        await trio.lowlevel.checkpoint()
+        rig.store.apply_fill(REF, price=Decimal(100), quantity=Decimal("0.5"))
+        return Decimal(0)
+
+    monkeypatch.setattr(rig.paper, "position_quantity", gone)
+    assert await bench.control.settle("sn-1", "missed", None, dry_run=False) == {
+        "status": "refused",
+        "settled": False,
+        "error": "sn-1 has changed meanwhile: ask again",
+    }
+    assert rig.rows()["sn-1"]["status"] == "open"
 
 
 async def test_what_is_not_there_or_has_ended_is_refused(bench: Bench) -> None:
