@@ -1,7 +1,8 @@
 """Wall-clock time, passed in so that tests can set it.
 
 It dates rows and events, and the brakes and the broker's own dates go by it. Elapsed time
-is ``trio.current_time()``, or ``time.perf_counter`` of commits, which may be in a thread.
+is ``trio.current_time()``, which counts the machine's sleep (``snexec.boot_clock``), or
+``time.perf_counter`` for how long a commit takes, which may be in a thread.
 """
 
 from __future__ import annotations

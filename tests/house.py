@@ -27,18 +27,8 @@ WINGS: dict[str, set[str]] = {
 }
 WINGS["ops"] = set(WINGS)
 GROUND = {
-    *(
-        "assets",
-        "clock",
-        "errors",
-        "events",
-        "http",
-        "latency",
-        "locks",
-        "logs",
-        "model",
-    ),
-    *("recent", "settings", "signals"),
+    *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
+    *("locks", "logs", "model", "recent", "settings", "signals"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {

@@ -19,6 +19,7 @@ import click
 import trio
 
 from snexec.app import Daemon
+from snexec.boot_clock import BootClock
 from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
 from snexec.clock import SystemClock
 from snexec.errors import StartError
@@ -93,7 +94,8 @@ def run_daemon(
         report = RunReport()
     status = 0
     try:
-        trio.run(_main, config, settings, (mask, drain), stdin, report)
+        logs, clock = (mask, drain), BootClock()
+        trio.run(_main, config, settings, logs, stdin, report, clock=clock)
     except StartError:
         raise
     except Exception:
