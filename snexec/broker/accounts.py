@@ -104,6 +104,16 @@ class Accounts:
             return None
         return Lease(self._held[mode], purpose)
 
+    def begin_anew(self, uncounted_seconds: float) -> None:
+        """After a gap: trust no idle connection, and no budget of another minute.
+
+        Args:
+            uncounted_seconds: As many of the gap's as Trio's clock has not counted.
+        """
+        for held in self._held.values():
+            held.client.budget.age(uncounted_seconds)
+            held.client.renew_connections()
+
     def reconfigure(self, settings: Settings) -> bool:
         """Use the endpoints of new settings from now on.
 

@@ -133,6 +133,15 @@ class RateBudget:
         """Allow nothing for this many seconds: the broker answered 429."""
         self._blocked_until = max(self._blocked_until, trio.current_time() + seconds)
 
+    def age(self, seconds: float) -> None:
+        """Count this many seconds as past that Trio's clock has not counted."""
+        for each in self._slices:
+            each.began -= seconds
+            each.ended -= seconds
+        self._window_end -= seconds
+        self._header_window_end -= seconds
+        self._blocked_until -= seconds
+
     def seconds_until(self, purpose: Purpose) -> float:
         """Return in how many seconds there may be a request for this purpose."""
         now = trio.current_time()

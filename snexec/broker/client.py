@@ -212,6 +212,10 @@ class AlpacaClient:
         """Keep this many connections for orders open from now on."""
         self._pool.keep_warm(connections)
 
+    def renew_connections(self) -> None:
+        """Open others in place of those that carry no order now."""
+        self._pool.renew()
+
     def send_order(self, order: OutgoingOrder) -> SentOrder:
         """Send a market order of dollars or of shares, once (ALPACA 1.2).
 

@@ -62,6 +62,13 @@ class Pool:
         self._warm = connections
         self._changed.set()
 
+    def renew(self) -> None:
+        """Open others in place of the idle ones, at which the server may have hung up."""
+        idle = tuple(self._idle)
+        self._dial_tokens += len(idle)
+        for connection in idle:
+            connection.close("it is older than a gap")
+
     def submit(self, data: bytes, listener: Listener | None = None) -> Request:
         """Send a request as soon as a connection is free, in the order of the calls.
 

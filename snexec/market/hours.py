@@ -64,6 +64,11 @@ class MarketHours:
         self._changed.set()
         self._changed = trio.Event()
 
+    def forget(self) -> None:
+        """Take what was known for unknown, also what is just being asked; ask anew."""
+        self._views = {}
+        self.settings_changed()
+
     async def wait_decided(self) -> None:
         """Wait until the market's state is known for the first time, or not needed."""
         await self._decided.wait()
@@ -104,7 +109,7 @@ class MarketHours:
             return False
         with lease:
             # Counted from before the question: better too early than too late.
-            asked = trio.current_time()
+            asked, views = trio.current_time(), self._views
             try:
                 answer = await lease.use().market_clock()
             except RateLimitedError as exc:
@@ -114,7 +119,7 @@ class MarketHours:
                 problem = str(exc)
             else:
                 until = asked + answer.seconds_left
-                self._views[mode] = _View(answer.is_open, until)
+                views[mode] = _View(answer.is_open, until)
                 if trio.current_time() < until:
                     log.info(
                         "the market is %s (%s), for another %.0f s",

@@ -115,6 +115,7 @@ class TradingStream:
         """Close the connection, or stop waiting for the next one; then connect again."""
         self._failures = 0
         self._faults.reset()
+        self._life.expect_within(_ATTEMPT_SECONDS)
         if self._mode is not None:
             self._set_state("connecting", self._mode)
         # An open connection is closed in good order before the next one opens: its

@@ -17,6 +17,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker import pool as pool_module
+from snexec.broker import wire as wire_module
 from snexec.broker.pool import Pool
 
 if TYPE_CHECKING:
@@ -724,3 +725,26 @@ async def test_connections_are_warm_again_soon_after_a_short_outage(
     network.refuses = False
     await trio.sleep(5)
     assert len(pool._idle) == 8
+
+
+async def test_after_a_gap_idle_connections_are_replaced_and_no_order_is_cut_off(
+    pool: Pool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire_module, "_YOUNG_SECONDS", 0.0)  # they are as old as a gap
+    pool.keep_warm(3)
+    await wait_all_tasks_blocked()
+    before = pool.submit(numbered(0))
+
+    pool.renew()
+    await wait_all_tasks_blocked()
+
+    assert [len(network.dials), network.received()[:3].count(numbered(0))] == [5, 1]
+    after = pool.submit(numbered(1))
+    assert network.received()[3:].count(numbered(1)) == 1, "on one opened since"
+    for end in network.ends:
+        with contextlib.suppress(OSError):
+            end.send(ANSWER)
+    await before.done.wait()
+    await after.done.wait()
+    assert before.reply is not None
+    assert after.reply is not None

@@ -226,3 +226,26 @@ async def test_a_rate_limit_of_one_account_keeps_nobody_from_asking_the_other(
     await trio.sleep(1)
     assert bench.market.is_open("live") is True
     assert [mode for mode, _at in bench.broker.asked] == ["paper", "live"]
+
+
+async def test_what_was_known_before_a_gap_is_unknown_and_asked_anew(
+    bench: Bench,
+) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    await bench.market.wait_decided()
+    assert bench.market.is_open("paper") is True
+    bench.market.forget()
+    assert bench.market.is_open("paper") is None
+    await trio.sleep(0.2)
+    assert bench.market.is_open("paper") is False
+
+
+async def test_what_was_asked_before_a_gap_is_asked_anew(bench: Bench) -> None:
+    bench.broker.seconds = 5
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    await trio.sleep(4)
+    bench.market.forget()
+    await trio.sleep(2)
+    assert bench.market.is_open("paper") is None
+    await trio.sleep(5)
+    assert bench.market.is_open("paper") is False

@@ -711,6 +711,14 @@ def test_by_default_a_half_open_connection_is_noticed_within_30_s() -> None:
 # Restarts
 
 
+async def test_a_stream_that_restarts_late_is_not_overdue(fed: Bench) -> None:
+    """As after the machine's sleep, when its next sign of life is long due."""
+    fed.stream._life.expect_within(-3600)
+    assert fed.stream.status().is_overdue
+    fed.stream.restart()
+    assert not fed.stream.status().is_overdue
+
+
 async def test_a_restart_closes_the_old_connection_before_it_opens_the_new(
     fed: Bench, nursery: trio.Nursery
 ) -> None:
