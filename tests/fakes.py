@@ -309,6 +309,7 @@ class FakeClient(AlpacaClient):
         asking: Scripts for the next questions about a position.
         seconds: How long each answer takes.
         withheld: What the last order would have asked, had it waited.
+        renewed: How often its connections were renewed.
     """
 
     def __init__(self, mode: Mode, budget: RateBudget) -> None:
@@ -321,8 +322,12 @@ class FakeClient(AlpacaClient):
         self.book: dict[str, BrokerOrder] = {}
         self.positions: dict[str, Decimal] = {}
         self.seconds = 0.0
+        self.renewed = 0
         self.withheld: Callable[[], bool] | None = None
         self._numbers = itertools.count(1)
+
+    def renew_connections(self) -> None:
+        self.renewed += 1
 
     def send_order(self, order: OutgoingOrder) -> SentOrder:
         request = Request(

@@ -3,8 +3,8 @@
 Status, halt and explain, health and metrics, notifications, reloads, and reports to
 systemd. It owns only what it reports of: when the stream was away, what the watchdog saw
 last, which messages wait. It reads what each wing says of itself, mostly in a
-``status()``, and changes nothing of theirs but by the kill switch and by a reload; it
-places no order and writes no row.
+``status()``, and changes nothing of theirs but by the kill switch, by a reload, and after a gap,
+when it has them ask anew; it places no order and writes no row.
 """
 
 from __future__ import annotations

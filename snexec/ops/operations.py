@@ -10,6 +10,7 @@ import trio
 from snexec.clock import timestamp
 from snexec.ops.commands import Commands
 from snexec.ops.control import Control
+from snexec.ops.gaps import Gaps
 from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
@@ -66,6 +67,7 @@ class Operations:
         if systemd.is_on:
             feed.follow(systemd.happened)
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "gaps": Gaps(wings, clock).run,
             "outages": outages.run,
             "service manager": partial(
                 systemd.run, status=control.status_line, hung=watchdog.hung

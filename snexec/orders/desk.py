@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from snexec.orders.buying import Buying, Market, SignalBuy
 from snexec.orders.dispatch import Dispatcher
 from snexec.orders.executor import Onlooker, TradeExecutor
+from snexec.orders.freshness import Freshness
 from snexec.orders.outcomes import Outcomes
 from snexec.orders.queue import IntentQueue
 from snexec.orders.resend import Resend
@@ -60,6 +61,9 @@ class OrderDesk:
         feed: Where what becomes of it is published.
         id_salt: Makes the ids of one simulation differ from the last one's.
         onlookers: Called with each order just before it leaves.
+
+    Attributes:
+        freshness: What came before a gap is not ordered for.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
@@ -79,7 +83,8 @@ class OrderDesk:
         limits = live.now.intake
         self._queue = IntentQueue(limits.max_pending)
         self._writer = ledger.writer
-        self.skips = Skips(feed=feed, max_age_seconds=limits.max_signal_age_sec)
+        self.freshness = Freshness(limits.max_signal_age_sec)
+        self.skips = Skips(feed=feed, freshness=self.freshness)
         self._buying = Buying(live, accounts, halt, market, self.skips, id_salt=id_salt)
         self.outcomes = Outcomes(
             ledger, reconciler.unsettled, reconciler.discarded, latencies, feed

@@ -105,7 +105,7 @@ class Dispatcher:
         Returns:
             Whether it has begun; if not, it must wait for its turn.
         """
-        if self._nursery is None or intent.stopped() is not None:
+        if self._nursery is None or intent.stopped() is not None or intent.is_stale():
             return False
         try:
             self._slots.acquire_nowait()

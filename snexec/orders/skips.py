@@ -14,6 +14,7 @@ from snexec.risk import COUNTED_REASONS
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
+    from snexec.orders.freshness import Freshness
     from snexec.orders.intent import SkipReason
     from snexec.signals import Signal, TakenSignal
 
@@ -26,21 +27,22 @@ class Skips:
     """Reports each signal that was taken and is not traded.
 
     Args:
-        max_age_seconds: How old a signal may be when its order leaves.
+        feed: Hears of each one.
+        freshness: Which of them are too old.
 
     Attributes:
         counts: How many signals were skipped for each reason.
     """
 
-    def __init__(self, *, feed: EventFeed, max_age_seconds: float) -> None:
+    def __init__(self, *, feed: EventFeed, freshness: Freshness) -> None:
         self._feed = feed
-        self._max_age_seconds = max_age_seconds
+        self._freshness = freshness
         self._warned_at: dict[SkipReason, float] = {}
         self.counts: collections.Counter[SkipReason] = collections.Counter()
 
     def is_stale(self, taken: TakenSignal) -> bool:
         """Return whether a signal is too old to be traded."""
-        return trio.current_time() - taken.read_at > self._max_age_seconds
+        return self._freshness.is_stale(taken.read_at)
 
     def skip(self, taken: TakenSignal, reason: SkipReason, *, why: str = "") -> None:
         """Count and report a signal that is not traded.
@@ -51,12 +53,19 @@ class Skips:
             why: What held it up, where it waited too long.
         """
         signal = taken.signal
-        if reason == "stale" and why:
+        if reason == "stale" and self._freshness.is_from_before_a_gap(taken.read_at):
+            log.warning(
+                "%s signal=%s is not traded: it came before the gap, or in it",
+                signal.symbol,
+                signal.id,
+                extra=_about(taken),
+            )
+        elif reason == "stale" and why:
             log.warning(
                 "%s signal=%s is not traded: it is older than %g s (%s)",
                 signal.symbol,
                 signal.id,
-                self._max_age_seconds,
+                self._freshness.max_age_seconds,
                 why,
                 extra=_about(taken),
             )

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from snexec.events import Event, EventFeed
+from snexec.orders.freshness import Freshness
 from snexec.orders.skips import Skips
 from snexec.signals import TakenSignal
 from tests.fakes import FakeClock, make_signal, warnings_of
@@ -28,7 +29,7 @@ def events() -> list[Event]:
 def skips(events: list[Event]) -> Skips:
     feed = EventFeed(clock=FakeClock())
     feed.follow(events.append)
-    return Skips(feed=feed, max_age_seconds=3.0)
+    return Skips(feed=feed, freshness=Freshness(3.0))
 
 
 @pytest.fixture
