@@ -121,7 +121,7 @@ class Dispatcher:
     async def _start(self, intent: Intent) -> None:
         """Wait for a slot and for the rate limit, then begin the order."""
         reason = intent.stopped()
-        if reason is None:
+        if reason is None and not intent.is_stale():
             try:
                 self._slots.acquire_nowait()
             except trio.WouldBlock:
@@ -132,10 +132,11 @@ class Dispatcher:
                 return
             self._slots.release()
             reason = intent.stopped()
-        if reason is not None:
-            intent.dropped(reason)
-        else:
+        # What is stale is so whatever else: after a gap the market is not known either.
+        if reason is None or intent.is_stale():
             intent.dropped("stale", why="it waited too long for its turn")
+        else:
+            intent.dropped(reason)
 
     async def _wait_for_lease(self, intent: Intent) -> Lease | None:
         """Take one request from the current mode's budget; None if it came too late."""

@@ -154,6 +154,8 @@ async def test_signals_that_wait_through_a_pause_are_not_ordered(
     watch: Watch, nursery: trio.Nursery
 ) -> None:
     rig = watch.rig
+    rig.set_bot(require_market_open=True)
+    rig.market.open = None  # as it is asked anew
     rig.offer(make_signal("AAPL"))  # it waits, as no order is begun yet
     await watch.passes(trio_seconds=1, wall_seconds=601)
     nursery.start_soon(rig.orders.run)
@@ -161,6 +163,7 @@ async def test_signals_that_wait_through_a_pause_are_not_ordered(
 
     assert rig.told("skipped") == [("skipped", "stale")]
     await watch.passes(trio_seconds=1, wall_seconds=1)
+    rig.market.open = True
     rig.offer(make_signal("MSFT"))
     await wait_all_tasks_blocked()
     assert symbols_ordered(rig) == ["MSFT"]
