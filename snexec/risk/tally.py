@@ -8,6 +8,7 @@ does so whatever becomes of its orders. After a start they are counted from the 
 from __future__ import annotations
 
 import collections
+import math
 from datetime import UTC, datetime, time
 from functools import lru_cache
 from typing import NamedTuple
@@ -79,6 +80,7 @@ class Tally:
         self._same_day_until = day + _SHORTEST_DAY_SECONDS  # at least
         self._today = 0
         self._cents_today = 0
+        self._day_before = (-math.inf, 0, 0)  # when it began, orders, cents
         self._minute: collections.deque[float] = collections.deque(
             maxlen=_COUNTED_A_MINUTE
         )
@@ -89,6 +91,7 @@ class Tally:
     def add(self, order: OpenedOrder) -> None:
         """Count an order."""
         if (day := day_start(order.at)) > self._day_began:
+            self._day_before = (self._day_began, self._today, self._cents_today)
             self._day_began, self._today, self._cents_today = day, 0, 0
             self._same_day_until = day + _SHORTEST_DAY_SECONDS
         self._today += 1
@@ -117,13 +120,19 @@ class Tally:
 
     def _found(self, symbol: str, at: float, last_minute: int) -> Recently:
         last = self._last_order_at.get(symbol)
-        # A clock that is set back begins no new day.
-        same_day = at < self._same_day_until or day_start(at) <= self._day_began
+        today, cents = self._today, self._cents_today
+        if at < self._day_began:
+            # A clock that is set back begins no new day, and frees none that it is in.
+            began, orders, more = self._day_before
+            if day_start(at) <= began:
+                today, cents = today + orders, cents + more
+        elif at >= self._same_day_until and day_start(at) > self._day_began:
+            today = cents = 0
         return Recently(
             since_symbol=None if last is None else max(0.0, at - last),
             last_minute=last_minute,
-            today=self._today if same_day else 0,
-            cents_today=self._cents_today if same_day else 0,
+            today=today,
+            cents_today=cents,
         )
 
     def _forget_before(self, then: float) -> None:

@@ -64,6 +64,14 @@ def test_a_clock_that_is_set_back_begins_no_new_day() -> None:
     assert tally.look("KO", NOON - 24 * HOUR) == Recently(0.0, 1, 1, 100)
 
 
+def test_a_clock_that_was_a_day_ahead_for_a_while_frees_nothing_of_this_day() -> None:
+    tally = tally_of(order("KO", NOON, 500), order("GE", NOON + 24 * HOUR, 70))
+    assert tally.look("GM", NOON + 120) == Recently(None, 1, 2, 570)
+    tally.add(order("GM", NOON + 130, 3))
+    assert tally.look("KO", NOON + 190).today == 3
+    assert tally.look("KO", NOON + 24 * HOUR).cents_today == 73, "as they were counted"
+
+
 def test_an_order_of_an_earlier_day_counts_for_its_symbol_alone() -> None:
     tally = tally_of()
     tally.remember(order("KO", NOON - 20 * HOUR))
