@@ -96,6 +96,7 @@ class Tally:
             self._same_day_until = day + _SHORTEST_DAY_SECONDS
         self._today += 1
         self._cents_today += order.cents
+        self._redate(order.at)
         self._forget_before(order.at - MINUTE_SECONDS)
         self._minute.append(order.at)
         self.remember(order)
@@ -110,6 +111,9 @@ class Tally:
 
     def look(self, symbol: str, at: float) -> Recently:
         """Return the figures at a time, for the one that also adds orders."""
+        self._redate(at)
+        if self._last_order_at.get(symbol, at) > at:
+            self._last_order_at[symbol] = at
         self._forget_before(at - MINUTE_SECONDS)
         return self._found(symbol, at, len(self._minute))
 
@@ -134,6 +138,12 @@ class Tally:
             today=today,
             cents_today=cents,
         )
+
+    def _redate(self, at: float) -> None:
+        """Count what is dated later as ordered now, as the clock was set back."""
+        if self._minute and self._minute[-1] > at:
+            dated = (min(one, at) for one in self._minute)
+            self._minute = collections.deque(dated, maxlen=_COUNTED_A_MINUTE)
 
     def _forget_before(self, then: float) -> None:
         while self._minute and self._minute[0] <= then:

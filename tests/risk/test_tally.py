@@ -64,6 +64,14 @@ def test_a_clock_that_is_set_back_begins_no_new_day() -> None:
     assert tally.look("KO", NOON - 24 * HOUR) == Recently(0.0, 1, 1, 100)
 
 
+def test_a_clock_that_is_set_back_holds_no_brake_longer_than_it_lasts() -> None:
+    tally = tally_of(order("KO", NOON), order("GE", NOON))
+    back = NOON - 600
+    assert tally.look("KO", back) == Recently(0.0, 2, 2, 200), "as if ordered now"
+    assert tally.look("KO", back + 59) == Recently(59.0, 2, 2, 200)
+    assert tally.look("KO", back + 61) == Recently(61.0, 0, 2, 200)
+
+
 def test_a_clock_that_was_a_day_ahead_for_a_while_frees_nothing_of_this_day() -> None:
     tally = tally_of(order("KO", NOON, 500), order("GE", NOON + 24 * HOUR, 70))
     assert tally.look("GM", NOON + 120) == Recently(None, 1, 2, 570)
