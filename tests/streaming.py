@@ -98,10 +98,15 @@ class RecordingFills(TradeUpdates):
         mode: Mode,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        filled_qty: object = None,
+        filled_avg_price: object = None,
     ) -> None:
         await trio.lowlevel.checkpoint()
         self.taken.append(
-            ("rejected", order_id, symbol, reason, mode, client_order_id, execution_id)
+            (
+                *("rejected", order_id, symbol, reason, mode),
+                *(client_order_id, execution_id, filled_qty, filled_avg_price),
+            )
         )
 
 

@@ -14,6 +14,7 @@ from snexec.broker.accounts import BudgetStatus as BudgetStatus
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import BrokerOrder as BrokerOrder
 from snexec.broker.answers import amount as amount
+from snexec.broker.answers import quantity_or_zero as quantity_or_zero
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
 from snexec.broker.client import SentOrder as SentOrder

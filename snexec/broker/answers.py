@@ -18,7 +18,8 @@ from pydantic import (
 
 from snexec.errors import UnknownOutcomeError
 
-FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected"})
+# An order with one of these never works again.
+FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 _PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
@@ -33,7 +34,8 @@ def amount(value: object) -> Decimal | None:
     return number
 
 
-def _quantity_or_zero(value: object) -> Decimal | None:
+def quantity_or_zero(value: object) -> Decimal | None:
+    """Read how much was filled, as Alpaca sends it; None if it cannot be read."""
     number = _number(value)
     return number if number is not None and number.is_zero() else amount(value)
 
@@ -65,8 +67,15 @@ class BrokerOrder(BaseModel):
     id: str = Field(min_length=1, max_length=256)
     client_order_id: str = Field(min_length=1)
     status: str
-    filled_qty: Annotated[Decimal | None, BeforeValidator(_quantity_or_zero)] = None
+    filled_qty: Annotated[Decimal | None, BeforeValidator(quantity_or_zero)] = None
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
+
+    @property
+    def has_bought(self) -> bool:
+        """Whether its numbers say that something was bought, whatever its status."""
+        if self.filled_qty is None:
+            return self.filled_avg_price is not None
+        return not self.filled_qty.is_zero()
 
 
 class MarketTimes(BaseModel):

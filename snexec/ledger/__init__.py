@@ -21,6 +21,7 @@ from snexec.ledger.file import refuse_damaged as refuse_damaged
 from snexec.ledger.ledger import Ledger as Ledger
 from snexec.ledger.reader import Reader as Reader
 from snexec.ledger.rows import Applied as Applied
+from snexec.ledger.rows import Ending as Ending
 from snexec.ledger.rows import NewTrade as NewTrade
 from snexec.ledger.rows import Opening as Opening
 from snexec.ledger.rows import OrderRef as OrderRef

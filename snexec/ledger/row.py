@@ -5,7 +5,7 @@ Every change is monotonic: what the broker has said finally is never undone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from snexec.ledger.rows import Applied
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.latency import Times
-    from snexec.ledger.rows import Outcome
+    from snexec.ledger.rows import Ending, Outcome
 
 # What a change may look at or write.
 READ = (
@@ -88,9 +88,7 @@ class Row:
         late = self["status"] == "missed" and not self._reopen(bought=True)
         return "found_late" if late else "partial_fill"
 
-    def apply_nothing_bought(
-        self, how: Literal["rejected", "canceled", "expired"], now: str
-    ) -> Outcome:
+    def apply_nothing_bought(self, how: Ending, now: str) -> Outcome:
         """Apply an end without a fill; it never undoes what was bought."""
         if self._bought or self["status"] == "closed":
             return "contradicted"

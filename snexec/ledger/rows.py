@@ -63,6 +63,9 @@ class OrderRef(NamedTuple):
     client_order_id: str | None
 
 
+# How an order ends that was not filled.
+Ending = Literal["canceled", "expired", "rejected"]
+
 Outcome = Literal[
     "fill",  # final: bought
     "partial_fill",  # bought in part so far

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.latency import Times
     from snexec.ledger.endings import End, Standing
-    from snexec.ledger.rows import Applied, NewTrade, Opening, OrderRef, Outcome
+    from snexec.ledger.rows import (
+        Applied,
+        Ending,
+        NewTrade,
+        Opening,
+        OrderRef,
+        Outcome,
+    )
     from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
 
@@ -182,24 +189,22 @@ class Store:
             return None
         return self._write(row, row.apply_partial_fill(price, shares))
 
-    def apply_rejected(self, ref: OrderRef) -> Applied | None:
-        """Apply a rejection; it never undoes what was bought."""
-        return self._apply_nothing_bought(ref, "rejected")
-
     def apply_ended(
         self,
         ref: OrderRef,
-        how: Literal["canceled", "expired"],
+        how: Ending,
         *,
         price: Decimal | None,
         quantity: Decimal | None,
     ) -> Applied | None:
-        """Apply the end of an order that the broker canceled or that expired."""
+        """Apply the end of an order; it never undoes what was bought."""
         if quantity is None:
             return self.apply_partial_fill(ref, price=price, shares=None)
-        if quantity == 0:
-            return self._apply_nothing_bought(ref, how)
-        return self.apply_fill(ref, price=price, quantity=quantity)
+        if quantity:
+            return self.apply_fill(ref, price=price, quantity=quantity)
+        if (row := self._find(ref)) is None:
+            return None
+        return self._write(row, row.apply_nothing_bought(how, self._now()))
 
     def mark_not_found(self, trade_id: str) -> Applied | None:
         """Give up an order that the broker still does not know (SPEC 5)."""
@@ -295,13 +300,6 @@ class Store:
         if self._row(_BY_ID, trade.id) is not None:
             return "repeated"
         return None if open_row(self._db, trade.symbol) is None else "symbol_open"
-
-    def _apply_nothing_bought(
-        self, ref: OrderRef, how: Literal["rejected", "canceled", "expired"]
-    ) -> Applied | None:
-        if (row := self._find(ref)) is None:
-            return None
-        return self._write(row, row.apply_nothing_bought(how, self._now()))
 
     def _find(self, ref: OrderRef) -> Row | None:
         row = None

@@ -170,7 +170,7 @@ class Outcomes:
                 order_id=order.id,
             )
             return
-        if order.status in FINAL_STATUSES:
+        if order.has_bought or order.status in FINAL_STATUSES:
             self._unsettled.ask_now(trade.id)
         times = acceptance.times
         more = {

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 from snexec.logs import OrderLog, about, about_order
+from snexec.reconciliation.steps import EndedStep
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
@@ -86,6 +87,14 @@ class Confirmations:
                 )
             case "found_late" | "unchanged":
                 pass
+        if isinstance(step, EndedStep) and step.how == "rejected" and step.quantity:
+            order_log.error(
+                applied,
+                "the broker rejected order %s after it had bought %s shares; they are"
+                " kept, look at the account",
+                applied.order_id,
+                step.quantity,
+            )
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
 

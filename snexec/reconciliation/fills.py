@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.broker import Purpose, amount
+from snexec.broker import Purpose, amount, quantity_or_zero
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.ledger import OrderRef
 from snexec.logs import about, about_order
 from snexec.recent import Recent
 from snexec.reconciliation.steps import (
+    EndedStep,
     PartialFillStep,
-    RejectedStep,
     Step,
     fill_step,
     looked_up_step,
@@ -131,8 +131,21 @@ class Fills:
         mode: AccountName,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        filled_qty: object = None,
+        filled_avg_price: object = None,
     ) -> None:
-        """Take a rejection from the stream."""
+        """Take a rejection from the stream; what was bought before stays bought.
+
+        Args:
+            order_id: The broker's id of the order.
+            symbol: The order's symbol, for the log.
+            reason: Why, if the broker says so.
+            mode: The account that the stream belongs to.
+            client_order_id: The row's id, if the order is ours.
+            execution_id: The broker's id of this event; each counts once.
+            filled_qty: Shares bought before, as it came; None is none.
+            filled_avg_price: Dollars per share of those, as it came.
+        """
         if self._is_repeated("rejected", mode, order_id, execution_id):
             return
         if reason:
@@ -144,11 +157,14 @@ class Fills:
             )
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         await self._take(
-            RejectedStep(
+            EndedStep(
                 ref=ref,
                 symbol=symbol,
                 source="stream",
                 reporter=self._confirmations,
+                how="rejected",
+                price=amount(filled_avg_price),
+                quantity=quantity_or_zero(0 if filled_qty is None else filled_qty),
             )
         )
 

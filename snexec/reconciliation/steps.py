@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import BrokerOrder
     from snexec.latency import Latencies, Times
-    from snexec.ledger import Applied, Store
+    from snexec.ledger import Applied, Ending, Store
     from snexec.model import AccountName
 
 Source = Literal["stream", "lookup"]
@@ -99,27 +99,16 @@ class PartialFillStep(Step):
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class RejectedStep(Step):
-    """A rejection."""
-
-    is_final = True
-
-    def apply(self, store: Store) -> Applied | None:
-        """Apply it; it never undoes what was bought."""
-        return store.apply_rejected(self.ref)
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
 class EndedStep(Step):
-    """The end of an order that was canceled or that expired.
+    """The end of an order that was canceled or rejected, or that expired.
 
     Attributes:
-        how: Which of the two.
+        how: Which of the three.
         price: Dollars per share of what was bought before.
         quantity: Shares bought before, where they could be read.
     """
 
-    how: Literal["canceled", "expired"]
+    how: Ending
     price: Decimal | None
     quantity: Decimal | None
     is_final = True
@@ -162,7 +151,10 @@ def looked_up_step(
     latencies: Latencies,
     reporter: Reporter,
 ) -> Step:
-    """Make the step of the answer to a look-up (the table of SPEC 8)."""
+    """Make the step of the answer to a look-up (the table of SPEC 8).
+
+    The numbers outrank the word: what was bought is bought, whatever the status.
+    """
     ref = OrderRef(
         mode=account, order_id=order.id, client_order_id=order.client_order_id
     )
@@ -175,11 +167,7 @@ def looked_up_step(
                 latencies=latencies,
                 reporter=reporter,
             )
-        case "partially_filled":
-            return PartialFillStep(
-                ref=ref, symbol=symbol, source=source, reporter=reporter, price=price
-            )
-        case "canceled" | "expired" as how:
+        case "canceled" | "expired" | "rejected" as how:
             return EndedStep(
                 ref=ref,
                 symbol=symbol,
@@ -189,9 +177,9 @@ def looked_up_step(
                 price=price,
                 quantity=quantity,
             )
-        case "rejected":
-            return RejectedStep(
-                ref=ref, symbol=symbol, source=source, reporter=reporter
+        case status if status == "partially_filled" or order.has_bought:
+            return PartialFillStep(
+                ref=ref, symbol=symbol, source=source, reporter=reporter, price=price
             )
         case _:
             return Step(ref=ref, symbol=symbol, source=source, reporter=reporter)

@@ -156,6 +156,8 @@ class Session:
                 mode=mode,
                 client_order_id=client_order_id,
                 execution_id=execution_id,
+                filled_qty=order.get("filled_qty"),
+                filled_avg_price=order.get("filled_avg_price"),
             )
             return
         await self._updates.on_fill_event(

@@ -49,6 +49,8 @@ class TradeUpdates(Protocol):
         mode: Mode,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        filled_qty: object = None,
+        filled_avg_price: object = None,
     ) -> None:
         """Take a rejection.
 
@@ -59,4 +61,6 @@ class TradeUpdates(Protocol):
             mode: The account that the stream belongs to.
             client_order_id: The row's id, if the order is ours.
             execution_id: The broker's id of this event; each counts once.
+            filled_qty: Shares bought before, as it came; None is none.
+            filled_avg_price: Dollars per share of those, as it came.
         """

@@ -237,7 +237,7 @@ STEPS: dict[str, Callable[[_Bomb], None]] = {
     "partial fill applied": _on_commit("apply_partial_fill", did=_changed),
     "fill uncommitted": _on_commit("apply_fill", did=_changed, before=True),
     "fill applied": _on_commit("apply_fill", did=_changed),
-    "end applied": _on_commit("apply_rejected", "apply_ended", did=_changed),
+    "end applied": _on_commit("apply_ended", did=_changed),
     "row discarded": _on_commit("discard_trade", did=bool),
     "look-up read": _on_entry(Fills, "on_looked_up"),
     "order given up": _on_commit("mark_not_found", did=_changed),

@@ -44,7 +44,9 @@ SAYS: dict[str, Callable[[Store], Applied | None]] = {
     "partial nothing": lambda store: store.apply_partial_fill(
         REF, price=None, shares=None
     ),
-    "rejected": lambda store: store.apply_rejected(REF),
+    "rejected": lambda store: store.apply_ended(
+        REF, "rejected", price=None, quantity=Decimal(0)
+    ),
     "canceled": lambda store: store.apply_ended(
         REF, "canceled", price=None, quantity=Decimal(0)
     ),

@@ -366,7 +366,7 @@ class Ledger:
             case "fill":
                 store.apply_fill(ref, price=price, quantity=quantity)
             case "rejected":
-                store.apply_rejected(ref)
+                store.apply_ended(ref, "rejected", price=None, quantity=Decimal(0))
             case "canceled" | "expired":
                 how: Literal["canceled", "expired"] = (
                     "canceled" if word == "canceled" else "expired"

@@ -168,7 +168,7 @@ def test_another_programs_rows_are_never_changed(store: Store, ref: OrderRef) ->
     assert store.apply_working(ref) is None
     assert store.apply_fill(ref, price=PRICE, quantity=QUANTITY) is None
     assert store.apply_partial_fill(ref, price=PRICE, shares=QUANTITY) is None
-    assert store.apply_rejected(ref) is None
+    assert store.apply_ended(ref, "rejected", price=None, quantity=Decimal(0)) is None
     ended = store.apply_ended(ref, "canceled", price=None, quantity=Decimal(0))
     assert ended is None
     assert rows_of(store) == before
@@ -275,7 +275,12 @@ def test_unsettled_rows_are_ours_without_a_last_word(
     store.open_trade(make_trade("sn-3", "KO"))
     store.mark_not_found("sn-3")
     store.open_trade(make_trade("sn-4", "IBM"))
-    store.apply_rejected(OrderRef(mode="paper", order_id=None, client_order_id="sn-4"))
+    store.apply_ended(
+        OrderRef(mode="paper", order_id=None, client_order_id="sn-4"),
+        "rejected",
+        price=None,
+        quantity=Decimal(0),
+    )
     store.open_trade(make_trade("sn-5", "GE"))
     closed_by_monitor(store, "sn-5")
     add_foreign_row(store, symbol="F")

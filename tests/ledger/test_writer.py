@@ -6,6 +6,7 @@ import itertools
 import logging
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -616,8 +617,12 @@ async def test_the_stream_of_changes_keeps_one_orders_words_in_order(
         for change in (
             lambda store: store.apply_working(ref),
             lambda store: store.apply_partial_fill(ref, price=None, shares=None),
-            lambda store: store.apply_rejected(ref),
-            lambda store: store.apply_rejected(ref),
+            lambda store: store.apply_ended(
+                ref, "rejected", price=None, quantity=Decimal(0)
+            ),
+            lambda store: store.apply_ended(
+                ref, "rejected", price=None, quantity=Decimal(0)
+            ),
         ):
             await writer.submit(
                 ChangeOf(change, lambda applied: outcomes.append(applied.outcome))

@@ -216,13 +216,19 @@ async def test_a_reply_does_not_reopen_a_row_that_was_rejected_first(
     assert len(rig.unsettled) == 0
 
 
-@pytest.mark.parametrize("status", ["filled", "rejected", "canceled", "expired"])
-async def test_a_reply_that_is_final_already_is_looked_up_at_once(
-    rig: Rig, status: str
+@pytest.mark.parametrize(
+    ("status", "bought"),
+    [
+        *(("filled", "9"), ("rejected", "9"), ("canceled", "9"), ("expired", "9")),
+        *(("rejected", "0"), ("replaced", "0"), ("pending_cancel", "9"), ("new", "9")),
+    ],
+)
+async def test_a_reply_that_says_more_than_taken_is_looked_up_at_once(
+    rig: Rig, status: str, bought: str
 ) -> None:
     async def final(request: Request) -> BrokerOrder:
         assert request.client_order_id is not None
-        return make_order(request.client_order_id, status, quantity="9", price="9")
+        return make_order(request.client_order_id, status, quantity=bought)
 
     rig.paper.placing.append(final)
     await rig.trade(make_signal())

@@ -66,6 +66,14 @@ async def rejected(rig: Rig, **changes: Any) -> None:  # noqa: ANN401
     await rig.fills.on_rejected_event(**values | changes)
 
 
+# What a look-up may say of an order that works, but for ``partially_filled``.
+WORDS = (
+    *("new", "accepted", "pending_new", "done_for_day", "held"),
+    *("pending_cancel", "pending_replace", "replaced", "suspended", "calculated"),
+    *("stopped", "accepted_for_bidding", "pending_review", "", "FILLED", "weird"),
+)
+
+
 def said(rig: Rig, trade_id: str = "sn-1") -> tuple[object, ...]:
     """Return the columns that the broker's words are about."""
     row = rig.rows()[trade_id]
@@ -440,6 +448,34 @@ async def test_a_rejection_before_the_reply_is_not_undone_by_the_reply(
     assert said(rig) == ("missed", "alpaca_rejected", None, None, "o-1", True)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_was_bought_before_a_rejection_stays_bought(
+    rig: Rig,
+    logged_errors: LoggedErrors,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    streamed: bool,
+) -> None:
+    if streamed:
+        await rejected(rig, filled_qty="0.4", filled_avg_price="80")
+    else:
+        order = make_order("sn-1", "rejected", quantity="0.4", price="80")
+        await rig.fills.on_looked_up("paper", order, "AAPL")
+    assert said(rig) == ("open", None, 80.0, 0.4, "o-1", True)
+    assert logged_errors.take() == [
+        "AAPL trade=sn-1 signal=None: the broker rejected order o-1 after it had bought"
+        " 0.4 shares; they are kept, look at the account"
+    ]
+    assert warnings_of(caplog) == []
+    assert [name for name, _ in rig.told()] == ["fill", "settled"]
+
+
+async def test_a_rejection_whose_numbers_cannot_be_read_is_looked_up(rig: Rig) -> None:
+    await rejected(rig, filled_qty="a few", filled_avg_price="80")
+    assert said(rig) == ("open", None, 80.0, None, "o-1", False)
+    assert rig.unsettled.get("sn-1") is not None
+
+
 @pytest.mark.parametrize("state", ["filled", "closed"])
 async def test_a_late_rejection_changes_nothing_and_warns(
     rig: Rig, caplog: pytest.LogCaptureFixture, state: str
@@ -543,13 +579,22 @@ async def test_an_order_that_is_not_ours_is_a_debug_line_and_nothing_else(
             ("missed", "alpaca_rejected", None, None, "o-1", True),
             ["rejected", "settled"],
         ),
+        *((status, "0", None, OPEN, []) for status in WORDS),
         *(
-            (status, "0", None, OPEN, [])
-            for status in (
-                *("new", "accepted", "pending_new", "done_for_day", "held"),
-                *("pending_cancel", "replaced", "suspended", "calculated", "stopped"),
-                *("accepted_for_bidding", "pending_review", "", "FILLED", "weird"),
+            (
+                *(status, "0.2", "80"),
+                ("open", None, 80.0, 3.0, "o-1", False),
+                ["partial_fill"],
             )
+            for status in WORDS
+        ),
+        *(
+            (
+                *("pending_cancel", quantity, "80"),
+                ("open", None, 80.0, 3.0, "o-1", False),
+                ["partial_fill"],
+            )
+            for quantity in (None, "a few")
         ),
     ],
 )

@@ -14,7 +14,6 @@ from snexec.reconciliation.steps import (
     EndedStep,
     FillStep,
     PartialFillStep,
-    RejectedStep,
     Step,
     fill_step,
     looked_up_step,
@@ -69,9 +68,9 @@ def store(store: Store) -> Store:
         ("partially_filled", PartialFillStep, False, True),
         ("canceled", EndedStep, True, False),
         ("expired", EndedStep, True, False),
-        ("rejected", RejectedStep, True, False),
+        ("rejected", EndedStep, True, False),
         *(
-            (status, Step, False, False)
+            (status, PartialFillStep, False, True)
             for status in (
                 *("new", "accepted", "pending_new", "accepted_for_bidding", "held"),
                 *("pending_cancel", "pending_replace", "replaced", "done_for_day"),
@@ -109,14 +108,14 @@ async def test_a_working_order_changes_its_id_and_nothing_else(
     store: Store, latencies: Latencies, reports: Reports, status: str
 ) -> None:
     before = row_of(store, "sn-1")
-    order = make_order("sn-1", status, quantity="0.5", price="86.878")
+    order = make_order("sn-1", status)
     looked_up_step("paper", order, "AAPL", latencies=latencies, reporter=reports).apply(
         store
     )
     assert row_of(store, "sn-1") == before | {"alpacaOrderId": "o-1"}
 
 
-@pytest.mark.parametrize("how", ["canceled", "expired"])
+@pytest.mark.parametrize("how", ["canceled", "expired", "rejected"])
 @pytest.mark.parametrize(
     ("quantity", "outcome", "settled"),
     [("0.5", "fill", True), ("0", None, True), (None, "partial_fill", False)],
@@ -141,7 +140,15 @@ async def test_what_was_bought_before_the_end_stays_bought(  # noqa: PLR0917 - a
 
 
 async def test_a_rejection_makes_the_row_missed(store: Store, reports: Reports) -> None:
-    step = RejectedStep(ref=REF, symbol="AAPL", source="stream", reporter=reports)
+    step = EndedStep(
+        ref=REF,
+        symbol="AAPL",
+        source="stream",
+        reporter=reports,
+        how="rejected",
+        price=None,
+        quantity=Decimal(0),
+    )
     applied = step.apply(store)
     assert applied is not None
     assert (applied.outcome, applied.settled, applied.status) == (

@@ -152,7 +152,7 @@ async def test_no_event_is_being_handed_over_once_it_is() -> None:
         (update("partial_fill"), ("partial_fill", *TAKEN_FILL[1:])),
         (
             update("rejected", filled_qty="0", filled_avg_price=None),
-            ("rejected", "o-1", "AAPL", None, "paper", "sn-1", "e-1"),
+            ("rejected", "o-1", "AAPL", None, "paper", "sn-1", "e-1", "0", None),
         ),
         (
             update(filled_qty=None, filled_avg_price=[1], symbol=None),
@@ -176,7 +176,10 @@ async def test_a_reason_and_a_missing_execution_id_are_handed_on() -> None:
     frame["data"]["reason"] = "halted"
     frame["data"]["execution_id"] = None
     assert await taken_from(frame) == [
-        ("rejected", "o-1", "AAPL", "halted", "paper", "sn-1", None)
+        (
+            *("rejected", "o-1", "AAPL", "halted", "paper"),
+            *("sn-1", None, "0.057436865", "86.878"),
+        )
     ]
 
 
