@@ -28,6 +28,7 @@ from snexec.reconciliation.steps import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.broker import Accounts, BrokerOrder
@@ -169,16 +170,30 @@ class Fills:
         )
 
     async def on_looked_up(
-        self, mode: AccountName, order: BrokerOrder, symbol: str
+        self,
+        mode: AccountName,
+        order: BrokerOrder,
+        symbol: str,
+        *,
+        over: Callable[[], None] | None = None,
     ) -> None:
-        """Take the answer to a look-up (the table of SPEC 8)."""
-        await self._take(
-            looked_up_step(
-                *(mode, order, symbol),
-                latencies=self._latencies,
-                reporter=self._confirmations,
-            )
+        """Take the answer to a look-up (the table of SPEC 8).
+
+        Args:
+            mode: The account.
+            order: What the broker says.
+            symbol: The order's, for the log.
+            over: Called once that is in the row, with the position's quantity where that
+                is needed, or cannot be put there.
+        """
+        step = looked_up_step(
+            *(mode, order, symbol),
+            latencies=self._latencies,
+            reporter=self._confirmations,
         )
+        if over is not None:
+            step.over = over
+        await self._take(step)
 
     async def _take(self, step: Step) -> None:
         key = step.ref.order_id or step.ref.client_order_id or ""
@@ -196,6 +211,7 @@ class Fills:
 
     async def _work_through(self, key: str) -> None:
         queue = self._queues[key]
+        step: Step | None = None
         try:
             while queue.steps:
                 step = queue.steps.popleft()
@@ -214,6 +230,9 @@ class Fills:
             log.exception(
                 "could not apply what the broker said of %s: recovery asks again", key
             )
+            for left in (step, *queue.steps):
+                if left is not None:
+                    left.over()
         finally:
             del self._queues[key]
 

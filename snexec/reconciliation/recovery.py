@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -215,8 +216,10 @@ class Recovery:
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         self._unsettled.known_as(order, answer.id)
-        await self._fills.on_looked_up(order.mode, answer, order.symbol)
-        self._unsettled.compared(order)
+        await self._fills.on_looked_up(
+            *(order.mode, answer, order.symbol),
+            over=partial(self._unsettled.compared, order),
+        )
 
     async def _check_stream(self, order: UnsettledOrder, starved: Starved) -> None:
         """Find out whether the stream has reported what the look-up said."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from snexec.ledger import OrderRef, log_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.broker import BrokerOrder
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from snexec.model import AccountName
 
 Source = Literal["stream", "lookup"]
+
+
+def _nothing() -> None:
+    pass
 
 
 class Reporter(Protocol):
@@ -35,6 +40,8 @@ class Step:
         source: Where it came from.
         reporter: Reports the result.
         asks_position: Whether the position's quantity is needed to complete it.
+        over: Called once its row is written and its position was asked for, or that
+            cannot be done.
         is_final: Whether no partial fill before it matters any more.
     """
 
@@ -42,6 +49,7 @@ class Step:
     symbol: str | None
     source: Source
     reporter: Reporter
+    over: Callable[[], None] = _nothing
     asks_position = False
     is_final = False
 
@@ -51,11 +59,15 @@ class Step:
 
     def done(self, applied: Applied | None) -> None:
         """Report the result."""
-        self.reporter.report(self, applied)
+        try:
+            self.reporter.report(self, applied)
+        finally:
+            self.over()
 
     def failed(self, error: Exception) -> None:
         """Log that the row cannot be changed."""
         log_failure(error)
+        self.over()
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

@@ -231,6 +231,46 @@ async def test_no_signal_may_be_taken_before_every_row_is_compared(
     assert trio.current_time() == 9, "4 s, a pause of 1 s, and 4 s"
 
 
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_partly_filled_row_is_compared_once_its_position_was_asked_for(
+    rig: Rig, run: Callable[[Rig], None], nursery: trio.Nursery, readable: bool
+) -> None:
+    async def slow(_request: Request) -> Decimal | Exception:
+        await trio.sleep(3)
+        return Decimal(3) if readable else not_found()
+
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.paper.book["sn-1"] = make_order(
+        "sn-1", "partially_filled", quantity="0.2", price="80"
+    )
+    rig.paper.asking.extend([slow] * 5)
+    rig.recovery.load(rig.store.unsettled())
+    run(rig)
+    nursery.start_soon(rig.recovery.compare_all)
+    with trio.move_on_after(2.9) as waiting:
+        await rig.recovery.wait_started()
+    assert waiting.cancelled_caught, "no signal is taken meanwhile"
+    await rig.recovery.wait_started()
+    assert said(rig)[3] == (3.0 if readable else None)
+    assert trio.current_time() == (3 if readable else 5 * 3 + 2)
+
+
+async def test_a_row_that_takes_no_word_of_the_brokers_holds_no_start_up(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    for n, status in enumerate(("filled", "partially_filled")):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(
+            f"sn-{n}", status, order_id=f"o-{n}", quantity="1", price="5"
+        )
+    rig.store._db.execute(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade"
+        " BEGIN SELECT RAISE(ABORT, 'theirs'); END"
+    )
+    await start_up(rig, run)
+    assert len(logged_errors.take()) == 2
+
+
 async def test_keys_that_the_broker_refuses_warn_once_and_hold_nothing_up(
     rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
 ) -> None:
