@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -33,9 +34,11 @@ order_log = OrderLog(log)
 _LOOKUPS_AT_ONCE = 8  # per mode; look-ups that hang must not hold up all the others
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never existed
 _STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
+_WARN_AGAIN_SECONDS = 24 * 3600.0  # of a row that only somebody else can help
 _WARN_WAITING_SECONDS = 10.0
 _WARN_WAITING_SECONDS_MAX = 600.0  # a broker away for hours must not fill the log
 _SYSTEM_CLOCK = SystemClock()
+_END_IT = "end it by `snexec settle {} --as missed` (or closed)"
 _STREAMED_STATUSES = frozenset({"filled", "rejected"})  # its handler acts on these
 
 
@@ -73,7 +76,8 @@ class Recovery:
         self._confirmations = confirmations
         self._unsettled = unsettled
         self._started = trio.Event()
-        self._warned = WeakSet[UnsettledOrder]()  # of those still followed
+        # When, on Trio's clock; of those still followed.
+        self._warned = WeakKeyDictionary[UnsettledOrder, float]()
         self._failures = {
             mode: Repeats(f"look-ups ({mode})", log=log, clock=clock)
             for mode in ACCOUNTS
@@ -202,7 +206,11 @@ class Recovery:
             await self._not_found(order)
         except RefusedError as exc:
             self._failures[order.mode].worked()
-            self._warn_once(order, f"the broker refuses the look-up ({exc})")
+            self._warn_daily(
+                order,
+                f"the broker refuses the look-up ({exc})",
+                "see what `snexec check` says of its keys",
+            )
             self._unsettled.compared(order)
         except RateLimitedError as exc:
             lease.client.budget.block(exc.wait_seconds)
@@ -234,8 +242,10 @@ class Recovery:
     async def _not_found(self, order: UnsettledOrder) -> None:
         age = trio.current_time() - order.placed_at
         if order.order_id is not None:
-            self._warn_once(
-                order, "the broker does not know it; do the keys fit its account?"
+            self._warn_daily(
+                order,
+                "the broker does not know it; do the keys fit its account?",
+                f"put those keys back, or {_END_IT.format(order.trade_id)}",
             )
         elif order.missed:
             if age > _GIVE_UP_SECONDS:
@@ -265,18 +275,21 @@ class Recovery:
                 order, "the look-up failed (%s); the broker is asked again", problem
             )
 
-    def _warn_once(self, order: UnsettledOrder, problem: str) -> None:
-        if order in self._warned:
+    def _warn_daily(self, order: UnsettledOrder, problem: str, remedy: str) -> None:
+        """Warn of what lasts until somebody does something about it."""
+        now = trio.current_time()
+        if now - self._warned.get(order, -math.inf) < _WARN_AGAIN_SECONDS:
             return
-        self._warned.add(order)
+        self._warned[order] = now
         log.warning(
-            "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is",
+            "%s trade=%s signal=%s orderId=%s (%s): %s; the row stays as it is: %s",
             order.symbol,
             order.trade_id,
             order.signal_id,
             order.order_id,
             order.mode,
             problem,
+            remedy,
             extra=about_order(order),
         )
 

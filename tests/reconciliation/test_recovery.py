@@ -507,6 +507,26 @@ async def test_an_order_that_the_broker_once_had_is_never_given_up(
     assert rig.events == []
 
 
+async def test_a_row_that_only_somebody_else_can_help_is_told_of_once_a_day(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(rig)
+    placed(rig)
+    await trio.sleep(23 * 3600)
+    assert len(warnings_of(caplog)) == 1
+    await trio.sleep(50 * 3600)
+    told = warnings_of(caplog)
+    assert len(told) == 4, "at once, and after one, two and three days"
+    assert len(set(told)) == 1
+    assert told[0].endswith(
+        "the row stays as it is: put those keys back, or end it by `snexec settle sn-1"
+        " --as missed` (or closed)"
+    )
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    await trio.sleep(48 * 3600)
+    assert len(warnings_of(caplog)) == 4
+
+
 async def test_a_row_of_an_earlier_run_is_as_old_as_its_order(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:
