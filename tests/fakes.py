@@ -127,6 +127,7 @@ def make_order(
     order_id: str = "o-1",
     quantity: object = "0",
     price: object = None,
+    replaced_by: str | None = None,
 ) -> BrokerOrder:
     """Make the broker's word on an order, read as a reply would be."""
     return BrokerOrder.model_validate(
@@ -136,6 +137,7 @@ def make_order(
             "status": status,
             "filled_qty": quantity,
             "filled_avg_price": price,
+            "replaced_by": replaced_by,
         }
     )
 
@@ -300,8 +302,9 @@ class AskedOrder(SentOrder):
 class FakeClient(AlpacaClient):
     """A broker's account that answers from scripts, and remembers what it was asked.
 
-    Without a script an order is accepted, a look-up tells what ``book`` holds, and a
-    position is what ``positions`` holds; what they do not hold is a 404.
+    Without a script an order is accepted, a look-up tells what ``book`` holds (of one
+    that took another's place, by its id, ``replacements``), and a position is what
+    ``positions`` holds; what they do not hold is a 404.
 
     Attributes:
         placing: Scripts for the next orders, in order.
@@ -320,6 +323,7 @@ class FakeClient(AlpacaClient):
         self.looking: collections.deque[Any] = collections.deque()
         self.asking: collections.deque[Any] = collections.deque()
         self.book: dict[str, BrokerOrder] = {}
+        self.replacements: dict[str, BrokerOrder] = {}
         self.positions: dict[str, Decimal] = {}
         self.seconds = 0.0
         self.renewed = 0
@@ -364,6 +368,15 @@ class FakeClient(AlpacaClient):
         )
         self.requests.append(request)
         found = await self._answer(request, self.looking, None, client_order_id)
+        assert isinstance(found, BrokerOrder)
+        return found
+
+    async def replacement(self, order_id: str) -> BrokerOrder:
+        request = Request(at=trio.current_time(), kind="order", order_id=order_id)
+        self.requests.append(request)
+        found = await self._answer(
+            request, collections.deque(), self.replacements.get(order_id)
+        )
         assert isinstance(found, BrokerOrder)
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import (
     AwareDatetime,
@@ -17,6 +17,9 @@ from pydantic import (
 )
 
 from snexec.errors import UnknownOutcomeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # An order with one of these never works again.
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
@@ -32,6 +35,10 @@ def amount(value: object) -> Decimal | None:
     if number is None or not 0 < float(number) < float("inf"):
         return None
     return number
+
+
+def _order_id(value: object) -> str | None:
+    return value if isinstance(value, str) and 1 <= len(value) <= 256 else None
 
 
 def quantity_or_zero(value: object) -> Decimal | None:
@@ -58,6 +65,7 @@ class BrokerOrder(BaseModel):
     Attributes:
         filled_qty: Shares bought so far; None if it cannot be read.
         filled_avg_price: Dollars per share; None if there is none.
+        replaced_by: The broker's id of the order that took its place, if one did.
     """
 
     model_config = ConfigDict(
@@ -69,6 +77,7 @@ class BrokerOrder(BaseModel):
     status: str
     filled_qty: Annotated[Decimal | None, BeforeValidator(quantity_or_zero)] = None
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
+    replaced_by: Annotated[str | None, BeforeValidator(_order_id)] = None
 
     @property
     def has_bought(self) -> bool:
@@ -76,6 +85,23 @@ class BrokerOrder(BaseModel):
         if self.filled_qty is None:
             return self.filled_avg_price is not None
         return not self.filled_qty.is_zero()
+
+    def continued_by(self, order: BrokerOrder) -> BrokerOrder:
+        """Return it with the word of the order that took its place (SPEC 8).
+
+        What was bought is the sum, as neither counts what the other has bought.
+        """
+        quantity = None
+        if self.filled_qty is not None and order.filled_qty is not None:
+            quantity = self.filled_qty + order.filled_qty
+        bought = [each for each in (self, order) if each.has_bought]
+        price = bought[0].filled_avg_price if len(bought) == 1 else _average(bought)
+        update = {
+            "status": order.status,
+            "filled_qty": quantity,
+            "filled_avg_price": price,
+        }
+        return self.model_copy(update=update)
 
 
 class MarketTimes(BaseModel):
@@ -107,8 +133,15 @@ def read_market_times(content: bytes) -> MarketTimes:
         raise _unreadable(exc) from None
 
 
-def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
-    """Read the body of a 200 as the order with this id.
+def read_order(
+    content: bytes, client_order_id: str | None, *, order_id: str | None = None
+) -> BrokerOrder:
+    """Read the body of a 200 as the order that was asked for.
+
+    Args:
+        content: The body.
+        client_order_id: The order's; None where another program or the broker chose it.
+        order_id: The broker's id, where it was asked for by that.
 
     Raises:
         UnknownOutcomeError: It cannot be read, or is about another order.
@@ -117,9 +150,24 @@ def read_order(content: bytes, client_order_id: str) -> BrokerOrder:
         order = BrokerOrder.model_validate_json(content)
     except ValidationError as exc:
         raise _unreadable(exc) from None
-    if order.client_order_id != client_order_id:
+    if client_order_id not in {None, order.client_order_id} or order_id not in {
+        None,
+        order.id,
+    }:
         raise UnknownOutcomeError("the answer speaks of another order")
     return order
+
+
+def _average(orders: Sequence[BrokerOrder]) -> Decimal | None:
+    """Return dollars per share over all of them, as far as that can be told."""
+    price, quantity, dollars = None, Decimal(0), Decimal(0)
+    for order in orders:
+        price = order.filled_avg_price or price
+        if order.filled_qty is None or order.filled_avg_price is None:
+            return price
+        quantity += order.filled_qty
+        dollars += order.filled_qty * order.filled_avg_price
+    return dollars / quantity if quantity else None
 
 
 def _unreadable(exc: ValidationError) -> UnknownOutcomeError:

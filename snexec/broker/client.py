@@ -256,7 +256,18 @@ class AlpacaClient:
         else:
             query = urlencode({"client_order_id": client_order_id})
             path = f"/v2/orders:by_client_order_id?{query}"
-        return read_order(await self._get(path), client_order_id)
+        return read_order(await self._get(path), client_order_id, order_id=order_id)
+
+    async def replacement(self, order_id: str) -> BrokerOrder:
+        """Look up the order that took another's place, by the broker's id (SPEC 8).
+
+        Its client order id is not the replaced order's.
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
+        return read_order(content, None, order_id=order_id)
 
     async def position_quantity(self, symbol: str) -> Decimal:
         """Return how many shares of a symbol the account holds (ALPACA 2.2, 8).

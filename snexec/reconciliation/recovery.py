@@ -201,6 +201,8 @@ class Recovery:
             answer = await lease.use().order(
                 client_order_id=order.trade_id, order_id=order.order_id
             )
+            if answer.status == "replaced":
+                answer = await self._follow_replaced(order, answer, lease)
         except NotFoundError:
             self._failures[order.mode].worked()
             await self._not_found(order)
@@ -219,8 +221,46 @@ class Recovery:
         else:
             self._failures[order.mode].worked()
             await self._found(order, answer)
-            return answer.status in _STREAMED_STATUSES
+            # The stream reports a replacement under an id that no row has.
+            return answer.status in _STREAMED_STATUSES and answer.replaced_by is None
         return False
+
+    async def _follow_replaced(
+        self, order: UnsettledOrder, replaced: BrokerOrder, lease: Lease
+    ) -> BrokerOrder:
+        """Ask about the orders that took a replaced one's place, up to the last.
+
+        Returns:
+            The order that was replaced, with the word of the last one.
+        """
+        self._unsettled.known_as(order, replaced.id)
+        answer = latest = replaced
+        seen = {replaced.id}
+        while latest.status == "replaced":
+            order_id = latest.replaced_by
+            if order_id is None or order_id in seen:
+                problem = "the broker has replaced it and does not say by which order"
+                self._warn_daily(order, problem, _END_IT.format(order.trade_id))
+                break
+            seen.add(order_id)
+            await lease.take(Purpose.RECOVERY)
+            try:
+                latest = await lease.use().replacement(order_id)
+            except NotFoundError:
+                problem = f"the broker does not know order {order_id} in its place"
+                self._warn_daily(order, problem, _END_IT.format(order.trade_id))
+                break
+            answer = answer.continued_by(latest)
+        if latest is not replaced and self._unsettled.follow_replacement(
+            order, latest.id
+        ):
+            order_log.warning(
+                order,
+                "the broker has replaced order %s; order %s is followed in its place",
+                replaced.id,
+                latest.id,
+            )
+        return answer
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         self._unsettled.known_as(order, answer.id)

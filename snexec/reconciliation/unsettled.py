@@ -35,6 +35,7 @@ class UnsettledOrder:
         pause: Seconds between the last question and the next one.
         missed: Whether its row was given up as not found.
         of_this_run: Whether this process placed it.
+        follows: The broker's id of the order that took its place, if one did.
         asking: Whether a look-up is under way; then ``due`` is when to ask again.
         is_compared: Whether the broker has answered about it since the start.
         signal_id: For the log, where it is known.
@@ -50,6 +51,7 @@ class UnsettledOrder:
     missed: bool = False
     of_this_run: bool = True
     is_compared: bool = False
+    follows: str | None = None
     asking: bool = False
     signal_id: str | None = None
 
@@ -121,6 +123,12 @@ class UnsettledOrders:
     def known_as(self, order: UnsettledOrder, order_id: str) -> None:
         """Note the broker's id of an order."""
         order.order_id = order_id
+
+    def follow_replacement(self, order: UnsettledOrder, order_id: str) -> bool:
+        """Note which order took an order's place, and return whether that is news."""
+        is_news = order.follows != order_id
+        order.follows = order_id
+        return is_news
 
     def compared(self, order: UnsettledOrder) -> None:
         """Note that the broker has answered about an order."""

@@ -18,6 +18,7 @@ from snexec.broker.answers import (
 )
 from snexec.errors import UnknownOutcomeError
 from tests.broker.asking import NGINX, REPLY, look_up, place, position
+from tests.fakes import make_order
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -69,6 +70,45 @@ def test_a_part_of_an_answer_is_none(length: int, extra: bytes) -> None:
         return
     with pytest.raises(UnknownOutcomeError):
         read_order(data, "rec20261008151015-1")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "quantity", "price"),
+    [
+        (("0", None), ("0", None), "0", None),
+        (("0", None), ("0.5", "80"), "0.5", "80"),
+        (("0.5", "80"), ("0", None), "0.5", "80"),
+        (("0.4", "80"), ("0.6", "90"), "1.0", "86"),
+        (("0.4", "80"), (None, None), None, "80"),
+        (("a few", "80"), ("0", None), None, "80"),
+        (("0.4", "80"), ("a few", "90"), None, "90"),
+        (("0.4", None), ("0.6", "90"), "1.0", None),
+        ((None, None), ("0.6", "90"), None, "90"),
+    ],
+)
+def test_an_order_and_the_one_in_its_place_bought_what_both_did(
+    first: tuple[object, object],
+    then: tuple[object, object],
+    quantity: str | None,
+    price: str | None,
+) -> None:
+    replaced = make_order(
+        *("sn-1", "replaced"), quantity=first[0], price=first[1], replaced_by="o-2"
+    )
+    latest = make_order(
+        *("theirs", "canceled"), order_id="o-2", quantity=then[0], price=then[1]
+    )
+    both = replaced.continued_by(latest)
+    assert (both.id, both.client_order_id, both.status) == ("o-1", "sn-1", "canceled")
+    assert both.filled_qty == (None if quantity is None else Decimal(quantity))
+    assert both.filled_avg_price == (None if price is None else Decimal(price))
+    assert both.has_bought == (replaced.has_bought or latest.has_bought)
+
+
+@pytest.mark.parametrize("value", [7, "", [], "x" * 257])
+def test_a_replacement_that_cannot_be_named_hides_no_order(value: object) -> None:
+    body = json.dumps(json.loads(RECORDED) | {"replaced_by": value}).encode()
+    assert read_order(body, "rec20261008151015-1").replaced_by is None
 
 
 FIELDS = ("id", "client_order_id", "status", "filled_qty", "filled_avg_price")

@@ -233,7 +233,7 @@ async def test_keys_stand_in_headers_only(
     route.respond(json=REPLY | {"qty": "1"})
     await place(client)
     await look_up(client)
-    await look_up(client, "o-1")
+    await look_up(client, str(REPLY["id"]))
     await position(client)
     for call in route.calls:
         for secret in (KEY, SECRET):
@@ -281,10 +281,45 @@ async def test_a_symbol_is_one_part_of_the_path(
 async def test_an_order_is_asked_for_by_its_id(
     client: AlpacaClient, route: respx.Route, order_id: str | None, path: bytes
 ) -> None:
-    route.respond(json=REPLY)
+    route.respond(json=REPLY if order_id is None else REPLY | {"id": order_id})
     await look_up(client, order_id)
     request = route.calls.last.request
     assert (request.method, request.url.raw_path) == ("GET", path)
+
+
+@pytest.mark.parametrize(
+    ("order_id", "changes"),
+    [
+        (None, {"client_order_id": "sn-2"}),
+        (REPLY["id"], {"client_order_id": "sn-2"}),
+        (REPLY["id"], {"id": "another"}),
+    ],
+)
+async def test_an_answer_that_speaks_of_another_order_is_none(
+    client: AlpacaClient,
+    route: respx.Route,
+    order_id: str | None,
+    changes: dict[str, str],
+) -> None:
+    route.respond(json=REPLY | changes)
+    with pytest.raises(UnknownOutcomeError, match="speaks of another order"):
+        await look_up(client, order_id)
+
+
+async def test_the_order_that_took_anothers_place_is_asked_for_by_the_brokers_id(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY | {"id": "o-2", "client_order_id": "the broker's own"})
+    for order_id in ("o-2", "o-3"):
+        assert client.budget.try_take(Purpose.RECOVERY)
+        if order_id == "o-3":
+            with pytest.raises(UnknownOutcomeError, match="speaks of another order"):
+                await client.replacement(order_id)
+        else:
+            assert (await client.replacement(order_id)).id == order_id
+        assert route.calls.last.request.url.raw_path == b"/v2/orders/%s" % (
+            order_id.encode()
+        )
 
 
 async def test_a_client_order_id_is_quoted(

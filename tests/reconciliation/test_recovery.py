@@ -112,6 +112,14 @@ def times(rig: Rig) -> list[float]:
             {"status": "rejected"},
             ("missed", "alpaca_rejected", None, None, "o-1", True),
         ),
+        (
+            {"status": "rejected", "quantity": "0.2", "price": "80"},
+            ("open", None, 80.0, 0.2, "o-1", True),
+        ),
+        (
+            {"status": "pending_cancel", "quantity": "0.2", "price": "80"},
+            ("open", None, 80.0, 3.0, "o-1", False),
+        ),
         *(
             ({"status": status}, ("open", None, None, None, "o-1", False))
             for status in ("new", "accepted", "pending_new", "done_for_day", "held")
@@ -120,12 +128,13 @@ def times(rig: Rig) -> list[float]:
     ids=lambda value: value["status"] if isinstance(value, dict) else "",
 )
 @pytest.mark.parametrize("order_id", ["o-1", None])
-async def test_a_start_makes_each_row_what_the_broker_says(
+async def test_a_start_makes_each_row_what_the_broker_says(  # noqa: PLR0917 - a table
     rig: Rig,
     run: Callable[[Rig], None],
     answer: dict[str, Any],
     becomes: tuple[object, ...],
     order_id: str | None,
+    logged_errors: LoggedErrors,
 ) -> None:
     rig.open_row(make_trade(), order_id=order_id)
     rig.paper.book["sn-1"] = make_order("sn-1", **answer)
@@ -136,6 +145,8 @@ async def test_a_start_makes_each_row_what_the_broker_says(
     assert (asked.client_order_id, asked.order_id) == ("sn-1", order_id)
     assert ("sn-1" in {order.trade_id for order in rig.unsettled}) != becomes[-1]
     assert trio.current_time() == 0
+    errors = logged_errors.take()
+    assert len(errors) == (answer["status"] == "rejected" and "quantity" in answer)
 
 
 async def test_a_start_with_nothing_unsettled_asks_nobody(
@@ -525,6 +536,120 @@ async def test_a_row_that_only_somebody_else_can_help_is_told_of_once_a_day(
     rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
     await trio.sleep(48 * 3600)
     assert len(warnings_of(caplog)) == 4
+
+
+# An order that another one took the place of
+
+
+@pytest.mark.parametrize(
+    ("bought", "latest", "becomes"),
+    [
+        (
+            *("0", {"status": "filled", "quantity": "2", "price": "5"}),
+            ("open", None, 5.0, 2.0, "o-1", True),
+        ),
+        (
+            *("0.5", {"status": "filled", "quantity": "1.5", "price": "5"}),
+            ("open", None, 5.0, 2.0, "o-1", True),
+        ),
+        (
+            *("0.5", {"status": "canceled"}),
+            ("open", None, 5.0, 0.5, "o-1", True),
+        ),
+        (
+            *("0", {"status": "expired"}),
+            ("missed", "alpaca_expired", None, None, "o-1", True),
+        ),
+        (
+            *("0.5", {"status": "new"}),
+            ("open", None, 5.0, 3.0, "o-1", False),
+        ),
+        ("0", {"status": "new"}, ("open", None, None, None, "o-1", False)),
+    ],
+)
+@pytest.mark.parametrize("hops", [1, 3])
+@pytest.mark.parametrize("order_id", ["o-1", None])
+async def test_an_order_that_was_replaced_is_followed_with_one_warning(  # noqa: PLR0917 - a table
+    rig: Rig,
+    run: Callable[[Rig], None],
+    caplog: pytest.LogCaptureFixture,
+    bought: str,
+    latest: dict[str, Any],
+    becomes: tuple[object, ...],
+    hops: int,
+    order_id: str | None,
+) -> None:
+    rig.open_row(make_trade(), order_id=order_id)
+    rig.paper.positions["AAPL"] = Decimal(3)
+    price = "5" if bought != "0" else None
+    rig.paper.book["sn-1"] = make_order(
+        *("sn-1", "replaced"), quantity=bought, price=price, replaced_by="r-1"
+    )
+    for n in range(1, hops):
+        rig.paper.replacements[f"r-{n}"] = make_order(
+            *(f"theirs-{n}", "replaced"), order_id=f"r-{n}", replaced_by=f"r-{n + 1}"
+        )
+    rig.paper.replacements[f"r-{hops}"] = make_order(
+        *(f"theirs-{hops}", latest["status"]),
+        order_id=f"r-{hops}",
+        quantity=latest.get("quantity", "0"),
+        price=latest.get("price"),
+    )
+    await start_up(rig, run)
+    assert said(rig) == becomes
+    assert trio.current_time() == 0
+    await trio.sleep(600)
+    assert said(rig) == becomes
+    told = [line for line in warnings_of(caplog) if "replaced" in line]
+    assert told == [
+        "AAPL trade=sn-1 signal=None: the broker has replaced order o-1; order"
+        f" r-{hops} is followed in its place"
+    ]
+    assert rig.starved == []
+    assert rig.paper.budget._in_flight == 0
+    assert rig.accounts.leased["paper"] == 0
+
+
+@pytest.mark.parametrize("replaced_by", [None, "o-1", "r-9"])
+@pytest.mark.parametrize("order_id", ["o-1", None])
+async def test_a_replacement_that_cannot_be_followed_is_said_and_nothing_is_missed(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    caplog: pytest.LogCaptureFixture,
+    replaced_by: str | None,
+    order_id: str | None,
+) -> None:
+    rig.open_row(make_trade(), order_id=order_id)
+    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.book["sn-1"] = make_order(
+        *("sn-1", "replaced"), quantity="0.5", price="5", replaced_by=replaced_by
+    )
+    await start_up(rig, run)
+    await trio.sleep(600)
+    assert said(rig) == ("open", None, 5.0, 3.0, "o-1", False)
+    (warning,) = warnings_of(caplog)
+    assert "in its place" in warning or "does not say by which order" in warning
+    assert "snexec settle sn-1" in warning
+
+
+async def test_a_replacement_that_is_not_answered_is_asked_about_again(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", "replaced", replaced_by="r-1")
+
+    async def silent(order_id: str) -> BrokerOrder:
+        rig.paper.budget.finish(None)
+        if trio.current_time() < 10:
+            raise UnknownOutcomeError("HTTP 502")
+        return make_order(
+            "theirs", "filled", order_id=order_id, quantity="2", price="5"
+        )
+
+    rig.paper.replacement = silent  # type: ignore[method-assign]
+    await start_up(rig, run)
+    assert trio.current_time() >= 10
+    assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
 
 
 async def test_a_row_of_an_earlier_run_is_as_old_as_its_order(
