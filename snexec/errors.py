@@ -121,13 +121,22 @@ class RefusedError(BrokerError):
         status_code: The HTTP status.
         body: The answer's body as text, secrets masked.
         reason: The broker's message, or the status if it gave none.
+        is_about_symbol: Whether it is about the symbol, and no word on the account.
     """
 
-    def __init__(self, *, status_code: int, body: str, reason: str) -> None:
+    def __init__(
+        self,
+        *,
+        status_code: int,
+        body: str,
+        reason: str,
+        is_about_symbol: bool = False,
+    ) -> None:
         super().__init__(f"HTTP {status_code}: {reason}")
         self.status_code = status_code
         self.body = body
         self.reason = reason
+        self.is_about_symbol = is_about_symbol
 
 
 class NotFoundError(RefusedError):

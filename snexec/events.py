@@ -43,6 +43,8 @@ class Event(NamedTuple):
             hardly anyone asks.
         sequence: The signal's place in this run, if the event is about a signal.
         more: Further fields of the JSON object.
+        is_about_symbol: Whether a refusal or rejection is about its symbol, and no other
+            one's; not in the JSON object.
     """
 
     event: EventName
@@ -53,6 +55,7 @@ class Event(NamedTuple):
     reason: str | None = None
     more: Mapping[str, object] = _NOTHING
     sequence: int | None = None
+    is_about_symbol: bool = False
 
     @property
     def at(self) -> str:
@@ -91,6 +94,7 @@ class EventFeed:
         symbol: str | None = None,
         reason: str | None = None,
         sequence: int | None = None,
+        is_about_symbol: bool = False,
     ) -> None:
         """Call every follower; ``more`` holds further fields of the JSON object.
 
@@ -108,6 +112,7 @@ class EventFeed:
             reason=reason,
             sequence=sequence,
             more=more or _NOTHING,
+            is_about_symbol=is_about_symbol,
         )
         self._waiting.append(published)
         if len(self._waiting) > 1:

@@ -21,6 +21,7 @@ from snexec.broker.client import SentOrder as SentOrder
 from snexec.broker.endpoint import Endpoint as Endpoint
 from snexec.broker.lease import Lease as Lease
 from snexec.broker.proxies import ignored_proxies as ignored_proxies
+from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable
 from snexec.broker.replies import refusal as refusal
 from snexec.broker.simulated import BuiltInExchange as BuiltInExchange

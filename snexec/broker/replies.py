@@ -6,6 +6,7 @@ Errors quote the broker, with every secret masked.
 from __future__ import annotations
 
 import json
+import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from snexec.logs import SecretMask
 
 _NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of the order
+# What Alpaca says of one asset, whose code and status are those of much else (ALPACA 1.5).
+_ABOUT_SYMBOL = re.compile(
+    r"\b(?:asset|symbol)\b.*\b(?:inactive|halted|not (?:\w+ )?(?:fractionable|tradable"
+    r"|tradeable|found|active|supported|available))\b"
+    r"|\b(?:could not find|invalid|unknown|no such) (?:asset|symbol)\b"
+    r"|\bwash trade\b|\bopen closing position\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ABOUT_SYMBOL_STATUSES = {400, 403, 404, 422}
 _SHOWN_BODY_CHARS = 2000
 _RATE_LIMIT_WAIT_SECONDS = 1.0  # when a 429 says nothing about how long
 
@@ -102,12 +112,18 @@ def refusal(status: int, text: str) -> RefusedError:
         kind = NotFoundError
     elif status == 422 and "client_order_id must be unique" in text:
         kind = DuplicateOrderError
-    reason = _message(text) or f"HTTP {status}"
+    reason = (_message(text) or f"HTTP {status}")[:_SHOWN_BODY_CHARS]
     return kind(
         status_code=status,
         body=text[:_SHOWN_BODY_CHARS],
-        reason=reason[:_SHOWN_BODY_CHARS],
+        reason=reason,
+        is_about_symbol=status in _ABOUT_SYMBOL_STATUSES and is_about_symbol(reason),
     )
+
+
+def is_about_symbol(reason: str) -> bool:
+    """Return whether the broker's message is about one symbol, not the account."""
+    return "account" not in reason.lower() and bool(_ABOUT_SYMBOL.search(reason))
 
 
 def readable(body: bytes) -> str:

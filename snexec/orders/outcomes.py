@@ -110,7 +110,12 @@ class Outcomes:
             refusal.body,
             extra=about_order(trade),
         )
-        await self._no_order(attempt, refusal.reason, refusal.status_code)
+        await self._no_order(
+            attempt,
+            refusal.reason,
+            refusal.status_code,
+            is_about_symbol=refusal.is_about_symbol,
+        )
 
     async def not_sent(self, attempt: Attempt, problem: NotSentError) -> None:
         """Record that an order never left this machine."""
@@ -180,11 +185,24 @@ class Outcomes:
         }
         self._publish("placed", acceptance.attempt, more)
 
-    async def _no_order(self, attempt: Attempt, reason: str, http: int | None) -> None:
+    async def _no_order(
+        self,
+        attempt: Attempt,
+        reason: str,
+        http: int | None,
+        *,
+        is_about_symbol: bool = False,
+    ) -> None:
         """Remove the row of an order that does not exist, and report it."""
         self.counts["refused"] += 1
         if await self._discard(attempt.trade):
-            self._publish("refused", attempt, {"httpStatus": http}, reason)
+            self._publish(
+                "refused",
+                attempt,
+                {"httpStatus": http},
+                reason,
+                is_about_symbol=is_about_symbol,
+            )
 
     async def _discard(self, trade: NewTrade) -> bool:
         gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
@@ -206,6 +224,8 @@ class Outcomes:
         attempt: Attempt,
         more: Mapping[str, object],
         reason: str | None = None,
+        *,
+        is_about_symbol: bool = False,
     ) -> None:
         trade = attempt.trade
         self._feed.publish(
@@ -216,6 +236,7 @@ class Outcomes:
             symbol=trade.symbol,
             reason=reason,
             sequence=attempt.intent.sequence,
+            is_about_symbol=is_about_symbol,
         )
 
 

@@ -66,7 +66,13 @@ class Confirmations:
                     applied.order_id,
                     extra=about_order(applied),
                 )
-                self._publish("rejected", applied, step.source)
+                self._publish(
+                    "rejected",
+                    applied,
+                    step.source,
+                    is_about_symbol=isinstance(step, EndedStep)
+                    and step.is_about_symbol,
+                )
                 self._publish("settled", applied, step.source)
             case "canceled" | "expired" | "not_found":
                 log.warning(
@@ -195,6 +201,8 @@ class Confirmations:
         event: Literal["fill", "partial_fill", "rejected", "settled"],
         applied: Applied,
         source: Source,
+        *,
+        is_about_symbol: bool = False,
     ) -> None:
         more: dict[str, object] = {
             "orderId": applied.order_id,
@@ -215,4 +223,5 @@ class Confirmations:
             trade_id=applied.trade_id,
             symbol=applied.symbol,
             reason=applied.reason,
+            is_about_symbol=is_about_symbol,
         )

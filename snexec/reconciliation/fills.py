@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.broker import Purpose, amount, quantity_or_zero
+from snexec.broker import Purpose, amount, is_about_symbol, quantity_or_zero
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.ledger import OrderRef
 from snexec.logs import about, about_order
@@ -166,6 +166,7 @@ class Fills:
                 how="rejected",
                 price=amount(filled_avg_price),
                 quantity=quantity_or_zero(0 if filled_qty is None else filled_qty),
+                is_about_symbol=is_about_symbol(reason or ""),
             )
         )
 

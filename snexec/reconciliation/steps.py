@@ -118,11 +118,13 @@ class EndedStep(Step):
         how: Which of the three.
         price: Dollars per share of what was bought before.
         quantity: Shares bought before, where they could be read.
+        is_about_symbol: Whether a rejection is, by its reason, about the symbol alone.
     """
 
     how: Ending
     price: Decimal | None
     quantity: Decimal | None
+    is_about_symbol: bool = False
     is_final = True
 
     def apply(self, store: Store) -> Applied | None:

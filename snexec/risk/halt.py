@@ -23,6 +23,7 @@ from snexec.risk.halt_file import (
     remove_halt,
     write_halt,
 )
+from snexec.risk.streak import Streak
 
 if TYPE_CHECKING:
     from snexec.clock import Clock
@@ -54,7 +55,7 @@ class HaltSwitch:
         self._clock = clock
         self._unwritten_halt: Halt | None = None
         self._announced = False
-        self._refusals = 0
+        self._refusals = Streak()
         feed.follow(self.happened)
 
     def is_halted(self) -> bool:
@@ -111,7 +112,7 @@ class HaltSwitch:
         Raises:
             OSError: The file stays, and so does the halt.
         """
-        self._refusals = 0
+        self._refusals.end()
         try:
             remove_halt(self.files)
         finally:
@@ -120,21 +121,27 @@ class HaltSwitch:
         self.is_halted()
 
     def happened(self, event: Event) -> None:
-        """Count refusals and rejections in a row, and halt at the limit."""
+        """Count refusals and rejections in a row, and halt at the limit.
+
+        Those that are about one symbol say nothing of the account: they do not count.
+        """
         match event.event:
-            case "fill" | "partial_fill":
-                self._refusals = 0
+            case "placed":
+                self._refusals.taken(event.trade_id)
                 return
-            case "refused" if event.more.get("httpStatus") is not None:
-                self._refusals += 1
-            case "rejected":
-                self._refusals += 1
+            case "fill" | "partial_fill":
+                self._refusals.bought(event.trade_id)
+                return
+            case "refused" if event.more.get("httpStatus") is None:
+                return
+            case "refused" | "rejected" if not event.is_about_symbol:
+                count = self._refusals.unwanted(event.trade_id)
             case _:
                 return
         limit = self._live.now.bot.halt_after_refusals
-        if limit is None or self._refusals < limit:
+        if limit is None or count < limit:
             return
-        count, self._refusals = self._refusals, 0
+        self._refusals.end()
         self.halt(
             f"{count} orders in a row were refused or rejected, at last"
             f" {event.symbol}: {event.reason or 'rejected by the broker'}",

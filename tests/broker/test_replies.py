@@ -92,6 +92,58 @@ def test_no_escape_hides_a_secret_from_the_mask(secret: str, escaped: bool) -> N
     assert secret in readable(body)
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, 'asset "OCGN" is not fractionable'),
+        (403, "requested asset is not fractionable"),
+        (422, 'asset "ZZZZ" not found'),
+        (422, 'could not find asset "XYZ"'),
+        (404, "asset not found for ZZZZQX"),
+        (404, "symbol not found: ZZZZ"),
+        (422, 'asset "RGC" is not tradable'),
+        (422, "asset ABC is not currently tradable"),
+        (422, "asset AAPL is not active"),
+        (422, "Invalid symbol: A.B"),
+        (403, "potential wash trade detected. use complex orders"),
+        (
+            403,
+            "unable to open new notional orders while having open closing position"
+            " orders",
+        ),
+    ],
+)
+def test_a_refusal_that_is_about_one_symbol_says_so(status: int, message: str) -> None:
+    assert refusal(status, json.dumps({"code": 1, "message": message})).is_about_symbol
+    assert not refusal(401, json.dumps({"message": message})).is_about_symbol
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (403, '{"message":"insufficient buying power"}'),
+        (403, '{"message":"account is restricted to liquidation only"}'),
+        (403, '{"message":"account is not authorized to trade"}'),
+        (403, '{"message":"account not found"}'),
+        (403, '{"message":"asset class crypto is not supported for this account"}'),
+        (403, '{"message":"new orders are rejected by user request"}'),
+        (403, '{"message":"trade denied due to pattern day trading protection"}'),
+        (403, '{"message": "forbidden."}'),
+        (401, '{"message": "unauthorized."}'),
+        (404, '{"message":"endpoint not found."}'),
+        (422, '{"message":"invalid crypto time_in_force"}'),
+        (422, '{"message":"notional amount must be >= 1.00"}'),
+        (422, '{"symbol":"X","reason":"asset not found","message":"no"}'),
+        (422, "<html>asset is not tradable</html>"),
+        (403, ""),
+    ],
+)
+def test_any_other_refusal_is_taken_as_a_word_on_the_account(
+    status: int, text: str
+) -> None:
+    assert not refusal(status, text).is_about_symbol
+
+
 def test_what_is_told_of_a_refusal_is_not_longer_than_what_can_be_read() -> None:
     error = refusal(403, json.dumps({"message": "x" * 100_000}))
     assert error.reason == "x" * 2000

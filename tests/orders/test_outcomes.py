@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from snexec.broker.replies import refusal
 from snexec.errors import (
     BrokerError,
     DuplicateOrderError,
@@ -67,6 +69,24 @@ async def test_a_refused_order_leaves_no_row_and_an_error_with_all_that_was_said
         1,
     )
     assert rig.unsettled.get(trade_id("paper", "n-1")) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "is_about_symbol"),
+    [('asset "AAPL" is not fractionable', True), ("insufficient buying power", False)],
+)
+async def test_a_refusal_is_told_with_what_it_is_about_and_in_the_same_json(
+    rig: Rig, logged_errors: LoggedErrors, message: str, *, is_about_symbol: bool
+) -> None:
+    rig.paper.placing.append(refusal(403, json.dumps({"message": message})))
+    await rig.trade(make_signal(id="n-1"))
+    (refused,) = rig.events
+    assert refused.is_about_symbol == is_about_symbol
+    assert list(json.loads(refused.line())) == [
+        *("event", "at", "signalId", "tradeId", "symbol", "reason"),
+        *("mode", "notional", "httpStatus"),
+    ]
+    assert len(logged_errors.take()) == 1
 
 
 async def test_an_order_that_was_never_sent_leaves_no_row(

@@ -430,6 +430,17 @@ async def test_a_rejection_makes_the_row_missed_and_says_so_exactly(
     assert rig.events[-1].more["status"] == "missed"
 
 
+@pytest.mark.parametrize(
+    ("reason", "is_about_symbol"),
+    [(None, False), ("no buying power", False), ('asset "AAPL" is not tradable', True)],
+)
+async def test_a_rejection_is_told_with_what_it_is_about(
+    rig: Rig, reason: str | None, *, is_about_symbol: bool
+) -> None:
+    await rejected(rig, reason=reason)
+    assert rig.events[0].is_about_symbol == is_about_symbol
+
+
 async def test_a_rejection_counts_once(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:

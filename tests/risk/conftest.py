@@ -11,7 +11,7 @@ from tests.fakes import FakeClock, live_settings, make_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snexec.events import Event
+    from snexec.events import Event, EventName
 
 
 class Desk:
@@ -28,10 +28,25 @@ class Desk:
     def told(self) -> list[str]:
         return [e.event for e in self.events if e.event in {"halt", "resume"}]
 
-    def refused(self, times: int = 1, *, http: int | None = 403) -> None:
+    def refused(
+        self,
+        times: int = 1,
+        *,
+        http: int | None = 403,
+        is_about_symbol: bool = False,
+    ) -> None:
         for _ in range(times):
             more = {"httpStatus": http}
-            self.feed.publish("refused", more, symbol="KO", reason="no money")
+            self.feed.publish(
+                "refused",
+                more,
+                symbol="KO",
+                reason="no money",
+                is_about_symbol=is_about_symbol,
+            )
+
+    def happened(self, event: EventName, trade_id: str) -> None:
+        self.feed.publish(event, symbol="KO", trade_id=trade_id)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from tests.risk.conftest import Desk
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from snexec.events import EventName
     from tests.conftest import LoggedErrors
 
 HALT = Halt(reason="fire", since=MOMENT_TEXT, by="me")
@@ -143,8 +144,10 @@ def test_too_many_refusals_in_a_row_halt(
     assert len(logged_errors.take()) == 1
 
 
-@pytest.mark.parametrize("event", ["fill", "partial_fill"])
-def test_an_order_that_buys_begins_the_row_anew(tmp_path: Path, event: Any) -> None:  # noqa: ANN401 - an EventName
+@pytest.mark.parametrize("event", ["placed", "fill", "partial_fill"])
+def test_an_order_that_is_taken_or_buys_begins_the_row_anew(
+    tmp_path: Path, event: EventName
+) -> None:
     desk = Desk(tmp_path, halt_after_refusals=3)
     for _ in range(5):
         desk.refused(2)
@@ -155,9 +158,34 @@ def test_an_order_that_buys_begins_the_row_anew(tmp_path: Path, event: Any) -> N
 def test_what_the_broker_never_said_is_no_refusal(tmp_path: Path) -> None:
     desk = Desk(tmp_path, halt_after_refusals=1)
     desk.refused(5, http=None)  # not sent
-    for name in ("placed", "skipped", "settled"):
+    for name in ("skipped", "settled"):
         desk.feed.publish(name, symbol="KO")
     assert not desk.switch.is_halted()
+
+
+def test_a_refusal_that_is_about_one_symbol_is_no_word_on_the_account(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=2)
+    desk.refused()
+    desk.refused(20, is_about_symbol=True)
+    desk.feed.publish("rejected", symbol="KO", is_about_symbol=True)
+    assert not desk.switch.is_halted()
+    desk.refused()
+    assert desk.switch.is_halted(), "nor does it end the row"
+    assert len(logged_errors.take()) == 1
+
+
+def test_orders_that_are_taken_and_then_rejected_halt(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=3)
+    for trade_id in ("sn-1", "sn-2", "sn-3"):
+        assert not desk.switch.is_halted()
+        desk.happened("placed", trade_id)
+        desk.happened("rejected", trade_id)
+    assert desk.switch.is_halted()
+    assert len(logged_errors.take()) == 1
 
 
 def test_a_resume_begins_the_row_anew(
