@@ -16,6 +16,7 @@ from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.logs import OrderLog, Repeats, about, about_order
 from snexec.model import ACCOUNTS
+from snexec.reconciliation.replaced import follow_replaced
 from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
 
 if TYPE_CHECKING:
@@ -228,39 +229,21 @@ class Recovery:
     async def _follow_replaced(
         self, order: UnsettledOrder, replaced: BrokerOrder, lease: Lease
     ) -> BrokerOrder:
-        """Ask about the orders that took a replaced one's place, up to the last.
-
-        Returns:
-            The order that was replaced, with the word of the last one.
-        """
+        """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
-        answer = latest = replaced
-        seen = {replaced.id}
-        while latest.status == "replaced":
-            order_id = latest.replaced_by
-            if order_id is None or order_id in seen:
-                problem = "the broker has replaced it and does not say by which order"
-                self._warn_daily(order, problem, _END_IT.format(order.trade_id))
-                break
-            seen.add(order_id)
-            await lease.take(Purpose.RECOVERY)
-            try:
-                latest = await lease.use().replacement(order_id)
-            except NotFoundError:
-                problem = f"the broker does not know order {order_id} in its place"
-                self._warn_daily(order, problem, _END_IT.format(order.trade_id))
-                break
-            answer = answer.continued_by(latest)
-        if latest is not replaced and self._unsettled.follow_replacement(
-            order, latest.id
+        found = await follow_replaced(replaced, lease)
+        if found.problem:
+            self._warn_daily(order, found.problem, _END_IT.format(order.trade_id))
+        if found.latest_id is not None and self._unsettled.follow_replacement(
+            order, found.latest_id
         ):
             order_log.warning(
                 order,
                 "the broker has replaced order %s; order %s is followed in its place",
                 replaced.id,
-                latest.id,
+                found.latest_id,
             )
-        return answer
+        return found.order
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
         self._unsettled.known_as(order, answer.id)
