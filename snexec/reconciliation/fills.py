@@ -176,6 +176,7 @@ class Fills:
         order: BrokerOrder,
         symbol: str,
         *,
+        purpose: Purpose = Purpose.RECOVERY,
         over: Callable[[], None] | None = None,
     ) -> None:
         """Take the answer to a look-up (the table of SPEC 8).
@@ -184,6 +185,7 @@ class Fills:
             mode: The account.
             order: What the broker says.
             symbol: The order's, for the log.
+            purpose: What the question about the position is for, if it must be asked.
             over: Called once that is in the row, with the position's quantity where that
                 is needed, or cannot be put there.
         """
@@ -194,6 +196,8 @@ class Fills:
         )
         if over is not None:
             step.over = over
+        if isinstance(step, PartialFillStep):
+            step.purpose = purpose
         await self._take(step)
 
     async def _take(self, step: Step) -> None:
@@ -242,7 +246,7 @@ class Fills:
     ) -> Applied | None:
         """Complete a partial fill with the position's quantity, if it can be read."""
         with trio.CancelScope() as queue.asking:
-            step.shares = await self._position(step.ref.mode, applied)
+            step.shares = await self._position(step, applied)
         if step.shares is None:
             return applied
         found = await self._writer.write(step.apply)
@@ -250,11 +254,13 @@ class Fills:
             return applied
         return found._replace(changed=found.changed or applied.changed)
 
-    async def _position(self, mode: AccountName, applied: Applied) -> Decimal | None:
+    async def _position(
+        self, step: PartialFillStep, applied: Applied
+    ) -> Decimal | None:
         problem: BrokerError | None = None
         for pause in (*_POSITION_RETRY_SECONDS, None):
-            with self._accounts.lease(mode) as lease:
-                await lease.take(Purpose.RECOVERY)
+            with self._accounts.lease(step.ref.mode) as lease:
+                await lease.take(step.purpose)
                 try:
                     return await lease.use().position_quantity(applied.symbol)
                 except RateLimitedError as exc:

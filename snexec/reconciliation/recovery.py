@@ -158,11 +158,15 @@ class Recovery:
     async def _wait_for_lease(self, mode: AccountName) -> Lease:
         """Wait for a client with one request of its budget."""
         while True:
-            purpose = Purpose.RECOVERY if self._started.is_set() else Purpose.START
-            if (lease := self._accounts.try_take(mode, purpose)) is not None:
+            lease = self._accounts.try_take(mode, self._purpose)
+            if lease is not None:
                 return lease
-            wait = self._accounts.budget(mode).seconds_until(purpose)
+            wait = self._accounts.budget(mode).seconds_until(self._purpose)
             await trio.sleep(min(wait, 1.0))
+
+    @property
+    def _purpose(self) -> Purpose:
+        return Purpose.RECOVERY if self._started.is_set() else Purpose.START
 
     async def _check(
         self,
@@ -231,7 +235,7 @@ class Recovery:
     ) -> BrokerOrder:
         """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
-        found = await follow_replaced(replaced, lease)
+        found = await follow_replaced(replaced, lease, self._purpose)
         if found.problem:
             self._warn_daily(order, found.problem, _END_IT.format(order.trade_id))
         if found.latest_id is not None and self._unsettled.follow_replacement(
@@ -249,6 +253,7 @@ class Recovery:
         self._unsettled.known_as(order, answer.id)
         await self._fills.on_looked_up(
             *(order.mode, answer, order.symbol),
+            purpose=self._purpose,
             over=partial(self._unsettled.compared, order),
         )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from snexec.broker import Purpose
 from snexec.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from snexec.broker import BrokerOrder, Lease
+    from snexec.broker import BrokerOrder, Lease, Purpose
 
 
 class Followed(NamedTuple):
@@ -26,7 +25,9 @@ class Followed(NamedTuple):
     problem: str
 
 
-async def follow_replaced(replaced: BrokerOrder, lease: Lease) -> Followed:
+async def follow_replaced(
+    replaced: BrokerOrder, lease: Lease, purpose: Purpose
+) -> Followed:
     """Ask about the orders in a replaced one's place, one by one, up to the last.
 
     Raises:
@@ -40,7 +41,7 @@ async def follow_replaced(replaced: BrokerOrder, lease: Lease) -> Followed:
         if order_id is None or order_id in seen:
             problem = "the broker has replaced it and does not say by which order"
             break
-        await lease.take(Purpose.RECOVERY)
+        await lease.take(purpose)
         try:
             latest = await lease.use().replacement(order_id)
         except NotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from snexec.broker import Purpose
 from snexec.ledger import OrderRef, log_failure
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ class PartialFillStep(Step):
     Attributes:
         price: Dollars per share so far, where it could be read.
         shares: The position's shares, once they are known.
+        purpose: What the question about the position is for.
     """
 
     price: Decimal | None
     shares: Decimal | None = None
+    purpose: Purpose = Purpose.RECOVERY
     asks_position = True
 
     def apply(self, store: Store) -> Applied | None:

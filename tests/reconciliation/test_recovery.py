@@ -266,6 +266,24 @@ async def test_a_partly_filled_row_is_compared_once_its_position_was_asked_for(
     assert trio.current_time() == (3 if readable else 5 * 3 + 2)
 
 
+async def test_a_start_asks_for_positions_with_the_whole_budget(
+    make_rig: Callable[..., Rig], run: Callable[[Rig], None]
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 60})
+    for n in range(30):
+        rig.open_row(make_trade(f"sn-{n}", f"S{n}"), order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(
+            *(f"sn-{n}", "partially_filled"),
+            order_id=f"o-{n}",
+            quantity="1",
+            price="5",
+        )
+        rig.paper.positions[f"S{n}"] = Decimal(3)
+    await start_up(rig, run)
+    assert len(rig.paper.asked("position")) == 30
+    assert trio.current_time() == 0
+
+
 async def test_a_row_that_takes_no_word_of_the_brokers_holds_no_start_up(
     rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
 ) -> None:
