@@ -37,6 +37,7 @@ TIMEOUT_SECONDS = 10.0
 _WHOLE = Decimal("1.5")
 _PARTS = (Decimal("0.4"), Decimal("0.7"))
 _PLAIN = Send()
+_PARKED = ("pending_cancel", "done_for_day", "suspended", "held", "unheard_of")
 
 
 class _PostFate(NamedTuple):
@@ -452,6 +453,9 @@ class Broker:
             case "expire":
                 order.status = "expired"
                 self._emit(order, "expired")
+            case "park":
+                order.status = _PARKED[order.number % len(_PARKED)]
+                self._emit(order, order.status)
             case "reject":
                 order.status = "rejected"
                 self._emit(order, "rejected")

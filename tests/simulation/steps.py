@@ -40,6 +40,11 @@ Life = Literal[
     "cancel",
     "expire",
     "reject",
+    "part reject",
+    "park",  # it works no more, and has not ended
+    "part park",
+    "part park fill",
+    "part park cancel",
     "rest",
     "part rest",
 ]

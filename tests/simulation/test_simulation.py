@@ -169,6 +169,18 @@ STORIES: dict[str, list[Step]] = {
         Stop(down=7.0),
         UserCancels(),
     ],
+    "parked with something bought, and told by nobody": [
+        Send(life="part park", feed="lost"),
+        Wait(seconds=25.0),
+        Send(symbol="MSFT", id="n-2", life="part park cancel", feed="lost"),
+        Crash(down=7.0),
+    ],
+    "rejected after it had bought": [
+        Send(life="part reject"),
+        Send(symbol="MSFT", id="n-2", life="part reject", feed="lost"),
+        Send(symbol="TSLA", id="n-3", life="part reject", feed="garbled"),
+        Wait(seconds=25.0),
+    ],
     "no broker at all": [
         Send(posts=("lost after accept",)),
         RestUnreachable(seconds=130.0),
