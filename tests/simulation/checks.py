@@ -59,10 +59,10 @@ def _disagreement(  # noqa: PLR0911 - a table
             return "closed by another program"
         held = row["shares"] and (row["entryPrice"] or not order.is_final)
         return None if held else "nothing held"
-    if order.bought:
-        if row["entryPrice"] != float(order.price or 0):
+    if order.bought_in_all:
+        if row["entryPrice"] != float(order.price_in_all or 0):
             return "the price"
-        if order.is_final and row["shares"] != float(order.bought):
+        if order.is_final and row["shares"] != float(order.bought_in_all):
             return "the shares"
         told = world.broker.told_positions.get((order.mode, order.symbol), set())
         if not order.is_final and row["shares"] not in {None, *told}:
@@ -71,7 +71,7 @@ def _disagreement(  # noqa: PLR0911 - a table
     if row["shares"] is not None or row["entryPrice"] is not None:
         return "nothing was bought"
     if order.is_final:
-        expected = ("missed", f"alpaca_{order.status}")
+        expected = ("missed", f"alpaca_{order.latest.status}")
         return None if status == expected else f"should be {expected}"
     return _expect_open(world, row, rows, "order_not_found")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -80,7 +80,9 @@ class Order:
     Attributes:
         step: The signal that it came from.
         found_from: When look-ups find it.
-        price: The average so far.
+        bought: By itself, without what one in its place bought.
+        price: The average of that so far.
+        replaced_by: The order that took its place.
     """
 
     id: str
@@ -96,10 +98,37 @@ class Order:
     price: Decimal | None = None
     sold: bool = False
     events: int = 0
+    replaced_by: Order | None = None
+
+    @property
+    def latest(self) -> Order:
+        """The order that works in its place, or it itself."""
+        return self if self.replaced_by is None else self.replaced_by.latest
+
+    @property
+    def bought_in_all(self) -> Decimal:
+        more = self.replaced_by.bought_in_all if self.replaced_by else Decimal(0)
+        return self.bought + more
+
+    @property
+    def price_in_all(self) -> Decimal | None:
+        parts = [o for o in self._chain() if o.bought]
+        if len(parts) < 2:
+            return parts[0].price if parts else None
+        dollars = sum((o.bought * (o.price or 0) for o in parts), Decimal(0))
+        return dollars / self.bought_in_all
 
     @property
     def is_final(self) -> bool:
-        return self.status in FINAL_STATUSES
+        return self.latest.status in FINAL_STATUSES
+
+    def _chain(self) -> list[Order]:
+        more = self.replaced_by._chain() if self.replaced_by else []
+        return [self, *more]
+
+    def find(self, order_id: str) -> Order | None:
+        """Return the order of this id: it, or one in its place."""
+        return next((o for o in self._chain() if o.id == order_id), None)
 
     def answer(self) -> BrokerOrder:
         """Return what a reply says of it at this moment."""
@@ -110,6 +139,7 @@ class Order:
                 "status": self.status,
                 "filled_qty": str(self.bought),
                 "filled_avg_price": None if self.price is None else str(self.price),
+                "replaced_by": self.replaced_by.id if self.replaced_by else None,
             }
         )
 
@@ -195,7 +225,7 @@ class Account:
     def position(self, symbol: str) -> Decimal:
         return sum(
             (
-                order.bought
+                order.bought_in_all
                 for order in self.orders.values()
                 if order.symbol == symbol and not order.sold
             ),
@@ -396,6 +426,18 @@ class Broker:
         self._say(f"look-up: {answer.id} is {answer.status}")
         return answer
 
+    async def replacement(self, mode: Mode, order_id: str) -> BrokerOrder:
+        """Tell of an order that took another's place."""
+        await trio.sleep(0.02)
+        if self._is_unreachable():
+            self._say("look-up: not sent")
+            raise NotSentError("no route")
+        for order in self.accounts[mode].orders.values():
+            if (found := order.find(order_id)) is not None:
+                self._say(f"look-up: {found.id} is {found.status}")
+                return found.answer()
+        raise NotFoundError(status_code=404, body="", reason="order not found")
+
     async def position(self, mode: Mode, symbol: str) -> Decimal:
         """Tell of a position, as the last signal of the symbol has it."""
         orders = [o for o in self.accounts[mode].orders.values() if o.symbol == symbol]
@@ -438,7 +480,21 @@ class Broker:
             self.busy -= 1
 
     def _go_on(self, order: Order, kind: str, part: int) -> None:
+        order = order.latest
         match kind:
+            case "replace":
+                order.status = "replaced"
+                order.replaced_by = replace(
+                    order,
+                    id=f"{order.id}-r",
+                    client_order_id=f"theirs-{order.id}",
+                    status="new",
+                    bought=Decimal(0),
+                    price=None,
+                    replaced_by=None,
+                )
+                self._emit(order, "replaced")
+                self._emit(order.replaced_by, "new")
             case "part":
                 order.status, order.bought = "partially_filled", _PARTS[part]
                 order.price = Decimal(10 * order.number + part)

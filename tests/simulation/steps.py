@@ -45,6 +45,11 @@ Life = Literal[
     "part park",
     "part park fill",
     "part park cancel",
+    "replace rest",  # another order takes its place, with an id of the broker's
+    "replace fill",
+    "part replace fill",
+    "part replace cancel",
+    "replace replace reject",
     "rest",
     "part rest",
 ]

@@ -181,6 +181,13 @@ STORIES: dict[str, list[Step]] = {
         Send(symbol="TSLA", id="n-3", life="part reject", feed="garbled"),
         Wait(seconds=25.0),
     ],
+    "replaced, and the one in its place filled": [
+        Send(life="part replace fill"),
+        Send(symbol="MSFT", id="n-2", life="replace replace reject", feed="lost"),
+        Send(symbol="TSLA", id="n-3", life="part replace cancel", feed="late"),
+        Wait(seconds=2.0),
+        Crash(down=7.0),
+    ],
     "no broker at all": [
         Send(posts=("lost after accept",)),
         RestUnreachable(seconds=130.0),

@@ -163,6 +163,9 @@ class ModelClient(AlpacaClient):
             partial(self._broker.look_up, self.mode, client_order_id, order_id)
         )
 
+    async def replacement(self, order_id: str) -> BrokerOrder:
+        return await self._ask(partial(self._broker.replacement, self.mode, order_id))
+
     async def position_quantity(self, symbol: str) -> Decimal:
         return await self._ask(partial(self._broker.position, self.mode, symbol))
 
