@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from snexec.assets import position_symbol
 from snexec.broker import amount
 from snexec.cli.check_findings import Finding, ok, warn
 from snexec.cli.trades_query import open_to_read
@@ -54,13 +55,13 @@ async def _compare(
     broker: AccountClient, rows: list[OpenRow], mode: Mode
 ) -> list[Finding]:
     held = {
-        _compact(position.get("symbol")): amount(position.get("qty"))
+        position_symbol(str(position.get("symbol"))): amount(position.get("qty"))
         for position in await broker.get_list("/v2/positions")
     }
     found: list[Finding] = []
     asked = 0
     for row in rows:
-        holds = held.get(_compact(row.symbol), Decimal(0))
+        holds = held.get(position_symbol(row.symbol), Decimal(0))
         if holds == 0 and asked < _ASKED_ONE_BY_ONE:
             # The list alone proves nothing (SPEC 12.8a).
             asked += 1
@@ -73,7 +74,7 @@ async def _compare(
 async def _ask_one(broker: AccountClient, symbol: str) -> Decimal | None:
     """Return what the account holds of a symbol; None if that cannot be read."""
     try:
-        position = await broker.get(f"/v2/positions/{_compact(symbol)}")
+        position = await broker.get(f"/v2/positions/{position_symbol(symbol)}")
     except NotFoundError:
         return Decimal(0)
     return amount(position.get("qty"))
@@ -109,8 +110,3 @@ def _open_rows(settings: Settings, mode: Mode) -> list[OpenRow]:
         for trade_id, symbol, number in rows
         if (shares := amount(number)) is not None
     ]
-
-
-def _compact(symbol: object) -> str:
-    """Return a symbol as positions name it: ``BTC/USD`` is listed as ``BTCUSD``."""
-    return str(symbol).replace("/", "")

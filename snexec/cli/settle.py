@@ -117,6 +117,7 @@ async def _held(settings: Settings, mode: Mode, symbol: str) -> Decimal:
     """
     if settings.alpaca.simulate:
         raise BrokerError("the simulated exchange runs within the daemon only")
+    from snexec.assets import position_symbol
     from snexec.broker import amount
     from snexec.cli.account_client import endpoint_of, open_account
 
@@ -125,7 +126,7 @@ async def _held(settings: Settings, mode: Mode, symbol: str) -> Decimal:
         raise BrokerError(f"there are no keys for {mode} here")
     try:
         async with open_account(endpoint) as broker:
-            answer = await broker.get(f"/v2/positions/{symbol.replace('/', '')}")
+            answer = await broker.get(f"/v2/positions/{position_symbol(symbol)}")
     except NotFoundError:
         return Decimal(0)
     quantity = amount(answer.get("qty"))

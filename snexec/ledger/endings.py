@@ -6,6 +6,7 @@ import math
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from snexec.ledger.symbols import symbol_key
 from snexec.model import MODES
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ End = Literal["closed", "missed"]
 
 _MILLIONTH = Decimal("0.000001")
 _STANDING = (
-    "SELECT id, symbol, mode, status, shares, entryPrice, settledAt, signalId,"
+    "SELECT id, symbol, mode, status, shares, entryPrice, settledAt, signalId,"  # noqa: S608 - names of our own
     " (SELECT total(other.shares) FROM BotTrade AS other WHERE other.status = 'open'"
-    "  AND other.id <> BotTrade.id AND replace(other.symbol, '/', '') ="
-    "  replace(BotTrade.symbol, '/', '')"
+    "  AND other.id <> BotTrade.id"
+    f"  AND {symbol_key('other.symbol')} = {symbol_key('BotTrade.symbol')}"
     "  AND (other.mode = BotTrade.mode OR other.mode IS NULL)) AS claimed"
     " FROM BotTrade WHERE id = ?"
 )

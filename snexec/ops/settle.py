@@ -139,7 +139,7 @@ async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
     try:
         with trio.fail_after(_ASK_SECONDS), accounts.lease(mode) as lease:
             await lease.take(Purpose.RECOVERY)
-            return await lease.use().position_quantity(symbol.replace("/", ""))
+            return await lease.use().position_quantity(symbol)
     except NotFoundError:
         return Decimal(0)
     except trio.TooSlowError:
