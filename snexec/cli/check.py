@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from snexec.cli import check_machine
-from snexec.cli.check_findings import Finding, ok
+from snexec.cli.check_findings import Finding, line, masked, ok
 from snexec.cli.console import open_console, print_line
-from snexec.errors import ConfigError
-from snexec.logs import SecretMask
-from snexec.model import MODES
-from snexec.settings import credentials_for, load_settings
+from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.settings import Settings
-
-_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 def run_check(config: Path, *, as_json: bool) -> int:
@@ -32,13 +26,13 @@ def run_check(config: Path, *, as_json: bool) -> int:
         ConfigError: The configuration cannot be used.
     """
     settings = load_settings(config)
-    found = _masked(_run_checks(config, settings), settings)
+    found = masked(_run_checks(config, settings), settings)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         console = open_console()
         for finding in found:
-            print_line(console, _line(finding))
+            print_line(console, line(finding))
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 
@@ -62,32 +56,3 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
     from snexec.cli.check_endpoints import check_endpoints  # it uses the network
 
     return found + check_endpoints(settings, status)
-
-
-def _masked(found: list[Finding], settings: Settings) -> list[Finding]:
-    """Mask every secret, whoever echoed it."""
-    mask = SecretMask()
-    for mode in MODES:
-        try:
-            credentials = credentials_for(mode, settings)
-        except ConfigError:
-            continue
-        if credentials is not None:
-            mask.learn(credentials.values())
-    return [
-        replace(
-            finding,
-            detail=mask.apply(finding.detail),
-            advice=mask.apply(finding.advice),
-        )
-        for finding in found
-    ]
-
-
-def _line(finding: Finding) -> Text:
-    text = Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]), "  ")
-    text.append(f"{finding.check:<14}  ", "bold")
-    text.append(finding.detail)
-    if finding.advice:
-        text.append(f" / {finding.advice}", "italic")
-    return text

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from rich.text import Text
+
+from snexec.errors import ConfigError
+from snexec.logs import SecretMask
+from snexec.model import MODES
+from snexec.settings import credentials_for
+
+if TYPE_CHECKING:
+    from snexec.settings import Settings
 
 Result = Literal["OK", "WARN", "FAIL"]
+
+_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +53,33 @@ def fail(check: str, detail: str, advice: str = "") -> Finding:
 def softened(finding: Finding) -> Finding:
     """Return the finding for something that is not in use: a failure only warns."""
     return replace(finding, result="WARN") if finding.result == "FAIL" else finding
+
+
+def masked(found: list[Finding], settings: Settings) -> list[Finding]:
+    """Mask every secret, whoever echoed it."""
+    mask = SecretMask()
+    for mode in MODES:
+        try:
+            credentials = credentials_for(mode, settings)
+        except ConfigError:
+            continue
+        if credentials is not None:
+            mask.learn(credentials.values())
+    return [
+        replace(
+            finding,
+            detail=mask.apply(finding.detail),
+            advice=mask.apply(finding.advice),
+        )
+        for finding in found
+    ]
+
+
+def line(finding: Finding) -> Text:
+    """Return a finding as a line for people."""
+    text = Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]), "  ")
+    text.append(f"{finding.check:<14}  ", "bold")
+    text.append(finding.detail)
+    if finding.advice:
+        text.append(f" / {finding.advice}", "italic")
+    return text

@@ -1,4 +1,4 @@
-"""Compares open rows with what the broker holds: a row may outlive its position.
+"""Compares open rows with what the account holds: a row may outlive its position.
 
 Only looks: the operator ends such a row with ``snexec settle``.
 """
@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import trio
+
 from snexec.assets import position_symbol
 from snexec.broker import amount
-from snexec.cli.check_findings import Finding, ok, warn
+from snexec.cli.account_client import endpoint_of, open_account
+from snexec.cli.check_findings import Finding, line, masked, ok, warn
+from snexec.cli.console import open_console, print_line
 from snexec.cli.trades_query import open_to_read
+from snexec.clock import timestamp
 from snexec.errors import BrokerError, NotFoundError
+from snexec.model import MODES
 
 if TYPE_CHECKING:
     from snexec.cli.account_client import AccountClient
@@ -23,9 +30,11 @@ if TYPE_CHECKING:
     from snexec.settings import Settings
 
 _ASKED_ONE_BY_ONE = 20  # requests, which a daemon may need
+_LISTING_SECONDS = 3.0  # a listing does not wait long for what stands below it
+_POSITIONS_LAG = timedelta(seconds=15)
 _OPEN = (
     "SELECT id, symbol, shares FROM BotTrade WHERE status = 'open' AND mode = ?"
-    " AND shares > 0 ORDER BY createdAt"
+    " AND shares > 0 AND updatedAt <= ? ORDER BY createdAt"
 )
 
 
@@ -40,7 +49,10 @@ class OpenRow(NamedTuple):
 async def check_open_rows(
     broker: AccountClient, settings: Settings, mode: Mode
 ) -> list[Finding]:
-    """Check that the account holds what a mode's open rows say."""
+    """Check that the account holds what a mode's open rows say.
+
+    Rows that changed in the last 15 s are left out: positions may lag behind fills.
+    """
     rows = _open_rows(settings, mode)
     if not rows:
         return []
@@ -49,6 +61,44 @@ async def check_open_rows(
     except BrokerError as exc:
         return [warn(f"{mode} rows", f"{len(rows)} open, not compared: {exc}")]
     return found or [ok(f"{mode} rows", f"{len(rows)} open, and held by the account")]
+
+
+def print_outlived(settings: Settings) -> None:
+    """Print a line for each open row of which the account holds nothing, or less.
+
+    Nothing where nothing is wrong; a mode without keys or open rows is not asked.
+    """
+    if settings.alpaca.simulate:
+        return  # that exchange runs within the daemon only
+    modes = [mode for mode in MODES if _open_rows(settings, mode)]
+    found = trio.run(_ask_modes, settings, modes) if modes else []
+    wrong = [finding for finding in found if finding.result != "OK"]
+    console = open_console()
+    for finding in masked(wrong, settings):
+        print_line(console, line(finding))
+
+
+async def _ask_modes(settings: Settings, modes: list[Mode]) -> list[Finding]:
+    found: dict[Mode, list[Finding]] = {mode: [] for mode in modes}
+    async with trio.open_nursery() as nursery:
+        for mode in modes:
+            nursery.start_soon(_ask_mode, settings, mode, found[mode])
+    return [finding for mode in modes for finding in found[mode]]
+
+
+async def _ask_mode(settings: Settings, mode: Mode, found: list[Finding]) -> None:
+    endpoint = endpoint_of(mode, settings)
+    if endpoint is None:
+        return
+    try:
+        with trio.fail_after(_LISTING_SECONDS):
+            async with open_account(endpoint) as broker:
+                found += await check_open_rows(broker, settings, mode)
+    except trio.TooSlowError:
+        why = f"no answer within {_LISTING_SECONDS:g} s"
+        found.append(warn(f"{mode} rows", f"not compared with the account: {why}"))
+    except OSError as exc:
+        found.append(warn(f"{mode} rows", f"not compared with the account: {exc}"))
 
 
 async def _compare(
@@ -100,9 +150,10 @@ def _open_rows(settings: Settings, mode: Mode) -> list[OpenRow]:
     path = Path(settings.database)
     if not path.exists():
         return []
+    latest = timestamp(datetime.now(UTC) - _POSITIONS_LAG)
     try:
         with closing(open_to_read(path)) as connection:
-            rows = connection.execute(_OPEN, [mode]).fetchall()
+            rows = connection.execute(_OPEN, [mode, latest]).fetchall()
     except sqlite3.Error:
         return []
     return [

@@ -147,8 +147,9 @@ def trades(
 ) -> None:
     """List what was bought and what was not; the newest comes last.
 
-    Reads the database only, so it works whether or not the daemon runs. Slippage is the
-    entry against the signal's price: above 0 you paid more.
+    Reads the database, so it works whether or not the daemon runs. Slippage is the
+    entry against the signal's price: above 0 you paid more. Below the table stand open
+    rows of which the account, where it can be asked, holds nothing or less.
     """
     from snexec.cli.trades import run_trades
     from snexec.cli.trades_query import Query

@@ -32,3 +32,7 @@ def run_status(config: Path, *, as_json: bool) -> None:
     from snexec.cli.status_page import print_page  # a JSON answer needs no Rich
 
     print_page(answer)
+    if answer.get("openTrades"):
+        from snexec.cli.check_rows import print_outlived  # uses the network
+
+        print_outlived(settings)

@@ -55,7 +55,12 @@ def run_trades(
             from snexec.cli.trades_table import print_trades  # the others need no Rich
 
             money = None if found is None else found.money
-            print_trades(list(rows), now=now, money=money, latency=latency)
+            listed = list(rows)
+            print_trades(listed, now=now, money=money, latency=latency)
+            if any(row.get("status") == "open" for row in listed):
+                from snexec.cli.check_rows import print_outlived  # uses the network
+
+                print_outlived(settings)
         elif form == "csv":
             _print_csv(rows, [*columns, *extra])
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from snexec.exchange.faults import RestFault
 from snexec.ledger.rows import OrderRef
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
-from tests.fakes import make_trade
+from tests.cli.conftest import running
+from tests.fakes import FakeClock, make_trade
 from tests.integration.harness import KEYS, alpaca
 
 if TYPE_CHECKING:
@@ -63,9 +65,16 @@ def rows(desk: Desk, real_box: Box) -> Callable[[], Lines]:
 
 
 def fill(
-    box: Box, trade_id: str, symbol: str, shares: str = "2", mode: Mode = "paper"
+    box: Box,
+    trade_id: str,
+    symbol: str,
+    shares: str = "2",
+    *,
+    mode: Mode = "paper",
+    seconds_ago: float = 60,
 ) -> None:
-    clock = SystemClock()
+    clock = FakeClock()
+    clock.moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     with closing(
         open_database(box.database, simulated=False, clock=clock)
     ) as connection:
@@ -172,3 +181,67 @@ def test_an_order_that_has_bought_nothing_yet_is_no_row_to_compare(
     ) as connection:
         Store(connection, clock=SystemClock()).open_trade(make_trade("sn-1", "KO"))
     assert rows() == []
+
+
+def test_a_row_that_just_changed_is_not_compared(
+    rows: Callable[[], Lines], real_box: Box
+) -> None:
+    fill(real_box, "sn-1", "KO", seconds_ago=5)
+    assert rows() == []
+
+
+GONE = (
+    "WARN  paper rows      sn-1: the row holds 2.0 KO, paper none"
+    " / if it was sold: snexec settle sn-1 --as closed --price …"
+)
+
+
+def test_trades_names_a_row_that_outlived_its_position(
+    desk: Desk, real_box: Box, broker: Exchange
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    done = desk.run(real_box.config, "trades")
+    assert done.status == 0
+    assert done.out.splitlines()[-1] == GONE
+    broker.paper.book.positions.buy("KO", Decimal(2), Decimal(120))
+    assert "WARN" not in desk.run(real_box.config, "trades").out
+
+
+def test_what_programs_read_of_trades_stays_the_rows(desk: Desk, real_box: Box) -> None:
+    fill(real_box, "sn-1", "KO")
+    [row] = desk.run(real_box.config, "trades", "--format", "json").json()
+    assert row["id"] == "sn-1"
+
+
+def test_trades_does_not_ask_where_no_listed_row_is_open(
+    desk: Desk, real_box: Box
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    assert "WARN" not in desk.run(real_box.config, "trades", "--status", "closed").out
+
+
+def test_status_names_a_row_that_outlived_its_position(
+    desk: Desk, real_box: Box
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    with running(real_box):
+        assert desk.run(real_box.config, "status").out.splitlines()[-1] == GONE
+        assert desk.run(real_box.config, "status", "--json").json()["openTrades"] == 1
+
+
+def test_an_account_that_cannot_be_asked_is_said_to_be_so(
+    desk: Desk, real_box: Box, broker: Exchange
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    broker.paper.rest_faults.add(RestFault(status=500, body={}, path="/v2/positions"))
+    said = desk.run(real_box.config, "trades").out.splitlines()[-1]
+    assert said.startswith("WARN  paper rows      1 open, not compared:")
+
+
+def test_without_keys_trades_asks_nobody(
+    desk: Desk, real_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    assert "rows" not in desk.run(real_box.config, "trades").out
