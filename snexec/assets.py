@@ -37,16 +37,19 @@ class AssetClass(NamedTuple):
         time_in_force: Of a market order.
         around_the_clock: Whether it trades while the market of shares is closed.
         smallest_dollars: What an order has to cost at least.
+        largest_fee: What part of a buy the broker keeps at most, so that the position
+            is smaller than what was bought (SPEC 12.5).
     """
 
     name: Literal["share", "crypto"]
     time_in_force: Literal["day", "gtc"]
     around_the_clock: bool
     smallest_dollars: Decimal
+    largest_fee: Decimal
 
 
-SHARE = AssetClass("share", "day", False, Decimal(1))
-CRYPTO = AssetClass("crypto", "gtc", True, Decimal(10))
+SHARE = AssetClass("share", "day", False, Decimal(1), Decimal(0))
+CRYPTO = AssetClass("crypto", "gtc", True, Decimal(10), Decimal("0.005"))
 
 
 def canonical_symbol(written: str) -> str:

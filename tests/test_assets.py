@@ -109,7 +109,7 @@ def test_what_is_taken_for_a_symbol_is_fit_for_a_url_and_stays_itself(
 # What the class decides
 
 
-SHARE = ("share", "day", False, Decimal(1))
+SHARE = ("share", "day", False, Decimal(1), Decimal(0))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ SHARE = ("share", "day", False, Decimal(1))
         ("AAPL", SHARE, "AAPL"),
         ("BRK.B", SHARE, "BRK.B"),
         ("BUSD", SHARE, "BUSD"),
-        ("BTC/USD", ("crypto", "gtc", True, Decimal(10)), "BTCUSD"),
+        ("BTC/USD", ("crypto", "gtc", True, Decimal(10), Decimal("0.005")), "BTCUSD"),
     ],
 )
 def test_the_class_of_an_asset_decides(

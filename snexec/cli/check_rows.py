@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from snexec.assets import position_symbol
+from snexec.assets import asset_class, position_symbol
 from snexec.broker import amount
 from snexec.cli.account_client import endpoint_of, open_account
 from snexec.cli.check_findings import Finding, line, masked, ok, warn
@@ -116,7 +116,8 @@ async def _compare(
             # The list alone proves nothing (SPEC 12.8a).
             asked += 1
             holds = await _ask_one(broker, row.symbol)
-        if holds is not None and holds < row.shares:
+        least = row.shares * (1 - asset_class(row.symbol).largest_fee)
+        if holds is not None and holds < least:
             found.append(_outlived(row, holds, mode))
     return found
 

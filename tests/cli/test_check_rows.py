@@ -173,6 +173,29 @@ def test_crypto_is_listed_by_its_compact_name(
     assert rows() == [("paper rows", "OK", "1 open, and held by the account", "")]
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(("BTC/USD", "0.49875", "OK"), id="the fee of a coin"),
+        pytest.param(("BTC/USD", "0.497", "WARN"), id="more than a coin's fee"),
+        pytest.param(("KO", "0.49875", "WARN"), id="shares have none"),
+    ],
+)
+def test_what_the_broker_kept_of_a_coin_as_its_fee_is_not_missed(
+    rows: Callable[[], Lines],
+    real_box: Box,
+    broker: Exchange,
+    case: tuple[str, str, str],
+) -> None:
+    symbol, held, result = case
+    fill(real_box, "sn-1", symbol, "0.5")
+    listed = [{"symbol": symbol.replace("/", ""), "qty": held}]
+    broker.paper.rest_faults.add(
+        RestFault(status=200, body=listed, path="/v2/positions")
+    )
+    assert [found[1] for found in rows()] == [result]
+
+
 def test_an_order_that_has_bought_nothing_yet_is_no_row_to_compare(
     rows: Callable[[], Lines], real_box: Box
 ) -> None:
