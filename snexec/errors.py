@@ -94,6 +94,10 @@ class BrokerError(SnexecError):
     """A request to the broker did not get what it asked for."""
 
 
+class NoAccountError(BrokerError):
+    """There is no account to ask: no keys for it, or only a simulated one."""
+
+
 class NotSentError(BrokerError):
     """No connection was made, so the broker has never seen the request."""
 

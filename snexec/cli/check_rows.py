@@ -109,16 +109,21 @@ async def _compare(
         for position in await broker.get_list("/v2/positions")
     }
     found: list[Finding] = []
-    asked = 0
+    asked = not_compared = 0
     for row in rows:
-        holds = held.get(position_symbol(row.symbol), Decimal(0))
-        if holds == 0 and asked < _ASKED_ONE_BY_ONE:
+        symbol = position_symbol(row.symbol)
+        holds = held.get(symbol)
+        if symbol not in held and asked < _ASKED_ONE_BY_ONE:
             # The list alone proves nothing (SPEC 12.8a).
             asked += 1
             holds = await _ask_one(broker, row.symbol)
+        not_compared += holds is None
         least = row.shares * (1 - asset_class(row.symbol).largest_fee)
         if holds is not None and holds < least:
             found.append(_outlived(row, holds, mode))
+    if not_compared:
+        why = "their positions cannot be read, or are too many to ask for"
+        found.append(warn(f"{mode} rows", f"{not_compared} not compared: {why}"))
     return found
 
 
@@ -128,6 +133,8 @@ async def _ask_one(broker: AccountClient, symbol: str) -> Decimal | None:
         position = await broker.get(f"/v2/positions/{position_symbol(symbol)}")
     except NotFoundError:
         return Decimal(0)
+    except BrokerError:
+        return None
     return amount(position.get("qty"))
 
 

@@ -19,6 +19,7 @@ from snexec.errors import (
     BrokerError,
     CommandError,
     ConfigError,
+    NoAccountError,
     NoDaemonError,
     NotFoundError,
 )
@@ -116,14 +117,14 @@ async def _held(settings: Settings, mode: Mode, symbol: str) -> Decimal:
         OSError: The certificates cannot be read.
     """
     if settings.alpaca.simulate:
-        raise BrokerError("the simulated exchange runs within the daemon only")
+        raise NoAccountError("the simulated exchange runs within the daemon only")
     from snexec.assets import position_symbol
     from snexec.broker import amount
     from snexec.cli.account_client import endpoint_of, open_account
 
     endpoint = endpoint_of(mode, settings)
     if endpoint is None:
-        raise BrokerError(f"there are no keys for {mode} here")
+        raise NoAccountError(f"there are no keys for {mode} here")
     try:
         async with open_account(endpoint) as broker:
             answer = await broker.get(f"/v2/positions/{position_symbol(symbol)}")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
+from snexec.assets import asset_class
 from snexec.broker import Purpose
-from snexec.errors import BrokerError, NotFoundError
+from snexec.errors import BrokerError, NoAccountError, NotFoundError, RefusedError
 from snexec.logs import about
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Daemon")
 
 _ASK_SECONDS = 10.0  # less than a client waits for its answer
+_DUST = Decimal("1e-9")  # rows hold floats
 
 
 class Settlement(NamedTuple):
@@ -62,25 +64,26 @@ async def judge(
         asked: What the operator says.
         row: The row as it is; None if it is not there.
         ask: Returns what a mode's account holds of a symbol, 0 without a position.
-            Raises BrokerError or OSError where it cannot be asked.
+            Raises BrokerError or OSError where it cannot be asked. Only where asking
+            again would not help is the operator's word enough.
     """
     if row is None:
         return Judged(f"there is no row {asked.trade_id}")
-    if row.mode is None:
-        return Judged(f"{row.trade_id} is another program's row")
-    if not row.may_end(asked.how):
-        settled = " and settled" if row.is_settled else ""
-        return Judged(f"{row.trade_id} ({row.symbol}) is {row.status}{settled}")
+    if row.mode is None or not row.may_end(asked.how):
+        return Judged(_why_it_may_not_end(row))
     try:
         held = await ask(row.mode, row.symbol)
     except (BrokerError, OSError) as exc:
-        problem = str(exc) or type(exc).__name__
-        return Judged(
-            "",
-            f"{_words(asked, row)}; NOT CHECKED, what {row.mode} holds of"
-            f" {row.symbol} could not be asked: {problem}",
+        unasked = (
+            f"what {row.mode} holds of {row.symbol} could not be asked:"
+            f" {str(exc) or type(exc).__name__}"
         )
-    if left := held - row.claimed:
+        if _never_answers(exc):
+            return Judged("", f"{_words(asked, row)}; NOT CHECKED, {unasked}")
+        return Judged(f"{unasked}: try again later")
+    left = held - row.claimed
+    # The position of a coin is smaller than what was bought, by the fee.
+    if not -row.claimed * asset_class(row.symbol).largest_fee - _DUST <= left <= _DUST:
         claims = (
             f", of which other open rows claim {row.claimed}" if row.claimed else ""
         )
@@ -135,7 +138,7 @@ async def settle(
 
 async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
     if not accounts.has_keys(mode):
-        raise BrokerError(f"there are no keys for {mode}")
+        raise NoAccountError(f"there are no keys for {mode}")
     try:
         with trio.fail_after(_ASK_SECONDS), accounts.lease(mode) as lease:
             await lease.take(Purpose.RECOVERY)
@@ -144,6 +147,19 @@ async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
         return Decimal(0)
     except trio.TooSlowError:
         raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
+
+
+def _why_it_may_not_end(row: Standing) -> str:
+    if row.mode is None:
+        return f"{row.trade_id} is another program's row"
+    settled = " and settled" if row.is_settled else ""
+    return f"{row.trade_id} ({row.symbol}) is {row.status}{settled}"
+
+
+def _never_answers(exc: Exception) -> bool:
+    """Return whether an account stays closed to these keys, however often it is asked."""
+    refused = isinstance(exc, RefusedError) and exc.status_code in {401, 403}
+    return refused or isinstance(exc, NoAccountError)
 
 
 def _is_being_placed(wings: Wings, row: Standing) -> bool:

@@ -268,3 +268,30 @@ def test_without_keys_trades_asks_nobody(
     for name in KEYS:
         monkeypatch.delenv(name)
     assert "rows" not in desk.run(real_box.config, "trades").out
+
+
+def test_more_rows_than_are_asked_for_one_by_one_are_not_accused(
+    rows: Callable[[], Lines], real_box: Box, broker: Exchange
+) -> None:
+    for number in range(22):
+        fill(real_box, f"sn-{number}", f"A{number}")
+        broker.paper.book.positions.buy(f"A{number}", Decimal(2), Decimal(120))
+    broker.paper.rest_faults.add(
+        RestFault(status=200, body=[], path="/v2/positions", times=1)
+    )
+    [(_check, result, detail, _advice)] = rows()
+    assert result == "WARN"
+    assert detail.startswith("2 not compared: ")
+
+
+def test_a_short_position_is_not_held(
+    rows: Callable[[], Lines], real_box: Box, broker: Exchange
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    broker.paper.rest_faults.add(
+        RestFault(
+            status=200, body=[{"symbol": "KO", "qty": "-5"}], path="/v2/positions"
+        )
+    )
+    [(_check, result, _detail, _advice)] = rows()
+    assert result == "WARN"

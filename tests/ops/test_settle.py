@@ -10,7 +10,12 @@ import pytest
 import trio
 import trio.testing
 
-from snexec.errors import UnknownOutcomeError
+from snexec.errors import (
+    BrokerError,
+    RateLimitedError,
+    RefusedError,
+    UnknownOutcomeError,
+)
 from snexec.ledger.rows import OrderRef
 from tests.fakes import Rig, make_settings, make_signal, make_trade, warnings_of
 from tests.ledger.broker_says import closed_by_monitor
@@ -88,17 +93,46 @@ async def test_what_another_row_claims_is_not_this_ones(bench: Bench) -> None:
     assert still["error"] == "paper holds 0.7 AAPL: 0.7 are left, so sn-1 has not ended"
 
 
-async def test_a_broker_that_cannot_be_asked_is_named(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [
+        UnknownOutcomeError("no answer within 10 s"),
+        RateLimitedError("429", wait_seconds=1),
+        RefusedError(status_code=422, body="", reason="oops"),
+    ],
+    ids=["lost", "429", "another refusal"],
+)
+async def test_nothing_is_settled_while_the_broker_may_answer_later(
+    bench: Bench, problem: BrokerError
+) -> None:
     buy(bench)
-    bench.rig.paper.asking.append(UnknownOutcomeError("no answer within 10 s"))
-    said = await bench.control.settle("sn-1", "closed", None, dry_run=True)
-    assert str(said["words"]).endswith(
-        "; NOT CHECKED, what paper holds of AAPL could not be asked: no answer within"
-        " 10 s"
+    bench.rig.paper.asking.append(problem)
+    answer = await bench.control.settle("sn-1", "closed", None, dry_run=False)
+    assert answer["error"] == (
+        f"what paper holds of AAPL could not be asked: {problem}: try again later"
     )
+    assert bench.rig.rows()["sn-1"]["status"] == "open"
+
+
+async def test_an_account_that_will_never_answer_is_named(bench: Bench) -> None:
+    buy(bench)
+    bench.rig.paper.asking.append(RefusedError(status_code=401, body="", reason="no"))
+    said = await bench.control.settle("sn-1", "closed", None, dry_run=True)
+    assert "; NOT CHECKED, what paper holds of AAPL could not be" in str(said["words"])
     bench.rig.accounts.lose_keys("paper")
     said = await bench.control.settle("sn-1", "closed", None, dry_run=True)
     assert str(said["words"]).endswith("asked: there are no keys for paper")
+
+
+async def test_the_fee_of_a_coin_that_another_row_claims_is_not_missed(
+    bench: Bench,
+) -> None:
+    bench.rig.open_row(make_trade("sn-0", "BTC/USD"))
+    bench.rig.store.mark_not_found("sn-0")
+    buy(bench, "BTC/USD")
+    bench.rig.paper.positions["BTC/USD"] = Decimal("0.49875")
+    done = await bench.control.settle("sn-0", "missed", None, dry_run=False)
+    assert done["settled"] is True
 
 
 async def test_an_order_that_is_settled_is_followed_no_longer(bench: Bench) -> None:
