@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from snexec.logs import SecretMask
 
 _NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of the order
-# What Alpaca says of one asset, whose code and status are those of much else (ALPACA 1.5).
+# What Alpaca says of one asset or order, whose code and status are those of much else
+# (ALPACA 1.5).
 _ABOUT_SYMBOL = re.compile(
     r"\b(?:asset|symbol)\b.*\b(?:inactive|halted|not (?:\w+ )?(?:fractionable|tradable"
     r"|tradeable|found|active|supported|available))\b"
     r"|\b(?:could not find|invalid|unknown|no such) (?:asset|symbol)\b"
-    r"|\bwash trade\b|\bopen closing position\b",
+    r"|\bwash trade\b|\bopen closing position\b|\bcost basis\b",
     re.IGNORECASE | re.DOTALL,
 )
 _ABOUT_SYMBOL_STATUSES = {400, 403, 404, 422}

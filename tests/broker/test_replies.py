@@ -96,6 +96,7 @@ def test_no_escape_hides_a_secret_from_the_mask(secret: str, escaped: bool) -> N
     ("status", "message"),
     [
         (403, 'asset "OCGN" is not fractionable'),
+        (403, "cost basis must be >= minimal amount of order 10"),
         (403, "requested asset is not fractionable"),
         (422, 'asset "ZZZZ" not found'),
         (422, 'could not find asset "XYZ"'),
