@@ -66,9 +66,18 @@ class Standing(NamedTuple):
     claimed: Decimal
     signal_id: str | None
 
+    @property
+    def has_bought(self) -> bool:
+        """Return whether its order is known to have bought something."""
+        return (
+            self.status == "closed"
+            or self.shares is not None
+            or self.entry_price is not None
+        )
+
     def may_end(self, how: End) -> bool:
         """Return whether the row is ours and has something left that may end so."""
-        if self.mode is None or (self.status == "closed" and how == "missed"):
+        if self.mode is None or (how == "missed" and self.has_bought):
             return False
         return self.status == "open" or not self.is_settled
 

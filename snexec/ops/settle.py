@@ -70,7 +70,7 @@ async def judge(
     if row is None:
         return Judged(f"there is no row {asked.trade_id}")
     if row.mode is None or not row.may_end(asked.how):
-        return Judged(_why_it_may_not_end(row))
+        return Judged(_why_it_may_not_end(row, asked.how))
     try:
         held = await ask(row.mode, row.symbol)
     except (BrokerError, OSError) as exc:
@@ -149,9 +149,14 @@ async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
         raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
 
 
-def _why_it_may_not_end(row: Standing) -> str:
+def _why_it_may_not_end(row: Standing, how: End) -> str:
     if row.mode is None:
         return f"{row.trade_id} is another program's row"
+    if how == "missed" and row.has_bought and row.may_end("closed"):
+        return (
+            f"{row.trade_id} ({row.symbol}) has bought, so it was not missed: once the"
+            " position is gone, settle it as closed"
+        )
     settled = " and settled" if row.is_settled else ""
     return f"{row.trade_id} ({row.symbol}) is {row.status}{settled}"
 

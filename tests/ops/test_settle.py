@@ -195,11 +195,21 @@ async def test_what_is_not_there_or_has_ended_is_refused(bench: Bench) -> None:
     assert not [one for one in bench.rig.paper.requests if one.kind == "position"]
 
 
+async def test_a_row_that_has_bought_was_not_missed(bench: Bench) -> None:
+    buy(bench)
+    refused = await bench.control.settle("sn-1", "missed", None, dry_run=False)
+    assert refused["error"] == (
+        "sn-1 (AAPL) has bought, so it was not missed: once the position is gone,"
+        " settle it as closed"
+    )
+    assert bench.rig.rows()["sn-1"]["status"] == "open"
+
+
 async def test_of_a_closed_row_only_the_order_is_settled(bench: Bench) -> None:
     bench.rig.open_row(make_trade("sn-1", "AAPL"))
     closed_by_monitor(bench.rig.store, price=1.0, shares=1.0)
     refused = await bench.control.settle("sn-1", "missed", None, dry_run=False)
-    assert refused["error"] == "sn-1 (AAPL) is closed"
+    assert "has bought, so it was not missed" in str(refused["error"])
     done = await bench.control.settle("sn-1", "closed", None, dry_run=False)
     assert done["words"] == (
         "sn-1: AAPL (paper) stays closed as it is; its order is asked about no more;"
