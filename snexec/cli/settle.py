@@ -75,13 +75,18 @@ def _settle_here(
 
     asked = Settlement(trade_id, how, price)
     with _opened(settings) as store:
-        judged = trio.run(
-            judge, asked, store.standing(trade_id), partial(_held, settings)
-        )
+        row = store.standing(trade_id)
+        judged = trio.run(judge, asked, row, partial(_held, settings))
         if judged.refusal:
             raise CommandError(f"not settled: {judged.refusal}")
         _confirm(judged.words, sure=sure)
         store.begin()
+        # A position monitor may write while the operator thinks.
+        if store.standing(trade_id) != row:
+            store.rollback()
+            raise CommandError(
+                f"not settled: {trade_id} has changed meanwhile: ask again"
+            )
         store.settle(trade_id, how, price)
         store.commit()
 

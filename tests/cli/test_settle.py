@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,23 @@ def test_not_confirmed_is_not_done(desk: Desk, real_box: Box, typed: bytes) -> N
     assert (done.status, done.lines[0]) == (1, WORDS)
     assert done.err == "snexec: not confirmed: nothing was changed\n"
     assert row(real_box) == OPEN
+
+
+def test_a_row_that_changes_while_the_operator_thinks_is_left(
+    desk: Desk, real_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed_meanwhile(_words: str, *, sure: bool) -> None:
+        assert sure
+        with closing(sqlite3.connect(real_box.database)) as monitor, monitor:
+            monitor.execute(
+                "UPDATE BotTrade SET status = 'closed', exitReason = 'take_profit'"
+            )
+
+    monkeypatch.setattr("snexec.cli.settle._confirm", closed_meanwhile)
+    done = desk.run(real_box.config, *SETTLE, "--yes")
+    assert done.status == 1
+    assert "not settled: sn-1 has changed meanwhile: ask again" in done.err
+    assert row(real_box) == {**OPEN, "status": "closed", "exitReason": "take_profit"}
 
 
 def test_without_a_terminal_it_is_not_done(desk: Desk, real_box: Box) -> None:
