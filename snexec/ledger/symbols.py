@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def symbol_key(expression: str) -> str:
-    """Return SQL that is equal for all spellings of an asset, and for no two assets.
+    """Return SQL that is equal for all spellings of an asset.
 
-    The index of open rows is made of it, so it may use nothing but what every SQLite
-    has.
+    It errs on the side of blocking: a share ``BTC.USD`` would count as ``BTC/USD``. The
+    index of open rows is made of it, so it may use nothing but what every SQLite has.
     """
     compact = (
         f"length({expression}) > 5 AND upper(substr({expression}, -3)) = 'USD'"

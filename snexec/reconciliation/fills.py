@@ -90,18 +90,7 @@ class Fills:
         client_order_id: str | None = None,
         execution_id: str | None = None,
     ) -> None:
-        """Take a fill from the stream; numbers are as they came, readable or not.
-
-        Args:
-            event: Whether it is the final one.
-            order_id: The broker's id of the order.
-            filled_qty: Shares bought so far by this order.
-            filled_avg_price: Dollars per share so far.
-            symbol: The order's symbol, for the log.
-            mode: The account that the stream belongs to.
-            client_order_id: The row's id, if the order is ours.
-            execution_id: The broker's id of this execution; each counts once.
-        """
+        """Take a fill from the stream, as ``stream.TradeUpdates`` says."""
         if self._is_repeated(event, mode, order_id, execution_id):
             return
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
@@ -135,18 +124,7 @@ class Fills:
         filled_qty: object = None,
         filled_avg_price: object = None,
     ) -> None:
-        """Take a rejection from the stream; what was bought before stays bought.
-
-        Args:
-            order_id: The broker's id of the order.
-            symbol: The order's symbol, for the log.
-            reason: Why, if the broker says so.
-            mode: The account that the stream belongs to.
-            client_order_id: The row's id, if the order is ours.
-            execution_id: The broker's id of this event; each counts once.
-            filled_qty: Shares bought before, as it came; None is none.
-            filled_avg_price: Dollars per share of those, as it came.
-        """
+        """Take a rejection from the stream; what was bought before stays bought."""
         if self._is_repeated("rejected", mode, order_id, execution_id):
             return
         if reason:
