@@ -1,7 +1,8 @@
 """How many requests an account may still make this minute (SPEC 5, ALPACA 1.7).
 
 The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
-``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it.
+``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it;
+recovery may use another one while orders leave it idle.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Purpose(Enum):
     """What a request is for; this decides how much of the budget it may use."""
 
     ORDER = auto()  # all but the fifth that is kept for recovery
-    RECOVERY = auto()  # that fifth
+    RECOVERY = auto()  # that fifth, and another one that is idle
     START = auto()  # all of it: before the first signal no order competes
 
 
@@ -179,7 +180,9 @@ class RateBudget:
             case Purpose.ORDER:
                 return left - max(0, fifth - self._sent_to_recover)
             case Purpose.RECOVERY:
-                return min(left, max(1, fifth) - self._sent_to_recover)
+                kept = max(1, fifth) - self._sent_to_recover
+                idle = left - (self._limit - 2 * fifth)
+                return min(left, max(kept, idle))
             case Purpose.START:
                 return left
 

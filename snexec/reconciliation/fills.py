@@ -236,7 +236,9 @@ class Fills:
         self, step: PartialFillStep, applied: Applied
     ) -> Decimal | None:
         problem: BrokerError | None = None
-        for pause in (*_POSITION_RETRY_SECONDS, None):
+        # A look-up comes again by itself, and must not use up what others' need.
+        retries = _POSITION_RETRY_SECONDS if step.source == "stream" else ()
+        for pause in (*retries, None):
             with self._accounts.lease(step.ref.mode) as lease:
                 await lease.take(step.purpose)
                 try:

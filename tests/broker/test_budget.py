@@ -93,13 +93,30 @@ async def test_a_fifth_is_kept_free_of_orders(limit: int, orders: int) -> None:
     assert taken(budget, RECOVERY) == limit - orders
 
 
-@pytest.mark.parametrize(("limit", "share"), [(200, 40), (10, 2), (5, 1), (4, 1)])
-async def test_recovery_uses_its_fifth_and_leaves_the_rest_to_orders(
+@pytest.mark.parametrize(("limit", "share"), [(200, 80), (10, 4), (5, 2), (4, 1)])
+async def test_recovery_uses_another_fifth_while_orders_are_few(
     limit: int, share: int
 ) -> None:
     budget = RateBudget(per_minute=limit, clock=FakeClock())
     assert taken(budget, RECOVERY) == share
     assert taken(budget, ORDER) == limit - share
+
+
+@pytest.mark.parametrize(("limit", "orders"), [(200, 80), (200, 160), (10, 4), (5, 2)])
+async def test_recovery_keeps_to_its_fifth_while_orders_are_many(
+    limit: int, orders: int
+) -> None:
+    budget = RateBudget(per_minute=limit, clock=FakeClock())
+    assert taken(budget, ORDER, most=orders) == orders
+    assert taken(budget, RECOVERY) == limit // 5
+
+
+async def test_what_recovery_uses_of_its_own_fifth_is_asked_of_no_order_again() -> None:
+    budget = RateBudget(per_minute=200, clock=FakeClock())
+    assert taken(budget, ORDER, most=70) == 70
+    assert taken(budget, RECOVERY) == 40, "less than a fifth is idle"
+    assert taken(budget, ORDER) == 90
+    assert taken(budget, RECOVERY) == 0
 
 
 async def test_at_the_start_recovery_may_use_everything() -> None:
@@ -113,9 +130,9 @@ async def test_recovery_has_its_share_again_a_minute_later(
     mock_clock: MockClock,
 ) -> None:
     budget = RateBudget(per_minute=10, clock=FakeClock())
-    assert taken(budget, RECOVERY) == 2
+    assert taken(budget, RECOVERY) == 4
     mock_clock.jump(60)
-    assert taken(budget, RECOVERY) == 2
+    assert taken(budget, RECOVERY) == 4
 
 
 async def test_whoever_waits_gets_the_first_request_that_is_free_again(
@@ -329,7 +346,7 @@ async def test_a_shorter_block_does_not_lift_a_longer_one(
 
 
 @pytest.mark.parametrize("told", [None, headers(limit=10, remaining=10)])
-@pytest.mark.parametrize(("purpose", "share"), [(ORDER, 8), (RECOVERY, 2), (START, 10)])
+@pytest.mark.parametrize(("purpose", "share"), [(ORDER, 8), (RECOVERY, 4), (START, 10)])
 async def test_what_was_given_back_may_be_taken_again(
     told: dict[str, str] | None, purpose: Purpose, share: int
 ) -> None:
@@ -516,10 +533,10 @@ async def test_a_request_is_free_again_a_minute_later_or_a_tenth_of_a_second_aft
 
 async def test_what_is_given_back_is_of_its_own_purpose() -> None:
     budget = RateBudget(per_minute=20, clock=FakeClock())
-    assert taken(budget, ORDER, most=1) == 1
+    assert taken(budget, ORDER, most=9) == 9
     for _ in range(4):
         assert budget.try_take(ORDER)
         assert budget.try_take(RECOVERY)
         budget.give_back(ORDER)
     assert not budget.try_take(RECOVERY)
-    assert budget.left == 15
+    assert budget.left == 7

@@ -230,7 +230,7 @@ async def test_of_several_only_the_one_not_used_is_given_back(
         assert lease.try_take(Purpose.ORDER)
         assert state(budget) == (PER_MINUTE - 3, 1)
     assert state(budget) == (PER_MINUTE - 2, 0)
-    assert room(budget, Purpose.RECOVERY) == 1, "one of its two was used"
+    assert room(budget, Purpose.ORDER) == PER_MINUTE - 3, "one is kept, one was used"
 
 
 # Waiting

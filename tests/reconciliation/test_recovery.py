@@ -254,7 +254,7 @@ async def test_a_partly_filled_row_is_compared_once_its_position_was_asked_for(
     rig.paper.book["sn-1"] = make_order(
         "sn-1", "partially_filled", quantity="0.2", price="80"
     )
-    rig.paper.asking.extend([slow] * 5)
+    rig.paper.asking.append(slow)
     rig.recovery.load(rig.store.unsettled())
     run(rig)
     nursery.start_soon(rig.recovery.compare_all)
@@ -263,7 +263,23 @@ async def test_a_partly_filled_row_is_compared_once_its_position_was_asked_for(
     assert waiting.cancelled_caught, "no signal is taken meanwhile"
     await rig.recovery.wait_started()
     assert said(rig)[3] == (3.0 if readable else None)
-    assert trio.current_time() == (3 if readable else 5 * 3 + 2)
+    assert trio.current_time() == 3, "once is enough"
+
+
+async def test_rows_without_a_position_keep_no_lost_order_waiting(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    await start_up(rig, run)
+    for n in range(2, 22):
+        placed(rig, f"sn-{n}", f"S{n}", order_id=f"o-{n}")
+        rig.paper.book[f"sn-{n}"] = make_order(
+            f"sn-{n}", "partially_filled", order_id=f"o-{n}", price="5"
+        )
+    await trio.sleep(5.5)
+    placed(rig, order_id=None)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="0.5", price="86")
+    await trio.sleep(0.5)
+    assert said(rig) == ("open", None, 86.0, 0.5, "o-1", True)
 
 
 async def test_a_start_asks_for_positions_with_the_whole_budget(
