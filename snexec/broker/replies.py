@@ -30,7 +30,7 @@ _NOT_FINAL = {408, 425, 429}  # the 4xx that do not say what became of the order
 # (ALPACA 1.5).
 _ABOUT_SYMBOL = re.compile(
     r"\b(?:asset|symbol)\b.*\b(?:inactive|halted|not (?:\w+ )?(?:fractionable|tradable"
-    r"|tradeable|found|active|supported|available))\b"
+    r"|tradeable|found|active|supported|available)|can ?not be (?:traded|bought))\b"
     r"|\b(?:could not find|invalid|unknown|no such) (?:asset|symbol)\b"
     r"|\bwash trade\b|\bopen closing position\b|\bcost basis\b",
     re.IGNORECASE | re.DOTALL,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 READ = (
     *("id", "symbol", "mode", "status", "alpacaOrderId", "entryPrice", "shares"),
     *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),
+    "notional",
 )
 _PLACE = {name: place for place, name in enumerate(READ)}
 
@@ -118,7 +119,7 @@ class Row:
     def applied(self, outcome: Outcome) -> Applied:
         """Return what the change did."""
         trade_id, symbol, mode, status, order_id, price, shares, *others = self._values
-        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms = others
+        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms, notional = others
         return Applied(
             trade_id=trade_id,
             symbol=symbol,
@@ -133,6 +134,7 @@ class Row:
             shares=shares,
             reason=reason,
             fill_ms=fill_ms,
+            notional=notional,
             newer_trade_id=self._newer_trade_id,
         )
 

@@ -90,6 +90,7 @@ class Applied(NamedTuple):
         entry_price: Dollars per share.
         shares: Shares held by the row.
         fill_ms: Milliseconds from the signal's line to the final fill.
+        notional: Dollars ordered.
         newer_trade_id: The symbol's open row, where that kept this one from reopening.
     """
 
@@ -106,6 +107,7 @@ class Applied(NamedTuple):
     shares: float | None
     reason: str | None
     fill_ms: float | None = None
+    notional: float | None = None
     newer_trade_id: str | None = None
 
 

@@ -91,6 +91,9 @@ class Confirmations:
                 order_log.warning(
                     applied, "the broker has the order after all; its row is open again"
                 )
+                self._placed(step, applied)
+            case "unchanged" if applied.changed:
+                self._placed(step, applied)
             case "found_late" | "unchanged":
                 pass
         if isinstance(step, EndedStep) and step.how == "rejected" and step.quantity:
@@ -103,6 +106,21 @@ class Confirmations:
             )
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
+
+    def _placed(self, step: Step, applied: Applied) -> None:
+        """Report that an order is known to the broker, which nobody knew before."""
+        if step.source == "stream" or applied.status != "open":
+            return
+        log.info(
+            "Order placed: %s orderId=%s trade=%s signal=%s: a look-up has found it",
+            applied.symbol,
+            applied.order_id,
+            applied.trade_id,
+            applied.signal_id,
+            extra=about_order(applied),
+        )
+        notional = None if applied.notional is None else f"{applied.notional:.2f}"
+        self._publish("placed", applied, step.source, notional=notional)
 
     def _found_late(self, step: Step, applied: Applied) -> None:
         log.error(
@@ -198,11 +216,12 @@ class Confirmations:
 
     def _publish(
         self,
-        event: Literal["fill", "partial_fill", "rejected", "settled"],
+        event: Literal["placed", "fill", "partial_fill", "rejected", "settled"],
         applied: Applied,
         source: Source,
         *,
         is_about_symbol: bool = False,
+        notional: str | None = None,
     ) -> None:
         more: dict[str, object] = {
             "orderId": applied.order_id,
@@ -212,6 +231,8 @@ class Confirmations:
             "status": applied.status,
             "source": source,
         }
+        if notional is not None:
+            more["notional"] = notional
         if applied.fill_ms is not None:
             more["fillMs"] = applied.fill_ms
         if applied.newer_trade_id is not None:

@@ -103,6 +103,7 @@ def test_no_escape_hides_a_secret_from_the_mask(secret: str, escaped: bool) -> N
         (404, "asset not found for ZZZZQX"),
         (404, "symbol not found: ZZZZ"),
         (422, 'asset "RGC" is not tradable'),
+        (422, 'asset "RGC" cannot be traded'),
         (422, "asset ABC is not currently tradable"),
         (422, "asset AAPL is not active"),
         (422, "Invalid symbol: A.B"),

@@ -590,7 +590,7 @@ async def test_an_order_that_is_not_ours_is_a_debug_line_and_nothing_else(
             ("missed", "alpaca_rejected", None, None, "o-1", True),
             ["rejected", "settled"],
         ),
-        *((status, "0", None, OPEN, []) for status in WORDS),
+        *((status, "0", None, OPEN, ["placed"]) for status in WORDS),
         *(
             (
                 *(status, "0.2", "80"),
@@ -625,7 +625,7 @@ async def test_a_look_up_says(  # noqa: PLR0917 - a table
     assert said(rig) == becomes
     if told is not None:
         assert [name for name, _ in rig.told()] == told
-    if told == []:
+    if told == ["placed"]:
         assert warnings_of(caplog) == [], "a working order is nothing to warn of"
 
 
@@ -636,6 +636,31 @@ async def test_a_look_up_that_says_nothing_new_tells_nothing(rig: Rig) -> None:
         await rig.fills.on_looked_up("paper", order, "AAPL")
         await wait_all_tasks_blocked()
     assert [name for name, _ in rig.told()] == ["partial_fill"]
+
+
+async def test_an_order_that_a_look_up_finds_is_told_once_as_placed(rig: Rig) -> None:
+    for status in ("accepted", "new"):
+        await rig.fills.on_looked_up("paper", make_order("sn-1", status), "AAPL")
+    (told,) = rig.events
+    assert (told.event, told.trade_id) == ("placed", "sn-1")
+    assert told.more == {
+        "orderId": "o-1",
+        "mode": "paper",
+        "notional": "100.00",
+        "shares": None,
+        "entryPrice": None,
+        "status": "open",
+        "source": "lookup",
+    }
+
+
+async def test_an_order_that_was_taken_at_once_is_not_told_as_placed_again(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig()
+    rig.open_row(make_trade(), order_id="o-1")
+    await rig.fills.on_looked_up("paper", make_order("sn-1", "new"), "AAPL")
+    assert rig.events == []
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])
