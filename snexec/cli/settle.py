@@ -6,9 +6,9 @@ import json
 import sys
 from contextlib import closing, contextmanager
 from decimal import Decimal, InvalidOperation
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 import trio
@@ -76,7 +76,7 @@ def _settle_here(
     asked = Settlement(trade_id, how, price)
     with _opened(settings) as store:
         row = store.standing(trade_id)
-        judged = trio.run(judge, asked, row, partial(_held, settings))
+        judged = trio.run(judge, asked, row, _Account(settings))
         if judged.refusal:
             raise CommandError(f"not settled: {judged.refusal}")
         _confirm(judged.words, sure=sure)
@@ -114,31 +114,42 @@ def _opened(settings: Settings) -> Iterator[Store]:
         yield Store(connection, clock=clock)
 
 
-async def _held(settings: Settings, mode: Mode, symbol: str) -> Decimal:
-    """Return what an account holds of a symbol, 0 without a position.
+class _Account:
+    """Asks the broker without a daemon."""
 
-    Raises:
-        BrokerError: It cannot be asked.
-        OSError: The certificates cannot be read.
-    """
-    if settings.alpaca.simulate:
-        raise NoAccountError("the simulated exchange runs within the daemon only")
-    from snexec.assets import position_symbol
-    from snexec.broker import amount
-    from snexec.cli.account_client import endpoint_of, open_account
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
-    endpoint = endpoint_of(mode, settings)
-    if endpoint is None:
-        raise NoAccountError(f"there are no keys for {mode} here")
-    try:
+    async def position(self, mode: Mode, symbol: str) -> Decimal:
+        """Return what an account holds of a symbol, 0 without a position."""
+        from snexec.assets import position_symbol
+        from snexec.broker import amount
+
+        try:
+            answer = await self._get(mode, f"positions/{position_symbol(symbol)}")
+        except NotFoundError:
+            return Decimal(0)
+        quantity = amount(answer.get("qty"))
+        if quantity is None:
+            raise BrokerError("its quantity cannot be read")
+        return quantity
+
+    async def order_status(self, mode: Mode, trade_id: str) -> str:
+        """Return the status of a row's order."""
+        query = urlencode({"client_order_id": trade_id})
+        answer = await self._get(mode, f"orders:by_client_order_id?{query}")
+        return str(answer.get("status"))
+
+    async def _get(self, mode: Mode, path: str) -> dict[str, Any]:
+        if self._settings.alpaca.simulate:
+            raise NoAccountError("the simulated exchange runs within the daemon only")
+        from snexec.cli.account_client import endpoint_of, open_account
+
+        endpoint = endpoint_of(mode, self._settings)
+        if endpoint is None:
+            raise NoAccountError(f"there are no keys for {mode} here")
         async with open_account(endpoint) as broker:
-            answer = await broker.get(f"/v2/positions/{position_symbol(symbol)}")
-    except NotFoundError:
-        return Decimal(0)
-    quantity = amount(answer.get("qty"))
-    if quantity is None:
-        raise BrokerError("its quantity cannot be read")
-    return quantity
+            return await broker.get(f"/v2/{path}")
 
 
 def _confirm(words: str, *, sure: bool) -> None:

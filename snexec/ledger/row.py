@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from snexec.assets import asset_class
 from snexec.ledger.rows import Applied
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ READ = (
     *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),
     "notional",
 )
+_DUST = 1e-9  # of a share
 _PLACE = {name: place for place, name in enumerate(READ)}
 
 
@@ -37,13 +39,14 @@ class Row:
             of a symbol are never open.
     """
 
-    __slots__ = ("_newer_trade_id", "_values", "changes", "open_instead")
+    __slots__ = ("_newer_trade_id", "_unheld", "_values", "changes", "open_instead")
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._values: list[Any] = list(values)
         self.changes: dict[str, object] = {}
         self.open_instead: str | None = None
         self._newer_trade_id: str | None = None
+        self._unheld: float | None = None
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever SQLite holds
         return self._values[_PLACE[name]]
@@ -65,6 +68,8 @@ class Row:
     ) -> Outcome:
         """Apply a final fill; without a price or a quantity it is not final."""
         final = price is not None and quantity is not None
+        if self["status"] == "closed":
+            self._unheld = self._more_than_held(quantity)
         if self._settled and (not final or self._bought_in_full):
             return "unchanged"
         bought = _columns(price, quantity)
@@ -136,6 +141,8 @@ class Row:
             fill_ms=fill_ms,
             notional=notional,
             newer_trade_id=self._newer_trade_id,
+            reopened=self.changes.get("status") == "open",
+            unheld=self._unheld,
         )
 
     @property
@@ -164,6 +171,15 @@ class Row:
         if bought:
             self.set(exitReason="order_found_late")
         return False
+
+    def _more_than_held(self, quantity: Decimal | None) -> float | None:
+        """Return by how much a quantity exceeds what the row says it held."""
+        if quantity is None or self["shares"] is None:
+            return None
+        # A row whose shares are the position's lacks the fee, which the coin paid.
+        fee = float(quantity * asset_class(self["symbol"]).largest_fee)
+        more = float(quantity) - float(self["shares"])
+        return more if more > fee + _DUST else None
 
     def _set_where_null(self, **changes: object) -> None:
         for name, value in changes.items():

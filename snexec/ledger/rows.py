@@ -92,6 +92,8 @@ class Applied(NamedTuple):
         fill_ms: Milliseconds from the signal's line to the final fill.
         notional: Dollars ordered.
         newer_trade_id: The symbol's open row, where that kept this one from reopening.
+        reopened: Whether a missed row is open again.
+        unheld: Shares that the order bought beyond those of its row, which is closed.
     """
 
     trade_id: str
@@ -109,6 +111,8 @@ class Applied(NamedTuple):
     fill_ms: float | None = None
     notional: float | None = None
     newer_trade_id: str | None = None
+    reopened: bool = False
+    unheld: float | None = None
 
 
 class Unsettled(NamedTuple):

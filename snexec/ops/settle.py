@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
 from snexec.assets import asset_class
-from snexec.broker import Purpose
-from snexec.errors import BrokerError, NoAccountError, NotFoundError, RefusedError
-from snexec.logs import about
+from snexec.broker import FINAL_STATUSES, Purpose
+from snexec.errors import (
+    BrokerError,
+    NoAccountError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+)
+from snexec.logs import about, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator
 
-    from snexec.broker import Accounts
+    from snexec.broker import Accounts, AlpacaClient
     from snexec.ledger import End, Standing
     from snexec.model import Mode
     from snexec.ops.wings import Wings
 
 log = logging.getLogger("Daemon")
 
-_ASK_SECONDS = 10.0  # less than a client waits for its answer
+_ASK_SECONDS = 6.0  # a question; two are less than a client waits for its answer
 _DUST = Decimal("1e-9")  # rows hold floats
 
 
@@ -53,26 +59,35 @@ class Judged(NamedTuple):
     words: str = ""
 
 
-async def judge(
-    asked: Settlement,
-    row: Standing | None,
-    ask: Callable[[Mode, str], Awaitable[Decimal]],
-) -> Judged:
+class Broker(Protocol):
+    """Answers what must be known before a row is ended.
+
+    Both raise BrokerError or OSError where an account cannot be asked.
+    """
+
+    async def position(self, mode: Mode, symbol: str) -> Decimal:
+        """Return what an account holds of a symbol, 0 without a position."""
+
+    async def order_status(self, mode: Mode, trade_id: str) -> str:
+        """Return the status of a row's order."""
+
+
+async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judged:
     """Return whether a row may be ended, having asked the broker for its position.
+
+    Only where asking again would not help is the operator's word enough.
 
     Args:
         asked: What the operator says.
         row: The row as it is; None if it is not there.
-        ask: Returns what a mode's account holds of a symbol, 0 without a position.
-            Raises BrokerError or OSError where it cannot be asked. Only where asking
-            again would not help is the operator's word enough.
+        broker: Is asked.
     """
     if row is None:
         return Judged(f"there is no row {asked.trade_id}")
     if row.mode is None or not row.may_end(asked.how):
         return Judged(_why_it_may_not_end(row, asked.how))
     try:
-        held = await ask(row.mode, row.symbol)
+        held = await broker.position(row.mode, row.symbol)
     except (BrokerError, OSError) as exc:
         unasked = (
             f"what {row.mode} holds of {row.symbol} could not be asked:"
@@ -91,7 +106,24 @@ async def judge(
             f"{row.mode} holds {held} {row.symbol}{claims}: {left} are left, so"
             f" {row.trade_id} has not ended"
         )
-    return Judged("", f"{_words(asked, row)}; {row.mode} holds none of it")
+    words = f"{_words(asked, row)}; {row.mode} holds none of it"
+    if not row.is_settled:
+        words += await _order_words(row, row.mode, broker)
+    return Judged("", words)
+
+
+async def _order_words(row: Standing, mode: Mode, broker: Broker) -> str:
+    """Say whether a row's order may buy yet, which nobody would ask about any more."""
+    try:
+        status = await broker.order_status(mode, row.trade_id)
+    except NotFoundError:
+        return "; its order is not known there"
+    except (BrokerError, OSError) as exc:
+        problem = str(exc) or type(exc).__name__
+        return f"; NOT CHECKED, its order could not be asked about: {problem}"
+    if status in FINAL_STATUSES:
+        return ""
+    return f"; ITS ORDER STILL WORKS ({printable(status)}) and may buy: cancel it first"
 
 
 async def settle(
@@ -107,7 +139,7 @@ async def settle(
     elif row is not None and _is_being_placed(wings, row):
         judged = Judged(f"the order of {row.trade_id} is being placed just now")
     else:
-        judged = await judge(asked, row, partial(_held, wings.accounts))
+        judged = await judge(asked, row, _Accounts(wings.accounts))
     if judged.refusal:
         return _refused(judged.refusal)
     if dry_run:
@@ -136,17 +168,41 @@ async def settle(
     return {"settled": True, "words": judged.words}
 
 
-async def _held(accounts: Accounts, mode: Mode, symbol: str) -> Decimal:
-    if not accounts.has_keys(mode):
-        raise NoAccountError(f"there are no keys for {mode}")
-    try:
-        with trio.fail_after(_ASK_SECONDS), accounts.lease(mode) as lease:
-            await lease.take(Purpose.RECOVERY)
-            return await lease.use().position_quantity(symbol)
-    except NotFoundError:
-        return Decimal(0)
-    except trio.TooSlowError:
-        raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
+class _Accounts:
+    """Asks the daemon's own accounts, within recovery's share of their budgets."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def position(self, mode: Mode, symbol: str) -> Decimal:
+        """Return what an account holds of a symbol, 0 without a position."""
+        try:
+            async with self._client(mode) as client:
+                return await client.position_quantity(symbol)
+        except NotFoundError:
+            return Decimal(0)
+
+    async def order_status(self, mode: Mode, trade_id: str) -> str:
+        """Return the status of a row's order."""
+        async with self._client(mode) as client:
+            order = await client.order(client_order_id=trade_id, order_id=None)
+        return order.status
+
+    @asynccontextmanager
+    async def _client(self, mode: Mode) -> AsyncIterator[AlpacaClient]:
+        """Take a client for one question."""
+        if not self._accounts.has_keys(mode):
+            raise NoAccountError(f"there are no keys for {mode}")
+        try:
+            with trio.fail_after(_ASK_SECONDS), self._accounts.lease(mode) as lease:
+                await lease.take(Purpose.RECOVERY)
+                try:
+                    yield lease.use()
+                except RateLimitedError as exc:
+                    lease.client.budget.block(exc.wait_seconds)
+                    raise
+        except trio.TooSlowError:
+            raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
 
 
 def _why_it_may_not_end(row: Standing, how: End) -> str:

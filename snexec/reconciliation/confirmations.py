@@ -96,7 +96,26 @@ class Confirmations:
                 self._placed(step, applied)
             case "found_late" | "unchanged":
                 pass
-        if isinstance(step, EndedStep) and step.how == "rejected" and step.quantity:
+        if applied.reopened and applied.outcome != "working":
+            order_log.warning(
+                applied,
+                "its row had ended as missed; the order has bought after all,"
+                " and the row is open again",
+            )
+        if applied.unheld is not None:
+            order_log.error(
+                applied,
+                "order %s has bought %s shares more than its row held when it was"
+                " closed; no open row holds them, look at the account",
+                applied.order_id,
+                applied.unheld,
+            )
+        if (
+            isinstance(step, EndedStep)
+            and step.how == "rejected"
+            and step.quantity
+            and applied.changed
+        ):
             order_log.error(
                 applied,
                 "the broker rejected order %s after it had bought %s shares; they are"

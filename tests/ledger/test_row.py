@@ -23,6 +23,7 @@ from tests.fakes import (
 from tests.ledger.broker_says import (
     FILLED,
     LATER_TEXT,
+    REF,
     SAYS,
     closed_by_monitor,
     said,
@@ -218,6 +219,51 @@ def test_a_late_fill_on_a_closed_row_fills_only_what_is_null(
     assert (row["exitPrice"], row["pnl"]) == (90.0, 1.5)
     assert row["settledAt"] == MOMENT_TEXT
     assert applied.settled
+
+
+@pytest.mark.parametrize(
+    ("symbol", "held", "bought", "unheld"),
+    [
+        ("AAPL", 0.5, "0.75", 0.25),
+        ("AAPL", 0.5, "0.5", None),
+        ("AAPL", 0.5, "0.4", None),
+        ("AAPL", 0.1 + 0.2, "0.3", None),
+        ("AAPL", None, "0.5", None),
+        ("BTC/USD", 0.9975, "1", None),
+        ("BTC/USD", 0.5, "1", 0.5),
+    ],
+)
+@pytest.mark.parametrize("settled", [False, True])
+def test_what_an_order_buys_beyond_its_closed_row_is_named(  # noqa: PLR0917 - a table
+    store: Store,
+    symbol: str,
+    held: float | None,
+    bought: str,
+    unheld: float | None,
+    settled: bool,
+) -> None:
+    store.open_trade(make_trade(symbol=symbol))
+    closed_by_monitor(store, price=70.0, shares=held)
+    if settled:
+        store.settle("sn-1", "closed", None)
+    applied = store.apply_fill(REF, price=Decimal(80), quantity=Decimal(bought))
+    assert applied is not None
+    assert applied.unheld == unheld
+    assert row_of(store, "sn-1")["status"] == "closed"
+
+
+@pytest.mark.parametrize("ended", ["canceled", "settled"])
+def test_a_missed_row_that_has_bought_after_all_says_that_it_is_open_again(
+    store: Store, ended: str
+) -> None:
+    store.open_trade(make_trade())
+    assert not say(store, "working").reopened
+    if ended == "settled":
+        store.settle("sn-1", "missed", None)
+    else:
+        say(store, ended)
+    assert say(store, "fill").reopened
+    assert row_of(store, "sn-1")["status"] == "open"
 
 
 @pytest.mark.parametrize(

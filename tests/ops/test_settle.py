@@ -17,7 +17,14 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.ledger.rows import OrderRef
-from tests.fakes import Rig, make_settings, make_signal, make_trade, warnings_of
+from tests.fakes import (
+    Rig,
+    make_order,
+    make_settings,
+    make_signal,
+    make_trade,
+    warnings_of,
+)
 from tests.ledger.broker_says import closed_by_monitor
 from tests.ops.bench import Bench
 
@@ -124,6 +131,34 @@ async def test_an_account_that_will_never_answer_is_named(bench: Bench) -> None:
     assert str(said["words"]).endswith("asked: there are no keys for paper")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("accepted", "; ITS ORDER STILL WORKS (accepted) and may buy: cancel it first"),
+        ("canceled", "; paper holds none of it"),
+        (None, "; its order is not known there"),
+    ],
+)
+async def test_an_order_that_may_buy_yet_is_named_before_its_row_is_ended(
+    bench: Bench, status: str | None, words: str
+) -> None:
+    bench.rig.open_row(make_trade("sn-1"), order_id="o-1")
+    if status is not None:
+        bench.rig.paper.book["sn-1"] = make_order("sn-1", status)
+    said = await bench.control.settle("sn-1", "missed", None, dry_run=True)
+    assert str(said["words"]).endswith(words)
+
+
+async def test_an_order_that_cannot_be_asked_about_is_said_not_to_be_checked(
+    bench: Bench,
+) -> None:
+    bench.rig.open_row(make_trade("sn-1"), order_id="o-1")
+    bench.rig.paper.looking.append(RateLimitedError("HTTP 429", wait_seconds=9))
+    said = await bench.control.settle("sn-1", "missed", None, dry_run=True)
+    assert "; NOT CHECKED, its order could not be asked about" in str(said["words"])
+    assert bench.rig.accounts.budget("paper").left == 0, "as long as the broker asks"
+
+
 async def test_the_fee_of_a_coin_that_another_row_claims_is_not_missed(
     bench: Bench,
 ) -> None:
@@ -213,7 +248,7 @@ async def test_of_a_closed_row_only_the_order_is_settled(bench: Bench) -> None:
     done = await bench.control.settle("sn-1", "closed", None, dry_run=False)
     assert done["words"] == (
         "sn-1: AAPL (paper) stays closed as it is; its order is asked about no more;"
-        " paper holds none of it"
+        " paper holds none of it; its order is not known there"
     )
     row = bench.rig.rows()["sn-1"]
     assert (row["exitReason"], row["pnl"]) == ("take_profit", 1.5)

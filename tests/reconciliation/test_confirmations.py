@@ -14,7 +14,7 @@ from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.discarded import Discarded
 from snexec.reconciliation.steps import PartialFillStep, Source, Step
 from snexec.reconciliation.unsettled import UnsettledOrders
-from tests.fakes import FakeClock, make_trade
+from tests.fakes import FakeClock, make_trade, warnings_of
 
 if TYPE_CHECKING:
     from snexec.ledger.store import Store
@@ -123,6 +123,23 @@ async def test_only_the_stream_is_heard(told: Told) -> None:
     assert not told.unsettled.was_streamed("sn-1")
     told.tell(BOUGHT)
     assert told.unsettled.was_streamed("sn-1")
+
+
+async def test_a_row_that_is_open_again_is_a_warning(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told.tell(BOUGHT._replace(reopened=True)) == ["fill", "settled"]
+    (warning,) = warnings_of(caplog)
+    assert warning.endswith("has bought after all, and the row is open again")
+
+
+async def test_shares_that_no_open_row_holds_are_an_error(
+    told: Told, logged_errors: LoggedErrors
+) -> None:
+    told.tell(BOUGHT._replace(outcome="unchanged", status="closed", unheld=0.25))
+    (error,) = logged_errors.take()
+    assert "trade=sn-1" in error
+    assert "order o-1 has bought 0.25 shares more" in error
 
 
 async def test_a_fill_found_late_is_an_error_that_names_both_rows(

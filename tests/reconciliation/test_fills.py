@@ -481,6 +481,16 @@ async def test_what_was_bought_before_a_rejection_stays_bought(
     assert [name for name, _ in rig.told()] == ["fill", "settled"]
 
 
+async def test_what_was_bought_before_a_rejection_is_an_error_once(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    order = make_order("sn-1", "rejected", quantity="0.4", price=None)
+    for _ in range(3):
+        await rig.fills.on_looked_up("paper", order, "AAPL")
+    assert said(rig) == ("open", None, None, 0.4, "o-1", False)
+    assert len(logged_errors.take()) == 1
+
+
 async def test_a_rejection_whose_numbers_cannot_be_read_is_looked_up(rig: Rig) -> None:
     await rejected(rig, filled_qty="a few", filled_avg_price="80")
     assert said(rig) == ("open", None, 80.0, None, "o-1", False)

@@ -712,13 +712,15 @@ async def test_a_row_given_up_by_an_earlier_run_is_still_asked_about(
 
 
 async def test_a_row_that_another_program_closed_is_settled_all_the_same(
-    rig: Rig, run: Callable[[Rig], None]
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
 ) -> None:
     rig.open_row(make_trade(), order_id="o-1")
     rig.store._db.execute("UPDATE BotTrade SET status = 'closed', shares = 1.0")
     rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
     await start_up(rig, run)
     assert said(rig) == ("closed", None, 5.0, 1.0, "o-1", True)
+    (error,) = logged_errors.take()
+    assert "order o-1 has bought 1.0 shares more than its row held" in error
 
 
 async def test_a_rate_limit_holds_look_ups_back_for_as_long_as_told(
