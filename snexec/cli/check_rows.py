@@ -34,16 +34,21 @@ _LISTING_SECONDS = 3.0  # a listing does not wait long for what stands below it
 _POSITIONS_LAG = timedelta(seconds=15)
 _OPEN = (
     "SELECT id, symbol, shares FROM BotTrade WHERE status = 'open' AND mode = ?"
-    " AND shares > 0 AND updatedAt <= ? ORDER BY createdAt"
+    " AND (shares > 0 OR (shares IS NULL AND entryPrice IS NOT NULL))"
+    " AND updatedAt <= ? ORDER BY createdAt"
 )
 
 
 class OpenRow(NamedTuple):
-    """A row that says it holds shares."""
+    """A row that has bought.
+
+    Attributes:
+        shares: What it holds, None where that is not known.
+    """
 
     trade_id: str
     symbol: str
-    shares: Decimal
+    shares: Decimal | None
 
 
 async def check_open_rows(
@@ -108,18 +113,18 @@ async def _compare(
         position_symbol(str(position.get("symbol"))): amount(position.get("qty"))
         for position in await broker.get_list("/v2/positions")
     }
+    unlisted = [row.symbol for row in rows if position_symbol(row.symbol) not in held]
+    async with trio.open_nursery() as nursery:
+        # The list alone proves nothing (SPEC 12.8a).
+        for symbol in unlisted[:_ASKED_ONE_BY_ONE]:
+            nursery.start_soon(_ask_one, broker, symbol, held)
     found: list[Finding] = []
-    asked = not_compared = 0
+    not_compared = 0
     for row in rows:
-        symbol = position_symbol(row.symbol)
-        holds = held.get(symbol)
-        if symbol not in held and asked < _ASKED_ONE_BY_ONE:
-            # The list alone proves nothing (SPEC 12.8a).
-            asked += 1
-            holds = await _ask_one(broker, row.symbol)
-        not_compared += holds is None
-        least = row.shares * (1 - asset_class(row.symbol).largest_fee)
-        if holds is not None and holds < least:
+        holds = held.get(position_symbol(row.symbol))
+        if holds is None:
+            not_compared += 1
+        elif not holds or holds < _least(row):
             found.append(_outlived(row, holds, mode))
     if not_compared:
         why = "their positions cannot be read, or are too many to ask for"
@@ -127,19 +132,29 @@ async def _compare(
     return found
 
 
-async def _ask_one(broker: AccountClient, symbol: str) -> Decimal | None:
-    """Return what the account holds of a symbol; None if that cannot be read."""
+def _least(row: OpenRow) -> Decimal:
+    """Return the smallest position that a row may have: a coin's fee is kept in it."""
+    return (row.shares or Decimal(0)) * (1 - asset_class(row.symbol).largest_fee)
+
+
+async def _ask_one(
+    broker: AccountClient, symbol: str, held: dict[str, Decimal | None]
+) -> None:
+    """Add what the account holds of a symbol, unless that cannot be read."""
+    name = position_symbol(symbol)
     try:
-        position = await broker.get(f"/v2/positions/{position_symbol(symbol)}")
+        position = await broker.get(f"/v2/positions/{name}")
     except NotFoundError:
-        return Decimal(0)
+        held[name] = Decimal(0)
     except BrokerError:
-        return None
-    return amount(position.get("qty"))
+        return
+    else:
+        held[name] = amount(position.get("qty"))
 
 
 def _outlived(row: OpenRow, holds: Decimal, mode: Mode) -> Finding:
-    says = f"{row.trade_id}: the row holds {row.shares} {row.symbol}, {mode}"
+    shares = "an unknown quantity of" if row.shares is None else row.shares
+    says = f"{row.trade_id}: the row holds {shares} {row.symbol}, {mode}"
     if holds:
         return warn(
             f"{mode} rows",
@@ -154,7 +169,7 @@ def _outlived(row: OpenRow, holds: Decimal, mode: Mode) -> Finding:
 
 
 def _open_rows(settings: Settings, mode: Mode) -> list[OpenRow]:
-    """Read the rows that hold shares; none where the check of the database says why."""
+    """Read the rows that have bought; none where the check of the database says why."""
     path = Path(settings.database)
     if not path.exists():
         return []
@@ -165,7 +180,6 @@ def _open_rows(settings: Settings, mode: Mode) -> list[OpenRow]:
     except sqlite3.Error:
         return []
     return [
-        OpenRow(str(trade_id), str(symbol), shares)
+        OpenRow(str(trade_id), str(symbol), amount(number))
         for trade_id, symbol, number in rows
-        if (shares := amount(number)) is not None
     ]

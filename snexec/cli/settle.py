@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from contextlib import closing, contextmanager
 from decimal import Decimal, InvalidOperation
@@ -99,19 +100,22 @@ def _opened(settings: Settings) -> Iterator[Store]:
         CommandError: There is no database.
         StartError: It is in use, or unusable.
     """
-    from snexec.ledger import Store, open_database
+    from snexec.ledger import Store, open_unmigrated
     from snexec.locks import lock_file
 
-    path, clock = Path(settings.database), SystemClock()
+    path = Path(settings.database)
     if not path.exists():
         raise CommandError(f"not settled: there is no database {path}")
     with (
         lock_file(path, owner="database"),
         closing(
-            open_database(path, simulated=settings.alpaca.simulate, clock=clock)
+            open_unmigrated(path, simulated=settings.alpaca.simulate)
         ) as connection,
     ):
-        yield Store(connection, clock=clock)
+        try:
+            yield Store(connection, clock=SystemClock())
+        except sqlite3.Error as exc:
+            raise CommandError(f"not settled: {path} cannot be used: {exc}") from None
 
 
 class _Account:

@@ -32,6 +32,7 @@ from snexec.ledger.schema import check_kind as check_kind
 from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import column_names as column_names
 from snexec.ledger.schema import open_database as open_database
+from snexec.ledger.schema import open_unmigrated as open_unmigrated
 from snexec.ledger.store import Store as Store
 from snexec.ledger.symbols import symbol_key as symbol_key
 from snexec.ledger.writer import Writer as Writer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
@@ -11,6 +12,7 @@ from snexec.ledger.file import connect, is_large, refuse_damaged
 from snexec.ledger.symbols import OPEN_TWICE, respell_rows, symbol_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from snexec.clock import Clock
@@ -77,12 +79,29 @@ def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Conne
         StartError: It is unusable, newer than this program, holds two open rows of
             one symbol, or belongs to the other kind of money; it is left untouched.
     """
+    prepare = partial(_check_and_migrate, simulated=simulated, clock=clock)
+    return _open(path, prepare)
+
+
+def open_unmigrated(path: Path, *, simulated: bool) -> sqlite3.Connection:
+    """Open the database to end rows of which a migration may complain.
+
+    Raises:
+        StartError: It is unusable, newer than this program, or belongs to the other
+            kind of money.
+    """
+    return _open(path, partial(_check, kind=_kind(simulated=simulated)))
+
+
+def _open(
+    path: Path, prepare: Callable[[sqlite3.Connection, Path], object]
+) -> sqlite3.Connection:
     try:
         connection = connect(path)
     except sqlite3.Error as exc:
         raise StartError(f"database: cannot open {path}: {exc}") from None
     try:
-        _check_and_migrate(connection, path, simulated=simulated, clock=clock)
+        prepare(connection, path)
     except sqlite3.Error as exc:
         connection.close()
         raise StartError(f"database: {path} cannot be used: {exc}") from None
@@ -92,9 +111,10 @@ def open_database(path: Path, *, simulated: bool, clock: Clock) -> sqlite3.Conne
     return connection
 
 
-def _check_and_migrate(
-    connection: sqlite3.Connection, path: Path, *, simulated: bool, clock: Clock
-) -> None:
+def _check(
+    connection: sqlite3.Connection, path: Path, *, kind: str
+) -> tuple[int, set[str]]:
+    """Return the file's version and what is in it, if this program may use it."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StartError(
@@ -104,9 +124,16 @@ def _check_and_migrate(
     if not is_large(connection):
         refuse_damaged(connection, path)
     present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    kind = "simulated" if simulated else "real"
     if "SnexecMeta" in present:
         check_kind(connection, path, kind)
+    return int(version), present
+
+
+def _check_and_migrate(
+    connection: sqlite3.Connection, path: Path, *, simulated: bool, clock: Clock
+) -> None:
+    kind = _kind(simulated=simulated)
+    version, present = _check(connection, path, kind=kind)
     is_current = version == SCHEMA_VERSION and present >= {
         "SnexecMeta",
         "BotTrade",
@@ -120,6 +147,10 @@ def _check_and_migrate(
     connection.execute("PRAGMA cache_size = -1000")  # kB; the system caches the rest
     # `checkpoint` does that, in a thread: no order waits for it.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _kind(*, simulated: bool) -> str:
+    return "simulated" if simulated else "real"
 
 
 def check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
@@ -200,7 +231,7 @@ def check_rows(connection: sqlite3.Connection, path: Path) -> None:
         named = "; ".join(f"{symbol}: {ids}" for symbol, ids in twice)
         raise StartError(
             f"database: {path} has more than one open row of a symbol ({named}):"
-            " close all but one of them"
+            " close all but one of them (snexec settle TRADE --as closed, or missed)"
         )
 
 

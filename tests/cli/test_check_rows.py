@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -204,6 +205,22 @@ def test_an_order_that_has_bought_nothing_yet_is_no_row_to_compare(
     ) as connection:
         Store(connection, clock=SystemClock()).open_trade(make_trade("sn-1", "KO"))
     assert rows() == []
+
+
+def test_a_row_that_has_bought_an_unknown_quantity_is_compared(
+    rows: Callable[[], Lines], real_box: Box, broker: Exchange
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    with closing(sqlite3.connect(real_box.database)) as connection:
+        connection.execute("UPDATE BotTrade SET shares = NULL")
+        connection.commit()
+    [(_check, result, detail, _advice)] = rows()
+    assert (result, detail) == (
+        "WARN",
+        "sn-1: the row holds an unknown quantity of KO, paper none",
+    )
+    broker.paper.book.positions.buy("KO", Decimal(2), Decimal(120))
+    assert [found[1] for found in rows()] == ["OK"]
 
 
 def test_a_row_that_just_changed_is_not_compared(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snexec.clock import SystemClock
+from snexec.errors import StartError
 from snexec.ledger.rows import OrderRef
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
@@ -166,6 +167,41 @@ def test_a_broker_that_cannot_be_asked_is_named(
         "; NOT CHECKED, what paper holds of KO could not be asked: there are no keys for"
         " paper here"
     )
+
+
+def test_one_of_two_rows_that_keep_a_daemon_from_starting_is_settled(
+    desk: Desk, real_box: Box
+) -> None:
+    with closing(sqlite3.connect(real_box.database)) as connection:
+        # As an earlier version left it, to which these were two symbols.
+        connection.execute("DROP INDEX BotTrade_one_open_per_symbol")
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute(
+            "INSERT INTO BotTrade (id, symbol, status, shares, entryPrice, settledAt,"
+            " mode, createdAt, updatedAt) SELECT 'sn-2', symbol, status, shares,"
+            " entryPrice, settledAt, mode, createdAt, updatedAt FROM BotTrade"
+        )
+        connection.commit()
+    with pytest.raises(StartError, match=r"sn-1, sn-2.*snexec settle TRADE --as"):
+        open_database(real_box.database, simulated=False, clock=SystemClock())
+
+    done = desk.run(real_box.config, *SETTLE, "--yes")
+    assert (done.status, done.err) == (0, "")
+    with running(real_box):
+        pass
+    assert {found["id"]: found["status"] for found in real_box.rows()} == {
+        "sn-1": "closed",
+        "sn-2": "open",
+    }
+
+
+def test_a_file_that_is_no_database_of_ours_is_named(desk: Desk, real_box: Box) -> None:
+    with closing(sqlite3.connect(real_box.database)) as connection:
+        connection.execute("ALTER TABLE BotTrade DROP COLUMN signalId")
+    done = desk.run(real_box.config, *SETTLE, "--yes")
+    assert (done.status, done.out) == (1, "")
+    assert "not settled: " in done.err
+    assert "no such column" in done.err
 
 
 def test_a_database_in_use_is_left_alone(desk: Desk, real_box: Box) -> None:

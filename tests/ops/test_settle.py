@@ -170,6 +170,16 @@ async def test_the_fee_of_a_coin_that_another_row_claims_is_not_missed(
     assert done["settled"] is True
 
 
+async def test_where_others_claim_more_than_there_is_none_is_left(
+    bench: Bench,
+) -> None:
+    bench.rig.open_row(make_trade("sn-0", "AAPL"))
+    bench.rig.store.mark_not_found("sn-0")
+    buy(bench)
+    done = await bench.control.settle("sn-0", "missed", None, dry_run=False)
+    assert done["settled"] is True
+
+
 async def test_an_order_that_is_settled_is_followed_no_longer(bench: Bench) -> None:
     trade = make_trade("sn-1", "AAPL")
     bench.rig.open_row(trade)
