@@ -153,7 +153,7 @@ async def settle(
     )
     if ended is None:
         return _refused(f"{asked.trade_id} has changed meanwhile: ask again")
-    wings.reconciler.unsettled.settled(asked.trade_id)
+    wings.reconciler.settled_by_operator(ended, asked.how)
     log.warning(
         "%s trade=%s is settled as %s by the operator's word%s",
         ended.symbol,

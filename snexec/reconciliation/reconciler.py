@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts
     from snexec.events import Event, EventFeed
     from snexec.latency import Latencies
-    from snexec.ledger import Ledger, Unsettled
+    from snexec.ledger import End, Ledger, Standing, Unsettled
     from snexec.reconciliation.recovery import Starved
     from snexec.settings import LiveSettings
 
@@ -67,6 +67,7 @@ class Reconciler:
             confirmations=confirmations,
             unsettled=self.unsettled,
         )
+        self._feed = feed
         feed.follow(self._happened)
 
     def load(self, rows: list[Unsettled]) -> None:
@@ -94,6 +95,33 @@ class Reconciler:
     async def wait_settled(self) -> None:
         """Wait until every order of this run is settled or given up."""
         await self.unsettled.wait_settled()
+
+    def settled_by_operator(self, row: Standing, how: End) -> None:
+        """Ask about an order no more, as the operator has ended its row.
+
+        Args:
+            row: As it was.
+            how: What it has become.
+        """
+        self.unsettled.settled(row.trade_id)
+        if row.is_settled:
+            return  # that was published when the broker said its last word
+        self._feed.publish(
+            "settled",
+            {
+                "mode": row.mode,
+                "shares": None if row.shares is None else float(row.shares),
+                "entryPrice": (
+                    None if row.entry_price is None else float(row.entry_price)
+                ),
+                "status": how,
+                "source": "operator",
+            },
+            signal_id=row.signal_id,
+            trade_id=row.trade_id,
+            symbol=row.symbol,
+            reason="settled",
+        )
 
     def status(self) -> ReconciliationStatus:
         """Return what is not settled."""

@@ -191,6 +191,18 @@ async def test_an_order_that_is_settled_is_followed_no_longer(bench: Bench) -> N
         " with exitReason settled; its order is asked about no more"
     )
     assert bench.rig.reconciler.status().unsettled == 0
+    (told,) = bench.rig.events
+    assert (told.event, told.trade_id, told.reason) == ("settled", "sn-1", "settled")
+    assert told.more["status"] == "missed"
+
+
+async def test_what_the_broker_has_settled_is_not_told_as_settled_again(
+    bench: Bench,
+) -> None:
+    buy(bench)
+    done = await bench.control.settle("sn-1", "closed", None, dry_run=False)
+    assert done["settled"] is True
+    assert bench.rig.events == []
 
 
 async def test_an_order_that_is_being_placed_is_not_settled(
