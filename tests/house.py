@@ -28,7 +28,7 @@ WINGS: dict[str, set[str]] = {
 WINGS["ops"] = set(WINGS)
 GROUND = {
     *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
-    *("locks", "logs", "model", "recent", "settings", "signals"),
+    *("locks", "logs", "model", "recent", "settings", "signals", "small_files"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.clock import timestamp
 from snexec.logs import printable
+from snexec.small_files import read_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,10 +122,9 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _content(path: Path, found: os.stat_result) -> bytes:
     if not stat.S_ISREG(found.st_mode):
-        return b""  # reading a pipe could wait forever
+        return b""  # a link is not followed
     try:
-        with path.open("rb") as file:
-            return file.read(_READ_BYTES)
+        return read_beginning(path, max_bytes=_READ_BYTES)
     except OSError:
         return b""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from snexec.errors import ConfigError
 from snexec.model import MODES, Mode
 from snexec.settings.values import Secret
+from snexec.small_files import read_small_file
 
 if TYPE_CHECKING:
     from snexec.logs import SecretMask
@@ -78,7 +80,7 @@ def credential(name: str, environ: Mapping[str, str]) -> str | None:
     """Return what systemd's ``LoadCredential=`` stored under a name; None if nothing.
 
     Raises:
-        ConfigError: It exists but cannot be read, or is too long.
+        ConfigError: It exists but cannot be read, is no regular file, or is too long.
     """
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
@@ -86,14 +88,13 @@ def credential(name: str, environ: Mapping[str, str]) -> str | None:
     for file_name in (name, name.lower()):
         path = Path(folder, file_name)
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_CREDENTIAL_BYTES + 1)
+            content = read_small_file(path, max_bytes=_MAX_CREDENTIAL_BYTES).content
         except FileNotFoundError:
             continue
         except OSError as exc:
-            raise ConfigError(f"credential {file_name}: {exc.strerror}") from None
-        if len(content) > _MAX_CREDENTIAL_BYTES:
-            raise ConfigError(f"credential {file_name}: is too long for a key")
+            too_long = exc.errno == errno.EFBIG
+            why = "is too long for a key" if too_long else exc.strerror
+            raise ConfigError(f"credential {file_name}: {why}") from None
         return content.decode(errors="replace").removesuffix("\n").removesuffix("\r")
     return None
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.settings.credentials import learn_secrets
-from snexec.settings.load import load_settings
+from snexec.settings.load import parse_config, read_config
 from snexec.settings.sections import Section, Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class LiveSettings:
         Raises:
             ConfigError: It cannot be used.
         """
-        read = load_settings(self.path, again=True)
+        read = parse_config(self.path, read_config(self.path).content, again=True)
         learn_secrets(self._mask, read, self.environ)
         names = changed_keys(self.now, read)
         return Reload(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tomllib
@@ -11,12 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from snexec.errors import ConfigError
 from snexec.settings.sections import Settings
+from snexec.small_files import SmallFile, read_small_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
+_MAX_BYTES = 1 << 20
+_MOST_READINGS = 10
 _SHOWN_VALUE_CHARS = 1000
 _URL_USER = re.compile("//.*@")
 # A command's arguments may hold one too, such as a service's URL with its token.
@@ -24,22 +28,49 @@ _SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 
 
-def load_settings(path: Path, *, again: bool = False) -> Settings:
+def load_settings(path: Path) -> Settings:
     """Read and validate a config file.
-
-    Args:
-        path: The file.
-        again: Whether it was read before; if it is empty now, it is being written.
 
     Raises:
         ConfigError: It cannot be read or is not valid; the message names the file, the
             key, the value and what is allowed.
     """
+    for _ in range(_MOST_READINGS):
+        read = read_config(path)
+        if read.steady:
+            return parse_config(path, read.content)
+    raise ConfigError(f"{path}: is being written")
+
+
+def read_config(path: Path) -> SmallFile:
+    """Read a config file, whatever is in it.
+
+    Raises:
+        ConfigError: It cannot be read, is no regular file, or is larger than 1 MiB.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as exc:
-        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-        raise ConfigError(f"{path}: {reason}") from None
+        return read_small_file(path, max_bytes=_MAX_BYTES)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror or exc}") from None
+
+
+def parse_config(path: Path, content: bytes, *, again: bool = False) -> Settings:
+    """Validate what a config file held.
+
+    Args:
+        path: The file, which its paths are relative to.
+        content: What it held.
+        again: Whether it was read before; if it is empty now, it is being written.
+
+    Raises:
+        ConfigError: It is not valid; the message names the file, the key, the value and
+            what is allowed.
+    """
+    try:
+        with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") as text:
+            values = tomllib.loads(text.read())  # with any line ends
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{path}: {exc}") from None
     if again and not values:
         raise ConfigError(f"{path}: is empty; is it being written?")
     try:

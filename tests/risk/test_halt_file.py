@@ -87,6 +87,19 @@ def test_whatever_has_that_name_halts_and_is_never_waited_for(
     assert len(logged_errors.take()) == 1
 
 
+def test_a_pipe_that_takes_the_files_place_while_it_is_looked_at_is_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.file.touch()
+    regular = desk.file.lstat()
+    desk.file.unlink()
+    os.mkfifo(desk.file)
+    monkeypatch.setattr(type(desk.file), "lstat", lambda _path: regular)
+    found = read_halt([desk.file])
+    assert found is not None
+    assert found.reason == "a file named halt was made"
+
+
 def test_a_full_disk_may_still_have_room_for_a_name(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Keys: which source wins, and that none of them is shown."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -243,3 +244,19 @@ def test_a_credential_that_cannot_be_read_is_named(
         )
 
     assert str(caught.value) == "credential apca_api_key_id: Is a directory"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless device"])
+def test_a_credential_that_is_no_file_is_refused_and_not_waited_for(
+    file: ConfigFile, credentials: Path, kind: str
+) -> None:
+    environ = put(credentials, {"APCA_API_KEY_ID": "key"})
+    if kind == "pipe":
+        os.mkfifo(credentials / "APCA_API_SECRET_KEY")
+    else:
+        (credentials / "APCA_API_SECRET_KEY").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError) as caught:
+        credentials_for("paper", file.load(""), environ)
+    assert str(caught.value) == (
+        "credential APCA_API_SECRET_KEY: is not a regular file"
+    )

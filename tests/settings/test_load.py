@@ -1,11 +1,14 @@
 """The config file, and what is said about its faults."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from snexec.errors import ConfigError
-from snexec.settings.load import load_settings
+from snexec.settings import load
+from snexec.settings.load import load_settings, read_config
+from snexec.small_files import SmallFile
 from tests.settings.conftest import ConfigFile, assert_hidden
 
 
@@ -37,6 +40,60 @@ def test_a_directory_is_no_config_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(tmp_path)
     assert str(caught.value) == f"{tmp_path}: Is a directory"
+
+
+def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(
+    file: ConfigFile,
+) -> None:
+    os.mkfifo(file.path)
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file.path)
+    assert str(caught.value) == f"{file.path}: is not a regular file"
+
+
+def test_a_device_without_an_end_is_refused(file: ConfigFile) -> None:
+    file.path.symlink_to("/dev/zero")
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file.path)
+    assert str(caught.value) == f"{file.path}: is not a regular file"
+
+
+def test_a_file_of_more_than_a_mebibyte_is_refused(file: ConfigFile) -> None:
+    comment = b"#" * (1 << 20)
+
+    assert file.load(comment.decode()) == file.load("")
+    assert file.refusal(comment + b"#") == "is larger than 1048576 bytes"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(file: ConfigFile, ends: str) -> None:
+    text = ends.join(['mode = "live"', "[bot]", 'state = "paused"', ""])
+    file.path.write_bytes(text.encode())
+
+    settings = load_settings(file.path)
+    assert (settings.mode, settings.bot.state) == ("live", "paused")
+
+
+@pytest.mark.parametrize(("changes", "taken"), [(3, True), (1000, False)])
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    file: ConfigFile, monkeypatch: pytest.MonkeyPatch, *, changes: int, taken: bool
+) -> None:
+    file.path.write_text('mode = "paper"\n')
+    left = iter(range(changes))
+
+    def read(path: Path) -> SmallFile:
+        if next(left, None) is None:
+            return read_config(path)
+        return SmallFile(b'mode = "live"\n', steady=False)
+
+    monkeypatch.setattr(load, "read_config", read)
+    if taken:
+        assert load_settings(file.path).mode == "paper"
+    else:
+        with pytest.raises(ConfigError, match=r"config\.toml: is being written$"):
+            load_settings(file.path)
 
 
 @pytest.mark.parametrize(
