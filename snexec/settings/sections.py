@@ -13,12 +13,13 @@ from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
 from snexec.settings.values import (
-    BaseUrl,
     Count,
     Dollars,
     Figure,
     FileName,
     ListenAddress,
+    LiveUrl,
+    PaperUrl,
     Seconds,
     SecondsOrNone,
     Secret,
@@ -58,8 +59,8 @@ class AlpacaSettings(Section):
     """``[alpaca]``: where the broker is, and how long to wait for it."""
 
     simulate: bool = True
-    paper_url: BaseUrl = "https://paper-api.alpaca.markets"
-    live_url: BaseUrl = "https://api.alpaca.markets"
+    paper_url: PaperUrl = "https://paper-api.alpaca.markets"
+    live_url: LiveUrl = "https://api.alpaca.markets"
     rate_limit_per_min: int = Field(default=200, ge=1, le=1_000_000)
     order_timeout_sec: Seconds = 10.0
     warm_connections: int = Field(default=64, ge=0, le=1000)

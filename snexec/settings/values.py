@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 from decimal import Decimal
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from snexec.assets import canonical_symbol
 
 _MAX_PORT = 65_535
+
+# Alpaca's hosts of both kinds: for traders, and for brokers (ALPACA 1).
+_LIVE_HOSTS = {"api.alpaca.markets", "broker-api.alpaca.markets"}
+_PAPER_HOSTS = {"paper-api.alpaca.markets", "broker-api.sandbox.alpaca.markets"}
 
 
 def _base_url(value: str) -> str:
@@ -29,6 +33,23 @@ def _base_url(value: str) -> str:
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise ValueError("must be https:// (http:// is for loopback hosts only)")
     return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
+
+
+def _paper_url(value: str) -> str:
+    if _host(value) in _LIVE_HOSTS:
+        raise ValueError("is Alpaca's live host, where paper orders cost real money")
+    return value
+
+
+def _live_url(value: str) -> str:
+    if _host(value) in _PAPER_HOSTS:
+        raise ValueError("is Alpaca's paper host, where live orders buy nothing")
+    return value
+
+
+def _host(url: str) -> str:
+    """Return a URL's host in the one spelling that all its others mean."""
+    return unquote(urlsplit(url).hostname or "").rstrip(".").lower()
 
 
 def _file_name(value: str) -> str:
@@ -121,6 +142,8 @@ def _header_value(value: SecretStr) -> SecretStr:
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+PaperUrl = Annotated[BaseUrl, AfterValidator(_paper_url)]
+LiveUrl = Annotated[BaseUrl, AfterValidator(_live_url)]
 TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]
 Dollars = Annotated[Decimal, BeforeValidator(_dollars), Field(gt=0, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

@@ -1,5 +1,7 @@
 """Values of one type each: URLs, dollars, addresses, secrets."""
 
+from collections.abc import Callable
+
 import pytest
 
 from snexec.errors import ConfigError
@@ -7,6 +9,15 @@ from snexec.model import to_cents
 from snexec.settings.credentials import keys_lie_open
 from snexec.settings.load import load_settings
 from tests.settings.conftest import ConfigFile, assert_hidden
+
+OTHER_HOST = {
+    "paper_url": "is Alpaca's live host, where paper orders cost real money",
+    "live_url": "is Alpaca's paper host, where live orders buy nothing",
+}
+
+
+def _escaped(host: str) -> str:
+    return f"%{ord(host[0]):02x}{host[1:]}"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,68 @@ def test_a_host_before_an_at_sign_is_no_loopback_host(file: ConfigFile) -> None:
     said = file.refusal('[alpaca]\npaper_url = "http://127.0.0.1@example.org"')
 
     assert said.startswith("alpaca.paper_url: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://{}",
+        "https://{}/",
+        "https://{}/v2",
+        "https://{}:443",
+        "https://{}:8443/proxy",
+        "https://{}.",
+        "https://{}.:443",
+        "HTTPS://{}",
+    ],
+)
+@pytest.mark.parametrize("spell", [str, str.upper, str.title, _escaped])
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("paper_url", "api.alpaca.markets"),
+        ("paper_url", "broker-api.alpaca.markets"),
+        ("live_url", "paper-api.alpaca.markets"),
+        ("live_url", "broker-api.sandbox.alpaca.markets"),
+    ],
+)
+def test_no_mode_has_the_other_modes_host_however_it_is_spelled(
+    file: ConfigFile,
+    key: str,
+    host: str,
+    url: str,
+    spell: Callable[[str], str],
+) -> None:
+    given = url.format(spell(host))
+    said = file.refusal(f'[alpaca]\n{key} = "{given}"')
+
+    assert said.startswith(f"alpaca.{key}: {OTHER_HOST[key]} (got ")
+    assert given in said
+
+
+@pytest.mark.parametrize("user", ["me@", "me:word@"])
+def test_a_user_before_the_other_modes_host_hides_it_from_nobody(
+    file: ConfigFile, user: str
+) -> None:
+    said = file.refusal(f'[alpaca]\npaper_url = "https://{user}api.alpaca.markets"')
+
+    assert said.startswith("alpaca.paper_url: must hold a host and a path only (got ")
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("paper_url", "https://paper-api.alpaca.markets"),
+        ("live_url", "https://api.alpaca.markets"),
+        ("paper_url", "https://api.alpaca.markets.example.org"),
+        ("paper_url", "https://example.org/api.alpaca.markets"),
+        ("live_url", "https://my-paper-api.alpaca.markets"),
+    ],
+)
+def test_every_other_host_may_answer_for_a_mode(
+    file: ConfigFile, key: str, url: str
+) -> None:
+    assert getattr(file.load(f'[alpaca]\n{key} = "{url}"').alpaca, key) == url
 
 
 @pytest.mark.parametrize(
