@@ -132,13 +132,13 @@ def _validated(line: bytes) -> Signal:
         if exc.errors(include_url=False)[0]["type"] != "json_invalid":
             raise
         try:
-            value = _read_leniently(line)
+            value = read_leniently(line)
         except (ValueError, RecursionError):
             raise exc from None
     return Signal.model_validate(value)
 
 
-def _read_leniently(line: bytes) -> object:
+def read_leniently(line: bytes) -> object:
     """Read JSON with a byte order mark, or with half a character in a headline."""
     return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
 
@@ -153,7 +153,7 @@ def read_id(line: bytes) -> str | None:
         value = from_json(line)
     except ValueError:
         try:
-            value = _read_leniently(line)
+            value = read_leniently(line)
         except (ValueError, RecursionError):
             return None
     if isinstance(value, dict):

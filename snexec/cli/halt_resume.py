@@ -13,9 +13,9 @@ from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.risk import (
-    MAX_REASON_CHARS,
     Halt,
     halt_files,
+    mended,
     read_halt,
     remove_halt,
     write_halt,
@@ -33,8 +33,8 @@ def run_halt(config: Path, reason: str | None) -> int:
         ConfigError: There is no such folder.
     """
     _refuse_missing(config)
-    reason = (reason or "").strip()[:MAX_REASON_CHARS] or "by hand"
-    by = f"{_user()} (snexec halt)"
+    reason = mended((reason or "").strip(), default="by hand")
+    by = mended(f"{_user()} (snexec halt)", default="somebody")
     path = halt_files(config)[0]
     done = False
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_KEPT_BYTES = 1024  # of a line that is too long
+
 
 class LineSplitter:
     """Cuts a stream of bytes into lines, whatever pieces it comes in.
@@ -16,12 +18,16 @@ class LineSplitter:
 
     Args:
         max_bytes: The longest line, without its newline.
+
+    Attributes:
+        too_long: How the last line that was too long began.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._rest = bytearray()
         self._too_long = False
+        self.too_long = b""
 
     def feed(self, data: bytes | bytearray) -> Iterator[bytes | None]:
         """Take bytes and yield each line that they complete."""
@@ -44,8 +50,11 @@ class LineSplitter:
         return line
 
     def _keep(self, data: bytes | bytearray) -> None:
-        if self._too_long or len(self._rest) + len(data) > self._max_bytes:
+        if self._too_long:
+            return
+        if len(self._rest) + len(data) > self._max_bytes:
             self._too_long = True
+            self.too_long = bytes((self._rest + data[:_KEPT_BYTES])[:_KEPT_BYTES])
             self._rest.clear()
         else:
             self._rest += data

@@ -9,10 +9,10 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 import trio
-from pydantic_core import from_json
 
 from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.framing import LineSplitter
+from snexec.intake.request import read_broken_halt, read_request
 from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
 
 if TYPE_CHECKING:
@@ -91,17 +91,19 @@ class SocketServer:
     async def _read(self, stream: trio.SocketStream, client: _Client) -> None:
         splitter = LineSplitter(MAX_LINE_BYTES)
         while data := await stream.receive_some(_READ_BYTES):
-            await self._take(splitter.feed(data), client)
-        await self._take(splitter.finish(), client)
+            await self._take(splitter.feed(data), splitter, client)
+        await self._take(splitter.finish(), splitter, client)
 
-    async def _take(self, lines: Iterator[bytes | None], client: _Client) -> None:
+    async def _take(
+        self, lines: Iterator[bytes | None], splitter: LineSplitter, client: _Client
+    ) -> None:
         """Take the lines of one read, a few at a time, so that all clients get turns."""
         read_at = trio.current_time()
         while True:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
             answers: list[Answer] = []
-            request, more = self._take_turn(lines, answers, read_at)
+            request, more = self._take_turn(lines, splitter, answers, read_at)
             self._intake.flush()
             if not client.follows:
                 # The orders leave first, and one client's flood delays no other. A
@@ -117,7 +119,11 @@ class SocketServer:
                 return
 
     def _take_turn(
-        self, lines: Iterator[bytes | None], answers: list[Answer], read_at: float
+        self,
+        lines: Iterator[bytes | None],
+        splitter: LineSplitter,
+        answers: list[Answer],
+        read_at: float,
     ) -> tuple[dict[str, object] | None, bool]:
         """Take a few lines.
 
@@ -130,8 +136,10 @@ class SocketServer:
             if line is not None:
                 if not line or line.isspace():
                     continue
-                if (request := _request(line)) is not None:
+                if (request := read_request(line)) is not None:
                     return request, True
+            elif (request := read_broken_halt(splitter.too_long)) is not None:
+                return request, True
             answers.append(self._intake.take(line, read_at=read_at))
             if self._intake.is_full:
                 return None, True
@@ -214,14 +222,3 @@ def _named(request: Mapping[str, object]) -> dict[str, object]:
     if isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS:
         return {"status": "ok", "id": request_id}
     return {"status": "ok"}
-
-
-def _request(line: bytes) -> dict[str, object] | None:
-    """Return the request that a line is, if it is one."""
-    if b'"command"' not in line:
-        return None
-    try:
-        value = from_json(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "command" in value else None

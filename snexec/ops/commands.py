@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from snexec.broker import amount
 from snexec.errors import InvalidSignalError
-from snexec.risk import MAX_REASON_CHARS
+from snexec.risk import mended
 from snexec.signals import Signal, parse_signal
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class Commands:
             case "status":
                 return await self._control.status()
             case "halt":
-                reason = _words(request, "reason", default="no reason was given")
+                # It halts whatever the words are.
                 return self._control.halt(
-                    reason, by=_words(request, "by", default="the socket")
+                    mended(request.get("reason"), default="no reason was given"),
+                    by=mended(request.get("by"), default="the socket"),
                 )
             case "resume":
                 return self._control.resume()
@@ -61,17 +62,6 @@ class Commands:
                     "command: must be 'status', 'events', 'halt', 'resume', 'explain'"
                     " or 'settle'"
                 )
-
-
-def _words(request: Mapping[str, object], name: str, *, default: str) -> str:
-    words = request.get(name)
-    if words is None:
-        return default
-    if not isinstance(words, str) or not words.strip() or len(words) > MAX_REASON_CHARS:
-        raise _BadRequestError(
-            f"{name}: must be text of at most {MAX_REASON_CHARS} characters"
-        )
-    return words
 
 
 def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None]:

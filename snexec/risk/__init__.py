@@ -16,9 +16,9 @@ from snexec.risk.gates import counts_orders as counts_orders
 from snexec.risk.gates import limits_set as limits_set
 from snexec.risk.gates import order_dollars as order_dollars
 from snexec.risk.halt import HaltSwitch as HaltSwitch
-from snexec.risk.halt_file import MAX_REASON_CHARS as MAX_REASON_CHARS
 from snexec.risk.halt_file import Halt as Halt
 from snexec.risk.halt_file import halt_files as halt_files
+from snexec.risk.halt_file import mended as mended
 from snexec.risk.halt_file import read_halt as read_halt
 from snexec.risk.halt_file import remove_halt as remove_halt
 from snexec.risk.halt_file import write_halt as write_halt

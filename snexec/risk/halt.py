@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.clock import timestamp
-from snexec.logs import printable
 from snexec.risk.halt_file import (
-    MAX_REASON_CHARS,
     Halt,
     halt_files,
+    mended,
     read_halt,
     remove_halt,
     write_halt,
@@ -88,9 +87,9 @@ class HaltSwitch:
     def halt(self, reason: str, *, by: str) -> Halt:
         """Halt, and return the halt that holds: an earlier one keeps its reason."""
         halt = Halt(
-            reason=printable(reason[:MAX_REASON_CHARS]),
+            reason=mended(reason, default="no reason was given"),
             since=timestamp(self._clock.now()),
-            by=printable(by[:MAX_REASON_CHARS]),
+            by=mended(by, default="somebody"),
         )
         try:
             write_halt(self.files[0], halt)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "halt"
 MAX_REASON_CHARS = 500
-_READ_BYTES = 4096
+_READ_BYTES = 16_384  # room for two texts of the most characters, all escaped
 _READABLE = 0o644  # the daemon may be another user's
 
 
@@ -38,6 +38,26 @@ class Halt(NamedTuple):
     reason: str
     since: str | None
     by: str | None = None
+
+
+def mended(words: object, *, default: str) -> str:
+    """Return words about a halt as they can be kept and shown, whatever they are.
+
+    A switch that halts only for well-formed words is none. They are cut to
+    ``MAX_REASON_CHARS``.
+
+    Args:
+        words: Whatever was given.
+        default: Said where there are no words.
+    """
+    if words is not None and not isinstance(words, str):
+        try:
+            words = json.dumps(words, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            words = "words that cannot be shown"
+    if words is None or not words.strip():
+        return default
+    return printable(words[:MAX_REASON_CHARS])[:MAX_REASON_CHARS]
 
 
 def halt_files(config: Path) -> tuple[Path, ...]:
@@ -65,8 +85,7 @@ def read_halt(files: Sequence[Path]) -> Halt | None:
             # It may be there, so nothing is ordered.
             reason = f"{path} cannot be looked at: {exc.strerror}"
             return Halt(reason=reason, since=None)
-        changed = timestamp(datetime.fromtimestamp(found.st_mtime, UTC))
-        return _parsed(_content(path, found), default_since=changed)
+        return _parsed(_content(path, found), default_since=_changed(found))
     return None
 
 
@@ -129,21 +148,28 @@ def _content(path: Path, found: os.stat_result) -> bytes:
         return b""
 
 
-def _parsed(content: bytes, *, default_since: str) -> Halt:
-    text = content.decode(errors="replace").strip()
+def _changed(found: os.stat_result) -> str | None:
+    try:
+        return timestamp(datetime.fromtimestamp(found.st_mtime, UTC))
+    except (OverflowError, ValueError, OSError):  # a year that no calendar has
+        return None
+
+
+def _parsed(content: bytes, *, default_since: str | None) -> Halt:
+    text = content.decode("utf-8-sig", errors="replace").strip()
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         first_line = text.partition("\n")[0].strip()
-        reason = first_line[:MAX_REASON_CHARS] or "a file named halt was made"
-        return Halt(reason=printable(reason), since=default_since)
+        reason = mended(first_line, default="a file named halt was made")
+        return Halt(reason=reason, since=default_since)
 
     def field(name: str) -> str | None:
         value = fields.get(name)
-        shown = isinstance(value, str) and value.strip()
-        return printable(str(value)[:MAX_REASON_CHARS]) if shown else None
+        words = mended(value, default="") if isinstance(value, str) else None
+        return words or None
 
     return Halt(
         reason=field("reason") or "no reason was given",

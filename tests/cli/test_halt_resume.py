@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,36 @@ def test_without_a_daemon_the_file_is_the_switch(desk: Desk, box: Box) -> None:
     assert over.lines[0] == f"{file} is removed"
     assert not file.exists()
     assert desk.run(box.config, "resume").lines[0] == f"there is no {file}"
+
+
+@pytest.mark.parametrize(
+    "reason", ["x" * 100_000, "\n\0", "half \ud83d", "\udcff\udcfe", "5", ""]
+)
+def test_it_halts_whatever_the_reason_looks_like(
+    desk: Desk,
+    box: Box,
+    fake_daemon: Callable[..., FakeDaemon],
+    reason: str,
+) -> None:
+    daemon = fake_daemon(lambda _line: b'{"status":"ok","halted":true}\n')
+    done = desk.run(box.config, "halt", "--reason", reason)
+    assert (done.status, done.err) == (0, "")
+    kept = json.loads((box.folder / "halt").read_text())["reason"]
+    assert kept.isprintable()
+    assert 1 <= len(kept) <= 500
+    assert json.loads(daemon.lines[0])["reason"] == kept
+
+
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_it_works_with_a_pipe_in_the_configurations_place(
+    desk: Desk, box: Box, command: str
+) -> None:
+    box.config.unlink()
+    os.mkfifo(box.config)
+    done = desk.run(box.config, command)
+    assert done.status == 0
+    assert done.err.endswith("config.toml: is not a regular file)\n")
+    assert (box.folder / "halt").exists() is (command == "halt")
 
 
 @pytest.mark.parametrize("command", ["halt", "resume"])

@@ -132,3 +132,14 @@ def test_a_line_without_end_does_not_grow_memory() -> None:
 
     assert peak < 512 * 1024  # of 64 MB
     assert list(splitter.finish()) == [None]
+
+
+def test_how_a_line_that_is_too_long_began_is_known() -> None:
+    splitter = LineSplitter(5000)
+    data = b"".join(b"%04d" % number for number in range(3000))
+
+    for size in (1, 900, 1500, 12_000):
+        pieces = [data[i : i + size] for i in range(0, len(data), size)]
+        assert [line for piece in pieces for line in splitter.feed(piece)] == []
+        assert list(splitter.feed(b"\n")) == [None]
+        assert splitter.too_long == data[:1024]

@@ -428,18 +428,6 @@ async def test_a_command_is_carried_out(
 @pytest.mark.parametrize(
     ("request_line", "error"),
     [
-        (
-            b'{"command":"halt","reason":5}',
-            "reason: must be text of at most 500 characters",
-        ),
-        (
-            b'{"command":"halt","reason":" "}',
-            "reason: must be text of at most 500 characters",
-        ),
-        (
-            b'{"command":"halt","by":"' + b"x" * 501 + b'"}',
-            "by: must be text of at most 500 characters",
-        ),
         (b'{"command":"explain"}', "signal: not a JSON object"),
         (
             b'{"command":"explain","signal":' + signal_line(catalystTier=9) + b"}",
@@ -453,6 +441,43 @@ async def test_a_command_that_cannot_be_understood_is_invalid(
 ) -> None:
     async with served() as it, it.client() as client:
         assert await client.ask(request_line) == {"status": "invalid", "error": error}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"reason":5',
+        b'"reason":" "',
+        b'"by":"' + b"x" * 501 + b'"',
+        b'"reason":"\\ud83d"',
+        b'"reason":"caf\xe9"',
+        b'"reason":"' + b"x" * 65_000 + b'"',
+        b'"reason":"' + b"x" * 300_000 + b'"',  # longer than a line may be
+        b'"reason":"cut',
+        b'"id":{},"more":[5]',
+    ],
+    ids=lambda more: more[:16],
+)
+@within(5)
+async def test_a_halt_halts_whatever_it_says_and_the_connection_lives_on(
+    more: bytes,
+) -> None:
+    async with served() as it, it.client() as client:
+        answer = await client.ask(b'{"command":"halt",' + more + b"}")
+        assert (answer["status"], answer["halted"]) == ("ok", True)
+        assert await client.ask(b'\xef\xbb\xbf{"command":"resume"}\r') == {
+            "status": "ok",
+            "halted": False,
+        }
+        assert await client.ask(signal_line()) == accepted("n-1")
+
+
+@within(5)
+async def test_a_line_that_is_too_long_and_no_halt_is_invalid_still() -> None:
+    async with served() as it, it.client() as client:
+        await client.ask(b'{"command":"halt","reason":"' + b"x" * 100_000 + b'"}')
+        answer = await client.ask(b'{"command":"resume","x":"' + b"x" * 100_000 + b'"}')
+        assert answer == {"status": "invalid", "error": "line: longer than 65536 bytes"}
 
 
 @pytest.mark.parametrize("bad", [5, None, ["c-1"], "x" * 129])

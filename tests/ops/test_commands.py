@@ -134,7 +134,9 @@ async def test_a_settlement_that_is_mistyped_settles_nothing(
     assert control.asked == []
 
 
-@pytest.mark.parametrize("missing", [{}, {"reason": None, "by": None}])
+@pytest.mark.parametrize(
+    "missing", [{}, {"reason": None, "by": None}, {"reason": "", "by": " \t"}]
+)
 async def test_a_halt_without_words_has_words_of_its_own(
     commands: Commands, control: Recorder, missing: dict[str, object]
 ) -> None:
@@ -175,16 +177,27 @@ async def test_an_unknown_command_is_invalid_and_nothing_is_done(
     assert control.asked == []
 
 
-@pytest.mark.parametrize("name", ["reason", "by"])
-@pytest.mark.parametrize("words", ["", " \t", "x" * 501, 5, True, ["fire"], {"a": 1}])
-async def test_words_that_are_no_text_or_too_long_halt_nothing(
-    commands: Commands, control: Recorder, name: str, words: object
+@pytest.mark.parametrize(
+    ("words", "mended"),
+    [
+        ("x" * 501, "x" * 500),
+        ("a\nb\0", "a\\nb\\x00"),
+        ("half \ud83d", "half \\ud83d"),
+        (5, "5"),
+        (10**5000, "words that cannot be shown"),
+        (float("nan"), "NaN"),
+        (True, "true"),
+        (["fire"], '["fire"]'),
+        ({"a": "\u2028"}, '{"a": "\\u2028"}'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_halt_mends_its_words_and_halts_whatever_they_are(
+    commands: Commands, control: Recorder, words: object, mended: str
 ) -> None:
-    assert await commands.answer({"command": "halt", name: words}) == {
-        "status": "invalid",
-        "error": f"{name}: must be text of at most 500 characters",
-    }
-    assert control.asked == []
+    request = {"command": "halt", "reason": words, "by": words}
+    assert await commands.answer(request) == {"halted": True}
+    assert control.asked == [("halt", mended, mended)]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from snexec.risk import halt_file
 from snexec.risk.halt_file import (
     Halt,
     halt_files,
+    mended,
     read_halt,
     remove_halt,
     write_halt,
@@ -56,6 +57,12 @@ def test_the_first_reason_stays(desk: Desk) -> None:
         (b'{"reason": 5, "since": [], "by": {}}', "no reason was given"),
         (b'{"reason": "a\\u001b[31m"}', "a\\x1b[31m"),
         (b"x" * 10_000, "x" * 500),
+        (b"\x00" * 10_000, "\\x00" * 125),
+        (b"[" * 10_000, "[" * 500),
+        (b'{"reason": ' + b"9" * 5000, '{"reason": ' + "9" * 489),
+        (b'\xef\xbb\xbf{"reason": "fire"}\r\n', "fire"),  # of a Windows editor
+        (b'{"reason": "half \\ud83d"}', "half \\ud83d"),
+        (b'{"reason": "' + b"x" * 501 + b'"}', "x" * 500),
     ],
 )
 def test_whatever_is_in_the_file_it_halts(
@@ -69,6 +76,30 @@ def test_whatever_is_in_the_file_it_halts(
     assert desk.switch.is_halted()
     (error,) = logged_errors.take()
     assert error.isprintable()
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\U0001f525", "\a", "\ud83d"])
+def test_the_longest_words_are_written_and_read_back(desk: Desk, letter: str) -> None:
+    words = mended(letter * 600, default="")
+    halt = Halt(reason=words, since=MOMENT_TEXT, by=words)
+    write_halt(desk.file, halt)
+    assert len(words) == 500
+    assert read_halt([desk.file]) == halt
+
+
+@pytest.mark.parametrize("year", ["before", "after"])
+def test_a_file_of_a_year_that_no_calendar_has_halts(
+    desk: Desk, year: str, logged_errors: LoggedErrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.file.touch()
+    real = desk.file.lstat()
+    seconds = -(10**12) if year == "before" else 10**12
+    dated = os.stat_result([*real[:8], seconds, 0])
+    monkeypatch.setattr(type(desk.file), "lstat", lambda _path: dated)
+    assert desk.switch.is_halted()
+    assert desk.switch.current() == Halt("a file named halt was made", since=None)
+    (error,) = logged_errors.take()
+    assert "since an unknown time" in error
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
