@@ -17,6 +17,7 @@ from snexec.settings.values import (
     Dollars,
     Figure,
     FileName,
+    Limit,
     ListenAddress,
     LiveUrl,
     PaperUrl,
@@ -24,6 +25,7 @@ from snexec.settings.values import (
     SecondsOrNone,
     Secret,
     SomeSymbols,
+    Switch,
     Symbols,
     Tiers,
     TradeSize,
@@ -97,7 +99,8 @@ class StreamSettings(Section):
 class BotSettings(Section):
     """``[bot]``: whether to trade, the dollars per order, and the limits.
 
-    A limit that is None is off; ``snexec.risk.gates`` says what each one means.
+    A limit that is None is off, as one that says ``"off"`` is; ``snexec.risk.gates`` says
+    what each one means.
     """
 
     enabled: bool = True
@@ -105,26 +108,28 @@ class BotSettings(Section):
     trade_size_stars3: TradeSize = Decimal(50)
     trade_size_stars4: TradeSize = Decimal(75)
     trade_size_stars5: TradeSize = Decimal(100)
-    enabled_catalyst_tiers: Tiers | None = None
-    symbols_allowed: SomeSymbols | None = None
-    symbols_blocked: Symbols | None = None
-    max_share_price: Dollars | None = None
-    max_float_shares: Figure | None = None
-    min_relative_volume: Figure | None = None
-    require_market_open: bool = False
-    max_concurrent_positions: Count | None = None
-    daily_loss_limit_usd: Dollars | None = None
-    min_win_rate: float | None = Field(default=None, ge=0, le=1)
-    min_win_rate_trades: int | None = Field(default=None, ge=1, le=10_000)
-    symbol_cooldown_sec: Seconds | None = None
-    max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    max_orders_per_day: Count | None = None
-    max_notional_per_day_usd: Dollars | None = None
-    halt_after_refusals: Count | None = None
+    enabled_catalyst_tiers: Limit[Tiers] = None
+    symbols_allowed: Limit[SomeSymbols] = None
+    symbols_blocked: Limit[Symbols] = None
+    max_share_price: Limit[Dollars] = None
+    max_float_shares: Limit[Figure] = None
+    min_relative_volume: Limit[Figure] = None
+    require_market_open: Switch = False
+    max_concurrent_positions: Limit[Count] = None
+    daily_loss_limit_usd: Limit[Dollars] = None
+    min_win_rate: Limit[Annotated[float, Field(ge=0, le=1)]] = None
+    min_win_rate_trades: Limit[Annotated[int, Field(ge=1, le=10_000)]] = None
+    symbol_cooldown_sec: Limit[Seconds] = None
+    max_orders_per_minute: Limit[Annotated[int, Field(ge=1, le=10_000)]] = None
+    max_orders_per_day: Limit[Count] = None
+    max_notional_per_day_usd: Limit[Dollars] = None
+    halt_after_refusals: Limit[Count] = None
 
     @model_validator(mode="after")
     def _win_rate_has_both_its_keys(self) -> Self:
-        if (self.min_win_rate is None) != (self.min_win_rate_trades is None):
+        rate, trades = self.min_win_rate, self.min_win_rate_trades
+        off = rate is None and "min_win_rate" in self.model_fields_set
+        if (rate is None) != (trades is None) and not off:
             raise ValueError("min_win_rate and min_win_rate_trades go together")
         return self
 

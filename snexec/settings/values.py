@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -128,8 +128,16 @@ def _listed(value: object) -> object:
 def _not_empty(value: list[int] | frozenset[str]) -> list[int] | frozenset[str]:
     # It could mean anything or nothing.
     if not value:
-        raise ValueError("must not be empty: leave the key out for no limit")
+        raise ValueError('must not be empty: "off" is no limit')
     return value
+
+
+def _off(value: object) -> object:
+    return None if value == "off" else value
+
+
+def _off_is_false(value: object) -> object:
+    return False if value == "off" else value
 
 
 def _header_value(value: SecretStr) -> SecretStr:
@@ -139,6 +147,9 @@ def _header_value(value: SecretStr) -> SecretStr:
     return value
 
 
+T = TypeVar("T")
+Limit = Annotated[T | None, BeforeValidator(_off)]
+Switch = Annotated[bool, BeforeValidator(_off_is_false)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from snexec.settings.live import reloadable
-from snexec.settings.sections import Settings
+from snexec.settings.sections import BotSettings, Settings
 from tests.settings.conftest import ConfigFile
 from tests.settings.keys import BY_NAME, KEYS, WITHOUT_DEFAULT, Key, each
 
@@ -78,8 +78,7 @@ def test_every_key_is_tested_here() -> None:
         ),
         (
             "symbols_allowed = []",
-            "bot.symbols_allowed: must not be empty: leave the key out for no limit"
-            " (got [])",
+            'bot.symbols_allowed: must not be empty: "off" is no limit (got [])',
         ),
     ],
 )
@@ -93,6 +92,29 @@ def test_a_win_rate_has_both_its_keys(file: ConfigFile) -> None:
     bot = file.load("[bot]\nmin_win_rate = 0\nmin_win_rate_trades = 20").bot
 
     assert (bot.min_win_rate, bot.min_win_rate_trades) == (0, 20)
+
+
+SWITCHES = {"enabled", "state"}  # which say what they are
+SIZES = {f"trade_size_stars{stars}" for stars in (3, 4, 5)}
+
+
+@pytest.mark.parametrize("name", sorted({*BotSettings.model_fields} - SWITCHES - SIZES))
+def test_every_limit_may_be_said_to_be_off(file: ConfigFile, name: str) -> None:
+    bot = file.load(f'[bot]\n{name} = "off"').bot
+
+    assert bot == file.load("").bot
+    assert bot.model_fields_set == {name}
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_a_trades_size_is_never_off(file: ConfigFile, name: str) -> None:
+    assert file.refusal(f'[bot]\n{name} = "off"').startswith(f"bot.{name}: ")
+
+
+@pytest.mark.parametrize("name", ["symbols_blocked", "require_market_open"])
+@pytest.mark.parametrize("word", ["Off", "OFF", " off", "none", ""])
+def test_no_other_word_is_off(file: ConfigFile, name: str, word: str) -> None:
+    assert file.refusal(f'[bot]\n{name} = "{word}"').startswith(f"bot.{name}: ")
 
 
 @BY_NAME
