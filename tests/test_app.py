@@ -173,7 +173,7 @@ async def test_a_reload_applies_what_it_can_and_names_what_it_cannot(
             )
         )
 
-        it.daemon.operations.reload()
+        await it.daemon.operations.reload()
 
         assert it.daemon.wings.live.now.mode == "live"
         assert it.daemon.wings.live.now.bot.state == "paused"
@@ -197,7 +197,7 @@ async def test_a_reload_restarts_the_stream_only_where_its_own_endpoint_moves(
             text.replace(f'{key} = "{url}"', f'{key} = "{url}/elsewhere"')
         )
 
-        it.daemon.operations.reload()
+        await it.daemon.operations.reload()
 
         assert it.daemon.wings.accounts.endpoint(mode).url == f"{url}/elsewhere"
         assert it.daemon.wings.stream.status().state == state
@@ -211,7 +211,7 @@ async def test_a_reload_of_a_file_that_is_gone_changes_nothing(
         before = it.daemon.wings.live.now
         it.config.unlink()
 
-        it.daemon.operations.reload()
+        await it.daemon.operations.reload()
 
         assert it.daemon.wings.live.now is before
         [error] = logged_errors.take()
@@ -226,7 +226,7 @@ async def test_a_reload_of_a_file_that_is_just_being_written_changes_nothing(
         before = it.daemon.wings.live.now
         it.config.write_text("")
 
-        it.daemon.operations.reload()
+        await it.daemon.operations.reload()
 
         assert it.daemon.wings.live.now is before
         [error] = logged_errors.take()

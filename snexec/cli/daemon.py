@@ -157,7 +157,7 @@ async def _main(
                     dropped_lines=lambda: drain.dropped,
                 )
             )
-            root.start_soon(_obey_signals, received, daemon, name="OS signals")
+            root.start_soon(_obey_signals, received, daemon, root, name="OS signals")
             # No collection looks through the program itself, which takes 10 to 30 ms.
             gc.freeze()
             gc.enable()
@@ -196,10 +196,13 @@ async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
     return await open_page_listeners(*address, key="metrics.listen")
 
 
-async def _obey_signals(received: AsyncIterator[int], daemon: Daemon) -> None:
+async def _obey_signals(
+    received: AsyncIterator[int], daemon: Daemon, nursery: trio.Nursery
+) -> None:
     async for number in received:
         if number == signal.SIGHUP:
-            daemon.operations.reload()
+            # Beside, as a file on a disk that hangs must not keep a SIGTERM waiting.
+            nursery.start_soon(daemon.operations.reload, name="reload")
             continue
         # The second one stops at once, and nothing is lost that recovery cannot find.
         for deadly in (signal.SIGTERM, signal.SIGINT):

@@ -113,6 +113,6 @@ class Operations:
             for name, task in self._tasks.items():
                 nursery.start_soon(task, name=name)
 
-    def reload(self) -> None:
-        """Read the configuration again (SPEC 2)."""
-        self._reloader.reload()
+    async def reload(self) -> None:
+        """Read the configuration again, beside all else (SPEC 2)."""
+        await self._reloader.reload()

@@ -6,12 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from snexec.errors import ConfigError
-from snexec.settings import warn_open_keys
+from snexec.ops.rereading import Rereader
+from snexec.settings import changes, say_keys_lie_open
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.ops.systemd import Systemd
     from snexec.ops.wings import Wings
+    from snexec.settings import Reload, Settings
 
 log = logging.getLogger("Daemon")
 
@@ -29,25 +31,42 @@ class Reloader:
         self._wings = wings
         self._feed = feed
         self._systemd = systemd
+        self._rereader = Rereader(wings.live.path)
+        self._asked = False
+        self._reading = False
 
-    def reload(self) -> None:
-        """Read the file again; one that cannot be used changes nothing."""
-        with self._systemd.reloading():
-            self._reload()
+    async def reload(self) -> None:
+        """Read the file again; one that cannot be used changes nothing.
 
-    def _reload(self) -> None:
+        Asked for again meanwhile, it is read once more after that.
+        """
+        self._asked = True
+        if self._reading:
+            return
+        self._reading = True
+        try:
+            while self._asked:
+                self._asked = False
+                with self._systemd.reloading():
+                    await self._reload()
+        finally:
+            self._reading = False
+
+    async def _reload(self) -> None:
         wings, live = self._wings, self._wings.live
-        before, endpoint = live.now, wings.accounts.endpoint(live.now.mode)
         try:
             # Whatever may refuse comes first.
-            reload = live.read_again()
+            read = await self._rereader.read()
+            reload = live.compare(read.settings, read.content)
+            before, endpoint = live.now, wings.accounts.endpoint(live.now.mode)
             wings.accounts.reconfigure(reload.settings)
         except (ConfigError, OSError) as exc:
             log.error(  # noqa: TRY400 - the message says it all
                 "the configuration is refused, and the old one stays: %s", exc
             )
             return
-        warn_open_keys(live.path, reload.read)
+        if read.keys_lie_open:
+            say_keys_lie_open(live.path)
         live.put_in_force(reload)
         wings.market.settings_changed()
         if reload.held:
@@ -60,6 +79,7 @@ class Reloader:
             "configuration read again; changed: %s",
             ", ".join(reload.applied) or "nothing",
         )
+        _log_values(before, reload)
         mode = live.now.mode
         if before.mode != mode:
             log.warning("mode is %s now (was %s)", mode, before.mode)
@@ -68,3 +88,17 @@ class Reloader:
             if missing := wings.missing_keys:
                 log.warning("%s", missing)
             wings.stream.restart()
+
+
+def _log_values(before: Settings, reload: Reload) -> None:
+    """Log the old and the new value of every key that changed."""
+    for change in changes(before, reload.read, reload.applied):
+        if change.name != "mode":  # which has its own line
+            log.info("%s is %s now (was %s)", change.name, change.after, change.before)
+    for change in changes(before, reload.read, reload.held):
+        log.info(
+            "%s is %s until a restart (the file says %s)",
+            change.name,
+            change.before,
+            change.after,
+        )

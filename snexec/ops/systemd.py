@@ -146,7 +146,7 @@ class Systemd:
         try:
             yield
         finally:
-            if reported:
+            if reported and not self._stopping:
                 self._notifier.send("READY=1", keep=True)
             self._changed.set()
 

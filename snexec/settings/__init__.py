@@ -3,20 +3,24 @@
 Only here are settings and keys read: from the file, the environment and the service
 manager's credentials. (``snexec mode`` writes the file; what is no setting, as
 ``NOTIFY_SOCKET``, is read where it is used.) The settings are frozen; ``LiveSettings`` says
-which ones are in force, and only a SIGHUP changes that.
+which ones are in force, and only a SIGHUP changes that, and never loosens by absence.
 """
 
 from __future__ import annotations
 
+from snexec.settings.changes import changes as changes
 from snexec.settings.credentials import Credentials as Credentials
 from snexec.settings.credentials import credential as credential
 from snexec.settings.credentials import credentials_for as credentials_for
 from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
+from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
 from snexec.settings.credentials import warn_open_keys as warn_open_keys
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
 from snexec.settings.load import load_settings as load_settings
+from snexec.settings.load import parse_config as parse_config
+from snexec.settings.load import read_config as read_config
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
 from snexec.settings.sections import BotSettings as BotSettings
 from snexec.settings.sections import NotifyKind as NotifyKind

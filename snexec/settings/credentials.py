@@ -112,9 +112,12 @@ def keys_lie_open(path: Path, settings: Settings) -> bool:
 def warn_open_keys(config: Path, settings: Settings) -> None:
     """Log a warning if others can read the keys in the file."""
     if keys_lie_open(config, settings):
-        log.warning(
-            "%s holds keys and others can read it: chmod 600 %s", config, config
-        )
+        say_keys_lie_open(config)
+
+
+def say_keys_lie_open(config: Path) -> None:
+    """Log a warning that others can read the keys in the file."""
+    log.warning("%s holds keys and others can read it: chmod 600 %s", config, config)
 
 
 def learn_secrets(

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from snexec.errors import ConfigError
+from snexec.settings.changes import (
+    changed_keys,
+    is_loosened_by_cut,
+    loosened_by_absence,
+    reloadable,
+    with_reloaded,
+)
 from snexec.settings.credentials import learn_secrets
-from snexec.settings.load import parse_config, read_config
-from snexec.settings.sections import Section, Settings
+from snexec.settings.load import unended_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from snexec.logs import SecretMask
-
-_RELOADABLE = (
-    "mode",
-    "bot.",
-    "alpaca.paper_url",
-    "alpaca.live_url",
-    "alpaca.api_key",
-    "alpaca.api_secret",
-)
+    from snexec.settings.sections import Settings
 
 
 class Reload(NamedTuple):
@@ -70,14 +69,19 @@ class LiveSettings:
         self.environ = environ
         self._mask = mask
 
-    def read_again(self) -> Reload:
-        """Read the file again; nothing is in force yet.
+    def compare(self, read: Settings, content: bytes) -> Reload:
+        """Compare what was read again with what is in force, and change nothing.
+
+        Args:
+            read: The file as it stands.
+            content: The same, as it was written.
 
         Raises:
-            ConfigError: It cannot be used.
+            ConfigError: It would loosen what it does not speak of, or its keys cannot be
+                used.
         """
-        read = parse_config(self.path, read_config(self.path).content, again=True)
         learn_secrets(self._mask, read, self.environ)
+        self._refuse_looser(read, content)
         names = changed_keys(self.now, read)
         return Reload(
             settings=with_reloaded(self.now, read),
@@ -86,40 +90,21 @@ class LiveSettings:
             read=read,
         )
 
+    def _refuse_looser(self, read: Settings, content: bytes) -> None:
+        """Refuse a file that is perhaps cut, where the cut would loosen a limit."""
+        if outright := loosened_by_absence(self.now, read):
+            keys = ", ".join(line.partition(" ")[0] for line in outright)
+            raise ConfigError(
+                f"{self.path}: {keys}: set until now and missing; what is loosened must"
+                f" be said outright: {', '.join(outright)}"
+            )
+        last = unended_number(content)
+        if last and is_loosened_by_cut(self.now, read, f"bot.{last}"):
+            raise ConfigError(
+                f"{self.path}: bot.{last}: the file ends within its value, perhaps: end"
+                " the last line"
+            )
+
     def put_in_force(self, reload: Reload) -> None:
         """Put what was read in force."""
         self.now = reload.settings
-
-
-def changed_keys(old: Settings, new: Settings) -> list[str]:
-    """Name the keys whose values differ, as ``section.key``."""
-    names: list[str] = []
-    for name in Settings.model_fields:
-        before, after = getattr(old, name), getattr(new, name)
-        if isinstance(before, Section):
-            names += [
-                f"{name}.{key}"
-                for key in type(before).model_fields
-                if getattr(before, key) != getattr(after, key)
-            ]
-        elif before != after:
-            names.append(name)
-    return names
-
-
-def reloadable(name: str) -> bool:
-    """Return whether a key of ``changed_keys`` needs no restart (SPEC 11)."""
-    return name.startswith(_RELOADABLE)
-
-
-def with_reloaded(old: Settings, new: Settings) -> Settings:
-    """Return the old settings with the new values of what needs no restart."""
-    alpaca = old.alpaca.model_copy(
-        update={
-            key: getattr(new.alpaca, key)
-            for key in ("paper_url", "live_url", "api_key", "api_secret")
-        }
-    )
-    return old.model_copy(
-        update={"mode": new.mode, "bot": new.bot, "alpaca": alpaca},
-    )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 1 << 20
 _MOST_READINGS = 10
 _SHOWN_VALUE_CHARS = 1000
+_NUMBER = re.compile(rb"""(?:^|.*\.)[ \t"']*(?P<key>\w+)[ \t"']*=[ \t]*[-+.\w]+""")
 _URL_USER = re.compile("//.*@")
 # A command's arguments may hold one too, such as a service's URL with its token.
 _SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
@@ -90,6 +91,13 @@ def parse_config(path: Path, content: bytes, *, again: bool = False) -> Settings
     intake = settings.intake.model_copy(update={"socket": socket})
     database = str(base / settings.database)
     return settings.model_copy(update={"intake": intake, "database": database})
+
+
+def unended_number(content: bytes) -> str | None:
+    """Name the key whose number ends the file without a newline: it may be cut."""
+    lines = content.splitlines(keepends=True)
+    found = _NUMBER.fullmatch(lines[-1]) if lines else None
+    return found["key"].decode() if found else None
 
 
 def _explain(detail: ErrorDetails) -> str:

@@ -96,7 +96,7 @@ class Box:
         for name, values in {"intake": intake, **sections}.items():
             lines.append(f"[{name}]")
             lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-        self.config.write_text("\n".join(lines))
+        self.config.write_text("\n".join(lines) + "\n")
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "snexec", "--config", str(self.config), *words]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snexec.exchange.server import Exchange
 
 BURST = 1000
+LOOSE: dict[str, object] = {"enabled": True, "state": "running"}  # others are "off"
 PLENTY: dict[str, object] = {"max_pending": 4096, "max_in_flight": 64}
 
 
@@ -36,12 +37,14 @@ class Desk:
         self.broker = broker
         self.feeder, self._feed = clients
         self._process = process
+        self._said: dict[str, object] = {}
         self._symbols = (f"S{n}" for n in itertools.count())
 
     async def set(self, **bot: object) -> None:
-        """Change the limits by SIGHUP."""
+        """Change the limits by SIGHUP: to these, and no others."""
+        self._said = {key: LOOSE.get(key, "off") for key in self._said} | bot
         before = self.box.log().count("configuration read again")
-        self.box.configure(alpaca=alpaca(self.broker), intake=PLENTY, bot=bot)
+        self.box.configure(alpaca=alpaca(self.broker), intake=PLENTY, bot=self._said)
         self._process.send_signal(signal.SIGHUP)
         await self.box.until(
             lambda: self.box.log().count("configuration read again") > before,

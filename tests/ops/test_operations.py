@@ -189,13 +189,14 @@ async def test_pages_are_served_where_somebody_listens(
 
 
 @jumping
+@pytest.mark.usefixtures("in_place")
 async def test_a_reload_reads_the_file_and_the_service_manager_hears_of_it(
     make_desk: Callable[..., Desk], logged_errors: LoggedErrors
 ) -> None:
     with manager() as found, told(found) as systemd:
         desk = make_desk(systemd=systemd)
         systemd.ready()
-        desk.operations.reload()
+        await desk.operations.reload()
 
         assert found.kinds() == ["READY=1", "RELOADING=1", "READY=1"]
     [error] = logged_errors.take()

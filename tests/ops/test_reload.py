@@ -15,7 +15,7 @@ from snexec.logs.mask import SecretMask
 from snexec.market.hours import MarketHours
 from snexec.ops.reload import Reloader
 from snexec.ops.systemd import Systemd
-from snexec.settings import load_settings
+from snexec.settings import BotSettings, load_settings
 from snexec.settings.live import LiveSettings
 from snexec.stream.trading import TradingStream
 from tests.fakes import warnings_of
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
-pytestmark = pytest.mark.jumping_time
+pytestmark = [pytest.mark.jumping_time, pytest.mark.usefixtures("in_place")]
 
 PAPER, LIVE = "http://127.0.0.1:1", "http://127.0.0.1:2"
 LIVE_KEYS = {
     "APCA_LIVE_API_KEY_ID": "AKKEYKEY",
     "APCA_LIVE_API_SECRET_KEY": "SECRETSECRET",
 }
+NOTIFY = "\n[notify]\nwebhook = 'https://hooks.example.com/T0K3N'"
 KEYS = 'api_key = "PKKEYKEY"\napi_secret = "SECRETSECRET"'
 
 
@@ -85,7 +86,7 @@ class Desk:
         self.events: list[Event] = []
         self.reloader = Reloader(self.wings, rig.feed, Manager(self.steps))
         rig.feed.follow(self._happened)
-        self._note(self.live, "read_again")
+        self._note(self.live, "compare")
         self._note(self.accounts, "reconfigure")
         self._note(self.live, "put_in_force")
         self._note(self.wings.market, "settings_changed")
@@ -106,10 +107,10 @@ class Desk:
         )
         self.file.chmod(0o600)
 
-    def reload(self) -> list[tuple[str, str]]:
+    async def reload(self) -> list[tuple[str, str]]:
         """Reload, and return the steps."""
         self.steps.clear()
-        self.reloader.reload()
+        await self.reloader.reload()
         return self.steps
 
     def did(self, step: str) -> bool:
@@ -146,9 +147,9 @@ async def test_whoever_may_refuse_comes_first_and_who_follows_is_told_after(
 ) -> None:
     desk.write("live", more=KEYS)
 
-    assert desk.reload() == [
+    assert await desk.reload() == [
         ("begins", ""),
-        ("read_again", "paper"),
+        ("compare", "paper"),
         ("reconfigure", "paper"),
         ("put_in_force", "paper"),
         ("settings_changed", "live"),
@@ -164,8 +165,8 @@ async def test_a_file_that_says_the_same_restarts_nothing(
     caplog.set_level(logging.INFO)
     before = desk.live.now
 
-    assert [name for name, _ in desk.reload()] == [
-        *("begins", "read_again", "reconfigure", "put_in_force"),
+    assert [name for name, _ in await desk.reload()] == [
+        *("begins", "compare", "reconfigure", "put_in_force"),
         *("settings_changed", "ends"),
     ]
     assert desk.live.now == before
@@ -180,7 +181,7 @@ async def test_what_holds_at_once_and_what_needs_a_restart_are_told_apart(
     more = "warm_connections = 7\n[bot]\nstate = 'paused'\n[intake]\nmax_pending = 7"
     desk.write(live=f"{LIVE}/v", more=more)
 
-    desk.reload()
+    await desk.reload()
 
     now = desk.live.now
     assert (now.bot.state, now.alpaca.live_url) == ("paused", f"{LIVE}/v")
@@ -190,8 +191,30 @@ async def test_what_holds_at_once_and_what_needs_a_restart_are_told_apart(
         " a restart, the old values stay"
     ]
     assert infos_of(caplog) == [
-        "configuration read again; changed: alpaca.live_url, bot.state"
+        "configuration read again; changed: alpaca.live_url, bot.state",
+        f'alpaca.live_url is "{LIVE}/v" now (was "{LIVE}")',
+        'bot.state is "paused" now (was "running")',
+        "alpaca.warm_connections is 64 until a restart (the file says 7)",
+        "intake.max_pending is 1024 until a restart (the file says 7)",
     ]
+
+
+async def test_the_values_of_secrets_are_not_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    desk.write(more=KEYS)
+    await desk.reload()
+    desk.write(more=KEYS.replace("SECRETSECRET", "OTHERSECRET") + NOTIFY)
+    await desk.reload()
+
+    assert "alpaca.api_secret is *** now (was none)" in infos_of(caplog)
+    assert "alpaca.api_secret is *** now (was ***)" in infos_of(caplog)
+    assert "notify.webhook is none until a restart (the file says ***)" in infos_of(
+        caplog
+    )
+    for secret in ("SECRETSECRET", "OTHERSECRET", "PKKEYKEY", "T0K3N"):
+        assert secret not in caplog.text
 
 
 async def test_a_change_of_mode_is_told_to_everyone(
@@ -199,7 +222,7 @@ async def test_a_change_of_mode_is_told_to_everyone(
 ) -> None:
     desk.environ.update(LIVE_KEYS)
     desk.write("live")
-    desk.reload()
+    await desk.reload()
 
     assert warnings_of(caplog) == ["mode is live now (was paper)"]
     [event] = desk.events
@@ -211,8 +234,8 @@ async def test_a_mode_without_keys_is_warned_of_as_it_comes_into_force(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.write("live")
-    desk.reload()
-    desk.reload()
+    await desk.reload()
+    await desk.reload()
 
     assert warnings_of(caplog) == [
         "mode is live now (was paper)",
@@ -223,7 +246,7 @@ async def test_a_mode_without_keys_is_warned_of_as_it_comes_into_force(
 
 async def test_a_mode_that_stays_is_not_told(desk: Desk) -> None:
     desk.write(more="[bot]\nstate = 'paused'")
-    desk.reload()
+    await desk.reload()
 
     assert desk.events == []
 
@@ -244,14 +267,14 @@ async def test_the_stream_restarts_only_where_the_current_endpoint_moves(
     desk: Desk, changes: dict[str, str], restarts: bool
 ) -> None:
     desk.write(**changes)
-    desk.reload()
+    await desk.reload()
 
     assert desk.did("restart") is restarts
 
 
 async def test_the_stream_restarts_at_what_it_is_to_connect_to(desk: Desk) -> None:
     desk.write(paper=f"{PAPER}/elsewhere")
-    desk.reload()
+    await desk.reload()
 
     assert desk.accounts.endpoint("paper").url == f"{PAPER}/elsewhere"
     assert desk.steps[-2] == ("restart", "paper")
@@ -268,7 +291,7 @@ async def test_market_hours_look_at_new_settings_and_not_at_the_old(
         desk.accounts, "try_take", lambda mode, _purpose: asked.append(mode)
     )
     desk.write("live", more="[bot]\nrequire_market_open = true")
-    desk.reload()
+    await desk.reload()
     await trio.testing.wait_all_tasks_blocked()
 
     assert asked == ["live"]
@@ -277,7 +300,7 @@ async def test_market_hours_look_at_new_settings_and_not_at_the_old(
 
 async def test_new_secrets_are_masked_before_anything_else_is_told(desk: Desk) -> None:
     desk.write(more=KEYS)
-    desk.reload()
+    await desk.reload()
 
     assert "SECRETSECRET" not in desk.mask.apply("the key is SECRETSECRET")
 
@@ -287,7 +310,7 @@ async def test_keys_that_lie_open_are_warned_of(
 ) -> None:
     desk.write(more=KEYS)
     desk.file.chmod(0o644)
-    desk.reload()
+    await desk.reload()
 
     assert warnings_of(caplog) == [
         f"{desk.file} holds keys and others can read it: chmod 600 {desk.file}"
@@ -318,6 +341,14 @@ def half_a_key_pair(desk: Desk) -> str:
     return "APCA_API_SECRET_KEY: is not set, and its twin is"
 
 
+def cut(desk: Desk) -> str:
+    desk.live.now = desk.live.now.model_copy(
+        update={"bot": BotSettings(state="stopped", max_orders_per_day=5)}
+    )
+    desk.write(more="[bot]")
+    return 'be said outright: bot.state = "running", bot.max_orders_per_day = "off"'
+
+
 def no_certificates(desk: Desk) -> str:
     desk.write("live", live="https://127.0.0.1:2")
     desk.environ["SSL_CERT_FILE"] = "/nowhere"
@@ -327,11 +358,12 @@ def no_certificates(desk: Desk) -> str:
 @pytest.mark.parametrize(
     ("spoil", "asked"),
     [
-        (gone, ["read_again"]),
-        (being_written, ["read_again"]),
-        (nonsense, ["read_again"]),
-        (half_a_key_pair, ["read_again"]),
-        (no_certificates, ["read_again", "reconfigure"]),
+        (gone, []),
+        (being_written, []),
+        (nonsense, []),
+        (half_a_key_pair, ["compare"]),
+        (cut, ["compare"]),
+        (no_certificates, ["compare", "reconfigure"]),
     ],
 )
 async def test_what_one_of_them_refuses_changes_nothing_anywhere(
@@ -341,10 +373,10 @@ async def test_what_one_of_them_refuses_changes_nothing_anywhere(
     spoil: Any,  # noqa: ANN401 - one of the functions above
     asked: list[str],
 ) -> None:
-    before, held = desk.live.now, dict(desk.accounts._held)
     said = spoil(desk)
+    before, held = desk.live.now, dict(desk.accounts._held)
 
-    assert [name for name, _ in desk.reload()] == ["begins", *asked, "ends"]
+    assert [name for name, _ in await desk.reload()] == ["begins", *asked, "ends"]
 
     assert desk.live.now is before
     assert desk.accounts._held == held
@@ -360,9 +392,29 @@ async def test_a_file_that_is_mended_is_applied(
     desk: Desk, logged_errors: LoggedErrors
 ) -> None:
     desk.file.unlink()
-    desk.reload()
+    await desk.reload()
     desk.write("live")
-    desk.reload()
+    await desk.reload()
 
     assert desk.live.now.mode == "live"
     assert len(logged_errors.take()) == 1
+
+
+# Several at once ----------------------------------------------------------------------
+
+
+async def test_whoever_asks_while_it_is_read_has_it_read_once_more(
+    desk: Desk, nursery: trio.Nursery
+) -> None:
+    desk.file.write_text(desk.file.read_text().rstrip())  # is read for 0.2 s
+    desk.steps.clear()
+    for _ in range(5):
+        nursery.start_soon(desk.reloader.reload)
+    await trio.testing.wait_all_tasks_blocked()
+    desk.write("live", more=KEYS)
+    await trio.sleep(1)
+
+    names = [name for name, _ in desk.steps]
+    assert names.count("begins") == names.count("ends") == 2
+    assert names.count("compare") == 2
+    assert desk.live.now.mode == "live"

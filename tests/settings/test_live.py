@@ -1,19 +1,16 @@
 """The settings in force: what SIGHUP applies to them, and what it leaves."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from snexec.errors import ConfigError
 from snexec.logs.mask import SecretMask
-from snexec.settings.live import (
-    LiveSettings,
-    changed_keys,
-    reloadable,
-    with_reloaded,
-)
+from snexec.settings.live import LiveSettings, Reload
+from snexec.settings.load import parse_config
+from snexec.settings.sections import BotSettings, Settings
 from tests.settings.conftest import IN_FILE, ConfigFile
-from tests.settings.keys import BY_NAME, KEYS, Key
 
 ALL_SECRETS = (
     IN_FILE + '[notify]\nwebhook = "https://hooks.example.com/T0K3N-in-the-path"\n'
@@ -36,6 +33,15 @@ def live(file: ConfigFile, mask: SecretMask, environ: dict[str, str]) -> LiveSet
     return LiveSettings(file.load(""), path=file.path, mask=mask, environ=environ)
 
 
+def read_again(live: LiveSettings) -> Reload:
+    """Read and compare the file as a SIGHUP does."""
+    try:
+        content = live.path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"{live.path}: {exc.strerror}") from None
+    return live.compare(parse_config(live.path, content, again=True), content)
+
+
 # Two steps: read, and put in force
 
 
@@ -44,7 +50,7 @@ def test_what_is_read_again_is_not_in_force_yet(
 ) -> None:
     before = live.now
     file.path.write_text('mode = "live"\n[bot]\nstate = "paused"\n')
-    reload = live.read_again()
+    reload = read_again(live)
     assert live.now is before
     assert (reload.settings.mode, reload.settings.bot.state) == ("live", "paused")
 
@@ -55,7 +61,7 @@ def test_what_is_put_in_force_is_what_was_read_and_needs_no_restart(
     file.path.write_text(
         'mode = "live"\n[bot]\ntrade_size_stars5 = 7\n[intake]\nmax_pending = 9\n'
     )
-    reload = live.read_again()
+    reload = read_again(live)
     file.path.write_text('mode = "paper"\n')
     live.put_in_force(reload)
     assert live.now is reload.settings
@@ -71,7 +77,7 @@ def test_what_needs_a_restart_is_named_at_each_reading_until_there_is_one(
 ) -> None:
     file.path.write_text("[intake]\nmax_pending = 9\n")
     for _ in range(2):
-        reload = live.read_again()
+        reload = read_again(live)
         live.put_in_force(reload)
         assert (reload.applied, reload.held) == ([], ["intake.max_pending"])
 
@@ -81,7 +87,7 @@ def test_a_file_that_says_the_same_changes_nothing(
 ) -> None:
     before = live.now
     file.path.write_text('mode = "paper"\n')
-    reload = live.read_again()
+    reload = read_again(live)
     live.put_in_force(reload)
     assert (reload.applied, reload.held) == ([], [])
     assert live.now == before
@@ -92,7 +98,7 @@ def test_a_part_that_keeps_a_section_keeps_what_was_in_force_then(
 ) -> None:
     kept = live.now.bot
     file.path.write_text('[bot]\nstate = "paused"\n')
-    live.put_in_force(live.read_again())
+    live.put_in_force(read_again(live))
     assert (kept.state, live.now.bot.state) == ("running", "paused")
 
 
@@ -108,7 +114,7 @@ def test_a_file_that_cannot_be_used_is_refused_and_changes_nothing(
     else:
         file.path.write_text(text)
     with pytest.raises(ConfigError, match=r"config\.toml: "):
-        live.read_again()
+        read_again(live)
     assert live.now is before
 
 
@@ -119,8 +125,150 @@ def test_half_a_key_pair_is_refused_and_changes_nothing(
     file.path.write_text('mode = "live"\n')
     environ["APCA_API_KEY_ID"] = "PKKEYKEY"
     with pytest.raises(ConfigError, match="APCA_API_SECRET_KEY: is not set"):
-        live.read_again()
+        read_again(live)
     assert live.now is before
+
+
+# Half a file
+
+STRICT = """\
+mode = "live"
+[alpaca]
+paper_url = "http://127.0.0.1:1234"
+live_url = "http://127.0.0.1:5678"
+[bot]
+"""
+STRICT_BOT = [
+    "enabled = false  # for now",
+    'state = "stopped"',
+    "trade_size_stars3 = 12.5",
+    "trade_size_stars4 = 12.5",
+    "trade_size_stars5 = 12.5",
+    "enabled_catalyst_tiers = [1, 2]",
+    'symbols_allowed = ["AAPL", "KO"]',
+    'symbols_blocked = ["GME",\n  "BRK.B"]',
+    "max_share_price = 1_000.0",
+    "max_float_shares = 50_000_000",
+    "min_relative_volume = 20.5",
+    "require_market_open = true",
+    "max_concurrent_positions = 20",
+    "daily_loss_limit_usd = 100.0",
+    "min_win_rate = 0.35",
+    "min_win_rate_trades = 20",
+    "symbol_cooldown_sec = 60.0",
+    "max_orders_per_minute = 30",
+    "max_orders_per_day = 100",
+    "max_notional_per_day_usd = 5000.0",
+    "halt_after_refusals = 5",
+]
+STRICTER_ABOVE = {"min_relative_volume", "min_win_rate", "symbol_cooldown_sec"}
+
+
+def looser(old: Settings, new: Settings) -> list[str]:
+    """Name what new settings let pass that the old ones stopped."""
+    names = []
+    for name in BotSettings.model_fields:
+        before, after = getattr(old.bot, name), getattr(new.bot, name)
+        if before is None or before == after or name == "min_win_rate_trades":
+            continue
+        word = isinstance(before, bool | str | list | frozenset)
+        if after is None or word or (after < before) is (name in STRICTER_ABOVE):
+            names.append(name)
+    moved = [old.mode, old.alpaca.paper_url, old.alpaca.live_url] != [
+        *(new.mode, new.alpaca.paper_url, new.alpaca.live_url)
+    ]
+    return [*names, "moved"] if moved else names
+
+
+def taken(live: LiveSettings, content: bytes) -> Settings | None:
+    """Return what a SIGHUP would put in force, None if it is refused."""
+    try:
+        read = parse_config(live.path, content, again=True)
+        return live.compare(read, content).settings
+    except ConfigError:
+        return None
+
+
+@pytest.fixture
+def strict(file: ConfigFile, mask: SecretMask) -> LiveSettings:
+    """Give settings in force that say everything, strictly."""
+    text = STRICT + "\n".join(STRICT_BOT) + "\n"
+    return LiveSettings(file.load(text), path=file.path, mask=mask, environ={})
+
+
+def test_a_file_that_is_cut_anywhere_loosens_nothing(strict: LiveSettings) -> None:
+    whole = strict.path.read_bytes()
+    refused = 0
+    for end in range(len(whole)):
+        settings = taken(strict, whole[:end])
+        if settings is None:
+            refused += 1
+        else:
+            assert looser(strict.now, settings) == [], whole[:end]
+    assert refused > len(whole) * 0.9
+    assert taken(strict, whole) == strict.now
+
+
+@pytest.mark.parametrize("last", STRICT_BOT)
+def test_a_file_that_is_cut_in_its_last_line_loosens_nothing(
+    strict: LiveSettings, last: str
+) -> None:
+    rest = [line for line in STRICT_BOT if line != last]
+    whole = (STRICT + "\n".join([*rest, last]) + "\n").encode()
+    for end in range(len(whole) - len(last) - 1, len(whole)):
+        settings = taken(strict, whole[:end])
+        if settings is not None:
+            assert looser(strict.now, settings) == [], whole[:end]
+    assert taken(strict, whole) == strict.now
+    assert taken(strict, whole[:-1]) == strict.now, "the last newline may be missing"
+
+
+def test_the_shipped_file_cut_anywhere_loosens_nothing(
+    file: ConfigFile, mask: SecretMask
+) -> None:
+    text = (Path(__file__).parents[2] / "config.toml").read_text()
+    text = text.replace('state = "running"', 'state = "stopped"')
+    live = LiveSettings(file.load(text), path=file.path, mask=mask, environ={})
+    whole = text.encode()
+    for end in range(len(whole)):
+        settings = taken(live, whole[:end])
+        if settings is not None:
+            assert looser(live.now, settings) == [], whole[:end]
+
+
+def test_what_is_missing_is_named_with_what_to_write(
+    file: ConfigFile, live: LiveSettings
+) -> None:
+    file.path.write_text('[bot]\nstate = "stopped"\nmax_orders_per_day = 5\n')
+    live.put_in_force(read_again(live))
+    before = live.now
+    file.path.write_text("[bot]\n")
+    with pytest.raises(ConfigError) as caught:
+        read_again(live)
+    assert str(caught.value) == (
+        f"{file.path}: bot.state, bot.max_orders_per_day: set until now and missing;"
+        ' what is loosened must be said outright: bot.state = "running",'
+        ' bot.max_orders_per_day = "off"'
+    )
+    assert live.now is before
+
+    file.path.write_text('bot.state = "running"\nbot.max_orders_per_day = "off"\n')
+    live.put_in_force(read_again(live))
+    assert (live.now.bot.state, live.now.bot.max_orders_per_day) == ("running", None)
+
+
+def test_a_number_that_is_perhaps_cut_is_named(strict: LiveSettings) -> None:
+    whole = strict.path.read_bytes().replace(b"symbol_cooldown_sec = 60.0\n", b"")
+    content = whole + b"symbol_cooldown_sec = 6"
+    with pytest.raises(ConfigError) as caught:
+        strict.compare(parse_config(strict.path, content), content)
+    assert str(caught.value) == (
+        f"{strict.path}: bot.symbol_cooldown_sec: the file ends within its value,"
+        " perhaps: end the last line"
+    )
+    settings = taken(strict, content + b"\n")
+    assert settings is not None
+    assert settings.bot.symbol_cooldown_sec == 6
 
 
 # Secrets
@@ -132,7 +280,7 @@ def test_secrets_in_the_file_are_masked_as_soon_as_it_is_read(
 ) -> None:
     assert secret in mask.apply(f"it says {secret}.")
     file.path.write_text(ALL_SECRETS)
-    live.read_again()
+    read_again(live)
     assert secret not in mask.apply(f"it says {secret}.")
 
 
@@ -141,67 +289,5 @@ def test_secrets_in_the_environment_are_masked_as_soon_as_the_file_is_read(
 ) -> None:
     environ |= {"APCA_API_KEY_ID": "PKKEYKEY", "APCA_API_SECRET_KEY": "SECRETSECRET"}
     file.path.write_text('mode = "live"\n')
-    live.read_again()
+    read_again(live)
     assert mask.apply("PKKEYKEY and SECRETSECRET") == "*** and ***"
-
-
-# Which keys
-
-
-def test_nothing_changed_is_no_change(file: ConfigFile) -> None:
-    assert changed_keys(file.load(IN_FILE), file.load(IN_FILE)) == []
-
-
-@BY_NAME
-def test_a_changed_key_is_named(file: ConfigFile, key: Key) -> None:
-    names = changed_keys(file.load(""), file.load(key.file(key.good[0])))
-
-    section = key.name.split(".")[0]
-    assert names == ([section] if section == "exchange" else [key.name])
-
-
-@BY_NAME
-def test_mode_bot_and_urls_hold_without_a_restart_and_nothing_else(key: Key) -> None:
-    assert reloadable(key.name) is key.reloads
-
-
-def test_changed_secrets_are_named_and_hold_without_a_restart(
-    file: ConfigFile,
-) -> None:
-    names = changed_keys(file.load(""), file.load(IN_FILE))
-
-    assert names == ["alpaca.api_key", "alpaca.api_secret"]
-    assert all(reloadable(name) for name in names)
-
-
-def everything_changed() -> str:
-    top, sections = [], {"alpaca": ['api_key = "k"', 'api_secret = "s"']}
-    for key in KEYS:
-        *section, name = key.name.split(".")
-        line = f"{name} = {key.good[0]}"
-        if section:
-            sections.setdefault(section[0], []).append(line)
-        else:
-            top.append(line)
-    for section_name, lines in sections.items():
-        top += [f"[{section_name}]", *lines]
-    return "\n".join(top)
-
-
-def test_a_reload_takes_what_needs_no_restart_and_leaves_the_rest(
-    file: ConfigFile,
-) -> None:
-    old, new = file.load(""), file.load(everything_changed())
-
-    merged = with_reloaded(old, new)
-
-    changed = changed_keys(old, new)
-    assert set(changed) >= {key.name for key in KEYS if "exchange" not in key.name}
-    assert changed_keys(old, merged) == [n for n in changed if reloadable(n)]
-    assert changed_keys(merged, new) == [n for n in changed if not reloadable(n)]
-
-
-def test_a_reload_takes_nothing_from_the_same_file(file: ConfigFile) -> None:
-    settings = file.load(everything_changed())
-
-    assert with_reloaded(settings, settings) == settings

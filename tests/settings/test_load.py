@@ -7,7 +7,7 @@ import pytest
 
 from snexec.errors import ConfigError
 from snexec.settings import load
-from snexec.settings.load import load_settings, read_config
+from snexec.settings.load import load_settings, read_config, unended_number
 from snexec.small_files import SmallFile
 from tests.settings.conftest import ConfigFile, assert_hidden
 
@@ -188,3 +188,23 @@ def test_no_fault_of_the_file_shows_a_secret(file: ConfigFile, text: str) -> Non
     with pytest.raises(ConfigError) as caught:
         load_settings(file.path)
     assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"[bot]\nsymbol_cooldown_sec = 6", "symbol_cooldown_sec"),
+        (b"[bot]\r\n  x=0.", "x"),
+        (b"x = 1\nbot.min_win_rate = 0.3", "min_win_rate"),
+        (b"x = 1\nbot . 'min_win_rate' = 3e1", "min_win_rate"),
+        (b"x = 6\n", None),
+        (b"x = 6 # of minutes", None),
+        (b'x = "6"', None),
+        (b"x = [6]", None),
+        (b"# x = 6", None),
+        (b"[bot]", None),
+        (b"", None),
+    ],
+)
+def test_a_number_that_ends_the_file_is_named(content: bytes, name: str | None) -> None:
+    assert unended_number(content) == name

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from snexec.settings.live import reloadable
+from snexec.settings.changes import reloadable
 from snexec.settings.sections import BotSettings, Settings
 from tests.settings.conftest import ConfigFile
 from tests.settings.keys import BY_NAME, KEYS, WITHOUT_DEFAULT, Key, each

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from snexec.settings.live import changed_keys
+from snexec.settings.changes import changed_keys
 from snexec.settings.load import load_settings
 from snexec.settings.sections import BotSettings, Settings
 from tests.settings.conftest import ConfigFile

@@ -48,10 +48,9 @@ from snexec.ledger.schema import _check_and_migrate
 from snexec.ledger.store import Store
 from snexec.logs.mask import SecretMask
 from snexec.model import MODES
-from snexec.ops import reload as reload_module
+from snexec.ops.rereading import Reread, Rereader
 from snexec.ops.systemd import Systemd
 from snexec.risk.tally import day_began
-from snexec.settings import live as live_module
 from snexec.stages import Opened
 from snexec.stream import connection as connection_module
 from tests.fakes import AskedOrder, TrioClock, live_settings, make_settings
@@ -591,8 +590,7 @@ class World:
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
                 (rows_module, "uuid", ids),
-                (live_module, "load_settings", lambda _path, **_more: self.settings),
-                (reload_module, "warn_open_keys", lambda _path, _settings: None),
+                (Rereader, "read", self._read_settings),
                 (Ledger, "check", _no_file),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
@@ -619,6 +617,9 @@ class World:
             result = work(*args)
             self._commit_done(run)
             return result
+
+    async def _read_settings(self) -> Reread:
+        return Reread(self.settings, b"", keys_lie_open=False)
 
     def _commit_at_once(self) -> Callable[[Committer, Batch], Any]:
         original = Committer.at_once
@@ -690,15 +691,15 @@ class World:
             case Stop():
                 await self._stop(step.down)
             case Switch():
-                self._reload(mode=step.mode)
+                await self._reload(mode=step.mode)
                 self._come_to("mode switches")
             case Bot():
                 bot = self.settings.bot.model_copy(update={"state": step.state})
-                self._reload(bot=bot)
+                await self._reload(bot=bot)
             case NewKeys():
                 key = SecretStr(f"PK{number}")
                 alpaca = self.settings.alpaca.model_copy(update={"api_key": key})
-                self._reload(alpaca=alpaca)
+                await self._reload(alpaca=alpaca)
             case StreamDrops():
                 self._drop()
             case StreamStarves():
@@ -747,10 +748,10 @@ class World:
         self.daemon.stages.stop(why="SIGTERM", seconds=10.0)
         await run.over.wait()
 
-    def _reload(self, **changes: object) -> None:
+    async def _reload(self, **changes: object) -> None:
         self.settings = self.settings.model_copy(update=changes)
         if self.daemon is not None:
-            self.daemon.operations.reload()
+            await self.daemon.operations.reload()
 
     def _connections(self) -> list[Connection]:
         found = [account.connection for account in self.broker.accounts.values()]
