@@ -66,11 +66,11 @@ class Rereader:
             ) from None
 
     async def _read_whole(self) -> bytes:
-        """Read until the last line has its end, or two readings agree."""
+        """Read until two readings agree: half a file may be new limits that lack."""
         last: bytes | None = None
         for _ in range(_MOST_READINGS):
             read = await self._in_thread(lambda: read_config(self._path))
-            if read.steady and (read.content.endswith(b"\n") or read.content == last):
+            if read.steady and read.content == last:
                 return read.content
             last = read.content
             await trio.sleep(_AGAIN_SECONDS)
