@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,14 @@ def test_an_empty_variable_names_nothing(empty: dict[str, str]) -> None:
 def test_a_bundle_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         tls_context({"SSL_CERT_FILE": str(tmp_path / "nowhere.pem")})
+
+
+def test_a_pipe_in_the_bundles_place_is_an_error_and_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "bundle.pem")
+    with pytest.raises(OSError, match="is not a regular file"):
+        tls_context({"SSL_CERT_FILE": str(tmp_path / "bundle.pem")})
 
 
 def test_a_named_bundle_is_the_only_one(authority: Authority) -> None:
