@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from tests.integration.harness import Box, alpaca, real_box, signal_line
 
@@ -95,3 +97,22 @@ async def test_what_is_no_configuration_is_refused_and_trading_goes_on(
         done = await box.run()
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr == f"snexec: {box.config}: {said}\n".encode()
+
+
+async def test_a_file_that_never_holds_still_keeps_no_sigterm_waiting() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, trio.open_nursery() as nursery:
+            nursery.start_soon(keep_writing, box)
+            process.send_signal(signal.SIGHUP)
+            await trio.sleep(0.5)
+            assert await box.stop(process) == 0
+            nursery.cancel_scope.cancel()
+        assert "is being written" not in box.log(), "it was not read to its end"
+
+
+async def keep_writing(box: Box) -> None:
+    text = box.config.read_text()
+    for number in itertools.count():
+        box.config.write_text(f"{text}# {number}\n")
+        await trio.sleep(0.02)
