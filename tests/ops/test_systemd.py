@@ -179,6 +179,15 @@ async def test_a_reload_before_readiness_or_while_stopping_makes_nothing_ready()
         assert found.read() == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000"]
 
 
+async def test_a_stop_while_the_file_is_read_is_not_followed_by_readiness() -> None:
+    with manager() as found, told(found) as systemd:
+        systemd.ready()
+        with systemd.reloading():
+            systemd.stopping(seconds=10)
+
+        assert found.kinds() == ["READY=1", "RELOADING=1", "STOPPING=1"]
+
+
 # The heartbeat ----------------------------------------------------------------------
 
 
