@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -13,9 +13,7 @@ from snexec.assets import canonical_symbol
 
 _MAX_PORT = 65_535
 
-# Alpaca's hosts of both kinds: for traders, and for brokers (ALPACA 1).
-_LIVE_HOSTS = {"api.alpaca.markets", "broker-api.alpaca.markets"}
-_PAPER_HOSTS = {"paper-api.alpaca.markets", "broker-api.sandbox.alpaca.markets"}
+_ALPACA = ".alpaca.markets"
 
 
 def _base_url(value: str) -> str:
@@ -36,20 +34,30 @@ def _base_url(value: str) -> str:
 
 
 def _paper_url(value: str) -> str:
-    if _host(value) in _LIVE_HOSTS:
+    if _money(value) == "real":
         raise ValueError("is Alpaca's live host, where paper orders cost real money")
     return value
 
 
 def _live_url(value: str) -> str:
-    if _host(value) in _PAPER_HOSTS:
+    if _money(value) == "play":
         raise ValueError("is Alpaca's paper host, where live orders buy nothing")
     return value
 
 
-def _host(url: str) -> str:
-    """Return a URL's host in the one spelling that all its others mean."""
-    return unquote(urlsplit(url).hostname or "").rstrip(".").lower()
+def _money(url: str) -> Literal["real", "play"] | None:
+    """Return which money a host of Alpaca's moves; None for any other host.
+
+    ``api`` and ``paper-api`` are the traders', ``broker-api`` and ``broker-api.sandbox``
+    the brokers', perhaps with a region (ALPACA 1).
+    """
+    host = unquote(urlsplit(url).hostname or "").rstrip(".").lower()
+    name, *more = host.removesuffix(_ALPACA).split(".")
+    if not host.endswith(_ALPACA):
+        return None
+    if name.startswith("paper") or "sandbox" in more:
+        return "play"
+    return "real" if name.endswith("api") else None
 
 
 def _file_name(value: str) -> str:

@@ -101,6 +101,8 @@ def test_a_host_before_an_at_sign_is_no_loopback_host(file: ConfigFile) -> None:
         ("paper_url", "broker-api.alpaca.markets"),
         ("live_url", "paper-api.alpaca.markets"),
         ("live_url", "broker-api.sandbox.alpaca.markets"),
+        ("paper_url", "broker-api.eu.alpaca.markets"),
+        ("live_url", "broker-api.sandbox.eu.alpaca.markets"),
     ],
 )
 def test_no_mode_has_the_other_modes_host_however_it_is_spelled(
@@ -133,7 +135,9 @@ def test_a_user_before_the_other_modes_host_hides_it_from_nobody(
         ("live_url", "https://api.alpaca.markets"),
         ("paper_url", "https://api.alpaca.markets.example.org"),
         ("paper_url", "https://example.org/api.alpaca.markets"),
-        ("live_url", "https://my-paper-api.alpaca.markets"),
+        ("live_url", "https://paper-api.alpaca.markets.example.org"),
+        ("paper_url", "https://notalpaca.markets"),
+        ("paper_url", "https://api.alpaca.markets-example.org"),
     ],
 )
 def test_every_other_host_may_answer_for_a_mode(
