@@ -395,14 +395,17 @@ class World:
 
     def _within_limits(self, rows: dict[str, Row]) -> None:
         """Count by hand; what came late from the broker was bought before."""
-        held = [
-            row
-            for row in rows.values()
-            if row["status"] == "open" and row["id"] not in self.given_up
-        ]
-        if len(held) > MAX_POSITIONS:
-            self.wrong(f"{len(held)} positions: {'; '.join(map(shown, held))}")
         for mode in MODES:
+            held = [
+                row
+                for row in rows.values()
+                if row["status"] == "open"
+                and row["mode"] == mode
+                and row["id"] not in self.given_up
+            ]
+            if len(held) > MAX_POSITIONS:
+                each = "; ".join(map(shown, held))
+                self.wrong(f"{len(held)} {mode} positions: {each}")
             times = sorted(
                 datetime.fromisoformat(row["createdAt"])
                 for row in rows.values()
