@@ -81,15 +81,20 @@ def _settle_here(
         if judged.refusal:
             raise CommandError(f"not settled: {judged.refusal}")
         _confirm(judged.words, sure=sure)
-        store.begin()
-        # A position monitor may write while the operator thinks.
-        if store.standing(trade_id) != row:
-            store.rollback()
+        try:
+            store.begin()
+            # A position monitor may write while the operator thinks.
+            if store.standing(trade_id) != row:
+                store.rollback()
+                raise CommandError(
+                    f"not settled: {trade_id} has changed meanwhile: ask again"
+                )
+            store.settle(trade_id, how, price)
+            store.commit()
+        except sqlite3.Error as exc:
             raise CommandError(
-                f"not settled: {trade_id} has changed meanwhile: ask again"
-            )
-        store.settle(trade_id, how, price)
-        store.commit()
+                f"not settled: the row cannot be changed: {store.explained(exc)}"
+            ) from None
 
 
 @contextmanager

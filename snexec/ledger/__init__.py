@@ -10,7 +10,6 @@ never decides what is bought.
 from __future__ import annotations
 
 from snexec.ledger.changes import Change as Change
-from snexec.ledger.changes import log_failure as log_failure
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.endings import End as End
 from snexec.ledger.endings import Standing as Standing

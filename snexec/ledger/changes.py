@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import trio
+
+from snexec.ledger.faults import is_of_one_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.ledger.store import Store
 
-log = logging.getLogger("Writer")
-
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Of SQLite's errors, these are one change's own fault, and end that change alone. Any
-# other comes from the disk, a lock or another program: the change is tried again.
-CHANGE_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
 
 
 class Change(Protocol[R]):
@@ -56,19 +50,30 @@ def apply(change: Change[Any], store: Store) -> Report:
     return change.done, change.apply(store)
 
 
-def apply_alone(change: Change[Any], store: Store) -> Report:
-    """Apply a change, or undo it alone where the fault is its own."""
+def apply_alone(
+    change: Change[Any], store: Store, refused: dict[int, Exception]
+) -> Report:
+    """Apply a change, or undo it alone where the fault is its own.
+
+    Args:
+        change: What to apply.
+        store: The rows.
+        refused: What earlier changes met that ended the whole transaction, by the
+            change's ``id``; such a change is not tried again, and is added here.
+    """
+    if (known := refused.get(id(change))) is not None:
+        return change.failed, known
     store.savepoint()
     try:
         result = change.apply(store)
-    except sqlite3.Error as exc:
-        if not isinstance(exc, CHANGE_FAULTS):
+    except Exception as exc:
+        if not is_of_one_change(exc):
+            raise
+        if not store.in_transaction:  # a trigger may end it: RAISE(ROLLBACK, ...)
+            refused[id(change)] = store.explained(exc)
             raise
         store.undo_to_savepoint()
-        return change.failed, exc
-    except Exception as exc:  # noqa: BLE001 - passed on to the change itself
-        store.undo_to_savepoint()
-        return change.failed, exc
+        return change.failed, store.explained(exc)
     store.release()
     return change.done, result
 
@@ -128,8 +133,3 @@ class Probe:
     def failed(self, _error: Exception) -> None:
         """Report that it has come through; nothing can be wrong with it."""
         self._seen()
-
-
-def log_failure(error: Exception) -> None:
-    """Log that a change nobody waits for cannot be made."""
-    log.error("a change of a row failed, recovery will ask again", exc_info=error)

@@ -6,12 +6,14 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.ledger.changes import CHANGE_FAULTS, apply, apply_alone
+from snexec.ledger.changes import apply, apply_alone
 from snexec.ledger.commit_times import CommitTimer
+from snexec.ledger.faults import is_of_one_change
 
 if TYPE_CHECKING:
     from snexec.ledger.changes import Batch, Change, Report
@@ -90,16 +92,27 @@ class Committer:
         try:
             reports = self._write_all(batch, apply)
         except Exception as exc:
-            if isinstance(exc, sqlite3.Error) and not isinstance(exc, CHANGE_FAULTS):
+            if not is_of_one_change(exc):
                 raise
             # One change is at fault, and finding it costs the others time.
-            reports = self._write_all(batch, apply_alone)
+            reports = self._write_each(batch)
         ended = time.perf_counter()
         self._timer.add(ended - began)
         self._set_quick(quick=ended - began < _SLOW_SECONDS)
         if batch.openings:
             self._rows_written_at = ended
         return reports
+
+    def _write_each(self, batch: Batch) -> list[Report]:
+        """Write all that can be, each change undone alone where it is at fault."""
+        refused: dict[int, Exception] = {}
+        while True:
+            known = len(refused)
+            try:
+                return self._write_all(batch, partial(apply_alone, refused=refused))
+            except Exception:
+                if len(refused) == known:
+                    raise
 
     def _write_all(
         self, batch: Batch, apply_one: Callable[[Change[Any], Store], Report]

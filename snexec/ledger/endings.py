@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
+import logging
+import sqlite3
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from snexec.ledger.faults import IGNORED, explained, is_of_one_change
+from snexec.ledger.reading import number_of, text_of
 from snexec.ledger.symbols import symbol_key
 from snexec.model import MODES
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from snexec.model import Mode
+
+log = logging.getLogger("Daemon")
 
 End = Literal["closed", "missed"]
 
@@ -33,16 +36,14 @@ _SETTLE = (
 # Whoever closed it has said how it ended; only its order is open.
 _SETTLE_CLOSED = "UPDATE BotTrade SET settledAt = :now, updatedAt = :now WHERE id = :id"
 _END_OPEN = (
-    "UPDATE BotTrade SET exitReason = 'simulation_ended', updatedAt = :now,"
+    "exitReason = 'simulation_ended', updatedAt = :now,"
     " settledAt = coalesce(settledAt, :now),"
     " exitAt = CASE WHEN shares IS NULL THEN exitAt ELSE :now END,"
     " status = CASE WHEN shares IS NULL THEN 'missed' ELSE 'closed' END"
-    " WHERE mode IS NOT NULL AND status = 'open'"
 )
-_END_UNSETTLED = (
-    "UPDATE BotTrade SET settledAt = :now, updatedAt = :now"
-    " WHERE mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'"
-)
+_OPEN = "mode IS NOT NULL AND status = 'open'"
+_END_UNSETTLED = "settledAt = :now, updatedAt = :now"
+_UNSETTLED = "mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'"
 
 
 class Standing(NamedTuple):
@@ -97,14 +98,14 @@ def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
     row_id, symbol, mode, status, shares, price, settled_at, signal_id, claimed = found
     return Standing(
         trade_id=str(row_id),
-        symbol=str(symbol),
+        symbol=text_of(symbol) or "",
         mode=mode if mode in MODES else None,
-        status=str(status),
+        status=text_of(status) or "",
         shares=_decimal(shares),
         entry_price=_decimal(price),
         is_settled=settled_at is not None,
         claimed=_decimal(claimed) or Decimal(0),
-        signal_id=signal_id,
+        signal_id=text_of(signal_id),
     )
 
 
@@ -124,11 +125,11 @@ def settle(
     if row is None or not row.may_end(how):
         return None
     if row.status == "closed":
-        db.execute(_SETTLE_CLOSED, {"id": trade_id, "now": now})
+        _change(db, _SETTLE_CLOSED, {"id": trade_id, "now": now})
         return row
     price = price if how == "closed" else None
     pnl = row.pnl(price)
-    values = {
+    values: dict[str, object] = {
         "id": trade_id,
         "status": how,
         "now": now,
@@ -136,7 +137,7 @@ def settle(
         "price": None if price is None else float(price),
         "pnl": None if pnl is None else float(pnl),
     }
-    db.execute(_SETTLE, values)
+    _change(db, _SETTLE, values)
     return row
 
 
@@ -146,13 +147,47 @@ def end_simulation(db: sqlite3.Connection, now: str) -> int:
     Returns:
         How many rows it left open.
     """
-    ended = db.execute(_END_OPEN, {"now": now}).rowcount
-    db.execute(_END_UNSETTLED, {"now": now})
+    ended = _end_all(db, _END_OPEN, _OPEN, now)
+    _end_all(db, _END_UNSETTLED, _UNSETTLED, now)
     return ended
+
+
+def _end_all(db: sqlite3.Connection, end: str, which: str, now: str) -> int:
+    """End rows, and leave those that another program's rule holds as they are.
+
+    Returns:
+        How many were ended.
+    """
+    statement = f"UPDATE BotTrade SET {end} WHERE {which}"  # noqa: S608 - constants
+    try:
+        return db.execute(statement, {"now": now}).rowcount
+    except sqlite3.Error as exc:
+        if not is_of_one_change(exc):
+            raise
+    found = db.execute(f"SELECT rowid, id FROM BotTrade WHERE {which}").fetchall()  # noqa: S608
+    ended = 0
+    for row, trade_id in found:
+        try:
+            ended += db.execute(
+                f"{statement} AND rowid = :row", {"now": now, "row": row}
+            ).rowcount
+        except sqlite3.Error as exc:
+            if not is_of_one_change(exc):
+                raise
+            log.error(  # noqa: TRY400 - the reason says it all
+                "trade=%s of an earlier simulation stays as it is: %s",
+                text_of(trade_id),
+                explained(exc, db),
+            )
+    return ended
+
+
+def _change(db: sqlite3.Connection, statement: str, values: dict[str, object]) -> None:
+    if not db.execute(statement, values).rowcount:
+        raise sqlite3.IntegrityError(IGNORED)
 
 
 def _decimal(value: object) -> Decimal | None:
     """Return a column as an exact number; other programs may have put in anything."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return Decimal(str(value))
+    number = number_of(value)
+    return None if number is None else Decimal(str(number))

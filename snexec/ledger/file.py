@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from operator import methodcaller
 from typing import TYPE_CHECKING
 
 from snexec.errors import StartError
@@ -16,6 +17,8 @@ _BUSY_TIMEOUT_SECONDS = 2.0  # a longer lock is waited out by trying again
 _CHECKPOINT_PATIENCE_MS = 20
 _LONG_LOG_BYTES = 16_000_000
 _QUICKLY_CHECKED_BYTES = 8_000_000
+# Other programs write what they like: one text that is not UTF-8 must fail no statement.
+_readable_text = methodcaller("decode", "utf-8", "replace")
 
 
 def connect(
@@ -32,6 +35,7 @@ def connect(
         check_same_thread=False,
     )
     connection.row_factory = sqlite3.Row
+    connection.text_factory = _readable_text
     return connection
 
 

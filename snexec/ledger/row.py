@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from snexec.assets import asset_class
+from snexec.ledger.reading import number_of, text_of
 from snexec.ledger.rows import Applied
 
 if TYPE_CHECKING:
@@ -127,19 +128,19 @@ class Row:
         reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms, notional = others
         return Applied(
             trade_id=trade_id,
-            symbol=symbol,
-            signal_id=signal_id,
-            order_id=order_id,
+            symbol=text_of(symbol) or "",
+            signal_id=text_of(signal_id),
+            order_id=text_of(order_id),
             mode=mode,
             outcome=outcome,
             changed=bool(self.changes),
             settled=settled_at is not None,
-            status=status,
-            entry_price=price,
-            shares=shares,
-            reason=reason,
-            fill_ms=fill_ms,
-            notional=notional,
+            status=text_of(status) or "",
+            entry_price=number_of(price),
+            shares=number_of(shares),
+            reason=text_of(reason),
+            fill_ms=number_of(fill_ms),
+            notional=number_of(notional),
             newer_trade_id=self._newer_trade_id,
             reopened=self.changes.get("status") == "open",
             unheld=self._unheld,
@@ -174,11 +175,12 @@ class Row:
 
     def _more_than_held(self, quantity: Decimal | None) -> float | None:
         """Return by how much a quantity exceeds what the row says it held."""
-        if quantity is None or self["shares"] is None:
+        shares = number_of(self["shares"])
+        if quantity is None or shares is None:
             return None
         # A row whose shares are the position's lacks the fee, which the coin paid.
-        fee = float(quantity * asset_class(self["symbol"]).largest_fee)
-        more = float(quantity) - float(self["shares"])
+        fee = float(quantity * asset_class(text_of(self["symbol"]) or "").largest_fee)
+        more = float(quantity) - shares
         return more if more > fee + _DUST else None
 
     def _set_where_null(self, **changes: object) -> None:

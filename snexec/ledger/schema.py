@@ -139,6 +139,7 @@ def _check_and_migrate(
         "BotTrade",
         *_INDICES,
     }
+    is_current = is_current and _columns(connection).keys() >= _COLUMNS.keys()
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     if not is_current:
         _migrate(connection, path, version, kind=kind, now=timestamp(clock.now()))
@@ -188,7 +189,8 @@ def _migrate(
             respell_rows(connection, now=now)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a trigger may have ended it
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 

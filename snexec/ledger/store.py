@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.endings import end_simulation, read_standing, settle
+from snexec.ledger.faults import IGNORED, explained
 from snexec.ledger.file import OpenFile
+from snexec.ledger.reading import id_of, read_unsettled
 from snexec.ledger.row import READ, Row
-from snexec.ledger.rows import Unsettled
 from snexec.ledger.symbols import open_row
 
 if TYPE_CHECKING:
@@ -27,25 +28,21 @@ if TYPE_CHECKING:
         Opening,
         OrderRef,
         Outcome,
+        Unsettled,
     )
     from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
 
 # The table's own rules refuse a repeated id, and a symbol that has an open row.
-_INSERT_FRESH = (
+_INSERT = (
     "INSERT INTO BotTrade (id, symbol, status, catalystType, catalystTier, entryAt,"
     " createdAt, updatedAt, mode, notional, starRating, priceAtSignal, signalId)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO NOTHING"
 )
+_INSERT_FRESH = f"{_INSERT} ON CONFLICT DO NOTHING"
 _SELECT = f"SELECT {', '.join(READ)} FROM BotTrade"  # noqa: S608 - names of our own
 _BY_ID = f"{_SELECT} WHERE id = ?"
 _BY_ORDER_ID = f"{_SELECT} WHERE alpacaOrderId = ? AND mode = ?"
-_UNSETTLED = (
-    "SELECT id, symbol, mode, alpacaOrderId, status, createdAt, signalId,"
-    " (julianday(coalesce(entryAt, createdAt)) - 2440587.5) * 86400.0 AS placed"
-    " FROM BotTrade WHERE settledAt IS NULL AND mode IN ('paper', 'live') AND"
-)
 
 
 class Store:
@@ -100,6 +97,15 @@ class Store:
         self._db.execute("ROLLBACK TO change")
         self._db.execute("RELEASE change")
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the transaction is still open; a trigger may end it."""
+        return self._db.in_transaction
+
+    def explained(self, error: Exception) -> Exception:
+        """Return an error of one change in words that say whose rule it met."""
+        return explained(error, self._db)
+
     # On an order's way.
 
     def open_trade(self, trade: NewTrade, limits: Limits | None = None) -> Opening:
@@ -142,7 +148,8 @@ class Store:
             )
             return "opened"
         if (conflict := self._conflict(trade)) is None:
-            raise sqlite3.IntegrityError("a rule of another program's forbids the row")
+            self._db.execute(_INSERT, values)  # which says what forbids it
+            raise sqlite3.IntegrityError(IGNORED)
         return conflict
 
     def discard_trade(self, trade_id: str) -> bool:
@@ -250,24 +257,7 @@ class Store:
 
     def unsettled(self) -> list[Unsettled]:
         """Return our rows whose orders are not settled, oldest first."""
-        now = self._clock.now()
-        rows = self._db.execute(
-            f"{_UNSETTLED} status = 'open'"
-            # Each half has its index.
-            f" UNION ALL {_UNSETTLED} status <> 'open' ORDER BY createdAt"
-        )
-        return [
-            Unsettled(
-                trade_id=row["id"],
-                symbol=row["symbol"],
-                mode=row["mode"],
-                order_id=row["alpacaOrderId"],
-                age_seconds=max(0.0, now.timestamp() - (row["placed"] or 0.0)),
-                missed=row["status"] == "missed",
-                signal_id=row["signalId"],
-            )
-            for row in rows
-        ]
+        return read_unsettled(self._db, self._clock.now().timestamp())
 
     def count(
         self,
@@ -312,7 +302,7 @@ class Store:
             if row is None or row["mode"] != ref.mode:
                 return None
             if ref.order_id is not None:
-                if row["alpacaOrderId"] is not None:
+                if id_of(row["alpacaOrderId"]) is not None:
                     return None  # a known order of another id: not this one
                 row.set(alpacaOrderId=ref.order_id)
         if row["status"] == "missed":
@@ -329,7 +319,8 @@ class Store:
                 self._counting.row_opens(str(row["mode"]))
             now = changes.get("settledAt") or self._now()
             values = (*changes.values(), now, row["id"])
-            self._db.execute(_update(tuple(changes)), values)
+            if not self._db.execute(_update(tuple(changes)), values).rowcount:
+                raise sqlite3.IntegrityError(IGNORED)
         return row.applied(outcome)
 
     def _now(self) -> str:

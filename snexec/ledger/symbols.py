@@ -7,12 +7,13 @@ their asset all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import sqlite3
 
 from snexec.assets import canonical_symbol
+from snexec.ledger.faults import explained, is_of_one_change
 
-if TYPE_CHECKING:
-    import sqlite3
+log = logging.getLogger("Daemon")
 
 
 def symbol_key(expression: str) -> str:
@@ -57,13 +58,31 @@ def respell_rows(connection: sqlite3.Connection, *, now: str) -> None:
         " AND (symbol GLOB '*[/-]*' OR length(symbol) > 5)"
     ).fetchall()
     for (symbol,) in written:
+        if not isinstance(symbol, str):
+            continue
         try:
             canonical = canonical_symbol(symbol)
         except ValueError:
             continue  # a pair such as ETH/BTC, which was ordered once
         if canonical != symbol:
-            connection.execute(
-                "UPDATE BotTrade SET symbol = ?, updatedAt = ?"
-                " WHERE symbol = ? AND mode IS NOT NULL",
-                [canonical, now, symbol],
-            )
+            _respell(connection, symbol, canonical, now)
+
+
+def _respell(
+    connection: sqlite3.Connection, symbol: str, canonical: str, now: str
+) -> None:
+    try:
+        connection.execute(
+            "UPDATE BotTrade SET symbol = ?, updatedAt = ?"
+            " WHERE symbol = ? AND mode IS NOT NULL",
+            [canonical, now, symbol],
+        )
+    except sqlite3.Error as exc:
+        if not (is_of_one_change(exc) and connection.in_transaction):
+            raise
+        log.warning(
+            "rows of %s keep that spelling of %s, and block it all the same: %s",
+            symbol,
+            canonical,
+            explained(exc, connection),
+        )

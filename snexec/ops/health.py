@@ -40,6 +40,9 @@ class Health:
         if not ledger.healthy:
             waiting = ledger.pending
             found["writer"] = f"the database cannot be written, {waiting} changes wait"
+        held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
+        if held:
+            found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"
         return found
 
     def stream_away_seconds(self) -> float:

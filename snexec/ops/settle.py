@@ -143,14 +143,17 @@ async def settle(
         return _refused(judged.refusal)
     if dry_run:
         return {"settled": False, "words": judged.words}
-    ended = await wings.ledger.writer.write(
-        # What was judged may be bought by now.
-        lambda store: (
-            store.settle(asked.trade_id, asked.how, asked.price)
-            if store.standing(asked.trade_id) == row
-            else None
+    try:
+        ended = await wings.ledger.writer.write(
+            # What was judged may be bought by now.
+            lambda store: (
+                store.settle(asked.trade_id, asked.how, asked.price)
+                if store.standing(asked.trade_id) == row
+                else None
+            )
         )
-    )
+    except sqlite3.Error as exc:
+        return _refused(f"the row cannot be changed: {exc}")
     if ended is None:
         return _refused(f"{asked.trade_id} has changed meanwhile: ask again")
     wings.reconciler.settled_by_operator(ended, asked.how)

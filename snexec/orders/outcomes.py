@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -205,7 +206,17 @@ class Outcomes:
             )
 
     async def _discard(self, trade: NewTrade) -> bool:
-        gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
+        try:
+            gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
+        except sqlite3.Error as exc:
+            order_log.error(
+                trade,
+                "its row cannot be removed (%s); it stays, and the broker is asked"
+                " until the row is missed",
+                exc,
+            )
+            self._unsettled.placed(trade, order_id=None)
+            return True  # there is no order all the same
         if gone:
             self._latencies.forget(trade.id)
             self._discarded.remember(trade)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import TYPE_CHECKING, Literal
 
 from snexec.logs import OrderLog, about, about_order
@@ -48,6 +49,7 @@ class Confirmations:
             return
         if step.source == "stream":
             self._unsettled.note_streamed(applied.trade_id)
+        self._unsettled.written(applied.trade_id)
         if applied.status != "missed":
             self._unsettled.revived(applied.trade_id)
         match applied.outcome:
@@ -140,6 +142,26 @@ class Confirmations:
         )
         notional = None if applied.notional is None else f"{applied.notional:.2f}"
         self._publish("placed", applied, step.source, notional=notional)
+
+    def not_written(self, step: Step, error: Exception) -> None:
+        """Report that a row does not take what a step says: recovery asks again."""
+        trade_id = step.ref.client_order_id
+        if step.source == "stream" and trade_id is not None:
+            self._unsettled.note_streamed(trade_id)  # the stream did its part
+        if not self._unsettled.not_written(trade_id, str(error)):
+            return
+        log.error(
+            "%s trade=%s orderId=%s: its row does not take what the broker says (%s);"
+            " it stays as it is, and the broker is asked again until it does",
+            step.symbol,
+            trade_id,
+            step.ref.order_id,
+            error,
+            exc_info=None if isinstance(error, sqlite3.Error) else error,
+            extra=about(
+                symbol=step.symbol, trade_id=trade_id, order_id=step.ref.order_id
+            ),
+        )
 
     def _found_late(self, step: Step, applied: Applied) -> None:
         log.error(

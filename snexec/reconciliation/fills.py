@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 import math
+import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -198,16 +199,12 @@ class Fills:
         try:
             while queue.steps:
                 step = queue.steps.popleft()
-                applied = await self._writer.write(step.apply)
-                # What waits behind a partial fill says more than the position would.
-                if (
-                    isinstance(step, PartialFillStep)
-                    and not queue.steps
-                    and applied is not None
-                    and _is_partial(applied)
-                ):
-                    applied = await self._with_position(step, applied, queue)
-                step.done(applied)
+                try:
+                    applied = await self._write(step, queue)
+                except sqlite3.Error as exc:
+                    step.failed(exc)  # the row may take what follows
+                else:
+                    step.done(applied)
         except Exception:
             # One order's events; those of the others, and the stream, go on.
             log.exception(
@@ -218,6 +215,19 @@ class Fills:
                     left.over()
         finally:
             del self._queues[key]
+
+    async def _write(self, step: Step, queue: _Queue) -> Applied | None:
+        """Write a step to its row, with the position where it is a partial fill."""
+        applied = await self._writer.write(step.apply)
+        # What waits behind a partial fill says more than the position would.
+        if (
+            isinstance(step, PartialFillStep)
+            and not queue.steps
+            and applied is not None
+            and _is_partial(applied)
+        ):
+            applied = await self._with_position(step, applied, queue)
+        return applied
 
     async def _with_position(
         self, step: PartialFillStep, applied: Applied, queue: _Queue

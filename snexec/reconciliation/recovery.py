@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -180,6 +181,11 @@ class Recovery:
             with lease:
                 if self._unsettled.get(order.trade_id) is order:
                     settled = await self._look_up(order, lease)
+        except sqlite3.Error as exc:
+            self._warn_daily(
+                order, f"its row cannot be changed ({exc})", "the broker is asked again"
+            )
+            self._unsettled.compared(order)
         except Exception:
             # One order's row; the other orders, and the daemon, go on.
             log.exception(
@@ -189,6 +195,7 @@ class Recovery:
                 order.trade_id,
                 extra=about(symbol=order.symbol, trade_id=order.trade_id),
             )
+            self._unsettled.compared(order)  # a start waits for no fault of ours
         finally:
             places.release()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))

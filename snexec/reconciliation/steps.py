@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from snexec.broker import Purpose
-from snexec.ledger import OrderRef, log_failure
+from snexec.ledger import OrderRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,9 @@ class Reporter(Protocol):
 
     def report(self, step: Step, applied: Applied | None) -> None:
         """Report what a step did to its row; None where no row of ours matches."""
+
+    def not_written(self, step: Step, error: Exception) -> None:
+        """Report that the row does not take what a step says."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -66,9 +69,11 @@ class Step:
             self.over()
 
     def failed(self, error: Exception) -> None:
-        """Log that the row cannot be changed."""
-        log_failure(error)
-        self.over()
+        """Report that the row cannot be changed; the broker is asked again."""
+        try:
+            self.reporter.not_written(self, error)
+        finally:
+            self.over()
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

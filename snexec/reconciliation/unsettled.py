@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
 _REMEMBERED_ORDERS = 2048  # an event and a look-up say the same within seconds
+_SAY_AGAIN_SECONDS = 3600.0  # what lasts until somebody mends the file
 _SPARE_ENTRIES = 256  # of settled orders; fewer are not worth the time
 
 
@@ -39,6 +40,8 @@ class UnsettledOrder:
         asking: Whether a look-up is under way; then ``due`` is when to ask again.
         is_compared: Whether the broker has answered about it since the start.
         signal_id: For the log, where it is known.
+        unwritten: Why its row does not take what the broker says, if it does not.
+        said_at: When that was last said, on Trio's clock.
     """
 
     trade_id: str
@@ -54,6 +57,8 @@ class UnsettledOrder:
     follows: str | None = None
     asking: bool = False
     signal_id: str | None = None
+    unwritten: str | None = None
+    said_at: float = -math.inf
 
 
 class UnsettledOrders:
@@ -119,6 +124,26 @@ class UnsettledOrders:
     def was_streamed(self, trade_id: str) -> bool:
         """Return whether the stream has reported an order lately."""
         return trade_id in self._streamed
+
+    def not_written(self, trade_id: str | None, why: str) -> bool:
+        """Note that an order's row does not take what the broker says.
+
+        Returns:
+            Whether that must be said: it is news, or was last said an hour ago.
+        """
+        order = self._orders.get(trade_id or "")
+        if order is None:
+            return True
+        now = trio.current_time()
+        if order.unwritten == why and now - order.said_at < _SAY_AGAIN_SECONDS:
+            return False
+        order.unwritten, order.said_at = why, now
+        return True
+
+    def written(self, trade_id: str) -> None:
+        """Note that an order's row takes what the broker says."""
+        if (order := self._orders.get(trade_id)) is not None:
+            order.unwritten = None
 
     def known_as(self, order: UnsettledOrder, order_id: str) -> None:
         """Note the broker's id of an order."""

@@ -18,6 +18,7 @@ from snexec.locks import lock_file
 from tests.cli.conftest import running, until
 from tests.fakes import make_trade
 from tests.integration.harness import KEYS, alpaca
+from tests.ledger.hands import write
 
 if TYPE_CHECKING:
     from snexec.exchange.server import Exchange
@@ -229,4 +230,21 @@ def test_what_is_mistyped_is_refused(
 ) -> None:
     done = desk.run(real_box.config, "settle", "sn-1", *words, "--yes")
     assert (done.status, done.out) == (2, "")
+    assert row(real_box) == OPEN
+
+
+def test_a_row_that_cannot_be_changed_is_refused_by_name(
+    desk: Desk, real_box: Box
+) -> None:
+    write(
+        real_box.database,
+        "CREATE TRIGGER guard BEFORE UPDATE ON BotTrade BEGIN"
+        " SELECT RAISE(ABORT, 'never'); END",
+    )
+    done = desk.run(real_box.config, *SETTLE, "--yes")
+    assert done.status == 1
+    assert (
+        "not settled: the row cannot be changed: trigger guard of another program"
+        " refuses the row: never" in done.err
+    )
     assert row(real_box) == OPEN

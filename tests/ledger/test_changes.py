@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from snexec.ledger.changes import AwaitedChange, apply, apply_alone, log_failure
+from snexec.ledger.changes import AwaitedChange, apply, apply_alone
 from snexec.ledger.writer import Writer
 from tests.fakes import rows_of
 from tests.ledger.writing import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.store import Store
-    from tests.conftest import LoggedErrors
 
 
 # Applied
@@ -59,9 +58,9 @@ def test_a_change_at_fault_is_undone_alone_and_hears_why(
     reported: list[str] = []
     store.begin()
     calls = [
-        apply_alone(opening("x", reported), store),
-        apply_alone(ChangeOf(fault, failed=heard.append), store),
-        apply_alone(opening("y", reported), store),
+        apply_alone(opening("x", reported), store, {}),
+        apply_alone(ChangeOf(fault, failed=heard.append), store, {}),
+        apply_alone(opening("y", reported), store, {}),
     ]
     store.commit()
     for call, result in calls:
@@ -76,7 +75,7 @@ def test_a_fault_of_the_file_is_nobodys_change(store: Store) -> None:
 
     store.begin()
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        apply_alone(ChangeOf(full), store)
+        apply_alone(ChangeOf(full), store, {})
     store.rollback()
 
 
@@ -173,23 +172,6 @@ async def test_a_caller_that_is_cancelled_already_leaves_its_change_too(
     with trio.fail_after(5):
         await writer.run()
     assert list(rows_of(counting)) == ["a"]
-
-
-# Waited for by nobody
-
-
-async def test_a_change_nobody_waits_for_is_logged_when_it_fails(
-    counting: CountingStore, logged_errors: LoggedErrors
-) -> None:
-    writer = Writer(counting)
-    reported: list[object] = []
-    with trio.fail_after(5):
-        await writer.submit(ChangeOf(breaks_a_rule, reported.append, log_failure))
-        await writer.submit(ChangeOf(opens("y"), reported.append, log_failure))
-        writer.close()
-        await writer.run()
-    assert reported == ["opened"]
-    assert logged_errors.take() == ["a change of a row failed, recovery will ask again"]
 
 
 # Probes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,10 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.ledger import commits as commits_module
 from snexec.ledger.changes import Batch
 from snexec.ledger.commits import Committer
+from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
-from tests.fakes import rows_of
+from tests.fakes import make_trade, rows_of
+from tests.ledger.hands import TRIGGERS, trigger
 from tests.ledger.writing import (
     ADD,
     ChangeOf,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.changes import Report
-    from snexec.ledger.store import Store
 
 
 @pytest.fixture
@@ -328,3 +330,56 @@ async def test_another_program_writes_beside_the_daemon(
     assert results == ["opened"] * 40
     assert len(rows_of(patient)) == 80
     writer.close()
+
+
+# Another program's triggers
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+async def test_a_trigger_ends_the_changes_it_speaks_of_and_no_others(
+    counting: CountingStore, database: Path, kind: str
+) -> None:
+    trigger(database, kind, "INSERT")
+    committer, reported, heard = Committer(counting), list[str](), list[Exception]()
+    changes = batch("x", "y", "z", reported=reported).changes
+    for place in (1, 3):
+        doomed = make_trade(f"sn-{place}", "DOOM")
+        changes.insert(
+            place,
+            ChangeOf(partial(Store.open_trade, trade=doomed), failed=heard.append),
+        )
+    report(committer.at_once(Batch(changes, 5)))
+    assert reported == list(rows_of(counting)) == ["x", "y", "z"]
+    assert [str(error) for error in heard] == [TRIGGERS[kind][1]] * 2
+    assert committer.disk_is_quick, "nothing is wrong with it"
+    assert not counting._db.in_transaction
+
+
+async def test_a_fault_of_the_file_among_faults_of_changes_is_tried_again(
+    counting: CountingStore, database: Path
+) -> None:
+    trigger(database, "undoes all", "INSERT")
+    reported, heard = list[str](), list[Exception]()
+    tries = 0
+
+    def fails_once(_store: Store) -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            raise full
+        return "written"
+
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    doomed = partial(Store.open_trade, trade=make_trade("sn-1", "DOOM"))
+    changes = [
+        *batch("x", reported=reported).changes,
+        ChangeOf(fails_once, reported.append),
+        ChangeOf(doomed, failed=heard.append),
+    ]
+    committer = Committer(counting)
+    assert committer.at_once(Batch(changes, 0)) is None
+    assert (reported, heard, rows_of(counting)) == ([], [], {})
+    report(await committer.with_patience(Batch(changes, 0)))
+    assert reported == ["x", "written"]
+    assert len(heard) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,24 @@ import pytest
 
 from snexec.ledger.rows import OrderRef
 from snexec.risk.gates import ActiveGates
-from tests.fakes import FakeClock, make_settings, make_signal, make_trade, row_of
+from tests.fakes import (
+    FakeClock,
+    make_settings,
+    make_signal,
+    make_trade,
+    row_of,
+    rows_of,
+)
 from tests.ledger.broker_says import add_foreign_row, closed_by_monitor
+from tests.ledger.hands import TRIGGERS, trigger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snexec.ledger.endings import End
     from snexec.ledger.store import Store
     from snexec.model import Mode
+    from tests.conftest import LoggedErrors
 
 
 def buy(
@@ -146,3 +158,32 @@ def test_its_loss_counts_at_once(store: Store) -> None:
     assert realised() == 0
     store.settle("sn-1", "closed", Decimal("87.27"))
     assert realised() == -100
+
+
+# Another program's triggers
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_a_simulations_row_that_cannot_be_ended_stays_and_the_others_end(
+    store: Store, database: Path, kind: str, logged_errors: LoggedErrors
+) -> None:
+    for number, symbol in enumerate(("AAPL", "DOOM", "MSFT")):
+        store.open_trade(make_trade(f"sn-{number}", symbol))
+    trigger(database, kind, "UPDATE")
+    assert store.end_simulation() == 2
+    statuses = [row["status"] for row in rows_of(store).values()]
+    assert statuses == ["missed", "open", "missed"]
+    said = logged_errors.take()
+    if kind != "ignores":
+        assert said == [
+            f"trade=sn-1 of an earlier simulation stays as it is: {TRIGGERS[kind][1]}"
+        ]
+
+
+def test_a_row_that_ignores_the_operators_word_is_not_settled(
+    store: Store, database: Path
+) -> None:
+    store.open_trade(make_trade("sn-1", "DOOM"))
+    trigger(database, "ignores", "UPDATE")
+    with pytest.raises(sqlite3.IntegrityError):
+        store.settle("sn-1", "missed", None)

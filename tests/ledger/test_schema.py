@@ -260,3 +260,10 @@ def test_simulated_and_real_money_never_share_a_file(
     with pytest.raises(StartError, match="`database`"):
         open_database(database, simulated=not simulated, clock=FakeClock())
     assert contents(database) == before
+
+
+def test_a_column_that_another_program_dropped_is_there_again(database: Path) -> None:
+    with closing(open_real(database)) as connection:
+        connection.execute("ALTER TABLE BotTrade DROP COLUMN wireMs")
+    with closing(open_real(database)) as connection:
+        assert "wireMs" in {name for name, _ in columns(connection)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
@@ -30,6 +31,13 @@ from tests.ledger.broker_says import (
     closed_by_monitor,
     said,
     say,
+)
+from tests.ledger.hands import (
+    NOT_UTF8,
+    TRIGGERS,
+    add_row,
+    drop_trigger,
+    trigger,
 )
 
 if TYPE_CHECKING:
@@ -374,3 +382,54 @@ def test_the_age_of_a_row_is_told_to_the_millisecond(
     clock.advance(seconds)
     [unsettled] = store.unsettled()
     assert unsettled.age_seconds == pytest.approx(seconds, abs=0.0005)
+
+
+# Another program's hands
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize("word", ["working", "fill", "partial", "rejected"])
+def test_what_a_row_does_not_take_is_never_taken_for_written(
+    store: Store, database: Path, kind: str, word: str
+) -> None:
+    store.open_trade(make_trade("sn-1", "DOOM"))
+    before = row_of(store, "sn-1")
+    trigger(database, kind, "UPDATE")
+    with pytest.raises(sqlite3.Error):
+        SAYS[word](store)
+    assert row_of(store, "sn-1") == before
+    drop_trigger(database)
+    applied = SAYS[word](store)
+    assert applied is not None
+    assert applied.changed
+
+
+def test_a_row_of_any_content_takes_what_the_broker_says(
+    store: Store, database: Path
+) -> None:
+    add_row(
+        database,
+        id="sn-1",
+        mode="paper",
+        symbol=NOT_UTF8,
+        alpacaOrderId=NOT_UTF8,
+        entryPrice="a lot",
+        shares="many",
+        signalId=NOT_UTF8,
+        exitReason=NOT_UTF8,
+    )
+    applied = SAYS["partial nothing"](store)
+    assert applied is not None
+    assert (applied.symbol, applied.shares, applied.entry_price) == (
+        *("\ufffdAAPL", None),
+        None,
+    )
+    assert applied.order_id == "o-1", "what is no id is none"
+    assert SAYS["rejected"](store).outcome == "contradicted", "something was bought"  # type: ignore[union-attr]
+    applied = SAYS["fill"](store)
+    assert applied is not None
+    assert (applied.outcome, applied.shares, applied.entry_price) == (
+        *("fill", float(QUANTITY)),
+        float(PRICE),
+    )
+    assert json.dumps(applied._asdict())

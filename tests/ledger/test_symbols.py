@@ -13,8 +13,9 @@ from snexec.assets import canonical_symbol
 from snexec.errors import StartError
 from snexec.ledger.store import Store
 from snexec.ledger.symbols import symbol_key
-from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
+from tests.fakes import MOMENT_TEXT, FakeClock, make_trade, row_of, warnings_of
 from tests.ledger.files import contents, make_foreign, open_real
+from tests.ledger.hands import write
 from tests.test_assets import SPELLINGS, WRITTEN
 
 if TYPE_CHECKING:
@@ -137,3 +138,26 @@ def test_open_rows_are_found_by_their_index(database: Path) -> None:
             ["AAPL"],
         ).fetchone()
         assert "BotTrade_one_open_per_symbol (<expr>=?)" in plan["detail"]
+
+
+def test_a_row_that_cannot_be_respelled_stops_no_start(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_version_3(
+        database, ("a", "DOOM/USD", "open", "paper"), ("b", "BRK/B", "open", "live")
+    )
+    write(
+        database,
+        "INSERT INTO BotTrade (id, symbol, status, mode, createdAt, updatedAt)"
+        " VALUES ('c', x'ff2f2f2f2f2f', 'open', 'paper', '', '')",
+        "CREATE TRIGGER guard BEFORE UPDATE ON BotTrade WHEN OLD.symbol = 'BRK/B'"
+        " BEGIN SELECT RAISE(ABORT, 'never'); END",
+    )
+    with closing(open_real(database)) as connection:
+        store = Store(connection, clock=FakeClock())
+        assert row_of(store, "b")["symbol"] == "BRK/B"
+        assert store.open_trade(make_trade(symbol="BRK.B")) == "symbol_open"
+    assert warnings_of(caplog) == [
+        "rows of BRK/B keep that spelling of BRK.B, and block it all the same: trigger"
+        " guard of another program refuses the row: never; mend or drop it"
+    ]

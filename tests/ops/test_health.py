@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from snexec.intake.admission import Phase
+from tests.fakes import make_trade
 from tests.ops.bench import Bench
 
 pytestmark = pytest.mark.jumping_time
@@ -71,3 +72,20 @@ async def test_a_problem_of_the_writer_says_how_many_changes_wait(bench: Bench) 
 
     found = bench.health.problems()
     assert found == {"writer": "the database cannot be written, 7 changes wait"}
+
+
+async def test_rows_that_do_not_take_what_the_broker_says_are_unhealthy(
+    bench: Bench,
+) -> None:
+    bench.set_stream("authorized")
+    unsettled = bench.rig.unsettled
+    for trade_id in ("sn-1", "sn-2"):
+        unsettled.placed(make_trade(trade_id), order_id="o-1")
+        unsettled.not_written(trade_id, "trigger guard of another program says no")
+    assert bench.health.problems() == {
+        "rows": "2 do not take what the broker says: trigger guard of another program"
+        " says no"
+    }
+    for trade_id in ("sn-1", "sn-2"):
+        unsettled.written(trade_id)
+    assert bench.health.problems() == {}

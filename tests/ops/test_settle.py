@@ -26,9 +26,12 @@ from tests.fakes import (
     warnings_of,
 )
 from tests.ledger.broker_says import closed_by_monitor
+from tests.ledger.hands import trigger
 from tests.ops.bench import Bench
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snexec.ledger.store import Store
     from tests.fakes import FakeClock
 
@@ -283,3 +286,13 @@ async def test_nothing_is_promised_while_rows_cannot_be_written(bench: Bench) ->
     answer = await bench.control.settle("sn-1", "closed", None, dry_run=False)
     assert answer["error"] == "the database cannot be written"
     assert bench.rig.rows()["sn-1"]["status"] == "open"
+
+
+async def test_a_row_that_cannot_be_changed_is_refused_with_the_reason(
+    bench: Bench, database: Path
+) -> None:
+    buy(bench, "DOOM")
+    trigger(database, "refuses", "UPDATE")
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert done["status"] == "refused"
+    assert str(done["error"]).startswith("the row cannot be changed: ")

@@ -26,9 +26,11 @@ from tests.fakes import (
     only_row,
     warnings_of,
 )
+from tests.ledger.hands import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from snexec.broker.answers import BrokerOrder
     from tests.conftest import LoggedErrors
@@ -295,3 +297,23 @@ async def test_a_row_that_does_not_take_its_order_is_an_error_and_looked_up(
     assert only_row(rig)["alpacaOrderId"] is None
     assert len(rig.unsettled) == 1
     assert rig.accounts.leased["paper"] == rig.dispatcher.in_flight == 0
+
+
+async def test_a_refused_order_whose_row_cannot_be_removed_is_refused_all_the_same(
+    rig: Rig, database: Path, logged_errors: LoggedErrors
+) -> None:
+    write(
+        database,
+        "CREATE TRIGGER keep BEFORE DELETE ON BotTrade BEGIN"
+        " SELECT RAISE(ABORT, 'nothing is deleted here'); END",
+    )
+    rig.paper.placing.append(NO_POWER)
+    await rig.trade(make_signal("AAPL", id="n-1"))
+    assert rig.told("refused") == [("refused", "insufficient buying power")]
+    assert only_row(rig)["status"] == "open"
+    assert len(rig.unsettled) == 1, "until the row is missed"
+    assert [line for line in logged_errors.take() if "removed" in line] == [
+        f"AAPL trade={trade_id('paper', 'n-1')} signal=n-1: its row cannot be removed"
+        " (nothing is deleted here); it stays, and the broker is asked until the row is"
+        " missed"
+    ]

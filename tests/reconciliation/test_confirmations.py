@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,3 +167,25 @@ async def test_what_is_not_found_is_told_as_settled(told: Told) -> None:
     assert [(e.event, e.reason) for e in told.events] == [
         ("settled", "order_not_found")
     ]
+
+
+# What a row does not take
+
+
+async def test_what_a_row_does_not_take_is_said_with_the_row_and_asked_again(
+    told: Told, logged_errors: LoggedErrors
+) -> None:
+    ref = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+    step = Step(ref=ref, symbol="AAPL", source="stream", reporter=told.confirmations)
+    for _ in range(3):
+        told.confirmations.not_written(step, sqlite3.IntegrityError("says no"))
+    assert logged_errors.take() == [
+        "AAPL trade=sn-1 orderId=o-1: its row does not take what the broker says (says"
+        " no); it stays as it is, and the broker is asked again until it does"
+    ]
+    assert told.events == []
+    assert len(told.unsettled) == 1
+    assert told.unsettled.was_streamed("sn-1"), "the stream has done its part"
+    told.tell(BOUGHT._replace(settled=False, outcome="unchanged"))
+    (order,) = told.unsettled
+    assert order.unwritten is None

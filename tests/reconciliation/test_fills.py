@@ -12,9 +12,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import NotSentError, RateLimitedError, UnknownOutcomeError
 from tests.fakes import Rig, make_order, make_trade, not_found, warnings_of
+from tests.ledger.hands import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from snexec.model import Mode
     from tests.conftest import LoggedErrors
@@ -719,3 +721,23 @@ async def test_a_fill_found_late_names_both_rows_as_an_error_and_an_event(
     (told,) = rig.events
     assert (told.event, told.reason) == ("settled", "order_found_late")
     assert (told.trade_id, told.more["newerTradeId"]) == ("sn-1", "sn-2")
+
+
+# A row that another program's trigger holds
+
+
+async def test_what_a_row_does_not_take_keeps_nothing_behind_it_from_it(
+    rig: Rig, database: Path, logged_errors: LoggedErrors
+) -> None:
+    rig.paper.positions["AAPL"] = Decimal("0.3")
+    write(
+        database,
+        "CREATE TRIGGER guard BEFORE UPDATE ON BotTrade WHEN NEW.settledAt IS NULL"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    await partial(rig, execution_id="e-1")
+    await fill(rig, execution_id="e-2")
+    await wait_all_tasks_blocked()
+    assert said(rig) == FILLED
+    (error,) = logged_errors.take()
+    assert "its row does not take what the broker says (no)" in error

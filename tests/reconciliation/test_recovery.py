@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from decimal import Decimal
 from functools import partial
@@ -19,9 +20,11 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from tests.fakes import Rig, make_order, make_trade, not_found, ref_of, warnings_of
+from tests.ledger.hands import TRIGGERS, drop_trigger, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from snexec.broker.answers import BrokerOrder
     from snexec.model import Mode
@@ -893,3 +896,78 @@ async def test_what_the_stream_has_no_say_in_is_no_evidence_against_it(
     rig.paper.book["sn-1"] = make_order("sn-1", status)
     await trio.sleep(300)
     assert rig.starved == []
+
+
+# A row that another program's trigger holds
+
+
+async def test_a_fill_that_its_row_does_not_take_is_asked_about_until_it_does(
+    rig: Rig, run: Callable[[Rig], None], database: Path, logged_errors: LoggedErrors
+) -> None:
+    placed(rig, symbol="DOOM")
+    placed(rig, "sn-2", "MSFT", order_id="o-2")
+    for trade_id, order_id in (("sn-1", "o-1"), ("sn-2", "o-2")):
+        rig.paper.book[trade_id] = make_order(
+            trade_id, "filled", order_id=order_id, quantity="0.5", price="86.878"
+        )
+    trigger(database, "refuses", "UPDATE")
+    run(rig)
+    await trio.sleep(600)
+    assert said(rig)[:4] == ("open", None, None, None)
+    assert said(rig, "sn-2")[:4] == ("open", None, 86.878, 0.5)
+    asked = [
+        request.at
+        for request in rig.paper.asked("order")
+        if request.client_order_id == "sn-1"
+    ]
+    pauses = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert pauses[:4] == [5, 10, 20, 40]
+    assert set(pauses[4:]) == {60}
+    assert len(logged_errors.take()) == 1, "and not each time"
+    drop_trigger(database)
+    await trio.sleep(61)
+    assert said(rig)[2:4] == (86.878, 0.5)
+    assert len(rig.unsettled) == 0
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize("answer", ["filled", "partially_filled", "canceled", None])
+async def test_a_start_waits_for_no_row_that_takes_nothing(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    database: Path,
+    logged_errors: LoggedErrors,
+    *,
+    kind: str,
+    answer: str | None,
+) -> None:
+    rig.open_row(make_trade("sn-1", "DOOM"))
+    rig.paper.positions["DOOM"] = Decimal("0.2")
+    await trio.sleep(61)
+    if answer is not None:
+        quantity = "0.2" if answer != "canceled" else "0"
+        rig.paper.book["sn-1"] = make_order(
+            "sn-1", answer, quantity=quantity, price="86.878"
+        )
+    trigger(database, kind, "UPDATE")
+    with trio.fail_after(30):
+        await start_up(rig, run)
+    assert said(rig) == ("open", None, None, None, None, False)
+    assert len(rig.unsettled) == 1, "it is asked about again"
+    logged_errors.take()
+
+
+async def test_a_stream_is_not_starved_by_a_row_that_takes_nothing(
+    rig: Rig, run: Callable[[Rig], None], database: Path, logged_errors: LoggedErrors
+) -> None:
+    placed(rig, symbol="DOOM")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="0.5", price="86")
+    trigger(database, "refuses", "UPDATE")
+    run(rig)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "0.5", "86", "DOOM"), mode="paper", client_order_id="sn-1"
+    )
+    await trio.sleep(60)
+    assert len(rig.paper.asked("order")) > 1
+    assert rig.starved == []
+    assert len(logged_errors.take()) == 1

@@ -23,7 +23,6 @@ from tests.fakes import make_order, make_trade, row_of
 if TYPE_CHECKING:
     from snexec.ledger.rows import Applied
     from snexec.ledger.store import Store
-    from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
 
@@ -36,9 +35,13 @@ class Reports:
 
     def __init__(self) -> None:
         self.made: list[tuple[Step, Applied | None]] = []
+        self.refused: list[tuple[Step, Exception]] = []
 
     def report(self, step: Step, applied: Applied | None) -> None:
         self.made.append((step, applied))
+
+    def not_written(self, step: Step, error: Exception) -> None:
+        self.refused.append((step, error))
 
 
 @pytest.fixture
@@ -251,9 +254,11 @@ async def test_what_a_step_did_is_reported_with_the_step(
     assert reports.made == [(step, applied), (step, None)]
 
 
-async def test_a_step_that_its_row_does_not_take_is_an_error_and_reports_nothing(
-    latencies: Latencies, reports: Reports, logged_errors: LoggedErrors
+async def test_a_step_that_its_row_does_not_take_is_reported_as_that_and_over(
+    latencies: Latencies, reports: Reports
 ) -> None:
-    make_fill(latencies, reports).failed(ValueError("a trigger says no"))
-    assert logged_errors.take() == ["a change of a row failed, recovery will ask again"]
-    assert reports.made == []
+    step, fault = make_fill(latencies, reports), ValueError("a trigger says no")
+    over: list[bool] = []
+    step.over = lambda: over.append(True)
+    step.failed(fault)
+    assert (reports.made, reports.refused, over) == ([], [(step, fault)], [True])

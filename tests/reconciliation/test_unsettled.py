@@ -259,3 +259,29 @@ async def test_a_row_that_is_revived_is_asked_about_soon() -> None:
     orders.revived("sn-1")
     assert await orders.next_due("paper") is order
     assert trio.current_time() == 5 + 10 + 5
+
+
+# What a row does not take
+
+
+async def test_what_a_row_does_not_take_is_news_once_and_then_hourly() -> None:
+    orders = UnsettledOrders()
+    orders.placed(make_trade(), order_id="o-1")
+    assert orders.not_written("sn-1", "a trigger says no")
+    assert not orders.not_written("sn-1", "a trigger says no")
+    assert orders.not_written("sn-1", "another says no")
+    await trio.sleep(3599)
+    assert not orders.not_written("sn-1", "another says no")
+    await trio.sleep(1)
+    assert orders.not_written("sn-1", "another says no")
+    assert [order.unwritten for order in orders] == ["another says no"]
+    orders.written("sn-1")
+    assert [order.unwritten for order in orders] == [None]
+    assert orders.not_written("sn-1", "another says no")
+
+
+async def test_of_an_order_that_is_not_followed_it_is_always_news() -> None:
+    orders = UnsettledOrders()
+    assert orders.not_written("sn-1", "no")
+    assert orders.not_written(None, "no")
+    orders.written("sn-1")
