@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
+from snexec.ledger.reading import seconds_sql, text_of
+from snexec.model import MODES
 from snexec.risk import Counts, OpenedOrder, Recently, Tally, day_began, day_start
 
 if TYPE_CHECKING:
@@ -20,30 +22,44 @@ if TYPE_CHECKING:
     from snexec.settings import BotSettings
 
 COUNT_OPEN = "SELECT count(*) FROM BotTrade WHERE status = 'open'"
-# A mode's own rows, and those that name none: they are another program's, which may
-# trade on either account.
-_OURS_OR_NOBODYS = "(mode = :mode OR mode IS NULL)"
+# A mode's own rows, and those that name none that there is: they are another program's,
+# which may trade on either account.
+_OURS_OR_NOBODYS = "(mode = :mode OR mode IS NULL OR mode NOT IN ('paper', 'live'))"
 COUNT_OPEN_OF_MODE = f"{COUNT_OPEN} AND {_OURS_OR_NOBODYS}"
 _CLOSED = f"status = 'closed' AND {_OURS_OR_NOBODYS}"
-# Other programs write a time as text in any zone, or as milliseconds since 1970, which
-# sort before all text. The first bound is for the index, a day wide because of zones.
+# Other programs write a time as text in any zone, or as milliseconds or seconds since
+# 1970, which sort before all text. The first bound is for the index, a day wide because of zones.
+# A text that is no time counts by when the row was last changed, and where that is none
+# either, as of today; such a text sorts anywhere, so before all years of ours too.
+_CLOSED_TODAY = (
+    "coalesce(julianday(exitAt), julianday(updatedAt), julianday(:day))"
+    " >= julianday(:day)"
+)
+# What is no number wins nothing, and no gain is endless.
+_WON = "CAST(pnl AS REAL)"
+_WON_IN_ALL = f"total(CASE WHEN {_WON} < 9e999 THEN {_WON} END)"
 REALISED = (
     "SELECT"  # noqa: S608 - constants only
-    " (SELECT total(pnl) FROM BotTrade"
-    f" WHERE {_CLOSED} AND exitAt >= :day_before"
-    " AND julianday(exitAt) >= julianday(:day))"
-    " + (SELECT total(pnl) FROM BotTrade"
+    f" (SELECT {_WON_IN_ALL} FROM BotTrade"
+    f" WHERE {_CLOSED} AND exitAt >= :day_before AND {_CLOSED_TODAY})"
+    f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
+    f" WHERE {_CLOSED} AND exitAt >= '' AND exitAt < '2000-' AND {_CLOSED_TODAY})"
+    f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
     f" WHERE {_CLOSED} AND exitAt >= :day_ms AND exitAt < '')"
+    f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
+    f" WHERE {_CLOSED} AND exitAt >= :day_ms / 1000 AND exitAt < 100000000000)"
 )
 WINS = (
-    "SELECT total(pnl > 0), count(*) FROM (SELECT pnl FROM BotTrade"  # noqa: S608
-    f" WHERE {_CLOSED} AND pnl IS NOT NULL"
+    f"SELECT total({_WON} > 0 AND {_WON} < 9e999), count(*)"  # noqa: S608
+    f" FROM (SELECT pnl FROM BotTrade WHERE {_CLOSED} AND pnl IS NOT NULL"
     " ORDER BY exitAt DESC LIMIT :trades)"
 )
 _NEWEST = (
-    "SELECT mode, symbol, round((julianday(createdAt) - 2440587.5) * 86400.0, 3),"
-    " notional FROM BotTrade ORDER BY rowid DESC"
+    "SELECT mode, symbol,"  # noqa: S608 - constants only
+    f" round({seconds_sql('createdAt', 'entryAt', 'updatedAt')}, 3), notional"
+    " FROM BotTrade ORDER BY rowid DESC"
 )
+_BEYOND_COUNTING = 10**15  # cents: what an order is worth whose row does not say it
 _NO_ORDERS = Recently(None, 0, 0, 0)
 _TALLIED_SECONDS = 25 * 3600.0  # the longest day in New York, and any cooldown
 # Rows are in the order in which they came, but for what other programs do to the file.
@@ -118,7 +134,7 @@ class Counting:
         if self._tallies is not None:
             return
         self._tallies, self._tallied_now = {}, self._db.in_transaction
-        for order in reversed(list(self._orders_since(at - _TALLIED_SECONDS))):
+        for order in reversed(list(self._orders_since(at - _TALLIED_SECONDS, at))):
             tally = self._tally(order.mode, at)
             if order.at >= day_start(at):
                 tally.add(order)
@@ -248,12 +264,29 @@ class Counting:
             self._tallies[mode] = Tally(day_start(at))
         return self._tallies[mode]
 
-    def _orders_since(self, since: float) -> Iterator[OpenedOrder]:
+    def _orders_since(self, since: float, now: float) -> Iterator[OpenedOrder]:
         """Yield the orders that may count, the newest first."""
         old = 0
         for mode, symbol, at, notional in self._db.execute(_NEWEST):
-            if mode is not None and at is not None and at >= since:
+            if mode is not None and (at is None or at >= since):
                 old = 0
-                yield OpenedOrder(mode, symbol, at, round((notional or 0) * 100))
+                for account in (mode,) if mode in MODES else MODES:
+                    yield OpenedOrder(
+                        account,
+                        text_of(symbol) or "",
+                        now if at is None else at,
+                        _cents(notional),
+                    )
             elif (old := old + 1) > _OLD_ROWS_IN_A_ROW:
                 return
+
+
+def _cents(notional: object) -> int:
+    """Return what an order was worth; one that cannot be read, as much as there is."""
+    try:
+        dollars = float(notional or 0)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return _BEYOND_COUNTING
+    if not 0 <= dollars < _BEYOND_COUNTING / 100:
+        return _BEYOND_COUNTING
+    return round(dollars * 100)

@@ -18,6 +18,7 @@ from snexec.ledger.rows import NewTrade, OrderRef
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
+from snexec.model import MODES
 from snexec.risk.gates import ActiveGates
 from snexec.risk.limits import Counts, Limits
 from snexec.risk.tally import Recently, day_began
@@ -69,7 +70,7 @@ class Other:
 
     def closes(
         self,
-        pnl: float | None,
+        pnl: object,
         exit_at: object,
         *,
         mode: str | None = "paper",
@@ -253,7 +254,10 @@ def test_what_is_stopped_writes_nothing(store: Store, database: Path) -> None:
         (1767589200000, True),  # milliseconds, as Prisma writes them
         (1767589199999, False),
         (None, False),
-        ("yesterday", False),
+        (1767589200, True),  # seconds
+        (1767589199, False),
+        ("yesterday", True),  # what is no time counts by when the row was changed
+        ("11/29/2025", True),
     ],
 )
 def test_a_loss_counts_from_midnight_in_new_york(
@@ -315,6 +319,40 @@ def test_the_other_accounts_results_do_not_count(store: Store, other: Other) -> 
     assert open_one(store, 4, mode="paper", **bot) == "daily_loss"
 
 
+def test_a_result_without_a_readable_time_counts_by_when_its_row_was_changed(
+    store: Store, other: Other
+) -> None:
+    other.closes(-60.0, "11/29/2025")
+    other.connection.execute("UPDATE BotTrade SET updatedAt = '2026-01-04T12:00:00Z'")
+    assert open_one(store, 1, daily_loss_limit_usd=50.0) == "opened"
+    other.connection.execute("UPDATE BotTrade SET updatedAt = '2026-01-05T12:00:00Z'")
+    assert open_one(store, 2, daily_loss_limit_usd=50.0) == "daily_loss"
+
+
+@pytest.mark.parametrize("pnl", [float("inf"), "a lot", b"\xff"])
+def test_a_result_that_is_no_number_wins_nothing(
+    store: Store, other: Other, pnl: object
+) -> None:
+    other.closes(pnl, MIDNIGHT)
+    other.closes(-60.0, MIDNIGHT)
+    assert open_one(store, 1, daily_loss_limit_usd=50.0) == "daily_loss"
+    won: dict[str, Any] = {"min_win_rate": 0.5, "min_win_rate_trades": 2}
+    assert open_one(store, 2, **won) == "win_rate"
+
+
+def test_a_row_of_a_mode_that_there_is_not_counts_in_both(
+    store: Store, other: Other
+) -> None:
+    other.closes(-60.0, MIDNIGHT, mode="Paper")
+    for number, mode in enumerate(MODES):
+        found = open_one(store, number, mode=mode, daily_loss_limit_usd=50.0)
+        assert found == "daily_loss"
+    other.closes(None, None, mode="LIVE", status="open")
+    for number, mode in enumerate(MODES):
+        found = open_one(store, number, mode=mode, max_concurrent_positions=1)
+        assert found == "max_positions"
+
+
 def test_infinite_results_stop_everything(store: Store, other: Other) -> None:
     other.closes(float("inf"), MIDNIGHT)
     other.closes(float("-inf"), MIDNIGHT)
@@ -342,10 +380,10 @@ def test_results_are_read_again_only_when_another_program_has_written(
     store._db.set_trace_callback(said.append)
     for number in range(5):
         open_one(store, number, daily_loss_limit_usd=50.0)
-    assert sum("total(pnl)" in text for text in said) == 1
+    assert sum("coalesce(julianday(exitAt)" in text for text in said) == 1
     other.closes(-1.0, MIDNIGHT)
     open_one(store, 6, daily_loss_limit_usd=50.0)
-    assert sum("total(pnl)" in text for text in said) == 2
+    assert sum("coalesce(julianday(exitAt)" in text for text in said) == 2
 
 
 def test_without_a_limit_a_row_costs_no_statement_more(store: Store) -> None:
@@ -715,3 +753,46 @@ def test_counts_are_exact_decimals_of_cents(store: Store) -> None:
     assert store.count("S1", "paper", Decimal("1.10"), asked) == Counts(
         *(0, 0.0, 0, 0), *(0.0, 3, 3, 30), 110
     )
+
+
+# Rows of ours that another program has spoilt
+
+
+@pytest.mark.parametrize(
+    "column", ["createdAt = 'junk'", "createdAt = x'ff'", "mode = 'Paper'"]
+)
+@pytest.mark.parametrize(("bot", "reason"), BRAKES)
+def test_an_order_of_which_something_cannot_be_read_counts(
+    store: Store, clock: FakeClock, bot: dict[str, Any], reason: str, column: str
+) -> None:
+    for number in range(3):
+        open_one(store, number)
+    store._db.execute(f"UPDATE BotTrade SET {column} WHERE id = 'sn-1'")  # noqa: S608
+    assert open_one(Store(store._db, clock=clock), 3, **bot) == reason
+
+
+@pytest.mark.parametrize("notional", ["much", b"\xff", float("inf"), -1e9, 1e308])
+def test_an_order_of_unreadable_worth_is_worth_more_than_any_limit(
+    store: Store, clock: FakeClock, notional: object
+) -> None:
+    open_one(store, 1)
+    store._db.execute("UPDATE BotTrade SET notional = ?", [notional])
+    again = Store(store._db, clock=clock)
+    again.begin_tallies()
+    assert (
+        open_one(again, 2, max_notional_per_day_usd=1_000_000.0)
+        == "brake_notional_per_day"
+    )
+
+
+def test_an_order_dated_in_milliseconds_counts_when_it_was(
+    store: Store, clock: FakeClock
+) -> None:
+    open_one(store, 1)
+    milliseconds = round(clock.now().timestamp() * 1000) - 59_000
+    store._db.execute("UPDATE BotTrade SET createdAt = ?", [milliseconds])
+    again = Store(store._db, clock=clock)
+    bot: dict[str, Any] = {"max_orders_per_minute": 1}
+    assert open_one(again, 2, **bot) == "brake_orders_per_minute"
+    clock.advance(1)
+    assert open_one(again, 3, **bot) == "opened"
