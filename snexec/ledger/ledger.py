@@ -91,7 +91,7 @@ class Ledger:
                 drain.deadline = until()
 
     async def check(self) -> None:
-        """Check a large file while the daemon runs.
+        """Check a large file while the daemon runs, and name rows that are odd.
 
         Raises:
             StartError: It is damaged.
@@ -100,8 +100,14 @@ class Ledger:
             await trio.to_thread.run_sync(
                 check_large, self._path, abandon_on_cancel=True
             )
+            odd = await trio.to_thread.run_sync(
+                self.reader.oddities, abandon_on_cancel=True
+            )
         except sqlite3.DatabaseError as exc:
             log.warning("the database could not be checked: %s", exc)
+            return
+        for line in odd:
+            log.warning("the database: %s", line)
 
     async def count_open(self) -> int | None:
         """Count the open rows, in a thread; None where that cannot be done."""

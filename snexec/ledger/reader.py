@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from snexec.ledger.file import connect
+from snexec.ledger.oddities import describe_oddities
 from snexec.ledger.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ class Reader:
         """
         with closing(connect(self._path, read_only=True)) as connection:
             yield Store(connection, clock=self._clock)
+
+    def oddities(self) -> list[str]:
+        """Return a line for each row that holds what cannot be read.
+
+        Raises:
+            sqlite3.Error: The rows cannot be read.
+        """
+        with closing(connect(self._path, read_only=True)) as connection:
+            return describe_oddities(connection)
 
     def count_open(self) -> int | None:
         """Count all open rows, other programs' too; None where that cannot be done."""

@@ -19,6 +19,7 @@ from snexec.ledger.ledger import Ledger
 from snexec.risk.tally import Recently
 from tests.fakes import FakeClock, make_trade, row_of, rows_of, warnings_of
 from tests.ledger.files import contents, make_foreign
+from tests.ledger.hands import add_row
 from tests.ledger.writing import (
     ChangeOf,
     change_nothing,
@@ -360,4 +361,15 @@ async def test_a_file_that_cannot_be_checked_is_a_warning_and_no_more(
     await Ledger(store, path=tmp_path / "gone.db", clock=clock).check()
     assert warnings_of(caplog) == [
         "the database could not be checked: unable to open database file"
+    ]
+
+
+async def test_rows_that_hold_what_cannot_be_read_are_named(
+    ledger: Ledger, database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_row(database, shares="many")
+    await ledger.check()
+    assert warnings_of(caplog) == [
+        "the database: row 'x' ('GE') of another program's making: shares 'many' is no"
+        " number, and counts as unknown"
     ]
