@@ -48,7 +48,7 @@ def describe_oddities(connection: sqlite3.Connection) -> list[str]:
             continue
         if len(lines) < _NAMED:
             name, symbol = _shown(row["id"]), _shown(row["symbol"])
-            lines.append(f"row {name} ({symbol}) of another program's making: {found}")
+            lines.append(f"row {name} ({symbol}) cannot be read in full: {found}")
         else:
             more += 1
     if more:

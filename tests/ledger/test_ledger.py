@@ -370,6 +370,6 @@ async def test_rows_that_hold_what_cannot_be_read_are_named(
     add_row(database, shares="many")
     await ledger.check()
     assert warnings_of(caplog) == [
-        "the database: row 'x' ('GE') of another program's making: shares 'many' is no"
+        "the database: row 'x' ('GE') cannot be read in full: shares 'many' is no"
         " number, and counts as unknown"
     ]

@@ -40,7 +40,7 @@ def test_each_thing_that_cannot_be_read_is_said_with_its_row(
     )
     (line,) = describe_oddities(store._db)
     assert line == (
-        r"row '�AAPL' ('�AAPL') of another program's making: no order has such an id,"
+        r"row '�AAPL' ('�AAPL') cannot be read in full: no order has such an id,"
         " so nobody is asked about it: end it by hand; its symbol is no text, so it"
         " blocks no other; mode 'Paper' counts in both modes; status 'Open' is neither"
         " open nor ended, and blocks nothing; shares 'many' is no number, and counts as"
