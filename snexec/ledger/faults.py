@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The file cannot be read or written now, whatever is asked of it: tried again. Any other
 # error is about what one change asks for, or about what another program put in its way.
@@ -29,6 +33,7 @@ _OF_THE_FILE = frozenset(
     }
 )
 IGNORED = "the change is ignored"
+_UNDONE = "the change is undone"
 _TRIGGERS = (
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
     " AND lower(tbl_name) = 'bottrade'"
@@ -62,6 +67,28 @@ def explained(error: Exception, connection: sqlite3.Connection) -> Exception:
     return found
 
 
+def check_kept(
+    connection: sqlite3.Connection, trade_id: object, columns: Mapping[str, object]
+) -> None:
+    """Check that a row holds what was just written to it.
+
+    For where a trigger has written too, as it may have put back or removed the row.
+
+    Raises:
+        sqlite3.IntegrityError: It holds something else, or is not there.
+    """
+    names = tuple(columns)
+    found = connection.execute(
+        f"SELECT {', '.join(names)} FROM BotTrade WHERE id = ?",  # noqa: S608 - ours
+        [trade_id],
+    ).fetchone()
+    if found is None or any(
+        found[name] != columns[name] and str(found[name]) != str(columns[name])
+        for name in names
+    ):
+        raise sqlite3.IntegrityError(_UNDONE)
+
+
 def _words(  # noqa: PLR0911 - one return a kind of fault, as a table
     error: sqlite3.Error, connection: sqlite3.Connection
 ) -> str:
@@ -74,6 +101,8 @@ def _words(  # noqa: PLR0911 - one return a kind of fault, as a table
         if triggers:
             return f"{one} ignores the change: mend or drop it"
         return "the row has changed its id meanwhile, or it is no text"
+    if text == _UNDONE:
+        return f"{one} undoes the change: mend or drop it"
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
         return f"{one} refuses the row: {text}; mend or drop it"
     lost = _NO_COLUMN.search(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.endings import end_simulation, read_standing, settle
-from snexec.ledger.faults import IGNORED, explained
+from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.file import OpenFile
 from snexec.ledger.reading import id_of, read_unsettled
 from snexec.ledger.row import READ, Row
@@ -141,7 +141,10 @@ class Store:
             trade.price_at_signal,
             trade.signal_id,
         )
+        written = self._db.total_changes
         if self._db.execute(_INSERT_FRESH, values).rowcount:
+            if self._db.total_changes != written + 1:  # a trigger has written too
+                check_kept(self._db, trade.id, {"status": "open", "mode": trade.mode})
             self._counting.row_opens(trade.mode)
             self._counting.opened(
                 trade.mode, trade.symbol, moment.timestamp(), trade.notional
@@ -319,8 +322,11 @@ class Store:
                 self._counting.row_opens(str(row["mode"]))
             now = changes.get("settledAt") or self._now()
             values = (*changes.values(), now, row["id"])
+            written = self._db.total_changes
             if not self._db.execute(_update(tuple(changes)), values).rowcount:
                 raise sqlite3.IntegrityError(IGNORED)
+            if self._db.total_changes != written + 1:
+                check_kept(self._db, row["id"], changes)
         return row.applied(outcome)
 
     def _now(self) -> str:

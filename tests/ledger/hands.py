@@ -27,6 +27,13 @@ TRIGGERS = {
         "BEFORE {} ON BotTrade WHEN NEW.symbol = 'DOOM' BEGIN SELECT RAISE(IGNORE); END",
         "trigger guard of another program ignores the change: mend or drop it",
     ),
+    "takes back": (
+        "AFTER {0} ON BotTrade WHEN NEW.symbol = 'DOOM' BEGIN"
+        " DELETE FROM BotTrade WHERE '{0}' = 'INSERT' AND id = NEW.id;"
+        " UPDATE BotTrade SET status = 'open', shares = null, settledAt = null,"
+        " alpacaOrderId = null WHERE '{0}' = 'UPDATE' AND id = NEW.id; END",
+        "trigger guard of another program undoes the change: mend or drop it",
+    ),
     "computes": (
         "BEFORE {} ON BotTrade WHEN NEW.symbol = 'DOOM'"
         " BEGIN SELECT abs(-9223372036854775807 - 1); END",

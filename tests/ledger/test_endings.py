@@ -163,7 +163,7 @@ def test_its_loss_counts_at_once(store: Store) -> None:
 # Another program's triggers
 
 
-@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize("kind", sorted(TRIGGERS.keys() - {"takes back"}))
 def test_a_simulations_row_that_cannot_be_ended_stays_and_the_others_end(
     store: Store, database: Path, kind: str, logged_errors: LoggedErrors
 ) -> None:

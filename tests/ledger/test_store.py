@@ -38,6 +38,7 @@ from tests.ledger.hands import (
     add_row,
     drop_trigger,
     trigger,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -395,8 +396,10 @@ def test_what_a_row_does_not_take_is_never_taken_for_written(
     store.open_trade(make_trade("sn-1", "DOOM"))
     before = row_of(store, "sn-1")
     trigger(database, kind, "UPDATE")
+    store.begin()
     with pytest.raises(sqlite3.Error):
         SAYS[word](store)
+    store.rollback()
     assert row_of(store, "sn-1") == before
     drop_trigger(database)
     applied = SAYS[word](store)
@@ -433,3 +436,21 @@ def test_a_row_of_any_content_takes_what_the_broker_says(
         float(PRICE),
     )
     assert json.dumps(applied._asdict())
+
+
+def test_a_trigger_that_only_looks_on_is_nobodys_fault(
+    store: Store, database: Path
+) -> None:
+    write(
+        database,
+        "CREATE TABLE Audit (id, at)",
+        *(
+            f"CREATE TRIGGER on_{on} AFTER {on} ON BotTrade BEGIN"  # noqa: S608
+            " INSERT INTO Audit VALUES (NEW.id, 1);"
+            " UPDATE BotTrade SET updatedAt = 'later' WHERE id = NEW.id; END"
+            for on in ("insert", "update")
+        ),
+    )
+    assert store.open_trade(make_trade()) == "opened"
+    applied = say(store, "fill")
+    assert (applied.outcome, said(row_of(store, "sn-1"))) == ("fill", FILLED)
