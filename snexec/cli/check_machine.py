@@ -18,7 +18,13 @@ from snexec.cli.daemon_client import ask_status
 from snexec.cli.formats import duration, foreign, number
 from snexec.cli.trades_query import open_to_read
 from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
-from snexec.ledger import SCHEMA_VERSION, check_kind, check_rows, refuse_damaged
+from snexec.ledger import (
+    SCHEMA_VERSION,
+    check_kind,
+    check_rows,
+    describe_oddities,
+    refuse_damaged,
+)
 from snexec.model import MODES, STARS
 from snexec.risk import halt_files, limits_set, read_halt
 from snexec.settings import credential, credentials_for, keys_lie_open
@@ -228,12 +234,14 @@ def _check_content(path: Path, settings: Settings) -> Finding:
             }
             if "SnexecMeta" in tables:
                 check_kind(connection, path, kind)
-            count = 0
+            count, odd = 0, list[str]()
             if "BotTrade" in tables:
                 check_rows(connection, path)
                 count = connection.execute("SELECT count(*) FROM BotTrade").fetchone()[
                     0
                 ]
+                if version == SCHEMA_VERSION:  # an older file lacks columns
+                    odd = describe_oddities(connection)
     except StartError as exc:
         return fail("database", str(exc).removeprefix("database: "))
     except sqlite3.Error as exc:
@@ -241,4 +249,7 @@ def _check_content(path: Path, settings: Settings) -> Finding:
     shown = f"{path}: undamaged, {count} rows of {kind} money, schema {version}"
     if version < SCHEMA_VERSION:
         shown += f" (the next start makes it {SCHEMA_VERSION})"
+    if odd:
+        more = f", and {len(odd) - 1} more" if odd[1:] else ""
+        return warn("database", f"{shown}; {odd[0]}{more}", "mend the row")
     return ok("database", shown)

@@ -18,6 +18,7 @@ from snexec.ledger.file import checkpoint as checkpoint
 from snexec.ledger.file import connect as connect
 from snexec.ledger.file import refuse_damaged as refuse_damaged
 from snexec.ledger.ledger import Ledger as Ledger
+from snexec.ledger.oddities import describe_oddities as describe_oddities
 from snexec.ledger.reader import Reader as Reader
 from snexec.ledger.rows import Applied as Applied
 from snexec.ledger.rows import Ending as Ending

@@ -41,6 +41,9 @@ def describe_oddities(connection: sqlite3.Connection) -> list[str]:
     Raises:
         sqlite3.Error: The rows cannot be read.
     """
+    table = connection.execute("PRAGMA table_info(BotTrade)").fetchall()
+    if lost := set(_COLUMNS) - {str(column["name"]) for column in table}:
+        return [f"BotTrade has no {', '.join(sorted(lost))}: a start puts that back"]
     lines: list[str] = []
     more = 0
     for row in connection.execute(_ROWS):

@@ -19,6 +19,7 @@ from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.ledger.schema import open_database
 from tests.cli.conftest import running, until
 from tests.integration.harness import alpaca
+from tests.ledger.hands import add_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -407,6 +408,22 @@ def test_a_sound_database_is_told_with_its_rows(
 
     assert "undamaged, 0 rows of simulated money, schema" in found["database"]["detail"]
     assert box.database.read_bytes() == before
+
+
+def test_a_row_that_cannot_be_read_is_a_warning_that_names_it(
+    check: Callable[..., Found], box: Box
+) -> None:
+    open_database(box.database, simulated=True, clock=SystemClock()).close()
+    add_row(box.database, shares="many")
+    add_row(box.database, id="y", symbol="KO", pnl="a lot")
+
+    found = check()["database"]
+
+    assert found["result"] == "WARN"
+    assert found["detail"].endswith(
+        "; row 'x' ('GE') cannot be read in full: shares 'many' is no number, and counts"
+        " as unknown, and 1 more"
+    )
 
 
 def break_by(statement: str) -> Callable[[Path], None]:

@@ -8,7 +8,7 @@ from snexec.ledger import oddities
 from snexec.ledger.oddities import describe_oddities
 from tests.fakes import make_trade
 from tests.ledger.broker_says import SAYS
-from tests.ledger.hands import NOT_UTF8, add_row
+from tests.ledger.hands import NOT_UTF8, add_row, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,3 +71,12 @@ def test_open_rows_are_looked_at_however_old_they_are(
     monkeypatch.setattr(oddities, "_ROWS", statement)
     (line,) = describe_oddities(store._db)
     assert line.startswith("row 'old' ('GE')")
+
+
+def test_a_column_that_another_program_dropped_is_said(
+    store: Store, database: Path
+) -> None:
+    write(database, "ALTER TABLE BotTrade DROP COLUMN notional")
+    assert describe_oddities(store._db) == [
+        "BotTrade has no notional: a start puts that back"
+    ]
