@@ -50,6 +50,8 @@ def is_of_one_change(error: Exception) -> bool:
         code is None
     ):  # not SQLite's own: Python's, about values, or of a file that is gone
         return not isinstance(error, sqlite3.OperationalError)
+    if code == sqlite3.SQLITE_CORRUPT_VTAB:  # another program's search index, say
+        return True
     return code & 0xFF not in _OF_THE_FILE
 
 
@@ -111,7 +113,7 @@ def _words(  # noqa: PLR0911 - one return a kind of fault, as a table
             f"{text}: another program has altered the table; start snexec again, which"
             " puts the column back"
         )
-    if code == sqlite3.SQLITE_ERROR and triggers:
+    if code in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT_VTAB} and triggers:
         return f"{one} fails: {text}; mend or drop it"
     if isinstance(error, sqlite3.IntegrityError):
         return f"a rule of another program forbids the row: {text}"

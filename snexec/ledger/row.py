@@ -185,7 +185,7 @@ class Row:
 
     def _set_where_null(self, **changes: object) -> None:
         for name, value in changes.items():
-            if value is not None and self[name] is None:
+            if value is not None and number_of(self[name]) is None:
                 self._values[_PLACE[name]] = self.changes[name] = value
 
     def _set_times(self, times: Times | None) -> None:

@@ -52,6 +52,7 @@ def test_what_the_disk_or_a_lock_does_is_no_changes_fault(code: int) -> None:
         sqlite3.SQLITE_CONSTRAINT_TRIGGER,
         sqlite3.SQLITE_CONSTRAINT_CHECK,
         sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_CORRUPT_VTAB,
         sqlite3.SQLITE_MISMATCH,
         sqlite3.SQLITE_RANGE,
     ],

@@ -23,6 +23,7 @@ from tests.fakes import (
 from tests.ledger.broker_says import (
     FILLED,
     LATER_TEXT,
+    QUANTITY,
     REF,
     SAYS,
     closed_by_monitor,
@@ -219,6 +220,14 @@ def test_a_late_fill_on_a_closed_row_fills_only_what_is_null(
     assert (row["exitPrice"], row["pnl"]) == (90.0, 1.5)
     assert row["settledAt"] == MOMENT_TEXT
     assert applied.settled
+
+
+def test_a_late_fill_on_a_closed_row_replaces_what_is_no_number(store: Store) -> None:
+    store.open_trade(make_trade())
+    closed_by_monitor(store)
+    store._db.execute("UPDATE BotTrade SET shares = 'many', entryPrice = 80")
+    applied = say(store, "fill")
+    assert (applied.shares, applied.entry_price) == (float(QUANTITY), 80)
 
 
 @pytest.mark.parametrize(
