@@ -96,7 +96,6 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         sqlite3.Error: It cannot be read.
     """
     connection = connect(path, read_only=True)
-    connection.text_factory = lambda text: text.decode(errors="replace")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.OperationalError:
