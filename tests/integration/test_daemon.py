@@ -7,13 +7,17 @@ import resource
 import signal
 import sqlite3
 import subprocess
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, closing
 
 import httpx
+import pytest
 import trio
 
+from snexec.clock import SystemClock
 from snexec.exchange.settings import Behaviour, LoseHow
+from snexec.ledger.schema import open_database
+from snexec.ledger.store import Store
+from tests.fakes import make_trade
 from tests.integration.harness import (
     KEYS,
     ROOT,
@@ -23,9 +27,6 @@ from tests.integration.harness import (
     short_folder,
     signal_line,
 )
-
-if TYPE_CHECKING:
-    import pytest
 
 
 async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
@@ -559,3 +560,40 @@ def with_paper_keys(box: Box) -> dict[str, str]:
     """Give a daemon an environment with the keys of paper alone."""
     paper = {name.replace("APCA_", "APCA_PAPER_"): key for name, key in KEYS.items()}
     return without_keys(box) | paper
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade WHEN OLD.symbol = 'AAPL'"
+            " BEGIN SELECT RAISE(ABORT, 'hands off'); END",
+            "stays as it is: trigger theirs of another program refuses the row: hands"
+            " off",
+        ),
+        (
+            "UPDATE BotTrade SET symbol = CAST(X'ff' AS TEXT), createdAt = 'junk',"
+            " notional = 'much'",
+            "cannot be read in full: its symbol is no text",
+        ),
+    ],
+)
+async def test_a_row_that_another_program_has_spoilt_keeps_no_other_from_being_bought(
+    how: str, said: str
+) -> None:
+    clock = SystemClock()
+    with short_folder() as folder:
+        box = Box(folder)
+        with closing(
+            open_database(box.database, simulated=True, clock=clock)
+        ) as connection:
+            Store(connection, clock=clock).open_trade(make_trade())
+            connection.execute(how)
+        box.configure(bot={"max_orders_per_day": 9})
+        async with box.daemon(), box.client() as feeder:
+            answer = await feeder.ask(signal_line("MSFT", id="n-1"))
+            assert answer["status"] == "accepted"
+            await box.until(
+                lambda: box.rows("symbol = 'MSFT' AND shares > 0"), "MSFT is bought"
+            )
+            await box.until(lambda: said in box.log(), "the row is named")

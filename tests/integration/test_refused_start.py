@@ -10,8 +10,6 @@ import pytest
 
 from snexec.clock import SystemClock
 from snexec.ledger.schema import open_database
-from snexec.ledger.store import Store
-from tests.fakes import make_trade
 from tests.integration.harness import Box, short_folder
 
 if TYPE_CHECKING:
@@ -37,48 +35,6 @@ def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
     assert len(lines) == 1, lines
     assert lines[0].startswith("snexec: ")
     return lines[0].removeprefix("snexec: ")
-
-
-def break_rows(database: Path, *, simulated: bool, how: str) -> None:
-    """Leave a file that opens, with a row on which a statement then fails."""
-    clock = SystemClock()
-    with contextlib.closing(
-        open_database(database, simulated=simulated, clock=clock)
-    ) as connection:
-        Store(connection, clock=clock).open_trade(make_trade())
-        connection.execute(how)
-
-
-@pytest.mark.parametrize(
-    ("simulated", "how", "reason"),
-    [
-        pytest.param(
-            True,
-            "CREATE TRIGGER theirs BEFORE UPDATE ON BotTrade"
-            " BEGIN SELECT RAISE(ABORT, 'hands off'); END",
-            "hands off",
-            id="rows of an earlier simulation that cannot be ended",
-        ),
-        pytest.param(
-            False,
-            "UPDATE BotTrade SET symbol = CAST(X'ff' AS TEXT)",
-            "Could not decode to UTF-8 column 'symbol'",
-            id="an unsettled row that cannot be read",
-        ),
-    ],
-)
-async def test_a_database_whose_rows_cannot_be_used_refuses_the_start(
-    simulated: bool, how: str, reason: str
-) -> None:
-    with short_folder() as folder:
-        box = Box(folder)
-        break_rows(box.database, simulated=simulated, how=how)
-        box.configure(alpaca={**NOWHERE, "simulate": simulated})
-
-        said = refusal(await box.run())
-
-        assert said.startswith(f"database: {box.database} cannot be used: {reason}")
-        assert not box.socket.exists()
 
 
 async def test_a_large_database_is_read_through_beside_trading_and_damage_ends_it() -> (
