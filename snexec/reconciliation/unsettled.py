@@ -70,6 +70,8 @@ class UnsettledOrders:
             mode: [] for mode in ACCOUNTS
         }
         self._streamed = Recent[str](_REMEMBERED_ORDERS)
+        # Of orders that are not followed, which may come in any number: said together.
+        self._said_of_others: tuple[str | None, float] = (None, -math.inf)
         self._number = itertools.count()
         self._changed = trio.Event()
         self._queued = trio.Event()
@@ -131,13 +133,17 @@ class UnsettledOrders:
         Returns:
             Whether that must be said: it is news, or was last said an hour ago.
         """
-        order = self._orders.get(trade_id or "")
-        if order is None:
-            return True
         now = trio.current_time()
-        if order.unwritten == why and now - order.said_at < _SAY_AGAIN_SECONDS:
+        order = self._orders.get(trade_id or "")
+        known, said_at = (
+            self._said_of_others if order is None else (order.unwritten, order.said_at)
+        )
+        if known == why and now - said_at < _SAY_AGAIN_SECONDS:
             return False
-        order.unwritten, order.said_at = why, now
+        if order is None:
+            self._said_of_others = why, now
+        else:
+            order.unwritten, order.said_at = why, now
         return True
 
     def written(self, trade_id: str) -> None:

@@ -280,8 +280,14 @@ async def test_what_a_row_does_not_take_is_news_once_and_then_hourly() -> None:
     assert orders.not_written("sn-1", "another says no")
 
 
-async def test_of_an_order_that_is_not_followed_it_is_always_news() -> None:
+async def test_orders_that_are_not_followed_make_one_line_together() -> None:
     orders = UnsettledOrders()
     assert orders.not_written("sn-1", "no")
-    assert orders.not_written(None, "no")
+    assert not orders.not_written("sn-2", "no")
+    assert not orders.not_written(None, "no")
+    assert orders.not_written("sn-1", "never")
+    await trio.sleep(3600)
+    assert orders.not_written("sn-3", "never")
+    orders.placed(make_trade("sn-3"), order_id="o-3")
+    assert orders.not_written("sn-3", "never"), "it is followed now"
     orders.written("sn-1")
