@@ -14,10 +14,10 @@ from snexec.logs.lines import JsonFormatter as JsonFormatter
 from snexec.logs.lines import LineFormatter as LineFormatter
 from snexec.logs.lines import about as about
 from snexec.logs.lines import json_of_dropped as json_of_dropped
-from snexec.logs.lines import printable as printable
 from snexec.logs.mask import SecretMask as SecretMask
 from snexec.logs.order_log import NamesOrder as NamesOrder
 from snexec.logs.order_log import OrderLog as OrderLog
 from snexec.logs.order_log import about_order as about_order
+from snexec.logs.printing import printable as printable
 from snexec.logs.repeats import Repeats as Repeats
 from snexec.logs.repeats import roughly as roughly

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
+from snexec.logs.printing import printable
 
 if TYPE_CHECKING:
     from snexec.logs.mask import SecretMask
@@ -34,15 +35,6 @@ def about(
         "about_signal": signal_id,
         "about_order": order_id,
     }
-
-
-def printable(text: str) -> str:
-    """Return foreign text with its control characters escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 class LineFormatter(logging.Formatter):

@@ -132,4 +132,8 @@ def learn_secrets(
         credentials = credentials_for(mode, settings, environ)
         if credentials is not None:
             mask.learn(credentials.values())
-    mask.learn(settings.notify.secrets())
+    for value in (settings.alpaca.api_key, settings.alpaca.api_secret):
+        if value is not None:  # even where the environment has others
+            mask.learn([value.get_secret_value()])
+    mask.learn(settings.notify.tokens())
+    mask.learn(settings.notify.secrets(), only_whole=True)

@@ -49,11 +49,12 @@ class LiveSettings:
     Args:
         settings: The valid configuration.
         path: Its file.
-        mask: Learns the secrets of what is read again.
+        mask: Knows the secrets, and learns those of what is read again.
         environ: The environment, which may hold secrets too.
 
     Attributes:
         now: In force at this moment.
+        mask: Knows every secret that is or was in force.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class LiveSettings:
         self.now = settings
         self.path = path
         self.environ = environ
-        self._mask = mask
+        self.mask = mask
 
     def compare(self, read: Settings, content: bytes) -> Reload:
         """Compare what was read again with what is in force, and change nothing.
@@ -80,7 +81,7 @@ class LiveSettings:
             ConfigError: It would loosen what it does not speak of, or its keys cannot be
                 used.
         """
-        learn_secrets(self._mask, read, self.environ)
+        learn_secrets(self.mask, read, self.environ)
         self._refuse_looser(read, content)
         names = changed_keys(self.now, read)
         return Reload(

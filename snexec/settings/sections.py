@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -32,6 +32,9 @@ from snexec.settings.values import (
     Webhook,
     Word,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, not a secret
 _LONG_TOKEN_CHARS = 20  # of letters only
@@ -196,16 +199,34 @@ class NotifySettings(Section):
     def secrets(self) -> set[str]:
         """Return what must not be shown: the URL, and what in it may be a token."""
         if self.webhook is None:
-            return set()
+            return self.tokens()
         url = self.webhook.get_secret_value()
-        parts = urlsplit(url)
         path = url.partition("//")[2].partition("/")[2]
-        values = [value for _name, value in parse_qsl(parts.query)]
-        words = [*re.split(r"[/:@;,]", parts.path), *values, parts.fragment]
-        tokens = {word for word in words if _may_be_token(word)}
-        if len(path) >= _TOKEN_CHARS:
-            tokens.add(path)
-        return {url, *tokens} | ({parts.password} if parts.password else set())
+        addresses = {url, path} if len(path) >= _TOKEN_CHARS else {url}
+        return addresses | self.tokens()
+
+    def tokens(self) -> set[str]:
+        """Return those secrets of which no part must be shown either."""
+        urls = [word for word in self.command or () if "://" in word]
+        if self.webhook is not None:
+            urls.append(self.webhook.get_secret_value())
+        return {token for url in urls for token in _tokens_in(url)}
+
+
+def _tokens_in(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield url  # a service of a command's own kind
+        return
+    values = [value for _name, value in parse_qsl(parts.query)]
+    # What stands where the host does is a token in some services' URLs.
+    user, _, host = parts.netloc.rpartition("@")
+    hosts = [] if parts.scheme in {"http", "https"} else [host]
+    words = [*re.split(r"[/:@;,]", "/".join([user, parts.path, *hosts])), *values]
+    yield from filter(_may_be_token, [*words, parts.fragment])
+    if parts.password:
+        yield parts.password
 
 
 def _may_be_token(word: str) -> bool:

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from snexec.errors import ConfigError
+from snexec.logs import SecretMask
 from snexec.model import MODES, Mode
-from snexec.settings.credentials import Credentials, credentials_for, keys_lie_open
+from snexec.settings.credentials import (
+    Credentials,
+    credentials_for,
+    keys_lie_open,
+    learn_secrets,
+)
 from tests.settings.conftest import IN_FILE, ConfigFile, assert_hidden
 
 COMMON = {"APCA_API_KEY_ID": "env-key", "APCA_API_SECRET_KEY": "env-secret"}
@@ -259,4 +265,19 @@ def test_a_credential_that_is_no_file_is_refused_and_not_waited_for(
         credentials_for("paper", file.load(""), environ)
     assert str(caught.value) == (
         "credential APCA_API_SECRET_KEY: is not a regular file"
+    )
+
+
+def test_every_secret_of_settings_and_environment_is_learnt(file: ConfigFile) -> None:
+    settings = file.load(
+        IN_FILE + '[notify]\nwebhook = "https://hooks.example/services/aB3dE5fG7hJ9"\n'
+    )
+    mask = SecretMask()
+    learn_secrets(mask, settings, PAPER)
+
+    for secret in ("paper-key", "paper-secret", "file-key", "file-secret"):
+        assert mask.apply(f"a {secret}!") == "a ***!"
+    assert mask.apply("aB3dE5fG7") == "***"
+    assert mask.apply("services at https://hooks.example") == (
+        "services at https://hooks.example"
     )

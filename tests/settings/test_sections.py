@@ -315,3 +315,20 @@ def test_the_words_of_a_webhooks_service_are_no_secrets(file: ConfigFile) -> Non
     secrets = file.load(f'[notify]\nwebhook = "{url}"').notify.secrets()
     assert {url, "123456789012", "aB3dE5fG7hJ9", "k1l2m3n4"} <= secrets
     assert not secrets & {"webhooks", "thread_name", "trade_updates", "discord.com"}
+
+
+def test_the_tokens_in_a_command_are_secrets_and_its_program_is_none(
+    file: ConfigFile,
+) -> None:
+    command = '["apprise", "-b", "tgram://123456789:aB3dE5fG7h/chat", "--config=v2"]'
+    notify = file.load(f"[notify]\ncommand = {command}").notify
+    assert notify.secrets() == {"123456789", "aB3dE5fG7h"}
+
+
+def test_a_part_of_a_webhooks_address_is_no_secret_and_one_of_its_token_is(
+    file: ConfigFile,
+) -> None:
+    url = "https://user:pa55word@hooks.example/services/aB3dE5fG7hJ9"
+    notify = file.load(f'[notify]\nwebhook = "{url}"').notify
+    assert notify.tokens() == {"pa55word", "aB3dE5fG7hJ9"}
+    assert notify.secrets() >= {url, *notify.tokens()}
