@@ -1,12 +1,15 @@
-"""httpx, without the command line and the HTTP/2 that come with it.
+"""httpx: its clients are made here, and keep nothing that an answer wants kept (SPEC 11).
 
-The command line would import Rich and Pygments where they are installed, which takes
-100 ms; HTTP/2, which nothing here speaks, takes a quarter of the rest, and 2 MB.
+Without the command line that comes with it, which would import Rich and Pygments where
+they are installed and takes 100 ms, and without the HTTP/2, which nothing here speaks and
+takes a quarter of the rest, and 2 MB.
 """
 
 from __future__ import annotations
 
 import sys
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING
 
 # A module that is None here cannot be imported, and httpx does without it.
 _UNUSED = [name for name in ("httpx._main", "h2") if name not in sys.modules]
@@ -18,4 +21,63 @@ finally:
     for name in _UNUSED:
         del sys.modules[name]  # others may need it
 
-__all__ = ["httpx"]
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+_MAX_BODY_BYTES = 1024 * 1024
+
+
+class _NoCookies(CookieJar):
+    """Keeps nothing: a proxy's cookies would grow the head of every later request."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Keep none."""
+
+    def add_cookie_header(self, request: object) -> None:
+        """Add none."""
+
+
+def new_client(
+    *,
+    tls: ssl.SSLContext | None,
+    headers: Mapping[str, str] | None = None,
+    timeout: httpx.Timeout | None = None,
+    limits: httpx.Limits | None = None,
+) -> httpx.AsyncClient:
+    """Return a client whose requests depend on nothing but their caller.
+
+    It follows no redirect, keeps no cookie, and reads neither proxies nor passwords from
+    the environment.
+
+    Args:
+        tls: The context that verifies the host; None for hosts without TLS.
+        headers: Sent with every request.
+        timeout: None where the caller limits the time.
+        limits: Of its connections, httpx's own if None.
+    """
+    return httpx.AsyncClient(
+        headers=dict(headers or {}),
+        cookies=_NoCookies(),
+        verify=tls if tls is not None else False,
+        timeout=timeout,
+        limits=limits or httpx.Limits(),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+async def read_body(answer: httpx.Response, *, into: bytearray) -> None:
+    """Read a body to its end, as it is; what exceeds 1 MiB is not kept.
+
+    Raises:
+        httpx.ReadError: It is longer than that, or breaks off.
+    """
+    async for chunk in answer.aiter_raw():
+        if len(into) <= _MAX_BODY_BYTES:
+            into += chunk
+    if len(into) > _MAX_BODY_BYTES:
+        raise httpx.ReadError("the answer is longer than 1 MiB")
+
+
+__all__ = ["httpx", "new_client", "read_body"]

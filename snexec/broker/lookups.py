@@ -12,13 +12,12 @@ import trio
 
 from snexec.broker.wire import Reply
 from snexec.errors import first_words, no_answer
-from snexec.http import httpx
+from snexec.http import httpx, new_client, read_body
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-_MAX_BODY_BYTES = 1024 * 1024
 _KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
 
 
@@ -43,8 +42,8 @@ class LookUps:
     ) -> None:
         self._base_url = base_url
         self._timeout_seconds = timeout_seconds
-        self._http = httpx.AsyncClient(
-            headers=dict(headers),
+        self._http = new_client(
+            headers=headers,
             # Trio's own deadline covers a whole request. Connecting ends earlier, as
             # only then does httpx close what it has opened so far.
             timeout=httpx.Timeout(None, connect=dial_seconds),
@@ -53,9 +52,7 @@ class LookUps:
                 max_keepalive_connections=max_connections,
                 keepalive_expiry=_KEEPALIVE_SECONDS,
             ),
-            verify=ssl_context if ssl_context is not None else False,
-            trust_env=False,
-            follow_redirects=False,
+            tls=ssl_context,
         )
 
     async def aclose(self) -> None:
@@ -84,7 +81,7 @@ class LookUps:
                 async with self._http.stream(
                     "GET", self._base_url + path, extensions={"trace": note_sending}
                 ) as answer:
-                    await _read(answer, into=body)
+                    await read_body(answer, into=body)
         except (trio.TooSlowError, httpx.TimeoutException):
             problem = no_answer(self._timeout_seconds)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
@@ -96,12 +93,3 @@ class LookUps:
             return None, problem, sent
         reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
         return reply, problem, True
-
-
-async def _read(answer: httpx.Response, *, into: bytearray) -> None:
-    """Read a body to its end; what exceeds the bound is not kept."""
-    async for chunk in answer.aiter_raw():
-        if len(into) <= _MAX_BODY_BYTES:
-            into += chunk
-    if len(into) > _MAX_BODY_BYTES:
-        raise httpx.ReadError("the answer is longer than 1 MiB")

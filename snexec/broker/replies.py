@@ -75,8 +75,7 @@ class ReplyReader:
             raise UnknownOutcomeError(problem)
         if reply.status == 200:
             return reply.body
-        text = self._mask.apply(readable(reply.body))
-        error = refusal(reply.status, text)
+        error = refusal(reply.status, readable(reply.body), self._mask)
         if reply.status == 429:
             raise RateLimitedError(str(error), wait_seconds=self._wait_seconds(reply))
         if not is_final_refusal(reply.status):
@@ -106,28 +105,29 @@ def is_final_refusal(status: int) -> bool:
     return 400 <= status < 500 and status not in _NOT_FINAL
 
 
-def refusal(status: int, text: str) -> RefusedError:
-    """Make the error for an answer other than 200; its text has secrets masked."""
+def refusal(status: int, text: str, mask: SecretMask) -> RefusedError:
+    """Make the error for an answer other than 200; what it quotes has secrets masked."""
     kind = RefusedError
     if status == 404:
         kind = NotFoundError
     elif status == 422 and "client_order_id must be unique" in text:
         kind = DuplicateOrderError
-    reason = (_message(text) or f"HTTP {status}")[:_SHOWN_BODY_CHARS]
+    reason = _message(text) or f"HTTP {status}"
     return kind(
         status_code=status,
-        body=text[:_SHOWN_BODY_CHARS],
-        reason=reason,
+        body=mask.beginning(text, _SHOWN_BODY_CHARS),
+        reason=mask.beginning(reason, _SHOWN_BODY_CHARS),
         is_about_symbol=status in _ABOUT_SYMBOL_STATUSES and is_about_symbol(reason),
     )
 
 
 def is_about_symbol(reason: str) -> bool:
     """Return whether the broker's message is about one symbol, not the account."""
+    reason = reason[:_SHOWN_BODY_CHARS]  # as the time grows with its square
     return "account" not in reason.lower() and bool(_ABOUT_SYMBOL.search(reason))
 
 
-def readable(body: bytes) -> str:
+def readable(body: bytes | bytearray) -> str:
     """Return a body as text; JSON without escapes, as a secret could hide in them."""
     text = body.decode(errors="replace")
     try:

@@ -17,7 +17,7 @@ from snexec.errors import (
     UnknownOutcomeError,
     first_words,
 )
-from snexec.http import httpx
+from snexec.http import httpx, new_client, read_body
 from snexec.logs import SecretMask
 from snexec.settings import credentials_for
 
@@ -84,15 +84,18 @@ async def open_account(endpoint: Endpoint) -> AsyncIterator[AccountClient]:
     assert endpoint.credentials is not None  # noqa: S101 - made with keys only
     key, secret = endpoint.credentials.values()
     secure = endpoint.url.startswith("https:")
-    http = httpx.AsyncClient(
-        headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
-        verify=tls_context(os.environ) if secure else False,
-        timeout=None,
-        trust_env=False,
-        follow_redirects=False,
+    mask = SecretMask()
+    mask.learn([key, secret])
+    http = new_client(
+        headers={
+            "Accept-Encoding": "identity",
+            "APCA-API-KEY-ID": key,
+            "APCA-API-SECRET-KEY": secret,
+        },
+        tls=tls_context(os.environ) if secure else None,
     )
     try:
-        yield AccountClient(http, endpoint.url)
+        yield AccountClient(http, endpoint.url, mask)
     finally:
         with trio.move_on_after(1, shield=True):
             await http.aclose()
@@ -101,9 +104,10 @@ async def open_account(endpoint: Endpoint) -> AsyncIterator[AccountClient]:
 class AccountClient:
     """Reads one account."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, mask: SecretMask) -> None:
         self._http = http
         self._url = url
+        self._mask = mask
 
     async def get(self, path: str) -> dict[str, Any]:
         """Return the JSON object that a GET was answered with, status 200.
@@ -127,21 +131,22 @@ class AccountClient:
         return value
 
     async def _ask(self, path: str) -> object:
+        body = bytearray()
         try:
             with trio.fail_after(_ANSWER_SECONDS):
-                reply = await self._http.get(self._url + path)
+                async with self._http.stream("GET", self._url + path) as reply:
+                    await read_body(reply, into=body)
         except trio.TooSlowError:
             raise UnknownOutcomeError(
                 f"no answer within {_ANSWER_SECONDS:g} s"
             ) from None
         except (httpx.HTTPError, OSError) as exc:
-            raise UnknownOutcomeError(
-                first_words(exc) or f"no connection ({type(exc).__name__})"
-            ) from exc
+            problem = first_words(exc) or f"no connection ({type(exc).__name__})"
+            raise UnknownOutcomeError(self._mask.apply(problem)) from None
         if reply.status_code != 200:
-            raise refusal(reply.status_code, readable(reply.content))
+            raise refusal(reply.status_code, readable(body), self._mask)
         try:
-            return json.loads(reply.content)
+            return json.loads(body)
         except (ValueError, RecursionError):
             return None
 

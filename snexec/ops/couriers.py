@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.http import httpx
+from snexec.http import httpx, new_client
 
 if TYPE_CHECKING:
     import ssl
@@ -53,9 +53,7 @@ class Webhook:
             NotDeliveredError: The server did not accept it.
         """
         if self._client is None:
-            self._client = httpx.AsyncClient(
-                verify=self._tls(), timeout=60.0, trust_env=False
-            )
+            self._client = new_client(tls=self._tls(), timeout=httpx.Timeout(60.0))
         try:
             # The answer's body is not read, however long it is.
             async with self._client.stream(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from datetime import timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.broker.replies import is_final_refusal, readable, refusal
+from snexec.broker.replies import is_about_symbol, is_final_refusal, readable, refusal
 from snexec.broker.wire import Listener, Request
 from snexec.errors import (
     BrokerError,
@@ -22,6 +23,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
+from snexec.logs import SecretMask
 from tests.broker.asking import BASE, NGINX, REPLY, look_up, place, position
 from tests.fakes import KEY, MOMENT, SECRET
 
@@ -54,7 +56,7 @@ def test_a_reason_counts_wherever_in_the_body_it_stands(
     read: Callable[[bytes], str], status: int, before: int
 ) -> None:
     body = json.dumps({"existing_order": "x" * before, "message": UNIQUE})
-    error = refusal(status, read(body.encode()))
+    error = refusal(status, read(body.encode()), SecretMask())
     kinds = {404: NotFoundError, 422: DuplicateOrderError, 403: RefusedError}
     assert type(error) is kinds[status]
     assert (error.status_code, error.reason) == (status, UNIQUE)
@@ -65,7 +67,7 @@ def test_a_reason_counts_wherever_in_the_body_it_stands(
 def test_any_answer_makes_an_error_that_names_its_status(
     status: int, text: str
 ) -> None:
-    error = refusal(status, text)
+    error = refusal(status, text, SecretMask())
     assert error.status_code == status
     assert error.body == text
     assert error.reason
@@ -116,8 +118,12 @@ def test_no_escape_hides_a_secret_from_the_mask(secret: str, escaped: bool) -> N
     ],
 )
 def test_a_refusal_that_is_about_one_symbol_says_so(status: int, message: str) -> None:
-    assert refusal(status, json.dumps({"code": 1, "message": message})).is_about_symbol
-    assert not refusal(401, json.dumps({"message": message})).is_about_symbol
+    assert refusal(
+        status, json.dumps({"code": 1, "message": message}), SecretMask()
+    ).is_about_symbol
+    assert not refusal(
+        401, json.dumps({"message": message}), SecretMask()
+    ).is_about_symbol
 
 
 @pytest.mark.parametrize(
@@ -143,13 +149,19 @@ def test_a_refusal_that_is_about_one_symbol_says_so(status: int, message: str) -
 def test_any_other_refusal_is_taken_as_a_word_on_the_account(
     status: int, text: str
 ) -> None:
-    assert not refusal(status, text).is_about_symbol
+    assert not refusal(status, text, SecretMask()).is_about_symbol
 
 
 def test_what_is_told_of_a_refusal_is_not_longer_than_what_can_be_read() -> None:
-    error = refusal(403, json.dumps({"message": "x" * 100_000}))
+    error = refusal(403, json.dumps({"message": "x" * 100_000}), SecretMask())
     assert error.reason == "x" * 2000
     assert len(error.body) == 2000
+
+
+def test_a_long_reason_is_judged_in_little_time() -> None:
+    began = time.process_time()
+    assert not is_about_symbol("asset " * 170_000)
+    assert time.process_time() - began < 2  # some 10 ms; in whole it took a minute
 
 
 # What a status means

@@ -18,6 +18,7 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.ledger.rows import trade_id
+from snexec.logs import SecretMask
 from tests.fakes import (
     MOMENT_TEXT,
     Rig,
@@ -80,7 +81,9 @@ async def test_a_refused_order_leaves_no_row_and_an_error_with_all_that_was_said
 async def test_a_refusal_is_told_with_what_it_is_about_and_in_the_same_json(
     rig: Rig, logged_errors: LoggedErrors, message: str, *, is_about_symbol: bool
 ) -> None:
-    rig.paper.placing.append(refusal(403, json.dumps({"message": message})))
+    rig.paper.placing.append(
+        refusal(403, json.dumps({"message": message}), SecretMask())
+    )
     await rig.trade(make_signal(id="n-1"))
     (refused,) = rig.events
     assert refused.is_about_symbol == is_about_symbol
