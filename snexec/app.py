@@ -39,7 +39,7 @@ class Daemon:
 
     def __init__(self, opened: Opened) -> None:
         live, clock, ledger = opened.live, opened.clock, opened.ledger
-        feed, latencies = EventFeed(clock=clock), Latencies()
+        feed, latencies = EventFeed(clock=clock, mask=live.mask), Latencies()
 
         # The broker, and what may keep an order from reaching it.
         accounts = Accounts(live, clock, exchange=opened.exchange, tls=opened.tls)

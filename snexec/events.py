@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.clock import timestamp
+from snexec.logs import SecretMask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,10 +78,16 @@ class Event(NamedTuple):
 
 
 class EventFeed:
-    """Hands every event to every follower, in order, and never waits for one."""
+    """Hands every event to every follower, in order, and never waits for one.
 
-    def __init__(self, *, clock: Clock) -> None:
+    Args:
+        clock: Gives events their time.
+        mask: Knows the secrets: no event holds one, whoever put it there.
+    """
+
+    def __init__(self, *, clock: Clock, mask: SecretMask | None = None) -> None:
         self._clock = clock
+        self._mask = mask or SecretMask()
         self._followers: set[Callable[[Event], None]] = set()
         self._waiting: deque[Event] = deque()  # the first is being handed on
 
@@ -103,6 +110,17 @@ class EventFeed:
         """
         if not self._followers:
             return
+        more = more or _NOTHING
+        texts = [
+            text
+            for text in (signal_id, symbol, reason, *more.values())
+            if type(text) is str
+        ]
+        if self._mask.holds_any(texts):
+            signal_id, symbol, reason = map(
+                self._mask.if_any, (signal_id, symbol, reason)
+            )
+            more = {name: self._mask.within(value) for name, value in more.items()}
         published = Event(
             event=event,
             moment=self._clock.now(),
@@ -111,7 +129,7 @@ class EventFeed:
             symbol=symbol,
             reason=reason,
             sequence=sequence,
-            more=more or _NOTHING,
+            more=more,
             is_about_symbol=is_about_symbol,
         )
         self._waiting.append(published)

@@ -19,11 +19,13 @@ from pydantic_core import ErrorDetails, from_json
 
 from snexec.assets import canonical_symbol
 from snexec.errors import InvalidSignalError
+from snexec.logs import SecretMask
 from snexec.model import Stars
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_ID_CHARS = 128
 _SHOWN_INPUT_CHARS = 60
+_NO_SECRETS = SecretMask()
 
 
 def _no_nul(value: str) -> str:
@@ -110,8 +112,12 @@ class TakenSignal(NamedTuple):
     sequence: int
 
 
-def parse_signal(line: bytes) -> Signal:
+def parse_signal(line: bytes, mask: SecretMask = _NO_SECRETS) -> Signal:
     """Read one line as a signal.
+
+    Args:
+        line: Without its newline.
+        mask: Knows what must not be quoted from the line.
 
     Raises:
         InvalidSignalError: It is not one; the message names the field and the reason.
@@ -121,7 +127,8 @@ def parse_signal(line: bytes) -> Signal:
     except ValidationError as exc:
         details = exc.errors(include_url=False, include_context=False)
         raise InvalidSignalError(
-            "; ".join(_explain(detail) for detail in details), signal_id=read_id(line)
+            "; ".join(_explain(detail, mask) for detail in details),
+            signal_id=read_id(line),
         ) from None
 
 
@@ -163,7 +170,7 @@ def read_id(line: bytes) -> str | None:
     return None
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _explain(detail: ErrorDetails, mask: SecretMask) -> str:
     if detail["type"] == "json_invalid":
         return f"not JSON: {detail['msg'].removeprefix('Invalid JSON: ')}"
     if not detail["loc"]:
@@ -172,14 +179,8 @@ def _explain(detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{field}: {message}"
-    shown = _shorten(repr(detail["input"]))
+    shown = mask.shown(repr(detail["input"]), _SHOWN_INPUT_CHARS)
     return f"{field}: {message} (got {shown})"
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= _SHOWN_INPUT_CHARS:
-        return text
-    return text[:_SHOWN_INPUT_CHARS] + "…"
 
 
 def star_rating(tier: int, confidence: Confidence | None) -> Stars | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.events import Event, EventFeed
+from snexec.logs import SecretMask
+from tests.fakes import SECRET
 from tests.input_helpers import NOW, FixedClock
 
 if TYPE_CHECKING:
@@ -162,3 +164,26 @@ def test_a_follower_that_fails_disturbs_neither_the_others_nor_who_tells(
     assert told == ["placed"]
     (error,) = logged_errors.take()
     assert "placed" in error
+
+
+def test_no_event_holds_a_secret_whoever_put_it_there() -> None:
+    mask = SecretMask()
+    mask.learn([SECRET])
+    feed, told = EventFeed(clock=FixedClock(), mask=mask), list[Event]()
+    feed.follow(told.append)
+
+    feed.publish(
+        "refused",
+        {"orderId": f"o-{SECRET[:9]}", "httpStatus": 403, "shares": None},
+        signal_id=SECRET.upper(),
+        trade_id="sn-1",
+        symbol="AAPL",
+        reason=f"bad {SECRET}",
+    )
+    feed.publish("skipped", {"dollars": 1.5}, signal_id="n-1", reason="paused")
+
+    (refused, skipped) = told
+    assert (refused.signal_id, refused.reason) == ("***", "bad ***")
+    assert refused.more == {"orderId": "o-***", "httpStatus": 403, "shares": None}
+    assert (refused.trade_id, refused.symbol) == ("sn-1", "AAPL")
+    assert (skipped.signal_id, skipped.more) == ("n-1", {"dollars": 1.5})

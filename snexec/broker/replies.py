@@ -67,7 +67,7 @@ class ReplyReader:
             RateLimitedError: The broker asks us to try again later.
             UnknownOutcomeError: What became of it is not known.
         """
-        problem = self._mask.apply(problem)
+        problem = self._mask.beginning(problem, _SHOWN_BODY_CHARS)
         if not sent:
             raise NotSentError(problem)
         # A final refusal is one even if the body, which explains it, broke off.

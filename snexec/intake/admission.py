@@ -201,7 +201,7 @@ class Intake:
             error = f"line: longer than {MAX_LINE_BYTES} bytes"
             return Answer(status="invalid", error=error)
         try:
-            signal = parse_signal(line)
+            signal = parse_signal(line, self._live.mask)
         except InvalidSignalError as exc:
             return Answer(status="invalid", error=str(exc), id=exc.signal_id)
         if self.phase is Phase.STOPPING:

@@ -87,6 +87,15 @@ class SecretMask:
             at = end
         return "".join([*shown, text[at:]])
 
+    def if_any(self, text: str | None) -> str | None:
+        """Return a text, if there is one, with every secret masked."""
+        return None if text is None else self.apply(text)
+
+    def holds_any(self, texts: Iterable[str]) -> bool:
+        """Return whether one of them may hold a secret; quicker than to mask each."""
+        together = "\n".join(texts)
+        return self.apply(together) != together
+
     def beginning(self, text: str, chars: int) -> str:
         """Return the first characters of a text of any length; masked, and then cut."""
         return self.apply(text[: _SLACK * chars])[:chars]

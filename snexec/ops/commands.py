@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from snexec.broker import amount
 from snexec.errors import InvalidSignalError
+from snexec.logs import SecretMask
 from snexec.risk import mended
 from snexec.signals import Signal, parse_signal
 
@@ -27,17 +28,20 @@ class Commands:
 
     Args:
         control: Carries out those that are well formed.
+        mask: Knows the secrets, which no answer may hold.
     """
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, mask: SecretMask | None = None) -> None:
         self._control = control
+        self._mask = mask or SecretMask()
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
         """Carry out a request, and return the fields of its answer."""
         try:
-            return await self._obey(request)
+            fields = await self._obey(request)
         except _BadRequestError as exc:
-            return {"status": "invalid", "error": str(exc)}
+            fields = {"status": "invalid", "error": str(exc)}
+        return {name: self._mask.within(value) for name, value in fields.items()}
 
     async def _obey(self, request: Mapping[str, object]) -> dict[str, object]:
         match request["command"]:
@@ -52,7 +56,8 @@ class Commands:
             case "resume":
                 return self._control.resume()
             case "explain":
-                return await self._control.explain(_signal(request.get("signal")))
+                signal = _signal(request.get("signal"), self._mask)
+                return await self._control.explain(signal)
             case "settle":
                 return await self._control.settle(
                     *_settlement(request), dry_run=request.get("dryRun") is True
@@ -83,8 +88,8 @@ def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None
     return trade_id, how, dollars
 
 
-def _signal(value: object) -> Signal:
+def _signal(value: object, mask: SecretMask) -> Signal:
     try:
-        return parse_signal(json.dumps(value).encode())
+        return parse_signal(json.dumps(value).encode(), mask)
     except InvalidSignalError as exc:
         raise _BadRequestError(f"signal: {exc}") from None

@@ -100,7 +100,7 @@ class Control:
         problems = self._health.problems()
         problems.pop("recovery", None)
         worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
-        return f"UNHEALTHY: {worst}; {line}" if worst else line
+        return wings.live.mask.apply(f"UNHEALTHY: {worst}; {line}" if worst else line)
 
     def halt(self, reason: str, *, by: str) -> dict[str, object]:
         """Halt, and return the halt in force."""

@@ -191,7 +191,7 @@ def message_of(
     text = f"snexec: {'; '.join(texts)}"
     kinds = list(dict.fromkeys(notice.kind for notice in notices))
     message: dict[str, object] = {
-        "text": _shortened(printable(text)),
+        "text": _shortened(printable(mask(text))),
         "event": kinds[0] if len(kinds) == 1 else "several",
         "at": notices[-1].at,
         "count": len(notices) + dropped,

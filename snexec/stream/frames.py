@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from snexec.logs import Repeats, printable
+from snexec.logs import Repeats, SecretMask
 
 if TYPE_CHECKING:
     from snexec.clock import Clock
 
 log = logging.getLogger("TradingWs")
 
+_SHOWN_CHARS = 200
+
 
 class FrameReader:
-    """Reads frames, and logs those that cannot be read: once, then in sums."""
+    """Reads frames, and logs those that cannot be read: once, then in sums.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: For the log.
+        mask: Knows the secrets, which a frame may echo.
+    """
+
+    def __init__(self, clock: Clock, mask: SecretMask | None = None) -> None:
+        self._mask = mask or SecretMask()
         self._faults = Repeats("frames of the stream", log=log, clock=clock)
 
     def read(self, frame: str | bytes) -> dict[str, Any] | None:
@@ -37,7 +45,8 @@ class FrameReader:
         if not isinstance(message, dict) or not isinstance(message.get("stream"), str):
             if self._faults.failed("of an unexpected shape"):
                 log.warning(
-                    "a frame of an unexpected shape, passed over: %s", shown(message)
+                    "a frame of an unexpected shape, passed over: %s",
+                    self.shown(message),
                 )
             return None
         self._faults.worked()
@@ -46,16 +55,25 @@ class FrameReader:
     def pass_over(self, stream: str) -> None:
         """Log a frame whose stream is unknown."""
         if self._faults.failed("of an unknown stream"):
-            log.warning("a frame of an unknown stream, passed over: %s", shown(stream))
+            log.warning(
+                "a frame of an unknown stream, passed over: %s", self.shown(stream)
+            )
 
+    def data_of(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return the data of a message; empty, and a log line, if it has none."""
+        data = message.get("data")
+        if isinstance(data, dict):
+            return data
+        log.warning("a %s frame without data, passed over", message["stream"])
+        return {}
 
-def data_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a message; empty, and a log line, if it has none."""
-    data = message.get("data")
-    if isinstance(data, dict):
-        return data
-    log.warning("a %s frame without data, passed over", message["stream"])
-    return {}
+    def shown(self, value: object) -> str:
+        """Return something that the broker sent in a form fit for a log line."""
+        try:
+            text = value if isinstance(value, str) else repr(value)
+        except ValueError:  # an integer of too many digits
+            text = type(value).__name__
+        return self._mask.shown(text, _SHOWN_CHARS)
 
 
 def text_of(value: object) -> str | None:
@@ -67,16 +85,6 @@ def text_of(value: object) -> str | None:
     except UnicodeEncodeError:
         return None
     return value
-
-
-def shown(value: object) -> str:
-    """Return something that the broker sent in a form fit for a log line."""
-    try:
-        text = value if isinstance(value, str) else repr(value)
-    except ValueError:  # an integer of too many digits
-        text = type(value).__name__
-    text = printable(text)
-    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def _read(frame: str | bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
-from snexec.stream.frames import data_of, shown, text_of
+from snexec.stream.frames import text_of
 from snexec.stream.life import QUIET_SECONDS
 from snexec.stream.timeouts import limit
 
@@ -68,11 +68,11 @@ class Session:
         data = await self._answer("authorization")
         if data.get("status") != "authorized":
             raise StreamUnauthorizedError(
-                shown(data.get("message") or data.get("status"))
+                self._frames.shown(data.get("message") or data.get("status"))
             )
         log.info("Authenticated — subscribed to trade_updates")
         if data.get("message"):
-            log.debug("the broker adds: %s", shown(data["message"]))
+            log.debug("the broker adds: %s", self._frames.shown(data["message"]))
         await self._send({"action": "listen", "data": {"streams": ["trade_updates"]}})
         with limit(_ANSWER_SECONDS, "no listening answer"):
             while True:
@@ -80,7 +80,9 @@ class Session:
                 streams = data.get("streams")
                 if isinstance(streams, list) and "trade_updates" in streams:
                     return
-                log.warning("the broker listens to %s only", shown(streams))
+                log.warning(
+                    "the broker listens to %s only", self._frames.shown(streams)
+                )
 
     async def take_events(self) -> None:
         """Take events until the connection ends.
@@ -116,20 +118,22 @@ class Session:
                 if message is None:
                     continue
                 if message["stream"] == stream:
-                    return data_of(message)
+                    return self._frames.data_of(message)
                 await self._take(message)
 
     async def _take(self, message: dict[str, Any]) -> None:
         match message["stream"]:
             case "trade_updates":
                 self._life.event_at = trio.current_time()
-                await self._take_update(data_of(message))
-            case "authorization" if _is_refusal(data := data_of(message)):
+                await self._take_update(self._frames.data_of(message))
+            case "authorization" if _is_refusal(data := self._frames.data_of(message)):
                 raise StreamUnauthorizedError(
-                    shown(data.get("message") or data["status"])
+                    self._frames.shown(data.get("message") or data["status"])
                 )
             case "authorization" | "listening":
-                log.debug("%s: %s", message["stream"], shown(message.get("data")))
+                log.debug(
+                    "%s: %s", message["stream"], self._frames.shown(message.get("data"))
+                )
             case other:
                 self._frames.pass_over(other)
 
@@ -139,7 +143,7 @@ class Session:
         order: Any = data.get("order")
         handled = isinstance(event, str) and event in _EVENTS
         if not handled:
-            log.debug("event %s: nothing to do", shown(event))
+            log.debug("event %s: nothing to do", self._frames.shown(event))
             return
         order_id = text_of(order.get("id")) if isinstance(order, dict) else None
         if order_id is None:

@@ -40,6 +40,7 @@ _STAND_DOWN_SECONDS = 60.0
 # By when there must be a sign of life; longer than all waits of an attempt together.
 _ATTEMPT_SECONDS = 120.0
 _OVERDUE_SECONDS = 30.0
+_SHOWN_CHARS = 500
 _SYSTEM_CLOCK = SystemClock()
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
@@ -104,7 +105,7 @@ class TradingStream:
         self._authorized_at: float | None = None
         self._decided = trio.Event()
         self._faults = Repeats("stream", log=log, clock=clock)
-        self._frames = FrameReader(clock)
+        self._frames = FrameReader(clock, live.mask)
         self._logged_fault = True
         self._life = SignsOfLife()
         self._state: StreamState = "connecting"
@@ -224,6 +225,7 @@ class TradingStream:
         return end
 
     def _warn(self, fault: str) -> None:
+        fault = self._live.mask.shown(fault, _SHOWN_CHARS)
         self._logged_fault = self._faults.failed(fault)
         if self._logged_fault:
             log.warning("%s", fault)

@@ -13,6 +13,7 @@ from snexec.intake import admission
 from snexec.intake.admission import Answer, Intake, Phase
 from snexec.intake.socket_server import encode
 from snexec.signals import parse_signal
+from tests.fakes import SECRET
 from tests.input_helpers import FLUSH, MISSING, World, raw_line, signal_line
 
 STATUSES = {
@@ -458,3 +459,26 @@ async def test_whatever_comes_gets_one_answer_of_the_table(
 
     assert len(world.orders.taken()) == world.counts["accepted"] == world.orders.pending
     assert world.orders.pending <= max_pending
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"symbol": SECRET},
+        {"symbol": "x" * 48 + SECRET},
+        {"catalystTier": f"tier {SECRET[:9]}"},
+        {"aiConfidence": SECRET.upper()},
+        {"priceAtSignal": [SECRET]},
+    ],
+)
+async def test_what_is_quoted_from_a_line_holds_no_secret(
+    changes: dict[str, object],
+) -> None:
+    world = World()
+    world.live.mask.learn([SECRET])
+
+    answer = take(world, signal_line(**changes))
+
+    assert answer.error is not None
+    assert "***" in answer.error
+    assert "s3cr" not in answer.error.lower()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from snexec.logs import SecretMask
 from snexec.ops.commands import Commands
 from snexec.ops.control import Control
+from tests.fakes import SECRET
 
 if TYPE_CHECKING:
     from snexec.ledger.endings import End
@@ -244,3 +247,23 @@ async def test_a_fault_of_ours_is_not_passed_off_as_the_askers(
     monkeypatch.setattr(control, "resume", broken)
     with pytest.raises(ZeroDivisionError):
         await commands.answer({"command": "resume"})
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"command": "halt", "reason": f"bad {SECRET}"},
+        {"command": "explain", "signal": {**SIGNAL, "symbol": f"bad {SECRET}"}},
+        {"command": "explain", "signal": {**SIGNAL, "symbol": "x" * 50 + SECRET}},
+    ],
+)
+async def test_no_answer_holds_a_secret(request_: dict[str, object]) -> None:
+    class Echo(Recorder):
+        def halt(self, reason: str, *, by: str) -> dict[str, object]:
+            return {"halted": {"reason": reason, "by": [by, None]}}
+
+    mask = SecretMask()
+    mask.learn([SECRET])
+    said = json.dumps(await Commands(Echo(), mask).answer(request_))
+    assert "***" in said
+    assert not any(SECRET[at : at + 4] in said for at in range(len(SECRET) - 3))

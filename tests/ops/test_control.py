@@ -234,6 +234,15 @@ async def test_the_line_names_a_simulated_account_as_one(
     assert (await bench.control.status())["simulate"] is True
 
 
+async def test_the_status_in_one_line_holds_no_secret(
+    bench: Bench, logged_errors: LoggedErrors
+) -> None:
+    bench.wings.live.mask.learn(["fire-in-here"])
+    bench.control.halt("Fire-in-here", by="me")
+    assert bench.control.status_line() == f"HALTED: ***; {LINE}"
+    logged_errors.take()
+
+
 async def test_a_halt_is_told_before_all_but_what_is_wrong(
     bench: Bench, logged_errors: LoggedErrors
 ) -> None:

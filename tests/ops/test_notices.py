@@ -88,6 +88,21 @@ async def test_no_secret_and_no_line_break_is_in_a_message(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("place", range(965, 1001, 5))
+async def test_a_secret_at_the_end_of_a_message_is_masked(
+    rig: Rig, nursery: trio.Nursery, place: int
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    reason = "x" * place + "s3cr3t-value" + "y" * 50
+    told.feed.publish("refused", {"mode": "paper"}, symbol="A", reason=reason)
+    await trio.sleep(5)
+
+    [(_, message)] = told.messages
+    assert "s3cr" not in json.dumps(message)
+    nursery.cancel_scope.cancel()
+
+
 async def test_an_outage_is_told_after_a_minute_and_when_it_is_over(
     rig: Rig, nursery: trio.Nursery
 ) -> None:
