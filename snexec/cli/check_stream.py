@@ -12,7 +12,13 @@ import trio
 from snexec.broker import tls_context
 from snexec.cli.check_findings import Finding, fail, ok
 from snexec.cli.formats import foreign
-from snexec.errors import StreamError, StreamRejectedError, leaves, reasons
+from snexec.errors import (
+    StreamClosedError,
+    StreamError,
+    StreamRejectedError,
+    leaves,
+    reasons,
+)
 from snexec.stream.connection import open_connection
 
 if TYPE_CHECKING:
@@ -37,8 +43,10 @@ async def try_stream(endpoint: Endpoint) -> Finding:
         problem = f"refused: HTTP {', '.join(map(str, statuses))}"
         if 429 in statuses:
             advice = _CROWDED
-    except* StreamError as group:
+    except* StreamClosedError as group:
         problem, advice = f"closed: {reasons(group)}", _CROWDED
+    except* StreamError as group:
+        problem = f"no answer that can be read: {reasons(group)}"
     except* trio.TooSlowError:
         problem = f"no answer within {_ANSWER_SECONDS:g} s"
     except* (OSError, trio.BrokenResourceError) as group:

@@ -32,6 +32,7 @@ _CONNECT_SECONDS = 10.0
 # How many frames may wait while a handler waits for the database. When that many do,
 # pongs are not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
+_NO_CONNECTION = (OSError, trio.BrokenResourceError, trio.TooSlowError, HandshakeError)
 
 
 class Socket:
@@ -88,7 +89,7 @@ async def open_connection(
         OSError: No connection.
         BrokenResourceError: The host's certificate is not trusted.
         StreamRejectedError: The handshake was answered with a status other than 101.
-        StreamError: The handshake failed.
+        StreamError: The handshake failed, or its answer is none.
         BaseExceptionGroup: What the block itself raises; the above may be in one too.
     """
     try:
@@ -107,6 +108,7 @@ async def _open(
     url = urlsplit(address)
     with limit(_CONNECT_SECONDS, "no connection"):
         transport = _Transport(await _dial(url, tls))
+    opened = False
     try:
         async with trio.open_nursery() as nursery:
             with (
@@ -122,8 +124,9 @@ async def _open(
                     receive_buffer_size=_READ_BYTES,
                 )
             if transport.handshake.cancelled_caught:
-                raise OSError("closed during the handshake")
+                raise OSError("closed during the handshake")  # noqa: TRY301 - as below
             goodbye_seconds = _GOODBYE_SECONDS
+            opened = True
             try:
                 yield socket
                 goodbye_seconds = CLOSE_SECONDS
@@ -132,6 +135,16 @@ async def _open(
                 with trio.move_on_after(goodbye_seconds, shield=True):
                     await socket.aclose()
             nursery.cancel_scope.cancel(reason="the connection is done with")
+    except* Exception as group:
+        nonsense = group.split(_NO_CONNECTION)[1]
+        if opened or nonsense is None:
+            raise
+        # The libraries fail in many ways on what is no handshake, and then fail again.
+        words = "; ".join(_root_words(exc) for exc in leaves(nonsense))
+        raise StreamError(
+            f"what answers is no trading stream ({words}): check the URL, and what"
+            " stands in between"
+        ) from None
     finally:
         # trio-websocket leaves the transport open where the server closed first.
         await trio.aclose_forcefully(transport)
@@ -184,6 +197,13 @@ class _Transport(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _root_words(exc: BaseException) -> str:
+    """Return what the error said that the others came from."""
+    while exc.__context__ is not None:
+        exc = exc.__context__
+    return str(exc) or type(exc).__name__
 
 
 def _closed(exc: ConnectionClosed) -> StreamClosedError:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import ssl
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -10,7 +13,7 @@ from trio_websocket import (
     serve_websocket,
 )
 
-from snexec.errors import StreamClosedError, StreamRejectedError
+from snexec.errors import StreamClosedError, StreamError, StreamRejectedError
 from snexec.stream.connection import open_connection
 from tests.input_helpers import serve_once
 
@@ -37,6 +40,87 @@ async def test_a_refused_handshake_tells_its_status(nursery: trio.Nursery) -> No
         async with open_connection(f"ws://{host}/stream", no_tls):
             raise AssertionError("there is no connection")
     assert refused.value.status_code == 429
+
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n"
+UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+def key_of(head: bytes) -> bytes:
+    """Return what a handshake must be answered with."""
+    key = head.lower().partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
+    key = head[head.lower().index(key) :][: len(key)]
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # noqa: S324
+    return b"Sec-WebSocket-Accept: %s\r\n" % base64.b64encode(digest)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda _: SWITCHING + UPGRADE + b"\r\n", "Bad accept token"),
+        (
+            lambda _: SWITCHING + UPGRADE + b"Sec-WebSocket-Accept: AAAA\r\n\r\n",
+            "Bad accept token",
+        ),
+        (lambda head: SWITCHING + key_of(head) + b"\r\n", "Missing header"),
+        (
+            lambda head: (
+                SWITCHING
+                + UPGRADE
+                + key_of(head)
+                + b"Sec-WebSocket-Protocol: x\r\n\r\n"
+            ),
+            "unrecognized subprotocol",
+        ),
+        (
+            lambda head: (
+                SWITCHING
+                + UPGRADE
+                + key_of(head)
+                + b"Sec-WebSocket-Extensions: \xff\r\n\r\n"
+            ),
+            "can't decode byte 0xff",
+        ),
+        (lambda _: b"\x16\x03\x01 not HTTP\r\n\r\n", "illegal status line"),
+        (lambda _: b"\0\0\x12\x04\0\0\0\0\0", "illegal"),
+        (lambda _: SWITCHING + b"X: " + b"y" * 300_000, "too long"),
+        (lambda _: SWITCHING + b"X: y\r\n" * 50_000, "too long"),
+    ],
+    ids=[
+        "no key",
+        "wrong key",
+        "no upgrade",
+        "unknown protocol",
+        "no ASCII",
+        "no HTTP",
+        "HTTP/2",
+        "a header without end",
+        "headers without end",
+    ],
+)
+async def test_what_is_no_handshake_is_our_error_in_few_words(
+    nursery: trio.Nursery, answer: Callable[[bytes], bytes], told: str
+) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            await stream.send_all(answer(await stream.receive_some()))
+            await trio.sleep_forever()
+        except trio.BrokenResourceError:
+            pass  # it has read enough
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    port = listener.socket.getsockname()[1]
+    with (
+        trio.fail_after(2),
+        pytest.RaisesGroup(
+            pytest.RaisesExc(StreamError, match=told),
+            flatten_subgroups=True,
+            allow_unwrapped=True,
+        ),
+    ):
+        async with open_connection(f"ws://127.0.0.1:{port}/stream", no_tls):
+            raise AssertionError("there is no connection")
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
