@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import math
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -25,6 +26,7 @@ _WINDOW_SECONDS = 60.0
 _RESET_SLACK_SECONDS = 0.05  # the broker's clock may tick over a little after ours
 _MIN_WAIT_SECONDS = 0.01
 _SLICE_SECONDS = 0.1
+_REQUESTS = re.compile(r"[0-9]{1,7}")
 _LOOK_AGAIN_SECONDS = 1.0  # an answer may announce a new window meanwhile
 
 
@@ -187,13 +189,10 @@ class RateBudget:
                 return left
 
     def _observe(self, headers: Mapping[str, str]) -> None:
-        try:
-            limit = int(headers["x-ratelimit-limit"])
-            remaining = int(headers["x-ratelimit-remaining"])
-            reset = headers["x-ratelimit-reset"]
-        except (KeyError, ValueError):
-            return
-        if limit < 1 or remaining < 0:
+        limit = _requests(headers, "x-ratelimit-limit")
+        remaining = _requests(headers, "x-ratelimit-remaining")
+        reset = headers.get("x-ratelimit-reset")
+        if not limit or remaining is None or reset is None:
             return
         self._limit = limit
         if reset == self._last_reset and self._remaining is not None:
@@ -224,6 +223,14 @@ class RateBudget:
         self._sent += requests
         if purpose is Purpose.RECOVERY:
             self._sent_to_recover += requests
+
+
+def _requests(headers: Mapping[str, str], name: str) -> int | None:
+    """Return a number of requests; None if it cannot be one, however long it is."""
+    text = headers.get(name, "").strip()
+    if not _REQUESTS.fullmatch(text):
+        return None
+    return int(text)
 
 
 def _date(headers: Mapping[str, str]) -> float | None:

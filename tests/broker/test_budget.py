@@ -248,6 +248,11 @@ async def test_a_clock_far_from_the_brokers_is_corrected_by_its_date() -> None:
         headers(limit=0),
         headers(limit=-100),
         headers(limit="9" * 5000),
+        headers(limit="1" * 400),
+        headers(limit="1" * 8),
+        headers(limit="+100"),
+        headers(limit="1_0"),
+        headers(remaining="1" * 400),
         headers(remaining=""),
         headers(remaining=-1),
         headers(remaining="inf"),
@@ -259,6 +264,7 @@ async def test_garbage_headers_leave_the_configured_number(
 ) -> None:
     budget = RateBudget(per_minute=10, clock=FakeClock())
     await answered(budget, told)
+    assert float(budget.limit) == 10
     assert taken(budget, START) == 9
 
 

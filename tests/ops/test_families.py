@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from snexec.broker.budget import Purpose
 from snexec.ops.families import Sources, all_families
 from tests.conftest import LoggedErrors
+from tests.fakes import MOMENT
 from tests.integration.harness import Box, alpaca, real_box, signal_line
 from tests.ops.bench import Bench
 from tests.ops.delivery import Told
@@ -142,6 +143,23 @@ async def test_an_age_of_what_never_was_is_left_out(bench: Bench) -> None:
     assert value(later, "snexec_stream_state_age_seconds") == 7
     assert value(later, "snexec_stream_heard_age_seconds") == 7
     assert ("snexec_stream_event_age_seconds", ()) not in later
+
+
+@jumping
+@pytest.mark.parametrize("header", ["x-ratelimit-limit", "x-ratelimit-remaining"])
+@jumping
+async def test_no_header_of_the_brokers_empties_the_page(
+    bench: Bench, header: str
+) -> None:
+    budget = bench.wings.accounts.budget("paper")
+    before = Page(bench).samples()
+    told = {"x-ratelimit-limit": "200", "x-ratelimit-remaining": "9"}
+    told |= {"x-ratelimit-reset": str(MOMENT.timestamp() + 30), header: "1" * 400}
+    assert budget.try_take(Purpose.START)
+    budget.finish(told)
+
+    limit = ("snexec_rate_budget_limit", (("mode", "paper"),))
+    assert Page(bench).samples()[limit] == before[limit]
 
 
 @jumping
