@@ -34,6 +34,10 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _id(value: str) -> str | None:
+    return _no_nul(value) or None
+
+
 def _figure(value: object) -> float | None:
     # Feeders may send anything here; what cannot be read counts as missing.
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -58,7 +62,8 @@ class Signal(BaseModel):
         catalyst_tier: 1 (strongest) to 4.
         ai_confidence: How sure the program is, if it says so.
         price_at_signal: Dollars per share when the news came.
-        id: The program's own name for this signal; an id buys at most once a mode.
+        id: The program's own name for this signal, if it gives one that is not empty; an
+            id buys at most once a mode.
         float_shares: Shares that can be traded, if the program says; a bad figure never
             makes a signal invalid.
         relative_volume: Today's volume divided by the usual one; likewise.
@@ -87,9 +92,9 @@ class Signal(BaseModel):
     price_at_signal: float = Field(
         gt=0, validation_alias=AliasChoices("priceAtSignal", "price_at_signal")
     )
-    id: (
-        Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_no_nul)] | None
-    ) = None
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_id)] | None = (
+        None
+    )
     float_shares: Figure = Field(
         default=None, validation_alias=AliasChoices("floatShares", "float_shares")
     )
@@ -165,7 +170,7 @@ def read_id(line: bytes) -> str | None:
             return None
     if isinstance(value, dict):
         signal_id = value.get("id")
-        if isinstance(signal_id, str) and len(signal_id) <= MAX_ID_CHARS:
+        if isinstance(signal_id, str) and 1 <= len(signal_id) <= MAX_ID_CHARS:
             return signal_id.encode(errors="replace").decode()
     return None
 

@@ -125,7 +125,7 @@ def test_every_field_in_its_bounds_is_taken_as_it_is(
         "catalyst_tier": tier,
         "ai_confidence": confidence,
         "price_at_signal": price,
-        "id": signal_id,
+        "id": signal_id or None,
         "float_shares": None,
         "relative_volume": None,
     }
@@ -190,9 +190,14 @@ def test_a_missing_or_null_confidence_is_none(nothing: object) -> None:
     assert parse_signal(signal_line(aiConfidence=nothing)).ai_confidence is None
 
 
-@pytest.mark.parametrize("nothing", [None, MISSING])
-def test_a_missing_or_null_id_is_none(nothing: object) -> None:
+@pytest.mark.parametrize("nothing", [None, MISSING, ""])
+def test_a_missing_null_or_empty_id_is_none(nothing: object) -> None:
     assert parse_signal(signal_line(id=nothing)).id is None
+    assert refused(signal_line(id=nothing, symbol="")).signal_id is None
+
+
+def test_an_id_of_spaces_is_one() -> None:
+    assert parse_signal(signal_line(id=" ")).id == " "
 
 
 @pytest.mark.parametrize(
@@ -526,7 +531,7 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
     [
         (b'{"id":"n-1"}', "n-1"),
         (b'{"id":"n-1","symbol":5}', "n-1"),
-        (b'{"id":""}', ""),
+        (b'{"id":""}', None),
         (b'{"id":"' + b"x" * 128 + b'"}', "x" * 128),
         (b'{"id":"' + b"x" * 129 + b'"}', None),
         (b'{"id":5}', None),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import read_object
+from snexec.logs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class Sender:
         outcomes = self.outcomes
         expected = None
         if outcomes is not None and signal is not None:
-            if signal.get("id") is None:
+            if signal.get("id") in (None, ""):
                 signal["id"] = str(uuid.uuid4())
                 line = json.dumps(signal).encode()
             if isinstance(signal["id"], str) and outcomes.expect(
@@ -76,7 +77,7 @@ class Sender:
             ):
                 expected = signal["id"]
         answer = self._ask(line, patiently=patiently)
-        status = str((read_object(answer) or {}).get("status"))
+        status = printable(str((read_object(answer) or {}).get("status")))
         self._counts[status] += 1
         if outcomes is not None and expected is not None and status != "accepted":
             outcomes.forget(expected)

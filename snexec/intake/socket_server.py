@@ -219,6 +219,6 @@ class _Client:
 def _named(request: Mapping[str, object]) -> dict[str, object]:
     """Begin the answer to a request, with its id if it has one."""
     request_id = request.get("id")
-    if isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS:
+    if isinstance(request_id, str) and 1 <= len(request_id) <= MAX_ID_CHARS:
         return {"status": "ok", "id": request_id}
     return {"status": "ok"}

@@ -41,3 +41,17 @@ def test_one_signal_is_not_sent_again(
 
     assert (done.status, done.out) == (1, '{"status":"starting"}\n')
     assert len(daemon.lines) == 1
+
+
+def test_no_answer_steers_the_terminal_whoever_listens_at_the_socket(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    fake_daemon(lambda _line: b'{"status":"\\u0007","reason":"\x07"}\n')
+
+    one = desk.run(box.config, "send", signal_line("KO").decode().strip())
+    many = desk.run(box.config, "send", "-", stdin=signal_line("KO"))
+    listed = desk.run(box.config, "send", "-", "--json", stdin=signal_line("KO"))
+    halted = desk.run(box.config, "resume")
+
+    for done in (one, many, listed, halted):
+        assert "\x07" not in done.out + done.err
