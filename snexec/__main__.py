@@ -52,7 +52,10 @@ def _open_missing_streams() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo("snexec: " + " ".join(message.split()), err=True)
+    from snexec.logs import printable  # noqa: PLC0415 - where all went well it is not needed
+
+    # It may quote a row, or whoever answered in the daemon's place.
+    click.echo(f"snexec: {printable(' '.join(message.split()))}", err=True)
     sys.exit(status)
 
 

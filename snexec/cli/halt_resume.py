@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.formats import foreign
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.risk import (
@@ -84,7 +85,7 @@ def run_resume(config: Path) -> int:
         click.echo("the daemon says: orders are placed again")
         return 0
     if answer is not None:
-        click.echo(f"the daemon says: {answer.get('error') or answer}")
+        click.echo(f"the daemon says: {foreign(answer.get('error') or answer)}")
     if problem is not None:
         click.echo(problem, err=True)
     return 1 if problem is not None or answer is not None else 0

@@ -121,7 +121,7 @@ def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
     with contextlib.ExitStack() as stack:
         sender = _open_sender(stack, settings, config, options, print_plainly)
         answer = sender.send(line)
-        print_plainly(answer.decode(errors="replace"), "")
+        print_plainly(printable(answer.decode(errors="replace")), "")
         sys.stdout.flush()
         if sender.outcomes is not None:
             sender.outcomes.wait()
@@ -161,7 +161,7 @@ def _send_lines(
         view.update(f"{sender.sent} signals", len(line) + 1)
         fields = read_object(answer) or {}
         if options.as_json:
-            view.print_line(answer.decode(errors="replace"), "")
+            view.print_line(printable(answer.decode(errors="replace")), "")
         elif fields.get("status") != "accepted":
             problems += 1
             _print_problem(view, problems, number, fields)

@@ -24,6 +24,7 @@ from snexec.errors import (
     NoDaemonError,
     NotFoundError,
 )
+from snexec.logs import printable
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class _Account:
 
 
 def _confirm(words: str, *, sure: bool) -> None:
-    click.echo(words)
+    click.echo(printable(words))
     if sure:
         return
     if not sys.stdin.isatty():

@@ -148,12 +148,13 @@ def test_a_signal_is_told_of_by_its_symbols_one_spelling(
     assert done.lines[1] == "BRK.B n-1: still open after 0.1 s"
 
 
+@pytest.mark.parametrize("none", [None, ""])
 def test_wait_gives_an_id_to_a_signal_that_has_none(
-    send_to: Callable[..., Done],
+    send_to: Callable[..., Done], none: str | None
 ) -> None:
     symbol = fresh()
 
-    done = send_to(text(symbol, id=None), "--wait")
+    done = send_to(text(symbol, id=none), "--wait")
 
     signal_id = json.loads(done.lines[0])["id"]
     assert done.status == 0

@@ -14,6 +14,7 @@ import pytest
 from snexec.clock import SystemClock
 from snexec.ledger.schema import column_names, open_database
 from snexec.ledger.store import Store
+from snexec.logs import printable
 from tests.fakes import make_trade
 
 if TYPE_CHECKING:
@@ -274,6 +275,52 @@ def test_odd_rows_of_other_programs_are_shown_as_they_are(
         row = done.json()[0]
         assert (row["shares"], row["entryPrice"]) == ("ff00", None)
         assert (row["notional"], row["exitReason"]) == ("a lot", "\ufffdA")
+
+
+FORMULAS = [
+    "=HYPERLINK(A1)",
+    "+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\uff1d1",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "\x1b[2J",
+    "a\x07\x9b",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_of_a_sheet_steers_a_terminal_or_is_a_formula(
+    trades: Callable[..., Done], box: Box, text: str
+) -> None:
+    insert(box, {"signalId": text, "exitReason": text, "shares": -1.5, "starRating": 5})
+
+    out = trades("--format", "csv").out
+
+    assert all(line.isprintable() for line in out.splitlines())
+    [row] = csv.DictReader(io.StringIO(out))
+    for cell in (row["signalId"], row["exitReason"]):
+        assert not cell.startswith(("=", "+", "-", "@", "\uff1d", "\t", "\r"))
+        assert cell.removeprefix("'") == printable(text)
+    assert (row["shares"], row["starRating"]) == ("-1.5", "5"), "numbers stay numbers"
+    assert trades("--format", "json").json()[0]["signalId"] == text
+    for form in ("json", "table"):
+        shown = trades("--format", form).out
+        assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_a_column_of_another_program_is_no_formula_either(
+    trades: Callable[..., Done], box: Box
+) -> None:
+    with closing(sqlite3.connect(box.database)) as connection:
+        connection.execute(
+            'CREATE TABLE BotTrade (id TEXT, symbol TEXT, "=1\x1b" TEXT)'
+        )
+        connection.commit()
+
+    assert trades("--format", "csv").out == "id,symbol,'=1\\x1b\n"
 
 
 def test_an_old_file_with_other_columns_is_read(
