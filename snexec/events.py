@@ -111,12 +111,7 @@ class EventFeed:
         if not self._followers:
             return
         more = more or _NOTHING
-        texts = [
-            text
-            for text in (signal_id, symbol, reason, *more.values())
-            if type(text) is str
-        ]
-        if self._mask.holds_any(texts):
+        if not self._mask.are_clean((signal_id, symbol, reason, *more.values())):
             signal_id, symbol, reason = map(
                 self._mask.if_any, (signal_id, symbol, reason)
             )

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import re
 import string
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from snexec.logs.printing import printable
@@ -24,6 +26,9 @@ _RUN_CHARS = 8  # of a secret are masked wherever they stand; of a shorter one, 
 _MIN_SECRET_CHARS = 6  # masking shorter ones would eat ordinary words
 _STRONG_CHARS = 16  # letters and digits: so many are a secret without their punctuation
 _GRAM_CHARS = 4
+_REMEMBERED_CHARS = 128
+_REMEMBERED_TEXTS = 4096
+_NUMBERS = frozenset({int, float, bool, Decimal, type(None)})
 _SLACK = 4  # how many times as much as is shown is looked at, as masks shorten a text
 
 _ESCAPE = re.compile(
@@ -45,6 +50,9 @@ class SecretMask:
         self._strong = _Reading(_LETTERS)
         self._weak = _Reading(_LETTERS | _MARKS)
         self._readings: list[_Reading] = []
+        self._least = math.inf
+        # Ids come again in line after line, and most lines hold nothing else.
+        self._clean: set[str] = set()
 
     def learn(self, secrets: Iterable[str], *, only_whole: bool = False) -> None:
         """Add secrets; the old ones stay, as lines that hold them may still come.
@@ -66,11 +74,36 @@ class SecretMask:
                 for form in _in_base64(secret):
                     self._strong.learn(self._strong.read(form))
         self._readings = [each for each in (self._strong, self._weak) if each.runs]
+        self._least = min((min(each.runs) for each in self._readings), default=math.inf)
+        self._clean = set()
 
     def apply(self, text: str) -> str:
         """Return the text with every secret masked, and every part of one."""
-        if len(text) < _MIN_SECRET_CHARS or not self._readings:
+        if len(text) < self._least:
             return text
+        if len(text) > _REMEMBERED_CHARS:
+            return self._masked(text)
+        clean = self._clean  # which another thread may replace, as it learns
+        if text in clean:
+            return text
+        masked = self._masked(text)
+        if masked is text:
+            if len(clean) >= _REMEMBERED_TEXTS:
+                clean.clear()
+            clean.add(text)
+        return masked
+
+    def are_clean(self, values: Iterable[object]) -> bool:
+        """Return whether all are texts or numbers, and no text holds a secret."""
+        for value in values:
+            if type(value) is str:
+                if self.apply(value) is not value:
+                    return False
+            elif type(value) not in _NUMBERS:
+                return False
+        return True
+
+    def _masked(self, text: str) -> str:
         plain = _without_escapes(text)
         found: list[tuple[int, int]] = []
         for reading in self._readings:
@@ -90,11 +123,6 @@ class SecretMask:
     def if_any(self, text: str | None) -> str | None:
         """Return a text, if there is one, with every secret masked."""
         return None if text is None else self.apply(text)
-
-    def holds_any(self, texts: Iterable[str]) -> bool:
-        """Return whether one of them may hold a secret; quicker than to mask each."""
-        together = "\n".join(texts)
-        return self.apply(together) != together
 
     def beginning(self, text: str, chars: int) -> str:
         """Return the first characters of a text of any length; masked, and then cut."""

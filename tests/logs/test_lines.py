@@ -150,3 +150,24 @@ async def test_every_line_of_a_daemon_is_json_where_that_is_asked_for() -> None:
     assert placed["signalId"] == "n-1"
     assert placed["tradeId"].startswith("sn-")
     assert placed["orderId"] in placed["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [
+        (f"known {SECRET}", ()),
+        (f"known {SECRET} %s", ("x",)),
+        ("known %s", (SECRET,)),
+        ("known %s", (ValueError(SECRET),)),
+        ("known %s", ([SECRET],)),
+        ("known %(it)s", ({"it": SECRET},)),
+        ("known %s %s", ("clean as can be", SECRET)),
+    ],
+)
+def test_a_secret_is_masked_however_it_came_into_the_line(
+    text: str, args: tuple[object, ...]
+) -> None:
+    for formatter in (LineFormatter, JsonFormatter):
+        line = formatter(mask_of(SECRET)).format(record(text, *args))
+        assert "***" in line
+        assert "aB3" not in line

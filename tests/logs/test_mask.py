@@ -218,3 +218,22 @@ def test_an_old_secret_stays_masked_once_a_new_one_is_learnt() -> None:
     mask.learn([])
 
     assert mask.apply("old-secret new-secret") == "*** ***"
+
+
+def test_a_text_that_was_clean_is_masked_once_its_secret_is_learnt() -> None:
+    mask = mask_of(KEY)
+    assert mask.apply(f"got {LONG}") == f"got {LONG}"
+    assert mask.are_clean((LONG, 1, None, 1.5))
+    mask.learn([LONG])
+    assert mask.apply(f"got {LONG}") == "got ***"
+    assert not mask.are_clean((LONG, 1, None, 1.5))
+    assert not mask.are_clean(("x", [LONG])), "it does not look into lists"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    mask = mask_of(KEY)
+    for number in range(10_000):
+        mask.apply(f"a text of some length, {number}")
+        mask.apply("x" * 1000 + str(number))
+    assert len(mask._clean) <= 4096
+    assert all(len(text) <= 128 for text in mask._clean)
