@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 # An order with one of these never works again.
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+_MOST = 1e18
 _PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 def amount(value: object) -> Decimal | None:
     """Read a price or a quantity as Alpaca sends it; None if it cannot be read.
 
-    An amount is a finite number above 0 that a row can hold.
+    An amount is a number above 0 that a row can hold, also as a sum or a product.
     """
     number = _number(value)
-    if number is None or not 0 < float(number) < float("inf"):
+    if number is None or not 0 < float(number) <= _MOST:
         return None
     return number
 

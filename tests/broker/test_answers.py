@@ -149,7 +149,14 @@ def test_a_number_that_no_row_can_hold_never_hides_an_accepted_order(
 @given(value=JSON | st.decimals() | st.binary() | st.just(10**5000))
 def test_an_amount_is_a_finite_number_above_zero_or_none(value: object) -> None:
     number = amount(value)
-    assert number is None or 0 < float(number) < float("inf")
+    assert number is None or 0 < float(number) <= 1e18
+
+
+def test_no_sum_and_no_product_of_amounts_is_infinite() -> None:
+    assert amount("1e308") is amount("1e19") is None
+    most = amount("1e18")
+    assert most is not None
+    assert float(most + most) < float(most * most * most) < float("inf")
 
 
 @pytest.mark.parametrize(
