@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import resource
 import signal
@@ -27,6 +28,7 @@ from tests.integration.harness import (
     short_folder,
     signal_line,
 )
+from tests.logs.records import runs_shown
 
 
 async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
@@ -369,21 +371,41 @@ async def test_a_pipe_without_the_flag_is_read_and_its_end_stops_nothing() -> No
 
 
 async def test_no_key_and_no_secret_is_ever_shown() -> None:
+    key, secret = KEYS["APCA_API_KEY_ID"], KEYS["APCA_API_SECRET_KEY"]
+    echoes = {
+        "ECHO": f"{key} and {secret}",
+        "CUT": secret[:-1],
+        "TAIL": secret[1:],
+        "UPPER": secret.upper(),
+        "LINES": "\n".join(secret),
+        "JSON": "".join(rf"\u{ord(c):04x}" for c in secret),
+        "URL": "".join(f"%{ord(c):02x}" for c in secret),
+        "BASIC": base64.b64encode(f"{key}:{secret}".encode()).decode(),
+        "END": "x" * 1980 + secret,
+    }
     async with real_box() as (box, broker):
-        echo = f"bad key {KEYS['APCA_API_KEY_ID']} {KEYS['APCA_API_SECRET_KEY']}"
-        broker.paper.set_behaviour("ECHO", Behaviour(refuse=403, refuse_message=echo))
-        box.configure(alpaca=alpaca(broker))
+        for symbol, echo in echoes.items():
+            behaviour = Behaviour(refuse=403, refuse_message=f"bad key {echo}")
+            broker.paper.set_behaviour(symbol, behaviour)
+        box.configure(alpaca=alpaca(broker), bot={"halt_after_refusals": 99})
         async with box.daemon("--log-level", "debug") as process, box.client() as feed:
             await feed.ask(b'{"command":"events"}\n')
+            seen: list[object] = []
             async with box.client() as client:
-                await client.ask(signal_line("ECHO"))
-                refused = await feed.order_event()
-                status = await client.ask(b'{"command":"status"}\n')
+                for symbol, echo in echoes.items():
+                    await client.ask(signal_line(symbol))
+                    seen.append(await feed.order_event())
+                    seen.append(await client.ask(signal_line(echo)))
+                seen.append(await client.ask(b'{"command":"status"}\n'))
             assert await box.stop(process) == 0
 
-        seen = f"{box.log()} {refused} {status}"
-        assert refused["reason"] == "bad key *** ***"
-        assert not any(secret in seen for secret in KEYS.values())
+        assert isinstance(seen[0], dict)
+        assert seen[0]["reason"] == "bad key *** and ***"
+        told = f"{box.log()} {seen}"
+        assert told.count("***") > 3 * len(echoes)
+        basic = echoes["BASIC"].rstrip("=")
+        assert not runs_shown(key, told) | runs_shown(secret, told)
+        assert not runs_shown(basic, told)
 
 
 async def test_the_exchange_runs_by_itself_as_configured_and_says_its_urls() -> None:

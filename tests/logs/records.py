@@ -42,3 +42,10 @@ def raised(text: str, cause: str | None = None) -> Exception:
             raise ValueError(text)
     except ValueError as exc:
         return exc
+
+
+def runs_shown(secret: str, shown: str) -> set[str]:
+    """Return the runs of eight characters of a secret that a text shows."""
+    letters = re.sub("[^0-9a-z]", "", shown.lower())
+    runs = (secret[start : start + 8].lower() for start in range(len(secret) - 7))
+    return {run for run in runs if run in letters}

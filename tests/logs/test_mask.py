@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.logs.mask import SecretMask
-from tests.logs.records import SECRET, formatted, mask_of, raised
+from tests.logs.records import SECRET, formatted, mask_of, raised, runs_shown
 
 KEY = "PK7Q2M9XKD31TZ84WN5B"
 LONG = "h4Zs9Qw2LkP0vBt7Yx3Rd8Nf1Mj6Gc5Ua4Ei2TzO"
@@ -114,13 +114,6 @@ def test_a_word_of_five_letters_is_no_secret(word: str) -> None:
 
 
 # Parts of secrets ---------------------------------------------------------------------
-
-
-def runs_shown(secret: str, shown: str) -> set[str]:
-    """Return the runs of eight characters of a secret that a text shows."""
-    letters = re.sub("[^0-9a-z]", "", shown.lower())
-    runs = (secret[start : start + 8].lower() for start in range(len(secret) - 7))
-    return {run for run in runs if run in letters}
 
 
 @given(
