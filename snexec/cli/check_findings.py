@@ -65,6 +65,8 @@ def masked(found: list[Finding], settings: Settings) -> list[Finding]:
             continue
         if credentials is not None:
             mask.learn(credentials.values())
+    mask.learn(settings.notify.tokens())
+    mask.learn(settings.notify.secrets(), only_whole=True)
     return [
         replace(
             finding,

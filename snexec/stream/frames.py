@@ -64,7 +64,8 @@ class FrameReader:
         data = message.get("data")
         if isinstance(data, dict):
             return data
-        log.warning("a %s frame without data, passed over", message["stream"])
+        stream = self.shown(message["stream"])
+        log.warning("a %s frame without data, passed over", stream)
         return {}
 
     def shown(self, value: object) -> str:

@@ -43,6 +43,17 @@ async def test_the_same_nonsense_again_is_not_told_again(
     assert len(warnings_of(caplog)) == 3
 
 
+async def test_a_frame_without_data_is_told_in_few_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader = FrameReader(FakeClock())
+    assert reader.data_of({"stream": "x" * 100_000}) == {}
+    assert reader.data_of({"stream": "listening", "data": []}) == {}
+    long, short = warnings_of(caplog)
+    assert len(long) < 300
+    assert short == "a listening frame without data, passed over"
+
+
 async def test_what_is_shown_is_short_and_on_one_line() -> None:
     shown = FrameReader(FakeClock()).shown
     assert shown("a\nb" * 1000).count("\n") == 0
