@@ -13,20 +13,22 @@ import html
 import math
 import re
 import string
+import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from snexec.logs.printing import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MASK = "***"
 _RUN_CHARS = 8  # of a secret are masked wherever they stand; of a shorter one, all
 _MIN_SECRET_CHARS = 6  # masking shorter ones would eat ordinary words
 _STRONG_CHARS = 16  # letters and digits: so many are a secret without their punctuation
 _GRAM_CHARS = 4
-_REMEMBERED_CHARS = 128
+_REMEMBERED_CHARS = 256
 _REMEMBERED_TEXTS = 4096
 _NUMBERS = frozenset({int, float, bool, Decimal, type(None)})
 _SLACK = 4  # how many times as much as is shown is looked at, as masks shorten a text
@@ -88,20 +90,32 @@ class SecretMask:
             return text
         masked = self._masked(text)
         if masked is text:
-            if len(clean) >= _REMEMBERED_TEXTS:
-                clean.clear()
-            clean.add(text)
+            self._remember([text], clean)
         return masked
 
     def are_clean(self, values: Iterable[object]) -> bool:
         """Return whether all are texts or numbers, and no text holds a secret."""
+        clean, least = self._clean, self._least
+        unknown: list[str] = []
         for value in values:
             if type(value) is str:
-                if self.apply(value) is not value:
-                    return False
+                if value not in clean and len(value) >= least:
+                    unknown.append(value)
             elif type(value) not in _NUMBERS:
                 return False
-        return True
+        if not unknown:
+            return True
+        together = "\n".join(unknown)  # one look is quicker than one at each
+        if self._masked(together) is together:
+            if len(together) <= _REMEMBERED_CHARS:
+                self._remember(unknown, clean)
+            return True
+        return all(self.apply(each) is each for each in unknown)
+
+    def _remember(self, texts: list[str], clean: set[str]) -> None:
+        if len(clean) >= _REMEMBERED_TEXTS:
+            clean.clear()
+        clean.update(texts)
 
     def _masked(self, text: str) -> str:
         plain = _without_escapes(text)
@@ -172,7 +186,7 @@ class _Reading:
             return
         self.runs.setdefault(_RUN_CHARS, set()).update(_parts(secret, _RUN_CHARS))
         for part in _parts(secret, _GRAM_CHARS):
-            self._grams.update(_grams(part))
+            self._grams.update(_groups_of(1)(part))
 
     def may_hold(self, text: str) -> bool:
         """Return whether there may be any of it: quick, and hardly ever wrong.
@@ -181,7 +195,8 @@ class _Reading:
         within it, wherever it begins.
         """
         read = self.read(text)
-        if not self._grams.isdisjoint(_grams(read)):
+        count = len(read) // _GRAM_CHARS
+        if not self._grams.isdisjoint(_groups_of(count)(read)):
             return True
         return bool(self._whole) and any(secret in read for secret in self._whole)
 
@@ -205,10 +220,10 @@ class _Reading:
             yield places[begin], places[end - 1] + 1
 
 
-def _grams(text: bytes) -> list[int]:
-    """Return the groups of four characters that a text falls into, as numbers."""
-    whole = len(text) // _GRAM_CHARS * _GRAM_CHARS
-    return memoryview(text[:whole]).cast("I").tolist()
+@lru_cache(maxsize=256)
+def _groups_of(count: int) -> Callable[[bytes], tuple[Any, ...]]:
+    """Return what reads the groups of four characters of a text as numbers."""
+    return struct.Struct(f"={count}I").unpack_from
 
 
 def _parts(text: bytes, length: int) -> Iterator[bytes]:

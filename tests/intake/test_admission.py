@@ -130,10 +130,16 @@ async def test_signals_without_an_id_are_never_repeated() -> None:
 async def test_ids_are_told_apart_by_case_and_white_space() -> None:
     world = World()
 
-    for signal_id in ("n", "N", "n ", "", " "):
+    for signal_id in ("n", "N", "n ", " "):
         assert take(world, id=signal_id).status == "accepted"
-    for signal_id in ("n", "N", "n ", "", " "):
+    for signal_id in ("n", "N", "n ", " "):
         assert take(world, id=signal_id).status == "repeated"
+
+
+async def test_an_empty_id_is_none_and_never_a_repeat() -> None:
+    world = World()
+    for _ in range(2):
+        assert take(world, id="").fields() == {"status": "accepted", "id": None}
 
 
 async def test_an_id_may_be_taken_once_in_each_mode() -> None:

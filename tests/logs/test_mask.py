@@ -229,4 +229,4 @@ def test_what_is_remembered_is_bounded() -> None:
         mask.apply(f"a text of some length, {number}")
         mask.apply("x" * 1000 + str(number))
     assert len(mask._clean) <= 4096
-    assert all(len(text) <= 128 for text in mask._clean)
+    assert all(len(text) <= 256 for text in mask._clean)
