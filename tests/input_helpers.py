@@ -211,6 +211,9 @@ class FakeControl(Control):
             raise self.failure
         return self.fields
 
+    async def reload(self) -> None:
+        """Take what is there."""
+
     def halt(self, reason: str, *, by: str) -> dict[str, object]:
         """Answer with what was asked."""
         return {"halted": True, "reason": reason, "by": by}
@@ -301,11 +304,12 @@ async def served(
     """Serve a socket for as long as the block lasts."""
     control, feed = FakeControl(), EventFeed(clock=FixedClock())
     control.gate.set()
+    commands = Commands(control, control.reload)
     world = world or World()
     with short_dir() as directory:
         where = path or directory / "s"
         with open_listener(where) as listener:
-            server = SocketServer(world.intake, feed, Commands(control), listener)
+            server = SocketServer(world.intake, feed, commands, listener)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(server.run)
                 yield Served(

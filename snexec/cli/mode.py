@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.daemon_client import ask_status
+from snexec.cli.daemon_client import DaemonConnection, ask_status, read_object
 from snexec.cli.mode_file import write_mode
 from snexec.errors import CommandError, NoDaemonError
 from snexec.settings import load_settings
@@ -94,32 +92,35 @@ def _confirm() -> None:
 def _make_daemon_follow(settings: Settings, config: Path, mode: Mode) -> None:
     try:
         status = ask_status(settings, config)
-        pid = status.get("pid")
-        if not isinstance(pid, int) or pid <= 1:
-            raise CommandError(
-                "the daemon does not say its pid: send it SIGHUP yourself"
-            )
         if status.get("mode") != mode:
-            _send_sighup(pid)
+            _have_it_read_again(settings, config)
             status = _wait_for_mode(settings, config, mode)
     except NoDaemonError:
         click.echo("no daemon runs; the next start uses it")
         return
     kind = "SIMULATED" if status.get("simulate") else "LIVE" if mode == "live" else ""
     click.echo(
-        f"the daemon (pid {pid}) runs {mode} now{f' ({kind})' if kind else ''},"
+        f"the daemon (pid {status.get('pid')}) runs {mode} now{f' ({kind})' if kind else ''},"
         f" stream {status.get('stream')}"
     )
 
 
-def _send_sighup(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGHUP)
-    except OSError as exc:
-        raise CommandError(
-            f"the file is changed, and the daemon (pid {pid}) cannot be told:"
-            f" {exc.strerror}; send it SIGHUP as its user"
-        ) from None
+def _have_it_read_again(settings: Settings, config: Path) -> None:
+    # Over its socket: the pid that it has, or says, may be another's in our namespace.
+    with DaemonConnection(settings, config) as connection:
+        answer = read_object(connection.ask(b'{"command":"reload"}')) or {}
+    match answer.get("status"):
+        case "ok":
+            return
+        case "refused":
+            raise CommandError(
+                f"the file is changed, and the daemon refuses it: {answer.get('error')}"
+            )
+        case _:
+            raise CommandError(
+                "the file is changed, and the daemon cannot be told over its socket"
+                " to read it: restart it, or send it SIGHUP"
+            )
 
 
 def _wait_for_mode(settings: Settings, config: Path, mode: Mode) -> dict[str, object]:

@@ -12,7 +12,7 @@ from snexec.risk import mended
 from snexec.signals import Signal, parse_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from decimal import Decimal
 
     from snexec.ledger import End
@@ -28,11 +28,18 @@ class Commands:
 
     Args:
         control: Carries out those that are well formed.
+        reload: Reads the configuration again; returns why it is refused, if it is.
         mask: Knows the secrets, which no answer may hold.
     """
 
-    def __init__(self, control: Control, mask: SecretMask | None = None) -> None:
+    def __init__(
+        self,
+        control: Control,
+        reload: Callable[[], Awaitable[str | None]],
+        mask: SecretMask | None = None,
+    ) -> None:
         self._control = control
+        self._reload = reload
         self._mask = mask or SecretMask()
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
@@ -55,6 +62,9 @@ class Commands:
                 )
             case "resume":
                 return self._control.resume()
+            case "reload":
+                refusal = await self._reload()
+                return {} if refusal is None else _refused(refusal)
             case "explain":
                 signal = _signal(request.get("signal"), self._mask)
                 return await self._control.explain(signal)
@@ -64,9 +74,13 @@ class Commands:
                 )
             case _:
                 raise _BadRequestError(
-                    "command: must be 'status', 'events', 'halt', 'resume', 'explain'"
-                    " or 'settle'"
+                    "command: must be 'status', 'events', 'halt', 'resume', 'reload',"
+                    " 'explain' or 'settle'"
                 )
+
+
+def _refused(why: str) -> dict[str, object]:
+    return {"status": "refused", "error": why}
 
 
 def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None]:

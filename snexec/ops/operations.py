@@ -61,8 +61,8 @@ class Operations:
         health = Health(wings, stream_grace_seconds=settings.metrics.stream_grace_sec)
         control = Control(wings, outages, health)
         watchdog = Watchdog(wings, partial(knock_at, settings.intake.socket))
-        self.commands = Commands(control, mask)
         self._reloader = Reloader(wings, feed, systemd)
+        self.commands = Commands(control, self._reloader.reload, mask)
         feed.follow(outages.happened)
         if systemd.is_on:
             feed.follow(systemd.happened)

@@ -1,9 +1,11 @@
-"""SIGHUP: read the file again, and apply what needs no restart (SPEC 2, 11)."""
+"""SIGHUP and ``reload``: read the file again, and apply what needs no restart (SPEC 2, 11)."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+
+import trio
 
 from snexec.errors import ConfigError
 from snexec.ops.rereading import Rereader
@@ -32,27 +34,30 @@ class Reloader:
         self._feed = feed
         self._systemd = systemd
         self._rereader = Rereader(wings.live.path)
-        self._asked = False
-        self._reading = False
+        self._reading = trio.Lock()
+        self._asked = 0  # how often
+        self._answered = 0  # up to which of those
+        self._refusal: str | None = None
 
-    async def reload(self) -> None:
+    async def reload(self) -> str | None:
         """Read the file again; one that cannot be used changes nothing.
 
         Asked for again meanwhile, it is read once more after that.
-        """
-        self._asked = True
-        if self._reading:
-            return
-        self._reading = True
-        try:
-            while self._asked:
-                self._asked = False
-                with self._systemd.reloading():
-                    await self._reload()
-        finally:
-            self._reading = False
 
-    async def _reload(self) -> None:
+        Returns:
+            Why it is refused; None where it is in force.
+        """
+        self._asked += 1
+        asked = self._asked
+        async with self._reading:
+            if self._answered < asked:
+                latest = self._asked
+                with self._systemd.reloading():
+                    self._refusal = await self._reload()
+                self._answered = latest
+            return self._refusal
+
+    async def _reload(self) -> str | None:
         wings, live = self._wings, self._wings.live
         try:
             # Whatever may refuse comes first.
@@ -64,7 +69,7 @@ class Reloader:
             log.error(  # noqa: TRY400 - the message says it all
                 "the configuration is refused, and the old one stays: %s", exc
             )
-            return
+            return str(exc)
         if read.keys_lie_open:
             say_keys_lie_open(live.path)
         live.put_in_force(reload)
@@ -88,6 +93,7 @@ class Reloader:
             if missing := wings.missing_keys:
                 log.warning("%s", missing)
             wings.stream.restart()
+        return None
 
 
 def _log_values(before: Settings, reload: Reload) -> None:

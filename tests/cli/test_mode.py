@@ -163,26 +163,60 @@ def test_a_daemon_that_does_not_follow_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mode_module, "_FOLLOW_SECONDS", 0.2)
-    answer = b'{"mode":"paper","pid":%d}\n' % os.getpid()
-    fake_daemon(lambda _line: answer)
-    told: list[int] = []
-    monkeypatch.setattr(mode_module, "_send_sighup", told.append)
+    daemon = fake_daemon(says(reload={"status": "ok"}))
 
     done = desk.run(shipped.config, "mode", "live", "--yes")
 
     assert done.status == 1
-    assert told == [os.getpid()]
+    assert b'{"command":"reload"}\n' in daemon.lines
     assert "the daemon still runs paper after 0.2 s: its log says why" in done.err
 
 
-@pytest.mark.parametrize("pid", [None, 0, 1, -1, True, "4711"])
-def test_no_signal_goes_to_what_is_no_pid(
-    desk: Desk, shipped: Box, fake_daemon: Callable[..., FakeDaemon], pid: object
+def test_no_process_is_signalled_whatever_pid_the_daemon_says(
+    desk: Desk,
+    shipped: Box,
+    fake_daemon: Callable[..., FakeDaemon],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer = json.dumps({"mode": "paper", "pid": pid}).encode() + b"\n"
-    fake_daemon(lambda _line: answer)
+    monkeypatch.setattr(mode_module, "_FOLLOW_SECONDS", 0.2)
+    with subprocess.Popen(["/bin/sleep", "60"]) as bystander:
+        try:
+            # What a daemon in another pid namespace says is somebody else's here.
+            fake_daemon(says(pid=bystander.pid, reload={"status": "ok"}))
+            desk.run(shipped.config, "mode", "live", "--yes")
+            with pytest.raises(subprocess.TimeoutExpired):
+                bystander.wait(0.2)
+        finally:
+            bystander.kill()
+
+
+def test_a_daemon_that_refuses_the_file_says_why(
+    desk: Desk, shipped: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    fake_daemon(says(reload={"status": "refused", "error": "no keys for live"}))
 
     done = desk.run(shipped.config, "mode", "live", "--yes")
 
     assert done.status == 1
-    assert "the daemon does not say its pid" in done.err
+    assert "the daemon refuses it: no keys for live" in done.err
+
+
+def test_a_daemon_that_cannot_be_told_is_left_to_its_user(
+    desk: Desk, shipped: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    fake_daemon(says(reload={"status": "invalid", "error": "command: must be"}))
+
+    done = desk.run(shipped.config, "mode", "live", "--yes")
+
+    assert done.status == 1
+    assert "restart it, or send it SIGHUP" in done.err
+
+
+def says(*, pid: int = 4711, reload: dict[str, str]) -> Callable[[bytes], bytes]:
+    """Make what a daemon in paper says to a status and to a reload."""
+
+    def answer(line: bytes) -> bytes:
+        said = reload if b"reload" in line else {"mode": "paper", "pid": pid}
+        return json.dumps(said).encode() + b"\n"
+
+    return answer

@@ -372,8 +372,8 @@ async def test_an_unknown_command_is_invalid(command: bytes) -> None:
     async with served() as it, it.client() as client:
         assert await client.ask(b'{"command":' + command + b"}") == {
             "status": "invalid",
-            "error": "command: must be 'status', 'events', 'halt', 'resume', 'explain'"
-            " or 'settle'",
+            "error": "command: must be 'status', 'events', 'halt', 'resume', 'reload',"
+            " 'explain' or 'settle'",
         }
         assert it.control.asked == 0
         assert await client.ask(signal_line()) == accepted("n-1")

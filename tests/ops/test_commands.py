@@ -33,6 +33,7 @@ class Recorder(Control):
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.refusal: str | None = None
 
     async def status(self) -> dict[str, object]:
         await trio.lowlevel.checkpoint()
@@ -46,6 +47,10 @@ class Recorder(Control):
     def resume(self) -> dict[str, object]:
         self.asked.append("resume")
         return {"halted": False}
+
+    async def reload(self) -> str | None:
+        self.asked.append("reload")
+        return self.refusal
 
     async def settle(
         self, trade_id: str, how: End, price: Decimal | None, *, dry_run: bool
@@ -67,7 +72,7 @@ def control() -> Recorder:
 
 @pytest.fixture
 def commands(control: Recorder) -> Commands:
-    return Commands(control)
+    return Commands(control, control.reload)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +90,7 @@ def commands(control: Recorder) -> Commands:
             {"halted": True},
         ),
         ({"command": "resume"}, "resume", {"halted": False}),
+        ({"command": "reload"}, "reload", {}),
         (
             {"command": "settle", "trade": "sn-1", "as": "missed"},
             ("sn-1", "missed", None, False),
@@ -137,6 +143,16 @@ async def test_a_settlement_that_is_mistyped_settles_nothing(
     assert control.asked == []
 
 
+async def test_a_reload_that_is_refused_says_why(
+    commands: Commands, control: Recorder
+) -> None:
+    control.refusal = "c.toml: mode: must be paper or live"
+    assert await commands.answer({"command": "reload"}) == {
+        "status": "refused",
+        "error": "c.toml: mode: must be paper or live",
+    }
+
+
 @pytest.mark.parametrize(
     "missing", [{}, {"reason": None, "by": None}, {"reason": "", "by": " \t"}]
 )
@@ -173,8 +189,8 @@ async def test_an_unknown_command_is_invalid_and_nothing_is_done(
     assert await commands.answer({"command": command}) == {
         "status": "invalid",
         "error": (
-            "command: must be 'status', 'events', 'halt', 'resume', 'explain' or"
-            " 'settle'"
+            "command: must be 'status', 'events', 'halt', 'resume', 'reload', 'explain'"
+            " or 'settle'"
         ),
     }
     assert control.asked == []
@@ -264,6 +280,8 @@ async def test_no_answer_holds_a_secret(request_: dict[str, object]) -> None:
 
     mask = SecretMask()
     mask.learn([SECRET])
-    said = json.dumps(await Commands(Echo(), mask).answer(request_))
+    control = Echo()
+    commands = Commands(control, control.reload, mask)
+    said = json.dumps(await commands.answer(request_))
     assert "***" in said
     assert not any(SECRET[at : at + 4] in said for at in range(len(SECRET) - 3))

@@ -159,6 +159,17 @@ async def test_whoever_may_refuse_comes_first_and_who_follows_is_told_after(
     ]
 
 
+async def test_whoever_asked_hears_whether_it_is_in_force(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    assert await desk.reloader.reload() is None
+    desk.file.write_text("mode = 5")
+    refusal = await desk.reloader.reload()
+    assert refusal is not None
+    assert "mode: " in refusal
+    assert len(logged_errors.take()) == 1
+
+
 async def test_a_file_that_says_the_same_restarts_nothing(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
