@@ -177,16 +177,26 @@ class Intake:
         self._dropped_answers += 1
 
     def take(
-        self, line: bytes | None, *, read_at: float, early: bool = False
+        self,
+        line: bytes | None,
+        *,
+        read_at: float,
+        early: bool = False,
+        lost: str = f"longer than {MAX_LINE_BYTES} bytes",
     ) -> Answer:
-        """Take one line; None stands for one that was too long.
+        """Take one line; None stands for one that was not kept.
 
         Args:
             line: Without its newline.
             read_at: When it was read, on Trio's clock.
             early: Take it even before recovery is done; it then waits, and ages.
+            lost: Why it was not kept.
         """
-        answer = self._answer(line, read_at, early=early)
+        answer = (
+            Answer(status="invalid", error=f"line: {lost}")
+            if line is None
+            else self._answer(line, read_at, early=early)
+        )
         self._counts[answer.status] += 1
         if answer.status == "accepted":
             log.debug("signal taken: id=%s", answer.id)
@@ -195,11 +205,8 @@ class Intake:
         return answer
 
     def _answer(  # noqa: PLR0911 - one return an answer, in the order of the table
-        self, line: bytes | None, read_at: float, *, early: bool
+        self, line: bytes, read_at: float, *, early: bool
     ) -> Answer:
-        if line is None:
-            error = f"line: longer than {MAX_LINE_BYTES} bytes"
-            return Answer(status="invalid", error=error)
         try:
             signal = parse_signal(line, self._live.mask)
         except InvalidSignalError as exc:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.intake.admission import LINES_PER_TURN
-from snexec.intake.framing import LineSplitter
+from snexec.intake.framing import LineSplitter, LongLines
+from snexec.intake.outbox import Outboxes
 from snexec.intake.request import read_broken_halt, read_request
 from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
     from snexec.events import Event, EventFeed
     from snexec.intake.admission import Answer, Intake
+    from snexec.intake.outbox import Outbox
 
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
 _TICKS_TO_START_AN_ORDER = 3  # so that a free slot is taken before a line finds no room
-_ANSWERS_WAITING = 4096  # per client; some 400 kB
 _FLUSH_SECONDS = 5.0  # for the last answers to a client that has sent its last line
 _HANG_UP_SECONDS = 0.5  # between two looks, as nothing wakes us for it
 
@@ -65,17 +66,19 @@ class SocketServer:
         self._feed = feed
         self._commands = commands
         self._listener = listener
+        self._outboxes = Outboxes()
+        self._long_lines = LongLines()
 
     async def run(self) -> None:
         """Serve until cancelled."""
         await trio.serve_listeners(self._serve, [self._listener])
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        send, receive = trio.open_memory_channel[bytes](_ANSWERS_WAITING)
-        client = _Client(send, self._feed, self._intake)
+        outbox = self._outboxes.open()
+        client = _Client(outbox, self._outboxes, self._feed, self._intake)
         try:
             async with stream, trio.open_nursery() as nursery:
-                nursery.start_soon(client.write, stream, receive, name="answer")
+                nursery.start_soon(client.write, stream, name="answer")
                 try:
                     await self._read(stream, client)
                     if client.follows:
@@ -89,13 +92,14 @@ class SocketServer:
             log.exception("a client's connection failed; the others go on")
 
     async def _read(self, stream: trio.SocketStream, client: _Client) -> None:
-        splitter = LineSplitter(MAX_LINE_BYTES)
-        while data := await stream.receive_some(_READ_BYTES):
-            await self._take(splitter.feed(data), splitter, client)
-        await self._take(splitter.finish(), splitter, client)
+        with LineSplitter(MAX_LINE_BYTES, self._long_lines) as splitter:
+            while data := await stream.receive_some(_READ_BYTES):
+                await self._take(splitter, splitter.feed(data), client)
+                del data  # or every client that waits would keep its last read
+            await self._take(splitter, splitter.finish(), client)
 
     async def _take(
-        self, lines: Iterator[bytes | None], splitter: LineSplitter, client: _Client
+        self, splitter: LineSplitter, lines: Iterator[bytes | None], client: _Client
     ) -> None:
         """Take the lines of one read, a few at a time, so that all clients get turns."""
         read_at = trio.current_time()
@@ -103,7 +107,7 @@ class SocketServer:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()
             answers: list[Answer] = []
-            request, more = self._take_turn(lines, splitter, answers, read_at)
+            request, more = self._take_turn(splitter, lines, answers, read_at)
             self._intake.flush()
             if not client.follows:
                 # The orders leave first, and one client's flood delays no other. A
@@ -120,8 +124,8 @@ class SocketServer:
 
     def _take_turn(
         self,
-        lines: Iterator[bytes | None],
         splitter: LineSplitter,
+        lines: Iterator[bytes | None],
         answers: list[Answer],
         read_at: float,
     ) -> tuple[dict[str, object] | None, bool]:
@@ -138,9 +142,12 @@ class SocketServer:
                     continue
                 if (request := read_request(line)) is not None:
                     return request, True
+                answer = self._intake.take(line, read_at=read_at)
             elif (request := read_broken_halt(splitter.too_long)) is not None:
                 return request, True
-            answers.append(self._intake.take(line, read_at=read_at))
+            else:
+                answer = self._intake.take(None, read_at=read_at, lost=splitter.lost)
+            answers.append(answer)
             if self._intake.is_full:
                 return None, True
         return None, taken == LINES_PER_TURN
@@ -167,42 +174,29 @@ class _Client:
     """Sends the answers of one connection; nothing waits for its client."""
 
     def __init__(
-        self,
-        send: trio.MemorySendChannel[bytes],
-        feed: EventFeed,
-        intake: Intake,
+        self, outbox: Outbox, outboxes: Outboxes, feed: EventFeed, intake: Intake
     ) -> None:
-        self._send = send
+        self._outbox = outbox
+        self._outboxes = outboxes
         self._feed = feed
         self._intake = intake
         self.follows = False
         self.gone = trio.Event()  # set once no more answers can be sent
 
-    async def write(
-        self, stream: trio.SocketStream, receive: trio.MemoryReceiveChannel[bytes]
-    ) -> None:
+    async def write(self, stream: trio.SocketStream) -> None:
         try:
-            with receive:
-                async for line in receive:
-                    lines = [line]
-                    while len(lines) < _ANSWERS_WAITING:
-                        try:
-                            lines.append(receive.receive_nowait())
-                        except (trio.WouldBlock, trio.EndOfChannel):
-                            break
-                    await stream.send_all(b"".join(lines))
+            async for chunk in self._outbox:
+                await stream.send_all(chunk)
+                del chunk
         except trio.BrokenResourceError:
-            log.debug("a client no longer reads its answers")
+            log.debug("a client no longer reads its answers")  # but may still send
         finally:
+            self._outbox.give_up()
             self.gone.set()
 
     def answer(self, line: bytes) -> None:
-        try:
-            self._send.send_nowait(line)
-        except trio.WouldBlock:
+        if not self._outbox.put(line):
             self._intake.note_dropped_answer()
-        except trio.BrokenResourceError:
-            pass  # the client no longer reads, but may still send signals
 
     def follow(self) -> None:
         self.follows = True
@@ -210,10 +204,10 @@ class _Client:
 
     def close(self) -> None:
         self._feed.unfollow(self._pass_on)
-        self._send.close()
+        self._outbox.end()
 
     def _pass_on(self, event: Event) -> None:
-        self.answer(event.line())
+        self.answer(self._outboxes.line_of(event))
 
 
 def _named(request: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from snexec.intake.framing import LineSplitter
+from snexec.intake.framing import LineSplitter, LongLines
 
 LONGEST = 8
 
@@ -143,3 +143,46 @@ def test_how_a_line_that_is_too_long_began_is_known() -> None:
         assert [line for piece in pieces for line in splitter.feed(piece)] == []
         assert list(splitter.feed(b"\n")) == [None]
         assert splitter.too_long == data[:1024]
+
+
+# The room of all clients ---------------------------------------------------------------
+
+
+def test_unfinished_lines_of_all_clients_share_one_bound() -> None:
+    room = LongLines(100_000)
+    clients = [LineSplitter(65_536, room) for _ in range(50)]
+    for client in clients:
+        assert list(client.feed(b"x" * 60_000)) == []
+
+    lines = [line for client in clients for line in client.feed(b"\n")]
+    assert [len(line) for line in lines if line is not None] == [60_000]
+    assert clients[1].lost == (
+        "longer than 4096 bytes, and long lines of other clients take all the room"
+    )
+
+
+def test_a_signal_finds_room_whatever_others_hold() -> None:
+    room = LongLines(65_536)
+    greedy, other = LineSplitter(65_536, room), LineSplitter(65_536, room)
+    list(greedy.feed(b"x" * 65_536))
+
+    assert list(other.feed(b"y" * 4096 + b"\n")) == [b"y" * 4096]
+    assert list(other.feed(b"y" * 4097 + b"\n")) == [None]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"x" * 10_000, b""])
+def test_room_is_given_back(end: bytes) -> None:
+    room = LongLines(65_536)
+    with LineSplitter(65_536, room) as splitter:
+        list(splitter.feed(b"x" * 30_000))
+        list(splitter.feed(b"x" * 30_000))
+        list(splitter.feed(end))
+
+    assert room.take(65_536)
+    assert not room.take(1)
+
+
+def test_a_line_that_is_too_long_for_anybody_says_so() -> None:
+    splitter = LineSplitter(65_536, LongLines(1_000_000))
+    assert list(splitter.feed(b"x" * 65_537 + b"\n")) == [None]
+    assert splitter.lost == "longer than 65536 bytes"

@@ -4,6 +4,8 @@ import json
 import logging
 import select
 import socket
+import tracemalloc
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -658,6 +660,44 @@ async def test_a_follower_that_never_reads_loses_the_newest_and_is_counted() -> 
         # Once it reads again, it is told again.
         it.feed.publish("stream", {"number": 20_000})
         assert (await mute.answer())["number"] == 20_000
+
+
+@within(30)
+async def test_followers_that_never_read_wait_for_one_copy_of_each_event() -> None:
+    async with served() as it, AsyncExitStack() as stack:
+        for _ in range(100):
+            await (await stack.enter_async_context(it.client())).follow()
+        tracemalloc.start()
+        try:
+            for _ in range(2_000):
+                it.feed.publish("skipped", reason="x" * 1_000)
+                await trio.lowlevel.checkpoint()
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert it.dropped_answers > 0
+        assert most < 10_000_000, "one copy each would be 200 MB"
+
+
+@within(20)
+async def test_lines_that_never_end_hold_a_bounded_room_together() -> None:
+    async with served() as it, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(it.client()) for _ in range(400)]
+        tracemalloc.start()
+        try:
+            for client in clients:
+                await client.stream.send_all(b"x" * 60_000)
+            await wait_all_tasks_blocked(0.01)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 20_000_000, "all of them would be 24 MB"
+
+        answers = [await client.ask(b"") for client in clients]
+        errors = {answer["error"].partition(":")[0] for answer in answers}
+        assert errors == {"not JSON", "line"}
+        assert await clients[-1].ask(signal_line(id="n-1")) == accepted("n-1")
 
 
 # The end ----------------------------------------------------------------------------
