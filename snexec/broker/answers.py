@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # An order with one of these never works again.
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 _MOST = 1e18
+_MOST_DIGITS = 100  # a number waits for the database with its event
 _PLAIN = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
@@ -53,6 +54,8 @@ def _number(value: object) -> Decimal | None:
         return None
     try:
         text = str(value)
+        if len(text) > _MOST_DIGITS:
+            return None
         # Only Python reads "1_0", " 1 " and the digits of other scripts as numbers.
         number = Decimal(text) if _PLAIN.fullmatch(text) else None
     except (InvalidOperation, ValueError):  # ValueError: an int of 4,300 digits

@@ -42,6 +42,11 @@ log = logging.getLogger("TradeExecutor")
 
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # the broker's own books may lag
 _REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
+# Of one order; partial fills are cumulative, so that the newest says it all.
+_APART = 16
+_MOST_STEPS = 64
+_MOST_QUEUES = 2000  # orders with partial fills at work; then the stream is held back
+_MOST_SYMBOL_CHARS = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +55,17 @@ class _Queue:
 
     steps: collections.deque[Step] = field(default_factory=collections.deque)
     asking: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def add(self, step: Step) -> bool:
+        """Add a step; return False where too many wait, and it is not kept."""
+        last = self.steps[-1] if len(self.steps) >= _APART else None
+        if isinstance(step, PartialFillStep) and isinstance(last, PartialFillStep):
+            self.steps[-1] = step.in_place_of(last)
+            return True
+        if len(self.steps) >= _MOST_STEPS:
+            return False
+        self.steps.append(step)
+        return True
 
 
 class Fills:
@@ -70,6 +86,7 @@ class Fills:
         self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
         self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
+        self._fewer = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
         """Work through the orders with partial fills, until cancelled."""
@@ -96,6 +113,7 @@ class Fills:
             return
         ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
         price = amount(filled_avg_price)
+        symbol = _bounded(symbol)
         step: Step
         if event == "fill":
             step = fill_step(
@@ -139,7 +157,7 @@ class Fills:
         await self._take(
             EndedStep(
                 ref=ref,
-                symbol=symbol,
+                symbol=_bounded(symbol),
                 source="stream",
                 reporter=self._confirmations,
                 how="rejected",
@@ -183,13 +201,17 @@ class Fills:
         key = step.ref.order_id or step.ref.client_order_id or ""
         queue = self._queues.get(key)
         if queue is not None:
-            queue.steps.append(step)
+            if not queue.add(step):
+                log.debug("too much was said of %s at once: recovery asks again", key)
+                step.over()
             if step.is_final:
                 # What follows says more than the position would; it must not wait.
                 queue.asking.cancel(reason="superseded by a later event")
         elif step.asks_position:
             self._queues[key] = _Queue(collections.deque([step]))
             self._busy_send.send_nowait(key)
+            while len(self._queues) > _MOST_QUEUES:
+                await self._fewer.park()
         else:
             await self._writer.submit(step)
 
@@ -215,6 +237,7 @@ class Fills:
                     left.over()
         finally:
             del self._queues[key]
+            self._fewer.unpark_all()
 
     async def _write(self, step: Step, queue: _Queue) -> Applied | None:
         """Write a step to its row, with the position where it is a partial fill."""
@@ -290,3 +313,8 @@ class Fills:
 
 def _is_partial(applied: Applied) -> bool:
     return not applied.settled and applied.outcome in {"partial_fill", "found_late"}
+
+
+def _bounded(symbol: str | None) -> str | None:
+    """Return a symbol, None for what is too long to be one; it waits with its step."""
+    return None if symbol is None or len(symbol) > _MOST_SYMBOL_CHARS else symbol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from snexec.broker import Purpose
@@ -22,6 +23,11 @@ Source = Literal["stream", "lookup"]
 
 def _nothing() -> None:
     pass
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 class Reporter(Protocol):
@@ -116,6 +122,14 @@ class PartialFillStep(Step):
     def apply(self, store: Store) -> Applied | None:
         """Apply it; it never undoes a fill."""
         return store.apply_partial_fill(self.ref, price=self.price, shares=self.shares)
+
+    def in_place_of(self, earlier: PartialFillStep) -> PartialFillStep:
+        """Return this one, which stands for an earlier one of its order as well."""
+        if self.price is None:
+            self.price = earlier.price
+        if earlier.over is not _nothing:
+            self.over = partial(_both, earlier.over, self.over)
+        return self
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

@@ -33,6 +33,7 @@ _CONNECT_SECONDS = 10.0
 # pongs are not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
 _NO_CONNECTION = (OSError, trio.BrokenResourceError, trio.TooSlowError, HandshakeError)
+_FRAME_BYTES = 32 * 1024  # one has 2 kB; a longer one ends the connection
 
 
 class Socket:
@@ -121,6 +122,7 @@ async def _open(
                     url.netloc,
                     url.path,
                     message_queue_size=_FRAMES_WAITING,
+                    max_message_size=_FRAME_BYTES,
                     receive_buffer_size=_READ_BYTES,
                 )
             if transport.handshake.cancelled_caught:

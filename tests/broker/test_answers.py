@@ -159,6 +159,11 @@ def test_no_sum_and_no_product_of_amounts_is_infinite() -> None:
     assert float(most + most) < float(most * most * most) < float("inf")
 
 
+def test_an_amount_of_a_hundred_digits_is_none_to_keep() -> None:
+    assert amount("1" + "0" * 99) == Decimal(10) ** 99
+    assert amount("0." + "1" * 200_000) is None
+
+
 @pytest.mark.parametrize(
     "text", ["1_0", " 1 ", "1\n", "\uff11", "\u0661", "0x1", "1,5", ".", ""]
 )

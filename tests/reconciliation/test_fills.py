@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -329,6 +330,74 @@ async def test_only_the_last_of_many_partial_fills_asks_for_the_position(
     assert said(rig) == ("open", None, 82.0, 3.0, "o-1", False)
     assert [e.more["entryPrice"] for e in rig.events] == [80.0, 81.0, 82.0]
     assert list(rig.paper.asking) == [Decimal(99)]
+
+
+async def test_a_flood_of_partial_fills_of_one_order_is_one_that_waits(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 1
+    rig.paper.positions["AAPL"] = Decimal(3)
+    for number in range(5_000):
+        price = None if number == 4_999 else f"{80 + number}"
+        await partial(rig, filled_avg_price=price, execution_id=f"e-{number}")
+    assert len(rig.fills._queues["o-1"].steps) <= 16
+    await trio.sleep(10)
+    assert said(rig) == ("open", None, 5078.0, 3.0, "o-1", False), "the newest counts"
+
+
+async def test_a_look_up_that_a_flood_swallows_is_over_all_the_same(rig: Rig) -> None:
+    rig.paper.seconds = 1
+    for number in range(20):
+        await partial(rig, execution_id=f"e-{number}")
+    over: list[str] = []
+    order = make_order("sn-1", "partially_filled", quantity="0.1", price="80")
+    for name in ("first", "second"):
+        await rig.fills.on_looked_up(
+            "paper", order, "AAPL", over=functools.partial(over.append, name)
+        )
+    await trio.sleep(20)
+    assert over == ["first", "second"]
+
+
+async def test_a_flood_of_one_orders_events_is_bounded_and_its_fill_counts(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 1
+    rig.writer.gate = trio.Event()
+    for number in range(5_000):
+        await partial(rig, execution_id=f"p-{number}")
+        await fill(rig, execution_id=f"f-{number}")
+    assert len(rig.fills._queues["o-1"].steps) <= 64
+    rig.writer.gate.set()
+    await trio.sleep(10)
+    assert said(rig) == FILLED
+
+
+async def test_a_flood_of_others_partial_fills_is_held_back(rig: Rig) -> None:
+    rig.writer.gate = trio.Event()
+    with trio.move_on_after(60) as flood:
+        for number in range(5_000):
+            await partial(rig, order_id=f"x-{number}", client_order_id=f"y-{number}")
+    assert flood.cancelled_caught
+    assert len(rig.fills._queues) < 2_100
+    rig.writer.gate.set()
+    await trio.sleep(1)
+    assert rig.fills._queues == {}
+    with trio.fail_after(60):
+        for number in range(5_000):
+            await partial(rig, order_id=f"x-{number}", client_order_id=f"y-{number}")
+
+
+async def test_what_is_too_long_for_a_symbol_does_not_wait_with_its_event(
+    rig: Rig,
+) -> None:
+    rig.paper.seconds = 1
+    await partial(rig, symbol="x" * 200_000)
+    await fill(rig, symbol="x" * 200_000)
+    await rejected(rig, symbol="x" * 200_000)
+    assert [step.symbol for step in rig.fills._queues["o-1"].steps] == [None] * 3
+    await trio.sleep(5)
+    assert said(rig) == FILLED
 
 
 async def test_a_look_up_that_says_less_keeps_no_position_from_being_asked(

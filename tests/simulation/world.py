@@ -220,9 +220,11 @@ async def _wrap(
     transport: connection_module._Transport,
     *_url: str,
     message_queue_size: int,
+    max_message_size: int,
     receive_buffer_size: int,
 ) -> Connection:
     assert message_queue_size > 0
+    assert max_message_size > 0
     assert receive_buffer_size > 0
     await trio.lowlevel.checkpoint()
     assert isinstance(transport._stream, _Plug)

@@ -173,3 +173,20 @@ async def test_a_close_is_our_error_and_says_why(
                 await use
     assert str(closed.value) == told
     nursery.cancel_scope.cancel()
+
+
+async def test_a_frame_that_is_far_too_long_ends_the_connection(
+    nursery: trio.Nursery,
+) -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        socket = await request.accept()
+        await socket.send_message("x" * 32_768)
+        await socket.send_message("x" * 32_769)
+
+    server = await nursery.start(serve_websocket, handler, "127.0.0.1", 0, None)
+    async with open_connection(f"ws://127.0.0.1:{server.port}/s", no_tls) as socket:
+        with trio.fail_after(2):
+            assert len(await socket.get_message()) == 32_768
+            with pytest.raises(StreamClosedError):
+                await socket.get_message()
+    nursery.cancel_scope.cancel()
