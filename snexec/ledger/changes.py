@@ -9,6 +9,7 @@ import trio
 from snexec.ledger.faults import is_of_one_change
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from snexec.ledger.store import Store
@@ -43,6 +44,17 @@ class Batch(NamedTuple):
 
     changes: list[Change[Any]]
     openings: int
+
+
+def report_all(reports: deque[Report]) -> None:
+    """Make every call, whatever one of them raises."""
+    try:
+        while reports:
+            call, result = reports.popleft()
+            call(result)
+    finally:
+        if reports:
+            report_all(reports)
 
 
 def apply(change: Change[Any], store: Store) -> Report:

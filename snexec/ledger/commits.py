@@ -1,4 +1,9 @@
-"""Commits of batches of changes, at once or with patience."""
+"""Commits of batches of changes, at once or with patience, always in one kept thread.
+
+A commit that has begun cannot be handed over, and any may be the one that the disk holds
+up for a minute. So the event loop never makes one: it waits for the thread, a moment at
+most, which costs it nothing where the disk is quick, and goes on where it is not.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ import trio
 from snexec.ledger.changes import apply, apply_alone
 from snexec.ledger.commit_times import CommitTimer
 from snexec.ledger.faults import is_of_one_change
+from snexec.threads import Job, Worker
 
 if TYPE_CHECKING:
     from snexec.ledger.changes import Batch, Change, Report
@@ -24,8 +30,9 @@ if TYPE_CHECKING:
 _BATCH_SECONDS = 0.003
 _BATCH_SECONDS_BESIDE_ORDERS = 0.001
 _BESIDE_ORDERS_SECONDS = 1.0  # after the last order; the next may come any time
-_SLOW_SECONDS = 0.02  # after a slower commit, a thread makes the next ones
-_PATIENCE_SECONDS = 2.0  # for a lock, in the thread
+_SLOW_SECONDS = 0.02  # after a slower commit, the event loop waits for none
+_LOOP_SECONDS = 0.02  # how long it waits for one
+_PATIENCE_SECONDS = 2.0  # for a lock, where it does not
 
 
 class Committer:
@@ -33,19 +40,25 @@ class Committer:
 
     Attributes:
         disk_is_quick: Whether the last commit was quick; false before the first.
-        in_thread: Whether a thread has the store's connection now.
+        late: The batch that ``at_once`` has left with the thread, if there is one.
         tries: Commits that were begun.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._thread_limit = trio.CapacityLimiter(1)
+        self._worker = Worker("commits")
+        self._job: Job[list[Report]] | None = None
         self._opened_at = -math.inf  # by `time.perf_counter`, as is the next
         self._rows_written_at = -math.inf
         self._timer = CommitTimer()
         self.disk_is_quick = False
-        self.in_thread = False
+        self.late: Batch | None = None
         self.tries = 0
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether the thread has the store's connection now."""
+        return self._job is not None
 
     @property
     def times(self) -> CommitTimes:
@@ -61,30 +74,75 @@ class Committer:
         """Keep commits short for a while: an order has come, and more may."""
         self._opened_at = time.perf_counter()
 
-    def at_once(self, batch: Batch) -> list[Report] | None:
-        """Commit from the event loop; None where that needs patience.
+    def start(self) -> None:
+        """Start the thread, so that it is there when it is needed.
 
-        A batch that takes long is cut short: the reports are of its first changes.
+        Raises:
+            NoThreadError: It cannot be started now; each commit tries again.
         """
+        self._worker.start()
+
+    def close(self) -> None:
+        """End the thread, which must be done."""
+        self._worker.end()
+
+    def at_once(self, batch: Batch) -> list[Report] | None:
+        """Commit while the event loop waits; None where that needs patience.
+
+        A batch that takes long is cut short: the reports are of its first changes. One
+        that the disk holds up is ``late``: the thread goes on with it, and ``finish``
+        returns its reports.
+        """
+        job = self._begin(batch)
+        if not job.has_ended_within(_LOOP_SECONDS):
+            self.late = batch
+            return None
+        self._job = None
         try:
-            return self._commit(batch)
+            return job.result()
         except sqlite3.Error:
             self._set_quick(quick=False)
             return None
 
     async def with_patience(self, batch: Batch) -> list[Report]:
-        """Commit in a thread, where a slow disk or a lock holds up nothing else.
+        """Commit, where a slow disk or a lock holds up nothing else.
+
+        Raises:
+            sqlite3.Error: The file cannot be written now.
+            NoThreadError: There is no thread for it.
+        """
+        return await self._wait_for(self._begin(batch))
+
+    async def finish(self) -> list[Report]:
+        """Wait for the batch that is late, and return its reports.
 
         Raises:
             sqlite3.Error: The file cannot be written now.
         """
-        self.in_thread = True
+        assert self._job is not None  # noqa: S101 - it is late
         try:
-            return await trio.to_thread.run_sync(
-                self._commit, batch, limiter=self._thread_limit
-            )
+            return await self._wait_for(self._job)
+        except sqlite3.Error:
+            self._set_quick(quick=False)
+            raise
         finally:
-            self.in_thread = False
+            self.late = None
+
+    def _begin(self, batch: Batch) -> Job[list[Report]]:
+        job = Job(partial(self._commit, batch))
+        self._worker.begin(job)
+        self._job = job
+        return job
+
+    async def _wait_for(self, job: Job[list[Report]]) -> list[Report]:
+        ended = trio.Event()
+        job.call_at_end(ended.set)
+        # Shielded: a batch that has left its queue must not be lost to a cancellation,
+        # nor the connection be used while the thread has it.
+        with trio.CancelScope(shield=True):
+            await ended.wait()
+        self._job = None
+        return job.result()
 
     def _commit(self, batch: Batch) -> list[Report]:
         self.tries += 1

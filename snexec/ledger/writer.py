@@ -5,10 +5,9 @@ be written sooner, in the step that asks for them (``open_now``): the switch to 
 task would cost a lone order a tenth of its time. The two never collide, as no step of
 the event loop interrupts another.
 
-A quick disk is written to from the event loop, as the way to a thread and back costs an
-order more than the commit itself. A disk that is slow or locked is waited for in a
-thread, so that it holds up nothing else. A write that fails is tried again, never
-dropped.
+One kept thread writes. The event loop waits for it a moment where the disk is quick, as
+to switch to other tasks and back costs an order more than the commit itself; a disk that
+is slow or locked holds up nothing else. A write that fails is tried again, never dropped.
 """
 
 from __future__ import annotations
@@ -17,13 +16,15 @@ import collections
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import trio
 
-from snexec.ledger.changes import AwaitedChange, Batch, Probe
+from snexec.ledger.changes import AwaitedChange, Batch, Probe, report_all
 from snexec.ledger.checkpoints import Checkpoints
 from snexec.ledger.commits import Committer
+from snexec.threads import NoThreadError
 
 if TYPE_CHECKING:
     from snexec.ledger.changes import Change, Report
@@ -156,10 +157,13 @@ class Writer:
         try:
             reports = committer.at_once(batch)
             if reports is None:
-                self._opening.extend(batch.changes)  # next, and with patience
+                if committer.late is None:
+                    self._opening.extend(batch.changes)  # next, and with patience
+                else:
+                    self._wake.unpark()  # the writer's task reports it
                 return
             self._note_written(len(reports))
-            _report_all(collections.deque(reports))
+            report_all(collections.deque(reports))
         except Exception as exc:  # noqa: BLE001 - not this caller's
             self._fault = exc
             self._wake.unpark()
@@ -223,10 +227,13 @@ class Writer:
         async with trio.open_nursery() as nursery:
             if self._checkpoints is not None:
                 nursery.start_soon(self._checkpoints.run)
+            with suppress(NoThreadError):  # the first commit tries again, and says so
+                self._committer.start()
             try:
                 while True:
                     if self._fault is not None:
                         raise self._fault
+                    await self._finish_late()
                     batch = await self._next_batch()
                     if batch.changes:
                         await self._commit(batch)
@@ -236,6 +243,8 @@ class Writer:
                         await self._wake.park()
             finally:
                 self._closed = True
+                await self._finish_late()
+                self._committer.close()
                 self._abandoned = self._pending
             nursery.cancel_scope.cancel(reason="everything is written")
 
@@ -267,14 +276,15 @@ class Writer:
         tries = 0
         last_logged = -_REMIND_SECONDS
         committer = self._committer
+        await self._finish_late()
         reports = committer.at_once(batch) if committer.disk_is_quick else None
         while reports is None:
             try:
-                # Shielded: a batch that has left its queue must not be lost to a
-                # cancellation before the thread has it; SQLite's own timeout bounds it.
-                with trio.CancelScope(shield=True):
+                if committer.late is not None:
+                    reports = await committer.finish()
+                else:
                     reports = await committer.with_patience(batch)
-            except sqlite3.Error as exc:
+            except (sqlite3.Error, NoThreadError) as exc:
                 self._healthy = False
                 waited = trio.current_time() - since
                 if waited - last_logged >= _REMIND_SECONDS:
@@ -298,13 +308,25 @@ class Writer:
         self._note_written(len(reports))
         await self._report(collections.deque(reports), pausing=not batch.openings)
 
+    async def _finish_late(self) -> None:
+        """Report the rows of orders that ``open_now`` has left with a slow disk."""
+        if (batch := self._committer.late) is None:
+            return
+        try:
+            reports = await self._committer.finish()
+        except sqlite3.Error:
+            self._opening.extendleft(reversed(batch.changes))  # next, and with patience
+            return
+        self._note_written(len(reports))
+        report_all(collections.deque(reports))
+
     async def _report(
         self, reports: collections.deque[Report], *, pausing: bool
     ) -> None:
         """Report what is durable; write rows of orders that come in between."""
         try:
             if not pausing:
-                _report_all(reports)
+                report_all(reports)
             await trio.lowlevel.checkpoint()
             while reports:
                 self._open_at_once()
@@ -313,7 +335,7 @@ class Writer:
                     call(result)
                 await trio.lowlevel.checkpoint()
         finally:
-            _report_all(reports)  # even if the writer's time is up
+            report_all(reports)  # even if the writer's time is up
 
     def _note_written(self, changes: int) -> None:
         self._applied += changes
@@ -323,14 +345,3 @@ class Writer:
             self._room = trio.Event()
         if self._checkpoints is not None:
             self._checkpoints.note(changes)
-
-
-def _report_all(reports: collections.deque[Report]) -> None:
-    """Make every call, whatever one of them raises."""
-    try:
-        while reports:
-            call, result = reports.popleft()
-            call(result)
-    finally:
-        if reports:
-            _report_all(reports)

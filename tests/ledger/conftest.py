@@ -33,6 +33,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, patient: CountingStore) -> Countin
     monkeypatch.setattr(writer_module, "_RETRY_SECONDS", (0.01,))
     for name in ("_BATCH_SECONDS", "_BATCH_SECONDS_BESIDE_ORDERS"):
         monkeypatch.setattr(commits_module, name, 60.0)
-    monkeypatch.setattr(commits_module, "_SLOW_SECONDS", 60.0)
+    for name in ("_SLOW_SECONDS", "_LOOP_SECONDS"):
+        monkeypatch.setattr(commits_module, name, 60.0)
     patient._db.execute("PRAGMA busy_timeout = 20")
     return patient

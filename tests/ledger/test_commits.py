@@ -16,7 +16,6 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.ledger import commits as commits_module
 from snexec.ledger.changes import Batch
 from snexec.ledger.commits import Committer
-from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from tests.fakes import make_trade, rows_of
 from tests.ledger.hands import TRIGGERS, trigger
@@ -27,6 +26,7 @@ from tests.ledger.writing import (
     breaks_a_rule,
     opening,
     opens,
+    quick,
     settled,
 )
 
@@ -35,6 +35,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.changes import Report
+    from snexec.ledger.store import Store
+    from tests.conftest import LoggedErrors
+
+
+@pytest.fixture
+def committer(counting: CountingStore) -> Iterator[Committer]:
+    """Give what commits to a store that can be watched."""
+    committer = Committer(counting)
+    yield committer
+    committer.close()
 
 
 @pytest.fixture
@@ -68,8 +78,9 @@ def lock_patience(store: CountingStore) -> int:
 
 async def test_a_batch_is_one_transaction_and_reported_in_its_order(
     counting: CountingStore,
+    committer: Committer,
 ) -> None:
-    committer, reported = Committer(counting), list[str]()
+    reported: list[str] = []
     reports = committer.at_once(batch("a", "b", "c", reported=reported))
     assert (counting.commits, committer.tries) == (1, 1)
     assert reported == [], "that is for the writer"
@@ -78,10 +89,10 @@ async def test_a_batch_is_one_transaction_and_reported_in_its_order(
 
 
 async def test_what_takes_long_is_cut_off_but_no_order_is(
-    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+    counting: CountingStore, committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commits_module, "_BATCH_SECONDS", 0.0)
-    committer, reported = Committer(counting), list[str]()
+    reported: list[str] = []
     report(committer.at_once(batch("a", "b", reported=reported)))
     assert reported == ["a"], "one at least"
     report(
@@ -91,10 +102,10 @@ async def test_what_takes_long_is_cut_off_but_no_order_is(
 
 
 async def test_a_commit_is_shorter_for_a_while_once_an_order_was_there(
-    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+    committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commits_module, "_BATCH_SECONDS_BESIDE_ORDERS", 0.0)
-    committer, reported = Committer(counting), list[str]()
+    reported: list[str] = []
     report(committer.at_once(batch("a", "b", reported=reported)))
     assert reported == ["a", "b"]
     committer.note_order()
@@ -107,8 +118,9 @@ async def test_a_commit_is_shorter_for_a_while_once_an_order_was_there(
 
 async def test_one_change_at_fault_costs_the_others_nothing_but_time(
     counting: CountingStore,
+    committer: Committer,
 ) -> None:
-    committer, reported, heard = Committer(counting), list[str](), list[Exception]()
+    reported, heard = list[str](), list[Exception]()
     changes = batch("x", "y", reported=reported).changes
     changes.insert(1, ChangeOf(breaks_a_rule, failed=heard.append))
     report(committer.at_once(Batch(changes, 0)))
@@ -120,13 +132,14 @@ async def test_one_change_at_fault_costs_the_others_nothing_but_time(
 
 async def test_what_ends_the_program_leaves_no_transaction_behind(
     counting: CountingStore,
+    committer: Committer,
 ) -> None:
     def interrupted(_store: Store) -> None:
         raise KeyboardInterrupt
 
     changes = [*batch("a").changes, ChangeOf(interrupted)]
     with pytest.raises(KeyboardInterrupt):
-        Committer(counting).at_once(Batch(changes, 0))
+        committer.at_once(Batch(changes, 0))
     assert not counting._db.in_transaction
     assert rows_of(counting) == {}
 
@@ -135,9 +148,8 @@ async def test_what_ends_the_program_leaves_no_transaction_behind(
 
 
 async def test_commits_are_timed_and_tries_are_counted(
-    counting: CountingStore, other: sqlite3.Connection
+    committer: Committer, other: sqlite3.Connection
 ) -> None:
-    committer = Committer(counting)
     committer.at_once(batch("a"))
     other.execute("BEGIN IMMEDIATE")
     assert committer.at_once(batch("b")) is None
@@ -147,8 +159,7 @@ async def test_commits_are_timed_and_tries_are_counted(
     assert 0 < committer.times.total < 10
 
 
-async def test_the_rows_of_orders_are_dated(counting: CountingStore) -> None:
-    committer = Committer(counting)
+async def test_the_rows_of_orders_are_dated(committer: Committer) -> None:
     committer.at_once(batch("a"))
     assert committer.seconds_since_rows == float("inf")
     committer.at_once(batch("b", openings=1))
@@ -162,9 +173,8 @@ async def test_the_rows_of_orders_are_dated(counting: CountingStore) -> None:
 
 
 async def test_a_disk_is_quick_once_it_has_shown_it_and_until_it_is_slow(
-    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+    committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    committer = Committer(counting)
     shown = [committer.disk_is_quick]
     for number, slow_seconds in enumerate((60.0, 0.0, 60.0)):
         monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
@@ -174,9 +184,9 @@ async def test_a_disk_is_quick_once_it_has_shown_it_and_until_it_is_slow(
 
 
 async def test_a_lock_is_waited_for_only_where_that_holds_nothing_up(
-    counting: CountingStore, other: sqlite3.Connection
+    counting: CountingStore, committer: Committer, other: sqlite3.Connection
 ) -> None:
-    committer, reported = Committer(counting), list[str]()
+    reported: list[str] = []
     committer.at_once(batch("a"))
     assert lock_patience(counting) == 0, "the event loop waits for none"
     other.execute("BEGIN IMMEDIATE")
@@ -191,9 +201,8 @@ async def test_a_lock_is_waited_for_only_where_that_holds_nothing_up(
 
 
 async def test_a_lock_that_outlasts_all_patience_is_an_error(
-    counting: CountingStore, other: sqlite3.Connection
+    counting: CountingStore, committer: Committer, other: sqlite3.Connection
 ) -> None:
-    committer = Committer(counting)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         await committer.with_patience(batch("a"))
@@ -205,9 +214,8 @@ async def test_a_lock_that_outlasts_all_patience_is_an_error(
 
 
 async def test_a_thread_that_has_the_connection_says_so(
-    counting: CountingStore, nursery: trio.Nursery
+    counting: CountingStore, committer: Committer, nursery: trio.Nursery
 ) -> None:
-    committer = Committer(counting)
     counting.may_begin.clear()
     nursery.start_soon(committer.with_patience, batch("a"))
     await wait_all_tasks_blocked()
@@ -221,23 +229,136 @@ async def test_a_thread_that_has_the_connection_says_so(
 # As the writer has them
 
 
-async def test_a_quick_disk_is_written_from_the_event_loop_and_a_slow_one_is_not(
-    patient: CountingStore, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+async def test_one_kept_thread_makes_every_commit(
+    patient: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: list[bool] = []
+    threads: list[threading.Thread] = []
 
     def note(store: Store) -> None:
-        threads.append(threading.current_thread() is not threading.main_thread())
+        threads.append(threading.current_thread())
         opens(f"s{len(threads)}")(store)
 
     writer = Writer(patient)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as writing:
+            writing.start_soon(writer.run)
+            for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
+                monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
+                await writer.write(note)
+            writer.close()
+    assert len(threads) == 6
+    assert {thread.name for thread in threads} == {"commits"}
+    assert len(set(threads)) == 1
+    assert not threads[0].is_alive(), "it ends with the writer"
+
+
+@pytest.fixture
+async def quick_writer(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> Writer:
+    """Give a writer whose disk was quick so far, and may now be held up."""
+    writer = Writer(counting)
     nursery.start_soon(writer.run)
     with trio.fail_after(5):
-        for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
-            monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
-            await writer.write(note)
-    # The first commit, and the one after each slow one, find out.
-    assert threads == [True, False, False, True, True, False]
+        await quick(writer)
+    monkeypatch.setattr(commits_module, "_LOOP_SECONDS", 0.001)
+    counting.may_begin.clear()
+    return writer
+
+
+async def test_the_first_slow_commit_holds_up_an_orders_row_and_nothing_else(
+    counting: CountingStore, quick_writer: Writer
+) -> None:
+    reported: list[str] = []
+    with trio.fail_after(5):
+        quick_writer.open(opening("a", reported))
+        quick_writer.open_now()
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
+        for name in "bc":
+            quick_writer.open(opening(name, reported))
+            quick_writer.open_now()
+        await trio.sleep(0.05)
+        assert (reported, quick_writer.pending) == ([], 3)
+        counting.may_begin.set()
+        await settled(lambda: len(reported) == 3)
+    assert reported == list(rows_of(counting)) == ["a", "b", "c"]
+    assert (quick_writer.pending, quick_writer.healthy) == (0, True)
+    quick_writer.close()
+
+
+async def test_the_first_slow_commit_holds_up_a_fill_and_nothing_else(
+    counting: CountingStore, quick_writer: Writer
+) -> None:
+    reported: list[str] = []
+    with trio.fail_after(5):
+        quick_writer.put(opening("a", reported))
+        await settled(lambda: quick_writer._committer.late is not None)
+        quick_writer.open(opening("b", reported))
+        quick_writer.open_now()
+        assert reported == []
+        counting.may_begin.set()
+        await settled(lambda: len(reported) == 2)
+    assert reported == list(rows_of(counting)) == ["a", "b"]
+    quick_writer.close()
+
+
+async def test_a_late_commit_that_fails_is_made_again(
+    counting: CountingStore, quick_writer: Writer, database: Path
+) -> None:
+    reported: list[str] = []
+    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
+        quick_writer.open(opening("a", reported))
+        quick_writer.open_now()
+        other.execute("BEGIN IMMEDIATE")
+        counting.may_begin.set()
+        await settled(lambda: quick_writer.status().tries > 2)
+        other.execute("ROLLBACK")
+        await settled(lambda: reported == ["a"])
+    assert list(rows_of(counting)) == ["a"]
+    assert quick_writer.pending == 0
+    quick_writer.close()
+
+
+async def test_a_writer_that_is_stopped_waits_for_what_the_thread_has(
+    counting: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reported = Writer(counting), list[str]()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as writing:
+            writing.start_soon(writer.run)
+            await quick(writer)
+            monkeypatch.setattr(commits_module, "_LOOP_SECONDS", 0.001)
+            counting.may_begin.clear()
+            writer.open(opening("a", reported))
+            writer.open_now()
+            writing.cancel_scope.cancel()
+            threading.Timer(0.05, counting.may_begin.set).start()
+    assert reported == list(rows_of(counting)) == ["a"]
+    assert writer.status().abandoned == 0
+
+
+async def test_a_writer_without_a_thread_is_unhealthy_and_tries_again(
+    counting: CountingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    nursery: trio.Nursery,
+    logged_errors: LoggedErrors,
+) -> None:
+    def no_start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    writer, reported = Writer(counting), list[str]()
+    with monkeypatch.context() as limited, trio.fail_after(5):
+        limited.setattr(threading.Thread, "start", no_start)
+        nursery.start_soon(writer.run)
+        writer.open(opening("a", reported))
+        await settled(lambda: not writer.healthy)
+        assert reported == []
+    with trio.fail_after(5):
+        await settled(lambda: reported == ["a"])
+    assert writer.healthy
+    [error] = logged_errors.take()
+    assert "cannot write the database: can't start new thread: raise the limit" in error
     writer.close()
 
 

@@ -53,6 +53,7 @@ from snexec.ops.systemd import Systemd
 from snexec.risk.tally import day_began
 from snexec.stages import Opened
 from snexec.stream import connection as connection_module
+from snexec.threads import Worker
 from tests.fakes import AskedOrder, TrioClock, live_settings, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
@@ -589,9 +590,10 @@ class World:
         slow_seconds = math.inf if self._schedule % 2 else 0.0
         with ExitStack() as stack:
             for place, name, part in (
-                (trio.to_thread, "run_sync", self._run_sync),
+                (Committer, "with_patience", self._commit_with_patience()),
                 (Committer, "at_once", self._commit_at_once()),
                 (commits_module, "_SLOW_SECONDS", slow_seconds),
+                (Worker, "begin", lambda _worker, job: job.work()),  # in place
                 (connection_module, "_dial", self._dial),
                 (connection_module, "wrap_client_stream", _wrap),
                 (rows_module, "uuid", ids),
@@ -605,23 +607,20 @@ class World:
             yield
         logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
 
-    async def _run_sync(
-        self,
-        work: Callable[..., T],
-        *args: Any,  # noqa: ANN401 - as trio.to_thread.run_sync
-        limiter: trio.CapacityLimiter,
-    ) -> T:
-        """Do what the writer's thread does, in place, unless the power is cut."""
-        run = self.runs[-1]
-        async with limiter:
+    def _commit_with_patience(self) -> Callable[[Committer, Batch], Any]:
+        async def with_patience(committer: Committer, batch: Batch) -> Any:  # noqa: ANN401
+            """Do what the writer's thread does, in place, unless the power is cut."""
+            run = self.runs[-1]
             self._come_to("commit begins")
-            with trio.move_on_after(COMMIT_SECONDS):
+            with trio.CancelScope(shield=True), trio.move_on_after(COMMIT_SECONDS):
                 await run.dead.wait()
             if run.crashed:
                 raise PowerCutError
-            result = work(*args)
+            reports = committer._commit(batch)
             self._commit_done(run)
-            return result
+            return reports
+
+        return with_patience
 
     async def _read_settings(self) -> Reread:
         return Reread(self.settings, b"", keys_lie_open=False)
