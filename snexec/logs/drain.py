@@ -1,7 +1,8 @@
 """How log lines leave, which never blocks the event loop.
 
 A full pipe behind standard error must not hold up trading, so the event loop only
-queues lines; one task writes them in a thread (SPEC 11, "Log lines").
+queues lines; one task writes them in a thread (SPEC 11, "Log lines"). Where there is no
+thread, it writes what the reader takes without waiting, and counts the rest as dropped.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.logs.lines import text_of_dropped
+from snexec.threads import NoThreadError, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAX_WAITING_LINES = 10_000  # a few MB when nobody reads standard error
+_MAX_WAITING_LINES = 10_000  # when nobody reads standard error
+_MAX_WAITING_BYTES = 8 * 1024 * 1024
 _FLUSH_SECONDS = 1.0
 _ATOMIC_BYTES = 4096
 # A round trip to the thread costs more than a line: one for every few lines would take
@@ -52,6 +55,8 @@ class LogDrain(logging.Handler):
         self.setFormatter(formatter)
         self._fd = fd
         self._lines: collections.deque[bytes] = collections.deque()
+        # In bytes; each has a lock of its own, that of the handler and that of taking.
+        self._added = self._taken = 0
         self._dropped_since_notice = 0
         self.dropped = 0
         self._within_line = False
@@ -67,11 +72,17 @@ class LogDrain(logging.Handler):
         except Exception:  # noqa: BLE001 - a bad log call is no reason to stop trading
             self.handleError(record)
             return
-        if len(self._lines) >= _MAX_WAITING_LINES:
+        data = line.encode(errors="backslashreplace") + b"\n"
+        waiting = self._added - self._taken
+        if (
+            len(self._lines) >= _MAX_WAITING_LINES
+            or waiting + len(data) > _MAX_WAITING_BYTES
+        ):
             self._dropped_since_notice += 1
             self.dropped += 1
             return
-        self._lines.append(line.encode(errors="backslashreplace") + b"\n")
+        self._added += len(data)
+        self._lines.append(data)
         if threading.get_ident() == self._thread:
             self._waiting.set()
         elif self._token is not None:
@@ -81,44 +92,52 @@ class LogDrain(logging.Handler):
         """Write lines as they come, until cancelled."""
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
-        one_thread = trio.CapacityLimiter(1)  # also while an abandoned one still writes
         gathered_at = -math.inf
-        try:
-            while True:
-                self._waiting = trio.Event()
-                if not self._lines:
-                    await self._waiting.wait()
-                await trio.sleep_until(gathered_at)
-                gathered_at = trio.current_time() + _GATHER_SECONDS
-                await self._write(one_thread)
-        finally:
-            self._token = self._thread = None
-            with trio.move_on_after(_FLUSH_SECONDS, shield=True):
-                while self._lines:
-                    await self._write(one_thread)
+        with Threads("log lines", 1) as threads:
+            try:
+                while True:
+                    self._waiting = trio.Event()
+                    if not self._lines:
+                        await self._waiting.wait()
+                    await trio.sleep_until(gathered_at)
+                    gathered_at = trio.current_time() + _GATHER_SECONDS
+                    await self._write(threads)
+            finally:
+                self._token = self._thread = None
+                with trio.move_on_after(_FLUSH_SECONDS, shield=True):
+                    while self._lines:
+                        await self._write(threads)
 
     def flush_now(self) -> None:
         """Write what is queued, before or after the event loop runs; never blocks."""
-        with contextlib.suppress(OSError):  # nobody reads, or the reader is gone
-            blocking = os.get_blocking(self._fd)
-            os.set_blocking(self._fd, False)
-            try:
-                while chunk := self._next_chunk():
-                    os.write(self._fd, chunk)
-            finally:
-                os.set_blocking(self._fd, blocking)
+        self._without_waiting(self._write_all)
         self._drop_waiting()
 
     def _waiting_set(self) -> None:
         self._waiting.set()
 
-    async def _write(self, one_thread: trio.CapacityLimiter) -> None:
+    async def _write(self, threads: Threads) -> None:
         # The thread takes the lines itself, so no line is lost to a cancellation before
         # it runs. Nobody waits for its result, so a reader that never comes back may
         # keep it.
-        await trio.to_thread.run_sync(
-            self._write_chunks, abandon_on_cancel=True, limiter=one_thread
-        )
+        try:
+            await threads.run(self._write_chunks, abandon_on_cancel=True)
+        except NoThreadError:
+            self._without_waiting(self._write_chunks)
+
+    def _without_waiting(self, write: Callable[[], None]) -> None:
+        """Have writes fail that would wait; also where nobody reads."""
+        with contextlib.suppress(OSError):
+            blocking = os.get_blocking(self._fd)
+            os.set_blocking(self._fd, False)
+            try:
+                write()
+            finally:
+                os.set_blocking(self._fd, blocking)
+
+    def _write_all(self) -> None:
+        while chunk := self._next_chunk():
+            os.write(self._fd, chunk)
 
     def _write_chunks(self) -> None:
         for _ in range(_CHUNKS_AT_ONCE):
@@ -144,7 +163,8 @@ class LogDrain(logging.Handler):
     def _drop_waiting(self) -> int:
         with self._taking:
             count = len(self._lines)
-            self._lines.clear()
+            for _ in range(count):
+                self._taken += len(self._lines.popleft())
             return count
 
     def _next_chunk(self) -> bytes:
@@ -157,6 +177,7 @@ class LogDrain(logging.Handler):
         if self._dropped_since_notice and not self._within_line:
             chunk = self._notice(self._dropped_since_notice).encode() + b"\n"
             self._dropped_since_notice = 0
+        notice_bytes = len(chunk)
         while self._lines and len(chunk) + len(self._lines[0]) <= _ATOMIC_BYTES:
             chunk += self._lines.popleft()
         if not chunk and self._lines:
@@ -164,5 +185,6 @@ class LogDrain(logging.Handler):
             chunk, rest = line[:_ATOMIC_BYTES], line[_ATOMIC_BYTES:]
             if rest:
                 self._lines.appendleft(rest)
+        self._taken += len(chunk) - notice_bytes
         self._within_line = bool(chunk) and not chunk.endswith(b"\n")
         return chunk

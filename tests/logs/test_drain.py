@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
@@ -391,6 +392,84 @@ async def test_a_line_that_is_longer_than_a_pipe_comes_whole() -> None:
             nursery.cancel_scope.cancel()
 
     assert lines == ["x" * 200_000, "short"]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@within(5)
+async def test_without_a_thread_lines_are_written_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with open_pipe() as (read_end, write_end):
+        drain, logger = drain_to(write_end)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain.run)
+            for number in range(100):
+                logger.info("line %d", number)
+                await trio.lowlevel.checkpoint()
+            lines = await read_until(read_end, lambda data: data.count(b"\n") == 100)
+            nursery.cancel_scope.cancel()
+        assert os.get_blocking(write_end)
+
+    assert lines == [f"line {number}" for number in range(100)]
+    assert drain.dropped == 0
+
+
+@within(5)
+async def test_without_a_thread_a_full_pipe_drops_and_counts_and_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with open_pipe() as (read_end, write_end):
+        fill(write_end)
+        drain, logger = drain_to(write_end)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain.run)
+            for number in range(100):
+                logger.info("line %d", number)
+                await trio.sleep(0.001)
+            await trio.sleep(0.05)
+            assert drain.dropped == 100
+            read_now(read_end)
+            logger.info("again")
+            kept, dropped = account(await read_until(read_end, accounts_for(101)))
+            nursery.cancel_scope.cancel()
+
+    assert (kept, dropped) == (["again"], 100)
+
+
+@within(5)
+async def test_the_thread_is_made_at_the_start_and_ends_with_the_task() -> None:
+    before = set(threading.enumerate())
+    with open_pipe() as (_, write_end):
+        drain, _logger = drain_to(write_end)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain.run)
+            await wait_all_tasks_blocked()
+            [thread] = set(threading.enumerate()) - before
+            assert thread.name == "log lines 1"
+            nursery.cancel_scope.cancel()
+    assert not thread.is_alive()
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    drain, logger = drain_to(-1)
+    for _ in range(1_000):
+        logger.info("x" * 1_000_000)
+    assert sum(map(len, drain._lines)) <= 8 * 1024 * 1024
+    assert drain.dropped == 1_000 - len(drain._lines) == 992
+
+    while drain._next_chunk():
+        pass
+    for _ in range(10):
+        logger.info("x" * 1_000_000)
+    assert len(drain._lines) == 8, "there is room again"
+    assert drain._drop_waiting() == 8
+    logger.info("x" * 8_000_000)
+    assert len(drain._lines) == 1
 
 
 def test_a_log_call_with_wrong_arguments_stops_nothing(
