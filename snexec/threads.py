@@ -47,8 +47,9 @@ class Job(Generic[T]):
             self._error = exc
         self._ended.release()
         # Whoever adds a call looks at the lock after that, so one of the two makes it.
-        with suppress(IndexError):
-            self._tells.pop()()
+        if self._tells:
+            with suppress(IndexError):
+                self._tells.pop()()
 
     def has_ended_within(self, seconds: float) -> bool:
         """Wait, and hold up the event loop, until it has ended or the time is up."""
@@ -104,7 +105,9 @@ class Worker:
         try:
             thread.start()
         except RuntimeError as exc:
-            raise _none(exc) from None
+            raise NoThreadError(
+                f"{exc}: raise the limit of processes (TasksMax, ulimit -u), or end some"
+            ) from None
         self._thread = thread
 
     def begin(self, job: Job[T]) -> None:
@@ -193,21 +196,13 @@ class Threads:
         return job.result()
 
 
-async def in_some_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread of Trio's; for what happens once, as an import.
+async def in_own_thread(
+    kind: str, function: Callable[[], T], *, abandon_on_cancel: bool = False
+) -> T:
+    """Call a function in a thread of its own; for what happens once, as an import.
 
     Raises:
         NoThreadError: None can be started.
     """
-    job = Job(function)
-    try:
-        await trio.to_thread.run_sync(job.work)
-    except RuntimeError as exc:
-        raise _none(exc) from None
-    return job.result()
-
-
-def _none(exc: RuntimeError) -> NoThreadError:
-    return NoThreadError(
-        f"{exc}: raise the limit of processes (TasksMax, ulimit -u), or end some"
-    )
+    with Threads(kind, 1) as threads:
+        return await threads.run(function, abandon_on_cancel=abandon_on_cancel)

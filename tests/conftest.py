@@ -8,9 +8,11 @@ import math
 import os
 import ssl
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import trio
@@ -18,6 +20,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from trio.testing import MockClock
 
+from snexec.threads import Worker
 from tests.fakes import FakeClock, Rig, TrioClock, make_settings, open_store
 
 if TYPE_CHECKING:
@@ -72,7 +75,14 @@ def _run(
 ) -> None:
     if clock is None:
         clock = MockClock(autojump_threshold=autojump_threshold)
-    trio.run(main, clock=clock, instruments=instruments)
+    with ExitStack() as stack:
+        if autojump_threshold == 0:
+            # A clock that jumps waits for no thread.
+            work_in_place = mock.patch.object(
+                Worker, "begin", lambda _worker, job: job.work()
+            )
+            stack.enter_context(work_in_place)
+        trio.run(main, clock=clock, instruments=instruments)
 
 
 class LoggedErrors:

@@ -11,7 +11,7 @@ import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
-from snexec.threads import Job, NoThreadError, Threads, Worker, in_some_thread
+from snexec.threads import Job, NoThreadError, Threads, Worker, in_own_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -216,22 +216,12 @@ async def test_threads_end_with_their_owner() -> None:
     assert not thread.is_alive()
 
 
-# Once
-
-
-async def test_what_happens_once_runs_in_a_thread_of_trios() -> None:
-    assert await in_some_thread(my_thread) != my_thread()
-    with pytest.raises(ZeroDivisionError):
-        await in_some_thread(broken)
-
-
-async def test_what_happens_once_may_find_no_thread(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_what_happens_once_has_a_thread_of_its_own(
+    no_threads: Callable[[], None],
 ) -> None:
-    async def run_sync(_function: object) -> NoReturn:
-        await trio.lowlevel.checkpoint()
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+    thread = await in_own_thread("import", threading.current_thread)
+    assert thread.name == "import 1"
+    assert not thread.is_alive()
+    no_threads()
     with pytest.raises(NoThreadError, match="can't start new thread"):
-        await in_some_thread(my_thread)
+        await in_own_thread("import", my_thread)

@@ -26,6 +26,7 @@ from snexec.broker.pool import Pool
 from snexec.broker.replies import ReplyReader
 from snexec.errors import NotSentError, no_answer
 from snexec.logs import SecretMask
+from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     import ssl
@@ -320,7 +321,7 @@ class AlpacaClient:
             NotSentError: Its files cannot be opened now; a later try may succeed.
         """
         try:
-            look_ups = await trio.to_thread.run_sync(import_look_ups)
+            look_ups = await in_own_thread("import of look-ups", import_look_ups)
             self._look_ups = self._look_ups or self._make_look_ups(look_ups)
         except (OSError, ImportError) as exc:
             raise NotSentError(str(exc)) from None

@@ -7,6 +7,7 @@ import os
 import stat
 from contextlib import aclosing
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -15,6 +16,7 @@ from snexec.errors import first_words
 from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.framing import LineSplitter
 from snexec.signals import MAX_LINE_BYTES
+from snexec.threads import NoThreadError, Threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Intake")
 
 _READ_BYTES = 64 * 1024
+_NO_THREAD_SECONDS = 1.0  # between two tries to start one
 
 
 class Kind(Enum):
@@ -129,10 +132,9 @@ async def _chunks(kind: Kind, fd: int) -> AsyncGenerator[bytes, None]:
         case Kind.NOTHING:
             return
         case Kind.FILE | Kind.DEVICE:
-            while data := await trio.to_thread.run_sync(
-                os.read, fd, _READ_BYTES, abandon_on_cancel=True
-            ):
-                yield data
+            with Threads("standard input", 1) as threads:
+                while data := await _read(threads, fd):
+                    yield data
         case Kind.PIPE | Kind.TERMINAL:
             # A terminal is opened again: the descriptor becomes non-blocking, and the
             # original is shared with everything else that writes to that terminal.
@@ -144,3 +146,17 @@ async def _chunks(kind: Kind, fd: int) -> AsyncGenerator[bytes, None]:
             async with trio.lowlevel.FdStream(own) as stream:
                 while data := await stream.receive_some(_READ_BYTES):
                     yield data
+
+
+async def _read(threads: Threads, fd: int) -> bytes:
+    told = False
+    while True:
+        try:
+            return await threads.run(
+                partial(os.read, fd, _READ_BYTES), abandon_on_cancel=True
+            )
+        except NoThreadError as exc:
+            if not told:
+                log.warning("standard input waits: %s", exc)
+            told = True
+            await trio.sleep(_NO_THREAD_SECONDS)

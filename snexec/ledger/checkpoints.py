@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from snexec.threads import NoThreadError, Threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,15 +58,15 @@ class Checkpoints:
 
     async def run(self) -> None:
         """Make a checkpoint whenever one is due, until cancelled."""
-        while True:
-            await self._due.wait()
-            await self._wait_for_lull()
-            self._due = trio.Event()
-            try:
-                with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(self._copy)
-            except sqlite3.Error as exc:
-                log.debug("the write-ahead log stays long for now: %s", exc)
+        with Threads("checkpoints", 1) as threads:
+            while True:
+                await self._due.wait()
+                await self._wait_for_lull()
+                self._due = trio.Event()
+                try:
+                    await threads.run(self._copy)
+                except (sqlite3.Error, NoThreadError) as exc:
+                    log.debug("the write-ahead log stays long for now: %s", exc)
 
     async def _wait_for_lull(self) -> None:
         pause = _LULL_SECONDS

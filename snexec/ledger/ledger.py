@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -14,6 +14,7 @@ from snexec.errors import StartError
 from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
+from snexec.threads import NoThreadError, Threads, in_own_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from snexec.risk import Recently
 
 log = logging.getLogger("Daemon")
+
+T = TypeVar("T")
+
+_READERS = 3  # threads; more who ask wait for one
+# A lock is waited for two seconds; who asks hears then that there is no answer.
+_READ_SECONDS = 3.0
 
 
 class Ledger:
@@ -47,6 +54,7 @@ class Ledger:
         self._path = path
         self.writer = Writer(store, checkpoint=partial(checkpoint, path))
         self.reader = Reader(path, clock)
+        self._reading = Threads("database reads", _READERS)
 
     @property
     def healthy(self) -> bool:
@@ -85,7 +93,8 @@ class Ledger:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, drain, name="writer")
             try:
-                yield
+                with self._reading:
+                    yield
             finally:
                 self.writer.close()
                 drain.deadline = until()
@@ -97,23 +106,43 @@ class Ledger:
             StartError: It is damaged.
         """
         try:
-            await trio.to_thread.run_sync(
-                check_large, self._path, abandon_on_cancel=True
+            await in_own_thread(
+                "database check",
+                partial(check_large, self._path),
+                abandon_on_cancel=True,
             )
-            odd = await trio.to_thread.run_sync(
-                self.reader.oddities, abandon_on_cancel=True
+            odd = await in_own_thread(
+                "row check", self.reader.oddities, abandon_on_cancel=True
             )
-        except sqlite3.DatabaseError as exc:
+        except (sqlite3.DatabaseError, NoThreadError) as exc:
             log.warning("the database could not be checked: %s", exc)
             return
         for line in odd:
             log.warning("the database: %s", line)
 
+    async def ask(self, question: Callable[[], T]) -> T:
+        """Have a thread read rows, over the reader's connections.
+
+        Raises:
+            sqlite3.Error: They cannot be read, or not in time.
+        """
+        try:
+            with trio.fail_after(_READ_SECONDS):
+                return await self._reading.run(question, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            raise sqlite3.OperationalError(
+                f"no answer within {_READ_SECONDS:g} s"
+            ) from None
+        except NoThreadError as exc:
+            raise sqlite3.OperationalError(str(exc)) from None
+
     async def count_open(self) -> int | None:
         """Count the open rows, in a thread; None where that cannot be done."""
-        return await trio.to_thread.run_sync(
-            self.reader.count_open, abandon_on_cancel=True
-        )
+        try:
+            return await self.ask(self.reader.count_open)
+        except sqlite3.Error as exc:
+            log.warning("status: cannot count the open rows: %s", exc)
+            return None
 
     def tallied(self, symbol: str, mode: Mode) -> Recently | None:
         """Return what is known of recent orders without the file, from any thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from typing import TYPE_CHECKING
 
 import trio
@@ -135,6 +136,7 @@ class Control:
         """Return what would become of a signal now; nothing is traded."""
         from snexec.ops.explain import (  # noqa: PLC0415 - a start needs none of it
             Question,
+            RowFacts,
             explain,
             read_row_facts,
         )
@@ -154,11 +156,13 @@ class Control:
             id_taken=signal.id is not None and wings.intake.has_taken(signal.id),
             id_salt=wings.orders.id_salt,
         )
-        facts = await trio.to_thread.run_sync(
-            lambda: read_row_facts(
-                question,
-                wings.ledger.reader.open,
-                recently=wings.ledger.tallied(signal.symbol, settings.mode),
+        recently = wings.ledger.tallied(signal.symbol, settings.mode)
+        try:
+            facts = await wings.ledger.ask(
+                lambda: read_row_facts(
+                    question, wings.ledger.reader.open, recently=recently
+                )
             )
-        )
+        except sqlite3.Error as exc:
+            facts = RowFacts(problem=f"the database cannot be read: {exc}")
         return explain(question, facts)

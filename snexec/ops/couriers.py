@@ -100,7 +100,10 @@ async def run_command(words: Sequence[str], message: Mapping[str, object]) -> No
         )
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
-        raise NotDeliveredError(reason, final=True) from None
+        final = not isinstance(exc, BlockingIOError)  # a limit of processes
+        raise NotDeliveredError(reason, final=final) from None
+    except RuntimeError as exc:
+        raise NotDeliveredError(str(exc)) from None  # no thread can be started for it
     if ended.returncode:
         raise NotDeliveredError(f"exit status {ended.returncode}")
 

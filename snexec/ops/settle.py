@@ -130,7 +130,7 @@ async def settle(
 ) -> dict[str, object]:
     """End a row within the daemon, and return the fields of its answer."""
     try:
-        row = await trio.to_thread.run_sync(_read, wings, asked.trade_id)
+        row = await wings.ledger.ask(partial(_read, wings, asked.trade_id))
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
     if not wings.ledger.healthy:

@@ -24,6 +24,7 @@ from snexec.logs import Repeats
 from snexec.stream.frames import FrameReader
 from snexec.stream.life import SignsOfLife
 from snexec.stream.session import Session
+from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts, Endpoint
@@ -42,6 +43,7 @@ _ATTEMPT_SECONDS = 120.0
 _OVERDUE_SECONDS = 30.0
 _SHOWN_CHARS = 500
 _SYSTEM_CLOCK = SystemClock()
+_CONNECTION = "snexec.stream.connection"
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
@@ -231,9 +233,11 @@ class TradingStream:
             log.warning("%s", fault)
 
     async def _connect_and_follow(self, endpoint: Endpoint) -> None:
-        if "snexec.stream.connection" not in sys.modules:
+        if _CONNECTION not in sys.modules:
             # To import it takes a tenth of a start; signals need not wait for that.
-            await trio.to_thread.run_sync(import_module, "snexec.stream.connection")
+            await in_own_thread(
+                "import of the stream", lambda: import_module(_CONNECTION)
+            )
         from snexec.stream.connection import open_connection  # noqa: PLC0415
 
         following = trio.CancelScope()

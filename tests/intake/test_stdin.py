@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 
@@ -10,9 +11,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.intake import stdin as stdin_module
 from snexec.intake.admission import LINES_PER_TURN, Phase
 from snexec.intake.stdin import Kind, StandardInput, kind_of_stdin
 from snexec.signals import MAX_LINE_BYTES
+from tests.fakes import warnings_of
 from tests.input_helpers import (
     FLUSH,
     Owner,
@@ -274,6 +277,29 @@ async def test_a_large_file_is_taken_line_by_line() -> None:
 
     assert owner.statuses == ["invalid"] + ["accepted"] * 5_000 + ["invalid"] * 3
     assert owner.answers[0].error == "line: longer than 65536 bytes"
+
+
+@within(5)
+async def test_a_file_waits_for_a_thread_to_read_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[str] = []
+
+    def no_start(_thread: threading.Thread) -> None:
+        tries.append("start")
+        if len(tries) == 5:
+            monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(stdin_module, "_NO_THREAD_SECONDS", 0.001)
+    monkeypatch.setattr(threading.Thread, "start", no_start)
+    world = World()
+    with file_of(signal_line(id="n-1")) as fd:
+        await read(world, Kind.FILE, fd=fd)
+
+    assert world.counts["accepted"] == 1
+    [line] = warnings_of(caplog)
+    assert line.startswith("standard input waits: can't start new thread: raise")
 
 
 @within(5)

@@ -65,22 +65,7 @@ class Copies:
             raise self.faults.pop()
 
 
-@pytest.fixture
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make checkpoints in the event loop: a clock that jumps waits for no thread."""
-
-    async def run_sync(function: Callable[[], None]) -> None:
-        await trio.lowlevel.checkpoint()
-        function()
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
-
-
-def jumping(test: Test) -> Test:
-    """Run a test of checkpoints alone, on a clock that jumps."""
-    for mark in (pytest.mark.jumping_time, pytest.mark.usefixtures("_no_threads")):
-        test = mark(test)
-    return test
+jumping = pytest.mark.jumping_time
 
 
 # On their own
@@ -183,9 +168,10 @@ async def test_changes_written_during_a_checkpoint_count_for_the_next(
 
 async def test_a_checkpoint_under_way_is_finished_when_the_writer_ends() -> None:
     under_way, may_end, finished = trio.Event(), threading.Event(), list[bool]()
+    token = trio.lowlevel.current_trio_token()
 
     def copy() -> None:
-        trio.from_thread.run_sync(under_way.set)
+        token.run_sync_soon(under_way.set)
         assert may_end.wait(10)
         finished.append(threading.current_thread() is not threading.main_thread())
 
@@ -198,6 +184,26 @@ async def test_a_checkpoint_under_way_is_finished_when_the_writer_ends() -> None
             nursery.cancel_scope.cancel()
             may_end.set()
     assert finished == [True]
+
+
+async def test_a_checkpoint_for_which_there_is_no_thread_is_made_later(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    def no_start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made: list[str] = []
+    checkpoints = Checkpoints(lambda: made.append("copy"), Load())
+    with trio.fail_after(5):
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", no_start)
+            nursery.start_soon(checkpoints.run)
+            checkpoints.note(100)
+            await trio.sleep(0.05)
+        assert made == []
+        checkpoints.note(100)
+        await settled(lambda: made == ["copy"])
+    nursery.cancel_scope.cancel()
 
 
 # The writer's

@@ -299,7 +299,8 @@ async def test_the_first_slow_commit_holds_up_a_fill_and_nothing_else(
         assert reported == []
         counting.may_begin.set()
         await settled(lambda: len(reported) == 2)
-    assert reported == list(rows_of(counting)) == ["a", "b"]
+    assert list(rows_of(counting)) == ["a", "b"]
+    assert sorted(reported) == ["a", "b"], "an order's row may be told first"
     quick_writer.close()
 
 

@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.errors import StartError
 from snexec.ledger import checkpoints as checkpoints_module
 from snexec.ledger import file as file_module
+from snexec.ledger import ledger as ledger_module
 from snexec.ledger.ledger import Ledger
 from snexec.risk.tally import Recently
 from tests.fakes import FakeClock, make_trade, row_of, rows_of, warnings_of
@@ -317,6 +318,52 @@ async def test_nobody_waits_for_a_count_that_was_given_up(
     assert not ended.is_set()
     may_end.set()
     assert ended.wait(10)
+
+
+async def test_a_count_that_is_not_there_in_time_is_none(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end = threading.Event()
+    monkeypatch.setattr(ledger_module, "_READ_SECONDS", 0.02)
+    monkeypatch.setattr(ledger.reader, "count_open", lambda: may_end.wait(10))
+    try:
+        with trio.fail_after(5):
+            for _ in range(5):
+                assert await ledger.count_open() is None
+    finally:
+        may_end.set()
+    assert (
+        warnings_of(caplog)
+        == ["status: cannot count the open rows: no answer within 0.02 s"] * 5
+    )
+
+
+def no_start(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_rows_are_read_where_no_thread_can_be_started_any_more(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger.writing(until=in_time):
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", no_start)
+            assert await ledger.ask(ledger.reader.count_open) == 0
+
+
+async def test_what_cannot_be_read_for_want_of_a_thread_is_an_error_of_the_rows(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", no_start)
+        with pytest.raises(sqlite3.Error, match="can't start new thread"):
+            await ledger.ask(ledger.reader.count_open)
+        assert await ledger.count_open() is None
+        await ledger.check()
+    assert [line.partition(":")[0] for line in warnings_of(caplog)] == [
+        "status",
+        "the database could not be checked",
+    ]
 
 
 # Checking

@@ -6,9 +6,11 @@ import json
 import ssl
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
+import trio.lowlevel
 from pydantic import SecretStr
 
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
@@ -46,6 +48,22 @@ async def test_a_command_gets_the_text_last_and_the_json_on_stdin_and_no_keys(
 async def test_a_command_that_fails_says_how(command: list[str], problem: str) -> None:
     with pytest.raises(NotDeliveredError, match=problem):
         await run_command(command, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    "fault", [RuntimeError("can't start new thread"), BlockingIOError(11, "no more")]
+)
+async def test_a_command_that_a_limit_of_processes_keeps_from_running_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def run_process(*_words: object, **_options: object) -> NoReturn:
+        await trio.lowlevel.checkpoint()
+        raise fault
+
+    monkeypatch.setattr(trio, "run_process", run_process)
+    with pytest.raises(NotDeliveredError) as problem:
+        await run_command(["true"], MESSAGE)
+    assert not problem.value.final
 
 
 async def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
