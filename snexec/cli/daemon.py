@@ -33,6 +33,7 @@ from snexec.logs import (
     SecretMask,
     json_of_dropped,
 )
+from snexec.names import HostNames
 from snexec.ops import Systemd
 from snexec.settings import LiveSettings, learn_secrets, load_settings, warn_open_keys
 from snexec.stages import Opened
@@ -132,6 +133,7 @@ async def _main(
         ) as connection,
         open_listener(Path(settings.intake.socket)) as listener,
         contextlib.closing(systemd),
+        HostNames(),
     ):
         pages = await _open_pages(settings)
         async with trio.open_nursery() as root:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
