@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,9 +21,11 @@ from snexec.risk.halt_file import (
     mended,
     read_halt,
     remove_halt,
+    sync_halt,
     write_halt,
 )
 from snexec.risk.streak import Streak
+from snexec.threads import Threads
 
 if TYPE_CHECKING:
     from snexec.clock import Clock
@@ -53,6 +56,7 @@ class HaltSwitch:
         self._feed = feed
         self._clock = clock
         self._unwritten_halt: Halt | None = None
+        self._unsynced = trio.Event()
         self._announced = False
         self._refusals = Streak()
         feed.follow(self.happened)
@@ -92,7 +96,8 @@ class HaltSwitch:
             by=mended(by, default="somebody"),
         )
         try:
-            write_halt(self.files[0], halt)
+            write_halt(self.files[0], halt, sync=False)
+            self._unsynced.set()
         except OSError as exc:
             if self._unwritten_halt is None:
                 self._unwritten_halt = halt
@@ -149,9 +154,28 @@ class HaltSwitch:
 
     async def run(self) -> None:
         """Notice within a second a file that others make or remove, until cancelled."""
-        while True:
-            self.is_halted()
-            await trio.sleep(_LOOK_SECONDS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sync_what_is_written, name="halt file")
+            while True:
+                self.is_halted()
+                await trio.sleep(_LOOK_SECONDS)
+
+    async def _sync_what_is_written(self) -> None:
+        """Have the disk keep what ``halt`` writes, which waits for no disk itself."""
+        with Threads("halt file", 1) as threads:
+            while True:
+                await self._unsynced.wait()
+                self._unsynced = trio.Event()
+                try:
+                    await threads.run(
+                        partial(sync_halt, self.files[0]), abandon_on_cancel=True
+                    )
+                except FileNotFoundError:
+                    continue  # it is over already
+                except OSError as exc:
+                    log.warning(
+                        "%s may not outlast a power cut: %s", self.files[0], exc
+                    )
 
     def _announce(self, *, halted: bool) -> None:
         self._announced = halted  # first, as a follower of the feed may look

@@ -89,8 +89,13 @@ def read_halt(files: Sequence[Path]) -> Halt | None:
     return None
 
 
-def write_halt(path: Path, halt: Halt) -> None:
+def write_halt(path: Path, halt: Halt, *, sync: bool = True) -> None:
     """Write the file, whole or empty; one that is there stays as it is.
+
+    Args:
+        path: The file.
+        halt: What it says.
+        sync: Whether to wait for the disk; if not, ``sync_halt`` does it.
 
     Raises:
         OSError: It cannot be written.
@@ -102,6 +107,22 @@ def write_halt(path: Path, halt: Halt) -> None:
     except OSError:
         # A full disk may still have room for an empty file.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _READABLE))
+    if sync:
+        sync_halt(path)
+
+
+def sync_halt(path: Path) -> None:
+    """Wait until the disk has the file; in a thread, as a disk may take its time.
+
+    Raises:
+        OSError: It is not there, or the disk does not take it.
+    """
+    for each in (path, path.parent):
+        descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_halt(files: Sequence[Path]) -> list[Path]:
@@ -128,15 +149,9 @@ def _write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), _READABLE)
-            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _content(path: Path, found: os.stat_result) -> bytes:

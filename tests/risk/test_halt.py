@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.lowlevel
 
 from snexec.risk.halt_file import Halt
-from tests.fakes import MOMENT_TEXT, make_settings
+from tests.fakes import MOMENT_TEXT, make_settings, warnings_of
 from tests.risk.conftest import Desk
 
 if TYPE_CHECKING:
@@ -22,6 +24,60 @@ if TYPE_CHECKING:
 HALT = Halt(reason="fire", since=MOMENT_TEXT, by="me")
 
 # The switch --------------------------------------------------------------------------
+
+
+async def test_a_halt_waits_for_no_disk_and_the_disk_is_told_all_the_same(
+    desk: Desk,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_errors: LoggedErrors,
+) -> None:
+    may_end, synced = threading.Event(), list[int]()
+
+    def fsync(descriptor: int) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert may_end.wait(10)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    nursery.start_soon(desk.switch.run)
+    assert desk.switch.halt("fire", by="me").reason == "fire"
+    assert desk.file.exists()
+    assert desk.switch.is_halted()
+    assert len(logged_errors.take()) == 1
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    assert synced == []
+    may_end.set()
+    wanted = [each.stat().st_ino for each in (desk.file, desk.file.parent)]
+    with trio.fail_after(5):
+        while synced != wanted:
+            await trio.lowlevel.checkpoint()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_disk_that_does_not_keep_a_halt_is_told_of(
+    desk: Desk,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    logged_errors: LoggedErrors,
+) -> None:
+    def fsync(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    nursery.start_soon(desk.switch.run)
+    desk.switch.halt("fire", by="me")
+    with trio.fail_after(5):
+        while not warnings_of(caplog):
+            await trio.lowlevel.checkpoint()
+    assert warnings_of(caplog) == [
+        f"{desk.file} may not outlast a power cut: [Errno 5] Input/output error"
+    ]
+    assert desk.switch.is_halted()
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("quick", [False, True])
