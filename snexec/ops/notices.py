@@ -64,6 +64,11 @@ class Notice:
     dollars: Decimal = Decimal(0)
     fields: dict[str, object]
 
+    @property
+    def chars(self) -> int:
+        """How many characters it holds, roughly."""
+        return len(self.text) + sum(len(str(each)) for each in self.fields.values())
+
 
 def notice_of(event: Event, account: Callable[[Mode], str]) -> Notice | None:
     """Return the notice of an event of the feed, or None if it is not worth one.

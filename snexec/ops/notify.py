@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Notify")
 
 _MAX_WAITING = 1000  # more are only counted; one message names a few anyway
+_MAX_WAITING_CHARS = 2_000_000  # of all their texts and fields
 _GATHER_SECONDS = 1.0  # what comes together goes out together
 _PAUSE_SECONDS = 5.0  # between two messages, at least
 _DELIVERY_SECONDS = 10.0
@@ -79,6 +80,7 @@ class Notify:
             outages_wanted="outage" in self._wanted,
         )
         self._waiting: collections.deque[Notice] = collections.deque()
+        self._waiting_chars = 0
         self._dropped = 0
         self._in_hand = 0
         self._arrived = trio.Event()
@@ -115,9 +117,11 @@ class Notify:
     def _put(self, notice: Notice) -> None:
         if notice.kind not in self._wanted:
             return
-        if len(self._waiting) >= _MAX_WAITING:
+        chars = self._waiting_chars + notice.chars
+        if len(self._waiting) >= _MAX_WAITING or chars > _MAX_WAITING_CHARS:
             self._dropped += 1
             return
+        self._waiting_chars = chars
         self._waiting.append(notice)
         self._arrived.set()
 
@@ -163,6 +167,7 @@ class Notify:
         """Take everything that waits, as one message."""
         notices = list(self._waiting)
         self._waiting.clear()
+        self._waiting_chars = 0
         dropped, self._dropped = self._dropped, 0
         self._in_hand = len(notices) + dropped
         return message_of(notices, dropped=dropped, mask=self._mask)

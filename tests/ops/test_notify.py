@@ -73,6 +73,23 @@ async def test_more_than_can_be_kept_is_counted(
 
 
 @jumping
+async def test_what_is_kept_is_bounded_in_characters_too(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig, events=["refused"])
+    nursery.start_soon(told.run)
+    for _ in range(2):
+        for _ in range(40):
+            told.feed.publish("refused", symbol="AAPL", reason="x" * 100_000)
+        assert sum(notice.chars for notice in told._waiting) <= 2_000_000
+        await trio.sleep(10)
+
+    assert ["more, which were not kept" in text for text in told.texts()] == [True] * 2
+    assert [message["count"] for _, message in told.messages] == [40, 40]
+    nursery.cancel_scope.cancel()
+
+
+@jumping
 async def test_a_message_that_fails_is_tried_three_times_and_then_given_up(
     rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
