@@ -16,6 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.ledger import commits as commits_module
 from snexec.ledger.changes import Batch
 from snexec.ledger.commits import Committer
+from snexec.ledger.store import Store
 from snexec.ledger.writer import Writer
 from tests.fakes import make_trade, rows_of
 from tests.ledger.hands import TRIGGERS, trigger
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.changes import Report
-    from snexec.ledger.store import Store
     from tests.conftest import LoggedErrors
 
 
@@ -459,10 +459,10 @@ async def test_another_program_writes_beside_the_daemon(
 
 @pytest.mark.parametrize("kind", TRIGGERS)
 async def test_a_trigger_ends_the_changes_it_speaks_of_and_no_others(
-    counting: CountingStore, database: Path, kind: str
+    committer: Committer, counting: CountingStore, database: Path, kind: str
 ) -> None:
     trigger(database, kind, "INSERT")
-    committer, reported, heard = Committer(counting), list[str](), list[Exception]()
+    reported, heard = list[str](), list[Exception]()
     changes = batch("x", "y", "z", reported=reported).changes
     for place in (1, 3):
         doomed = make_trade(f"sn-{place}", "DOOM")
@@ -478,7 +478,7 @@ async def test_a_trigger_ends_the_changes_it_speaks_of_and_no_others(
 
 
 async def test_a_fault_of_the_file_among_faults_of_changes_is_tried_again(
-    counting: CountingStore, database: Path
+    committer: Committer, counting: CountingStore, database: Path
 ) -> None:
     trigger(database, "undoes all", "INSERT")
     reported, heard = list[str](), list[Exception]()
@@ -499,7 +499,6 @@ async def test_a_fault_of_the_file_among_faults_of_changes_is_tried_again(
         ChangeOf(fails_once, reported.append),
         ChangeOf(doomed, failed=heard.append),
     ]
-    committer = Committer(counting)
     assert committer.at_once(Batch(changes, 0)) is None
     assert (reported, heard, rows_of(counting)) == ([], [], {})
     report(await committer.with_patience(Batch(changes, 0)))
