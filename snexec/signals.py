@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,9 @@ from snexec.assets import canonical_symbol
 from snexec.errors import InvalidSignalError
 from snexec.logs import SecretMask
 from snexec.model import Stars
+
+if TYPE_CHECKING:
+    from snexec.settings import Term
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_ID_CHARS = 128
@@ -110,11 +113,13 @@ class TakenSignal(NamedTuple):
     Attributes:
         read_at: When its line was read, on Trio's clock.
         sequence: Its place in this run.
+        term: The mode's in which it was taken, and to which it belongs (SPEC 11).
     """
 
     signal: Signal
     read_at: float
     sequence: int
+    term: Term
 
 
 def parse_signal(line: bytes, mask: SecretMask = _NO_SECRETS) -> Signal:

@@ -40,7 +40,7 @@ from snexec.orders.desk import OrderDesk
 from snexec.reconciliation.reconciler import Reconciler
 from snexec.risk.halt import HaltSwitch
 from snexec.settings import Credentials, Settings
-from snexec.settings.live import LiveSettings
+from snexec.settings.live import LiveSettings, Reload
 from snexec.signals import Signal, TakenSignal
 
 if TYPE_CHECKING:
@@ -492,6 +492,12 @@ class Orders:
         self.symbols.append(trade.symbol)
 
 
+def put_mode(live: LiveSettings, mode: Mode) -> None:
+    """Change the mode, as a re-read of the config file does."""
+    settings = live.now.model_copy(update={"mode": mode})
+    live.put_in_force(Reload(settings, ["mode"], [], settings))
+
+
 def live_settings(settings: Settings, path: Path = Path("config.toml")) -> LiveSettings:
     """Put settings in force, without an environment."""
     return LiveSettings(settings, path=path, mask=SecretMask(), environ={})
@@ -556,7 +562,7 @@ class Rig:
 
     def set_mode(self, mode: Mode) -> None:
         """Change the mode, as a re-read of the config file does."""
-        self.settings.now = self.settings.now.model_copy(update={"mode": mode})
+        put_mode(self.settings, mode)
 
     def set_bot(self, **values: object) -> None:
         """Change ``[bot]``, as a re-read of the config file does."""
@@ -570,6 +576,7 @@ class Rig:
                 signal=signal,
                 read_at=trio.current_time(),
                 sequence=next(self._numbers),
+                term=self.settings.term,
             )
             self.orders._queue.put(SignalBuy(taken, self.orders._buying))
 

@@ -24,7 +24,7 @@ from snexec.ops.commands import Commands
 from snexec.ops.control import Control
 from snexec.orders.queue import IntentQueue
 from snexec.signals import MAX_LINE_BYTES, Signal, TakenSignal
-from tests.fakes import live_settings, make_settings
+from tests.fakes import live_settings, make_settings, put_mode
 
 if TYPE_CHECKING:
     from snexec.orders.intent import Intent
@@ -176,7 +176,7 @@ class World:
 
     def set_mode(self, mode: Mode) -> None:
         """Change the mode, as a re-read of the config file does."""
-        self.live.now = self.live.now.model_copy(update={"mode": mode})
+        put_mode(self.live, mode)
 
 
 @contextmanager

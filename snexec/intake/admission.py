@@ -228,8 +228,7 @@ class Intake:
         if key is not None:
             self._taken_ids.add(key)
         sequence = next(self._numbers)
-        taken = TakenSignal(signal=signal, read_at=read_at, sequence=sequence)
-        self._orders.hand_in(taken)
+        self._orders.hand_in(TakenSignal(signal, read_at, sequence, self._live.term))
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
     def _log_refusal(self, answer: Answer) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snexec.latency import Latencies
     from snexec.ledger import NewTrade, Opening, Store
     from snexec.model import Side
-    from snexec.orders.intent import Intent
+    from snexec.orders.intent import Intent, Lapse
     from snexec.risk import HaltSwitch
 
 
@@ -46,7 +46,7 @@ class Attempt:
         answered_at: When the broker's answer came, on Trio's clock.
         given_up: Whether the order must not leave any more, as time is up.
         halted: Whether the kill switch kept it from leaving.
-        too_late: Whether its age did.
+        lapsed: Why it may not leave any more, if that did.
         holds_slot: Whether it still occupies a slot.
         awaited: Set by the answer, where a task of the order's own waits for it.
     """
@@ -63,7 +63,7 @@ class Attempt:
     answered_at: float = math.inf
     given_up: bool = False
     halted: bool = False
-    too_late: bool = False
+    lapsed: Lapse | None = None
     holds_slot: bool = True
     awaited: trio.Event | None = None
 
@@ -116,8 +116,8 @@ class Attempt:
 
     def is_withheld(self) -> bool:
         """Return whether it must not leave after all; the kill switch is checked last."""
-        self.too_late = self.intent.is_stale()
-        return self.too_late or self.is_halted()
+        self.lapsed = self.intent.lapsed()
+        return self.lapsed is not None or self.is_halted()
 
     def is_halted(self) -> bool:
         """Check the kill switch, and note what it says."""

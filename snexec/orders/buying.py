@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts
     from snexec.ledger import Opening, Store
     from snexec.model import AccountName, Mode, Side
-    from snexec.orders.intent import SkipReason
+    from snexec.orders.intent import Lapse, SkipReason
     from snexec.orders.skips import Skips
     from snexec.risk import HaltSwitch, Limits
     from snexec.settings import LiveSettings
@@ -103,9 +103,11 @@ class SignalBuy:
             self.taken.signal, buying.live.now.bot, buying.snapshot()
         )
 
-    def is_stale(self) -> bool:
-        """Return whether the signal is too old."""
-        return self._buying.skips.is_stale(self.taken)
+    def lapsed(self) -> Lapse | None:
+        """Return whether the mode that took the signal is over, or it is too old."""
+        if self.taken.term is not self._buying.live.term:
+            return "mode_changed"
+        return "stale" if self._buying.skips.is_stale(self.taken) else None
 
     def draw_up(self, account: AccountName) -> NewTrade:
         """Return its row as of now, and note which limits apply to it."""

@@ -105,7 +105,7 @@ class Dispatcher:
         Returns:
             Whether it has begun; if not, it must wait for its turn.
         """
-        if self._nursery is None or intent.stopped() is not None or intent.is_stale():
+        if self._nursery is None or intent.stopped() is not None or intent.lapsed():
             return False
         try:
             self._slots.acquire_nowait()
@@ -120,8 +120,9 @@ class Dispatcher:
 
     async def _start(self, intent: Intent) -> None:
         """Wait for a slot and for the rate limit, then begin the order."""
-        reason = intent.stopped()
-        if reason is None and not intent.is_stale():
+        # What has lapsed has done so whatever else: it is not for the gates of now.
+        reason = intent.lapsed() or intent.stopped()
+        if reason is None:
             try:
                 self._slots.acquire_nowait()
             except trio.WouldBlock:
@@ -131,16 +132,13 @@ class Dispatcher:
                 self._begin(intent, lease)
                 return
             self._slots.release()
-            reason = intent.stopped()
-        # What is stale is so whatever else: after a gap the market is not known either.
-        if reason is None or intent.is_stale():
-            intent.dropped("stale", why="it waited too long for its turn")
-        else:
-            intent.dropped(reason)
+            reason = intent.lapsed() or intent.stopped() or "stale"
+        why = "it waited too long for its turn" if reason == "stale" else ""
+        intent.dropped(reason, why=why)
 
     async def _wait_for_lease(self, intent: Intent) -> Lease | None:
-        """Take one request from the current mode's budget; None if it came too late."""
-        while intent.stopped() is None and not intent.is_stale():
+        """Take one request from the mode's budget; None if it may not be ordered now."""
+        while intent.stopped() is None and not intent.lapsed():
             mode = self._live.now.mode
             lease = self._accounts.try_take(mode, Purpose.ORDER)
             if lease is not None:

@@ -139,7 +139,7 @@ class TradeExecutor:
         if attempt.halted:
             await self._outcomes.drop(attempt, "halted")
         else:
-            await self._outcomes.drop(attempt, "stale", why=why)
+            await self._outcomes.drop(attempt, attempt.lapsed or "stale", why=why)
 
     async def _see_through(self, attempt: Attempt, sent: SentOrder) -> None:
         """Record what became of an order that has left, once it is answered."""
@@ -159,7 +159,7 @@ class TradeExecutor:
             except RefusedError as exc:
                 await self._outcomes.refused(attempt, exc)
             except NotSentError as exc:
-                if attempt.halted or attempt.too_late:
+                if attempt.halted or attempt.lapsed:
                     why = "no connection to the broker was free in time"
                     await self._withheld(attempt, why=why)
                 else:

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from snexec.ledger import NewTrade, Opening, Store
     from snexec.model import AccountName, Side
 
-_DeskReason = Literal["symbol_open", "repeated", "stale", "stopping", "not_written"]
-SkipReason = Reason | _DeskReason
-SKIP_REASONS: tuple[SkipReason, ...] = (*get_args(Reason), *get_args(_DeskReason))
+Lapse = Literal["stale", "mode_changed"]
+_DeskReason = Literal["symbol_open", "repeated", "stopping", "not_written"]
+SkipReason = Reason | Lapse | _DeskReason
+SKIP_REASONS: tuple[SkipReason, ...] = (
+    *get_args(Reason),
+    *get_args(Lapse),
+    *get_args(_DeskReason),
+)
 
 
 class Intent(Protocol):
@@ -46,8 +51,8 @@ class Intent(Protocol):
     def stopped(self) -> SkipReason | None:
         """Return why it must not be ordered now, or None; no rows are counted."""
 
-    def is_stale(self) -> bool:
-        """Return whether it is too late to order it."""
+    def lapsed(self) -> Lapse | None:
+        """Return why it may not be ordered any more, now or later; None if it may."""
 
     def draw_up(self, account: AccountName) -> NewTrade:
         """Return the row of the order as of now: its id, its size."""

@@ -56,9 +56,9 @@ class Resend:
             except NotFoundError:
                 if await self._take_request(attempt):
                     return True
-                await self._outcomes.drop(
-                    attempt, "stale", why="the rate limit held it up"
-                )
+                reason = attempt.intent.lapsed() or "stale"
+                why = "the rate limit held it up"
+                await self._outcomes.drop(attempt, reason, why=why)
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
                 continue
@@ -81,9 +81,9 @@ class Resend:
         return sent
 
     async def _take_request(self, attempt: Attempt) -> bool:
-        """Wait for one request of the budget; False once it is too late to order."""
+        """Wait for one request of the budget; False once it may not be ordered any more."""
         budget = attempt.lease.client.budget
-        while not attempt.intent.is_stale():
+        while not attempt.intent.lapsed():
             if attempt.lease.try_take(Purpose.ORDER):
                 return True
             await trio.sleep(min(budget.seconds_until(Purpose.ORDER), 1.0))

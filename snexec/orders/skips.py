@@ -69,6 +69,14 @@ class Skips:
                 why,
                 extra=_about(taken),
             )
+        elif reason == "mode_changed":
+            log.warning(
+                "%s signal=%s is not traded: it was taken in %s, before the mode changed",
+                signal.symbol,
+                signal.id,
+                taken.term.mode,
+                extra=_about(taken),
+            )
         elif reason == "stopping":
             log.warning(
                 "%s signal=%s is not traded: the daemon stops",

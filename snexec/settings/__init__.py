@@ -18,6 +18,7 @@ from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
 from snexec.settings.credentials import warn_open_keys as warn_open_keys
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
+from snexec.settings.live import Term as Term
 from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.logs import SecretMask
+    from snexec.model import Mode
     from snexec.settings.sections import Settings
 
 
@@ -40,6 +41,15 @@ class Reload(NamedTuple):
     read: Settings
 
 
+class Term:
+    """The time for which a mode is in force; one that comes back begins another term."""
+
+    __slots__ = ("mode",)
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode = mode
+
+
 class LiveSettings:
     """The settings in force.
 
@@ -55,6 +65,7 @@ class LiveSettings:
     Attributes:
         now: In force at this moment.
         mask: Knows every secret that is or was in force.
+        term: Its mode's; another object once the mode has changed.
     """
 
     def __init__(
@@ -66,6 +77,7 @@ class LiveSettings:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.now = settings
+        self.term = Term(settings.mode)
         self.path = path
         self.environ = environ
         self.mask = mask
@@ -109,3 +121,5 @@ class LiveSettings:
     def put_in_force(self, reload: Reload) -> None:
         """Put what was read in force."""
         self.now = reload.settings
+        if self.now.mode != self.term.mode:
+            self.term = Term(self.now.mode)

@@ -153,6 +153,17 @@ async def test_an_id_may_be_taken_once_in_each_mode() -> None:
     assert take(world).status == "repeated"
 
 
+async def test_a_signal_belongs_to_the_mode_that_answered_it() -> None:
+    world = World()
+
+    take(world, id="1")
+    world.set_mode("live")
+    take(world, id="2")
+
+    assert [taken.term.mode for taken in world.orders.taken()] == ["paper", "live"]
+    assert world.orders.taken() == []
+
+
 async def test_an_id_that_was_not_taken_may_be_taken_later() -> None:
     world = World(healthy=False, max_pending=1, phase=Phase.STARTING)
 

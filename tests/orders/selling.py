@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snexec.ledger.rows import NewTrade, Opening
     from snexec.ledger.store import Store
     from snexec.model import Mode, Side
-    from snexec.orders.intent import SkipReason
+    from snexec.orders.intent import Lapse, SkipReason
 
 
 class Sell:
@@ -27,14 +27,14 @@ class Sell:
         self.quantity = Decimal(quantity)
         self.read_at = trio.current_time()
         self.stop: Literal["paused"] | None = None
-        self.stale = False
+        self.lapse: Lapse | None = None
         self.drops: list[tuple[SkipReason, str]] = []
 
     def stopped(self) -> SkipReason | None:
         return self.stop
 
-    def is_stale(self) -> bool:
-        return self.stale
+    def lapsed(self) -> Lapse | None:
+        return self.lapse
 
     def draw_up(self, account: Mode) -> NewTrade:
         return make_trade(f"x-{self.symbol}", self.symbol, mode=account)

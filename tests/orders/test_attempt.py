@@ -57,9 +57,8 @@ def make_attempt(rig: Rig, owner: Owner, intent: Intent) -> Attempt:
 
 def buy(rig: Rig, symbol: str = "AAPL") -> SignalBuy:
     """Make an intent to buy for a signal that was read now."""
-    taken = TakenSignal(
-        signal=make_signal(symbol, id="n-1"), read_at=trio.current_time(), sequence=1
-    )
+    signal = make_signal(symbol, id="n-1")
+    taken = TakenSignal(signal, trio.current_time(), 1, rig.settings.term)
     return SignalBuy(taken, rig.orders._buying)
 
 
@@ -149,21 +148,28 @@ async def test_nothing_keeps_an_order_that_is_fresh(rig: Rig, owner: Owner) -> N
     attempt = make_attempt(rig, owner, buy(rig))
     await trio.sleep(rig.settings.now.intake.max_signal_age_sec)
     assert not attempt.is_withheld()
-    assert (attempt.halted, attempt.too_late) == (False, False)
+    assert (attempt.halted, attempt.lapsed) == (False, None)
 
 
 async def test_its_age_keeps_it_and_is_noted(rig: Rig, owner: Owner) -> None:
     attempt = make_attempt(rig, owner, buy(rig))
     await trio.sleep(rig.settings.now.intake.max_signal_age_sec + 0.001)
     assert attempt.is_withheld()
-    assert (attempt.halted, attempt.too_late) == (False, True)
+    assert (attempt.halted, attempt.lapsed) == (False, "stale")
+
+
+async def test_a_change_of_mode_keeps_it_and_is_noted(rig: Rig, owner: Owner) -> None:
+    attempt = make_attempt(rig, owner, buy(rig))
+    rig.set_mode("live")
+    assert attempt.is_withheld()
+    assert (attempt.halted, attempt.lapsed) == (False, "mode_changed")
 
 
 async def test_a_halt_keeps_it_and_is_noted(rig: Rig, owner: Owner) -> None:
     attempt = make_attempt(rig, owner, buy(rig))
     rig.halt.on = True
     assert attempt.is_withheld()
-    assert (attempt.halted, attempt.too_late) == (True, False)
+    assert (attempt.halted, attempt.lapsed) == (True, None)
 
 
 async def test_an_order_that_is_too_old_is_not_counted_as_halted(
@@ -173,7 +179,7 @@ async def test_an_order_that_is_too_old_is_not_counted_as_halted(
     rig.halt.on = True
     await trio.sleep(100)
     assert attempt.is_withheld()
-    assert (attempt.halted, attempt.too_late) == (False, True)
+    assert (attempt.halted, attempt.lapsed) == (False, "stale")
 
 
 async def test_each_look_is_a_new_one(rig: Rig, owner: Owner) -> None:
@@ -191,7 +197,7 @@ async def test_the_kill_switch_may_be_asked_alone(rig: Rig, owner: Owner) -> Non
     assert not attempt.is_halted()
     rig.halt.on = True
     assert attempt.is_halted()
-    assert (attempt.halted, attempt.too_late) == (True, False)
+    assert (attempt.halted, attempt.lapsed) == (True, None)
 
 
 # Its answer

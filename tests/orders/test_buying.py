@@ -21,6 +21,7 @@ def buy(rig: Rig, **changes: object) -> SignalBuy:
         signal=make_signal(**changes),  # type: ignore[arg-type]
         read_at=trio.current_time(),
         sequence=7,
+        term=rig.settings.term,
     )
     return SignalBuy(taken, rig.orders._buying)
 
@@ -72,9 +73,29 @@ async def test_the_current_modes_keys_are_asked_for(rig: Rig) -> None:
 async def test_it_grows_old_from_the_moment_its_line_was_read(rig: Rig) -> None:
     intent = buy(rig)
     await trio.sleep(30)
-    assert not intent.is_stale()
+    assert intent.lapsed() is None
     await trio.sleep(0.001)
-    assert intent.is_stale()
+    assert intent.lapsed() == "stale"
+
+
+async def test_it_belongs_to_the_mode_that_took_it(rig: Rig) -> None:
+    intent = buy(rig)
+    rig.set_bot(state="paused")
+    assert intent.lapsed() is None, "only a change of mode is one"
+    rig.set_mode("live")
+    assert intent.lapsed() == "mode_changed"
+    rig.set_mode("paper")
+    assert intent.lapsed() == "mode_changed", "the mode is back, and it is another term"
+    assert buy(rig).lapsed() is None
+
+
+async def test_the_mode_that_left_it_behind_is_its_reason_however_old_it_is(
+    rig: Rig,
+) -> None:
+    intent = buy(rig)
+    rig.set_mode("live")
+    await trio.sleep(100)
+    assert intent.lapsed() == "mode_changed"
 
 
 async def test_a_limit_that_counts_is_asked_as_its_row_is_opened(rig: Rig) -> None:

@@ -66,7 +66,7 @@ async def test_an_intent_that_waits_too_long_hears_what_held_it_up(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.orders.run)
         await wait_all_tasks_blocked()
-        sell.stale = True
+        sell.lapse = "stale"
         rig.orders.close()
     assert sell.drops == [("stale", "it waited too long for its turn")]
     assert rig.rows() == {}

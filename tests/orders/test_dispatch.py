@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from snexec.broker.answers import BrokerOrder
     from snexec.events import Event
     from snexec.latency import Times
+    from snexec.model import Mode
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -471,18 +472,90 @@ async def test_an_age_of_exactly_the_limit_is_fresh(
 # The mode
 
 
-async def test_who_waits_for_one_modes_budget_goes_with_the_new_mode(rig: Rig) -> None:
+async def test_who_waits_for_the_budget_of_a_mode_that_ends_buys_in_none(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     rig.paper.budget.block(25)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
-        rig.offer(make_signal("A"))
+        rig.offer(make_signal("A", id="n-1"), make_signal("B"))
         await trio.sleep(3.5)
         rig.set_mode("live")
-        await trio.sleep(2)
+        rig.offer(make_signal("C"))
+        await trio.sleep(1)
+        assert [r.symbol for r in rig.live.requests] == ["C"], "those held up nobody"
         rig.orders.close()
-    (request,) = rig.live.requests
-    assert 3.5 <= request.at <= 4.5
     assert rig.paper.requests == []
+    assert rig.told("skipped") == [("skipped", "mode_changed")] * 2
+    assert dict(rig.skips.counts) == {"mode_changed": 2}
+    assert [row["symbol"] for row in rig.rows().values()] == ["C"]
+    assert warnings_of(caplog)[0] == (
+        "A signal=n-1 is not traded: it was taken in paper, before the mode changed"
+    )
+
+
+async def test_who_waits_for_a_slot_buys_in_no_mode_but_its_own(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(intake={"max_in_flight": 1})
+    rig.paper.seconds = 3
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        take(rig, "B")
+        await wait_all_tasks_blocked()
+        rig.set_mode("live")
+        take(rig, "C")
+        rig.orders.close()
+    assert symbols_ordered(rig) == ["A"], "it was on the wire"
+    assert [r.symbol for r in rig.live.requests] == ["C"]
+    assert rig.told("skipped") == [("skipped", "mode_changed")]
+
+
+async def test_who_waits_while_the_mode_goes_and_comes_back_is_left_behind(
+    rig: Rig,
+) -> None:
+    rig.paper.budget.block(10)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        rig.set_mode("live")
+        rig.set_mode("paper")
+        take(rig, "B")
+        rig.orders.close()
+    assert symbols_ordered(rig) == ["B"]
+    assert rig.told("skipped") == [("skipped", "mode_changed")]
+
+
+async def test_who_waits_for_the_start_is_left_behind_by_a_change_of_mode(
+    rig: Rig,
+) -> None:
+    take(rig, "A")  # as standard input does before the start is over
+    rig.set_mode("live")
+    rig.orders.close()
+    await rig.dispatcher.run()
+    assert rig.live.requests == rig.paper.requests == []
+    assert rig.told("skipped") == [("skipped", "mode_changed")]
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+async def test_an_order_whose_row_is_not_written_yet_leaves_in_no_mode_but_its_own(
+    rig: Rig, mode: Mode
+) -> None:
+    rig.set_mode(mode)
+    rig.writer.gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        await wait_all_tasks_blocked()
+        take(rig, "A")
+        rig.set_mode("paper" if mode == "live" else "live")
+        rig.writer.gate.set()
+        rig.orders.close()
+    assert rig.live.requests == rig.paper.requests == []
+    assert rig.rows() == {}
+    assert rig.told("skipped") == [("skipped", "mode_changed")]
 
 
 # Faults

@@ -143,10 +143,12 @@ async def test_a_429_holds_back_every_order_of_its_mode(rig: Rig) -> None:
         await trio.sleep(10)
         rig.orders.close()
     assert all(r.at == 0 or r.at >= 7 for r in rig.paper.requests)
-    assert [r.symbol for r in rig.live.asked("place")] == ["B", "C"]
+    assert [r.symbol for r in rig.live.asked("place")] == ["C"]
 
 
-async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> None:
+async def test_a_429_of_a_mode_that_ended_is_looked_up_there_and_not_sent_again(
+    rig: Rig,
+) -> None:
     rig.paper.placing.append(limited(5))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.dispatcher.run)
@@ -155,9 +157,26 @@ async def test_a_429_of_one_mode_is_looked_up_and_sent_again_there(rig: Rig) -> 
         rig.set_mode("live")
         await trio.sleep(10)
         rig.orders.close()
-    assert [r.kind for r in rig.paper.requests] == ["place", "order", "place"]
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
     assert rig.live.requests == []
-    assert only_row(rig)["mode"] == "paper"
+    assert rig.rows() == {}
+    assert rig.told("skipped") == [("skipped", "mode_changed")]
+
+
+async def test_a_429_of_an_order_that_was_taken_keeps_its_row_though_the_mode_ended(
+    rig: Rig,
+) -> None:
+    rig.paper.placing.append(limited(5))
+    rig.paper.looking.append(make_order(trade_id("paper", "n-1"), "new"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dispatcher.run)
+        rig.offer(make_signal("A", id="n-1"))
+        await trio.sleep(1)
+        rig.set_mode("live")
+        await trio.sleep(10)
+        rig.orders.close()
+    assert (only_row(rig)["mode"], only_row(rig)["alpacaOrderId"]) == ("paper", "o-1")
+    assert rig.told("skipped") == []
 
 
 async def test_a_look_up_that_finds_nothing_is_asked_about_the_right_order(

@@ -11,6 +11,7 @@ import trio
 from snexec.events import Event, EventFeed
 from snexec.orders.freshness import Freshness
 from snexec.orders.skips import Skips
+from snexec.settings import Term
 from snexec.signals import TakenSignal
 from tests.fakes import FakeClock, make_signal, warnings_of
 
@@ -38,7 +39,7 @@ def take() -> Callable[[str], TakenSignal]:
 
     def take(symbol: str) -> TakenSignal:
         signal = make_signal(symbol, id=f"n-{symbol}")
-        return TakenSignal(signal=signal, read_at=trio.current_time(), sequence=7)
+        return TakenSignal(signal, trio.current_time(), sequence=7, term=Term("paper"))
 
     return take
 
@@ -82,6 +83,18 @@ async def test_a_switch_that_is_off_is_no_warning(
     skips.skip(take("A"), "disabled")
     assert caplog.messages == ["A signal=n-A skipped: disabled"]
     assert warnings_of(caplog) == []
+
+
+async def test_one_that_the_mode_left_behind_is_a_warning_that_says_which_took_it(
+    skips: Skips,
+    take: Callable[[str], TakenSignal],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    skips.skip(take("A"), "mode_changed")
+    assert warnings_of(caplog) == [
+        "A signal=n-A is not traded: it was taken in paper, before the mode changed"
+    ]
+    assert dict(skips.counts) == {"mode_changed": 1}
 
 
 async def test_a_signal_is_stale_once_it_is_older_than_the_limit(

@@ -55,6 +55,19 @@ def test_what_is_read_again_is_not_in_force_yet(
     assert (reload.settings.mode, reload.settings.bot.state) == ("live", "paused")
 
 
+def test_a_change_of_mode_begins_a_term_and_nothing_else_does(
+    file: ConfigFile, live: LiveSettings
+) -> None:
+    terms = [live.term]
+    for text in ("[bot]\nstate = 'paused'\n", 'mode = "live"\n', 'mode = "paper"\n'):
+        file.path.write_text(text)
+        live.put_in_force(live.read_again())
+        terms.append(live.term)
+    assert [term.mode for term in terms] == ["paper", "paper", "live", "paper"]
+    assert terms[0] is terms[1]
+    assert terms[3] is not terms[0], "paper that comes back is another term"
+
+
 def test_what_is_put_in_force_is_what_was_read_and_needs_no_restart(
     file: ConfigFile, live: LiveSettings
 ) -> None:
