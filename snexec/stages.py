@@ -1,7 +1,8 @@
 """How the daemon starts taking signals, and how it stops, from the inside out.
 
-Signals are taken once every row is compared with the broker. A stop takes no more of
-them, lets orders finish, and then lets the writer finish, within the time it was given.
+Signals are taken once every row of the current mode is compared with the broker. A stop
+takes no more of them, lets orders finish, and then lets the writer finish, within the
+time it was given.
 """
 
 from __future__ import annotations
@@ -130,10 +131,10 @@ class Stages:
         wings.reconciler.load(rows)
 
     async def run_orders(self) -> None:
-        """Take signals once every row is compared; return when every order has ended."""
+        """Take signals once the mode's rows are compared; return when orders have ended."""
         wings = self._wings
         with self._orders_scope:
-            await wings.reconciler.compare_all()
+            await wings.reconciler.compare()
             with trio.move_on_after(_CLOCK_SECONDS):
                 await wings.market.wait_decided()
             self._begin_taking()
@@ -204,7 +205,7 @@ class Stages:
     # For standard input.
 
     async def wait_to_feed_file(self) -> None:
-        """Wait until every row is compared, and a while for the stream.
+        """Wait until the mode's rows are compared, and a while for the stream.
 
         A file can wait, and the stream then reports every fill as it happens.
         """

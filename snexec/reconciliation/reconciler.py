@@ -10,6 +10,7 @@ from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.discarded import Discarded
 from snexec.reconciliation.fills import Fills
 from snexec.reconciliation.recovery import Recovery
+from snexec.reconciliation.start import Start
 from snexec.reconciliation.unsettled import UnsettledOrders
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Reconciler:
         fills: Takes what the trading stream says.
         unsettled: The orders without a final word.
         discarded: The rows that were removed.
+        start: Whether the rows of earlier runs are compared.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Reconciler:
         feed: EventFeed,
     ) -> None:
         self.unsettled = UnsettledOrders()
+        self.start = Start(live, self.unsettled)
         self.discarded = Discarded(ledger.writer, self.unsettled)
         confirmations = Confirmations(self.unsettled, self.discarded, feed)
         self.fills = Fills(ledger.writer, accounts, latencies, confirmations)
@@ -66,6 +69,7 @@ class Reconciler:
             fills=self.fills,
             confirmations=confirmations,
             unsettled=self.unsettled,
+            start=self.start,
         )
         self._feed = feed
         feed.follow(self._happened)
@@ -84,13 +88,13 @@ class Reconciler:
             nursery.start_soon(self.fills.run, name="fills")
             nursery.start_soon(self.recovery.run, starved, name="recovery")
 
-    async def compare_all(self) -> None:
-        """Wait until the broker has answered about every order loaded."""
-        await self.recovery.compare_all()
+    async def compare(self) -> None:
+        """Wait until the broker has answered about the current mode's rows."""
+        await self.start.compare()
 
     async def wait_started(self) -> None:
-        """Wait until ``compare_all`` is done."""
-        await self.recovery.wait_started()
+        """Wait until ``compare`` is done."""
+        await self.start.wait_over()
 
     async def wait_settled(self) -> None:
         """Wait until every order of this run is settled or given up."""
@@ -131,3 +135,5 @@ class Reconciler:
         if event.event == "stream" and event.reason == "authorized":
             # What happened meanwhile was not reported.
             self.unsettled.ask_all()
+        elif event.event == "mode":
+            self.start.mode_changed()

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import trio
 
-from snexec.broker import Purpose
 from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.logs import OrderLog, Repeats, about, about_order
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
     from snexec.reconciliation.fills import Fills
+    from snexec.reconciliation.start import Start
     from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import AlpacaSettings
 
@@ -37,8 +37,6 @@ _LOOKUPS_AT_ONCE = 8  # per mode; look-ups that hang must not hold up all the ot
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never existed
 _STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
 _WARN_AGAIN_SECONDS = 24 * 3600.0  # of a row that only somebody else can help
-_WARN_WAITING_SECONDS = 10.0
-_WARN_WAITING_SECONDS_MAX = 600.0  # a broker away for hours must not fill the log
 _SYSTEM_CLOCK = SystemClock()
 _END_IT = "end it by `snexec settle {} --as missed` (or closed)"
 _STREAMED_STATUSES = frozenset({"filled", "rejected"})  # its handler acts on these
@@ -57,6 +55,7 @@ class Recovery:
         fills: Apply all else that the broker says.
         confirmations: Report an order that was given up.
         unsettled: Which orders to ask about, and when.
+        start: Says how much of the budget they may use.
         clock: For the log.
     """
 
@@ -69,6 +68,7 @@ class Recovery:
         fills: Fills,
         confirmations: Confirmations,
         unsettled: UnsettledOrders,
+        start: Start,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ class Recovery:
         self._fills = fills
         self._confirmations = confirmations
         self._unsettled = unsettled
-        self._started = trio.Event()
+        self._start = start
         # When, on Trio's clock; of those still followed.
         self._warned = WeakKeyDictionary[UnsettledOrder, float]()
         self._failures = {
@@ -103,31 +103,6 @@ class Recovery:
                     signal_id=row.signal_id,
                 )
             )
-
-    async def wait_started(self) -> None:
-        """Wait until ``compare_all`` is done."""
-        await self._started.wait()
-
-    async def compare_all(self) -> None:
-        """Wait until the broker has answered about every order loaded.
-
-        Runs beside ``run``; logs a warning while the broker does not answer.
-        """
-        if len(self._unsettled):
-            log.info(
-                "comparing %d unsettled rows with the broker", len(self._unsettled)
-            )
-            began = trio.current_time()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._warn_waiting, name="warn that recovery waits")
-                await self._unsettled.wait_compared()
-                nursery.cancel_scope.cancel(reason="every row is compared")
-            log.info(
-                "every row is compared, in %.1f s; %d orders are not settled yet",
-                trio.current_time() - began,
-                len(self._unsettled),
-            )
-        self._started.set()
 
     async def run(self, starved: Starved) -> None:
         """Look up what is due, until cancelled.
@@ -159,15 +134,12 @@ class Recovery:
     async def _wait_for_lease(self, mode: AccountName) -> Lease:
         """Wait for a client with one request of its budget."""
         while True:
-            lease = self._accounts.try_take(mode, self._purpose)
+            purpose = self._start.purpose(mode)
+            lease = self._accounts.try_take(mode, purpose)
             if lease is not None:
                 return lease
-            wait = self._accounts.budget(mode).seconds_until(self._purpose)
+            wait = self._accounts.budget(mode).seconds_until(purpose)
             await trio.sleep(min(wait, 1.0))
-
-    @property
-    def _purpose(self) -> Purpose:
-        return Purpose.RECOVERY if self._started.is_set() else Purpose.START
 
     async def _check(
         self,
@@ -242,7 +214,7 @@ class Recovery:
     ) -> BrokerOrder:
         """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
-        found = await follow_replaced(replaced, lease, self._purpose)
+        found = await follow_replaced(replaced, lease, self._start.purpose(order.mode))
         if found.problem:
             self._warn_daily(order, found.problem, _END_IT.format(order.trade_id))
         if found.latest_id is not None and self._unsettled.follow_replacement(
@@ -260,7 +232,7 @@ class Recovery:
         self._unsettled.known_as(order, answer.id)
         await self._fills.on_looked_up(
             *(order.mode, answer, order.symbol),
-            purpose=self._purpose,
+            purpose=self._start.purpose(order.mode),
             over=partial(self._unsettled.compared, order),
         )
 
@@ -327,15 +299,3 @@ class Recovery:
             remedy,
             extra=about_order(order),
         )
-
-    async def _warn_waiting(self) -> None:
-        pause = _WARN_WAITING_SECONDS
-        while True:
-            await trio.sleep(pause)
-            pause = min(2 * pause, _WARN_WAITING_SECONDS_MAX)
-            left = sum(not order.is_compared for order in self._unsettled)
-            log.warning(
-                "no signals are taken yet: %d rows are not compared with the broker;"
-                " is it reachable?",
-                left,
-            )

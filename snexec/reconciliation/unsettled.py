@@ -14,7 +14,7 @@ from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from snexec.logs import NamesOrder
     from snexec.model import AccountName
@@ -234,10 +234,14 @@ class UnsettledOrders:
         while any(o.of_this_run and not o.missed for o in self._orders.values()):
             await self._changed.wait()
 
-    async def wait_compared(self) -> None:
-        """Wait until the broker has answered about every order."""
-        while any(not o.is_compared for o in self._orders.values()):
+    async def wait_until(self, reached: Callable[[], bool]) -> None:
+        """Wait until something holds of the orders, asked whenever one has changed."""
+        while not reached():
             await self._changed.wait()
+
+    def look_again(self) -> None:
+        """Have whoever waits in ``wait_until`` ask again."""
+        self._notify()
 
     def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
         due, _number, order = entry

@@ -52,7 +52,7 @@ async def start_up(rig: Rig, run: Callable[[Rig], None]) -> None:
     """Start as the daemon does, and return when every row is compared."""
     rig.recovery.load(rig.store.unsettled())
     run(rig)
-    await rig.recovery.compare_all()
+    await rig.reconciler.compare()
     await wait_all_tasks_blocked()
 
 
@@ -156,7 +156,7 @@ async def test_a_start_with_nothing_unsettled_asks_nobody(
     rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     await start_up(rig, run)
-    await rig.recovery.wait_started()
+    await rig.reconciler.wait_started()
     assert rig.paper.requests == rig.live.requests == []
     assert caplog.messages == []
 
@@ -237,11 +237,11 @@ async def test_no_signal_may_be_taken_before_every_row_is_compared(
     rig.paper.looking.append(UnknownOutcomeError("HTTP 502"))
     rig.recovery.load(rig.store.unsettled())
     run(rig)
-    nursery.start_soon(rig.recovery.compare_all)
+    nursery.start_soon(rig.reconciler.compare)
     with trio.move_on_after(8.9) as waiting:
-        await rig.recovery.wait_started()
+        await rig.reconciler.wait_started()
     assert waiting.cancelled_caught
-    await rig.recovery.wait_started()
+    await rig.reconciler.wait_started()
     assert trio.current_time() == 9, "4 s, a pause of 1 s, and 4 s"
 
 
@@ -260,11 +260,11 @@ async def test_a_partly_filled_row_is_compared_once_its_position_was_asked_for(
     rig.paper.asking.append(slow)
     rig.recovery.load(rig.store.unsettled())
     run(rig)
-    nursery.start_soon(rig.recovery.compare_all)
+    nursery.start_soon(rig.reconciler.compare)
     with trio.move_on_after(2.9) as waiting:
-        await rig.recovery.wait_started()
+        await rig.reconciler.wait_started()
     assert waiting.cancelled_caught, "no signal is taken meanwhile"
-    await rig.recovery.wait_started()
+    await rig.reconciler.wait_started()
     assert said(rig)[3] == (3.0 if readable else None)
     assert trio.current_time() == 3, "once is enough"
 

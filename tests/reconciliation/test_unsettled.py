@@ -222,18 +222,35 @@ async def test_an_order_that_was_given_up_keeps_nobody_waiting() -> None:
     assert trio.current_time() == 1
 
 
-async def test_who_waits_for_the_comparison_waits_for_every_order() -> None:
+async def test_who_waits_until_something_holds_asks_at_each_change() -> None:
     orders = UnsettledOrders()
     follow(orders, "sn-1")
     follow(orders, "sn-2")
+
+    def all_compared() -> bool:
+        return all(order.is_compared for order in orders)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(orders.wait_compared)
+        nursery.start_soon(orders.wait_until, all_compared)
         await trio.sleep(1)
         orders.settled("sn-1")
         await trio.sleep(1)
         assert nursery.child_tasks
         for order in orders:
             orders.compared(order)
+    assert trio.current_time() == 2
+
+
+async def test_who_waits_until_something_else_holds_is_told_to_look_again() -> None:
+    orders, held = UnsettledOrders(), False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(orders.wait_until, lambda: held)
+        await trio.sleep(1)
+        orders.look_again()
+        await trio.sleep(1)
+        assert nursery.child_tasks
+        held = True
+        orders.look_again()
     assert trio.current_time() == 2
 
 

@@ -1,0 +1,111 @@
+"""What a start waits for: the broker's word on the current mode's rows (SPEC 8, 11)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.broker import Purpose
+from snexec.model import ACCOUNTS
+
+if TYPE_CHECKING:
+    from snexec.model import AccountName
+    from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
+    from snexec.settings import LiveSettings
+
+log = logging.getLogger("Recovery")
+
+_WARN_WAITING_SECONDS = 10.0
+_WARN_WAITING_SECONDS_MAX = 600.0  # a broker away for hours must not fill the log
+
+
+class Start:
+    """Knows whether the rows of earlier runs are compared, as far as signals wait for it.
+
+    The other mode's rows are compared beside trading, and so are those of a mode that
+    comes later: an open row blocks its symbol meanwhile, whatever becomes of it.
+
+    Args:
+        live: Which mode is the current one.
+        unsettled: The rows.
+    """
+
+    def __init__(self, live: LiveSettings, unsettled: UnsettledOrders) -> None:
+        self._live = live
+        self._unsettled = unsettled
+        self._over = trio.Event()
+
+    async def wait_over(self) -> None:
+        """Wait until ``compare`` is done."""
+        await self._over.wait()
+
+    async def compare(self) -> None:
+        """Wait until the broker has answered about every row of the current mode.
+
+        Runs beside ``Recovery.run``; logs a warning while the broker does not answer.
+        """
+        self._announce()
+        if self._left():
+            began = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._warn_waiting, name="warn that recovery waits")
+                await self._unsettled.wait_until(lambda: not self._left())
+                nursery.cancel_scope.cancel(reason="every row is compared")
+            log.info(
+                "every row is compared (%s), in %.1f s; %d orders are not settled yet",
+                self._live.now.mode,
+                trio.current_time() - began,
+                len(self._unsettled),
+            )
+        self._over.set()
+
+    def purpose(self, account: AccountName) -> Purpose:
+        """Return what a look-up in an account is for: signals may wait for it."""
+        if self._over.is_set() or account != self._live.now.mode:
+            return Purpose.RECOVERY
+        return Purpose.START
+
+    def mode_changed(self) -> None:
+        """Look anew at which rows are waited for; once signals are taken, none are."""
+        self._unsettled.look_again()
+        if self._over.is_set() and (left := self._left()):
+            log.warning(
+                "%d rows of %s are not compared with the broker yet: signals are taken,"
+                " and a symbol whose row is open is blocked",
+                len(left),
+                self._live.now.mode,
+            )
+
+    def _left(self) -> list[UnsettledOrder]:
+        mode = self._live.now.mode
+        return [o for o in self._unsettled if o.mode == mode and not o.is_compared]
+
+    def _announce(self) -> None:
+        for account in ACCOUNTS:
+            count = sum(order.mode == account for order in self._unsettled)
+            beside = (
+                ""
+                if account == self._live.now.mode
+                else ", beside trading: a symbol whose row is open is blocked meanwhile"
+            )
+            if count:
+                log.info(
+                    "comparing %d unsettled rows with the broker (%s)%s",
+                    count,
+                    account,
+                    beside,
+                )
+
+    async def _warn_waiting(self) -> None:
+        pause = _WARN_WAITING_SECONDS
+        while True:
+            await trio.sleep(pause)
+            pause = min(2 * pause, _WARN_WAITING_SECONDS_MAX)
+            log.warning(
+                "no signals are taken yet: %d rows are not compared with the broker"
+                " (%s); is it reachable?",
+                len(self._left()),
+                self._live.now.mode,
+            )
