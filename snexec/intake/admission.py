@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import trio
 
 from snexec.errors import InvalidSignalError
+from snexec.intake.unread import Unread
 from snexec.recent import Recent
 from snexec.signals import MAX_LINE_BYTES, Signal, TakenSignal, parse_signal
 
@@ -123,6 +124,7 @@ class Intake:
 
     Attributes:
         phase: Whether signals are taken.
+        unread: Dates what feeders read.
     """
 
     def __init__(self, live: LiveSettings, rows: Rows, orders: Orders) -> None:
@@ -137,6 +139,7 @@ class Intake:
         self._counts: collections.Counter[Status] = collections.Counter()
         self._dropped_answers = 0
         self.phase = Phase.STARTING
+        self.unread = Unread(live.now.intake.max_signal_age_sec)
 
     @property
     def is_full(self) -> bool:

@@ -65,6 +65,11 @@ class LineSplitter:
     def __exit__(self, *exc_info: object) -> None:
         self._drop()
 
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has begun whose end has not come."""
+        return bool(self._rest) or self._too_long
+
     def feed(self, data: bytes | bytearray) -> Iterator[bytes | None]:
         """Take bytes and yield each line that they complete."""
         start = 0

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.intake.admission import LINES_PER_TURN
-from snexec.intake.framing import LineSplitter, LongLines
+from snexec.intake.framing import LongLines
 from snexec.intake.outbox import Outboxes
 from snexec.intake.request import read_broken_halt, read_request
-from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
+from snexec.intake.unread import Door
+from snexec.signals import MAX_ID_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snexec.events import Event, EventFeed
     from snexec.intake.admission import Answer, Intake
+    from snexec.intake.framing import LineSplitter
     from snexec.intake.outbox import Outbox
+    from snexec.intake.unread import Source
 
 log = logging.getLogger("Intake")
 
@@ -65,13 +68,12 @@ class SocketServer:
         self._intake = intake
         self._feed = feed
         self._commands = commands
-        self._listener = listener
         self._outboxes = Outboxes()
-        self._long_lines = LongLines()
+        self._door = Door(intake.unread, listener, LongLines())
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.serve_listeners(self._serve, [self._listener])
+        await trio.serve_listeners(self._serve, [self._door])
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         outbox = self._outboxes.open()
@@ -80,7 +82,8 @@ class SocketServer:
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(client.write, stream, name="answer")
                 try:
-                    await self._read(stream, client)
+                    with self._door.source_of(stream) as source:
+                        await self._read(stream, source, client)
                     if client.follows:
                         await _until_hung_up(stream, client.gone)
                 finally:
@@ -91,18 +94,24 @@ class SocketServer:
         except* Exception:
             log.exception("a client's connection failed; the others go on")
 
-    async def _read(self, stream: trio.SocketStream, client: _Client) -> None:
-        with LineSplitter(MAX_LINE_BYTES, self._long_lines) as splitter:
-            while data := await stream.receive_some(_READ_BYTES):
-                await self._take(splitter, splitter.feed(data), client)
-                del data  # or every client that waits would keep its last read
-            await self._take(splitter, splitter.finish(), client)
+    async def _read(
+        self, stream: trio.SocketStream, source: Source, client: _Client
+    ) -> None:
+        while data := await stream.receive_some(_READ_BYTES):
+            read_at = source.read_at(len(data))
+            await self._take(source.splitter, source.lines(data), client, read_at)
+            del data  # or every client that waits would keep its last read
+        read_at = source.read_at(0)
+        await self._take(source.splitter, source.lines(b""), client, read_at)
 
     async def _take(
-        self, splitter: LineSplitter, lines: Iterator[bytes | None], client: _Client
+        self,
+        splitter: LineSplitter,
+        lines: Iterator[bytes | None],
+        client: _Client,
+        read_at: float,
     ) -> None:
         """Take the lines of one read, a few at a time, so that all clients get turns."""
-        read_at = trio.current_time()
         while True:
             for _ in range(_TICKS_TO_START_AN_ORDER if self._intake.is_full else 0):
                 await trio.lowlevel.checkpoint()

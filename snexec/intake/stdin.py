@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import stat
 from contextlib import aclosing
@@ -14,8 +15,7 @@ import trio
 
 from snexec.errors import first_words
 from snexec.intake.admission import LINES_PER_TURN
-from snexec.intake.framing import LineSplitter
-from snexec.signals import MAX_LINE_BYTES
+from snexec.intake.unread import Source, Unread
 from snexec.threads import NoThreadError, Threads
 
 if TYPE_CHECKING:
@@ -86,32 +86,36 @@ class StandardInput:
     ) -> None:
         self._intake = intake
         self._kind = kind
+        self._is_file = kind is Kind.FILE
         self._owner = owner
         self._fd = fd
-        self._splitter = LineSplitter(MAX_LINE_BYTES)
 
     async def run(self) -> None:
         """Take every line until the end of input."""
-        if self._kind is Kind.FILE:
+        unread = self._intake.unread
+        if self._is_file:
             await self._owner.wait_to_feed_file()
-        try:
-            await self._read_lines()
-        except (trio.BrokenResourceError, OSError) as exc:
-            log.warning("standard input broke off: %s", first_words(exc))
-        for line in self._splitter.finish():
-            if self._kind is Kind.FILE:
-                await self._intake.wait_for_room()
-            self._take(line, trio.current_time())
+            unread = Unread(math.inf)  # its lines are of no time
+        with Source(unread, self._fd) as source:
+            try:
+                await self._read_lines(source)
+            except (trio.BrokenResourceError, OSError) as exc:
+                log.warning("standard input broke off: %s", first_words(exc))
+            read_at = source.read_at(0)
+            for line in source.lines(b""):
+                if self._is_file:
+                    await self._intake.wait_for_room()
+                    read_at = trio.current_time()
+                self._take(line, read_at)
         self._intake.flush()
         self._owner.input_ended()
 
-    async def _read_lines(self) -> None:
-        is_file = self._kind is Kind.FILE
+    async def _read_lines(self, source: Source) -> None:
         async with aclosing(_chunks(self._kind, self._fd)) as chunks:
             async for data in chunks:
-                read_at = trio.current_time()
-                for number, line in enumerate(self._splitter.feed(data), start=1):
-                    if is_file and self._intake.is_full:
+                read_at = source.read_at(len(data))
+                for number, line in enumerate(source.lines(data), start=1):
+                    if self._is_file and self._intake.is_full:
                         await self._intake.wait_for_room()
                         read_at = trio.current_time()
                     self._take(line, read_at)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.orders import LOOK_SECONDS
-
 if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.ops.wings import Wings
@@ -25,6 +23,8 @@ log = logging.getLogger("Gaps")
 
 class Gaps:
     """Notices each gap that is longer than ``max_signal_age_sec``, within a second.
+
+    A shorter one makes older what lay unread through it, and is not told of.
 
     Args:
         wings: What is asked anew.
@@ -37,22 +37,24 @@ class Gaps:
 
     async def run(self) -> None:
         """Look each second, until cancelled."""
-        freshness = self._wings.orders.freshness
+        freshness, unread = self._wings.orders.freshness, self._wings.intake.unread
+        longest = freshness.max_age_seconds + unread.look_seconds
         began, wall_began = trio.current_time(), self._clock.now()
         while True:
-            freshness.looked()
-            await trio.sleep(LOOK_SECONDS)
+            unread.looked()
+            freshness.looked(self._clock)
+            await trio.sleep(unread.look_seconds)
             now, wall = trio.current_time(), self._clock.now()
             passed = now - began
             uncounted = (wall - wall_began).total_seconds() - passed
             began, wall_began = now, wall
-            if freshness.is_gap(passed):
+            if passed > longest:
                 self._ask_anew(
                     "the machine slept, or this process stood still, for"
                     f" {passed + max(uncounted, 0):.0f} s",
                     uncounted,
                 )
-            elif freshness.is_gap(passed + uncounted):
+            elif passed + uncounted > longest:
                 self._ask_anew(
                     f"the machine's clock jumped ahead by {uncounted:.0f} s (the machine"
                     " was paused, or its clock was set)",
@@ -67,6 +69,7 @@ class Gaps:
             what,
             wings.reconciler.status().unsettled,
         )
+        wings.intake.unread.date_back(trio.current_time())
         wings.orders.freshness.begin_anew()
         wings.market.forget()
         wings.accounts.begin_anew(max(uncounted, 0.0))

@@ -13,7 +13,6 @@ from __future__ import annotations
 from snexec.orders.desk import OrderDesk as OrderDesk
 from snexec.orders.desk import OrdersStatus as OrdersStatus
 from snexec.orders.executor import Onlooker as Onlooker
-from snexec.orders.freshness import LOOK_SECONDS as LOOK_SECONDS
 from snexec.orders.intent import SKIP_REASONS as SKIP_REASONS
 from snexec.orders.intent import Intent as Intent
 from snexec.orders.intent import SkipReason as SkipReason

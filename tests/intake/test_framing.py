@@ -96,6 +96,17 @@ def test_a_line_comes_as_soon_as_it_is_complete() -> None:
     assert list(splitter.feed(b"c\n")) == [b"bc"]
 
 
+def test_it_is_within_a_line_from_its_first_byte_to_its_end() -> None:
+    splitter = LineSplitter(8)
+    within = [splitter.is_within_line]
+    for data in (b"a\nb", b"c", b"\n", b"x" * 20, b"y", b"\nlast"):
+        list(splitter.feed(data))
+        within.append(splitter.is_within_line)
+    assert within == [False, True, True, False, True, True, True]
+    list(splitter.finish())
+    assert not splitter.is_within_line
+
+
 def test_there_is_nothing_after_the_end() -> None:
     splitter = LineSplitter(LONGEST)
     list(splitter.feed(b"a\nb"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snexec.broker.budget import Purpose
+from snexec.intake.unread import Source
 from snexec.ops.gaps import Gaps
 from tests.fakes import (
     FakeClock,
@@ -20,6 +22,7 @@ from tests.fakes import (
     symbols_ordered,
     warnings_of,
 )
+from tests.input_helpers import open_pipe
 from tests.ops.bench import make_wings
 
 if TYPE_CHECKING:
@@ -148,6 +151,30 @@ async def test_a_pause_ages_the_rate_budget_by_as_much(watch: Watch) -> None:
 
     await watch.passes(trio_seconds=1, wall_seconds=8 * HOURS)
     assert budget.left == 200
+
+
+@pytest.mark.parametrize(
+    ("trio_seconds", "wall_seconds"), [(1, 601), (601, 601), (20, 20)]
+)
+async def test_what_lies_unread_in_a_gap_or_a_pause_is_from_before_it(
+    watch: Watch, trio_seconds: float, wall_seconds: float
+) -> None:
+    freshness = watch.rig.orders.freshness
+    with (
+        open_pipe() as (read_end, write_end),
+        Source(watch.rig.intake.unread, read_end) as source,
+    ):
+        began = trio.current_time()
+        os.write(write_end, b"old")
+        await watch.passes(trio_seconds=trio_seconds, wall_seconds=wall_seconds)
+        old = source.read_at(3)
+        await watch.passes(trio_seconds=1, wall_seconds=1)
+        assert not freshness.is_stale(source.read_at(3))
+    if wall_seconds < freshness.max_age_seconds:
+        assert (old, freshness.is_stale(old)) == (began, False), "a short one: it ages"
+    else:
+        assert freshness.is_stale(old)
+        assert freshness.is_from_before_a_gap(old)
 
 
 async def test_signals_that_wait_through_a_pause_are_not_ordered(

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snexec.orders.freshness import Freshness
-from tests.fakes import Rig, symbols_ordered, warnings_of
+from tests.fakes import FakeClock, Rig, symbols_ordered, warnings_of
 from tests.input_helpers import signal_line
 
 if TYPE_CHECKING:
@@ -43,45 +43,55 @@ async def test_age_alone_makes_stale_where_nobody_looks() -> None:
     assert not freshness.is_stale(trio.current_time())
 
 
-async def test_what_lay_ready_to_be_read_after_a_gap_is_stale() -> None:
+async def test_a_gap_that_no_age_shows_makes_stale_what_was_read_until_then() -> None:
     freshness = Freshness(30.0)
-    freshness.looked()
-    clock().jump(31)
-    assert not freshness.is_stale(trio.current_time()), "no longer than it may be"
-    clock().jump(1)
-    assert freshness.is_stale(trio.current_time())
-    freshness.looked()
-    clock().jump(0.25)
-    assert not freshness.is_stale(trio.current_time())
-
-
-async def test_a_gap_that_no_age_shows_makes_stale_what_was_read() -> None:
-    freshness = Freshness(30.0)
-    freshness.looked()
     read_at = trio.current_time()
     clock().jump(1)
     freshness.begin_anew()
     assert freshness.is_stale(read_at)
+    assert freshness.is_stale(trio.current_time())
     assert freshness.is_from_before_a_gap(read_at)
-    clock().jump(0.25)
+    clock().jump(0.001)
+    assert not freshness.is_stale(trio.current_time())
     assert not freshness.is_from_before_a_gap(trio.current_time())
 
 
-async def test_a_line_that_lay_in_the_socket_through_a_gap_is_not_ordered(
+@pytest.mark.parametrize(
+    ("wall_seconds", "stale"), [(30.0, False), (31.5, True), (-600.0, False)]
+)
+async def test_a_pause_is_seen_before_anybody_looks_for_it(
+    wall_seconds: float, *, stale: bool
+) -> None:
+    freshness, wall = Freshness(30.0), FakeClock()
+    freshness.looked(wall)
+    read_at = trio.current_time()
+    clock().jump(0.5)
+    wall.advance(0.5 + wall_seconds)
+    assert freshness.is_stale(read_at) is stale
+    assert freshness.is_from_before_a_gap(read_at) is stale
+    freshness.looked(wall)
+    clock().jump(0.5)
+    wall.advance(0.5)
+    assert not freshness.is_stale(trio.current_time())
+
+
+async def test_an_order_is_kept_by_a_pause_that_nobody_has_looked_for_yet(
     make_rig: Callable[..., Rig],
     nursery: trio.Nursery,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rig = make_rig()
+    rig, wall = make_rig(), FakeClock()
     nursery.start_soon(rig.orders.run)
     await wait_all_tasks_blocked()
-    rig.orders.freshness.looked()
-    clock().jump(8 * 3600)
-
+    rig.orders.freshness.looked(wall)
+    rig.writer.gate = trio.Event()
     take(rig, "AAPL")
+    wall.advance(8 * 3600)
+    rig.writer.gate.set()
     await wait_all_tasks_blocked()
-    rig.orders.freshness.looked()
+    rig.orders.freshness.looked(wall)
     clock().jump(1)
+    wall.advance(1)
     take(rig, "MSFT")
     await wait_all_tasks_blocked()
 
