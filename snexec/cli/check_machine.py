@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from snexec.ledger import (
     check_kind,
     check_rows,
     describe_oddities,
+    find_ahead,
+    named,
     refuse_damaged,
 )
 from snexec.model import MODES, STARS
@@ -139,7 +142,7 @@ def check_database(settings: Settings) -> list[Finding]:
             found.append(ok("database", f"{path}: the first start makes it"))
         return found
     found.append(_check_content(path, settings))
-    return found
+    return found + _check_dates(path)
 
 
 def check_daemon(
@@ -214,6 +217,25 @@ def _check_disk(folder: Path) -> Finding:
     if free < _SCARCE_BYTES:
         return warn("disk", shown, "free some: orders stop when rows cannot be written")
     return ok("disk", shown)
+
+
+def _check_dates(path: Path) -> list[Finding]:
+    """Name rows dated ahead; none where the check of the content says why."""
+    try:
+        with closing(open_to_read(path)) as connection:
+            rows = find_ahead(connection, datetime.now(UTC))
+    except sqlite3.Error:
+        return []
+    if not rows:
+        return []
+    return [
+        warn(
+            "dates",
+            f"rows are dated ahead of this machine's clock ({named(rows)}): those of"
+            " later than tomorrow count for no limit",
+            "look at the clock, or correct the rows",
+        )
+    ]
 
 
 def _check_content(path: Path, settings: Settings) -> Finding:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
+from snexec.ledger.ahead import AheadWatch
 from snexec.ledger.reading import seconds_sql, text_of
 from snexec.model import MODES
-from snexec.risk import Counts, OpenedOrder, Recently, Tally, day_began, day_start
+from snexec.risk import (
+    Counts,
+    OpenedOrder,
+    Recently,
+    Tally,
+    day_began,
+    day_start,
+    too_late,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from datetime import datetime
     from decimal import Decimal
 
     from snexec.model import Mode
@@ -31,10 +39,8 @@ _CLOSED = f"status = 'closed' AND {_OURS_OR_NOBODYS}"
 # 1970, which sort before all text. The first bound is for the index, a day wide because of zones.
 # A text that is no time counts by when the row was last changed, and where that is none
 # either, as of today; such a text sorts anywhere, so before all years of ours too.
-_CLOSED_TODAY = (
-    "coalesce(julianday(exitAt), julianday(updatedAt), julianday(:day))"
-    " >= julianday(:day)"
-)
+_CLOSED_AT = "coalesce(julianday(exitAt), julianday(updatedAt), julianday(:day))"
+_CLOSED_TODAY = f"{_CLOSED_AT} >= julianday(:day) AND {_CLOSED_AT} < julianday(:late)"
 # What is no number wins nothing, and no gain is endless.
 _WON = "CAST(pnl AS REAL)"
 _WON_IN_ALL = f"total(CASE WHEN {_WON} < 9e999 THEN {_WON} END)"
@@ -45,13 +51,15 @@ REALISED = (
     f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
     f" WHERE {_CLOSED} AND exitAt >= '' AND exitAt < '2000-' AND {_CLOSED_TODAY})"
     f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
-    f" WHERE {_CLOSED} AND exitAt >= :day_ms AND exitAt < '')"
+    f" WHERE {_CLOSED} AND exitAt >= :day_ms AND exitAt < :late_ms)"
     f" + (SELECT {_WON_IN_ALL} FROM BotTrade"
-    f" WHERE {_CLOSED} AND exitAt >= :day_ms / 1000 AND exitAt < 100000000000)"
+    f" WHERE {_CLOSED} AND exitAt >= :day_ms / 1000 AND exitAt < :late_ms / 1000)"
 )
 WINS = (
     f"SELECT total({_WON} > 0 AND {_WON} < 9e999), count(*)"  # noqa: S608
     f" FROM (SELECT pnl FROM BotTrade WHERE {_CLOSED} AND pnl IS NOT NULL"
+    # A row that is always the last one would count for good.
+    " AND NOT coalesce(exitAt >= :day_after OR exitAt >= :late_ms AND exitAt < '', 0)"
     " ORDER BY exitAt DESC LIMIT :trades)"
 )
 _NEWEST = (
@@ -71,6 +79,7 @@ class Counting:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self.ahead = AheadWatch(connection)
         self._tallies: dict[str, Tally] | None = None  # until a limit asks for them
         self._tallied_now = False  # begun in this transaction
         self._opened: list[OpenedOrder] = []  # in this transaction, or the last one
@@ -134,7 +143,7 @@ class Counting:
         if self._tallies is not None:
             return
         self._tallies, self._tallied_now = {}, self._db.in_transaction
-        for order in reversed(list(self._orders_since(at - _TALLIED_SECONDS, at))):
+        for order in reversed(list(self._orders_counted(at))):
             tally = self._tally(order.mode, at)
             if order.at >= day_start(at):
                 tally.add(order)
@@ -222,6 +231,7 @@ class Counting:
         day = day_start(moment.timestamp())
         key = (mode, day, bot.min_win_rate_trades)
         if key != self._closed_key:
+            self.ahead.look(moment)
             self._closed = self._count_results(mode, bot, day_began(moment))
             self._closed_key = key
         return self._closed
@@ -229,11 +239,15 @@ class Counting:
     def _count_results(
         self, mode: Mode, bot: BotSettings, day: datetime
     ) -> tuple[float, int, int]:
+        late = datetime.fromtimestamp(too_late(day.timestamp()), UTC)
         values: dict[str, object] = {
             "mode": mode,
             "day": timestamp(day),
             "day_before": timestamp(day - timedelta(days=1)),
             "day_ms": round(day.timestamp() * 1000),
+            "late": timestamp(late),
+            "late_ms": round(late.timestamp() * 1000),
+            "day_after": timestamp(late + timedelta(days=1)),
             "trades": bot.min_win_rate_trades or 0,
         }
         (realised,) = self._db.execute(REALISED, values).fetchone()
@@ -264,11 +278,12 @@ class Counting:
             self._tallies[mode] = Tally(day_start(at))
         return self._tallies[mode]
 
-    def _orders_since(self, since: float, now: float) -> Iterator[OpenedOrder]:
+    def _orders_counted(self, now: float) -> Iterator[OpenedOrder]:
         """Yield the orders that may count, the newest first."""
+        since, until = now - _TALLIED_SECONDS, too_late(now)
         old = 0
         for mode, symbol, at, notional in self._db.execute(_NEWEST):
-            if mode is not None and (at is None or at >= since):
+            if mode is not None and (at is None or since <= at < until):
                 old = 0
                 for account in (mode,) if mode in MODES else MODES:
                     yield OpenedOrder(

@@ -75,6 +75,7 @@ class Ledger:
         try:
             if simulated and (ended := self._store.end_simulation()):
                 log.info("ended %d rows that an earlier simulation left open", ended)
+            self._store.name_dates_ahead()
             if tally:
                 self._store.begin_tallies()
             return self._store.unsettled()

@@ -258,6 +258,10 @@ class Store:
         """
         self._counting.begin_tallies(self._clock.now().timestamp())
 
+    def name_dates_ahead(self) -> None:
+        """Warn of rows that are dated ahead of the clock, from now on (SPEC 11)."""
+        self._counting.ahead.begin(self._clock.now())
+
     def unsettled(self) -> list[Unsettled]:
         """Return our rows whose orders are not settled, oldest first."""
         return read_unsettled(self._db, self._clock.now().timestamp())

@@ -33,3 +33,4 @@ from snexec.risk.tally import Recently as Recently
 from snexec.risk.tally import Tally as Tally
 from snexec.risk.tally import day_began as day_began
 from snexec.risk.tally import day_start as day_start
+from snexec.risk.tally import too_late as too_late

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 MINUTE_SECONDS = 60.0
 _NEW_YORK = ZoneInfo("America/New_York")
 _SHORTEST_DAY_SECONDS = 23 * 3600.0
+_LONGEST_TWO_DAYS_SECONDS = 49 * 3600.0
 # Memory stays bounded: beyond these, the symbol ordered longest ago has no cooldown.
 _REMEMBERED_SYMBOLS = 4096
 _COUNTED_A_MINUTE = 10_000  # the most that ``max_orders_per_minute`` may be
@@ -70,6 +71,15 @@ def day_start(at: float) -> float:
     """Return when the trading day of ``at`` began, both in seconds since 1970."""
     # New York's midnights fall on whole hours of UTC, so no hour is in two days.
     return _start_by_hour(int(at // 3600))
+
+
+def too_late(at: float) -> float:
+    """Return from when on a date is none of now: when the day after tomorrow begins.
+
+    What is dated before that may be of now, by a clock that was set back or by another
+    zone's time.
+    """
+    return day_start(day_start(at) + _LONGEST_TWO_DAYS_SECONDS)
 
 
 class Tally:
@@ -141,6 +151,14 @@ class Tally:
 
     def _redate(self, at: float) -> None:
         """Count what is dated later as ordered now, as the clock was set back."""
+        if at < self._day_began and too_late(at) <= self._day_began:
+            # By days: that day will not come, and what it counts is of today.
+            day, (began, orders, cents) = day_start(at), self._day_before
+            if day <= began:
+                self._today += orders
+                self._cents_today += cents
+            self._day_began, self._day_before = day, (-math.inf, 0, 0)
+            self._same_day_until = day + _SHORTEST_DAY_SECONDS
         if self._minute and self._minute[-1] > at:
             dated = (min(one, at) for one in self._minute)
             self._minute = collections.deque(dated, maxlen=_COUNTED_A_MINUTE)

@@ -398,6 +398,21 @@ def test_what_stands_where_the_socket_should_fails(
     assert "is no socket" in found["daemon"]["detail"]
 
 
+def test_a_row_dated_ahead_of_the_clock_is_named(
+    box: Box, check: Callable[..., Found]
+) -> None:
+    assert "dates" not in check()
+    clock = SystemClock()
+    with closing(open_database(box.database, simulated=True, clock=clock)) as database:
+        database.execute(
+            "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt) VALUES"
+            " ('o-1', 'GE', 'closed', '2096-01-01T00:00:00.000Z', '')"
+        )
+    found = check()["dates"]
+    assert found["result"] == "WARN"
+    assert "GE trade=o-1 2096-01-01T00:00:00.000Z" in found["detail"]
+
+
 def test_a_sound_database_is_told_with_its_rows(
     check: Callable[..., Found], box: Box
 ) -> None:

@@ -13,6 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snexec.clock import timestamp
 from snexec.ledger import counting
 from snexec.ledger.rows import NewTrade, OrderRef
 from snexec.ledger.schema import open_database
@@ -29,6 +30,7 @@ from tests.fakes import (
     make_trade,
     open_store,
     rows_of,
+    warnings_of,
 )
 from tests.ledger.writing import ChangeOf
 
@@ -464,6 +466,106 @@ def test_what_was_rolled_back_does_not_count(
     assert told == ["opened"] * 3 + [reason]
 
 
+# Dates ahead of the clock
+
+
+def date_rows(store: Store, moment: datetime) -> None:
+    """Have another program date every row."""
+    store._db.execute("UPDATE BotTrade SET createdAt = ?", [timestamp(moment)])
+
+
+@pytest.mark.parametrize(("bot", "reason"), BRAKES)
+def test_rows_dated_later_than_tomorrow_hold_no_brake_after_a_start(
+    store: Store, clock: FakeClock, bot: dict[str, Any], reason: str
+) -> None:
+    del reason
+    for number in range(3):
+        assert open_one(store, number) == "opened"
+    date_rows(store, datetime(2036, 1, 1, tzinfo=UTC))
+    again = Store(store._db, clock=clock)
+    assert open_one(again, 3, **bot) == "opened"
+
+
+@pytest.mark.parametrize(("bot", "reason"), BRAKES)
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(hours=30)])
+def test_rows_dated_up_to_tomorrow_hold_a_brake_as_the_clock_may_be_set_back(
+    store: Store,
+    clock: FakeClock,
+    bot: dict[str, Any],
+    reason: str,
+    ahead: timedelta,
+) -> None:
+    for number in range(3):
+        assert open_one(store, number) == "opened"
+    date_rows(store, clock.moment + ahead)
+    again = Store(store._db, clock=clock)
+    assert open_one(again, 3, **bot) == reason
+    clock.advance(3 * 86_400)
+    assert open_one(again, 4, **bot) == "opened", "and not for ever"
+
+
+@pytest.mark.parametrize(("bot", "reason"), BRAKES)
+def test_a_clock_that_was_years_ahead_in_this_run_holds_no_brake_for_years(
+    store: Store, clock: FakeClock, bot: dict[str, Any], reason: str
+) -> None:
+    clock.moment = NOON + timedelta(days=3650)
+    for number in range(3):
+        assert open_one(store, number, **bot) == "opened"
+    clock.moment = NOON
+    assert open_one(store, 3, **bot) == reason, "they were ordered a moment ago"
+    clock.advance(86_400)
+    assert open_one(store, 4, **bot) == "opened"
+
+
+@pytest.mark.parametrize(
+    ("exit_at", "counts"),
+    [
+        ("2026-01-05T23:00:00.000Z", True),
+        ("2026-01-07T04:59:59.999Z", True),  # tomorrow, in New York
+        ("2026-01-07T05:00:00.000Z", False),
+        ("2026-01-07T14:59:00+10:00", True),
+        ("2036-01-01T00:00:00.000Z", False),
+        (1767762000000 - 1, True),
+        (1767762000000, False),
+        (2082758400000, False),
+    ],
+)
+def test_a_loss_dated_later_than_tomorrow_is_none_of_today(
+    store: Store, other: Other, exit_at: object, *, counts: bool
+) -> None:
+    other.closes(-50.0, exit_at)
+    expected = "daily_loss" if counts else "opened"
+    assert open_one(store, 1, daily_loss_limit_usd=50.0) == expected
+
+
+@pytest.mark.parametrize("exit_at", ["2036-01-01T00:00:00.000Z", 2082758400000, "soon"])
+def test_a_row_dated_later_than_tomorrow_is_not_among_the_last_for_good(
+    store: Store, other: Other, exit_at: object
+) -> None:
+    bot: dict[str, Any] = {"min_win_rate": 0.5, "min_win_rate_trades": 2}
+    for _ in range(2):
+        other.closes(-1.0, exit_at)
+        other.closes(1.0, "2026-01-05T12:00:00.000Z")
+    assert open_one(store, 1, **bot) == "opened"
+
+
+def test_a_row_dated_ahead_that_another_program_writes_is_named_once(
+    store: Store, other: Other, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot: dict[str, Any] = {"daily_loss_limit_usd": 50.0}
+    store.name_dates_ahead()
+    assert open_one(store, 1, **bot) == "opened"
+    other.closes(-60.0, "2036-01-01T00:00:00.000Z")
+    assert open_one(store, 2, **bot) == "opened"
+    other.closes(-1.0, MIDNIGHT)
+    assert open_one(store, 3, **bot) == "opened"
+    [line] = warnings_of(caplog)
+    assert "(GE trade=o-1 2036-01-01T00:00:00.000Z)" in line
+
+
+# The minute and the day
+
+
 def test_the_minute_slides(store: Store, clock: FakeClock) -> None:
     bot: dict[str, Any] = {"max_orders_per_minute": 2}
     assert open_one(store, 1, **bot) == "opened"
@@ -565,7 +667,8 @@ def test_what_is_known_in_memory_can_be_seen_from_another_thread(store: Store) -
 def test_what_counts_reads_no_more_than_it_must(
     store: Store, statement: str, index: str
 ) -> None:
-    values = {"mode": "paper", "day": "", "day_before": "", "day_ms": 0, "trades": 1}
+    texts = dict.fromkeys(("day", "day_before", "day_after", "late"), "")
+    values = texts | {"mode": "paper", "day_ms": 0, "late_ms": 0, "trades": 1}
     plan = [
         row["detail"]
         for row in store._db.execute(f"EXPLAIN QUERY PLAN {statement}", values)

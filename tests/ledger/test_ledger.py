@@ -65,6 +65,21 @@ def at_once() -> float:
 # Loading
 
 
+@pytest.mark.parametrize("tally", [False, True])
+def test_rows_dated_ahead_of_the_clock_are_named_at_the_start(
+    ledger: Ledger,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    tally: bool,
+) -> None:
+    store.open_trade(make_trade("sn-1", "AAPL"))
+    store._db.execute("UPDATE BotTrade SET createdAt = '2036-01-01T00:00:00.000Z'")
+    ledger.load(simulated=False, tally=tally)
+    [line] = warnings_of(caplog)
+    assert "(AAPL trade=sn-1 2036-01-01T00:00:00.000Z)" in line
+
+
 def test_what_an_earlier_run_left_unsettled_is_loaded(
     ledger: Ledger, store: Store, clock: FakeClock
 ) -> None:

@@ -306,6 +306,24 @@ def test_unsettled_rows_are_ours_without_a_last_word(
     assert ages == pytest.approx([15, 5, 5, 5], abs=1)
 
 
+@pytest.mark.parametrize("date", ["2036-01-01T00:00:00.000Z", "soon", 1e300])
+def test_a_row_whose_dates_say_nothing_is_not_old(store: Store, date: object) -> None:
+    store.open_trade(make_trade())
+    store._db.execute("UPDATE BotTrade SET entryAt = ?, createdAt = ?", [date, date])
+    [unsettled] = store.unsettled()
+    assert unsettled.age_seconds == 0
+
+
+def test_a_row_is_as_old_as_it_was_made_where_its_entry_says_nothing(
+    store: Store, clock: FakeClock
+) -> None:
+    store.open_trade(make_trade())
+    store._db.execute("UPDATE BotTrade SET entryAt = 'soon'")
+    clock.advance(5)
+    [unsettled] = store.unsettled()
+    assert unsettled.age_seconds == pytest.approx(5, abs=0.001)
+
+
 def test_a_row_from_the_future_is_not_old(store: Store, clock: FakeClock) -> None:
     store.open_trade(make_trade())
     clock.advance(-3600)

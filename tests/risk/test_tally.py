@@ -6,7 +6,14 @@ from datetime import datetime
 
 import pytest
 
-from snexec.risk.tally import OpenedOrder, Recently, Tally, day_began, day_start
+from snexec.risk.tally import (
+    OpenedOrder,
+    Recently,
+    Tally,
+    day_began,
+    day_start,
+    too_late,
+)
 
 NOON = datetime.fromisoformat("2026-01-05T17:00:00+00:00").timestamp()  # in New York
 HOUR = 3600.0
@@ -78,6 +85,32 @@ def test_a_clock_that_was_a_day_ahead_for_a_while_frees_nothing_of_this_day() ->
     tally.add(order("GM", NOON + 130, 3))
     assert tally.look("KO", NOON + 190).today == 3
     assert tally.look("KO", NOON + 24 * HOUR).cents_today == 73, "as they were counted"
+
+
+@pytest.mark.parametrize("years", [1, 10])
+def test_a_clock_that_was_years_ahead_holds_no_brake_for_years(years: int) -> None:
+    ahead = NOON + years * 365 * 24 * HOUR
+    tally = tally_of(order("KO", NOON, 500), order("GE", ahead, 70))
+    assert tally.look("GE", NOON + 1) == Recently(0.0, 1, 2, 570), "of today, all of it"
+    assert tally.peek("KO", NOON + 2).today == 2
+    tally.add(order("GM", NOON + 3, 3))
+    assert tally.look("GE", NOON + 100) == Recently(99.0, 0, 3, 573)
+    assert tally.look("GE", NOON + 24 * HOUR).today == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "late"),
+    [
+        ("2026-01-05T17:00:00+00:00", "2026-01-07T05:00:00+00:00"),
+        ("2026-01-06T04:59:59+00:00", "2026-01-07T05:00:00+00:00"),
+        ("2026-03-07T17:00:00+00:00", "2026-03-09T04:00:00+00:00"),  # spring
+        ("2026-10-31T17:00:00+00:00", "2026-11-02T05:00:00+00:00"),  # autumn
+        ("2026-11-01T17:00:00+00:00", "2026-11-03T05:00:00+00:00"),
+    ],
+)
+def test_what_is_dated_later_than_tomorrow_is_none_of_now(now: str, late: str) -> None:
+    at = datetime.fromisoformat(now).timestamp()
+    assert too_late(at) == datetime.fromisoformat(late).timestamp()
 
 
 def test_an_order_of_an_earlier_day_counts_for_its_symbol_alone() -> None:

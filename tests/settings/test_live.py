@@ -61,7 +61,7 @@ def test_a_change_of_mode_begins_a_term_and_nothing_else_does(
     terms = [live.term]
     for text in ("[bot]\nstate = 'paused'\n", 'mode = "live"\n', 'mode = "paper"\n'):
         file.path.write_text(text)
-        live.put_in_force(live.read_again())
+        live.put_in_force(read_again(live))
         terms.append(live.term)
     assert [term.mode for term in terms] == ["paper", "paper", "live", "paper"]
     assert terms[0] is terms[1]
