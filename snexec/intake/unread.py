@@ -54,12 +54,13 @@ class Unread:
 
     def looked(self) -> None:
         """Note that somebody looks for a gap now."""
-        self.notice()
-        self._looked_at = trio.current_time()
+        now = trio.current_time()
+        self.notice(now)
+        self._looked_at = now
 
-    def notice(self) -> float | None:
+    def notice(self, now: float) -> float | None:
         """Return since when nothing ran, if that ended just now; date back what waits."""
-        now, since = trio.current_time(), self._looked_at
+        since = self._looked_at
         if now - since <= 2 * self.look_seconds:
             return None
         self._looked_at = now
@@ -117,16 +118,17 @@ class Source:
         On Trio's clock. Bytes of before a gap and after it, read at once, are dated back
         together.
         """
-        if (noticed := self._unread.notice()) is not None:
+        now = trio.current_time()
+        if (noticed := self._unread.notice(now)) is not None:
             return noticed
         if self._since is None:
-            return trio.current_time()
+            return now
         if self._bytes > 0:
             self._bytes -= size
             return self._since
         since, self._since = self._since, None
         # The rest of a line that began in the gap or before it.
-        return since if self.splitter.is_within_line else trio.current_time()
+        return since if self.splitter.is_within_line else now
 
     def hold(self, since: float) -> None:
         """Date back what lies in it now, and the line of which it has read a part."""

@@ -23,15 +23,14 @@ log = logging.getLogger("Daemon")
 
 _NO_CLOCK_IS_SO_FAR_OFF = timedelta(minutes=5)
 _ZONES = timedelta(days=1)  # texts of any zone, compared as texts
-_NEWEST_ROWS = 10_000  # of those without an index: a start has no time for all of them
+_NEWEST_ROWS = 2_000  # of those without an index: a start has no time for all of them
 _ALL_ROWS = -1
 _NAMED_ROWS = 3
 _REMEMBERED_ROWS = 1024
 _COLUMNS = ("createdAt", "entryAt", "exitAt")
-_IS_AHEAD = (
-    "({0} > :loosely AND julianday({0}) > julianday(:soon)"
-    " OR {0} > :soon_ms AND {0} < '')"  # milliseconds since 1970, before all text
-)
+_TEXT_IS_AHEAD = "{0} > :loosely AND julianday({0}) > julianday(:soon)"
+_NUMBER_IS_AHEAD = "{0} > :soon_ms AND {0} < ''"  # milliseconds, before all text
+_IS_AHEAD = f"({_TEXT_IS_AHEAD} OR {_NUMBER_IS_AHEAD})"
 _ANY_IS_AHEAD = " OR ".join(map(_IS_AHEAD.format, _COLUMNS))
 _LATEST = ", ".join(
     f"CASE WHEN {_IS_AHEAD.format(name)} THEN CAST({name} AS TEXT) ELSE '' END"
@@ -39,13 +38,16 @@ _LATEST = ", ".join(
 )
 # As bytes: another program's text need not be UTF-8.
 _SELECT = "SELECT CAST(id AS BLOB), CAST(symbol AS BLOB), CAST({0} AS BLOB) AS date"
-_CLOSED = (
-    f"{_SELECT.format('exitAt')} FROM BotTrade WHERE status = 'closed'"
-    f" AND {_IS_AHEAD.format('exitAt')} ORDER BY exitAt DESC LIMIT 100"
+_SELECT_CLOSED = f"{_SELECT.format('exitAt')} FROM BotTrade WHERE status = 'closed'"
+# Each half is a range of the index: closed rows are looked at on an order's way.
+CLOSED = (
+    f"{_SELECT_CLOSED} AND {_TEXT_IS_AHEAD.format('exitAt')}"
+    f" UNION ALL {_SELECT_CLOSED} AND {_NUMBER_IS_AHEAD.format('exitAt')} LIMIT 100"
 )
 _NEWEST = (
     f"{_SELECT.format(f'max({_LATEST})')} FROM"  # noqa: S608
-    " (SELECT * FROM BotTrade ORDER BY rowid DESC LIMIT :rows)"
+    " (SELECT id, symbol, createdAt, entryAt, exitAt FROM BotTrade"
+    " ORDER BY rowid DESC LIMIT :rows)"
     f" WHERE {_ANY_IS_AHEAD} ORDER BY date DESC LIMIT 100"
 )
 
@@ -71,10 +73,10 @@ def find_ahead(
     values = _values(moment) | {"rows": rows}
     found = {
         row.trade_id: row
-        for statement in (_CLOSED, _NEWEST)
+        for statement in (CLOSED, _NEWEST)
         for row in map(_read, connection.execute(statement, values))
     }
-    return sorted(found.values(), key=lambda row: row.date, reverse=True)
+    return sorted(found.values(), key=_date, reverse=True)
 
 
 def named(rows: list[DatedAhead]) -> str:
@@ -101,8 +103,8 @@ class AheadWatch:
     def look(self, moment: datetime) -> None:
         """Warn of closed rows that have come since."""
         if self._told is not None:
-            found = self._db.execute(_CLOSED, _values(moment)).fetchall()
-            self._tell(map(_read, found))
+            found = self._db.execute(CLOSED, _values(moment)).fetchall()
+            self._tell(sorted(map(_read, found), key=_date, reverse=True))
 
     def _tell(self, rows: Iterable[DatedAhead]) -> None:
         told = self._told
@@ -117,6 +119,10 @@ class AheadWatch:
             " tomorrow count for no limit; look at the clock, or correct the rows",
             named(new),
         )
+
+
+def _date(row: DatedAhead) -> str:
+    return row.date
 
 
 def _read(row: Iterable[bytes | None]) -> DatedAhead:

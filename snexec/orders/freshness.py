@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
 
 
+_LOOK_AGAIN_SECONDS = 0.01  # orders of one burst share a look at the wall clock
+
+
 class Freshness:
     """Knows how old a signal may be, and when the last gap ended.
 
@@ -29,11 +32,13 @@ class Freshness:
         self._fresh_after = -math.inf
         self._wall: Clock | None = None  # nothing is missed before somebody looks
         self._wall_ahead = math.inf  # of Trio's clock, in seconds, at the last look
+        self._look_again_at = -math.inf
 
     def is_stale(self, read_at: float) -> bool:
         """Return whether what was read at a time, on Trio's clock, is too old."""
         now = trio.current_time()
-        if self._wall is not None:
+        if self._wall is not None and now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_AGAIN_SECONDS
             ahead = self._wall.now().timestamp() - now
             if ahead - self._wall_ahead > self.max_age_seconds:
                 self.begin_anew()

@@ -62,7 +62,7 @@ async def test_the_looks_come_more_often_where_a_signal_grows_old_sooner(
 async def test_nothing_is_a_gap_before_somebody_looks() -> None:
     unread = Unread(AGE)
     stand_still(1000)
-    assert unread.notice() is None
+    assert unread.notice(trio.current_time()) is None
 
 
 async def test_a_look_that_is_late_by_more_than_a_look_is_a_gap_once() -> None:
@@ -70,10 +70,10 @@ async def test_a_look_that_is_late_by_more_than_a_look_is_a_gap_once() -> None:
     unread.looked()
     began = trio.current_time()
     stand_still(2)
-    assert unread.notice() is None
+    assert unread.notice(trio.current_time()) is None
     stand_still(0.5)
-    assert unread.notice() == began
-    assert unread.notice() is None
+    assert unread.notice(trio.current_time()) == began
+    assert unread.notice(trio.current_time()) is None
 
 
 # One source -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.clock import timestamp
-from snexec.ledger.ahead import AheadWatch, DatedAhead, find_ahead, named
+from snexec.ledger.ahead import CLOSED, AheadWatch, DatedAhead, find_ahead, named
 from tests.fakes import MOMENT, make_trade, warnings_of
 
 if TYPE_CHECKING:
@@ -109,6 +109,16 @@ def test_each_row_is_warned_of_once_from_the_start_on(
         f"rows are dated ahead of this machine's clock (X trade=x {FAR}{rest}",
         f"rows are dated ahead of this machine's clock (Y trade=y {FAR}{rest}",
     ]
+
+
+def test_what_is_asked_on_an_orders_way_reads_no_more_than_it_must(
+    store: Store,
+) -> None:
+    values = {"loosely": "", "soon": "", "soon_ms": 0}
+    plan = store._db.execute(f"EXPLAIN QUERY PLAN {CLOSED}", values)
+    read = [row["detail"] for row in plan if "BotTrade" in row["detail"]]
+    assert len(read) == 2
+    assert all("SEARCH" in line and "BotTrade_closed" in line for line in read), read
 
 
 def test_a_start_with_right_dates_says_nothing(

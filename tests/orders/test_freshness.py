@@ -86,6 +86,7 @@ async def test_an_order_is_kept_by_a_pause_that_nobody_has_looked_for_yet(
     rig.orders.freshness.looked(wall)
     rig.writer.gate = trio.Event()
     take(rig, "AAPL")
+    clock().jump(0.01)
     wall.advance(8 * 3600)
     rig.writer.gate.set()
     await wait_all_tasks_blocked()
