@@ -59,8 +59,8 @@ def test_a_change_of_mode_begins_a_term_and_nothing_else_does(
     file: ConfigFile, live: LiveSettings
 ) -> None:
     terms = [live.term]
-    for text in ("[bot]\nstate = 'paused'\n", 'mode = "live"\n', 'mode = "paper"\n'):
-        file.path.write_text(text)
+    for mode in ("paper", "live", "paper"):
+        file.path.write_text(f'mode = "{mode}"\n[bot]\nstate = "paused"\n')
         live.put_in_force(read_again(live))
         terms.append(live.term)
     assert [term.mode for term in terms] == ["paper", "paper", "live", "paper"]
