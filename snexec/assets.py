@@ -75,6 +75,17 @@ def canonical_symbol(written: str) -> str:
     raise _not_in_dollars(symbol)
 
 
+def is_same_asset(symbol: str, told: object) -> bool:
+    """Return whether what the broker calls an asset is this canonical symbol's.
+
+    A pair comes back with its slash or without (ALPACA 8).
+    """
+    try:
+        return told == symbol or canonical_symbol(str(told)) == symbol
+    except ValueError:
+        return False
+
+
 def asset_class(symbol: str) -> AssetClass:
     """Return the class of an asset, by its canonical symbol."""
     return CRYPTO if "/" in symbol else SHARE

@@ -21,9 +21,10 @@ from pydantic import SecretStr
 from snexec.broker.accounts import Accounts
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
-from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
+from snexec.broker.client import AlpacaClient
 from snexec.broker.endpoint import Endpoint
 from snexec.broker.lease import Held
+from snexec.broker.sent import OutgoingOrder, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake
@@ -266,11 +267,17 @@ class AskedOrder(SentOrder):
 
     Args:
         ask: Waits for the outcome; what it raises is the outcome too.
+
+    Attributes:
+        doubtful: Whether bytes came that nobody had asked for.
+        doubted: What is called if they come later.
     """
 
     def __init__(
         self, ask: Callable[[], Awaitable[BrokerOrder]], order: OutgoingOrder
     ) -> None:
+        self.doubtful = False
+        self.doubted: Callable[[], None] | None = None
         self._ask = ask
         self._order = order
         self._asking = trio.CancelScope()
@@ -289,6 +296,13 @@ class AskedOrder(SentOrder):
     @property
     def is_taken(self) -> bool:
         return isinstance(self._told, BrokerOrder | UnreadableError)
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.doubtful
+
+    def if_doubted(self, call: Callable[[], None]) -> None:
+        self.doubted = call
 
     def abandon(self, problem: str) -> None:
         self._asking.cancel(reason=problem)
@@ -359,20 +373,27 @@ class FakeClient(AlpacaClient):
         self.book.setdefault(order.client_order_id, found)
         return found
 
-    async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
+    async def order(
+        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+    ) -> BrokerOrder:
         request = Request(
             at=trio.current_time(),
             kind="order",
             client_order_id=client_order_id,
             order_id=order_id,
+            symbol=symbol,
         )
         self.requests.append(request)
         found = await self._answer(request, self.looking, None, client_order_id)
         assert isinstance(found, BrokerOrder)
         return found
 
-    async def replacement(self, order_id: str) -> BrokerOrder:
-        request = Request(at=trio.current_time(), kind="order", order_id=order_id)
+    async def replacement(
+        self, order_id: str, *, symbol: str | None = None
+    ) -> BrokerOrder:
+        request = Request(
+            at=trio.current_time(), kind="order", order_id=order_id, symbol=symbol
+        )
         self.requests.append(request)
         found = await self._answer(
             request, collections.deque(), self.replacements.get(order_id)

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.assets import asset_class, canonical_symbol, position_symbol
+from snexec.assets import (
+    asset_class,
+    canonical_symbol,
+    is_same_asset,
+    position_symbol,
+)
 
 # One asset, one spelling
 
@@ -126,3 +131,23 @@ def test_the_class_of_an_asset_decides(
 ) -> None:
     assert asset_class(symbol) == rules
     assert position_symbol(symbol) == position
+
+
+# What the broker calls it
+
+
+@pytest.mark.parametrize(
+    ("symbol", "told"),
+    [("AAPL", "AAPL"), ("BTC/USD", "BTC/USD"), ("BTC/USD", "BTCUSD"), ("KO", "ko")],
+)
+def test_an_asset_is_known_by_either_of_the_brokers_names(
+    symbol: str, told: str
+) -> None:
+    assert is_same_asset(symbol, told)
+
+
+@pytest.mark.parametrize(
+    "told", ["MSFT", "AAPL.B", "AAPL/USD", "", "ETHBTC", "A" * 99, 1, None, ["AAPL"]]
+)
+def test_whatever_else_the_broker_says_is_another_asset(told: object) -> None:
+    assert not is_same_asset("AAPL", told)

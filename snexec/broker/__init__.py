@@ -17,12 +17,12 @@ from snexec.broker.answers import amount as amount
 from snexec.broker.answers import quantity_or_zero as quantity_or_zero
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
-from snexec.broker.client import SentOrder as SentOrder
 from snexec.broker.endpoint import Endpoint as Endpoint
 from snexec.broker.lease import Lease as Lease
 from snexec.broker.proxies import ignored_proxies as ignored_proxies
 from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable
 from snexec.broker.replies import refusal as refusal
+from snexec.broker.sent import SentOrder as SentOrder
 from snexec.broker.simulated import BuiltInExchange as BuiltInExchange
 from snexec.broker.tls import tls_context as tls_context

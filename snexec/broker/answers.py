@@ -1,11 +1,14 @@
-"""What the bodies of the broker's answers say (ALPACA 1.3 to 1.5, 2): no I/O here."""
+"""What the bodies of the broker's answers say (ALPACA 1.3 to 1.5, 2): no I/O here.
+
+Each is checked to speak of what was asked; one that does not is no answer (SPEC 11).
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AwareDatetime,
@@ -16,10 +19,16 @@ from pydantic import (
     ValidationError,
 )
 
+from snexec.assets import is_same_asset
 from snexec.errors import UnknownOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from snexec.model import Side
+
+MAX_ORDER_ID_CHARS = 256
+MAX_CLIENT_ORDER_ID_CHARS = 128  # the broker takes no longer one (ALPACA 1.2)
 
 # An order with one of these never works again.
 FINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
@@ -40,7 +49,8 @@ def amount(value: object) -> Decimal | None:
 
 
 def _order_id(value: object) -> str | None:
-    return value if isinstance(value, str) and 1 <= len(value) <= 256 else None
+    is_one = isinstance(value, str) and 1 <= len(value) <= MAX_ORDER_ID_CHARS
+    return str(value) if is_one else None
 
 
 def quantity_or_zero(value: object) -> Decimal | None:
@@ -67,6 +77,8 @@ class BrokerOrder(BaseModel):
     """What the broker says about an order; unknown fields and statuses are fine.
 
     Attributes:
+        symbol: As it came; None or empty in an order of several legs.
+        side: Likewise.
         filled_qty: Shares bought so far; None if it cannot be read.
         filled_avg_price: Dollars per share; None if there is none.
         replaced_by: The broker's id of the order that took its place, if one did.
@@ -76,8 +88,10 @@ class BrokerOrder(BaseModel):
         frozen=True, strict=True, extra="ignore", cache_strings="keys"
     )
 
-    id: str = Field(min_length=1, max_length=256)
-    client_order_id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=MAX_ORDER_ID_CHARS)
+    client_order_id: str = Field(min_length=1, max_length=MAX_CLIENT_ORDER_ID_CHARS)
+    symbol: Any = None
+    side: Any = None
     status: str
     filled_qty: Annotated[Decimal | None, BeforeValidator(quantity_or_zero)] = None
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
@@ -138,14 +152,23 @@ def read_market_times(content: bytes) -> MarketTimes:
 
 
 def read_order(
-    content: bytes, client_order_id: str | None, *, order_id: str | None = None
+    content: bytes,
+    client_order_id: str | None,
+    *,
+    order_id: str | None = None,
+    symbol: str | None = None,
+    side: Side = "buy",
 ) -> BrokerOrder:
     """Read the body of a 200 as the order that was asked for.
+
+    A symbol and a side that the broker leaves out are no contradiction.
 
     Args:
         content: The body.
         client_order_id: The order's; None where another program or the broker chose it.
         order_id: The broker's id, where it was asked for by that.
+        symbol: What was ordered, in its canonical spelling, where that is known.
+        side: Whether it was bought or sold.
 
     Raises:
         UnknownOutcomeError: It cannot be read, or is about another order.
@@ -154,12 +177,27 @@ def read_order(
         order = BrokerOrder.model_validate_json(content)
     except ValidationError as exc:
         raise _unreadable(exc) from None
-    if client_order_id not in {None, order.client_order_id} or order_id not in {
-        None,
-        order.id,
-    }:
-        raise UnknownOutcomeError("the answer speaks of another order")
+    if client_order_id not in {None, order.client_order_id}:
+        raise _of_another("order", "client_order_id", client_order_id)
+    if order_id not in {None, order.id}:
+        raise _of_another("order", "id", order_id)
+    if not (symbol is None or is_told_of(symbol, order.symbol)):
+        raise _of_another("order", "symbol", symbol)
+    if order.side not in {None, "", side}:
+        raise _of_another("order", "side", side)
     return order
+
+
+def is_told_of(symbol: str, told: object) -> bool:
+    """Return whether what the broker says may be about this canonical symbol."""
+    return told is None or told == "" or is_same_asset(symbol, told)
+
+
+def _of_another(what: str, field: str, asked: str | None) -> UnknownOutcomeError:
+    # Without the broker's own text, which may be anything.
+    return UnknownOutcomeError(
+        f"the answer speaks of another {what}: its {field} is not {asked}"
+    )
 
 
 def _average(orders: Sequence[BrokerOrder]) -> Decimal | None:
@@ -180,16 +218,20 @@ def _unreadable(exc: ValidationError) -> UnknownOutcomeError:
     return UnknownOutcomeError(f"the answer cannot be read ({field}: {problem['msg']})")
 
 
-def read_quantity(content: bytes) -> Decimal:
-    """Read the body of a 200 as a position, and return the number of its shares.
+def read_quantity(content: bytes, symbol: str) -> Decimal:
+    """Read the body of a 200 as a symbol's position, and return its shares.
 
     Raises:
-        UnknownOutcomeError: It has no quantity above 0.
+        UnknownOutcomeError: It has no quantity above 0, or is about another symbol.
     """
     try:
-        quantity = amount(json.loads(content)["qty"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        quantity = None
+        position = json.loads(content)
+        quantity = amount(position["qty"])
+        told = position.get("symbol")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        quantity, told = None, None
     if quantity is None:
         raise UnknownOutcomeError("the position's qty cannot be read")
+    if not is_told_of(symbol, told):
+        raise _of_another("position", "symbol", symbol)
     return quantity

@@ -8,7 +8,7 @@ else. Nothing is ever sent twice.
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 import trio
@@ -24,6 +24,7 @@ from snexec.broker.answers import (
 )
 from snexec.broker.pool import Pool
 from snexec.broker.replies import ReplyReader
+from snexec.broker.sent import SentOrder
 from snexec.errors import NotSentError, no_answer
 from snexec.logs import SecretMask
 from snexec.threads import in_own_thread
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.lookups import LookUps
+    from snexec.broker.sent import OutgoingOrder
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
-    from snexec.model import AccountName, Side
+    from snexec.model import AccountName
     from snexec.settings import Credentials
 
 # A validated symbol, cents and an id of our own need no escapes.
@@ -46,108 +48,6 @@ _ORDER_BODY = (
     b'"time_in_force":"%b","client_order_id":"%b"}'
 )
 _CONNECT_SHARE = 0.9  # of the time that a whole request may take
-
-
-class OutgoingOrder(Protocol):
-    """An order to be sent, which hears what becomes of its request."""
-
-    @property
-    def symbol(self) -> str:
-        """What to order, in its canonical spelling."""
-
-    @property
-    def side(self) -> Side:
-        """Whether to buy or to sell it."""
-
-    @property
-    def notional(self) -> Decimal | None:
-        """Dollars, with two decimals; None where it is shares that are ordered."""
-
-    @property
-    def quantity(self) -> Decimal | None:
-        """Shares, where it is shares that are ordered."""
-
-    @property
-    def client_order_id(self) -> str:
-        """The row's id."""
-
-    def left(self) -> None:
-        """Hear that it leaves, in that moment."""
-
-    def is_withheld(self) -> bool:
-        """Return whether an order that had to wait must not leave any more."""
-
-    def answered(self) -> None:
-        """Hear, once and later, that the outcome is known or out of time."""
-
-
-class SentOrder:
-    """An order that is on its way, and then what became of it."""
-
-    __slots__ = ("_budget", "_client_order_id", "_order", "_replies", "_request")
-
-    def __init__(
-        self,
-        order: OutgoingOrder,
-        client_order_id: str,
-        replies: ReplyReader,
-        budget: RateBudget,
-    ) -> None:
-        self._order = order
-        self._client_order_id = client_order_id
-        self._replies = replies
-        self._budget = budget
-
-    def send(self, data: bytes, pool: Pool) -> Request:
-        """Hand its request over, once."""
-        self._request = pool.submit(data, self)
-        return self._request
-
-    # As its request's listener.
-
-    def left(self) -> None:
-        """Pass it on."""
-        self._order.left()
-
-    def is_withheld(self) -> bool:
-        """Pass it on."""
-        return self._order.is_withheld()
-
-    def ended(self, request: Request) -> None:
-        """Note it in the budget, and pass it on."""
-        reply = request.reply
-        self._budget.finish(reply.headers if reply is not None else None)
-        order = self._order
-        del self._order  # which may hold this, in a circle
-        order.answered()
-
-    # As what became of the order.
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether the broker has answered that it took the order."""
-        reply = self._request.reply
-        return reply is not None and reply.complete and reply.status == 200
-
-    def abandon(self, problem: str) -> None:
-        """Stop waiting for its answer; if it has not left yet, it never does."""
-        self._request.abandon(problem)
-
-    def outcome(self) -> BrokerOrder:
-        """Return the broker's order, once there is an answer.
-
-        Raises:
-            NotSentError: It never left this machine.
-            RefusedError: The broker refuses it.
-            DuplicateOrderError: The broker already has an order with this id.
-            RateLimitedError: The broker asks us to try again later.
-            UnknownOutcomeError: It left, and what became of it is not known.
-        """
-        request = self._request
-        content = self._replies.content(
-            request.reply, request.problem or "", sent=request.sent
-        )
-        return read_order(content, self._client_order_id)
 
 
 class AlpacaClient:
@@ -232,18 +132,25 @@ class AlpacaClient:
             asset_class(order.symbol).time_in_force.encode(),
             client_order_id.encode(),
         )
-        sent = SentOrder(order, client_order_id, self._replies, self.budget)
+        sent = SentOrder(order, self._replies, self.budget)
         data = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
         request = sent.send(data, self._pool)
         under_way = self._under_way
-        while under_way and under_way[0][1].done.is_set():
+        while under_way and under_way[0][1].is_over:
             under_way.popleft()
         under_way.append((trio.current_time() + self._timeout_seconds, request))
         self._sends.unpark()
         return sent
 
-    async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
+    async def order(
+        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+    ) -> BrokerOrder:
         """Look an order up, by the broker's id if that is known (SPEC 8).
+
+        Args:
+            client_order_id: The row's id.
+            order_id: The broker's.
+            symbol: What was ordered, where that is known.
 
         Raises:
             NotFoundError: The broker knows no such order at this moment.
@@ -257,31 +164,35 @@ class AlpacaClient:
         else:
             query = urlencode({"client_order_id": client_order_id})
             path = f"/v2/orders:by_client_order_id?{query}"
-        return read_order(await self._get(path), client_order_id, order_id=order_id)
+        return read_order(
+            await self._get(path), client_order_id, order_id=order_id, symbol=symbol
+        )
 
-    async def replacement(self, order_id: str) -> BrokerOrder:
+    async def replacement(
+        self, order_id: str, *, symbol: str | None = None
+    ) -> BrokerOrder:
         """Look up the order that took another's place, by the broker's id (SPEC 8).
 
-        Its client order id is not the replaced order's.
+        Its client order id is not the replaced order's; its symbol is.
 
         Raises:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
         content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
-        return read_order(content, None, order_id=order_id)
+        return read_order(content, None, order_id=order_id, symbol=symbol)
 
     async def position_quantity(self, symbol: str) -> Decimal:
         """Return how many shares of a symbol the account holds (ALPACA 2.2, 8).
 
         Raises:
             NotFoundError: No position, which is common just after a fill.
-            UnknownOutcomeError: No answer, or none with a quantity above 0.
+            UnknownOutcomeError: No answer, or none with a quantity of it above 0.
             NotSentError: The broker could not be asked.
             RefusedError: The broker refuses to answer these keys.
             RateLimitedError: The broker asks us to try again later.
         """
         name = quote(position_symbol(symbol), safe="")
-        return read_quantity(await self._get(f"/v2/positions/{name}"))
+        return read_quantity(await self._get(f"/v2/positions/{name}"), symbol)
 
     async def market_clock(self) -> MarketTimes:
         """Return whether the market is open, and when that changes (ALPACA 2.3).
@@ -292,13 +203,16 @@ class AlpacaClient:
         return read_market_times(await self._get("/v2/clock"))
 
     async def _give_up_late(self) -> None:
-        """Abandon orders that are not answered in time; all have the same limit."""
+        """Abandon orders that are not answered in time; all have the same limit.
+
+        Until then, what follows an answer is listened for, too.
+        """
         while True:
             if not self._under_way:
                 await self._sends.park()
                 continue
             deadline, request = self._under_way.popleft()
-            if not request.done.is_set():
+            if not request.is_over:
                 self._under_way.appendleft((deadline, request))
                 if deadline > trio.current_time():
                     await trio.sleep_until(deadline)

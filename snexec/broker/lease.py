@@ -9,8 +9,9 @@ import trio
 
 if TYPE_CHECKING:
     from snexec.broker.budget import Purpose
-    from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
+    from snexec.broker.client import AlpacaClient
     from snexec.broker.endpoint import Endpoint
+    from snexec.broker.sent import OutgoingOrder, SentOrder
 
 
 @dataclass(slots=True, eq=False)

@@ -46,6 +46,7 @@ class Pool:
         self._tls = tls
         self._dial_seconds = dial_seconds
         self._connections: set[Connection] = set()
+        self._retired: set[Connection] = set()
         self._idle: list[Connection] = []
         self._waiting: collections.deque[Request] = collections.deque()
         self._dialing = 0
@@ -97,7 +98,7 @@ class Pool:
                 await self._keep_warm()
         finally:
             self._nursery = None
-            for connection in list(self._connections):
+            for connection in (*self._connections, *self._retired):
                 connection.close("the daemon stops")
             self._readers.close()
             while self._next_waiting() is not None:
@@ -113,8 +114,19 @@ class Pool:
         self._idle.append(connection)
         self._send_waiting()
 
+    def retire(self, connection: Connection) -> None:
+        """Take a connection that carries no more requests; others may take its place."""
+        self._connections.discard(connection)
+        self._retired.add(connection)
+        self._dial_tokens += 1  # it was of use, so another in its place is no storm
+        self._dial_for_waiting()
+        self._changed.set()
+
     def lost(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
+        if connection in self._retired:
+            self._retired.discard(connection)
+            return
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)

@@ -3,6 +3,10 @@
 A request is written by the very call that hands it over, with no task switch between.
 A connection is always being read, so that a close by the server is noticed at once,
 whether it is in use or not.
+
+Answers come without a name, so one that came twice would be the next order's. A connection
+therefore carries another request only after an answer that says which order it is about;
+after any other it is only listened to, as what follows makes that answer doubtful.
 """
 
 from __future__ import annotations
@@ -46,6 +50,9 @@ class Listener(Protocol):
     def is_withheld(self) -> bool:
         """Return whether a request that had to wait must not leave any more."""
 
+    def is_named_in(self, reply: Reply) -> bool:
+        """Return whether an answer says that it is about what was asked for."""
+
     def ended(self, request: Request) -> None:
         """Hear, once, that the answer is there or never will be."""
 
@@ -61,6 +68,9 @@ class Request:
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
         problem: Why there is no whole answer.
+        is_doubtful: Whether bytes came behind the answer that nobody had asked for, so
+            that it may be another request's.
+        doubted: Called if that turns out once the request has ended.
     """
 
     data: bytes = field(repr=False)  # it holds the keys
@@ -70,7 +80,14 @@ class Request:
     sent: bool = False
     reply: Reply | None = None
     problem: str | None = None
+    is_doubtful: bool = False
+    doubted: Callable[[], None] | None = None
     done: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, and nothing is listened for behind its answer."""
+        return self.connection is None and self.done.is_set()
 
     def left(self) -> None:
         """Report that it leaves."""
@@ -85,6 +102,16 @@ class Request:
         listener = self.listener
         return self.waited and listener is not None and listener.is_withheld()
 
+    def is_named_in(self, reply: Reply) -> bool:
+        """Return whether an answer says that it is this request's."""
+        return self.listener is None or self.listener.is_named_in(reply)
+
+    def doubt(self) -> None:
+        """Note that its answer may be another's, and tell whoever relies on it."""
+        self.is_doubtful = True
+        if self.doubted is not None:
+            self.doubted()
+
     def end(self, *, reply: Reply | None = None, problem: str | None = None) -> None:
         """Note how it ended, and wake who waits for it."""
         listener, self.listener = self.listener, None  # which holds this, in a circle
@@ -96,7 +123,7 @@ class Request:
             listener.ended(self)
 
     def abandon(self, problem: str) -> None:
-        """Stop waiting for its answer; if it is under way, its connection is closed."""
+        """Stop waiting for its answer, or for what follows; close its connection."""
         if self.connection is not None:
             self.connection.close(problem)
         elif not self.done.is_set():
@@ -112,12 +139,17 @@ class Keeper(Protocol):
     def free(self, connection: Connection) -> None:
         """Take a connection that can carry a request."""
 
+    def retire(self, connection: Connection) -> None:
+        """Take a connection that carries no more requests, and still listens."""
+
     def lost(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
 
 
 class Connection:
     """One connected socket, with TLS or without, and at most one request on it."""
+
+    _complete: bool
 
     def __init__(self, sock: socket.socket, keeper: Keeper, readers: Readers) -> None:
         self._socket = sock
@@ -128,6 +160,7 @@ class Connection:
         self._used = False
         self._unsent = b""
         self._request: Request | None = None
+        self._answered: Request | None = None  # while it listens for what follows
         self._expect_reply()
         readers.add(sock, self._receive)
 
@@ -199,30 +232,44 @@ class Connection:
 
     def _parse(self, data: bytes) -> None:
         if self._request is None:
+            answered = self._answered
             self._end("the server spoke unasked")
+            if answered is not None:
+                answered.doubt()
             return
         self._size += len(data)
+        problem = ""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self._end(f"the answer is not HTTP: {exc}")
-            return
+            problem = f"the answer is not HTTP: {exc}"
+            if self._complete:
+                self._is_followed = True
         if (
             len(self._body) > _MAX_BODY_BYTES
             or self._size - len(self._body) > _MAX_HEAD_BYTES + _MAX_BODY_BYTES
         ):
             self._complete = False
-            self._end("the answer is longer than 1 MiB")
-        elif self._complete:
+            problem = "the answer is longer than 1 MiB"
+        if self._is_followed:
+            self._request.doubt()
+        if self._complete:
             self._end_request()
+        elif problem:
+            self._end(problem)
 
     def _end_request(self) -> None:
         """Hand over a whole answer, and offer the connection for the next request."""
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - the answer was asked for
+        reply = self._reply()
+        is_named = request.is_named_in(reply)
         keep = self._reusable and not self._unsent
-        request.end(reply=self._reply())
-        if keep:
+        request.end(reply=reply)
+        if not (is_named or self._is_followed or self._unsent):
+            self._answered, request.connection = request, self
+            self._keeper.retire(self)
+        elif is_named and keep:
             self._expect_reply()
             self._keeper.free(self)
         else:
@@ -241,6 +288,9 @@ class Connection:
         self._readers.remove(self._socket)
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
+        if self._answered is not None:
+            self._answered.connection = None
+            self._answered = None
         request, self._request = self._request, None
         if request is not None:
             reply = self._reply() if self._status else None
@@ -258,6 +308,7 @@ class Connection:
         self._body = bytearray()
         self._size = 0
         self._complete = False
+        self._is_followed = False
         self._reusable = False
 
     # What the parser calls.
@@ -265,6 +316,7 @@ class Connection:
     def on_message_begin(self) -> None:
         """Notice a second answer, which nobody asked for."""
         if self._complete:
+            self._is_followed = True
             self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -144,10 +144,12 @@ class _Account:
             raise BrokerError("its quantity cannot be read")
         return quantity
 
-    async def order_status(self, mode: Mode, trade_id: str) -> str:
+    async def order_status(self, mode: Mode, trade_id: str, symbol: str) -> str:
         """Return the status of a row's order."""
         query = urlencode({"client_order_id": trade_id})
         answer = await self._get(mode, f"orders:by_client_order_id?{query}")
+        if answer.get("client_order_id") != trade_id:
+            raise BrokerError(f"the answer speaks of another order than {symbol}'s")
         return str(answer.get("status"))
 
     async def _get(self, mode: Mode, path: str) -> dict[str, Any]:

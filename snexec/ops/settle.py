@@ -68,7 +68,7 @@ class Broker(Protocol):
     async def position(self, mode: Mode, symbol: str) -> Decimal:
         """Return what an account holds of a symbol, 0 without a position."""
 
-    async def order_status(self, mode: Mode, trade_id: str) -> str:
+    async def order_status(self, mode: Mode, trade_id: str, symbol: str) -> str:
         """Return the status of a row's order."""
 
 
@@ -115,7 +115,7 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
 async def _order_words(row: Standing, mode: Mode, broker: Broker) -> str:
     """Say whether a row's order may buy yet, which nobody would ask about any more."""
     try:
-        status = await broker.order_status(mode, row.trade_id)
+        status = await broker.order_status(mode, row.trade_id, row.symbol)
     except NotFoundError:
         return "; its order is not known there"
     except (BrokerError, OSError) as exc:
@@ -185,10 +185,12 @@ class _Accounts:
         except NotFoundError:
             return Decimal(0)
 
-    async def order_status(self, mode: Mode, trade_id: str) -> str:
+    async def order_status(self, mode: Mode, trade_id: str, symbol: str) -> str:
         """Return the status of a row's order."""
         async with self._client(mode) as client:
-            order = await client.order(client_order_id=trade_id, order_id=None)
+            order = await client.order(
+                client_order_id=trade_id, order_id=None, symbol=symbol
+            )
         return order.status
 
     @asynccontextmanager

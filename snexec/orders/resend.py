@@ -52,7 +52,9 @@ class Resend:
         while True:
             await lease.take(Purpose.RECOVERY)
             try:
-                order = await lease.use().order(client_order_id=trade.id, order_id=None)
+                order = await lease.use().order(
+                    client_order_id=trade.id, order_id=None, symbol=trade.symbol
+                )
             except NotFoundError:
                 if await self._take_request(attempt):
                     return True

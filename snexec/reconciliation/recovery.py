@@ -183,7 +183,9 @@ class Recovery:
         """Ask about one order, and return whether the stream should have reported it."""
         try:
             answer = await lease.use().order(
-                client_order_id=order.trade_id, order_id=order.order_id
+                client_order_id=order.trade_id,
+                order_id=order.order_id,
+                symbol=order.symbol,
             )
             if answer.status == "replaced":
                 answer = await self._follow_replaced(order, answer, lease)
@@ -214,7 +216,8 @@ class Recovery:
     ) -> BrokerOrder:
         """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
-        found = await follow_replaced(replaced, lease, self._start.purpose(order.mode))
+        purpose = self._start.purpose(order.mode)
+        found = await follow_replaced(replaced, order.symbol, lease, purpose)
         if found.problem:
             self._warn_daily(order, found.problem, _END_IT.format(order.trade_id))
         if found.latest_id is not None and self._unsettled.follow_replacement(

@@ -26,7 +26,7 @@ class Followed(NamedTuple):
 
 
 async def follow_replaced(
-    replaced: BrokerOrder, lease: Lease, purpose: Purpose
+    replaced: BrokerOrder, symbol: str, lease: Lease, purpose: Purpose
 ) -> Followed:
     """Ask about the orders in a replaced one's place, one by one, up to the last.
 
@@ -43,7 +43,7 @@ async def follow_replaced(
             break
         await lease.take(purpose)
         try:
-            latest = await lease.use().replacement(order_id)
+            latest = await lease.use().replacement(order_id, symbol=symbol)
         except NotFoundError:
             problem = f"the broker does not know order {order_id} in its place"
             break

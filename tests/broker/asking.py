@@ -15,7 +15,8 @@ from snexec.broker.wire import Reply, Request
 
 if TYPE_CHECKING:
     from snexec.broker.answers import BrokerOrder
-    from snexec.broker.client import AlpacaClient, SentOrder
+    from snexec.broker.client import AlpacaClient
+    from snexec.broker.sent import SentOrder
     from snexec.broker.wire import Listener
     from snexec.model import Side
 

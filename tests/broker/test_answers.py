@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,10 +185,47 @@ def test_an_amount_is_read_to_its_last_digit(number: Decimal) -> None:
 @given(body=st.binary() | JSON.map(json.dumps).map(str.encode))
 def test_any_position_has_shares_or_says_nothing(body: bytes) -> None:
     try:
-        quantity = read_quantity(body)
+        quantity = read_quantity(body, "AAPL")
     except UnknownOutcomeError:
         return
     assert 0 < float(quantity) < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("AAPL", "AAPL"), ("BTC/USD", "BTCUSD"), ("BTC/USD", "BTC/USD"), ("AAPL", None)],
+)
+def test_a_position_is_that_of_the_symbol_asked_for(
+    asked: str, told: str | None
+) -> None:
+    body = json.dumps({"symbol": told, "qty": "2"}).encode()
+    assert read_quantity(body, asked) == 2
+
+
+@pytest.mark.parametrize("told", ["MSFT", "AAPL.X", 5, ["AAPL"], "x" * 100_000])
+def test_a_position_of_another_symbol_is_no_answer(told: object) -> None:
+    body = json.dumps({"symbol": told, "qty": "2"}).encode()
+    with pytest.raises(UnknownOutcomeError, match="another position: its symbol is"):
+        read_quantity(body, "AAPL")
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        *(("symbol", "MSFT"), ("side", "sell"), ("id", "o-2")),
+        *(("client_order_id", "rec-2"), ("client_order_id", "r" * 129)),
+        ("id", "o" * 100_000),
+    ],
+)
+def test_an_order_that_was_not_asked_for_is_no_answer(field: str, told: str) -> None:
+    asked = partial(
+        read_order, order_id="f1a08ee3-8b15-4d31-b04b-944f30a06604", symbol="KO"
+    )
+    body = json.dumps(json.loads(RECORDED) | {field: told}).encode()
+    assert asked(RECORDED, "rec20261008151015-1").symbol == "KO"
+    with pytest.raises(UnknownOutcomeError, match=field) as caught:
+        asked(body, "rec20261008151015-1")
+    assert len(str(caught.value)) < 200
 
 
 def test_an_order_is_not_changed_once_it_is_read() -> None:

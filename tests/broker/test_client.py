@@ -46,7 +46,7 @@ from tests.fakes import CREDENTIALS, KEY, MOMENT, SECRET, FakeClock, make_order
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from snexec.broker.client import SentOrder
+    from snexec.broker.sent import SentOrder
     from tests.conftest import Authority
 
 
@@ -350,20 +350,6 @@ async def test_a_question_that_no_file_can_be_opened_for_is_not_sent_and_may_com
 # What comes back
 
 RESET = int(MOMENT.timestamp())
-
-
-@pytest.mark.parametrize(
-    ("status", "is_taken"), [(200, True), (403, False), (429, False), (500, False)]
-)
-async def test_an_order_is_taken_by_a_200_alone(
-    client: AlpacaClient, route: respx.Route, status: int, is_taken: bool
-) -> None:
-    route.respond(status, json=REPLY)
-    assert client.budget.try_take(Purpose.START)
-    sent, answered = send(client)
-    assert not sent.is_taken
-    await answered.wait()
-    assert sent.is_taken is is_taken
 
 
 async def test_answers_tell_the_budget_how_many_are_left(
@@ -833,3 +819,53 @@ async def test_a_handshake_that_hangs_sent_nothing(
 
 async def hang_for_ever(_stream: trio.abc.Stream) -> None:
     await trio.sleep_forever()
+
+
+# What follows an answer
+
+
+async def test_a_refusal_that_comes_again_is_no_other_orders_answer(
+    start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
+) -> None:
+    refusals = http("403 Forbidden", b"{}")
+
+    async def refuse_the_first(stream: trio.abc.Stream) -> None:
+        first = len(server.requests) == 1
+        await stream.send_all(refusals if first else ACCEPTED)
+
+    server = await start(refuse_the_first)
+    client = make_client(server.url)
+    for expected in (RefusedError, REPLY["id"]):
+        assert client.budget.try_take(Purpose.START)
+        sent, answered = send(client)
+        with trio.fail_after(5):
+            await answered.wait()
+        try:
+            found: object = sent.outcome().id
+        except RefusedError:
+            found = RefusedError
+        assert found == expected
+    assert server.connections == 2, "the refusal's connection carries nothing more"
+
+
+async def test_what_follows_a_refusal_is_heard_as_long_as_an_answer_may_take(
+    start: Callable[..., Awaitable[Server]], make_client: Callable[..., AlpacaClient]
+) -> None:
+    closed = trio.Event()
+
+    async def refuse_and_wait(stream: trio.abc.Stream) -> None:
+        await stream.send_all(http("403 Forbidden", b"{}"))
+        assert await stream.receive_some() == b""
+        closed.set()
+
+    server = await start(refuse_and_wait)
+    client = make_client(server.url, timeout_seconds=0.3)
+    assert client.budget.try_take(Purpose.START)
+    began = trio.current_time()
+    sent, answered = send(client)
+    with trio.fail_after(5):
+        await answered.wait()
+        await closed.wait()
+    assert trio.current_time() - began >= 0.3
+    with pytest.raises(RefusedError):
+        sent.outcome()

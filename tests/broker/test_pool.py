@@ -23,7 +23,7 @@ from snexec.broker.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.broker.wire import Request
+    from snexec.broker.wire import Reply, Request
     from tests.conftest import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -95,9 +95,10 @@ async def pool(network: Network, nursery: trio.Nursery) -> Pool:
 class Listening:
     """Notes what it hears of a request, and what it is asked."""
 
-    def __init__(self, *, withheld: bool = False) -> None:
+    def __init__(self, *, withheld: bool = False, names: bool = True) -> None:
         self.heard: list[str] = []
         self._withheld = withheld
+        self._names = names
 
     def left(self) -> None:
         self.heard.append("left")
@@ -105,6 +106,9 @@ class Listening:
     def is_withheld(self) -> bool:
         self.heard.append("is it withheld?")
         return self._withheld
+
+    def is_named_in(self, _reply: Reply) -> bool:
+        return self._names
 
     def ended(self, request: Request) -> None:
         assert request.done.is_set()
@@ -212,6 +216,21 @@ async def test_a_server_that_closes_every_connection_is_dialed_ever_less(
     network.refuses = False
     await trio.sleep(120)
     assert len(pool._idle) == 64
+
+
+async def test_a_connection_that_only_listens_is_replaced_and_closed_at_the_end(
+    pool: Pool, network: Network
+) -> None:
+    pool.keep_warm(1)
+    await wait_all_tasks_blocked()
+    request = pool.submit(numbered(0), Listening(names=False))
+    network.ends[0].send(ANSWER)
+    await wait_all_tasks_blocked()
+    assert request.done.is_set()
+    assert (len(pool._retired), len(pool._idle), len(network.ends)) == (1, 1, 2)
+    later = pool.submit(numbered(1))
+    assert later.sent
+    assert network.received() == [numbered(0), numbered(1)]
 
 
 @pytest.mark.jumping_time

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Connection, Request
+from snexec.broker.wire import Connection, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
 REQUEST = b"POST /v2/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
 LINGER_NONE = struct.pack("ii", 1, 0)  # to reset when it is closed
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-A: 1\r\n\r\nabc"
+
+
+class Listening:
+    """Notes how the request ended that it listens to."""
+
+    def __init__(self, *, names: bool = True) -> None:
+        self.ends: list[tuple[Request, str | None]] = []
+        self.names = names
+
+    def left(self) -> None:
+        """Nothing here depends on it."""
+
+    def is_withheld(self) -> bool:
+        raise AssertionError("nothing waits here")
+
+    def is_named_in(self, _reply: Reply) -> bool:
+        return self.names
+
+    def ended(self, request: Request) -> None:
+        self.ends.append((request, request.problem))
 
 
 class Pair:
@@ -45,8 +65,8 @@ class Pair:
         self.pool._connections.add(self.connection)
         nursery.start_soon(self.pool._readers.run)
 
-    def send(self, data: bytes = REQUEST) -> Request:
-        request = Request(data, listener=None)
+    def send(self, data: bytes = REQUEST, listener: Listening | None = None) -> Request:
+        request = Request(data, listener)
         assert self.connection.send(request)
         return request
 
@@ -186,6 +206,89 @@ async def test_what_nobody_asked_for_closes_an_idle_connection(pair: Pair) -> No
     assert not later.sent
     await wait_all_tasks_blocked()
     assert not pair.is_idle
+
+
+# An answer that does not say which order it is about
+
+REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def refused(pair: Pair, answer: bytes = REFUSAL) -> Request:
+    """Send a request, and have it refused without a name."""
+    request = pair.send(listener=Listening(names=False))
+    assert pair.theirs.recv(65536) == REQUEST
+    pair.theirs.sendall(answer)
+    await wait_all_tasks_blocked()
+    assert request.reply is not None
+    assert (request.reply.status, request.problem) == (403, None)
+    return request
+
+
+async def test_no_request_follows_an_answer_without_a_name(pair: Pair) -> None:
+    await refused(pair)
+    assert not pair.is_idle, "what came twice would be the next order's answer"
+
+
+async def test_the_same_answer_again_makes_the_first_doubtful(pair: Pair) -> None:
+    request = await refused(pair)
+    doubts: list[str] = []
+    request.doubted = lambda: doubts.append("doubted")
+    assert not request.is_doubtful
+    pair.theirs.sendall(REFUSAL)
+    await wait_all_tasks_blocked()
+    assert (request.is_doubtful, doubts) == (True, ["doubted"])
+    assert pair.theirs.recv(1) == b"", "and closes the connection"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        REFUSAL + REFUSAL,
+        REFUSAL + b"x",
+        REFUSAL + b"HTTP/1.1 100 Continue\r\n\r\n",
+        REFUSAL.replace(b"Content", b"Connection: close\r\nContent") + REFUSAL,
+        REFUSAL + b"x" * 60_000,
+    ],
+    ids=["twice", "a byte", "an interim one", "after its close", "much"],
+)
+async def test_what_comes_with_an_answer_makes_it_doubtful_before_it_is_known(
+    pair: Pair, answer: bytes
+) -> None:
+    request = await refused(pair, answer)
+    assert request.is_doubtful
+    assert pair.theirs.recv(1) == b""
+
+
+async def test_an_answer_whose_connection_just_closes_is_not_doubtful(
+    pair: Pair,
+) -> None:
+    request = await refused(pair)
+    pair.theirs.close()
+    await wait_all_tasks_blocked()
+    assert not request.is_doubtful
+    assert request.is_over
+    assert (pair.pool._connections, pair.pool._retired) == (set(), set())
+
+
+async def test_what_follows_is_listened_for_until_the_request_is_abandoned(
+    pair: Pair,
+) -> None:
+    request = await refused(pair)
+    was_over = request.is_over
+    request.abandon("its time is over")
+    assert (was_over, request.is_over) == (False, True)
+    assert request.problem is None, "the answer stays what it was"
+    assert pair.theirs.recv(1) == b""
+    assert pair.pool._retired == set()
+
+
+async def test_an_answer_with_a_name_is_followed_by_other_requests(pair: Pair) -> None:
+    request = pair.send(listener=Listening())
+    pair.theirs.recv(65536)
+    pair.theirs.sendall(WHOLE)
+    await wait_all_tasks_blocked()
+    assert request.is_over
+    assert pair.is_idle
 
 
 async def test_a_close_is_noticed_before_an_order_is_written(pair: Pair) -> None:
@@ -602,22 +705,6 @@ def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
         found["transfer-encoding"] = found["transfer-encoding"].lower()
     kept = parser.their_state is h11.DONE and not close
     return head.status_code, found, body, kept
-
-
-class Listening:
-    """Notes how the request ended that it listens to."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[Request, str | None]] = []
-
-    def left(self) -> None:
-        raise AssertionError("nothing leaves here")
-
-    def is_withheld(self) -> bool:
-        raise AssertionError("nothing waits here")
-
-    def ended(self, request: Request) -> None:
-        self.ends.append((request, request.problem))
 
 
 async def test_a_request_that_has_ended_holds_nobody() -> None:

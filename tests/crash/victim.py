@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from snexec.__main__ import main
-from snexec.broker.client import SentOrder
+from snexec.broker.sent import SentOrder
 from snexec.broker.wire import Connection
 from snexec.cli import daemon
 from snexec.ledger import checkpoints, schema

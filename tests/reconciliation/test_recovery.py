@@ -675,7 +675,8 @@ async def test_a_replacement_that_is_not_answered_is_asked_about_again(
     rig.open_row(make_trade(), order_id="o-1")
     rig.paper.book["sn-1"] = make_order("sn-1", "replaced", replaced_by="r-1")
 
-    async def silent(order_id: str) -> BrokerOrder:
+    async def silent(order_id: str, *, symbol: str | None = None) -> BrokerOrder:
+        assert symbol == "AAPL"
         rig.paper.budget.finish(None)
         if trio.current_time() < 10:
             raise UnknownOutcomeError("HTTP 502")

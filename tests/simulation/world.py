@@ -34,8 +34,9 @@ from snexec import app
 from snexec.broker.accounts import Accounts
 from snexec.broker.answers import BrokerOrder
 from snexec.broker.budget import RateBudget
-from snexec.broker.client import AlpacaClient, OutgoingOrder, SentOrder
+from snexec.broker.client import AlpacaClient
 from snexec.broker.lease import Held
+from snexec.broker.sent import OutgoingOrder, SentOrder
 from snexec.intake.admission import Phase
 from snexec.intake.socket_server import SocketServer
 from snexec.intake.stdin import StandardInput
@@ -158,12 +159,18 @@ class ModelClient(AlpacaClient):
         )
         return AskedOrder(partial(self._ask, post), order)
 
-    async def order(self, *, client_order_id: str, order_id: str | None) -> BrokerOrder:
+    async def order(
+        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+    ) -> BrokerOrder:
+        assert symbol
         return await self._ask(
             partial(self._broker.look_up, self.mode, client_order_id, order_id)
         )
 
-    async def replacement(self, order_id: str) -> BrokerOrder:
+    async def replacement(
+        self, order_id: str, *, symbol: str | None = None
+    ) -> BrokerOrder:
+        assert symbol
         return await self._ask(partial(self._broker.replacement, self.mode, order_id))
 
     async def position_quantity(self, symbol: str) -> Decimal:
