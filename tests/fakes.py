@@ -24,7 +24,7 @@ from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient
 from snexec.broker.endpoint import Endpoint
 from snexec.broker.lease import Held
-from snexec.broker.sent import OutgoingOrder, SentOrder
+from snexec.broker.sent import DOUBTFUL, OutgoingOrder, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake
@@ -308,9 +308,11 @@ class AskedOrder(SentOrder):
         self._asking.cancel(reason=problem)
 
     def outcome(self) -> BrokerOrder:
-        if isinstance(self._told, Exception):
-            raise self._told
-        return self._told
+        if isinstance(self._told, BrokerOrder):
+            return self._told
+        if self.doubtful:
+            raise UnknownOutcomeError(DOUBTFUL)
+        raise self._told
 
 
 class FakeClient(AlpacaClient):
@@ -477,6 +479,10 @@ class FakeHalt(HaltSwitch):
 
     def __init__(self) -> None:
         self.on = False
+        self.refusals: list[str] = []
+
+    def refusal_heard(self, trade_id: str) -> None:
+        self.refusals.append(trade_id)
 
     def is_halted(self) -> bool:
         return self.on

@@ -23,6 +23,7 @@ from snexec.broker.proxies import ignored_proxies as ignored_proxies
 from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable
 from snexec.broker.replies import refusal as refusal
+from snexec.broker.sent import DOUBTFUL as DOUBTFUL
 from snexec.broker.sent import SentOrder as SentOrder
 from snexec.broker.simulated import BuiltInExchange as BuiltInExchange
 from snexec.broker.tls import tls_context as tls_context

@@ -10,6 +10,7 @@ from snexec.orders.executor import Onlooker, TradeExecutor
 from snexec.orders.freshness import Freshness
 from snexec.orders.outcomes import Outcomes
 from snexec.orders.queue import IntentQueue
+from snexec.orders.refusals import Refusals
 from snexec.orders.resend import Resend
 from snexec.orders.skips import Skips
 
@@ -91,6 +92,9 @@ class OrderDesk:
         )
         executor = TradeExecutor(
             outcomes=self.outcomes,
+            refusals=Refusals(
+                self.outcomes, reconciler.unsettled, reconciler.discarded
+            ),
             resend=Resend(reconciler.fills, self.outcomes),
             latencies=latencies,
             halt=halt,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from snexec.orders.attempt import Owner
     from snexec.orders.intent import Intent
     from snexec.orders.outcomes import Outcomes
+    from snexec.orders.refusals import Refusals
     from snexec.orders.resend import Resend
     from snexec.risk import HaltSwitch
 
@@ -43,6 +44,7 @@ class TradeExecutor:
 
     Args:
         outcomes: Records what the broker answered.
+        refusals: Have the broker's no borne out.
         resend: What to do after a 429.
         latencies: Times each order.
         halt: The kill switch, checked last before an order leaves.
@@ -53,12 +55,14 @@ class TradeExecutor:
         self,
         *,
         outcomes: Outcomes,
+        refusals: Refusals,
         resend: Resend,
         latencies: Latencies,
         halt: HaltSwitch,
         onlookers: Sequence[Onlooker],
     ) -> None:
         self._outcomes = outcomes
+        self._refusals = refusals
         self._resend = resend
         self._latencies = latencies
         self._halt = halt
@@ -148,7 +152,7 @@ class TradeExecutor:
                 order = sent.outcome()
             except RateLimitedError as exc:
                 self._resend.note_limit(attempt, exc)
-                if await self._resend.may_send_again(attempt):
+                if await self._resend.may_send_again(attempt, sent):
                     if not attempt.is_halted():
                         sent = await self._resend.send_again(attempt)
                         continue
@@ -157,7 +161,7 @@ class TradeExecutor:
                 # A duplicate was accepted earlier, perhaps through this very request.
                 self._outcomes.unknown(attempt.trade, exc)
             except RefusedError as exc:
-                await self._outcomes.refused(attempt, exc)
+                await self._refusals.bear_out(attempt, sent, exc)
             except NotSentError as exc:
                 if attempt.halted or attempt.lapsed:
                     why = "no connection to the broker was free in time"

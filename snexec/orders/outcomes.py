@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snexec.broker import BrokerOrder
-    from snexec.errors import BrokerError, NotSentError, RefusedError
+    from snexec.errors import BrokerError, NotSentError
     from snexec.events import EventFeed
     from snexec.latency import Latencies, Times
     from snexec.ledger import Applied, Ledger, NewTrade, Store
@@ -98,26 +98,6 @@ class Outcomes:
         self.accepted(attempt, order, lambda _attempt: durable.set())
         await durable.wait()
 
-    async def refused(self, attempt: Attempt, refusal: RefusedError) -> None:
-        """Record that the broker has refused an order."""
-        trade = attempt.trade
-        log.error(
-            "Order refused: %s trade=%s signal=%s HTTP %d: %s (body: %s)",
-            trade.symbol,
-            trade.id,
-            trade.signal_id,
-            refusal.status_code,
-            refusal.reason,
-            refusal.body,
-            extra=about_order(trade),
-        )
-        await self._no_order(
-            attempt,
-            refusal.reason,
-            refusal.status_code,
-            is_about_symbol=refusal.is_about_symbol,
-        )
-
     async def not_sent(self, attempt: Attempt, problem: NotSentError) -> None:
         """Record that an order never left this machine."""
         trade = attempt.trade
@@ -129,7 +109,32 @@ class Outcomes:
             problem,
             extra=about_order(trade),
         )
-        await self._no_order(attempt, f"not sent: {problem}", None)
+        await self.no_order(attempt, f"not sent: {problem}", None)
+
+    async def no_order(
+        self,
+        attempt: Attempt,
+        reason: str,
+        http: int | None,
+        *,
+        is_about_symbol: bool = False,
+    ) -> bool:
+        """Remove the row of an order that does not exist, and report it.
+
+        Returns:
+            Whether it is gone; one that the broker has spoken of stays.
+        """
+        self.counts["refused"] += 1
+        gone = await self._discard(attempt.trade)
+        if gone:
+            self._publish(
+                "refused",
+                attempt,
+                {"httpStatus": http},
+                reason,
+                is_about_symbol=is_about_symbol,
+            )
+        return gone
 
     def unknown(self, trade: NewTrade, problem: BrokerError) -> None:
         """Leave the row open until the broker's evidence settles it."""
@@ -186,25 +191,6 @@ class Outcomes:
         }
         self._publish("placed", acceptance.attempt, more)
 
-    async def _no_order(
-        self,
-        attempt: Attempt,
-        reason: str,
-        http: int | None,
-        *,
-        is_about_symbol: bool = False,
-    ) -> None:
-        """Remove the row of an order that does not exist, and report it."""
-        self.counts["refused"] += 1
-        if await self._discard(attempt.trade):
-            self._publish(
-                "refused",
-                attempt,
-                {"httpStatus": http},
-                reason,
-                is_about_symbol=is_about_symbol,
-            )
-
     async def _discard(self, trade: NewTrade) -> bool:
         try:
             gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
@@ -220,6 +206,7 @@ class Outcomes:
         if gone:
             self._latencies.forget(trade.id)
             self._discarded.remember(trade)
+            self._unsettled.settled(trade.id)
         else:
             order_log.error(
                 trade,

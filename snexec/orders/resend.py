@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.broker import Purpose
-from snexec.errors import BrokerError, NotFoundError, RateLimitedError
+from snexec.broker import DOUBTFUL, Purpose
+from snexec.errors import (
+    BrokerError,
+    NotFoundError,
+    RateLimitedError,
+    UnknownOutcomeError,
+)
 from snexec.logs import OrderLog
 
 if TYPE_CHECKING:
@@ -41,8 +46,10 @@ class Resend:
             limited.wait_seconds,
         )
 
-    async def may_send_again(self, attempt: Attempt) -> bool:
+    async def may_send_again(self, attempt: Attempt, sent: SentOrder) -> bool:
         """Wait, and make sure that the order was not taken.
+
+        A 429 that may be another order's leaves the outcome unknown.
 
         Returns:
             Whether to send it again, with one request of the budget in its lease; if
@@ -56,6 +63,9 @@ class Resend:
                     client_order_id=trade.id, order_id=None, symbol=trade.symbol
                 )
             except NotFoundError:
+                if sent.is_doubtful:
+                    self._outcomes.unknown(trade, UnknownOutcomeError(DOUBTFUL))
+                    return False
                 if await self._take_request(attempt):
                     return True
                 reason = attempt.intent.lapsed() or "stale"
@@ -78,8 +88,9 @@ class Resend:
         sent = attempt.lease.send_order(attempt)
         try:
             await attempt.awaited.wait()
-        finally:
+        except trio.Cancelled:
             sent.abandon("the daemon stops")
+            raise
         return sent
 
     async def _take_request(self, attempt: Attempt) -> bool:

@@ -59,6 +59,18 @@ class Discarded:
         self._writer.put(_Restoration(self._unsettled, trade, step))
         return True
 
+    def doubt(self, trade_id: str) -> None:
+        """Write a row again whose order may exist: its refusal may be another's."""
+        trade = self._trades.pop(trade_id, None)
+        if trade is None:
+            return
+        order_log.error(
+            trade,
+            "after its refusal the broker said more than it was asked, so that may have"
+            " been another order's: its row is written again, and the broker is asked",
+        )
+        self._writer.put(_Restoration(self._unsettled, trade))
+
 
 @dataclass(slots=True, eq=False)
 class _Restoration:
@@ -66,12 +78,14 @@ class _Restoration:
 
     unsettled: UnsettledOrders
     trade: NewTrade
-    step: Step
+    step: Step | None = None  # or it has said nothing of the order
 
     def apply(self, store: Store) -> tuple[Opening, Applied | None]:
         """Open the row, and apply the step if that worked."""
         opening = store.open_trade(self.trade)
-        return opening, self.step.apply(store) if opening == "opened" else None
+        if self.step is None or opening != "opened":
+            return opening, None
+        return opening, self.step.apply(store)
 
     def done(self, result: tuple[Opening, Applied | None]) -> None:
         """Follow the order again, and report the step."""
@@ -79,16 +93,21 @@ class _Restoration:
         if opening != "opened":
             self._lost(opening)
             return
-        self.unsettled.placed(self.trade, order_id=self.step.ref.order_id)
-        self.step.done(applied)
+        self.unsettled.placed(self.trade, order_id=self._order_id)
+        if self.step is not None:
+            self.step.done(applied)
         self.unsettled.ask_now(self.trade.id)
 
     def failed(self, error: Exception) -> None:
         """Log that the row cannot be written again."""
         self._lost(error)
 
+    @property
+    def _order_id(self) -> str | None:
+        return None if self.step is None else self.step.ref.order_id
+
     def _lost(self, why: Opening | Exception) -> None:
-        order_id = self.step.ref.order_id
+        order_id = self._order_id
         order_log.error(
             self.trade,
             "the row of order %s cannot be written again (%s): what it bought is held"

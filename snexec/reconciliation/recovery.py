@@ -194,11 +194,12 @@ class Recovery:
             await self._not_found(order)
         except RefusedError as exc:
             self._failures[order.mode].worked()
-            self._warn_daily(
-                order,
-                f"the broker refuses the look-up ({exc})",
-                "see what `snexec check` says of its keys",
-            )
+            if order.refusal is None or not await order.refusal.not_answered(exc):
+                self._warn_daily(
+                    order,
+                    f"the broker refuses the look-up ({exc})",
+                    "see what `snexec check` says of its keys",
+                )
             self._unsettled.compared(order)
         except RateLimitedError as exc:
             lease.client.budget.block(exc.wait_seconds)
@@ -232,6 +233,9 @@ class Recovery:
         return found.order
 
     async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
+        refusal, order.refusal = order.refusal, None
+        if refusal is not None:
+            refusal.found()
         self._unsettled.known_as(order, answer.id)
         await self._fills.on_looked_up(
             *(order.mode, answer, order.symbol),
@@ -257,6 +261,8 @@ class Recovery:
                 "the broker does not know it; do the keys fit its account?",
                 f"put those keys back, or {_END_IT.format(order.trade_id)}",
             )
+        elif order.refusal is not None:
+            await order.refusal.not_found()
         elif order.missed:
             if age > _GIVE_UP_SECONDS:
                 trade_id = order.trade_id

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from snexec.logs import NamesOrder
     from snexec.model import AccountName
+    from snexec.reconciliation.refusal import OpenRefusal
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
@@ -42,6 +43,7 @@ class UnsettledOrder:
         signal_id: For the log, where it is known.
         unwritten: Why its row does not take what the broker says, if it does not.
         said_at: When that was last said, on Trio's clock.
+        refusal: The broker's no to it, which no look-up has borne out yet.
     """
 
     trade_id: str
@@ -59,6 +61,7 @@ class UnsettledOrder:
     signal_id: str | None = None
     unwritten: str | None = None
     said_at: float = -math.inf
+    refusal: OpenRefusal | None = None
 
 
 class UnsettledOrders:
@@ -91,12 +94,19 @@ class UnsettledOrders:
         self._orders[order.trade_id] = order
         self._queue(order)
 
-    def placed(self, order: NamesOrder, *, order_id: str | None) -> None:
+    def placed(
+        self,
+        order: NamesOrder,
+        *,
+        order_id: str | None,
+        refusal: OpenRefusal | None = None,
+    ) -> None:
         """Follow an order that was just placed; ask at once about an unknown one.
 
         Args:
             order: Which one.
             order_id: The broker's id, None while the outcome is unknown.
+            refusal: The broker's no to it, where there is one to bear out.
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
@@ -110,6 +120,7 @@ class UnsettledOrders:
                 due=now + first,
                 pause=first or _FIRST_RETRY_SECONDS,
                 signal_id=order.signal_id,
+                refusal=refusal,
             )
         )
 

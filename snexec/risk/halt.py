@@ -124,6 +124,13 @@ class HaltSwitch:
         self._unwritten_halt = None
         self.is_halted()
 
+    def refusal_heard(self, trade_id: str) -> None:
+        """Keep an order's place in the sequence until its refusal is borne out.
+
+        What the orders after it became is told before that.
+        """
+        self._refusals.expected(trade_id)
+
     def happened(self, event: Event) -> None:
         """Count refusals and rejections in a row, and halt at the limit.
 

@@ -15,12 +15,18 @@ class Streak:
     """
 
     def __init__(self) -> None:
-        self._unwanted: OrderedDict[object, bool] = OrderedDict()
+        # None while that is not known: such an order neither counts nor ends a row.
+        self._unwanted: OrderedDict[object, bool | None] = OrderedDict()
         self._forgotten = 0  # unwanted ones in a row, up to the oldest remembered
+
+    def expected(self, order: str) -> None:
+        """Keep an order's place until it is known whether the broker wanted it."""
+        if order not in self._unwanted:
+            self._note(order, unwanted=None)
 
     def taken(self, order: str | None) -> None:
         """Note that the broker took an order; what it said of it before holds."""
-        if order is None or order not in self._unwanted:
+        if order is None or self._unwanted.get(order) is None:
             self._note(order, unwanted=False)
 
     def bought(self, order: str | None) -> None:
@@ -37,6 +43,8 @@ class Streak:
         key = self._note(order, unwanted=True)
         row, holds_it = self._forgotten, False
         for each, unwanted in self._unwanted.items():
+            if unwanted is None:
+                continue
             if not unwanted and holds_it:
                 break
             row = row + 1 if unwanted else 0
@@ -48,10 +56,11 @@ class Streak:
         self._unwanted.clear()
         self._forgotten = 0
 
-    def _note(self, order: str | None, *, unwanted: bool) -> object:
+    def _note(self, order: str | None, *, unwanted: bool | None) -> object:
         key = object() if order is None else order
         self._unwanted[key] = unwanted
         while len(self._unwanted) > _REMEMBERED_ORDERS:
             _order, unwanted = self._unwanted.popitem(last=False)
-            self._forgotten = self._forgotten + 1 if unwanted else 0
+            if unwanted is not None:
+                self._forgotten = self._forgotten + 1 if unwanted else 0
         return key

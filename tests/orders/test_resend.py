@@ -17,6 +17,7 @@ from snexec.errors import (
 )
 from snexec.ledger.rows import trade_id
 from tests.fakes import (
+    AskedOrder,
     Rig,
     make_order,
     make_signal,
@@ -102,6 +103,21 @@ async def test_after_a_429_an_order_that_cannot_be_looked_up_is_not_sent_again(
     assert [r.kind for r in rig.paper.requests] == ["place", "order"]
     assert only_row(rig)["status"] == "open"
     assert len(rig.unsettled) == 1
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
+
+
+async def test_a_429_that_may_be_another_orders_is_not_sent_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def disturbed(_request: Request) -> BrokerOrder:
+        monkeypatch.setattr(AskedOrder, "is_doubtful", True)
+        raise not_found()
+
+    rig.paper.looking.append(disturbed)
+    rig.paper.placing.append(limited(7))
+    await rig.trade(make_signal(id="n-1"))
+    assert [r.kind for r in rig.paper.requests] == ["place", "order"]
+    assert only_row(rig)["status"] == "open"
     assert dict(rig.outcomes.counts) == {"unknown": 1}
 
 

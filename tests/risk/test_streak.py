@@ -56,6 +56,42 @@ def test_an_order_whose_rejection_is_told_first_ends_nothing(streak: Streak) -> 
     assert streak.unwanted("sn-3") == 3
 
 
+def test_an_order_keeps_its_place_until_it_is_known_what_became_of_it(
+    streak: Streak,
+) -> None:
+    for order in ("sn-1", "sn-2"):
+        streak.expected(order)
+    streak.taken("sn-3")
+    assert [streak.unwanted(order) for order in ("sn-1", "sn-2")] == [1, 2]
+    assert streak.unwanted("sn-4") == 1, "one that was taken stands between"
+
+
+def test_an_order_of_which_nothing_is_known_yet_neither_counts_nor_ends_a_row(
+    streak: Streak,
+) -> None:
+    streak.unwanted("sn-1")
+    streak.expected("sn-2")
+    assert streak.unwanted("sn-3") == 2
+    assert streak.unwanted("sn-2") == 3
+
+
+def test_an_order_whose_place_was_kept_ends_the_row_once_it_is_taken(
+    streak: Streak,
+) -> None:
+    streak.unwanted("sn-1")
+    streak.expected("sn-2")
+    streak.taken("sn-2")
+    assert streak.unwanted("sn-3") == 1
+
+
+def test_what_is_known_of_an_order_is_not_forgotten_by_a_later_place(
+    streak: Streak,
+) -> None:
+    streak.unwanted("sn-1")
+    streak.expected("sn-1")
+    assert streak.unwanted("sn-2") == 2
+
+
 def test_the_same_word_twice_counts_once(streak: Streak) -> None:
     assert [streak.unwanted("sn-1") for _ in range(3)] == [1, 1, 1]
 
