@@ -75,13 +75,16 @@ def canonical_symbol(written: str) -> str:
     raise _not_in_dollars(symbol)
 
 
-def is_same_asset(symbol: str, told: object) -> bool:
-    """Return whether what the broker calls an asset is this canonical symbol's.
+def may_be(symbol: str, told: object) -> bool:
+    """Return whether what the broker says may be about this asset (SPEC 11).
 
-    A pair comes back with its slash or without (ALPACA 8).
+    A pair comes with its slash or without (ALPACA 8). An order of several legs has no
+    symbol, or an empty one: that contradicts nothing.
     """
+    if told == symbol or told is None or told == "":
+        return True
     try:
-        return told == symbol or canonical_symbol(str(told)) == symbol
+        return canonical_symbol(str(told)) == canonical_symbol(symbol)
     except ValueError:
         return False
 

@@ -346,6 +346,10 @@ class FakeClient(AlpacaClient):
         self.withheld: Callable[[], bool] | None = None
         self._numbers = itertools.count(1)
 
+    def number_orders_from(self, number: int) -> None:
+        """Give other ids than an earlier client has given."""
+        self._numbers = itertools.count(number)
+
     def renew_connections(self) -> None:
         self.renewed += 1
 

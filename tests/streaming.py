@@ -65,6 +65,7 @@ class RecordingFills(TradeUpdates):
 
     def __init__(self) -> None:
         self.taken: list[tuple[object, ...]] = []
+        self.sides: list[str | None] = []
         self.problem: Exception | None = None
 
     async def on_fill_event(
@@ -78,7 +79,9 @@ class RecordingFills(TradeUpdates):
         mode: Mode,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        side: str | None = None,
     ) -> None:
+        self.sides.append(side)
         await trio.lowlevel.checkpoint()
         if self.problem is not None:
             raise self.problem
@@ -100,7 +103,9 @@ class RecordingFills(TradeUpdates):
         execution_id: str | None = None,
         filled_qty: object = None,
         filled_avg_price: object = None,
+        side: str | None = None,
     ) -> None:
+        self.sides.append(side)
         await trio.lowlevel.checkpoint()
         self.taken.append(
             (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from snexec.assets import (
     asset_class,
     canonical_symbol,
-    is_same_asset,
+    may_be,
     position_symbol,
 )
 
@@ -143,11 +143,16 @@ def test_the_class_of_an_asset_decides(
 def test_an_asset_is_known_by_either_of_the_brokers_names(
     symbol: str, told: str
 ) -> None:
-    assert is_same_asset(symbol, told)
+    assert may_be(symbol, told)
+
+
+def test_what_the_broker_leaves_out_contradicts_nothing() -> None:
+    assert may_be("AAPL", None)
+    assert may_be("AAPL", "")
 
 
 @pytest.mark.parametrize(
-    "told", ["MSFT", "AAPL.B", "AAPL/USD", "", "ETHBTC", "A" * 99, 1, None, ["AAPL"]]
+    "told", ["MSFT", "AAPL.B", "AAPL/USD", "ETHBTC", "A" * 99, 1, 0, False, ["AAPL"]]
 )
 def test_whatever_else_the_broker_says_is_another_asset(told: object) -> None:
-    assert not is_same_asset("AAPL", told)
+    assert not may_be("AAPL", told)

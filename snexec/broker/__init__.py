@@ -12,6 +12,10 @@ from __future__ import annotations
 from snexec.broker.accounts import Accounts as Accounts
 from snexec.broker.accounts import BudgetStatus as BudgetStatus
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
+from snexec.broker.answers import (
+    MAX_CLIENT_ORDER_ID_CHARS as MAX_CLIENT_ORDER_ID_CHARS,
+)
+from snexec.broker.answers import MAX_ORDER_ID_CHARS as MAX_ORDER_ID_CHARS
 from snexec.broker.answers import BrokerOrder as BrokerOrder
 from snexec.broker.answers import amount as amount
 from snexec.broker.answers import quantity_or_zero as quantity_or_zero

@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from snexec.assets import is_same_asset
+from snexec.assets import may_be
 from snexec.errors import UnknownOutcomeError
 
 if TYPE_CHECKING:
@@ -181,16 +181,11 @@ def read_order(
         raise _of_another("order", "client_order_id", client_order_id)
     if order_id not in {None, order.id}:
         raise _of_another("order", "id", order_id)
-    if not (symbol is None or is_told_of(symbol, order.symbol)):
+    if not (symbol is None or may_be(symbol, order.symbol)):
         raise _of_another("order", "symbol", symbol)
     if order.side not in {None, "", side}:
         raise _of_another("order", "side", side)
     return order
-
-
-def is_told_of(symbol: str, told: object) -> bool:
-    """Return whether what the broker says may be about this canonical symbol."""
-    return told is None or told == "" or is_same_asset(symbol, told)
 
 
 def _of_another(what: str, field: str, asked: str | None) -> UnknownOutcomeError:
@@ -232,6 +227,6 @@ def read_quantity(content: bytes, symbol: str) -> Decimal:
         quantity, told = None, None
     if quantity is None:
         raise UnknownOutcomeError("the position's qty cannot be read")
-    if not is_told_of(symbol, told):
+    if not may_be(symbol, told):
         raise _of_another("position", "symbol", symbol)
     return quantity

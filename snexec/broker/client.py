@@ -16,6 +16,7 @@ import trio
 from snexec import __version__
 from snexec.assets import asset_class, position_symbol
 from snexec.broker.answers import (
+    MAX_ORDER_ID_CHARS,
     BrokerOrder,
     MarketTimes,
     read_market_times,
@@ -149,7 +150,7 @@ class AlpacaClient:
 
         Args:
             client_order_id: The row's id.
-            order_id: The broker's.
+            order_id: The broker's; one that is longer than the broker's are is none.
             symbol: What was ordered, where that is known.
 
         Raises:
@@ -159,6 +160,8 @@ class AlpacaClient:
             UnknownOutcomeError: The broker gave no readable answer.
             RateLimitedError: The broker asks us to try again later.
         """
+        if order_id is not None and len(order_id) > MAX_ORDER_ID_CHARS:
+            order_id = None
         if order_id is not None:
             path = f"/v2/orders/{quote(order_id, safe='')}"
         else:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from snexec.assets import asset_class
-from snexec.ledger.reading import number_of, text_of
+from snexec.assets import asset_class, may_be
+from snexec.ledger.reading import id_of, number_of, text_of
 from snexec.ledger.rows import Applied
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.latency import Times
-    from snexec.ledger.rows import Ending, Outcome
+    from snexec.ledger.rows import Ending, OrderRef, Outcome
 
 # What a change may look at or write.
 READ = (
@@ -25,6 +25,7 @@ READ = (
     "notional",
 )
 _DUST = 1e-9  # of a share
+_SIDE = "buy"  # of the order of any row
 _PLACE = {name: place for place, name in enumerate(READ)}
 
 
@@ -38,19 +39,52 @@ class Row:
         changes: What to write, by column.
         open_instead: The id of the symbol's open row, if this one is missed: two rows
             of a symbol are never open.
+        is_disputed: Whether what the broker says is about another order as well: then
+            nothing of it is written.
     """
 
-    __slots__ = ("_newer_trade_id", "_unheld", "_values", "changes", "open_instead")
+    __slots__ = (
+        *("_newer_trade_id", "_unheld", "_values", "changes"),
+        *("is_disputed", "open_instead"),
+    )
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._values: list[Any] = list(values)
         self.changes: dict[str, object] = {}
         self.open_instead: str | None = None
+        self.is_disputed = False
         self._newer_trade_id: str | None = None
         self._unheld: float | None = None
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever SQLite holds
         return self._values[_PLACE[name]]
+
+    def heard_of(self, ref: OrderRef, *, holder: Row | None) -> None:
+        """Take the broker's id of the order, unless the row says something else.
+
+        Args:
+            ref: How the broker names the order.
+            holder: The row that has its id already, if it is another one.
+        """
+        order_id = id_of(self["alpacaOrderId"])
+        if (
+            holder is not None
+            or ref.client_order_id not in {None, self["id"]}
+            or not may_be(text_of(self["symbol"]) or "", ref.symbol)
+            or ref.side not in {None, "", _SIDE}
+        ):
+            self.is_disputed = True
+        elif ref.order_id in {None, order_id}:
+            return
+        elif order_id is None:
+            self.set(alpacaOrderId=ref.order_id)
+        elif ref.is_answer:
+            self.set(alpacaOrderId=ref.order_id)
+            if self["status"] != "closed":
+                # That was said of the other order.
+                self.set(entryPrice=None, shares=None, settledAt=None)
+        else:
+            self.is_disputed = True
 
     # What the broker may say; they return what the row says then, or "unchanged".
 
@@ -119,7 +153,7 @@ class Row:
     def set(self, **changes: object) -> None:
         """Set columns; what a column holds already is not written."""
         for name, value in changes.items():
-            if self[name] != value:
+            if self[name] != value and not self.is_disputed:
                 self._values[_PLACE[name]] = self.changes[name] = value
 
     def applied(self, outcome: Outcome) -> Applied:
@@ -132,7 +166,7 @@ class Row:
             signal_id=text_of(signal_id),
             order_id=text_of(order_id),
             mode=mode,
-            outcome=outcome,
+            outcome="disputed" if self.is_disputed else outcome,
             changed=bool(self.changes),
             settled=settled_at is not None,
             status=text_of(status) or "",
@@ -185,7 +219,9 @@ class Row:
 
     def _set_where_null(self, **changes: object) -> None:
         for name, value in changes.items():
-            if value is not None and number_of(self[name]) is None:
+            if self.is_disputed or value is None:
+                continue
+            if number_of(self[name]) is None:
                 self._values[_PLACE[name]] = self.changes[name] = value
 
     def _set_times(self, times: Times | None) -> None:

@@ -56,11 +56,21 @@ Opening = Literal["opened", "repeated", "symbol_open"] | Reason
 
 
 class OrderRef(NamedTuple):
-    """How an event or an answer names an order."""
+    """How an event or an answer names an order, as far as it does.
+
+    Attributes:
+        symbol: As the broker spells it.
+        side: Likewise.
+        is_answer: Whether the broker was asked for the order: then its id is this one,
+            whatever an event has said before.
+    """
 
     mode: Mode
     order_id: str | None
     client_order_id: str | None
+    symbol: str | None = None
+    side: str | None = None
+    is_answer: bool = False
 
 
 # How an order ends that was not filled.
@@ -76,6 +86,7 @@ Outcome = Literal[
     "not_found",  # missed, until later evidence
     "found_late",  # bought, and stays missed: its symbol has a newer open row
     "contradicted",  # the broker says no after it said yes; nothing changed
+    "disputed",  # by its names the row's order, and another by the rest: not applied
     "unchanged",
 ]
 

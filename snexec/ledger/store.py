@@ -11,7 +11,7 @@ from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.file import OpenFile
-from snexec.ledger.reading import id_of, read_unsettled
+from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.symbols import open_row
 
@@ -299,19 +299,18 @@ class Store:
         return None if open_row(self._db, trade.symbol) is None else "symbol_open"
 
     def _find(self, ref: OrderRef) -> Row | None:
-        row = None
-        if ref.order_id is not None:
-            row = self._row(_BY_ORDER_ID, ref.order_id, ref.mode)
-        if row is None:
-            if ref.client_order_id is None:
-                return None
+        row = holder = None
+        if ref.client_order_id is not None:
             row = self._row(_BY_ID, ref.client_order_id)
-            if row is None or row["mode"] != ref.mode:
-                return None
-            if ref.order_id is not None:
-                if id_of(row["alpacaOrderId"]) is not None:
-                    return None  # a known order of another id: not this one
-                row.set(alpacaOrderId=ref.order_id)
+        if row is not None and row["mode"] != ref.mode:
+            row = None
+        if row is None or ref.order_id not in {None, row["alpacaOrderId"]}:
+            holder = self._row(_BY_ORDER_ID, ref.order_id, ref.mode)
+        if row is None:
+            row, holder = holder, None
+        if row is None:
+            return None
+        row.heard_of(ref, holder=holder)
         if row["status"] == "missed":
             row.open_instead = open_row(self._db, str(row["symbol"]))
         return row

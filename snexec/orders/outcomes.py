@@ -170,6 +170,16 @@ class Outcomes:
     def recorded(self, acceptance: _Acceptance, applied: Applied | None) -> None:
         """Report an acceptance that is durable."""
         trade, order = acceptance.attempt.trade, acceptance.order
+        if applied is not None and applied.outcome == "disputed":
+            order_log.error(
+                trade,
+                "the broker took the order as %s, and the stream has spoken of it as"
+                " another: the broker is asked",
+                order.id,
+                order_id=order.id,
+            )
+            self._unsettled.dispute(applied)
+            return
         if applied is None or applied.settled:
             self._unsettled.settled(trade.id)
         if applied is None:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Literal
 
 from snexec.logs import OrderLog, about, about_order
+from snexec.recent import Recent
 from snexec.reconciliation.steps import EndedStep
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 order_log = OrderLog(log)
+
+_REMEMBERED_DISPUTES = 256
 
 
 class Confirmations:
@@ -35,6 +38,7 @@ class Confirmations:
         self._unsettled = unsettled
         self._discarded = discarded
         self._feed = feed
+        self._disputes = Recent[str](_REMEMBERED_DISPUTES)
 
     def report_not_found(self, applied: Applied) -> None:
         """Report that an order was given up."""
@@ -46,6 +50,9 @@ class Confirmations:
         """Report what a step did to its row; None where no row of ours matches."""
         if applied is None:
             self._no_row(step)
+            return
+        if applied.outcome == "disputed":
+            self._disputed(step, applied)
             return
         if step.source == "stream":
             self._unsettled.note_streamed(applied.trade_id)
@@ -96,7 +103,7 @@ class Confirmations:
                 self._placed(step, applied)
             case "unchanged" if applied.changed:
                 self._placed(step, applied)
-            case "found_late" | "unchanged":
+            case "found_late" | "unchanged" | "disputed":
                 pass
         if applied.reopened and applied.outcome != "working":
             order_log.warning(
@@ -193,6 +200,22 @@ class Confirmations:
             self._unsettled.settled(applied.trade_id)  # that was the last word
         elif not applied.settled:
             self._unsettled.follow(applied)
+
+    def _disputed(self, step: Step, applied: Applied) -> None:
+        if applied.trade_id in self._disputes:
+            return  # whoever speaks so may do it all day, and the order is followed
+        self._disputes.add(applied.trade_id)
+        order_log.warning(
+            applied,
+            "the broker speaks of an order %s (%s %s, %s), which is the row's by one name"
+            " and not by another (order %s): not applied; the broker is asked",
+            step.ref.order_id,
+            step.ref.side or "side not told",
+            step.ref.symbol or step.symbol,
+            step.ref.client_order_id,
+            applied.order_id,
+        )
+        self._unsettled.dispute(applied)
 
     def _no_row(self, step: Step) -> None:
         if step.source == "lookup" and step.ref.client_order_id is not None:

@@ -107,13 +107,14 @@ class Fills:
         mode: AccountName,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        side: str | None = None,
     ) -> None:
         """Take a fill from the stream, as ``stream.TradeUpdates`` says."""
         if self._is_repeated(event, mode, order_id, execution_id):
             return
-        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
-        price = amount(filled_avg_price)
         symbol = _bounded(symbol)
+        ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
+        price = amount(filled_avg_price)
         step: Step
         if event == "fill":
             step = fill_step(
@@ -142,10 +143,12 @@ class Fills:
         execution_id: str | None = None,
         filled_qty: object = None,
         filled_avg_price: object = None,
+        side: str | None = None,
     ) -> None:
         """Take a rejection from the stream; what was bought before stays bought."""
         if self._is_repeated("rejected", mode, order_id, execution_id):
             return
+        symbol = _bounded(symbol)
         if reason:
             log.debug(
                 "order %s was rejected with a reason: %s",
@@ -153,11 +156,11 @@ class Fills:
                 reason,
                 extra=about(symbol=symbol, trade_id=client_order_id, order_id=order_id),
             )
-        ref = OrderRef(mode=mode, order_id=order_id, client_order_id=client_order_id)
+        ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
         await self._take(
             EndedStep(
                 ref=ref,
-                symbol=_bounded(symbol),
+                symbol=symbol,
                 source="stream",
                 reporter=self._confirmations,
                 how="rejected",
@@ -316,5 +319,5 @@ def _is_partial(applied: Applied) -> bool:
 
 
 def _bounded(symbol: str | None) -> str | None:
-    """Return a symbol, None for what is too long to be one; it waits with its step."""
-    return None if symbol is None or len(symbol) > _MOST_SYMBOL_CHARS else symbol
+    """Return a symbol, cut where it is too long to be a row's; it waits with its step."""
+    return None if symbol is None else symbol[: _MOST_SYMBOL_CHARS + 1]

@@ -261,6 +261,8 @@ class Recovery:
                 "the broker does not know it; do the keys fit its account?",
                 f"put those keys back, or {_END_IT.format(order.trade_id)}",
             )
+        elif order.doubted_id is not None:
+            self._unsettled.known_as(order, order.doubted_id)  # asked by that, then
         elif order.refusal is not None:
             await order.refusal.not_found()
         elif order.missed:

@@ -192,7 +192,10 @@ def looked_up_step(
     The numbers outrank the word: what was bought is bought, whatever the status.
     """
     ref = OrderRef(
-        mode=account, order_id=order.id, client_order_id=order.client_order_id
+        mode=account,
+        order_id=order.id,
+        client_order_id=order.client_order_id,
+        is_answer=True,
     )
     source: Source = "lookup"
     price, quantity = order.filled_avg_price, order.filled_qty

@@ -44,6 +44,7 @@ class UnsettledOrder:
         unwritten: Why its row does not take what the broker says, if it does not.
         said_at: When that was last said, on Trio's clock.
         refusal: The broker's no to it, which no look-up has borne out yet.
+        doubted_id: The broker's id of it, which something else contradicts.
     """
 
     trade_id: str
@@ -62,6 +63,7 @@ class UnsettledOrder:
     unwritten: str | None = None
     said_at: float = -math.inf
     refusal: OpenRefusal | None = None
+    doubted_id: str | None = None
 
 
 class UnsettledOrders:
@@ -130,6 +132,13 @@ class UnsettledOrders:
             self.placed(order, order_id=order.order_id)
         self.ask_now(order.trade_id)
 
+    def dispute(self, order: NamesOrder) -> None:
+        """Ask about an order by our own id, as soon as possible: its other is doubtful."""
+        self.follow(order)
+        followed = self._orders[order.trade_id]
+        if followed.order_id is not None:
+            followed.doubted_id, followed.order_id = followed.order_id, None
+
     def note_streamed(self, trade_id: str) -> None:
         """Note that the stream has reported an order."""
         self._streamed.add(trade_id)
@@ -164,7 +173,7 @@ class UnsettledOrders:
 
     def known_as(self, order: UnsettledOrder, order_id: str) -> None:
         """Note the broker's id of an order."""
-        order.order_id = order_id
+        order.order_id, order.doubted_id = order_id, None
 
     def follow_replacement(self, order: UnsettledOrder, order_id: str) -> bool:
         """Note which order took an order's place, and return whether that is news."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradingWs")
 
 _SHOWN_CHARS = 200
+_MAX_TEXT_CHARS = 1000
 
 
 class FrameReader:
@@ -78,8 +79,11 @@ class FrameReader:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text that a row can hold, or None: JSON may carry half a character."""
-    if not isinstance(value, str) or not value:
+    """Return a text that a row can hold, or None: JSON may carry half a character.
+
+    One of more than 1,000 characters is none that anybody needs.
+    """
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_TEXT_CHARS:
         return None
     try:
         value.encode()

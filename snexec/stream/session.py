@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from snexec.broker import MAX_CLIENT_ORDER_ID_CHARS, MAX_ORDER_ID_CHARS
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.frames import text_of
 from snexec.stream.life import QUIET_SECONDS
@@ -25,6 +26,13 @@ log = logging.getLogger("TradingWs")
 _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0  # with the above, a half-open connection lasts 20 s at most
+# A longer one would make every look-up fail that it is in.
+_LONGEST = {
+    "id": MAX_ORDER_ID_CHARS,
+    "client_order_id": MAX_CLIENT_ORDER_ID_CHARS,
+    "symbol": 64,  # longer than any that the broker has
+    "side": 64,
+}
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
 
 
@@ -145,11 +153,20 @@ class Session:
         if not handled:
             log.debug("event %s: nothing to do", self._frames.shown(event))
             return
-        order_id = text_of(order.get("id")) if isinstance(order, dict) else None
+        order = order if isinstance(order, dict) else {}
+        for name, longest in _LONGEST.items():
+            told = order.get(name)
+            if isinstance(told, str) and len(told) > longest:
+                log.warning(
+                    "a %s whose order's %s is longer than %d characters, passed over",
+                    *(event, name, longest),
+                )
+                return
+        order_id = text_of(order.get("id"))
         if order_id is None:
             log.warning("a %s without an order id, passed over", event)
             return
-        symbol = text_of(order.get("symbol"))
+        symbol, side = text_of(order.get("symbol")), text_of(order.get("side"))
         client_order_id = text_of(order.get("client_order_id"))
         execution_id = text_of(data.get("execution_id"))
         if event == "rejected":
@@ -162,6 +179,7 @@ class Session:
                 execution_id=execution_id,
                 filled_qty=order.get("filled_qty"),
                 filled_avg_price=order.get("filled_avg_price"),
+                side=side,
             )
             return
         await self._updates.on_fill_event(
@@ -173,6 +191,7 @@ class Session:
             mode=mode,
             client_order_id=client_order_id,
             execution_id=execution_id,
+            side=side,
         )
 
     async def _ping(self) -> None:

@@ -12,7 +12,8 @@ class TradeUpdates(Protocol):
     """Takes the events of one account's orders, one after the other.
 
     The stream reads the next event once the method has returned. An error that it
-    raises ends the connection, and a new one is opened.
+    raises ends the connection, and a new one is opened. Ids are as short as the
+    broker's are.
     """
 
     async def on_fill_event(
@@ -26,6 +27,7 @@ class TradeUpdates(Protocol):
         mode: Mode,
         client_order_id: str | None = None,
         execution_id: str | None = None,
+        side: str | None = None,
     ) -> None:
         """Take a fill; numbers are as they came, readable or not.
 
@@ -34,10 +36,11 @@ class TradeUpdates(Protocol):
             order_id: The broker's id of the order.
             filled_qty: Shares bought so far by this order.
             filled_avg_price: Dollars per share so far.
-            symbol: The order's symbol, for the log.
+            symbol: The order's symbol, as the broker spells it.
             mode: The account that the stream belongs to.
             client_order_id: The row's id, if the order is ours.
             execution_id: The broker's id of this execution; each counts once.
+            side: What the order does, in the broker's words.
         """
 
     async def on_rejected_event(
@@ -51,16 +54,18 @@ class TradeUpdates(Protocol):
         execution_id: str | None = None,
         filled_qty: object = None,
         filled_avg_price: object = None,
+        side: str | None = None,
     ) -> None:
         """Take a rejection.
 
         Args:
             order_id: The broker's id of the order.
-            symbol: The order's symbol, for the log.
+            symbol: The order's symbol, as the broker spells it.
             reason: Why, if the broker says so.
             mode: The account that the stream belongs to.
             client_order_id: The row's id, if the order is ours.
             execution_id: The broker's id of this event; each counts once.
             filled_qty: Shares bought before, as it came; None is none.
             filled_avg_price: Dollars per share of those, as it came.
+            side: What the order does, in the broker's words.
         """

@@ -821,6 +821,15 @@ async def hang_for_ever(_stream: trio.abc.Stream) -> None:
     await trio.sleep_forever()
 
 
+async def test_an_id_that_cannot_be_the_brokers_is_not_asked_for(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=REPLY)
+    order = await look_up(client, "o" * 257)
+    assert order.id == REPLY["id"]
+    assert route.calls.last.request.url.path == "/v2/orders:by_client_order_id"
+
+
 # What follows an answer
 
 

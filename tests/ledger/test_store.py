@@ -193,7 +193,6 @@ def test_another_programs_rows_are_not_ended_with_a_simulation(store: Store) -> 
 @pytest.mark.parametrize(
     "ref",
     [
-        OrderRef(mode="paper", order_id="o-2", client_order_id="sn-1"),
         OrderRef(mode="paper", order_id="o-2", client_order_id=None),
         OrderRef(mode="paper", order_id="o-2", client_order_id="sn-9"),
         OrderRef(mode="paper", order_id=None, client_order_id="sn-9"),
@@ -214,8 +213,9 @@ def test_an_order_that_is_not_the_rows_changes_nothing(
     "ref",
     [
         OrderRef(mode="paper", order_id="o-1", client_order_id=None),
-        OrderRef(mode="paper", order_id="o-1", client_order_id="sn-9"),
         OrderRef(mode="paper", order_id=None, client_order_id="sn-1"),
+        OrderRef("paper", "o-1", "sn-1", symbol="AAPL", side="buy"),
+        OrderRef("paper", "o-1", "sn-1", symbol="", side=""),
     ],
 )
 def test_either_id_finds_a_row_whose_order_is_known(
@@ -225,6 +225,84 @@ def test_either_id_finds_a_row_whose_order_is_known(
     say(store, "working")
     store.apply_fill(ref, price=PRICE, quantity=QUANTITY)
     assert said(row_of(store, "sn-1")) == FILLED
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        OrderRef("paper", "o-2", "sn-1"),
+        OrderRef("paper", "o-1", "sn-9"),
+        OrderRef("paper", "o-1", "sn-1", symbol="MSFT"),
+        OrderRef("paper", "o-1", "sn-1", side="sell"),
+        OrderRef("paper", None, "sn-1", symbol="MSFT"),
+        OrderRef("paper", "o-9", "sn-1"),
+    ],
+)
+@pytest.mark.parametrize("bought", [False, True])
+def test_what_is_only_in_part_about_a_row_changes_nothing_and_says_so(
+    store: Store, ref: OrderRef, bought: bool
+) -> None:
+    store.open_trade(make_trade())
+    say(store, "fill" if bought else "working")
+    store.open_trade(make_trade("sn-9", "KO"))
+    store.apply_working(OrderRef("paper", "o-9", "sn-9"))
+    before = rows_of(store)
+    zero = Decimal(0)
+    found = [
+        store.apply_working(ref),
+        store.apply_fill(ref, price=PRICE + 1, quantity=QUANTITY + 1),
+        store.apply_partial_fill(ref, price=PRICE + 1, shares=QUANTITY + 1),
+        store.apply_ended(ref, "rejected", price=None, quantity=zero),
+    ]
+    assert [each and each.outcome for each in found] == ["disputed"] * 4
+    assert rows_of(store) == before
+
+
+def test_an_order_that_another_row_holds_is_not_a_rows_order(store: Store) -> None:
+    store.open_trade(make_trade("sn-1", "AAPL"))
+    store.apply_working(OrderRef("paper", "o-1", "sn-1"))
+    store.open_trade(make_trade("sn-2", "MSFT"))
+    applied = store.apply_working(OrderRef("paper", "o-1", "sn-2"))
+    assert applied is not None
+    assert (applied.trade_id, applied.outcome) == ("sn-2", "disputed")
+    assert row_of(store, "sn-2")["alpacaOrderId"] is None
+
+
+@pytest.mark.parametrize("word", ["working", "fill", "partial", "rejected"])
+def test_an_answer_to_a_look_up_overrules_what_was_said_of_another_order(
+    store: Store, word: str
+) -> None:
+    store.open_trade(make_trade())
+    say(store, word)
+    answer = OrderRef("paper", "o-2", "sn-1", is_answer=True)
+    store.apply_fill(answer, price=PRICE + 1, quantity=QUANTITY)
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["alpacaOrderId"]) == ("open", "o-2")
+    assert (row["entryPrice"], row["shares"]) == (float(PRICE + 1), float(QUANTITY))
+    assert row["settledAt"] is not None
+
+
+def test_an_answer_that_nothing_is_bought_yet_forgets_another_orders_fill(
+    store: Store,
+) -> None:
+    store.open_trade(make_trade())
+    say(store, "fill")
+    store.apply_working(OrderRef("paper", "o-2", "sn-1", is_answer=True))
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["alpacaOrderId"]) == ("open", "o-2")
+    assert (row["entryPrice"], row["shares"], row["settledAt"]) == (None,) * 3
+
+
+def test_an_answer_never_opens_a_row_that_was_closed(store: Store) -> None:
+    store.open_trade(make_trade())
+    say(store, "fill")
+    closed_by_monitor(store, "sn-1", price=80.0, shares=1.0)
+    before = row_of(store, "sn-1")
+    answer = OrderRef("paper", "o-2", "sn-1", is_answer=True)
+    store.apply_fill(answer, price=PRICE + 1, quantity=QUANTITY)
+    after = row_of(store, "sn-1")
+    assert after["alpacaOrderId"] == "o-2"
+    assert {**after, "alpacaOrderId": "o-1"} == before
 
 
 # Giving up, and the end of a simulation

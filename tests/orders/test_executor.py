@@ -250,6 +250,7 @@ async def test_a_new_simulation_buys_what_the_last_one_bought(
     await first.trade(make_signal(id="n-1"))
     first.store.end_simulation()
     second = make_rig(id_salt="two")
+    second.paper.number_orders_from(2)
     await second.trade(make_signal(id="n-1"))
     assert len(second.paper.requests) == 1
     assert len(second.rows()) == 2

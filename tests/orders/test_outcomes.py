@@ -320,3 +320,29 @@ async def test_a_refused_order_whose_row_cannot_be_removed_is_refused_all_the_sa
         " (nothing is deleted here); it stays, and the broker is asked until the row is"
         " missed"
     ]
+
+
+async def test_an_order_that_the_stream_named_otherwise_is_asked_about(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    async def alien_first(request: Request) -> BrokerOrder:
+        assert request.client_order_id is not None
+        await rig.fills.on_fill_event(
+            *("fill", "o-alien", "9", "1", "AAPL"),
+            mode="paper",
+            client_order_id=request.client_order_id,
+        )
+        return make_order(request.client_order_id, order_id="o-1")
+
+    nursery.start_soon(rig.recover)
+    rig.paper.placing.append(alien_first)
+    row_id = trade_id("paper", "n-1")
+    rig.paper.book[row_id] = make_order(row_id, "filled", quantity="0.5", price="187")
+    await rig.trade(make_signal(id="n-1"))
+    await trio.sleep(1)
+    row = only_row(rig)
+    assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 0.5)
+    assert "took the order as o-1" in logged_errors.take()[0]
+    (asked,) = rig.paper.asked("order")
+    assert (asked.client_order_id, asked.order_id) == (row_id, None)
+    nursery.cancel_scope.cancel()

@@ -149,7 +149,7 @@ async def test_a_later_look_up_that_finds_it_keeps_the_row(
     await refused(rig)
     await trio.sleep(5)
     assert only_row(rig)["alpacaOrderId"] == "o-7"
-    assert rig.told() == []
+    assert rig.told() == [("placed", None)]
     lines = logged_errors.take()
     assert (len(lines), FOUND in lines[1]) == (2, True)
     nursery.cancel_scope.cancel()
@@ -284,7 +284,7 @@ async def test_bytes_that_come_after_the_row_is_gone_bring_it_back(
 async def test_a_look_up_that_the_recovery_share_has_no_room_for_holds_no_slot(
     rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:
-    await rig.recovery.compare_all()
+    await rig.reconciler.compare()
     while rig.paper.budget.try_take(Purpose.RECOVERY):
         rig.paper.budget.finish(None)
     await refused(rig)

@@ -972,3 +972,106 @@ async def test_a_stream_is_not_starved_by_a_row_that_takes_nothing(
     assert len(rig.paper.asked("order")) > 1
     assert rig.starved == []
     assert len(logged_errors.take()) == 1
+
+
+# Two orders under one name
+
+
+async def heard(rig: Rig, **changes: Any) -> None:  # noqa: ANN401
+    """Let the stream report a fill of sn-1's order, but for these changes."""
+    values: dict[str, Any] = {
+        "event": "fill",
+        "order_id": "o-1",
+        "filled_qty": "2",
+        "filled_avg_price": "9",
+        "symbol": "AAPL",
+        "side": "buy",
+        "mode": "paper",
+        "client_order_id": "sn-1",
+    }
+    await rig.fills.on_fill_event(**values | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"order_id": "o-2"}, {"symbol": "MSFT"}, {"side": "sell"}),
+        {"client_order_id": "sn-7"},
+    ],
+)
+@pytest.mark.parametrize("event", ["fill", "partial_fill"])
+async def test_an_event_that_is_only_in_part_the_orders_is_asked_about_not_applied(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    caplog: pytest.LogCaptureFixture,
+    changes: dict[str, str],
+    event: str,
+) -> None:
+    placed(rig)
+    run(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "new", order_id="o-1")
+    await heard(rig, event=event, **changes)
+    await trio.sleep(1)
+    assert said(rig) == ("open", None, None, None, "o-1", False)
+    (asked, *_) = rig.paper.asked("order")
+    assert (asked.at, asked.client_order_id, asked.order_id) == (0, "sn-1", None)
+    (warning,) = warnings_of(caplog)
+    assert "not applied; the broker is asked" in warning
+    assert rig.told() == []
+
+
+async def test_the_brokers_answer_decides_which_order_a_row_has(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    trade = make_trade()
+    rig.open_row(trade)
+    run(rig)
+    await heard(rig, order_id="o-alien")
+    assert said(rig) == ("open", None, 9.0, 2.0, "o-alien", True)
+    rig.unsettled.placed(trade, order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="0.5", price="187")
+    await heard(rig, order_id="o-1")
+    await trio.sleep(1)
+    assert said(rig) == ("open", None, 187.0, 0.5, "o-1", True)
+    assert len(rig.unsettled) == 0
+
+
+async def test_a_settled_row_that_is_spoken_of_as_another_order_is_asked_about_once(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.open_row(make_trade())
+    run(rig)
+    await heard(rig)
+    rig.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="9")
+    for number in range(1000):
+        await heard(rig, order_id=f"o-{number + 7}")
+    await trio.sleep(100)
+    assert said(rig) == ("open", None, 9.0, 2.0, "o-1", True)
+    assert len(rig.paper.asked("order")) == 1
+    assert len(warnings_of(caplog)) == 1
+    assert len(rig.unsettled) == 0
+
+
+async def test_where_our_id_is_not_known_the_order_is_asked_for_by_the_brokers_again(
+    rig: Rig, run: Callable[[Rig], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed(rig)
+    run(rig)
+    look_up = rig.paper.order
+
+    async def knows_its_own_ids_only(
+        *, client_order_id: str, order_id: str | None, symbol: str | None = None
+    ) -> BrokerOrder:
+        if order_id == "o-1":
+            rig.paper.looking.append(
+                make_order("sn-1", "filled", quantity="2", price="9")
+            )
+        return await look_up(
+            client_order_id=client_order_id, order_id=order_id, symbol=symbol
+        )
+
+    monkeypatch.setattr(rig.paper, "order", knows_its_own_ids_only)
+    await heard(rig, symbol="MSFT")
+    await trio.sleep(10)
+    assert [request.order_id for request in rig.paper.asked("order")] == [None, "o-1"]
+    assert said(rig) == ("open", None, 9.0, 2.0, "o-1", True)

@@ -95,7 +95,8 @@ async def test_each_status_is_its_own_step(  # noqa: PLR0917 - a table
     step = looked_up_step("paper", order, "AAPL", latencies=latencies, reporter=reports)
     assert type(step) is kind
     assert (step.is_final, step.asks_position) == (is_final, asks_position)
-    assert (step.ref, step.symbol, step.source) == (REF, "AAPL", "lookup")
+    told = REF._replace(is_answer=True)
+    assert (step.ref, step.symbol, step.source) == (told, "AAPL", "lookup")
     if isinstance(step, EndedStep):
         assert step.how == status
     if isinstance(step, FillStep | PartialFillStep | EndedStep):

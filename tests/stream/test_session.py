@@ -171,6 +171,46 @@ async def test_an_order_event_is_handed_on(
     assert await taken_from(frame, binary=binary) == [taken]
 
 
+@pytest.mark.parametrize("event", ["fill", "partial_fill", "rejected"])
+async def test_an_events_side_is_handed_on(event: str) -> None:
+    fills = RecordingFills()
+    frames = [update(event, side="sell"), update(event), update(event, side=None)]
+    await session_on(ScriptedSocket(frames), fills).take_events()
+    assert fills.sides == ["sell", None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"),
+    [("id", 256), ("client_order_id", 128), ("symbol", 64), ("side", 64)],
+)
+@pytest.mark.parametrize("event", ["fill", "rejected"])
+async def test_a_name_longer_than_the_brokers_are_is_not_handed_on(
+    caplog: pytest.LogCaptureFixture, event: str, name: str, longest: int
+) -> None:
+    good = update(event, **{name: "x" * longest})
+    assert len(await taken_from(good)) == 1
+    assert lines(caplog) == []
+    for length in (longest + 1, 100_000):
+        assert await taken_from(update(event, **{name: "x" * length})) == []
+    assert (
+        lines(caplog)
+        == [
+            f"a {event} whose order's {name} is longer than {longest} characters, passed"
+            " over"
+        ]
+        * 2
+    )
+
+
+async def test_an_execution_id_and_a_reason_without_end_are_not_kept() -> None:
+    frame = update("rejected")
+    frame["data"] |= {"execution_id": "e" * 100_000, "reason": "r" * 100_000}
+    ((*_, reason, _mode, _client, execution, _quantity, _price),) = await taken_from(
+        frame
+    )
+    assert (reason, execution) == (None, None)
+
+
 async def test_a_reason_and_a_missing_execution_id_are_handed_on() -> None:
     frame = update("rejected")
     frame["data"]["reason"] = "halted"
