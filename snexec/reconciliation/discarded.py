@@ -93,7 +93,8 @@ class _Restoration:
         if opening != "opened":
             self._lost(opening)
             return
-        self.unsettled.placed(self.trade, order_id=self._order_id)
+        order_id = None if applied is None else applied.order_id
+        self.unsettled.placed(self.trade, order_id=order_id)
         if self.step is not None:
             self.step.done(applied)
         self.unsettled.ask_now(self.trade.id)
