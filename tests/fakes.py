@@ -303,6 +303,8 @@ class AskedOrder(SentOrder):
 
     def if_doubted(self, call: Callable[[], None]) -> None:
         self.doubted = call
+        if self.is_doubtful:
+            call()
 
     def abandon(self, problem: str) -> None:
         self._asking.cancel(reason=problem)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
 _DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
 _FIRST_PAUSE_SECONDS = 1.0
+_MOST_RETIRED = 64  # a broker that refuses thousands must not use up all files
 _LONGEST_PAUSE_SECONDS = 60.0  # between two tries, while the server does not answer
 
 
@@ -46,7 +47,7 @@ class Pool:
         self._tls = tls
         self._dial_seconds = dial_seconds
         self._connections: set[Connection] = set()
-        self._retired: set[Connection] = set()
+        self._retired: dict[Connection, None] = {}  # the oldest first
         self._idle: list[Connection] = []
         self._waiting: collections.deque[Request] = collections.deque()
         self._dialing = 0
@@ -117,7 +118,9 @@ class Pool:
     def retire(self, connection: Connection) -> None:
         """Take a connection that carries no more requests; others may take its place."""
         self._connections.discard(connection)
-        self._retired.add(connection)
+        self._retired[connection] = None
+        if len(self._retired) > _MOST_RETIRED:
+            next(iter(self._retired)).close("others listen in its place")
         self._dial_tokens += 1  # it was of use, so another in its place is no storm
         self._dial_for_waiting()
         self._changed.set()
@@ -125,7 +128,7 @@ class Pool:
     def lost(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         if connection in self._retired:
-            self._retired.discard(connection)
+            del self._retired[connection]
             return
         self._connections.discard(connection)
         if connection in self._idle:

@@ -112,11 +112,13 @@ class SentOrder:
         return self._request.is_doubtful
 
     def if_doubted(self, call: Callable[[], None]) -> None:
-        """Have a function called if the answer still turns out to be doubtful.
+        """Have a function called if the answer is doubtful, or still turns out to be.
 
         That is listened for until the time is over that an answer may take.
         """
         self._request.doubted = call
+        if self._request.is_doubtful:
+            call()
 
     def abandon(self, problem: str) -> None:
         """Stop waiting for its answer; if it has not left yet, it never does."""

@@ -173,8 +173,8 @@ class Outcomes:
         if applied is not None and applied.outcome == "disputed":
             order_log.error(
                 trade,
-                "the broker took the order as %s, and the stream has spoken of it as"
-                " another: the broker is asked",
+                "the broker took the order as %s, and the row names another order, or"
+                " another row names that one: the broker is asked",
                 order.id,
                 order_id=order.id,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from snexec.broker import DOUBTFUL, Purpose
@@ -118,8 +119,7 @@ class Refusal:
             is_about_symbol=error.is_about_symbol,
         )
         if gone:
-            trade_id = attempt.trade.id
-            self.sent.if_doubted(lambda: self.discarded.doubt(trade_id))
+            self.sent.if_doubted(partial(self.discarded.doubt, attempt.trade.id))
 
     async def not_answered(self, problem: RefusedError) -> bool:
         """Remove the row as well where both answers say that the keys are no good.

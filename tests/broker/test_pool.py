@@ -233,6 +233,20 @@ async def test_a_connection_that_only_listens_is_replaced_and_closed_at_the_end(
     assert network.received() == [numbered(0), numbered(1)]
 
 
+async def test_a_broker_that_refuses_thousands_has_a_few_connections_listened_to(
+    pool: Pool, network: Network
+) -> None:
+    requests = []
+    for number in range(100):
+        requests.append(pool.submit(numbered(number), Listening(names=False)))
+        await wait_all_tasks_blocked()
+        network.ends[number].send(ANSWER)
+        await wait_all_tasks_blocked()
+    assert all(request.problem is None for request in requests)
+    assert [request.is_over for request in requests] == [True] * 36 + [False] * 64
+    assert len(pool._retired) == 64
+
+
 @pytest.mark.jumping_time
 async def test_the_first_order_after_an_outage_has_the_warm_ones_come_back(
     pool: Pool, network: Network

@@ -99,6 +99,8 @@ async def test_who_relies_on_an_answer_hears_of_doubts_that_come_later(
     sent.if_doubted(lambda: heard.append("doubted"))
     sent._request.doubt()
     assert heard == ["doubted"]
+    sent.if_doubted(lambda: heard.append("at once"))
+    assert heard == ["doubted", "at once"]
 
 
 async def test_an_acceptance_names_its_order_whatever_came_behind_it(

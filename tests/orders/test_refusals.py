@@ -278,6 +278,29 @@ async def test_bytes_that_come_after_the_row_is_gone_bring_it_back(
     nursery.cancel_scope.cancel()
 
 
+async def test_bytes_that_come_while_the_row_is_removed_bring_it_back(
+    rig: Rig,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_errors: LoggedErrors,
+) -> None:
+    nursery.start_soon(rig.recover)
+    orders = sent_order(rig, monkeypatch)
+    discard = rig.store.discard_trade
+
+    def disturbed(row_id: str) -> bool:
+        orders[0].doubtful = True
+        rig.paper.book[ROW] = make_order(ROW, "new")
+        return discard(row_id)
+
+    monkeypatch.setattr(rig.store, "discard_trade", disturbed)
+    await refused(rig)
+    await trio.sleep(1)
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
+    assert "its row is written again" in logged_errors.take()[1]
+    nursery.cancel_scope.cancel()
+
+
 # Its request
 
 
