@@ -103,12 +103,16 @@ class _Restoration:
         """Log that the row cannot be written again."""
         self._lost(error)
 
-    @property
-    def _order_id(self) -> str | None:
-        return None if self.step is None else self.step.ref.order_id
-
     def _lost(self, why: Opening | Exception) -> None:
-        order_id = self._order_id
+        if self.step is None:
+            order_log.error(
+                self.trade,
+                "its row cannot be written again (%s): look at the account whether it"
+                " was bought, as no row would hold it",
+                why,
+            )
+            return
+        order_id = self.step.ref.order_id
         order_log.error(
             self.trade,
             "the row of order %s cannot be written again (%s): what it bought is held"

@@ -187,3 +187,47 @@ async def test_a_row_that_may_not_be_written_names_the_order_that_no_row_holds(
         "AAPL trade=sn-1 signal=n-1: the row of order o-1 cannot be written again (not"
         " that one): what it bought is held by no row; look at the account"
     ]
+
+
+# A refusal that may be another order's
+
+
+async def test_a_row_in_doubt_is_written_again_and_asked_about(
+    lost: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    nursery.start_soon(lost.recover)
+    lost.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    lost.reconciler.discarded.doubt("sn-1")
+    await trio.sleep(0.1)
+    row = only_row(lost)
+    assert (row["signalId"], row["alpacaOrderId"], row["shares"]) == ("n-1", "o-1", 2.0)
+    (error,) = logged_errors.take()
+    assert "its row is written again, and the broker is asked" in error
+    lost.reconciler.discarded.doubt("sn-1")
+    lost.reconciler.discarded.doubt("sn-2")
+    await trio.sleep(0.1)
+    assert len(lost.rows()) == 1, "once, and none that nobody remembers"
+
+
+async def test_a_row_in_doubt_whose_symbol_is_open_again_is_an_error(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    lost.open_row(make_trade("sn-2"))
+    lost.reconciler.discarded.doubt("sn-1")
+    await trio.sleep(0.1)
+    assert only_row(lost)["id"] == "sn-2"
+    assert "look at the account whether it was bought" in logged_errors.take()[1]
+
+
+async def test_a_row_is_written_again_and_not_applied_what_is_not_its_orders(
+    lost: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    nursery.start_soon(lost.recover)
+    await fill(lost, symbol="MSFT")
+    row = only_row(lost)
+    assert (row["symbol"], row["shares"], row["alpacaOrderId"]) == ("AAPL", None, None)
+    await trio.sleep(200)
+    assert only_row(lost)["status"] == "missed", "the broker does not know it"
+    (asked, *_) = lost.paper.asked("order")
+    assert (asked.client_order_id, asked.order_id) == ("sn-1", None)
+    assert len(logged_errors.take()) == 1

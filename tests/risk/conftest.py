@@ -46,7 +46,8 @@ class Desk:
             )
 
     def happened(self, event: EventName, trade_id: str) -> None:
-        self.feed.publish(event, symbol="KO", trade_id=trade_id)
+        more = {"httpStatus": 403} if event == "refused" else {}
+        self.feed.publish(event, more, symbol="KO", trade_id=trade_id)
 
 
 @pytest.fixture

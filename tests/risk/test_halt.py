@@ -211,6 +211,17 @@ def test_an_order_that_is_taken_or_buys_begins_the_row_anew(
     assert not desk.switch.is_halted()
 
 
+def test_refusals_that_are_told_late_stand_where_they_were_heard(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, halt_after_refusals=2)
+    desk.switch.refusal_heard("sn-1")
+    desk.happened("placed", "sn-2")
+    desk.happened("refused", "sn-3")
+    desk.happened("refused", "sn-1")
+    assert not desk.switch.is_halted(), "one that was taken stands between them"
+
+
 def test_what_the_broker_never_said_is_no_refusal(tmp_path: Path) -> None:
     desk = Desk(tmp_path, halt_after_refusals=1)
     desk.refused(5, http=None)  # not sent
