@@ -43,7 +43,7 @@ class Listening:
         """Nothing here depends on it."""
 
     def is_withheld(self) -> bool:
-        raise AssertionError("nothing waits here")
+        return False
 
     def is_named_in(self, _reply: Reply) -> bool:
         return self.names
@@ -473,6 +473,28 @@ async def test_after_an_answer_that_ends_the_connection_the_next_leaves_on_anoth
     later = await _outcome(pool)
     assert body_of(later) == b"abc", "the second answer is no one's"
     assert server.requests == [(0, REQUEST), (1, REQUEST)], "each once"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_refusal_that_comes_twice_is_doubtful_over_any_connection(
+    nursery: trio.Nursery, authority: Authority, tls: bool, apart: bool
+) -> None:
+    async def refuse_twice(stream: trio.abc.Stream) -> bool:
+        await stream.send_all(REFUSAL if apart else REFUSAL * 2)
+        if apart:
+            await stream.send_all(REFUSAL)
+        return True
+
+    server = Server(refuse_twice, answer_whole)
+    pool = await _serve(nursery, server, authority, tls=tls)
+    request = pool.submit(REQUEST, Listening(names=False))
+    with trio.fail_after(5):
+        await request.done.wait()
+        await wait_all_tasks_blocked(0.02)
+    assert request.is_doubtful
+    assert request.is_over
+    assert body_of(await _outcome(pool)) == b"abc", "and the next is answered"
+    assert server.requests == [(0, REQUEST), (1, REQUEST)]
 
 
 async def test_a_reset_without_an_answer_leaves_the_outcome_unknown(
