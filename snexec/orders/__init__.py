@@ -4,8 +4,9 @@ It owns the intents that wait and the orders under way: who goes next, the row b
 request, the request once, the answer recorded. Its state is written by its own tasks, by
 the step that hands an intent in, and by the calls in which writer and client report to an
 ``Attempt``. What is worth ordering is the intent's own word: ``SignalBuy`` asks the gates
-of risk. It never sends an order again that the broker may have taken, and leaves one whose
-outcome is not known to reconciliation.
+of risk. It never sends an order again that the broker may have taken, never removes the
+row of one that a look-up may find, and leaves one whose outcome is not known to
+reconciliation.
 """
 
 from __future__ import annotations
