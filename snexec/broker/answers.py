@@ -177,13 +177,13 @@ def read_order(
         order = BrokerOrder.model_validate_json(content)
     except ValidationError as exc:
         raise _unreadable(exc) from None
-    if client_order_id not in {None, order.client_order_id}:
+    if client_order_id is not None and client_order_id != order.client_order_id:
         raise _of_another("order", "client_order_id", client_order_id)
-    if order_id not in {None, order.id}:
+    if order_id is not None and order_id != order.id:
         raise _of_another("order", "id", order_id)
     if not (symbol is None or may_be(symbol, order.symbol)):
         raise _of_another("order", "symbol", symbol)
-    if order.side not in {None, "", side}:
+    if not (order.side == side or order.side is None or order.side == ""):
         raise _of_another("order", "side", side)
     return order
 

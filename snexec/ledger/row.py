@@ -69,12 +69,15 @@ class Row:
         order_id = id_of(self["alpacaOrderId"])
         if (
             holder is not None
-            or ref.client_order_id not in {None, self["id"]}
-            or not may_be(text_of(self["symbol"]) or "", ref.symbol)
-            or ref.side not in {None, "", _SIDE}
+            or (ref.client_order_id is not None and ref.client_order_id != self["id"])
+            or (
+                ref.symbol is not None
+                and not may_be(text_of(self["symbol"]) or "", ref.symbol)
+            )
+            or (ref.side and ref.side != _SIDE)
         ):
             self.is_disputed = True
-        elif ref.order_id in {None, order_id}:
+        elif ref.order_id is None or ref.order_id == order_id:
             return
         elif order_id is None:
             self.set(alpacaOrderId=ref.order_id)

@@ -300,14 +300,14 @@ class Store:
 
     def _find(self, ref: OrderRef) -> Row | None:
         row = holder = None
-        if ref.client_order_id is not None:
-            row = self._row(_BY_ID, ref.client_order_id)
-        if row is not None and row["mode"] != ref.mode:
-            row = None
-        if row is None or ref.order_id not in {None, row["alpacaOrderId"]}:
-            holder = self._row(_BY_ORDER_ID, ref.order_id, ref.mode)
-        if row is None:
-            row, holder = holder, None
+        if ref.order_id is not None:
+            row = self._row(_BY_ORDER_ID, ref.order_id, ref.mode)
+        if ref.client_order_id is not None and (
+            row is None or row["id"] != ref.client_order_id
+        ):
+            ours = self._row(_BY_ID, ref.client_order_id)
+            if ours is not None and ours["mode"] == ref.mode:
+                row, holder = ours, row
         if row is None:
             return None
         row.heard_of(ref, holder=holder)
