@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import json
 import logging
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import trio
 from pydantic import SecretStr
@@ -246,13 +248,14 @@ class Request:
     """One request that the fake broker has seen."""
 
     at: float
-    kind: Literal["place", "order", "position"]
+    kind: Literal["place", "order", "position", "list"]
     symbol: str | None = None
     side: Side | None = None
     notional: str | None = None
     quantity: Decimal | None = None
     client_order_id: str | None = None
     order_id: str | None = None
+    path: str | None = None
 
 
 Reply = BrokerOrder | Decimal | Exception
@@ -327,6 +330,8 @@ class FakeClient(AlpacaClient):
     Attributes:
         placing: Scripts for the next orders, in order.
         looking: Scripts for the next look-ups.
+        listing: Scripts for the next pages of the list: a body, or an error.
+        listed: What the list holds otherwise, as ``listed_order`` makes it.
         asking: Scripts for the next questions about a position.
         seconds: How long each answer takes.
         withheld: What the last order would have asked, had it waited.
@@ -340,6 +345,8 @@ class FakeClient(AlpacaClient):
         self.placing: collections.deque[Any] = collections.deque()
         self.looking: collections.deque[Any] = collections.deque()
         self.asking: collections.deque[Any] = collections.deque()
+        self.listing: collections.deque[bytes | Exception] = collections.deque()
+        self.listed: list[dict[str, object]] = []
         self.book: dict[str, BrokerOrder] = {}
         self.replacements: dict[str, BrokerOrder] = {}
         self.positions: dict[str, Decimal] = {}
@@ -409,6 +416,19 @@ class FakeClient(AlpacaClient):
         assert isinstance(found, BrokerOrder)
         return found
 
+    async def page_of_orders(self, path: str) -> bytes:
+        self.requests.append(Request(at=trio.current_time(), kind="list", path=path))
+        try:
+            await trio.sleep(self.seconds)
+            page = (
+                self.listing.popleft() if self.listing else page_of(self.listed, path)
+            )
+        finally:
+            self.budget.finish(None)
+        if isinstance(page, Exception):
+            raise page
+        return page
+
     async def position_quantity(self, symbol: str) -> Decimal:
         request = Request(at=trio.current_time(), kind="position", symbol=symbol)
         self.requests.append(request)
@@ -416,7 +436,9 @@ class FakeClient(AlpacaClient):
         assert isinstance(found, Decimal)
         return found
 
-    def asked(self, kind: Literal["place", "order", "position"]) -> list[Request]:
+    def asked(
+        self, kind: Literal["place", "order", "position", "list"]
+    ) -> list[Request]:
         """Return the requests of one kind."""
         return [request for request in self.requests if request.kind == kind]
 
@@ -442,6 +464,46 @@ class FakeClient(AlpacaClient):
             raise reply
         assert isinstance(reply, BrokerOrder | Decimal)
         return reply
+
+
+def listed_order(
+    trade_id: str,
+    symbol: str = "AAPL",
+    status: str = "filled",
+    *,
+    order_id: str | None = None,
+    at: datetime = MOMENT,
+    **changes: object,
+) -> dict[str, object]:
+    """Make an order as the list of orders has it; it has bought 2 if it is filled."""
+    bought = "2" if status == "filled" else "0"
+    return {
+        "id": order_id or f"o-{trade_id}",
+        "client_order_id": trade_id,
+        "symbol": symbol,
+        "side": "buy",
+        "status": status,
+        "notional": "100",
+        "filled_qty": bought,
+        "filled_avg_price": "50" if bought == "2" else None,
+        "submitted_at": at.isoformat().replace("+00:00", "Z"),
+        **changes,
+    }
+
+
+def page_of(listed: list[dict[str, object]], path: str) -> bytes:
+    """Make the page of a list that a path asks for, as the broker would."""
+    query = dict(parse_qsl(urlsplit(path).query))
+    assert query["status"] == "all", path
+    assert query["direction"] == "asc", path
+    after = datetime.fromisoformat(query["after"])
+    in_order = sorted(listed, key=lambda each: str(each["submitted_at"]))
+    page = [
+        each
+        for each in in_order
+        if datetime.fromisoformat(str(each["submitted_at"])) > after
+    ]
+    return json.dumps(page[: int(query["limit"])]).encode()
 
 
 def not_found() -> NotFoundError:

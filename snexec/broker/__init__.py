@@ -24,6 +24,8 @@ from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
 from snexec.broker.endpoint import Endpoint as Endpoint
 from snexec.broker.lease import Lease as Lease
+from snexec.broker.listing import ListedOrder as ListedOrder
+from snexec.broker.listing import OrderPages as OrderPages
 from snexec.broker.proxies import ignored_proxies as ignored_proxies
 from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable

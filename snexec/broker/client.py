@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import collections
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import trio
 
-from snexec import __version__
 from snexec.assets import asset_class, position_symbol
 from snexec.broker.answers import (
     MAX_ORDER_ID_CHARS,
@@ -23,6 +22,7 @@ from snexec.broker.answers import (
     read_order,
     read_quantity,
 )
+from snexec.broker.heads import order_head
 from snexec.broker.pool import Pool
 from snexec.broker.replies import ReplyReader
 from snexec.broker.sent import SentOrder
@@ -32,7 +32,7 @@ from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.broker.budget import RateBudget
@@ -82,7 +82,7 @@ class AlpacaClient:
             headers["APCA-API-KEY-ID"] = key
             headers["APCA-API-SECRET-KEY"] = secret
             mask.learn([key, secret])
-        self._order_head = _order_head(base_url, headers)
+        self._order_head = order_head(base_url, headers)
         dial_seconds = _CONNECT_SHARE * timeout_seconds
         self._pool = Pool(base_url, tls=ssl_context, dial_seconds=dial_seconds)
         self._under_way: collections.deque[tuple[float, Request]] = collections.deque()
@@ -184,6 +184,14 @@ class AlpacaClient:
         content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
         return read_order(content, None, order_id=order_id, symbol=symbol)
 
+    async def page_of_orders(self, path: str) -> bytes:
+        """Return a page of the account's orders, as ``OrderPages`` asks for it.
+
+        Raises:
+            BrokerError: There is no whole answer; the same kinds as ``order``.
+        """
+        return await self._get(path)
+
     async def position_quantity(self, symbol: str) -> Decimal:
         """Return how many shares of a symbol the account holds (ALPACA 2.2, 8).
 
@@ -243,20 +251,6 @@ class AlpacaClient:
         except (OSError, ImportError) as exc:
             raise NotSentError(str(exc)) from None
         return self._look_ups
-
-
-def _order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
-    """Return how the request of every order begins, up to the length of its body."""
-    url = urlsplit(base_url)
-    lines = [
-        f"POST {url.path}/v2/orders HTTP/1.1",
-        f"Host: {url.netloc}",
-        f"User-Agent: snexec/{__version__}",
-        *(f"{name}: {value}" for name, value in headers.items()),
-        "Content-Type: application/json",
-        "Content-Length: ",
-    ]
-    return "\r\n".join(lines).encode()
 
 
 def import_look_ups() -> type[LookUps]:

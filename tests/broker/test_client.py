@@ -322,6 +322,20 @@ async def test_the_order_that_took_anothers_place_is_asked_for_by_the_brokers_id
         )
 
 
+async def test_a_page_of_orders_is_asked_for_as_its_path_says(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(json=[REPLY])
+    assert client.budget.try_take(Purpose.RECOVERY)
+    page = await client.page_of_orders(
+        "/v2/orders?status=all&after=2026-01-05T00%3A00Z"
+    )
+    assert json.loads(page) == [REPLY]
+    assert route.calls.last.request.url.raw_path == (
+        b"/v2/orders?status=all&after=2026-01-05T00%3A00Z"
+    )
+
+
 async def test_a_client_order_id_is_quoted(
     client: AlpacaClient, route: respx.Route
 ) -> None:

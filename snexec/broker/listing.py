@@ -1,0 +1,178 @@
+"""The account's orders, page by page: what to ask for, and what a page says.
+
+No I/O here. A page is of orders in the order of their submission (ALPACA 2.1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from urllib.parse import urlencode
+
+from pydantic_core import from_json
+
+from snexec.broker.answers import FINAL_STATUSES, amount, quantity_or_zero
+from snexec.errors import UnknownOutcomeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+_PAGE = 500  # the most that Alpaca gives at once
+_SMALLEST_PAGE = 50
+_LONGEST_ID = 256  # as in the answer to a look-up
+_LONGEST_SYMBOL = 64
+# Bounds are exclusive, and several orders may have one time.
+_OVERLAP = timedelta(microseconds=1)
+
+
+class ListedOrder(NamedTuple):
+    """A buy as the list tells it.
+
+    Attributes:
+        symbol: As the broker spells it.
+        notional: Dollars; None where it was ordered in shares.
+        filled_qty: Shares bought; None if that cannot be read.
+        placed_at: When the broker took it, by the broker's clock.
+    """
+
+    id: str
+    client_order_id: str
+    symbol: str
+    status: str
+    notional: Decimal | None
+    filled_qty: Decimal | None
+    placed_at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it never works again, nor does another in its place."""
+        return self.status in FINAL_STATUSES and self.status != "replaced"
+
+
+class OrderPages:
+    """Walks through the orders that an account has had since a time.
+
+    Args:
+        since: No order before it is asked for.
+        wanted: Returns whether an order of this client order id is looked for.
+
+    Attributes:
+        is_over: Whether the last page was taken.
+        has_gap: Whether so many orders have one time that some may not be listed.
+        unreadable: The client order ids of orders that were wanted and cannot be read.
+    """
+
+    def __init__(self, since: datetime, wanted: Callable[[str], bool]) -> None:
+        self._after = since.astimezone(UTC)
+        self._wanted = wanted
+        self._limit = _PAGE
+        self._last_page: set[str] = set()
+        self.is_over = False
+        self.has_gap = False
+        self.unreadable: list[str] = []
+
+    @property
+    def path(self) -> str:
+        """The path of the page that is to be asked for next, with its query."""
+        after = f"{self._after.replace(tzinfo=None).isoformat()}Z"
+        query = {
+            "status": "all",
+            "limit": self._limit,
+            "direction": "asc",
+            "after": after,
+        }
+        return f"/v2/orders?{urlencode(query)}"
+
+    def ask_for_less(self) -> bool:
+        """Ask for shorter pages: one did not come whole; False if none is shorter."""
+        if self._limit <= _SMALLEST_PAGE:
+            return False
+        self._limit = max(_SMALLEST_PAGE, self._limit // 2)
+        return True
+
+    def take(self, content: bytes) -> list[ListedOrder]:
+        """Read the body of a 200, and return the buys in it that are wanted.
+
+        Raises:
+            UnknownOutcomeError: It is no page of orders, or not the one asked for.
+        """
+        page = _read(content)
+        ids = [str(each.get("id")) for each in page]
+        new = [
+            each
+            for each, name in zip(page, ids, strict=True)
+            if name not in self._last_page
+        ]
+        self._last_page = set(ids)
+        if len(page) < self._limit:
+            self.is_over = True
+        else:
+            self._go_on(_time_of(page[0]), _time_of(page[-1]), is_new=bool(new))
+        return [order for each in new if (order := self._read_wanted(each)) is not None]
+
+    def _go_on(
+        self, first: datetime | None, last: datetime | None, *, is_new: bool
+    ) -> None:
+        if first is None or last is None or last < first:
+            raise UnknownOutcomeError("the list of orders is not in their order")
+        after = last - _OVERLAP
+        if not is_new:
+            # A whole page of one time: what is behind it can be asked for, no more.
+            self.has_gap, after = True, last + _OVERLAP
+        if after <= self._after:
+            raise UnknownOutcomeError("the list of orders does not go on")
+        self._after = after
+
+    def _read_wanted(self, fields: dict[str, Any]) -> ListedOrder | None:
+        name = fields.get("client_order_id")
+        if not isinstance(name, str) or not self._wanted(name):
+            return None
+        if fields.get("side") != "buy":
+            return None
+        order_id, symbol = fields.get("id"), fields.get("symbol")
+        status, placed_at = fields.get("status"), _time_of(fields)
+        if (
+            not _is_text(order_id, _LONGEST_ID)
+            or not _is_text(symbol, _LONGEST_SYMBOL)
+            or not isinstance(status, str)
+            or placed_at is None
+        ):
+            self.unreadable.append(name)
+            return None
+        return ListedOrder(
+            id=order_id,
+            client_order_id=name,
+            symbol=symbol,
+            status=status,
+            notional=amount(fields.get("notional")),
+            filled_qty=quantity_or_zero(fields.get("filled_qty")),
+            placed_at=placed_at,
+        )
+
+
+def _read(content: bytes) -> list[dict[str, Any]]:
+    try:
+        page = from_json(content)
+    except ValueError:
+        page = None
+    if not isinstance(page, list) or not all(isinstance(each, dict) for each in page):
+        raise UnknownOutcomeError("the answer is no list of orders")
+    return page
+
+
+def _is_text(value: object, longest: int) -> TypeGuard[str]:
+    return isinstance(value, str) and 1 <= len(value) <= longest
+
+
+def _time_of(fields: dict[str, Any]) -> datetime | None:
+    """Return when an order was submitted; None if that cannot be read."""
+    for name in ("submitted_at", "created_at"):
+        text = fields.get(name)
+        if isinstance(text, str):
+            with contextlib.suppress(ValueError, OverflowError):
+                moment = datetime.fromisoformat(text)
+                if moment.tzinfo is not None:
+                    return moment.astimezone(UTC)
+    return None
