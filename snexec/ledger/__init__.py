@@ -19,6 +19,9 @@ from snexec.ledger.file import check_large as check_large
 from snexec.ledger.file import checkpoint as checkpoint
 from snexec.ledger.file import connect as connect
 from snexec.ledger.file import refuse_damaged as refuse_damaged
+from snexec.ledger.found import FoundOrder as FoundOrder
+from snexec.ledger.found import FoundRow as FoundRow
+from snexec.ledger.found import FoundRows as FoundRows
 from snexec.ledger.ledger import Ledger as Ledger
 from snexec.ledger.oddities import describe_oddities as describe_oddities
 from snexec.ledger.reader import Reader as Reader
@@ -28,6 +31,7 @@ from snexec.ledger.rows import NewTrade as NewTrade
 from snexec.ledger.rows import Opening as Opening
 from snexec.ledger.rows import OrderRef as OrderRef
 from snexec.ledger.rows import Unsettled as Unsettled
+from snexec.ledger.rows import is_ours as is_ours
 from snexec.ledger.rows import trade_id as trade_id
 from snexec.ledger.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from snexec.ledger.schema import check_kind as check_kind

@@ -168,6 +168,11 @@ class Counting:
         if self._tallies is not None:
             self._opened.append(OpenedOrder(mode, symbol, at, int(notional * 100)))
 
+    def found(self, order: OpenedOrder) -> None:
+        """Note an order of earlier whose row was written in this transaction."""
+        if self._tallies is not None:
+            self._opened.append(order)
+
     # What becomes of the transaction.
 
     def began(self) -> None:
@@ -175,7 +180,8 @@ class Counting:
         if self._opened_are_durable:
             self._opened_are_durable = False
             for order in self._opened:
-                self._tally(order.mode, order.at).add(order)
+                tally = self._tally(order.mode, order.at)
+                tally.add_earlier(order) if order.is_found else tally.add(order)
             self._opened.clear()
 
     def committed(self) -> None:
@@ -268,7 +274,7 @@ class Counting:
         self, found: Recently, symbol: str, mode: str, at: float
     ) -> Recently:
         for order in tuple(self._opened):
-            if order.mode == mode:
+            if order.mode == mode and not order.is_found:
                 found = found.and_one(order, symbol, at)
         return found
 

@@ -47,11 +47,16 @@ class Ledger:
     Attributes:
         writer: Takes every change.
         reader: Answers questions that need the file.
+        clock: Gives rows their time.
+        newest_row_at: When the last row was written that was there at the start, in
+            seconds since 1970; None where there was none.
     """
 
     def __init__(self, store: Store, *, path: Path, clock: Clock) -> None:
         self._store = store
         self._path = path
+        self.clock = clock
+        self.newest_row_at: float | None = None
         self.writer = Writer(store, checkpoint=partial(checkpoint, path))
         self.reader = Reader(path, clock)
         self._reading = Threads("database reads", _READERS)
@@ -78,6 +83,7 @@ class Ledger:
             self._store.name_dates_ahead()
             if tally:
                 self._store.begin_tallies()
+            self.newest_row_at = self._store.found.newest_at()
             return self._store.unsettled()
         except sqlite3.Error as exc:
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.model import Mode, Stars
+
+_OURS = re.compile(r"sn-[0-9a-f]{32}")
+
+
+def is_ours(client_order_id: str) -> bool:
+    """Return whether an id has the form that ``trade_id`` makes, in either mode."""
+    return _OURS.fullmatch(client_order_id) is not None
 
 
 def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:

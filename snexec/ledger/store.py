@@ -11,6 +11,7 @@ from snexec.ledger.counting import COUNT_OPEN, Counting
 from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.file import OpenFile
+from snexec.ledger.found import FoundRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.symbols import open_row
@@ -46,13 +47,18 @@ _BY_ORDER_ID = f"{_SELECT} WHERE alpacaOrderId = ? AND mode = ?"
 
 
 class Store:
-    """BotTrade, over one connection. Not thread-safe: one user at a time."""
+    """BotTrade, over one connection. Not thread-safe: one user at a time.
+
+    Attributes:
+        found: The rows of orders that were found at the broker.
+    """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         self._db = connection
         self._clock = clock
         self._counting = Counting(connection)
         self._file = OpenFile(connection)
+        self.found = FoundRows(connection, self._counting, clock=clock)
 
     # Transactions belong to the writer, which batches changes.
 

@@ -29,12 +29,14 @@ class OpenedOrder(NamedTuple):
     Attributes:
         at: Seconds since 1970.
         cents: What it is worth, in cents.
+        is_found: Whether it was found afterwards, and so may be older than others.
     """
 
     mode: str
     symbol: str
     at: float
     cents: int
+    is_found: bool = False
 
 
 class Recently(NamedTuple):
@@ -109,6 +111,19 @@ class Tally:
         self._redate(order.at)
         self._forget_before(order.at - MINUTE_SECONDS)
         self._minute.append(order.at)
+        self.remember(order)
+
+    def add_earlier(self, order: OpenedOrder) -> None:
+        """Count an order that was found afterwards, among those of its own time."""
+        day = day_start(order.at)
+        if day > self._day_began:
+            self.add(order)
+            return
+        if day == self._day_began:
+            self._today += 1
+            self._cents_today += order.cents
+            minute = sorted((*self._minute, order.at))
+            self._minute = collections.deque(minute, maxlen=_COUNTED_A_MINUTE)
         self.remember(order)
 
     def remember(self, order: OpenedOrder) -> None:

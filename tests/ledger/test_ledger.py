@@ -96,6 +96,18 @@ def test_what_an_earlier_run_left_unsettled_is_loaded(
     assert row_of(store, "sn-3")["status"] == "open"
 
 
+def test_it_is_known_when_the_last_row_was_written_that_was_there(
+    ledger: Ledger, store: Store, clock: FakeClock
+) -> None:
+    ledger.load(simulated=False, tally=False)
+    assert ledger.newest_row_at is None
+    store.open_trade(make_trade("sn-1", "AAPL"))
+    clock.advance(5)
+    store.open_trade(make_trade("sn-2", "MSFT", mode="live"))
+    ledger.load(simulated=False, tally=False)
+    assert ledger.newest_row_at == pytest.approx(clock.now().timestamp())
+
+
 def test_what_an_earlier_simulation_left_open_is_ended_and_not_loaded(
     ledger: Ledger, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snexec.ledger.rows import trade_id
+from snexec.ledger.rows import is_ours, trade_id
 
 if TYPE_CHECKING:
     from snexec.model import Mode
@@ -28,6 +28,25 @@ def test_an_id_is_derived_from_mode_and_signal_id(mode: Mode) -> None:
         trade_id(mode, ""),
     }
     assert len(others | {same}) == 7
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+@pytest.mark.parametrize("signal_id", ["n-1", None])
+def test_every_id_of_ours_is_known_as_one(mode: Mode, signal_id: str | None) -> None:
+    assert is_ours(trade_id(mode, signal_id))
+    assert is_ours(trade_id(mode, signal_id, salt="a"))
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        *("", "sn-", "sn-1", "b28e2b24-b1b2-40cc-8979-63f45e8edc02", "sn-" + "a" * 31),
+        *("sn-" + "a" * 33, "sn-" + "A" * 32, "sn-" + "g" * 32, "xsn-" + "a" * 32),
+        *("sn-" + "a" * 32 + "\n", "sn-" + "a" * 32 + "-x1", "sn-" + "\u0661" * 32),
+    ],
+)
+def test_no_other_programs_id_is_taken_for_one(foreign: str) -> None:
+    assert not is_ours(foreign)
 
 
 def test_ids_stay_what_they_were_in_earlier_versions() -> None:

@@ -57,6 +57,24 @@ def test_who_only_looks_from_another_thread_sees_the_same_and_changes_nothing() 
     assert tally.look("KO", NOON + 40) == later
 
 
+def test_an_order_that_is_found_afterwards_counts_in_its_own_time() -> None:
+    tally = tally_of(order("KO", NOON - 30), order("GE", NOON - 10))
+    tally.add_earlier(order("KO", NOON - 2 * HOUR, 500))
+    assert tally.look("KO", NOON) == Recently(30.0, 2, 3, 700), "the others stay as new"
+    tally.add_earlier(order("BA", NOON - 20, 50))
+    assert tally.look("BA", NOON) == Recently(20.0, 3, 4, 750)
+    tally.add_earlier(order("MO", day_start(NOON) - HOUR, 500))
+    assert tally.look("MO", NOON) == Recently(13 * HOUR, 3, 4, 750), "of yesterday"
+    assert tally.look("GE", NOON + 45) == Recently(55.0, 1, 4, 750)
+
+
+def test_an_order_that_is_found_on_a_new_day_begins_it() -> None:
+    tally = tally_of(order("KO", NOON))
+    later = NOON + 24 * HOUR
+    tally.add_earlier(order("GE", later - HOUR, 300))
+    assert tally.look("GE", later) == Recently(HOUR, 0, 1, 300)
+
+
 def test_a_new_day_counts_from_zero_and_a_symbol_still_rests() -> None:
     tally = tally_of(order("KO", NOON))
     midnight = day_start(NOON) + 24 * HOUR

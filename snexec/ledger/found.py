@@ -1,0 +1,193 @@
+"""Rows for orders of ours that the broker has and the file does not (SPEC 8, 11, 13)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, NamedTuple
+
+from snexec.clock import timestamp
+from snexec.ledger.symbols import open_row
+from snexec.risk import OpenedOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from decimal import Decimal
+
+    from snexec.clock import Clock
+    from snexec.ledger.counting import Counting
+    from snexec.ledger.rows import Ending
+    from snexec.model import Mode
+
+_KNOWN = "SELECT 1 FROM BotTrade WHERE id = ?"
+_KNOWN_BY_ORDER = "SELECT 1 FROM BotTrade WHERE alpacaOrderId = ? AND mode = ?"
+_INSERT = (
+    "INSERT INTO BotTrade (id, symbol, status, exitReason, alpacaOrderId, entryAt,"
+    " createdAt, updatedAt, settledAt, mode, notional)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_CLOSE = (
+    "UPDATE BotTrade SET status = 'closed', exitReason = 'rebuilt', updatedAt = ?"
+    " WHERE id = ? AND settledAt IS NOT NULL AND shares IS NOT NULL"
+    " AND (status = 'open' OR (status = 'missed' AND exitReason = 'order_found_late'))"
+)
+_ROW = (
+    "SELECT id, symbol, mode, status, exitReason, alpacaOrderId, shares, entryPrice,"
+    " settledAt IS NOT NULL FROM BotTrade WHERE id = ?"
+)
+# By when it was written: other programs may put anything into the other columns.
+_NEWEST = (
+    "SELECT (julianday(createdAt) - 2440587.5) * 86400.0"
+    " FROM BotTrade ORDER BY rowid DESC LIMIT 1"
+)
+
+
+class FoundOrder(NamedTuple):
+    """An order of ours that was found at the broker.
+
+    Attributes:
+        symbol: In its canonical spelling, where it has one.
+        notional: Dollars; None where the broker does not say.
+        placed_at: When the broker took it.
+        ending: How it ended without having bought anything; None if it did not.
+        is_sold: Whether the account is known not to hold what it bought any more.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode
+    order_id: str
+    notional: Decimal | None
+    placed_at: datetime
+    ending: Ending | None = None
+    is_sold: bool = False
+
+    @property
+    def signal_id(self) -> None:
+        """The signal's id, which an order does not tell."""
+
+
+class FoundRow(NamedTuple):
+    """A row as it is now.
+
+    Attributes:
+        status: open, closed or missed.
+        reason: Its ``exitReason``.
+        entry_price: Dollars a share.
+        is_settled: Whether the broker's last word on its order is in it.
+    """
+
+    trade_id: str
+    symbol: str
+    mode: Mode
+    status: str
+    reason: str | None
+    order_id: str | None
+    shares: float | None
+    entry_price: float | None
+    is_settled: bool
+
+
+class FoundRows:
+    """Writes such rows, over the store's own connection and within its transactions."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, counting: Counting, *, clock: Clock
+    ) -> None:
+        self._db = connection
+        self._counting = counting
+        self._clock = clock
+
+    def unknown(self, trade_ids: Iterable[str]) -> list[str]:
+        """Return the ids that no row has."""
+        execute = self._db.execute
+        return [
+            each for each in trade_ids if execute(_KNOWN, [each]).fetchone() is None
+        ]
+
+    def adopt(self, order: FoundOrder) -> FoundRow | None:
+        """Write the row of an order, unless there is one.
+
+        It is open, as on the order's way; missed where it bought nothing, or where its
+        symbol has an open row (``order_found_late``); closed where that was sold.
+
+        Returns:
+            The row that was written; None if there was one.
+
+        Raises:
+            sqlite3.IntegrityError: A rule of another program's forbids it.
+        """
+        if self._is_known(order):
+            return None
+        if order.ending is not None:
+            self._insert(order, "missed", f"alpaca_{order.ending}", settled=True)
+        elif order.is_sold:
+            self._insert(order, "closed", "rebuilt")
+            self._counting.row_closes()
+        elif open_row(self._db, order.symbol) is None:
+            self._insert(order, "open", None)
+            self._counting.row_opens(order.mode)
+        else:
+            self._insert(order, "missed", "order_found_late")
+        cents = int((order.notional or 0) * 100)
+        self._counting.found(
+            OpenedOrder(
+                *(order.mode, order.symbol, order.placed_at.timestamp(), cents),
+                is_found=True,
+            )
+        )
+        return self.row(order.trade_id)
+
+    def close(self, trade_id: str) -> FoundRow | None:
+        """Close a row whose order bought and whose position is gone (``rebuilt``).
+
+        When it was sold, and for how much, is not known.
+
+        Returns:
+            The row; None if it is not one that may be closed so.
+        """
+        now = timestamp(self._clock.now())
+        self._counting.row_closes()
+        if not self._db.execute(_CLOSE, [now, trade_id]).rowcount:
+            return None
+        return self.row(trade_id)
+
+    def row(self, trade_id: str) -> FoundRow | None:
+        """Return a row as it is now; None if it is not there."""
+        found = self._db.execute(_ROW, [trade_id]).fetchone()
+        if found is None:
+            return None
+        return FoundRow(*found)._replace(is_settled=bool(found[-1]))
+
+    def newest_at(self) -> float | None:
+        """Return when the last row was written, in seconds since 1970, if that is known.
+
+        What came after it may be lost with a file that is older than the last order.
+        """
+        found = self._db.execute(_NEWEST).fetchone()
+        return None if found is None else found[0]
+
+    def _is_known(self, order: FoundOrder) -> bool:
+        execute = self._db.execute
+        return (
+            execute(_KNOWN, [order.trade_id]).fetchone() is not None
+            or execute(_KNOWN_BY_ORDER, [order.order_id, order.mode]).fetchone()
+            is not None
+        )
+
+    def _insert(
+        self,
+        order: FoundOrder,
+        status: str,
+        reason: str | None,
+        *,
+        settled: bool = False,
+    ) -> None:
+        now, placed = timestamp(self._clock.now()), timestamp(order.placed_at)
+        values = (
+            *(order.trade_id, order.symbol, status, reason, order.order_id),
+            *(placed, placed, now, now if settled else None, order.mode),
+            None if order.notional is None else float(order.notional),
+        )
+        if not self._db.execute(_INSERT, values).rowcount:
+            raise sqlite3.IntegrityError("a rule of another program's forbids the row")
