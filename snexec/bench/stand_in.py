@@ -197,6 +197,8 @@ class Broker:
         elif path.startswith("/bench/"):
             answer = self._control(path, query)
             connection.reply(200, json.dumps(answer).encode())
+        elif path == "/v2/orders":
+            connection.reply(200, b"[]")  # it has no orders but those of this run
         elif path.startswith("/v2/orders"):
             self._lookups += 1
             name = query.partition("=")[2] or path.rpartition("/")[2]

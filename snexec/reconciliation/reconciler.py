@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
+from snexec.model import ACCOUNTS
 from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.discarded import Discarded
 from snexec.reconciliation.fills import Fills
+from snexec.reconciliation.rebuild import Rebuild
 from snexec.reconciliation.recovery import Recovery
 from snexec.reconciliation.start import Start
+from snexec.reconciliation.sweep import Sweep
 from snexec.reconciliation.unsettled import UnsettledOrders
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class Reconciler:
         unsettled: The orders without a final word.
         discarded: The rows that were removed.
         start: Whether the rows of earlier runs are compared.
+        rebuild: Writes the rows of orders that have none.
     """
 
     def __init__(
@@ -72,14 +76,17 @@ class Reconciler:
             start=self.start,
         )
         self._feed = feed
+        self.rebuild = Rebuild(accounts, ledger, self.unsettled)
+        self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
         feed.follow(self._happened)
 
     def load(self, rows: list[Unsettled]) -> None:
         """Follow the rows that an earlier run left unsettled."""
         self.recovery.load(rows)
+        self.sweep.load(rows)
 
     async def run(self, starved: Starved) -> None:
-        """Apply events and ask about what is due, until cancelled.
+        """Apply events, ask about what is due and look for more, until cancelled.
 
         Args:
             starved: As ``Recovery.run``.
@@ -87,6 +94,7 @@ class Reconciler:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.fills.run, name="fills")
             nursery.start_soon(self.recovery.run, starved, name="recovery")
+            nursery.start_soon(self.sweep.run, name="sweep")
 
     async def compare(self) -> None:
         """Wait until the broker has answered about the current mode's rows."""
@@ -135,5 +143,8 @@ class Reconciler:
         if event.event == "stream" and event.reason == "authorized":
             # What happened meanwhile was not reported.
             self.unsettled.ask_all()
+            for mode in ACCOUNTS:
+                if event.more.get("mode") == mode:
+                    self.sweep.ask(mode)
         elif event.event == "mode":
             self.start.mode_changed()

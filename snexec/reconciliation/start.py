@@ -47,11 +47,11 @@ class Start:
         Runs beside ``Recovery.run``; logs a warning while the broker does not answer.
         """
         self._announce()
-        if self._left():
+        if self._is_left():
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._warn_waiting, name="warn that recovery waits")
-                await self._unsettled.wait_until(lambda: not self._left())
+                await self._unsettled.wait_until(lambda: not self._is_left())
                 nursery.cancel_scope.cancel(reason="every row is compared")
             log.info(
                 "every row is compared (%s), in %.1f s; %d orders are not settled yet",
@@ -77,6 +77,9 @@ class Start:
                 len(left),
                 self._live.now.mode,
             )
+
+    def _is_left(self) -> bool:
+        return bool(self._left()) or self._unsettled.awaits_sweep(self._live.now.mode)
 
     def _left(self) -> list[UnsettledOrder]:
         mode = self._live.now.mode

@@ -14,7 +14,7 @@ from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from snexec.logs import NamesOrder
     from snexec.model import AccountName
@@ -74,6 +74,7 @@ class UnsettledOrders:
         self._queues: dict[AccountName, list[tuple[float, int, UnsettledOrder]]] = {
             mode: [] for mode in ACCOUNTS
         }
+        self._unswept: set[AccountName] = set()
         self._streamed = Recent[str](_REMEMBERED_ORDERS)
         # Of orders that are not followed, which may come in any number: said together.
         self._said_of_others: tuple[str | None, float] = (None, -math.inf)
@@ -123,6 +124,23 @@ class UnsettledOrders:
                 pause=first or _FIRST_RETRY_SECONDS,
                 signal_id=order.signal_id,
                 refusal=refusal,
+            )
+        )
+
+    def found(self, order: NamesOrder, *, is_missed: bool) -> None:
+        """Follow an order that was found at the broker; ask about it at once."""
+        now = trio.current_time()
+        self.add(
+            UnsettledOrder(
+                trade_id=order.trade_id,
+                symbol=order.symbol,
+                mode=order.mode,
+                order_id=order.order_id,
+                placed_at=now,
+                due=now,
+                pause=1.0,
+                missed=is_missed,
+                of_this_run=False,
             )
         )
 
@@ -262,6 +280,25 @@ class UnsettledOrders:
     def look_again(self) -> None:
         """Have whoever waits in ``wait_until`` ask again."""
         self._notify()
+
+    def expect_sweep(self, mode: AccountName) -> None:
+        """Count an account as compared only once it was swept."""
+        self._unswept.add(mode)
+
+    def swept(self, mode: AccountName) -> None:
+        """Note that an account was swept, or cannot be."""
+        self._unswept.discard(mode)
+        self._notify()
+
+    def awaits_sweep(self, mode: AccountName) -> bool:
+        """Return whether an account is still to be swept before it is compared."""
+        return mode in self._unswept
+
+    async def wait_answered(self, trade_ids: Iterable[str]) -> None:
+        """Wait until the broker has answered about each of these orders."""
+        for each in trade_ids:
+            while (order := self._orders.get(each)) and not order.is_compared:
+                await self._changed.wait()
 
     def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
         due, _number, order = entry

@@ -71,6 +71,20 @@ async def test_no_other_state_of_the_stream_has_anything_asked(
     assert asked(rig) == []
 
 
+async def test_each_time_the_stream_is_authorized_its_account_is_swept(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(rig.reconciler.run, lambda *_starved: None)
+    await trio.sleep(2)
+    stream_is(rig, "waiting")
+    await trio.sleep(1)
+    stream_is(rig, "authorized")
+    await trio.sleep(1)
+    assert [each.at for each in rig.paper.asked("list")] == [0, 3]
+    assert [each.at for each in rig.live.asked("list")] == [0]
+    nursery.cancel_scope.cancel()
+
+
 async def test_what_is_settled_is_not_asked_about_again(
     rig: Rig, nursery: trio.Nursery
 ) -> None:

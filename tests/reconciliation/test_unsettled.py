@@ -308,3 +308,72 @@ async def test_orders_that_are_not_followed_make_one_line_together() -> None:
     orders.placed(make_trade("sn-3"), order_id="o-3")
     assert orders.not_written("sn-3", "never"), "it is followed now"
     orders.written("sn-1")
+
+
+# Orders that were found at the broker, and the sweep that finds them
+
+
+async def test_an_order_that_was_found_is_asked_about_at_once_and_not_waited_for() -> (
+    None
+):
+    orders = UnsettledOrders()
+    await trio.sleep(7)
+    orders.found(make_trade("sn-1"), is_missed=False)
+    order = await orders.next_due("paper")
+    assert (order.trade_id, order.of_this_run, order.missed) == ("sn-1", False, False)
+    assert trio.current_time() == 7
+    await orders.wait_settled()
+
+
+async def test_a_start_waits_for_the_sweep_and_for_what_it_finds(
+    nursery: trio.Nursery,
+) -> None:
+    orders = UnsettledOrders()
+    compared = trio.Event()
+    orders.expect_sweep("paper")
+
+    def is_compared() -> bool:
+        left = any(not order.is_compared for order in orders)
+        return not left and not orders.awaits_sweep("paper")
+
+    async def wait() -> None:
+        await orders.wait_until(is_compared)
+        compared.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(1)
+    orders.swept("live")
+    await trio.sleep(1)
+    assert not compared.is_set()
+    orders.found(make_trade("sn-1"), is_missed=False)
+    orders.swept("paper")
+    await trio.sleep(1)
+    assert not compared.is_set()
+    orders.settled("sn-1")
+    await trio.sleep(1)
+    assert compared.is_set()
+
+
+async def test_orders_are_answered_once_each_is_settled_or_compared(
+    nursery: trio.Nursery,
+) -> None:
+    orders = UnsettledOrders()
+    follow(orders, "sn-1")
+    follow(orders, "sn-2")
+    follow(orders, "sn-3")
+    answered = trio.Event()
+
+    async def wait() -> None:
+        await orders.wait_answered(["sn-1", "sn-0", "sn-2"])
+        answered.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(1)
+    orders.settled("sn-2")
+    await trio.sleep(1)
+    assert not answered.is_set()
+    order = orders.get("sn-1")
+    assert order is not None
+    orders.compared(order)
+    await trio.sleep(1)
+    assert answered.is_set()

@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -26,6 +27,7 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.model import MODES, Mode
+from tests.fakes import MOMENT, listed_order, page_of
 from tests.simulation.steps import Send
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class Order:
     Attributes:
         step: The signal that it came from.
         found_from: When look-ups find it.
+        placed_at: When the broker took it.
         bought: By itself, without what one in its place bought.
         price: The average of that so far.
         replaced_by: The order that took its place.
@@ -93,6 +96,7 @@ class Order:
     step: Send
     number: int
     found_from: float
+    placed_at: float
     status: str = "new"
     bought: Decimal = Decimal(0)
     price: Decimal | None = None
@@ -378,6 +382,7 @@ class Broker:
             step=step,
             number=number,
             found_from=trio.current_time() + step.hidden,
+            placed_at=trio.current_time(),
         )
         self.accounts[mode].orders[client_order_id] = order
         self._say(f"the broker accepts {order.id} {symbol}")
@@ -437,6 +442,28 @@ class Broker:
                 self._say(f"look-up: {found.id} is {found.status}")
                 return found.answer()
         raise NotFoundError(status_code=404, body="", reason="order not found")
+
+    async def page_of_orders(self, mode: Mode, path: str) -> bytes:
+        """List the orders that look-ups find."""
+        await trio.sleep(0.02)
+        if self._is_unreachable():
+            self._say("list: not sent")
+            raise NotSentError("no route")
+        listed = [
+            listed_order(
+                order.client_order_id,
+                order.symbol,
+                order.status,
+                order_id=order.id,
+                at=MOMENT + timedelta(seconds=order.placed_at),
+                notional=order.notional,
+                filled_qty=str(order.bought),
+            )
+            for order in self.accounts[mode].orders.values()
+            if trio.current_time() >= order.found_from
+        ]
+        self._say(f"list: {len(listed)} orders of {mode}")
+        return page_of(listed, path)
 
     async def position(self, mode: Mode, symbol: str) -> Decimal:
         """Tell of a position, as the last signal of the symbol has it."""

@@ -173,6 +173,9 @@ class ModelClient(AlpacaClient):
         assert symbol
         return await self._ask(partial(self._broker.replacement, self.mode, order_id))
 
+    async def page_of_orders(self, path: str) -> bytes:
+        return await self._ask(partial(self._broker.page_of_orders, self.mode, path))
+
     async def position_quantity(self, symbol: str) -> Decimal:
         return await self._ask(partial(self._broker.position, self.mode, symbol))
 
