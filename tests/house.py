@@ -49,7 +49,7 @@ SIDE_DOORS = {
     "snexec.stream.connection",
     "snexec.broker.lookups",
     *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
-    *(f"snexec.ops.{name}" for name in ("explain", "settle")),
+    *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
 }
 MOST_LINES = 350

@@ -10,6 +10,7 @@ import click
 
 from snexec import __version__
 from snexec.cli.operator_commands import COMMANDS, examples
+from snexec.cli.rebuild_command import rebuild
 
 _DEFAULT_CONFIG = Path("config.toml")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -124,5 +125,5 @@ def unit(config: Path, *, user: str | None) -> None:
     print_unit(config, user=user)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, rebuild):
     cli.add_command(_command)

@@ -55,8 +55,12 @@ class DaemonConnection:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def ask(self, line: bytes) -> bytes:
+    def ask(self, line: bytes, *, seconds: float | None = None) -> bytes:
         """Send one line and return its answer, without the newline.
+
+        Args:
+            line: The line, without a newline.
+            seconds: How long to wait for the answer, if longer than most need.
 
         Raises:
             DaemonGoneError: The daemon went away.
@@ -68,7 +72,7 @@ class DaemonConnection:
             raise self._silent() from None
         except OSError as exc:
             raise self._gone() from exc
-        return self.receive(ANSWER_SECONDS)
+        return self.receive(seconds or ANSWER_SECONDS)
 
     def receive(self, seconds: float | None) -> bytes:
         """Wait for a line, forever if there is no time limit.
@@ -82,7 +86,7 @@ class DaemonConnection:
                 self._socket.settimeout(seconds)
                 data = self._socket.recv(_READ_BYTES)
             except TimeoutError:
-                raise self._silent() from None
+                raise self._silent(seconds) from None
             except OSError as exc:
                 raise self._gone() from exc
             if not data:
@@ -95,9 +99,10 @@ class DaemonConnection:
     def _gone(self) -> DaemonGoneError:
         return DaemonGoneError(f"the daemon at {self.path} went away")
 
-    def _silent(self) -> CommandError:
+    def _silent(self, seconds: float | None = None) -> CommandError:
         return CommandError(
-            f"the daemon at {self.path} gave no answer within {ANSWER_SECONDS:g} s"
+            f"the daemon at {self.path} gave no answer within"
+            f" {seconds or ANSWER_SECONDS:g} s"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from snexec.broker import amount
@@ -72,15 +73,29 @@ class Commands:
                 return await self._control.settle(
                     *_settlement(request), dry_run=request.get("dryRun") is True
                 )
+            case "rebuild":
+                return await self._control.rebuild(_moment(request, "since"))
             case _:
                 raise _BadRequestError(
                     "command: must be 'status', 'events', 'halt', 'resume', 'reload',"
-                    " 'explain' or 'settle'"
+                    " 'explain', 'settle' or 'rebuild'"
                 )
 
 
 def _refused(why: str) -> dict[str, object]:
     return {"status": "refused", "error": why}
+
+
+def _moment(request: Mapping[str, object], name: str) -> datetime | None:
+    text = request.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(text))
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _BadRequestError(f"{name}: must be a time as 2026-01-05T14:30Z") from None
 
 
 def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None]:

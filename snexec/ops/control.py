@@ -13,6 +13,7 @@ from snexec import __version__
 from snexec.intake import Phase
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from snexec.ledger import End
@@ -131,6 +132,12 @@ class Control:
 
         asked = Settlement(trade_id, how, price)
         return await settle(self._wings, asked, dry_run=dry_run)
+
+    async def rebuild(self, since: datetime | None) -> dict[str, object]:
+        """Write the rows that are missing since a time; by default the last 7 days."""
+        from snexec.ops.rebuild import rebuild  # noqa: PLC0415 - it is rare
+
+        return await rebuild(self._wings, since)
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         """Return what would become of a signal now; nothing is traded."""

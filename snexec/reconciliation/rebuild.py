@@ -9,28 +9,28 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from snexec.assets import asset_class, canonical_symbol
+from snexec.assets import asset_class
 from snexec.broker import OrderPages, Purpose
 from snexec.errors import BrokerError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import FoundOrder, is_ours
-from snexec.logs import OrderLog
 from snexec.model import ACCOUNTS
+from snexec.reconciliation.adoption import Adoption, found_order
 from snexec.reconciliation.holdings import holdings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from snexec.broker import Accounts, ListedOrder
-    from snexec.ledger import Ending, FoundRow, Ledger, Store
+    from snexec.ledger import FoundRow, Ledger, Store
     from snexec.model import AccountName
     from snexec.reconciliation.unsettled import UnsettledOrders
 
 log = logging.getLogger("Recovery")
-order_log = OrderLog(log)
 
 _ASKED_AT_ONCE = 100  # ids in one change, which an order's row may have to wait for
 _PAUSE_SECONDS = 1.0  # before a page that did not come whole is asked for in parts
@@ -45,11 +45,13 @@ class Found:
         rows: The ids of the rows that were written.
         older: Orders that bought, and how much, the newest first: a newer one of their
             symbol was found too, so the position says whether they were sold.
+        lost: The ids of orders of ours whose row cannot be written.
     """
 
     mode: AccountName
     rows: list[str] = field(default_factory=list)
     older: list[tuple[FoundOrder, Decimal | None]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 class Rebuilt(NamedTuple):
@@ -80,26 +82,49 @@ class Rebuild:
         self._accounts = accounts
         self._writer = ledger.writer
         self._unsettled = unsettled
+        self._one_at_a_time = trio.Lock()
         self._waiting: set[str] = set()  # as `Found.older`, of every look
 
-    async def rebuild(self, since: datetime, *, purpose: Purpose) -> list[Rebuilt]:
-        """Look at each account with keys, and wait until all is in the rows."""
+    async def rebuild(
+        self, since: datetime, *, purpose: Purpose, patience_seconds: float
+    ) -> list[Rebuilt]:
+        """Look at each account with keys once, as an operator asks for.
+
+        Args:
+            since: How far back to look.
+            purpose: What the requests are for.
+            patience_seconds: How long to wait for each account until what was found is
+                settled.
+        """
         modes = [mode for mode in ACCOUNTS if self._accounts.has_keys(mode)]
-        return [await self._rebuild(mode, since, purpose) for mode in modes]
+        async with self._one_at_a_time:
+            return [
+                await self._rebuild(mode, since, purpose, patience_seconds)
+                for mode in modes
+            ]
 
     async def _rebuild(
-        self, mode: AccountName, since: datetime, purpose: Purpose
+        self, mode: AccountName, since: datetime, purpose: Purpose, patience: float
     ) -> Rebuilt:
-        found, problem = Found(mode), ""
+        found, problems = Found(mode), list[str]()
         try:
             try:
                 await self.look(found, since, purpose)
             except BrokerError as exc:
-                problem = str(exc)
-            await self.conclude(found, purpose)
+                problems.append(str(exc))
+            with trio.move_on_after(patience) as concluding:
+                await self.conclude(found, purpose)
         finally:
             self._wait_no_more(found)
-        return Rebuilt(mode, await self._read(found.rows), problem)
+        if concluding.cancelled_caught:
+            problems.append(
+                f"not all that was found is settled after {patience:g} s; a daemon goes"
+                " on with it"
+            )
+        problems += (
+            f"order {each} has no row that can be written" for each in found.lost
+        )
+        return Rebuilt(mode, await self._read(found.rows), "; ".join(problems))
 
     async def look(self, found: Found, since: datetime, purpose: Purpose) -> None:
         """Write the row of each order of ours that has none.
@@ -115,7 +140,7 @@ class Rebuild:
         listed: dict[str, ListedOrder] = {}
         problem: BrokerError | None = None
         try:
-            await self._list(found.mode, since, purpose, listed)
+            await self._list(found, since, purpose, listed)
         except BrokerError as exc:
             problem = exc
         await self._take_over(found, listed)
@@ -161,13 +186,13 @@ class Rebuild:
 
     async def _list(
         self,
-        mode: AccountName,
+        found: Found,
         since: datetime,
         purpose: Purpose,
         listed: dict[str, ListedOrder],
     ) -> None:
         pages = OrderPages(since, is_ours)
-        with self._accounts.lease(mode) as lease:
+        with self._accounts.lease(found.mode) as lease:
             while not pages.is_over:
                 await lease.take(purpose)
                 try:
@@ -180,18 +205,19 @@ class Rebuild:
                     await trio.sleep(_PAUSE_SECONDS)
                 else:
                     listed.update((each.client_order_id, each) for each in page)
-        for name in pages.unreadable:
+        for name in await self._unknown(pages.unreadable):
+            found.lost.append(name)
             log.error(
-                "%s lists order %s of ours, and what it says of it cannot be read: look"
-                " whether a row has it",
-                mode,
+                "%s lists order %s of ours that no row knows, and what it says of it"
+                " cannot be read: look at the account",
+                found.mode,
                 name,
             )
         if pages.has_gap:
             log.warning(
                 "%s lists more orders of one time than a page holds: some may not have"
                 " been seen",
-                mode,
+                found.mode,
             )
 
     async def _take_over(self, found: Found, listed: dict[str, ListedOrder]) -> None:
@@ -199,7 +225,7 @@ class Rebuild:
         symbols: set[str] = set()
         # The newest first: what the account holds of a symbol is rather that one's.
         for each in sorted(unknown, key=lambda one: one.placed_at, reverse=True):
-            order = _found_order(found.mode, each)
+            order = found_order(found.mode, each)
             if order.ending is None:
                 if order.symbol in symbols and each.is_final:
                     found.older.append((order, each.filled_qty))
@@ -211,9 +237,8 @@ class Rebuild:
     async def _unknown(self, trade_ids: list[str]) -> list[str]:
         unknown: list[str] = []
         for at in range(0, len(trade_ids), _ASKED_AT_ONCE):
-            unknown += await self._writer.write(
-                _Question(trade_ids[at : at + _ASKED_AT_ONCE])
-            )
+            some = trade_ids[at : at + _ASKED_AT_ONCE]
+            unknown += await self._writer.write(partial(_unknown, some))
         return [each for each in unknown if each not in self._waiting]
 
     async def _read(self, trade_ids: list[str]) -> list[FoundRow]:
@@ -223,11 +248,13 @@ class Rebuild:
         return [row for row in await self._writer.write(read) if row is not None]
 
     async def _adopt(self, found: Found, order: FoundOrder) -> None:
-        adoption = _Adoption(self._unsettled, order)
+        adoption = Adoption(self._unsettled, order)
         self._writer.put(adoption)
         await adoption.over.wait()
         if adoption.row is not None:
             found.rows.append(order.trade_id)
+        elif adoption.is_lost:
+            found.lost.append(order.trade_id)
 
     async def _close(self, row: FoundRow) -> None:
         closed = await self._writer.write(lambda store: store.found.close(row.trade_id))
@@ -240,87 +267,8 @@ class Rebuild:
             )
 
 
-@dataclass(slots=True)
-class _Question:
-    """Which of some ids no row has."""
-
-    trade_ids: list[str]
-
-    def __call__(self, store: Store) -> list[str]:
-        return store.found.unknown(self.trade_ids)
-
-
-class _Adoption:
-    """The change that writes the row of an order, and has the order followed.
-
-    Attributes:
-        row: The row that was written; None if there was one, or it cannot be written.
-        over: Set once that is decided.
-    """
-
-    def __init__(self, unsettled: UnsettledOrders, order: FoundOrder) -> None:
-        self._unsettled = unsettled
-        self._order = order
-        self.row: FoundRow | None = None
-        self.over = trio.Event()
-
-    def apply(self, store: Store) -> FoundRow | None:
-        """Write the row, unless there is one by now."""
-        return store.found.adopt(self._order)
-
-    def done(self, row: FoundRow | None) -> None:
-        """Say so, and ask about the order as about any that is not settled."""
-        self.row = row
-        self.over.set()
-        if row is None:
-            return
-        order = self._order
-        order_log.error(
-            order,
-            "the broker has order %s of ours that no row knows: its row is written, %s",
-            order.order_id,
-            row.status if row.reason is None else f"{row.status} ({row.reason})",
-        )
-        if not row.is_settled:
-            self._unsettled.found(order, is_missed=row.status == "missed")
-
-    def failed(self, error: Exception) -> None:
-        """Log that the row cannot be written."""
-        self.over.set()
-        order_log.error(
-            self._order,
-            "the broker has order %s of ours that no row knows, and its row cannot be"
-            " written (%s): what it bought is held by no row; look at the account",
-            self._order.order_id,
-            error,
-        )
-
-
-def _found_order(mode: AccountName, listed: ListedOrder) -> FoundOrder:
-    try:
-        symbol = canonical_symbol(listed.symbol)
-    except ValueError:
-        symbol = listed.symbol  # a pair such as ETH/BTC, which was ordered once
-    return FoundOrder(
-        trade_id=listed.client_order_id,
-        symbol=symbol,
-        mode=mode,
-        order_id=listed.id,
-        notional=listed.notional,
-        placed_at=listed.placed_at,
-        ending=_ending(listed),
-    )
-
-
-def _ending(listed: ListedOrder) -> Ending | None:
-    """Return how an order ended that has bought nothing; None if it may have."""
-    if listed.filled_qty is None or not listed.filled_qty.is_zero():
-        return None
-    match listed.status:
-        case "canceled" | "expired" | "rejected" as how:
-            return how
-        case _:
-            return None
+def _unknown(trade_ids: list[str], store: Store) -> list[str]:
+    return store.found.unknown(trade_ids)
 
 
 def _has_bought(row: FoundRow) -> bool:

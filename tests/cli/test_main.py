@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.integration.harness import Box
 
 COMMANDS = [
-    "bench", "check", "events", "exchange", "explain", "halt", "mode", "resume", "send",
-    "settle", "status", "trades", "unit",
+    "bench", "check", "events", "exchange", "explain", "halt", "mode", "rebuild",
+    "resume", "send", "settle", "status", "trades", "unit",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,11 @@ class Recorder(Control):
         self.asked.append((trade_id, how, price, dry_run))
         return {"settled": True}
 
+    async def rebuild(self, since: datetime | None) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(("rebuild", since))
+        return {"rows": []}
+
     async def explain(self, signal: Signal) -> dict[str, object]:
         await trio.lowlevel.checkpoint()
         self.asked.append(signal)
@@ -107,6 +113,17 @@ def commands(control: Recorder) -> Commands:
             ("sn-1", "closed", Decimal("9.5"), True),
             {"settled": True},
         ),
+        ({"command": "rebuild"}, ("rebuild", None), {"rows": []}),
+        (
+            {"command": "rebuild", "since": "2026-01-05T14:30:00Z"},
+            ("rebuild", datetime(2026, 1, 5, 14, 30, tzinfo=UTC)),
+            {"rows": []},
+        ),
+        (
+            {"command": "rebuild", "since": "2026-01-05"},
+            ("rebuild", datetime(2026, 1, 5, tzinfo=UTC)),
+            {"rows": []},
+        ),
     ],
 )
 async def test_a_request_is_passed_on_as_it_was_written(
@@ -140,6 +157,19 @@ async def test_a_settlement_that_is_mistyped_settles_nothing(
 ) -> None:
     asked = {"command": "settle", "trade": "sn-1", "as": "closed", **wrong}
     assert await commands.answer(asked) == {"status": "invalid", "error": error}
+    assert control.asked == []
+
+
+@pytest.mark.parametrize(
+    "since", ["yesterday", "", "0001-01-01T00:00+14:00", 5, ["2026-01-05"], True]
+)
+async def test_a_rebuild_since_no_time_does_nothing(
+    commands: Commands, control: Recorder, since: object
+) -> None:
+    assert await commands.answer({"command": "rebuild", "since": since}) == {
+        "status": "invalid",
+        "error": "since: must be a time as 2026-01-05T14:30Z",
+    }
     assert control.asked == []
 
 
@@ -189,8 +219,8 @@ async def test_an_unknown_command_is_invalid_and_nothing_is_done(
     assert await commands.answer({"command": command}) == {
         "status": "invalid",
         "error": (
-            "command: must be 'status', 'events', 'halt', 'resume', 'reload', 'explain'"
-            " or 'settle'"
+            "command: must be 'status', 'events', 'halt', 'resume', 'reload', 'explain',"
+            " 'settle' or 'rebuild'"
         ),
     }
     assert control.asked == []

@@ -15,6 +15,7 @@ import trio
 from snexec.broker.budget import Purpose
 from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
 from snexec.ledger.rows import trade_id
+from snexec.reconciliation.rebuild import Found
 from tests.fakes import (
     MOMENT,
     listed_order,
@@ -82,7 +83,9 @@ async def running(rig: Rig, nursery: trio.Nursery) -> AsyncIterator[Rig]:
 
 
 async def rebuild(rig: Rig) -> list[Rebuilt]:
-    return await rig.reconciler.rebuild.rebuild(SINCE, purpose=Purpose.RECOVERY)
+    return await rig.reconciler.rebuild.rebuild(
+        SINCE, purpose=Purpose.RECOVERY, patience_seconds=600
+    )
 
 
 def said(rig: Rig, row_id: str) -> tuple[object, ...]:
@@ -297,8 +300,9 @@ async def test_an_order_that_waits_for_its_position_is_not_found_again_meanwhile
         nursery.start_soon(rebuild, running)
         await trio.sleep(5)
         assert list(running.rows()) == [newer]
-        [again, _live] = await rebuild(running)
-        assert again.rows == []
+        again = Found("paper")
+        await running.reconciler.rebuild.look(again, SINCE, Purpose.RECOVERY)
+        assert (again.rows, again.older) == ([], [])
         assert list(running.rows()) == [newer]
     assert said(running, older) == SOLD
     logged_errors.take()
@@ -315,6 +319,21 @@ async def test_a_rebuild_that_is_cancelled_leaves_nothing_unfindable(
     assert older not in running.rows()
     await rebuild(running)
     assert said(running, older)[0] == "missed"
+    logged_errors.take()
+
+
+async def test_where_it_takes_too_long_it_is_said_and_goes_on_by_itself(
+    running: Rig, logged_errors: LoggedErrors
+) -> None:
+    row_id = at_broker(running, "o-1")
+    running.paper.looking += [UnknownOutcomeError("lost")] * 4
+    [paper, _live] = await running.reconciler.rebuild.rebuild(
+        SINCE, purpose=Purpose.RECOVERY, patience_seconds=5
+    )
+    assert paper.problem.startswith("not all that was found is settled after 5 s")
+    assert said(running, row_id)[-1] is False
+    await trio.sleep(60)
+    assert said(running, row_id) == OPEN
     logged_errors.take()
 
 
@@ -381,22 +400,27 @@ async def test_an_order_of_ours_that_cannot_be_read_is_named(
 ) -> None:
     row_id = ours("x")
     running.paper.listed.append(listed_order(row_id, symbol=""))
-    await rebuild(running)
+    [paper, _live] = await rebuild(running)
     assert running.rows() == {}
     [line] = logged_errors.take()
-    assert line.startswith(f"paper lists order {row_id} of ours")
+    assert line.startswith(f"paper lists order {row_id} of ours that no row knows")
+    assert paper.problem == f"order {row_id} has no row that can be written"
+    running.open_row(make_trade(row_id))
+    [paper, _live] = await rebuild(running)
+    assert paper.problem == "", "its row is there"
 
 
 async def test_a_row_that_may_not_be_written_is_named_and_stops_no_other(
     running: Rig, logged_errors: LoggedErrors
 ) -> None:
-    at_broker(running, "o-1", "BAD")
+    bad = at_broker(running, "o-1", "BAD")
     row_id = at_broker(running, "o-2", "KO")
     running.store._db.execute(
         "CREATE TRIGGER no BEFORE INSERT ON BotTrade WHEN NEW.symbol = 'BAD'"
         " BEGIN SELECT RAISE(ABORT, 'not that one'); END"
     )
-    await rebuild(running)
+    [paper, _live] = await rebuild(running)
+    assert paper.problem == f"order {bad} has no row that can be written"
     assert list(running.rows()) == [row_id]
     assert any("(not that one): what it bought is held by no row" in line
                for line in logged_errors.take())  # fmt: skip
