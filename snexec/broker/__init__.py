@@ -26,6 +26,7 @@ from snexec.broker.endpoint import Endpoint as Endpoint
 from snexec.broker.lease import Lease as Lease
 from snexec.broker.listing import ListedOrder as ListedOrder
 from snexec.broker.listing import OrderPages as OrderPages
+from snexec.broker.listing import read_listed as read_listed
 from snexec.broker.proxies import ignored_proxies as ignored_proxies
 from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable

@@ -16,7 +16,7 @@ from snexec.broker.answers import FINAL_STATUSES, amount, quantity_or_zero
 from snexec.errors import UnknownOutcomeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
 
 _PAGE = 500  # the most that Alpaca gives at once
@@ -61,7 +61,6 @@ class OrderPages:
     Attributes:
         is_over: Whether the last page was taken.
         has_gap: Whether so many orders have one time that some may not be listed.
-        unreadable: The client order ids of orders that were wanted and cannot be read.
     """
 
     def __init__(self, since: datetime, wanted: Callable[[str], bool]) -> None:
@@ -71,7 +70,6 @@ class OrderPages:
         self._last_page: set[str] = set()
         self.is_over = False
         self.has_gap = False
-        self.unreadable: list[str] = []
 
     @property
     def path(self) -> str:
@@ -92,8 +90,10 @@ class OrderPages:
         self._limit = max(_SMALLEST_PAGE, self._limit // 2)
         return True
 
-    def take(self, content: bytes) -> list[ListedOrder]:
+    def take(self, content: bytes) -> dict[str, dict[str, Any]]:
         """Read the body of a 200, and return the buys in it that are wanted.
+
+        Each is as it came, by its client order id: few of them have to be read.
 
         Raises:
             UnknownOutcomeError: It is no page of orders, or not the one asked for.
@@ -110,7 +110,13 @@ class OrderPages:
             self.is_over = True
         else:
             self._go_on(_time_of(page[0]), _time_of(page[-1]), is_new=bool(new))
-        return [order for each in new if (order := self._read_wanted(each)) is not None]
+        return {
+            name: each
+            for each in new
+            if isinstance(name := each.get("client_order_id"), str)
+            and self._wanted(name)
+            and each.get("side") == "buy"
+        }
 
     def _go_on(
         self, first: datetime | None, last: datetime | None, *, is_new: bool
@@ -125,31 +131,29 @@ class OrderPages:
             raise UnknownOutcomeError("the list of orders does not go on")
         self._after = after
 
-    def _read_wanted(self, fields: dict[str, Any]) -> ListedOrder | None:
-        name = fields.get("client_order_id")
-        if not isinstance(name, str) or not self._wanted(name):
-            return None
-        if fields.get("side") != "buy":
-            return None
-        order_id, symbol = fields.get("id"), fields.get("symbol")
-        status, placed_at = fields.get("status"), _time_of(fields)
-        if (
-            not _is_text(order_id, _LONGEST_ID)
-            or not _is_text(symbol, _LONGEST_SYMBOL)
-            or not isinstance(status, str)
-            or placed_at is None
-        ):
-            self.unreadable.append(name)
-            return None
-        return ListedOrder(
-            id=order_id,
-            client_order_id=name,
-            symbol=symbol,
-            status=status,
-            notional=amount(fields.get("notional")),
-            filled_qty=quantity_or_zero(fields.get("filled_qty")),
-            placed_at=placed_at,
-        )
+
+def read_listed(fields: Mapping[str, Any]) -> ListedOrder | None:
+    """Read one order of a page; None if it lacks what a row needs."""
+    order_id, symbol = fields.get("id"), fields.get("symbol")
+    name, status = fields.get("client_order_id"), fields.get("status")
+    placed_at = _time_of(fields)
+    if (
+        not _is_text(order_id, _LONGEST_ID)
+        or not _is_text(symbol, _LONGEST_SYMBOL)
+        or not isinstance(name, str)
+        or not isinstance(status, str)
+        or placed_at is None
+    ):
+        return None
+    return ListedOrder(
+        id=order_id,
+        client_order_id=name,
+        symbol=symbol,
+        status=status,
+        notional=amount(fields.get("notional")),
+        filled_qty=quantity_or_zero(fields.get("filled_qty")),
+        placed_at=placed_at,
+    )
 
 
 def _read(content: bytes) -> list[dict[str, Any]]:
@@ -166,7 +170,7 @@ def _is_text(value: object, longest: int) -> TypeGuard[str]:
     return isinstance(value, str) and 1 <= len(value) <= longest
 
 
-def _time_of(fields: dict[str, Any]) -> datetime | None:
+def _time_of(fields: Mapping[str, Any]) -> datetime | None:
     """Return when an order was submitted; None if that cannot be read."""
     for name in ("submitted_at", "created_at"):
         text = fields.get(name)

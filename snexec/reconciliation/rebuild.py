@@ -10,12 +10,12 @@ import logging
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
 from snexec.assets import asset_class
-from snexec.broker import OrderPages, Purpose
+from snexec.broker import OrderPages, Purpose, read_listed
 from snexec.errors import BrokerError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import FoundOrder, is_ours
 from snexec.model import ACCOUNTS
@@ -137,7 +137,7 @@ class Rebuild:
         Raises:
             BrokerError: The list did not come whole.
         """
-        listed: dict[str, ListedOrder] = {}
+        listed: dict[str, Any] = {}
         problem: BrokerError | None = None
         try:
             await self._list(found, since, purpose, listed)
@@ -189,7 +189,7 @@ class Rebuild:
         found: Found,
         since: datetime,
         purpose: Purpose,
-        listed: dict[str, ListedOrder],
+        listed: dict[str, Any],
     ) -> None:
         pages = OrderPages(since, is_ours)
         with self._accounts.lease(found.mode) as lease:
@@ -204,15 +204,7 @@ class Rebuild:
                         raise
                     await trio.sleep(_PAUSE_SECONDS)
                 else:
-                    listed.update((each.client_order_id, each) for each in page)
-        for name in await self._unknown(pages.unreadable):
-            found.lost.append(name)
-            log.error(
-                "%s lists order %s of ours that no row knows, and what it says of it"
-                " cannot be read: look at the account",
-                found.mode,
-                name,
-            )
+                    listed.update(page)
         if pages.has_gap:
             log.warning(
                 "%s lists more orders of one time than a page holds: some may not have"
@@ -220,8 +212,19 @@ class Rebuild:
                 found.mode,
             )
 
-    async def _take_over(self, found: Found, listed: dict[str, ListedOrder]) -> None:
-        unknown = [listed[each] for each in await self._unknown(list(listed))]
+    async def _take_over(self, found: Found, listed: dict[str, Any]) -> None:
+        unknown: list[ListedOrder] = []
+        for name in await self._unknown(list(listed)):
+            if (read := read_listed(listed[name])) is not None:
+                unknown.append(read)
+                continue
+            found.lost.append(name)
+            log.error(
+                "%s lists order %s of ours that no row knows, and what it says of it"
+                " cannot be read: look at the account",
+                found.mode,
+                name,
+            )
         symbols: set[str] = set()
         # The newest first: what the account holds of a symbol is rather that one's.
         for each in sorted(unknown, key=lambda one: one.placed_at, reverse=True):
