@@ -14,10 +14,12 @@ from .conftest import Start, within
 # In a process of its own: the SDK runs an asyncio loop and blocks.
 SCRIPT = """
     import json, os, sys, threading
+    from datetime import timedelta
     from alpaca.common.exceptions import APIError
     from alpaca.trading.client import TradingClient
-    from alpaca.trading.enums import OrderSide, TimeInForce
-    from alpaca.trading.requests import MarketOrderRequest
+    from alpaca.common.enums import Sort
+    from alpaca.trading.enums import OrderSide, QueryOrderStatus, TimeInForce
+    from alpaca.trading.requests import GetOrdersRequest, MarketOrderRequest
     from alpaca.trading.stream import TradingStream
 
     base = sys.argv[1]
@@ -65,6 +67,14 @@ SCRIPT = """
     )
     assert over["sdk-2"].wait(5)
     found = client.get_order_by_client_id("sdk-1")
+
+    def listed(**query):
+        query = GetOrdersRequest(
+            status=QueryOrderStatus.ALL, limit=500, direction=Sort.ASC, **query
+        )
+        return [order.client_order_id for order in client.get_orders(query)]
+
+    second = timedelta(seconds=1)
     result = {
         "placed": [placed.status.value, str(placed.id), placed.notional, placed.qty],
         "found": [found.status.value, str(found.id), found.filled_avg_price],
@@ -89,6 +99,11 @@ SCRIPT = """
             lambda: order(symbol="KO", notional=5, client_order_id="sdk-1")
         ),
         "events": events,
+        "listed": listed(after=placed.submitted_at - second, side=OrderSide.BUY),
+        "listed_coins": listed(symbols=["BTC/USD"]),
+        "listed_before": listed(until=placed.submitted_at),
+        "listed_sells": listed(side=OrderSide.SELL),
+        "listed_open": [order.client_order_id for order in client.get_orders()],
     }
     print(json.dumps(result), flush=True)
     # The SDK's stream takes five seconds to stop.
@@ -133,6 +148,10 @@ async def test_alpaca_py_trades_on_it(start: Start) -> None:
         Decimal("0.0024") < kept / Decimal(result["coins_filled"]) < Decimal("0.0026")
     )
     assert result["coins_with_slash"][:2] == [404, 40410000]
+    assert result["listed"] == ["sdk-1", "sdk-2"]
+    assert result["listed_coins"] == ["sdk-2"]
+    assert result["listed_before"] == result["listed_sells"] == []
+    assert result["listed_open"] == []
     assert result["coins_asset"] == "BTC/USD"
     assert result["coins_today"] == [422, 42210000, "invalid crypto time_in_force"]
     assert result["coins_few"] == [

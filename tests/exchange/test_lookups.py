@@ -4,6 +4,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import uuid4
 
+import pytest
+
+from snexec.exchange.queries import parse_order_query
 from snexec.exchange.settings import Behaviour
 
 from .conftest import KEYS, Start, new_client, within
@@ -63,6 +66,25 @@ async def test_orders_are_listed_by_status_time_and_direction(start: Start) -> N
         working["id"],
     ]
     assert await ids(status="all", until=working["submitted_at"]) == [done["id"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [({}, 50), ({"limit": "500"}, 500), ({"limit": "501"}, 500), ({"limit": "0"}, 1)],
+)
+def test_a_list_is_as_long_as_alpacas(asked: dict[str, str], given: int) -> None:
+    assert parse_order_query(asked).limit == given
+
+
+@within(5)
+async def test_orders_are_listed_by_side(start: Start) -> None:
+    bench = await start()
+    bought = await bench.settled((await bench.order("KO")).json()["id"])
+    for side, expected in (("buy", [bought["id"]]), ("sell", [])):
+        reply = await bench.rest.get(
+            "/v2/orders", params={"status": "all", "side": side}
+        )
+        assert [order["id"] for order in reply.json()] == expected
 
 
 @within(5)
