@@ -23,6 +23,7 @@ from snexec.reconciliation.adoption import Adoption, found_order
 from snexec.reconciliation.holdings import holdings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from snexec.broker import Accounts, ListedOrder
@@ -137,13 +138,13 @@ class Rebuild:
         Raises:
             BrokerError: The list did not come whole.
         """
-        listed: dict[str, Any] = {}
+        unknown: list[ListedOrder] = []
         problem: BrokerError | None = None
         try:
-            await self._list(found, since, purpose, listed)
+            await self._list(found, since, purpose, unknown)
         except BrokerError as exc:
             problem = exc
-        await self._take_over(found, listed)
+        await self._take_over(found, unknown)
         if found.rows:
             log.warning(
                 "%s since %s: %d of our orders had no row; each gets the one that is"
@@ -189,7 +190,7 @@ class Rebuild:
         found: Found,
         since: datetime,
         purpose: Purpose,
-        listed: dict[str, Any],
+        unknown: list[ListedOrder],
     ) -> None:
         pages = OrderPages(since, is_ours)
         with self._accounts.lease(found.mode) as lease:
@@ -204,7 +205,7 @@ class Rebuild:
                         raise
                     await trio.sleep(_PAUSE_SECONDS)
                 else:
-                    listed.update(page)
+                    unknown += await self._unknown(found, page)
         if pages.has_gap:
             log.warning(
                 "%s lists more orders of one time than a page holds: some may not have"
@@ -212,19 +213,31 @@ class Rebuild:
                 found.mode,
             )
 
-    async def _take_over(self, found: Found, listed: dict[str, Any]) -> None:
+    async def _unknown(
+        self, found: Found, page: Mapping[str, Mapping[str, Any]]
+    ) -> list[ListedOrder]:
+        """Return those orders of a page that no row knows."""
+        names = list(page)
         unknown: list[ListedOrder] = []
-        for name in await self._unknown(list(listed)):
-            if (read := read_listed(listed[name])) is not None:
-                unknown.append(read)
-                continue
-            found.lost.append(name)
-            log.error(
-                "%s lists order %s of ours that no row knows, and what it says of it"
-                " cannot be read: look at the account",
-                found.mode,
-                name,
-            )
+        for at in range(0, len(names), _ASKED_AT_ONCE):
+            some = names[at : at + _ASKED_AT_ONCE]
+            for name in await self._writer.write(partial(_without_row, some)):
+                if (order := read_listed(page[name])) is None:
+                    self._report_unreadable(found, name)
+                elif name not in self._waiting:
+                    unknown.append(order)
+        return unknown
+
+    def _report_unreadable(self, found: Found, name: str) -> None:
+        found.lost.append(name)
+        log.error(
+            "%s lists order %s of ours that no row knows, and what it says of it cannot"
+            " be read: look at the account",
+            found.mode,
+            name,
+        )
+
+    async def _take_over(self, found: Found, unknown: list[ListedOrder]) -> None:
         symbols: set[str] = set()
         # The newest first: what the account holds of a symbol is rather that one's.
         for each in sorted(unknown, key=lambda one: one.placed_at, reverse=True):
@@ -236,13 +249,6 @@ class Rebuild:
                     continue
                 symbols.add(order.symbol)
             await self._adopt(found, order)
-
-    async def _unknown(self, trade_ids: list[str]) -> list[str]:
-        unknown: list[str] = []
-        for at in range(0, len(trade_ids), _ASKED_AT_ONCE):
-            some = trade_ids[at : at + _ASKED_AT_ONCE]
-            unknown += await self._writer.write(partial(_unknown, some))
-        return [each for each in unknown if each not in self._waiting]
 
     async def _read(self, trade_ids: list[str]) -> list[FoundRow]:
         def read(store: Store) -> list[FoundRow | None]:
@@ -270,7 +276,7 @@ class Rebuild:
             )
 
 
-def _unknown(trade_ids: list[str], store: Store) -> list[str]:
+def _without_row(trade_ids: list[str], store: Store) -> list[str]:
     return store.found.unknown(trade_ids)
 
 
