@@ -29,6 +29,7 @@ _LEAST = timedelta(days=1)
 _MOST_FOR_NEWEST_ROW = timedelta(days=7)
 _MARGIN = timedelta(minutes=10)  # the broker's clock is not ours
 _FIRST_RETRY_SECONDS = 1.0
+_WAITED_FOR = 4  # tries; a broker that is away holds the start by its rows anyway
 
 
 class Sweep:
@@ -96,8 +97,10 @@ class Sweep:
     async def _sweep(self, mode: AccountName, nursery: trio.Nursery) -> None:
         """Look at an account, as often as it takes to be answered."""
         since, pause = self._since(mode), _FIRST_RETRY_SECONDS
+        tries = 0
         while self._accounts.has_keys(mode):
             found = Found(mode)
+            tries += 1
             try:
                 await self._rebuild.look(found, since, Purpose.RECOVERY)
             except BrokerError as exc:
@@ -110,6 +113,8 @@ class Sweep:
                     )
                 if isinstance(exc, RefusedError):
                     return  # `snexec check` says more of its keys
+                if tries == _WAITED_FOR:
+                    self._unsettled.swept(mode)
             else:
                 self._failures[mode].worked()
                 self._never_done.discard(mode)

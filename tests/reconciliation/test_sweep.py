@@ -239,6 +239,19 @@ async def test_a_start_does_not_wait_for_keys_that_may_not_list(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_start_does_not_wait_for_ever_for_a_list_that_never_comes(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    rig.open_row(make_trade(), order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", order_id="o-1")
+    rig.paper.listing += [NotSentError("no route")] * 50
+    start(rig, nursery)
+    assert await started(rig) == 7
+    await trio.sleep(100)
+    assert len(swept_at(rig)) > 5, "it is asked for all the same"
+    nursery.cancel_scope.cancel()
+
+
 # Faults
 
 
