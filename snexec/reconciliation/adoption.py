@@ -28,6 +28,7 @@ class Adoption:
         order: The order; whether a row knows it is found out as the row is written.
 
     Attributes:
+        order: The order.
         row: The row that was written; None if there was one, or it cannot be written.
         is_lost: Whether it cannot be written.
         over: Set once that is decided.
@@ -35,14 +36,14 @@ class Adoption:
 
     def __init__(self, unsettled: UnsettledOrders, order: FoundOrder) -> None:
         self._unsettled = unsettled
-        self._order = order
+        self.order = order
         self.row: FoundRow | None = None
         self.is_lost = False
         self.over = trio.Event()
 
     def apply(self, store: Store) -> FoundRow | None:
         """Write the row, unless there is one by now."""
-        return store.found.adopt(self._order)
+        return store.found.adopt(self.order)
 
     def done(self, row: FoundRow | None) -> None:
         """Say so, and ask about the order as about any that is not settled."""
@@ -50,7 +51,7 @@ class Adoption:
         self.over.set()
         if row is None:
             return
-        order = self._order
+        order = self.order
         order_log.error(
             order,
             "the broker has order %s of ours that no row knows: its row is written, %s",
@@ -65,10 +66,10 @@ class Adoption:
         self.is_lost = True
         self.over.set()
         order_log.error(
-            self._order,
+            self.order,
             "the broker has order %s of ours that no row knows, and its row cannot be"
             " written (%s): what it bought is held by no row; look at the account",
-            self._order.order_id,
+            self.order.order_id,
             error,
         )
 

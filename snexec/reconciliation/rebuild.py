@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Recovery")
 
+_WRITTEN_AT_ONCE = 50  # rows; with more of them the writer would count as behind
 _ASKED_AT_ONCE = 100  # ids in one change, which an order's row may have to wait for
 _PAUSE_SECONDS = 1.0  # before a page that did not come whole is asked for in parts
 _DUST = Decimal("1e-9")  # rows hold floats
@@ -175,7 +176,7 @@ class Rebuild:
             for order, quantity in found.older:
                 left = held[order.symbol]
                 is_sold = left is not None and left < _least(order, quantity)
-                await self._adopt(found, order._replace(is_sold=is_sold))
+                await self._adopt(found, [order._replace(is_sold=is_sold)])
                 if not is_sold and left is not None and quantity is not None:
                     held[order.symbol] = max(left - quantity, Decimal(0))
             await self._unsettled.wait_answered(found.rows)
@@ -239,6 +240,7 @@ class Rebuild:
 
     async def _take_over(self, found: Found, unknown: list[ListedOrder]) -> None:
         symbols: set[str] = set()
+        at_once: list[FoundOrder] = []
         # The newest first: what the account holds of a symbol is rather that one's.
         for each in sorted(unknown, key=lambda one: one.placed_at, reverse=True):
             order = found_order(found.mode, each)
@@ -248,7 +250,8 @@ class Rebuild:
                     self._waiting.add(order.trade_id)
                     continue
                 symbols.add(order.symbol)
-            await self._adopt(found, order)
+            at_once.append(order)
+        await self._adopt(found, at_once)
 
     async def _read(self, trade_ids: list[str]) -> list[FoundRow]:
         def read(store: Store) -> list[FoundRow | None]:
@@ -256,14 +259,20 @@ class Rebuild:
 
         return [row for row in await self._writer.write(read) if row is not None]
 
-    async def _adopt(self, found: Found, order: FoundOrder) -> None:
-        adoption = Adoption(self._unsettled, order)
-        self._writer.put(adoption)
-        await adoption.over.wait()
-        if adoption.row is not None:
-            found.rows.append(order.trade_id)
-        elif adoption.is_lost:
-            found.lost.append(order.trade_id)
+    async def _adopt(self, found: Found, orders: list[FoundOrder]) -> None:
+        for at in range(0, len(orders), _WRITTEN_AT_ONCE):
+            some = [
+                Adoption(self._unsettled, order)
+                for order in orders[at : at + _WRITTEN_AT_ONCE]
+            ]
+            for adoption in some:
+                self._writer.put(adoption)
+            for adoption in some:
+                await adoption.over.wait()
+                if adoption.row is not None:
+                    found.rows.append(adoption.row.trade_id)
+                elif adoption.is_lost:
+                    found.lost.append(adoption.order.trade_id)
 
     async def _close(self, row: FoundRow) -> None:
         closed = await self._writer.write(lambda store: store.found.close(row.trade_id))
