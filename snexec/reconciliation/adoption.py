@@ -26,6 +26,7 @@ class Adoption:
     Args:
         unsettled: Follows it.
         order: The order; whether a row knows it is found out as the row is written.
+        is_told: Whether it was said before that its row cannot be written.
 
     Attributes:
         order: The order.
@@ -34,8 +35,11 @@ class Adoption:
         over: Set once that is decided.
     """
 
-    def __init__(self, unsettled: UnsettledOrders, order: FoundOrder) -> None:
+    def __init__(
+        self, unsettled: UnsettledOrders, order: FoundOrder, *, is_told: bool = False
+    ) -> None:
         self._unsettled = unsettled
+        self._is_told = is_told
         self.order = order
         self.row: FoundRow | None = None
         self.is_lost = False
@@ -62,9 +66,11 @@ class Adoption:
             self._unsettled.found(order, is_missed=row.status == "missed")
 
     def failed(self, error: Exception) -> None:
-        """Log that the row cannot be written."""
+        """Log that the row cannot be written, once."""
         self.is_lost = True
         self.over.set()
+        if self._is_told:
+            return
         order_log.error(
             self.order,
             "the broker has order %s of ours that no row knows, and its row cannot be"

@@ -19,6 +19,7 @@ from snexec.broker import OrderPages, Purpose, read_listed
 from snexec.errors import BrokerError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import FoundOrder, is_ours
 from snexec.model import ACCOUNTS
+from snexec.recent import Recent
 from snexec.reconciliation.adoption import Adoption, found_order
 from snexec.reconciliation.holdings import holdings
 
@@ -35,6 +36,7 @@ log = logging.getLogger("Recovery")
 
 _WRITTEN_AT_ONCE = 50  # rows; with more of them the writer would count as behind
 _ASKED_AT_ONCE = 100  # ids in one change, which an order's row may have to wait for
+_REMEMBERED_LOST = 256
 _PAUSE_SECONDS = 1.0  # before a page that did not come whole is asked for in parts
 _DUST = Decimal("1e-9")  # rows hold floats
 
@@ -86,6 +88,7 @@ class Rebuild:
         self._unsettled = unsettled
         self._one_at_a_time = trio.Lock()
         self._waiting: set[str] = set()  # as `Found.older`, of every look
+        self._lost: Recent[str] = Recent(_REMEMBERED_LOST)  # and told
 
     async def rebuild(
         self, since: datetime, *, purpose: Purpose, patience_seconds: float
@@ -230,13 +233,20 @@ class Rebuild:
         return unknown
 
     def _report_unreadable(self, found: Found, name: str) -> None:
-        found.lost.append(name)
+        is_told = name in self._lost
+        self._lose(found, name)
+        if is_told:
+            return
         log.error(
             "%s lists order %s of ours that no row knows, and what it says of it cannot"
             " be read: look at the account",
             found.mode,
             name,
         )
+
+    def _lose(self, found: Found, trade_id: str) -> None:
+        found.lost.append(trade_id)
+        self._lost.add(trade_id)
 
     async def _take_over(self, found: Found, unknown: list[ListedOrder]) -> None:
         symbols: set[str] = set()
@@ -262,7 +272,7 @@ class Rebuild:
     async def _adopt(self, found: Found, orders: list[FoundOrder]) -> None:
         for at in range(0, len(orders), _WRITTEN_AT_ONCE):
             some = [
-                Adoption(self._unsettled, order)
+                Adoption(self._unsettled, order, is_told=order.trade_id in self._lost)
                 for order in orders[at : at + _WRITTEN_AT_ONCE]
             ]
             for adoption in some:
@@ -272,7 +282,7 @@ class Rebuild:
                 if adoption.row is not None:
                     found.rows.append(adoption.row.trade_id)
                 elif adoption.is_lost:
-                    found.lost.append(adoption.order.trade_id)
+                    self._lose(found, adoption.order.trade_id)
 
     async def _close(self, row: FoundRow) -> None:
         closed = await self._writer.write(lambda store: store.found.close(row.trade_id))
