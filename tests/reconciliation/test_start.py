@@ -35,6 +35,7 @@ def start(
         rig.reconciler.load(rig.store.unsettled())
         nursery.start_soon(rig.fills.run)
         nursery.start_soon(rig.recover)
+        nursery.start_soon(rig.reconciler.sweep.run)
         nursery.start_soon(rig.reconciler.compare)
         return rig.reconciler.start._over
 
