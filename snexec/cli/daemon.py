@@ -129,8 +129,13 @@ async def _main(
         trio.open_signal_receiver(*_SIGNALS) as received,
         lock_file(database, owner="database"),
         contextlib.closing(
-            open_database(database, simulated=settings.alpaca.simulate, clock=clock)
-        ) as connection,
+            Store(
+                open_database(
+                    database, simulated=settings.alpaca.simulate, clock=clock
+                ),
+                clock=clock,
+            )
+        ) as store,
         open_listener(Path(settings.intake.socket)) as listener,
         contextlib.closing(systemd),
         HostNames(),
@@ -146,9 +151,7 @@ async def _main(
                     live=LiveSettings(settings, path=config, mask=mask),
                     clock=clock,
                     mask=mask,
-                    ledger=Ledger(
-                        Store(connection, clock=clock), path=database, clock=clock
-                    ),
+                    ledger=Ledger(store, path=database, clock=clock),
                     listener=listener,
                     stdin=stdin,
                     report=report,

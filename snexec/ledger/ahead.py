@@ -95,6 +95,10 @@ class AheadWatch:
         self._db = connection
         self._told: Recent[str] | None = None  # until the start has looked
 
+    def read_from(self, connection: sqlite3.Connection) -> None:
+        """Read over another connection to the same rows from now on."""
+        self._db = connection
+
     def begin(self, moment: datetime) -> None:
         """Warn of the rows that are there at the start."""
         self._told = Recent(_REMEMBERED_ROWS)

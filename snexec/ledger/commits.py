@@ -93,7 +93,7 @@ class Committer:
         that the disk holds up is ``late``: the thread goes on with it, and ``finish``
         returns its reports.
         """
-        job = self._begin(batch)
+        job = self._begin(batch, self._commit)
         if not job.has_ended_within(_LOOP_SECONDS):
             self.late = batch
             return None
@@ -111,7 +111,7 @@ class Committer:
             sqlite3.Error: The file cannot be written now.
             NoThreadError: There is no thread for it.
         """
-        return await self._wait_for(self._begin(batch))
+        return await self._wait_for(self._begin(batch, self._mend_and_commit))
 
     async def finish(self) -> list[Report]:
         """Wait for the batch that is late, and return its reports.
@@ -128,8 +128,10 @@ class Committer:
         finally:
             self.late = None
 
-    def _begin(self, batch: Batch) -> Job[list[Report]]:
-        job = Job(partial(self._commit, batch))
+    def _begin(
+        self, batch: Batch, write: Callable[[Batch], list[Report]]
+    ) -> Job[list[Report]]:
+        job = Job(partial(write, batch))
         self._worker.begin(job)
         self._job = job
         return job
@@ -143,6 +145,10 @@ class Committer:
             await ended.wait()
         self._job = None
         return job.result()
+
+    def _mend_and_commit(self, batch: Batch) -> list[Report]:
+        self._store.mend()
+        return self._commit(batch)
 
     def _commit(self, batch: Batch) -> list[Report]:
         self.tries += 1

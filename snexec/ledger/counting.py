@@ -150,6 +150,13 @@ class Counting:
             else:
                 tally.remember(order)
 
+    def read_from(self, connection: sqlite3.Connection) -> None:
+        """Count over another connection to the same rows from now on."""
+        self._db = connection
+        self.ahead.read_from(connection)
+        self._version, self._closed_key = None, ()
+        self._open_at_most.clear()
+
     def begin_empty(self) -> None:
         """Start from zero: the orders in the rows are of another account."""
         self._tallies = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from operator import methodcaller
@@ -39,25 +38,13 @@ def connect(
     return connection
 
 
-class OpenFile:
-    """The file of an open database, which somebody may remove or replace."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        _number, _name, self._path = connection.execute(
-            "PRAGMA database_list"
-        ).fetchone()
-        self._identity = self._look()
-
-    def is_there(self) -> bool:
-        """Return whether the path still names the file that was opened."""
-        return not self._path or self._look() == self._identity
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - a third of pathlib's time
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+def tune(connection: sqlite3.Connection) -> None:
+    """Have a connection write durably, with a log that ``checkpoint`` keeps short."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -1000")  # kB; the system caches the rest
+    # `checkpoint` does that, in a thread: no order waits for it.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:

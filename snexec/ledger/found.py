@@ -98,6 +98,10 @@ class FoundRows:
         self._counting = counting
         self._clock = clock
 
+    def read_from(self, connection: sqlite3.Connection) -> None:
+        """Use another connection to the same rows from now on."""
+        self._db = connection
+
     def unknown(self, trade_ids: Iterable[str]) -> list[str]:
         """Return the ids that no row has."""
         execute = self._db.execute

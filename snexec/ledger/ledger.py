@@ -34,6 +34,7 @@ T = TypeVar("T")
 _READERS = 3  # threads; more who ask wait for one
 # A lock is waited for two seconds; who asks hears then that there is no answer.
 _READ_SECONDS = 3.0
+_LOOK_SECONDS = 1.0
 
 
 class Ledger:
@@ -57,14 +58,25 @@ class Ledger:
         self._path = path
         self.clock = clock
         self.newest_row_at: float | None = None
-        self.writer = Writer(store, checkpoint=partial(checkpoint, path))
-        self.reader = Reader(path, clock)
+        self.writer = Writer(store, checkpoint=self._checkpoint)
+        self.reader = Reader(path, clock, lambda: self.damage)
         self._reading = Threads("database reads", _READERS)
 
     @property
     def healthy(self) -> bool:
-        """Whether rows can be written."""
-        return self.writer.healthy
+        """Whether rows can be written, to files that will be found again."""
+        return self.writer.healthy and self.damage is None
+
+    @property
+    def damage(self) -> str | None:
+        """What was done to a file that rows are kept in; no order leaves meanwhile."""
+        damage = self._store.watch.damage
+        return None if damage is None else damage.what
+
+    def look(self) -> str | None:
+        """Look at the files, in some microseconds, and return the damage."""
+        self._store.watch.look()
+        return self.damage
 
     def load(self, *, simulated: bool, tally: bool) -> list[Unsettled]:
         """Return the rows that an earlier run left unsettled, before any is written.
@@ -84,9 +96,11 @@ class Ledger:
             if tally:
                 self._store.begin_tallies()
             self.newest_row_at = self._store.found.newest_at()
-            return self._store.unsettled()
+            rows = self._store.unsettled()
         except sqlite3.Error as exc:
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None
+        self._store.watch.begin()
+        return rows
 
     @asynccontextmanager
     async def writing(self, *, until: Callable[[], float]) -> AsyncIterator[None]:
@@ -97,12 +111,15 @@ class Ledger:
                 on Trio's clock.
         """
         drain = trio.CancelScope(shield=True)  # whatever ends the block
+        watching = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, drain, name="writer")
+            nursery.start_soon(self._watch, watching, name="files of the database")
             try:
                 with self._reading:
                     yield
             finally:
+                watching.cancel(reason="the writer ends")
                 self.writer.close()
                 drain.deadline = until()
 
@@ -157,8 +174,22 @@ class Ledger:
 
     def status(self) -> WriterStatus:
         """Return what was written and what waits."""
-        return self.writer.status()
+        return self.writer.status()._replace(healthy=self.healthy)
 
     async def _write(self, drain: trio.CancelScope) -> None:
         with drain:
             await self.writer.run()
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        """Have the writer notice within a second what was done to its files."""
+        with scope:
+            while True:
+                if self.look() is not None and not self.writer.pending:
+                    self.writer.probe()
+                await trio.sleep(_LOOK_SECONDS)
+
+    def _checkpoint(self) -> None:
+        # It goes by the names, and would copy a log into what is not its database.
+        if self.look() is None:
+            checkpoint(self._path)
+            self.look()

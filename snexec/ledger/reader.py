@@ -12,7 +12,7 @@ from snexec.ledger.oddities import describe_oddities
 from snexec.ledger.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from snexec.clock import Clock
@@ -24,11 +24,22 @@ class Reader:
     """Opens a connection for each question: the writer's may be waiting for a lock.
 
     For use in threads: a question may take as long as another program holds a lock.
+
+    Args:
+        path: The file.
+        clock: Tells how old rows are.
+        damage: Returns what was done to the files, which are not opened then.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        damage: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._damage = damage
 
     @contextmanager
     def open(self) -> Iterator[Store]:
@@ -37,6 +48,8 @@ class Reader:
         Raises:
             sqlite3.Error: They cannot be opened.
         """
+        if (damage := self._damage()) is not None:
+            raise sqlite3.OperationalError(damage)
         with closing(connect(self._path, read_only=True)) as connection:
             yield Store(connection, clock=self._clock)
 

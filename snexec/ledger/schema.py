@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
 from snexec.errors import StartError
-from snexec.ledger.file import connect, is_large, refuse_damaged
+from snexec.ledger.file import connect, is_large, refuse_damaged, tune
 from snexec.ledger.symbols import OPEN_TWICE, respell_rows, symbol_key
 
 if TYPE_CHECKING:
@@ -143,11 +143,7 @@ def _check_and_migrate(
     connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     if not is_current:
         _migrate(connection, path, version, kind=kind, now=timestamp(clock.now()))
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -1000")  # kB; the system caches the rest
-    # `checkpoint` does that, in a thread: no order waits for it.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    tune(connection)
 
 
 def _kind(*, simulated: bool) -> str:

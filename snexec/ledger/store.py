@@ -7,14 +7,14 @@ import sqlite3
 from typing import TYPE_CHECKING, Literal
 
 from snexec.clock import timestamp
-from snexec.ledger.counting import COUNT_OPEN, Counting
+from snexec.ledger.counting import COUNT_OPEN
 from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.faults import IGNORED, check_kept, explained
-from snexec.ledger.file import OpenFile
 from snexec.ledger.found import FoundRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.symbols import open_row
+from snexec.ledger.transactions import Transactions
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -46,7 +46,7 @@ _BY_ID = f"{_SELECT} WHERE id = ?"
 _BY_ORDER_ID = f"{_SELECT} WHERE alpacaOrderId = ? AND mode = ?"
 
 
-class Store:
+class Store(Transactions):
     """BotTrade, over one connection. Not thread-safe: one user at a time.
 
     Attributes:
@@ -54,54 +54,9 @@ class Store:
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
-        self._db = connection
+        super().__init__(connection)
         self._clock = clock
-        self._counting = Counting(connection)
-        self._file = OpenFile(connection)
         self.found = FoundRows(connection, self._counting, clock=clock)
-
-    # Transactions belong to the writer, which batches changes.
-
-    def wait_for_locks(self, seconds: float) -> None:
-        """Wait this long for other programs' locks from now on."""
-        self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-
-    def begin(self) -> None:
-        """Start a transaction that may write.
-
-        Raises:
-            sqlite3.OperationalError: Nothing can be written now.
-        """
-        if not self._file.is_there():
-            raise sqlite3.OperationalError("its file was removed or replaced")
-        self._counting.began()
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        """Make the transaction durable."""
-        self._db.execute("COMMIT")
-        self._counting.committed()
-
-    def rollback(self) -> None:
-        """Undo the transaction, if one is open."""
-        self._counting.rolled_back()
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-    def savepoint(self) -> None:
-        """Mark a place within the transaction."""
-        self._db.execute("SAVEPOINT change")
-        self._counting.marked()
-
-    def release(self) -> None:
-        """Forget the mark."""
-        self._db.execute("RELEASE change")
-
-    def undo_to_savepoint(self) -> None:
-        """Undo what came after the mark, and forget it."""
-        self._counting.undone_to_mark()
-        self._db.execute("ROLLBACK TO change")
-        self._db.execute("RELEASE change")
 
     @property
     def in_transaction(self) -> bool:
@@ -337,6 +292,10 @@ class Store:
             if self._db.total_changes != written + 1:
                 check_kept(self._db, row["id"], changes)
         return row.applied(outcome)
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        super()._use(connection)
+        self.found.read_from(connection)
 
     def _now(self) -> str:
         return timestamp(self._clock.now())

@@ -291,11 +291,11 @@ class Writer:
                     last_logged = waited
                     log.error(  # noqa: TRY400 - the reason says it all
                         "cannot write the database: %s; no order is placed until it"
-                        " succeeds, %d changes wait (tried for %.0f s): free the disk"
-                        " or the lock",
+                        " succeeds, %d changes wait (tried for %.0f s): %s",
                         exc,
                         self._pending,
                         waited,
+                        getattr(exc, "advice", "free the disk or the lock"),
                     )
                 await trio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
                 tries += 1

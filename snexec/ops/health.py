@@ -39,7 +39,8 @@ class Health:
         ledger = wings.ledger.status()
         if not ledger.healthy:
             waiting = ledger.pending
-            found["writer"] = f"the database cannot be written, {waiting} changes wait"
+            why = wings.ledger.damage or "the database cannot be written"
+            found["writer"] = f"{why}, {waiting} changes wait"
         held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
         if held:
             found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import Lease, SentOrder
     from snexec.latency import Latencies
-    from snexec.ledger import NewTrade, Opening, Store
+    from snexec.ledger import Ledger, NewTrade, Opening, Store
     from snexec.model import Side
     from snexec.orders.intent import Intent, Lapse
     from snexec.risk import HaltSwitch
@@ -47,6 +47,7 @@ class Attempt:
         given_up: Whether the order must not leave any more, as time is up.
         halted: Whether the kill switch kept it from leaving.
         lapsed: Why it may not leave any more, if that did.
+        unsafe: Whether its row is in a file that may not be found again.
         holds_slot: Whether it still occupies a slot.
         awaited: Set by the answer, where a task of the order's own waits for it.
     """
@@ -56,6 +57,7 @@ class Attempt:
     lease: Lease
     owner: Owner
     halt: HaltSwitch
+    ledger: Ledger
     latencies: Latencies
     opening: Opening | None = None
     error: Exception | None = None
@@ -64,6 +66,7 @@ class Attempt:
     given_up: bool = False
     halted: bool = False
     lapsed: Lapse | None = None
+    unsafe: bool = False
     holds_slot: bool = True
     awaited: trio.Event | None = None
 
@@ -117,12 +120,16 @@ class Attempt:
     def is_withheld(self) -> bool:
         """Return whether it must not leave after all; the kill switch is checked last."""
         self.lapsed = self.intent.lapsed()
-        return self.lapsed is not None or self.is_halted()
+        return self.lapsed is not None or self.is_kept_back()
 
-    def is_halted(self) -> bool:
-        """Check the kill switch, and note what it says."""
+    def is_kept_back(self) -> bool:
+        """Look at the rows' files and the kill switch, and note what they say."""
+        ledger = self.ledger
+        # The first look came with the commit of its row, in this very step.
+        damage = ledger.damage if self.sent is None else ledger.look()
+        self.unsafe = damage is not None
         self.halted = self.halt.is_halted()
-        return self.halted
+        return self.unsafe or self.halted
 
     def answered(self) -> None:
         """Note when the broker answered, and go on."""

@@ -98,6 +98,7 @@ class OrderDesk:
             resend=Resend(reconciler.fills, self.outcomes),
             latencies=latencies,
             halt=halt,
+            ledger=ledger,
             onlookers=onlookers,
         )
         self.dispatcher = Dispatcher(

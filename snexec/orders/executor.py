@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import Lease, SentOrder
     from snexec.latency import Latencies
-    from snexec.ledger import NewTrade
+    from snexec.ledger import Ledger, NewTrade
     from snexec.orders.attempt import Owner
     from snexec.orders.intent import Intent
     from snexec.orders.outcomes import Outcomes
@@ -48,6 +48,7 @@ class TradeExecutor:
         resend: What to do after a 429.
         latencies: Times each order.
         halt: The kill switch, checked last before an order leaves.
+        ledger: Nothing leaves while its files are not what they were.
         onlookers: Called with each order just before it leaves.
     """
 
@@ -59,6 +60,7 @@ class TradeExecutor:
         resend: Resend,
         latencies: Latencies,
         halt: HaltSwitch,
+        ledger: Ledger,
         onlookers: Sequence[Onlooker],
     ) -> None:
         self._outcomes = outcomes
@@ -66,6 +68,7 @@ class TradeExecutor:
         self._resend = resend
         self._latencies = latencies
         self._halt = halt
+        self._ledger = ledger
         self._onlookers = onlookers
 
     def draw_up(self, intent: Intent, lease: Lease, *, owner: Owner) -> Attempt:
@@ -82,6 +85,7 @@ class TradeExecutor:
             lease=lease,
             owner=owner,
             halt=self._halt,
+            ledger=self._ledger,
             latencies=self._latencies,
         )
 
@@ -140,7 +144,9 @@ class TradeExecutor:
 
     async def _withheld(self, attempt: Attempt, *, why: str) -> None:
         """Remove the row of an order that was kept from leaving."""
-        if attempt.halted:
+        if attempt.unsafe:
+            self._outcomes.drop_unsafe(attempt)
+        elif attempt.halted:
             await self._outcomes.drop(attempt, "halted")
         else:
             await self._outcomes.drop(attempt, attempt.lapsed or "stale", why=why)
@@ -153,17 +159,17 @@ class TradeExecutor:
             except RateLimitedError as exc:
                 self._resend.note_limit(attempt, exc)
                 if await self._resend.may_send_again(attempt, sent):
-                    if not attempt.is_halted():
+                    if not attempt.is_kept_back():
                         sent = await self._resend.send_again(attempt)
                         continue
-                    await self._outcomes.drop(attempt, "halted")
+                    await self._withheld(attempt, why="the rate limit held it up")
             except (UnknownOutcomeError, DuplicateOrderError) as exc:
                 # A duplicate was accepted earlier, perhaps through this very request.
                 self._outcomes.unknown(attempt.trade, exc)
             except RefusedError as exc:
                 await self._refusals.bear_out(attempt, sent, exc)
             except NotSentError as exc:
-                if attempt.halted or attempt.lapsed:
+                if attempt.halted or attempt.lapsed or attempt.unsafe:
                     why = "no connection to the broker was free in time"
                     await self._withheld(attempt, why=why)
                 else:

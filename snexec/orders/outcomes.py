@@ -52,6 +52,7 @@ class Outcomes:
         latencies: Latencies,
         feed: EventFeed,
     ) -> None:
+        self._ledger = ledger
         self._writer = ledger.writer
         self._unsettled = unsettled
         self._discarded = discarded
@@ -166,6 +167,19 @@ class Outcomes:
         """
         if await self._discard(attempt.trade):
             attempt.intent.dropped(reason, why=why)
+
+    def drop_unsafe(self, attempt: Attempt) -> None:
+        """Report an order that did not leave, as its row would not have been found.
+
+        The row is removed once rows can be written again, if it is there then.
+        """
+        order_log.error(
+            attempt.trade,
+            "is not traded: its row is in a file that was touched (%s)",
+            self._ledger.damage or "it is well again",
+        )
+        self._writer.put(_Removal(attempt.trade.id))
+        attempt.intent.dropped("not_written")
 
     def recorded(self, acceptance: _Acceptance, applied: Applied | None) -> None:
         """Report an acceptance that is durable."""
@@ -284,3 +298,26 @@ class _Acceptance:
             order_id=self.order.id,
         )
         self.recorded(self.attempt)
+
+
+@dataclass(slots=True, eq=False)
+class _Removal:
+    """The change that removes the row of an order that did not leave."""
+
+    trade_id: str
+
+    def apply(self, store: Store) -> bool:
+        """Remove it, unless the broker has spoken of it."""
+        return store.discard_trade(self.trade_id)
+
+    def done(self, _gone: bool) -> None:
+        """Nobody waits for it."""
+
+    def failed(self, error: Exception) -> None:
+        """Log that it stays; the next start asks the broker about it."""
+        log.error(
+            "trade=%s did not leave, and its row cannot be removed (%s); the next start"
+            " finds that the broker does not know it",
+            self.trade_id,
+            error,
+        )

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from snexec.intake.admission import Phase
+from snexec.ledger.damage import gone
 from tests.fakes import make_trade
 from tests.ops.bench import Bench
 
@@ -21,6 +22,14 @@ async def test_health_names_each_part_that_cannot_do_its_work(bench: Bench) -> N
     assert bench.health.problems() == {
         "recovery": "not every row is compared with the broker yet",
         "writer": "the database cannot be written, 0 changes wait",
+    }
+
+
+async def test_health_says_what_was_done_to_the_database(bench: Bench) -> None:
+    bench.set_stream("authorized")
+    bench.rig.store.watch.damage = gone("snexec.db")
+    assert bench.health.problems() == {
+        "writer": "snexec.db was removed or replaced, 0 changes wait"
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from snexec.broker.budget import Purpose
+from snexec.ledger.damage import gone
 from snexec.orders.attempt import Attempt
 from snexec.orders.buying import SignalBuy
 from snexec.signals import TakenSignal
@@ -51,6 +52,7 @@ def make_attempt(rig: Rig, owner: Owner, intent: Intent) -> Attempt:
         lease=lease,
         owner=owner,
         halt=rig.halt,
+        ledger=rig.ledger,
         latencies=rig.latencies,
     )
 
@@ -194,10 +196,21 @@ async def test_each_look_is_a_new_one(rig: Rig, owner: Owner) -> None:
 async def test_the_kill_switch_may_be_asked_alone(rig: Rig, owner: Owner) -> None:
     attempt = make_attempt(rig, owner, buy(rig))
     await trio.sleep(100)
-    assert not attempt.is_halted()
+    assert not attempt.is_kept_back()
     rig.halt.on = True
-    assert attempt.is_halted()
+    assert attempt.is_kept_back()
     assert (attempt.halted, attempt.lapsed) == (True, None)
+
+
+async def test_a_row_that_may_not_be_found_again_keeps_it_back(
+    rig: Rig, owner: Owner
+) -> None:
+    attempt = make_attempt(rig, owner, buy(rig))
+    rig.store.watch.damage = gone("snexec.db")
+    assert attempt.is_withheld()
+    assert (attempt.unsafe, attempt.halted, attempt.lapsed) == (True, False, None)
+    rig.store.watch.damage = None
+    assert not attempt.is_withheld()
 
 
 # Its answer

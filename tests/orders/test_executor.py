@@ -12,9 +12,11 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.broker.budget import Purpose
 from snexec.errors import (
     NotSentError,
+    RateLimitedError,
     RefusedError,
     UnknownOutcomeError,
 )
+from snexec.ledger.damage import gone
 from snexec.ledger.rows import trade_id
 from tests.fakes import (
     MOMENT_TEXT,
@@ -132,6 +134,28 @@ async def test_the_row_is_there_before_the_order_leaves(rig: Rig) -> None:
     rig.paper.placing.append(look)
     await rig.trade(make_signal())
     assert found == ["open"]
+
+
+async def test_no_order_leaves_whose_row_may_not_be_found_again(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    rig.store.watch.damage = gone("snexec.db")
+    await rig.trade(make_signal())
+    assert rig.paper.asked("place") == []
+    assert dict(rig.skips.counts) == {"not_written": 1}
+    assert rig.rows() == {}, "it goes as soon as rows can be written"
+    [error] = logged_errors.take()
+    assert "AAPL" in error
+    assert "snexec.db was removed or replaced" in error
+
+
+async def test_an_order_that_waits_looks_at_the_files_again(rig: Rig) -> None:
+    looks: list[None] = []
+    rig.ledger.look = lambda: looks.append(None)  # type: ignore[method-assign]
+    rig.paper.placing.append(RateLimitedError("too many", wait_seconds=1.0))
+    await rig.trade(make_signal())
+    assert len(rig.paper.asked("place")) == 2
+    assert len(looks) == 1
 
 
 async def test_twenty_symbols_take_about_as_long_as_one(rig: Rig) -> None:

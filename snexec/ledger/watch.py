@@ -1,0 +1,283 @@
+"""Watches the files that rows are kept in: SQLite itself notices nothing (SPEC 11).
+
+It goes on in a file that has no name any more, and what is written there is gone with
+the process. So the names are compared with what was opened, and contents with what
+SQLite last said of them:
+
+- the index (``-shm``) counts the log's frames and holds the checksum of the last one,
+  which covers all before it: another's commit or checkpoint changes both together;
+- only a checkpoint writes to the database, and leaves a trace in the index.
+
+SQLite's own descriptors are read. Were another one of its files closed, all locks that
+SQLite has on it would be gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import threading
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from snexec.ledger.damage import cut, gone, index_cut, log_gone, written_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snexec.ledger.damage import Damage
+
+_INDEX_BYTES = 136  # two copies of its header, and what is said of checkpoints
+_LOG_HEAD_BYTES = 32
+_FRAME_HEAD_BYTES = 24
+_SUM_BYTES = 256 * 1024  # of the database's beginning; with its size that tells
+_TRIES = 3  # another program may commit between two reads
+
+_INDEX = struct.Struct("=14xHIIII8s56xI28xI4x")
+_FRAME = struct.Struct(">8x8sII")
+
+Identity = tuple[int, int]  # device and inode
+
+
+class _Index(NamedTuple):
+    """What the log's index says.
+
+    Attributes:
+        page_bytes: Of each frame.
+        frames: In the log, as of the last commit.
+        pages: In the database.
+        checksum: The last frame's, in two halves.
+        salts: Of this generation of the log.
+        copied: Frames that a checkpoint has put into the database.
+        to_copy: Frames that it set out to.
+    """
+
+    page_bytes: int
+    frames: int
+    pages: int
+    checksum: int
+    checksum_too: int
+    salts: bytes
+    copied: int
+    to_copy: int
+
+    @property
+    def checkpoint(self) -> tuple[bytes, int, int]:
+        """What no checkpoint leaves as it was."""
+        return self.salts, self.copied, self.to_copy
+
+
+class _Content(NamedTuple):
+    """The database's content, as far as a look can tell."""
+
+    size: int
+    checksum: int
+
+
+class FileWatch:
+    """The database, its log and the log's index, as a connection has opened them.
+
+    Safe to use from any thread.
+
+    Args:
+        path: The database, as SQLite calls it: no path where it is in memory.
+
+    Attributes:
+        path: The database.
+        damage: What the last look found, None if all was well.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._names = path, f"{path}-wal", f"{path}-shm"
+        self._opened: tuple[Identity | None, ...] = ()
+        self._files: tuple[int, int, int] | None = None
+        self._log = -1
+        self._written_at = 0
+        self._index: _Index | None = None  # of the last look at the log
+        self._seen: _Index | None = None  # before the last look at the database
+        self._content = _Content(0, 0)
+        self._lasting: Damage | None = None
+        self._lock = threading.Lock()
+        self.damage: Damage | None = None
+
+    def begin(self) -> None:
+        """Take the files as they are now for those that the connection has opened."""
+        self.close()
+        if not os.path.isabs(self.path):  # noqa: PTH117
+            return  # in memory
+        held: dict[Identity | None, int] = dict(_descriptors())
+        self._opened = tuple(map(_identity, self._names))
+        database, log, index = (held.get(each) for each in self._opened)
+        if database is not None and log is not None and index is not None:
+            # One of our own, as the connection may be closed; SQLite locks no log.
+            self._log = os.open(self._names[1], os.O_RDONLY | os.O_CLOEXEC)
+            self._files = database, self._log, index
+            self._seen = self._read_index()
+            self._written_at = os.stat(self._names[0]).st_mtime_ns  # noqa: PTH116
+            self._content = self._read_content()
+        self._lasting = self.damage = None
+        self.look()
+
+    def close(self) -> None:
+        """Stop watching; the connection may be closed now."""
+        if self._log >= 0:
+            os.close(self._log)
+        self._log, self._files, self._opened = -1, None, ()
+
+    def look(self) -> Damage | None:
+        """Return what is wrong, after some microseconds; None if all is well."""
+        if self._opened:
+            with self._lock:
+                self.damage = self._lasting or self._look_at_log() or self._look()
+        return self.damage
+
+    def look_before_writing(self) -> Damage | None:
+        """Look at the log alone: a write hides that it was cut short."""
+        if self._opened and self.damage is None:
+            with self._lock:
+                self.damage = self._look_at_log()
+        return self.damage
+
+    def look_after_writing(self) -> None:
+        """Look whether what was written is where others find it."""
+        if self._opened and self.damage is None:
+            with self._lock:
+                self.damage = self._look()
+
+    def _look(self) -> Damage | None:
+        """Compare the names with what was opened, and the database with what it was."""
+        names, opened, index = self._names, self._opened, self._index
+        try:
+            found = os.stat(names[0])  # noqa: PTH116 - a third of pathlib's time
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != opened[0]:
+            return gone(names[0])
+        if found.st_mtime_ns != self._written_at:
+            index = self._read_index()
+            if index is None:
+                return self._lasting  # the next look may be luckier
+            if self._is_written_over(index):
+                self._lasting = written_over(names[0])
+                return self._lasting
+            self._written_at = found.st_mtime_ns
+        self._seen = index
+        if _identity(names[1]) != opened[1]:
+            return self._log_gone(names[1])
+        if _identity(names[2]) != opened[2]:
+            return self._log_gone(names[2])
+        return None
+
+    def _is_written_over(self, index: _Index) -> bool:
+        """Return whether somebody else than SQLite has written to the database."""
+        content = self._read_content()
+        if (
+            content != self._content
+            and self._seen is not None
+            and index.checkpoint == self._seen.checkpoint
+            and index.copied == index.to_copy
+            and self._read_index() == index  # or a checkpoint has begun since
+        ):
+            return True
+        self._content = content
+        return False
+
+    def _look_at_log(self) -> Damage | None:
+        """Compare the log with what its index says."""
+        index = self._index = self._read_index()
+        for _ in range(_TRIES):
+            if index is None:
+                return self._lasting
+            if not index.frames or self._holds_last_frame(index):
+                return None
+            again = self._read_index()
+            if again == index:
+                self._lasting = cut(self._names[1])
+                return self._lasting
+            index = again
+        return None  # others commit all the time; the next look may be luckier
+
+    def _holds_last_frame(self, index: _Index) -> bool:
+        frame = self._frame_head(index, index.frames)
+        return frame == (index.salts, index.checksum, index.checksum_too)
+
+    def _frame_head(self, index: _Index, number: int) -> tuple[bytes, int, int]:
+        page_bytes = index.page_bytes
+        if page_bytes == 1:
+            page_bytes = 65536  # which is too large for its field
+        place = _LOG_HEAD_BYTES + (number - 1) * (_FRAME_HEAD_BYTES + page_bytes)
+        try:
+            head = os.pread(self._log, _FRAME_HEAD_BYTES, place)
+        except OSError:
+            head = b""  # what cannot be read is not there
+        return _FRAME.unpack(head.ljust(_FRAME_HEAD_BYTES, b"\0"))
+
+    def _log_gone(self, name: str) -> Damage:
+        return log_gone(name, has_taker=self._is_alone())
+
+    def _is_alone(self) -> bool:
+        """Return whether the connection alone holds all rows, and nobody wrote since.
+
+        Another program that opens the database now makes a log and an index anew.
+        """
+        if self._files is None:
+            return False
+        log, index = self._names[1:]
+        state = self._read_index()
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(log)  # noqa: PTH116
+            is_ours = (status.st_dev, status.st_ino) == self._opened[1]
+            if status.st_size and not is_ours:
+                return False
+        return (
+            _identity(index) in {None, self._opened[2]}
+            and state is not None
+            and all(
+                self._frame_head(state, number)[0] == state.salts
+                for number in range(1, state.frames + 1)
+            )
+        )
+
+    def _read_index(self) -> _Index | None:
+        """Read what the index says; None where that cannot be told just now."""
+        if self._files is None:
+            return None
+        try:
+            raw = os.pread(self._files[2], _INDEX_BYTES, 0)
+        except OSError:
+            return None
+        if len(raw) < _INDEX_BYTES:
+            self._lasting = self._lasting or index_cut(self._names[2])
+            return None
+        if raw[:48] != raw[48:96] or not raw[12]:
+            return None  # somebody writes just now
+        return _Index._make(_INDEX.unpack(raw))
+
+    def _read_content(self) -> _Content:
+        assert self._files is not None  # noqa: S101 - its callers have asked
+        database = self._files[0]
+        try:
+            beginning = os.pread(database, _SUM_BYTES, 0)
+            return _Content(os.fstat(database).st_size, zlib.crc32(beginning))
+        except OSError:
+            return _Content(-1, 0)
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a third of pathlib's time
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _descriptors() -> Iterator[tuple[Identity, int]]:
+    """Yield what this process has open; nothing where the system does not tell."""
+    with contextlib.suppress(OSError):
+        # The lowest comes last: it was opened first, and stays longest.
+        for number in sorted(map(int, os.listdir("/dev/fd")), reverse=True):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                found = os.fstat(number)
+                yield (found.st_dev, found.st_ino), number

@@ -1,0 +1,126 @@
+"""Other programs' hands in the files of a daemon that trades: nothing is lost unseen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.harness import alpaca, real_box, signal_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.exchange.server import Exchange
+    from tests.integration.harness import Box, Client
+
+
+async def send(client: Client, count: int, first: int) -> list[str]:
+    return [
+        (await client.ask(signal_line(f"S{number}")))["status"]
+        for number in range(first, first + count)
+    ]
+
+
+def orders_without_a_row(box: Box, broker: Exchange) -> set[str]:
+    rows = {row["id"] for row in box.rows()}
+    return {order.client_order_id for order in broker.paper.book.orders()} - rows
+
+
+def wal(box: Box) -> Path:
+    return Path(f"{box.database}-wal")
+
+
+def remove_beside(box: Box, ending: str) -> None:
+    Path(f"{box.database}{ending}").unlink()
+
+
+@pytest.mark.parametrize("endings", [("-wal",), ("-shm",), ("-wal", "-shm")])
+async def test_a_log_that_is_removed_costs_no_row_and_no_daemon(
+    endings: tuple[str, ...],
+) -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await send(client, 20, 0)
+            for ending in endings:
+                remove_beside(box, ending)
+            await send(client, 20, 100)
+            await box.until(lambda: "trading goes on" in box.log(), "it says so")
+            await send(client, 20, 200)
+            await box.until(
+                lambda: box.rows("symbol = 'S219' AND shares IS NOT NULL"), "it trades"
+            )
+            process.kill()
+            await process.wait()
+        assert orders_without_a_row(box, broker) == set()
+
+
+def remove(box: Box) -> None:
+    box.database.unlink()
+
+
+def put_a_backup_in_place(box: Box) -> None:
+    shutil.copyfile(box.folder / "backup.db", box.database)
+
+
+def cut_the_log(box: Box) -> None:
+    os.truncate(wal(box), 0)
+
+
+@pytest.mark.parametrize("attack", [remove, put_a_backup_in_place, cut_the_log])
+async def test_nothing_leaves_once_rows_would_not_be_found_again(
+    attack: Callable[[Box], None],
+) -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await send(client, 10, 0)
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == 10, "all are filled"
+            )
+            with closing(sqlite3.connect(box.database)) as other:
+                other.execute(f"VACUUM INTO '{box.folder / 'backup.db'}'")
+            await send(client, 40, 100)
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
+            )
+            had = len(list(broker.paper.book.orders()))
+            attack(box)
+            await send(client, 20, 200)
+            await box.until(lambda: "no order is placed until" in box.log(), "it says")
+            assert set(await send(client, 5, 300)) == {"overloaded"}
+            status = await client.ask(b'{"command":"status"}\n')
+            assert status["writer"]["healthy"] is False
+            assert f"{box.database}" in status["problems"]["writer"]
+            assert len(list(broker.paper.book.orders())) == had
+            process.kill()
+            await process.wait()
+
+
+async def test_a_backup_in_place_is_what_the_next_start_finds() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            await send(client, 10, 0)
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == 10, "all are filled"
+            )
+            with closing(sqlite3.connect(box.database)) as other:
+                other.execute(f"VACUUM INTO '{box.folder / 'backup.db'}'")
+            await send(client, 40, 100)
+            await box.until(
+                lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
+            )
+            put_a_backup_in_place(box)
+            await box.until(lambda: "no order is placed until" in box.log(), "it says")
+            process.kill()
+            await process.wait()
+        assert len(box.rows()) == 10
+        with closing(sqlite3.connect(box.database)) as other:
+            assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
