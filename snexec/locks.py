@@ -1,9 +1,12 @@
-"""One process for each path, by a lock file beside it."""
+"""One process for each file, by a lock beside it, and for a database by one on itself."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
+import struct
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,28 +16,130 @@ from snexec.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+log = logging.getLogger("Daemon")
+
+# Far from the bytes that SQLite locks, which begin at 1 GiB, and beyond any content.
+_LOCKED_BYTE = 0x534E45584543
+
+
+class Lock:
+    """An exclusive lock beside a file.
+
+    Args:
+        path: The file; a link's lock is beside what it names.
+        owner: The key of the configuration that names the file, for errors.
+    """
+
+    def __init__(self, path: Path, *, owner: str) -> None:
+        self._path = path
+        self._owner = owner
+        self._beside = f"{path.resolve()}.lock"
+        self._fd = self._take()
+
+    def keep(self) -> str | None:
+        """Hold it again where its file was removed or replaced; call it now and then.
+
+        Returns:
+            Why it cannot be held, if another process has it now.
+        """
+        try:
+            found = os.stat(self._beside)  # noqa: PTH116 - a third of pathlib's time
+            ours = os.fstat(self._fd)
+            if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
+                return None
+        except OSError:
+            pass
+        try:
+            fd = self._take()
+        except StartError as exc:
+            is_taken = not isinstance(exc.__cause__, OSError)
+            return str(exc) if is_taken else None  # the folder is gone, perhaps
+        os.close(self._fd)
+        self._fd = fd
+        log.warning(
+            "%s was removed or replaced while in use: it is made again", self._beside
+        )
+        return None
+
+    def release(self) -> None:
+        """Let others have it. Its file stays: two processes could each hold one."""
+        os.close(self._fd)
+
+    def _take(self) -> int:
+        """Open and lock the file.
+
+        Raises:
+            StartError: Another process holds it, or, with a cause, it cannot be made.
+        """
+        try:
+            fd = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise StartError(
+                f"{self._owner}: cannot make {self._beside}: {exc.strerror}"
+            ) from exc
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise StartError(
+                f"{self._owner}: {self._path} is in use by another snexec daemon"
+            ) from None
+        return fd
+
 
 @contextmanager
-def lock_file(path: Path, *, owner: str) -> Iterator[None]:
+def lock_file(path: Path, *, owner: str) -> Iterator[Lock]:
     """Hold an exclusive lock beside a file for as long as the block lasts.
-
-    The lock file stays behind: were it removed, two processes could each hold one.
 
     Raises:
         StartError: Another process holds it, or it cannot be made.
     """
-    beside = Path(f"{path.resolve()}.lock")
+    lock = Lock(path, owner=owner)
     try:
-        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StartError(f"{owner}: cannot make {beside}: {exc.strerror}") from exc
+        yield lock
+    finally:
+        lock.release()
+
+
+@contextmanager
+def lock_database(path: Path) -> Iterator[Lock]:
+    """Hold the lock beside a database, and one on the file itself, whatever its name.
+
+    A connection must be opened and closed within the block: as the file of the lock is
+    closed, the system drops all locks that SQLite has on it in this process.
+
+    Raises:
+        StartError: Another process holds one of them, or it cannot be made.
+    """
+    with lock_file(path, owner="database") as lock, _lock_itself(path):
+        yield lock
+
+
+@contextmanager
+def _lock_itself(path: Path) -> Iterator[None]:
+    # Of an open file, unlike SQLite's own, which one `close` anywhere in the process
+    # ends. macOS has none, and `flock` there would lock SQLite out.
+    set_lock = getattr(fcntl, "F_OFD_SETLK", None)
+    if set_lock is None:
+        yield
+        return
     try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield  # SQLite says what is wrong
+        return
+    try:
+        wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StartError(
-                f"{owner}: {path} is in use by another snexec daemon"
-            ) from None
+            fcntl.fcntl(fd, set_lock, wanted)
+        except OSError as exc:
+            # Some file systems have no such locks.
+            if exc.errno in {errno.EACCES, errno.EAGAIN}:
+                raise StartError(
+                    f"database: another snexec runs on {path}, through another name of"
+                    " the file (a hard link, a mount): stop that one, or name another"
+                    " file"
+                ) from None
         yield
     finally:
         os.close(fd)

@@ -25,7 +25,7 @@ from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
 from snexec.ledger import Ledger, Store, open_database
-from snexec.locks import lock_file
+from snexec.locks import lock_database
 from snexec.logs import (
     JsonFormatter,
     LineFormatter,
@@ -127,7 +127,7 @@ async def _main(
     refusal: StartError | None = None
     with (
         trio.open_signal_receiver(*_SIGNALS) as received,
-        lock_file(database, owner="database"),
+        lock_database(database) as lock,
         contextlib.closing(
             Store(
                 open_database(
@@ -151,7 +151,7 @@ async def _main(
                     live=LiveSettings(settings, path=config, mask=mask),
                     clock=clock,
                     mask=mask,
-                    ledger=Ledger(store, path=database, clock=clock),
+                    ledger=Ledger(store, path=database, clock=clock, lock=lock),
                     listener=listener,
                     stdin=stdin,
                     report=report,

@@ -78,12 +78,12 @@ def _rebuild_here(
         )
     # Needed only where no daemon answers.
     from snexec.ledger import Store, open_database
-    from snexec.locks import lock_file
+    from snexec.locks import lock_database
 
     path = Path(settings.database)
     logging.getLogger().addHandler(logging.NullHandler())  # the answer says it all
     with (
-        lock_file(path, owner="database"),
+        lock_database(path),
         closing(open_database(path, simulated=False, clock=clock)) as connection,
     ):
         store = Store(connection, clock=clock)

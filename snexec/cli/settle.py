@@ -107,13 +107,13 @@ def _opened(settings: Settings) -> Iterator[Store]:
         StartError: It is in use, or unusable.
     """
     from snexec.ledger import Store, open_unmigrated
-    from snexec.locks import lock_file
+    from snexec.locks import lock_database
 
     path = Path(settings.database)
     if not path.exists():
         raise CommandError(f"not settled: there is no database {path}")
     with (
-        lock_file(path, owner="database"),
+        lock_database(path),
         closing(
             open_unmigrated(path, simulated=settings.alpaca.simulate)
         ) as connection,

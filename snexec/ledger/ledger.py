@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snexec.ledger.rows import Unsettled
     from snexec.ledger.store import Store
     from snexec.ledger.writer import WriterStatus
+    from snexec.locks import Lock
     from snexec.model import Mode
     from snexec.risk import Recently
 
@@ -44,6 +45,7 @@ class Ledger:
         store: The rows; only the writer uses it from now on, but for ``tallied``.
         path: The file.
         clock: Gives rows their time.
+        lock: Keeps other daemons off the file.
 
     Attributes:
         writer: Takes every change.
@@ -53,8 +55,12 @@ class Ledger:
             seconds since 1970; None where there was none.
     """
 
-    def __init__(self, store: Store, *, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, *, path: Path, clock: Clock, lock: Lock | None = None
+    ) -> None:
         self._store = store
+        self._lock = lock
+        self._rival: str | None = None
         self._path = path
         self.clock = clock
         self.newest_row_at: float | None = None
@@ -69,9 +75,9 @@ class Ledger:
 
     @property
     def damage(self) -> str | None:
-        """What was done to a file that rows are kept in; no order leaves meanwhile."""
+        """What was done to the rows' files or their lock; no order leaves meanwhile."""
         damage = self._store.watch.damage
-        return None if damage is None else damage.what
+        return self._rival if damage is None else damage.what
 
     def look(self) -> str | None:
         """Look at the files, in some microseconds, and return the damage."""
@@ -184,9 +190,20 @@ class Ledger:
         """Have the writer notice within a second what was done to its files."""
         with scope:
             while True:
-                if self.look() is not None and not self.writer.pending:
+                self._store.watch.look()
+                if self._store.watch.damage is not None and not self.writer.pending:
                     self.writer.probe()
+                self._keep_lock()
                 await trio.sleep(_LOOK_SECONDS)
+
+    def _keep_lock(self) -> None:
+        rival = None if self._lock is None else self._lock.keep()
+        if rival != self._rival:
+            self._rival = rival
+            if rival is None:
+                log.warning("the lock of the database is held again")
+            else:
+                log.error("%s: no order leaves until that has ended", rival)
 
     def _checkpoint(self) -> None:
         # It goes by the names, and would copy a log into what is not its database.

@@ -17,6 +17,7 @@ from snexec.ledger import checkpoints as checkpoints_module
 from snexec.ledger import file as file_module
 from snexec.ledger import ledger as ledger_module
 from snexec.ledger.ledger import Ledger
+from snexec.locks import lock_file
 from snexec.risk.tally import Recently
 from tests.fakes import FakeClock, make_trade, row_of, rows_of, warnings_of
 from tests.ledger.files import contents, make_foreign
@@ -447,3 +448,68 @@ async def test_rows_that_hold_what_cannot_be_read_are_named(
         "the database: row 'x' ('GE') cannot be read in full: shares 'many' is no"
         " number, and counts as unknown"
     ]
+
+
+# The files
+
+
+def take_away(database: Path) -> Path:
+    return database.rename(database.with_name("elsewhere.db"))
+
+
+@pytest.mark.jumping_time
+async def test_what_is_done_to_a_file_is_noticed_within_a_second(
+    ledger: Ledger, database: Path
+) -> None:
+    ledger.load(simulated=False, tally=False)
+    async with ledger.writing(until=in_time):
+        await trio.sleep(10)
+        assert ledger.status()[:3] == (0, 0, True), "a look writes nothing"
+        take_away(database)
+        await trio.sleep(1)
+        assert (ledger.healthy, ledger.status().healthy) == (False, False)
+        assert ledger.damage == f"{database} was removed or replaced"
+        with pytest.raises(sqlite3.OperationalError, match="removed or replaced"):
+            ledger.reader.open().__enter__()
+        assert await ledger.count_open() is None
+        database.with_name("elsewhere.db").rename(database)
+
+
+async def test_what_waits_for_a_file_is_written_once_it_is_put_back(
+    ledger: Ledger, store: Store, database: Path, logged_errors: LoggedErrors
+) -> None:
+    reported: list[str] = []
+    ledger.load(simulated=False, tally=False)
+    async with ledger.writing(until=in_time):
+        elsewhere = take_away(database)
+        ledger.look()
+        ledger.writer.open(opening("a", reported))
+        await settled(lambda: not ledger.writer.healthy)
+        assert reported == []
+        elsewhere.rename(database)
+        await settled(lambda: ledger.healthy)
+    assert reported == list(rows_of(store)) == ["a"]
+    saved, refused = logged_errors.take()
+    assert "every row that was in it up to now is in" in saved
+    assert "put back the file that was there" in refused
+
+
+@pytest.mark.jumping_time
+async def test_a_daemon_that_took_the_lock_meanwhile_stops_orders_while_it_has_it(
+    store: Store, database: Path, clock: FakeClock, logged_errors: LoggedErrors
+) -> None:
+    beside = database.with_name(f"{database.name}.lock")
+    with lock_file(database, owner="database") as lock:
+        ledger = Ledger(store, path=database, clock=clock, lock=lock)
+        async with ledger.writing(until=in_time):
+            await trio.sleep(3)
+            health = [ledger.healthy]
+            beside.unlink()
+            with lock_file(database, owner="database"):
+                await trio.sleep(3)
+                health.append(ledger.healthy)
+                assert "in use by another snexec" in (ledger.damage or "")
+            await trio.sleep(3)
+            health.append(ledger.healthy)
+    assert health == [True, False, True]
+    assert len(logged_errors.take()) == 1
