@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snexec.broker import BuiltInExchange
     from snexec.clock import Clock
     from snexec.events import Event, EventFeed
-    from snexec.intake import Answer
+    from snexec.intake import Answer, UnixListener
     from snexec.ledger import Ledger, NewTrade
     from snexec.logs import SecretMask
     from snexec.ops import Wings
@@ -74,7 +74,7 @@ class Opened(NamedTuple):
     clock: Clock
     mask: SecretMask
     ledger: Ledger
-    listener: trio.SocketListener
+    listener: UnixListener
     systemd: Systemd
     stdin: Kind = Kind.NOTHING
     report: Report | None = None

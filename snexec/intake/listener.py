@@ -1,13 +1,14 @@
-"""The Unix socket's path: bound with mode 0600, or refused (SPEC 6)."""
+"""The Unix socket's path: bound with mode 0600, kept, or refused (SPEC 6, 11)."""
 
 from __future__ import annotations
 
 import errno
+import logging
+import math
 import os
 import socket
 import stat
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,48 +17,180 @@ from snexec.errors import StartError
 from snexec.locks import lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from snexec.locks import Lock
+
+log = logging.getLogger("Intake")
 
 _BACKLOG = 1024  # feeders that connect at once; the kernel may cap it
+_LOOK_SECONDS = 1.0
+_REMIND_SECONDS = 60.0
+_PROBE_SECONDS = 1.0
+
+
+class UnixListener:
+    """Listens at a path, and binds it again where its file was removed or replaced.
+
+    Args:
+        path: Where to listen; nothing is there.
+        lock: Held beside it.
+    """
+
+    def __init__(self, path: Path, lock: Lock) -> None:
+        self._path = path
+        self._lock = lock
+        self._problem = ""
+        self._said_at = -math.inf
+        self._socket, self._identity = _bind(path)
+
+    async def serve(
+        self,
+        handler: Callable[[trio.SocketStream], Awaitable[object]],
+        open_door: Callable[
+            [trio.SocketListener], trio.abc.Listener[trio.SocketStream]
+        ],
+    ) -> None:
+        """Give each client to a handler, until cancelled.
+
+        Args:
+            handler: Serves one client.
+            open_door: Accepts clients where this listens now.
+        """
+        async with trio.open_nursery() as clients:  # they outlive the socket's file
+            accepting = self._accept(clients, handler, open_door)
+            while True:
+                await trio.sleep(_LOOK_SECONDS)
+                problem = self._lock.keep() or ""
+                if not problem and not self._is_there():
+                    problem = await self._bind_again()
+                    if not problem:
+                        # Nobody can have come in by the old one since the last look.
+                        accepting.cancel(reason="it listens anew")
+                        accepting = self._accept(clients, handler, open_door)
+                self._say(problem)
+
+    def close(self) -> None:
+        """Stop listening, and remove the file if it still is this one's."""
+        if self._is_there():
+            self._path.unlink()
+        self._socket.close()
+
+    def _accept(
+        self,
+        clients: trio.Nursery,
+        handler: Callable[[trio.SocketStream], Awaitable[object]],
+        open_door: Callable[
+            [trio.SocketListener], trio.abc.Listener[trio.SocketStream]
+        ],
+    ) -> trio.CancelScope:
+        scope = trio.CancelScope()
+
+        async def accept() -> None:
+            listening = trio.socket.from_stdlib_socket(self._socket)
+            listener = open_door(trio.SocketListener(listening))
+            with scope:
+                await trio.serve_listeners(handler, [listener], handler_nursery=clients)
+
+        clients.start_soon(accept, name="clients of the socket")
+        return scope
+
+    def _is_there(self) -> bool:
+        try:
+            found = os.lstat(self._path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    async def _bind_again(self) -> str:
+        """Listen at the path anew; return why not, or nothing."""
+        try:
+            if _is_socket(self._path):
+                await self._probe()
+            self._socket, self._identity = _bind(self._path)
+        except StartError as exc:
+            return str(exc)
+        log.warning(
+            "%s was removed or replaced while in use: it is made again, and clients"
+            " that are connected go on",
+            self._path,
+        )
+        return ""
+
+    async def _probe(self) -> None:
+        """Remove a dead socket.
+
+        Raises:
+            StartError: It lives, or that cannot be told.
+        """
+        error: OSError | None = None
+        with trio.move_on_after(_PROBE_SECONDS) as patience:
+            try:
+                await (await trio.open_unix_socket(str(self._path))).aclose()
+            except OSError as exc:
+                error = exc
+        if patience.cancelled_caught:
+            error = TimeoutError("no answer")
+        _remove_dead(self._path, error)
+
+    def _say(self, problem: str) -> None:
+        """Log that no new client comes in any more, at first and now and then."""
+        now = trio.current_time()
+        if problem and (
+            problem != self._problem or now - self._said_at >= _REMIND_SECONDS
+        ):
+            self._said_at = now
+            log.error("%s; no new client reaches this daemon until that ends", problem)
+        self._problem = problem
 
 
 @contextmanager
-def open_listener(path: Path) -> Iterator[trio.SocketListener]:
+def open_listener(path: Path) -> Iterator[UnixListener]:
     """Listen at a path with mode 0600; replace a dead socket, never a live one.
 
     Raises:
         StartError: The path is in use by another daemon, is not a socket, or cannot be
             bound.
     """
-    with lock_file(path, owner="intake.socket"):
-        _clear(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with lock_file(path, owner="intake.socket") as lock:
+        if _is_socket(path):
+            _probe_now(path)
+        listening = UnixListener(path, lock)
         try:
-            old_mask = os.umask(0o177)
-            try:
-                listening.bind(str(path))
-            except OSError as exc:
-                raise StartError(
-                    f"intake.socket: cannot listen at {path}: {exc.strerror}"
-                ) from None
-            finally:
-                os.umask(old_mask)
-            ours = path.stat().st_ino
-            listening.listen(_BACKLOG)
-            try:
-                yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            finally:
-                if path.exists() and path.stat().st_ino == ours:
-                    path.unlink()
+            yield listening
         finally:
             listening.close()
 
 
-def _clear(path: Path) -> None:
+def _bind(path: Path) -> tuple[socket.socket, tuple[int, int]]:
+    """Bind and listen, and return the identity of the file too."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+        found = os.lstat(path)
+    except OSError as exc:
+        listening.close()
+        raise StartError(
+            f"intake.socket: cannot listen at {path}: {exc.strerror or exc}"
+        ) from None
+    finally:
+        os.umask(old_mask)
+    listening.listen(_BACKLOG)
+    return listening, (found.st_dev, found.st_ino)
+
+
+def _is_socket(path: Path) -> bool:
+    """Return whether a socket is there, or nothing.
+
+    Raises:
+        StartError: Something else is.
+    """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
-        return
+        return False
     except OSError as exc:
         raise StartError(f"intake.socket: {path}: {exc.strerror}") from None
     if not stat.S_ISSOCK(mode):
@@ -65,16 +198,31 @@ def _clear(path: Path) -> None:
             f"intake.socket: {path} exists and is no socket: move it away or name"
             " another path"
         )
+    return True
+
+
+def _probe_now(path: Path) -> None:
+    """Remove a dead socket, before the event loop has anything to do.
+
+    Raises:
+        StartError: It lives, or that cannot be told.
+    """
+    error: OSError | None = None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
+        probe.settimeout(_PROBE_SECONDS)
         try:
             probe.connect(str(path))
         except OSError as exc:
-            if exc.errno != errno.ECONNREFUSED:
-                raise StartError(
-                    f"intake.socket: cannot tell whether {path} is in use:"
-                    f" {exc.strerror or exc}"
-                ) from None
-        else:
-            raise StartError(f"intake.socket: {path} is in use by another daemon")
+            error = exc
+    _remove_dead(path, error)
+
+
+def _remove_dead(path: Path, error: OSError | None) -> None:
+    if error is None:
+        raise StartError(f"intake.socket: {path} is in use by another daemon")
+    if error.errno not in {errno.ECONNREFUSED, errno.ENOENT}:
+        raise StartError(
+            f"intake.socket: cannot tell whether {path} is in use:"
+            f" {error.strerror or error}"
+        )
     path.unlink(missing_ok=True)

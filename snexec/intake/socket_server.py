@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snexec.events import Event, EventFeed
     from snexec.intake.admission import Answer, Intake
     from snexec.intake.framing import LineSplitter
+    from snexec.intake.listener import UnixListener
     from snexec.intake.outbox import Outbox
     from snexec.intake.unread import Source
 
@@ -63,17 +64,22 @@ class SocketServer:
         intake: Intake,
         feed: EventFeed,
         commands: Commands,
-        listener: trio.SocketListener,
+        listener: UnixListener,
     ) -> None:
         self._intake = intake
         self._feed = feed
         self._commands = commands
+        self._listener = listener
         self._outboxes = Outboxes()
-        self._door = Door(intake.unread, listener, LongLines())
+        self._long_lines = LongLines()
+        self._sources: dict[trio.SocketStream, Source] = {}
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.serve_listeners(self._serve, [self._door])
+        await self._listener.serve(self._serve, self._open_door)
+
+    def _open_door(self, listener: trio.SocketListener) -> Door:
+        return Door(self._intake.unread, listener, self._long_lines, self._sources)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         outbox = self._outboxes.open()
@@ -82,7 +88,7 @@ class SocketServer:
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(client.write, stream, name="answer")
                 try:
-                    with self._door.source_of(stream) as source:
+                    with self._sources.pop(stream) as source:
                         await self._read(stream, source, client)
                     if client.follows:
                         await _until_hung_up(stream, client.gone)

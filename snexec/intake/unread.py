@@ -144,16 +144,21 @@ class Door(trio.abc.Listener[trio.SocketStream]):
         unread: Tells it of gaps.
         listener: Accepts them.
         room: What the long lines of all of them share.
+        sources: Where each client's source is put, for whoever serves it.
     """
 
     def __init__(
-        self, unread: Unread, listener: trio.SocketListener, room: LongLines
+        self,
+        unread: Unread,
+        listener: trio.SocketListener,
+        room: LongLines,
+        sources: dict[trio.SocketStream, Source],
     ) -> None:
         self._unread = unread
         self._listener = listener
         self._room = room
         self._since: float | None = None
-        self._sources: dict[trio.SocketStream, Source] = {}
+        self._sources = sources
         unread.add(self)
 
     async def accept(self) -> trio.SocketStream:
@@ -171,10 +176,6 @@ class Door(trio.abc.Listener[trio.SocketStream]):
         """Accept no more clients."""
         self._unread.remove(self)
         await self._listener.aclose()
-
-    def source_of(self, stream: trio.SocketStream) -> Source:
-        """Return a client's source, once, to whoever serves it."""
-        return self._sources.pop(stream)
 
     def hold(self, since: float) -> None:
         """Date back what the clients have written that wait at it now."""

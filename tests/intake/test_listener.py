@@ -3,14 +3,17 @@
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from snexec.errors import StartError
 from snexec.intake.listener import open_listener
+from tests.conftest import LoggedErrors
+from tests.fakes import warnings_of
 from tests.input_helpers import served, short_dir, signal_line, within
 
 
@@ -187,3 +190,129 @@ def test_a_path_that_cannot_be_bound_is_named(path: Path) -> None:
 
     assert str(long) in refused(long)
     assert not long.exists()
+
+
+# What others do to its file while it is in use
+
+
+@within(30)
+async def test_a_socket_that_is_removed_is_made_again_and_its_clients_go_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(path=path) as it, it.client() as early:
+        assert await early.ask(signal_line(id="n-1")) == accepted("n-1")
+        remove(path)
+        await until(path.exists)
+        assert mode(path) == 0o600
+        async with it.client() as late:
+            assert await late.ask(signal_line(id="n-2")) == accepted("n-2")
+        assert await early.ask(signal_line(id="n-3")) == accepted("n-3")
+    assert warnings_of(caplog) == [
+        f"{path} was removed or replaced while in use: it is made again, and clients"
+        " that are connected go on"
+    ]
+    assert not is_there(path), "it is removed at the end, as ever"
+
+
+@within(30)
+async def test_a_dead_socket_in_its_place_is_replaced(path: Path) -> None:
+    async with served(path=path) as it:
+        remove(path)
+        with closing(socket.socket(socket.AF_UNIX)) as dead:
+            dead.bind(str(path))
+        await until(lambda: path.exists() and lets_in(path))
+        async with it.client() as client:
+            assert await client.ask(signal_line()) == accepted("n-1")
+
+
+@within(30)
+async def test_a_living_socket_in_its_place_is_an_error_and_not_taken_over(
+    path: Path, logged_errors: LoggedErrors
+) -> None:
+    async with served(path=path) as it, it.client() as client:
+        remove(path)
+        with closing(socket.socket(socket.AF_UNIX)) as living:
+            living.bind(str(path))
+            living.listen()
+            found = inode(path)
+            assert await first_of(logged_errors) == [
+                f"intake.socket: {path} is in use by another daemon; no new client"
+                " reaches this daemon until that ends"
+            ]
+            assert inode(path) == found
+            assert await client.ask(signal_line()) == accepted("n-1")
+        remove(path)
+        await until(path.exists)
+        async with it.client() as late:
+            assert await late.ask(signal_line(id="n-2")) == accepted("n-2")
+
+
+@within(30)
+async def test_a_file_in_its_place_is_an_error_and_untouched(
+    path: Path, logged_errors: LoggedErrors
+) -> None:
+    async with served(path=path):
+        remove(path)
+        write(path)
+        [error] = await first_of(logged_errors)
+        assert "exists and is no socket" in error
+        assert read(path) == "precious"
+
+
+@within(30)
+async def test_a_lock_that_is_removed_is_made_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = path.with_name("s.lock")
+    async with served(path=path):
+        remove(lock)
+        await until(lock.exists)
+    assert warnings_of(caplog) == [
+        f"{lock} was removed or replaced while in use: it is made again"
+    ]
+
+
+def accepted(signal_id: str) -> dict[str, str]:
+    return {"status": "accepted", "id": signal_id}
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what the daemon does within a second."""
+    while not holds():  # noqa: ASYNC110 - a file sets no event
+        await trio.sleep(0.02)
+
+
+async def first_of(logged_errors: LoggedErrors) -> list[str]:
+    """Wait for the next errors."""
+    while not (errors := logged_errors.take()):  # noqa: ASYNC110
+        await trio.sleep(0.02)
+    return errors
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def write(path: Path) -> None:
+    path.write_text("precious")
+
+
+def read(path: Path) -> str:
+    return path.read_text()
+
+
+def lets_in(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def is_there(path: Path) -> bool:
+    return path.exists()

@@ -253,16 +253,21 @@ async def test_a_client_that_was_let_in_and_not_read_yet_is_no_news_either() -> 
     async with served(world) as it:
         unread.looked()
         began = trio.current_time()
+        listening = trio.socket.socket(socket.AF_UNIX)
+        await listening.bind(f"{it.path}-2")
+        listening.listen()
+        door = it.server._open_door(trio.SocketListener(listening))
         with closing(socket.socket(socket.AF_UNIX)) as waiting:
-            waiting.connect(str(it.path))
+            waiting.connect(f"{it.path}-2")
             waiting.send(line("OLD"))
-            stream = await it.server._door.accept()
+            stream = await door.accept()
             stand_still(20)
             unread.looked()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(it.server._serve, stream)
                 await world.orders.wait_for(1)
                 nursery.cancel_scope.cancel()
+        await door.aclose()
         assert taken(world) == {"OLD": began}
 
 

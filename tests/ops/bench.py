@@ -90,6 +90,6 @@ async def listening(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
 
     with short_folder() as folder, open_listener(folder / "s.sock") as listener:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [listener])
+            nursery.start_soon(listener.serve, serve, lambda each: each)
             yield str(folder / "s.sock"), asked
             nursery.cancel_scope.cancel()
