@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snexec.errors import StartError
+from snexec.permissions import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Lock:
         self._path = path
         self._owner = owner
         self._beside = f"{path.resolve()}.lock"
+        make_private([Path(self._beside)])
         self._fd = self._take()
 
     def keep(self) -> str | None:

@@ -29,6 +29,7 @@ from snexec.ledger import (
     refuse_damaged,
 )
 from snexec.model import MODES, STARS
+from snexec.permissions import files_of, folder_lies_open, lies_open
 from snexec.risk import halt_files, limits_set, read_halt
 from snexec.settings import credential, credentials_for, keys_lie_open
 
@@ -137,6 +138,7 @@ def check_database(settings: Settings) -> list[Finding]:
         )
     elif not writable:
         found.append(fail("folder", f"{folder} is not writable", "chown it"))
+    found += _check_others(path, folder)
     if not path.exists():
         if writable:
             found.append(ok("database", f"{path}: the first start makes it"))
@@ -236,6 +238,18 @@ def _check_dates(path: Path) -> list[Finding]:
             "look at the clock, or correct the rows",
         )
     ]
+
+
+def _check_others(path: Path, folder: Path) -> list[Finding]:
+    """Check what others than the owner may do with the rows."""
+    found = []
+    if folder_lies_open(folder):
+        detail = f"{folder} can be written by others, who may replace the database"
+        found.append(warn("folder", detail, f"chmod go-w {folder}"))
+    if opened := [str(each) for each in files_of(path) if lies_open(each)]:
+        detail = f"open to others: {', '.join(opened)}"
+        found.append(warn("files", detail, f"chmod 600 {' '.join(opened)}"))
+    return found
 
 
 def _check_content(path: Path, settings: Settings) -> Finding:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from operator import methodcaller
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ def connect(
     connection.row_factory = sqlite3.Row
     connection.text_factory = _readable_text
     return connection
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file that is its owner's alone, unless there is one."""
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def tune(connection: sqlite3.Connection) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
 from snexec.errors import StartError
-from snexec.ledger.file import connect, is_large, refuse_damaged, tune
+from snexec.ledger.file import connect, is_large, make_file, refuse_damaged, tune
 from snexec.ledger.symbols import OPEN_TWICE, respell_rows, symbol_key
+from snexec.permissions import files_of, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,8 @@ def _open(
     path: Path, prepare: Callable[[sqlite3.Connection, Path], object]
 ) -> sqlite3.Connection:
     try:
+        make_file(path)
+        make_private(files_of(path))  # the log gets the mode of the database
         connection = connect(path)
     except sqlite3.Error as exc:
         raise StartError(f"database: cannot open {path}: {exc}") from None

@@ -441,6 +441,22 @@ def test_a_row_that_cannot_be_read_is_a_warning_that_names_it(
     )
 
 
+def test_what_others_may_do_with_the_rows_is_told(
+    check: Callable[..., Found], box: Box
+) -> None:
+    open_database(box.database, simulated=True, clock=SystemClock()).close()
+    assert "files" not in check()
+    box.database.chmod(0o644)
+    box.folder.chmod(0o777)
+
+    found = check()
+
+    assert found["files"]["result"] == "WARN"
+    assert found["files"]["advice"] == f"chmod 600 {box.database.resolve()}"
+    assert found["folder"]["result"] == "WARN"
+    assert found["folder"]["advice"] == f"chmod go-w {box.folder.resolve()}"
+
+
 def break_by(statement: str) -> Callable[[Path], None]:
     def broken(database: Path) -> None:
         with closing(sqlite3.connect(database)) as connection:

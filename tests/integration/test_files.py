@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snexec.permissions import files_of
 from tests.integration.harness import alpaca, real_box, signal_line
 
 if TYPE_CHECKING:
@@ -124,3 +125,34 @@ async def test_a_backup_in_place_is_what_the_next_start_finds() -> None:
         assert len(box.rows()) == 10
         with closing(sqlite3.connect(box.database)) as other:
             assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def modes(box: Box) -> dict[str, int]:
+    ours = [box.socket, *files_of(box.socket), *files_of(box.database)]
+    return {path.name: path.stat().st_mode & 0o777 for path in ours if path.exists()}
+
+
+def lie_open(box: Box) -> None:
+    for path in files_of(box.database):
+        path.touch()
+        path.chmod(0o644)
+    box.folder.chmod(0o777)
+
+
+@pytest.mark.parametrize("existing", [False, True])
+async def test_what_the_daemon_keeps_is_its_owners_alone(existing: bool) -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        if existing:
+            lie_open(box)
+        before = os.umask(0)
+        try:
+            async with box.daemon() as process, box.client() as client:
+                await send(client, 1, 0)
+                assert set(modes(box).values()) == {0o600}
+                assert len(modes(box)) == 6, "two locks, a socket, three of the rows"
+                assert await box.stop(process) == 0
+        finally:
+            os.umask(before)
+        assert ("lay open to others (mode 0644)" in box.log()) is existing
+        assert (f"chmod go-w {box.folder.resolve()}" in box.log()) is existing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 
 from snexec.errors import StartError
 from snexec.ledger import file
-from snexec.ledger.file import checkpoint, connect
+from snexec.ledger.file import checkpoint, connect, make_file
 from snexec.ledger.store import Store
 from tests.fakes import FakeClock, make_trade
 from tests.ledger.files import (
@@ -49,6 +50,24 @@ def test_a_checkpoint_makes_no_file_anew(database: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         checkpoint(database)
     assert not database.exists()
+
+
+# A new file
+
+
+def test_a_new_file_is_its_owners_alone_and_an_old_one_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    before = os.umask(0)
+    try:
+        make_file(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    path.write_text("rows")
+    path.chmod(0o640)
+    make_file(path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("rows", 0o640)
+    make_file(tmp_path / "nowhere" / "t.db")  # SQLite says what is wrong
 
 
 # Damage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 from snexec.errors import StartError
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
-from tests.fakes import MOMENT_TEXT, FakeClock, make_trade
+from tests.fakes import MOMENT_TEXT, FakeClock, make_trade, warnings_of
 from tests.ledger.files import (
     FIRST_BLOCK,
     FOREIGN_TABLE,
@@ -47,6 +48,26 @@ def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
         ]
         assert keys == ["id"]
         assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_its_files_are_for_their_owner_alone_whatever_the_umask(
+    database: Path, caplog: pytest.LogCaptureFixture, existing: bool
+) -> None:
+    if existing:
+        make_foreign(database, wal=True)
+        database.chmod(0o644)
+    before = os.umask(0)
+    try:
+        with closing(open_real(database)) as connection:
+            Store(connection, clock=FakeClock()).open_trade(make_trade())
+            found = list(database.parent.iterdir())
+            assert len(found) == 3, "the log and its index too"
+            modes = {path.stat().st_mode & 0o777 for path in found}
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+    assert len(warnings_of(caplog)) == existing
 
 
 def test_a_commit_is_durable_and_readers_do_not_block_it(database: Path) -> None:
