@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Daemon")
 
+# SQLite's own, of whoever has a database in WAL mode open.
+_SHARED_FIRST, _SHARED_BYTES = 0x40000002, 510
 # Far from the bytes that SQLite locks, which begin at 1 GiB, and beyond any content.
 _LOCKED_BYTE = 0x534E45584543
 
@@ -131,9 +133,8 @@ def _lock_itself(path: Path) -> Iterator[None]:
         yield  # SQLite says what is wrong
         return
     try:
-        wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
         try:
-            fcntl.fcntl(fd, set_lock, wanted)
+            fcntl.fcntl(fd, set_lock, _exclusive(_LOCKED_BYTE, 1))
         except OSError as exc:
             # Some file systems have no such locks.
             if exc.errno in {errno.EACCES, errno.EAGAIN}:
@@ -145,3 +146,21 @@ def _lock_itself(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def is_shared(database_fd: int) -> bool:
+    """Return whether another process has a database open; False where none can tell."""
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        return False  # and the structure is another one, too
+    try:
+        found = fcntl.fcntl(
+            database_fd, fcntl.F_GETLK, _exclusive(_SHARED_FIRST, _SHARED_BYTES)
+        )
+    except OSError:
+        return False
+    return bool(struct.unpack_from("h", found)[0] != fcntl.F_UNLCK)
+
+
+def _exclusive(start: int, count: int) -> bytes:
+    """Return Linux's description of an exclusive lock."""
+    return struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, start, count, 0)

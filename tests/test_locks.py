@@ -6,12 +6,13 @@ import fcntl
 import os
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snexec.errors import StartError
-from snexec.locks import lock_database, lock_file
+from snexec.locks import is_shared, lock_database, lock_file
 from tests.fakes import warnings_of
 from tests.ledger.files import open_real
 
@@ -188,3 +189,27 @@ def in_another_process(program: str, database: Path) -> str:
         text=True,
     )
     return done.stdout.strip()
+
+
+@needs_ofd
+def test_whoever_else_has_a_database_open_is_seen(database: Path) -> None:
+    with closing(open_real(database)) as ours, database.open("rb") as file:
+        ours.execute("SELECT count(*) FROM BotTrade").fetchall()
+        assert not is_shared(file.fileno()), "we have it open ourselves"
+        with subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
+                "c.execute('SELECT count(*) FROM BotTrade').fetchall()\n"
+                "print('open', flush=True); sys.stdin.read()",
+                str(database),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert is_shared(file.fileno())
+            other.communicate(b"")
+        assert not is_shared(file.fileno())

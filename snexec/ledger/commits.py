@@ -147,7 +147,11 @@ class Committer:
         return job.result()
 
     def _mend_and_commit(self, batch: Batch) -> list[Report]:
-        self._store.mend()
+        try:
+            self._store.mend()
+        except sqlite3.Error:
+            self.tries += 1  # so that it is seen to be alive
+            raise
         return self._commit(batch)
 
     def _commit(self, batch: Batch) -> list[Report]:

@@ -89,8 +89,9 @@ def log_gone(name: str, *, has_taker: bool) -> Damage:
         name: The file.
         has_taker: Whether the database is there to take what the log holds.
     """
-    return Damage(
-        f"{name} was removed or replaced",
-        "stop every program that uses the database, then restart",
-        Loss.NAME_OF_LOG if has_taker else Loss.OTHERS_LOG,
-    )
+    what = f"{name} was removed or replaced"
+    if has_taker:
+        advice = "stop the other programs that use the database, and trading goes on"
+        return Damage(what, advice, Loss.NAME_OF_LOG)
+    advice = "stop every program that uses the database, then restart"
+    return Damage(what, advice, Loss.OTHERS_LOG)

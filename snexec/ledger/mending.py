@@ -55,6 +55,9 @@ class Mender:
             return
         if damage.loss is Loss.NAME_OF_LOG and not self._is_closed:
             _write_log_back(connection, damage)
+            if self._watch.is_shared():
+                # That one has the old files open too, and would go on in them.
+                raise FilesLostError(damage)
             self._watch.close()
             # Nothing can be written to this one by mistake, should the next step fail.
             self._use(_in_memory())

@@ -22,6 +22,7 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.ledger.damage import cut, gone, index_cut, log_gone, written_over
+from snexec.locks import is_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,10 @@ class FileWatch:
             with self._lock:
                 self.damage = self._lasting or self._look_at_log() or self._look()
         return self.damage
+
+    def is_shared(self) -> bool:
+        """Return whether another process has the database open."""
+        return self._files is not None and is_shared(self._files[0])
 
     def look_before_writing(self) -> Damage | None:
         """Look at the log alone: a write hides that it was cut short."""

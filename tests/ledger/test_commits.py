@@ -504,3 +504,21 @@ async def test_a_fault_of_the_file_among_faults_of_changes_is_tried_again(
     report(await committer.with_patience(Batch(changes, 0)))
     assert reported == ["x", "written"]
     assert len(heard) == 1
+
+
+async def test_a_wait_for_a_file_to_come_back_is_seen_as_tries(
+    committer: Committer,
+    counting: CountingStore,
+    database: Path,
+    logged_errors: LoggedErrors,
+) -> None:
+    counting.unsettled()
+    counting.watch.begin()
+    await trio.Path(database).unlink()
+    counting.watch.look()
+    for tries in (1, 2):
+        with pytest.raises(sqlite3.OperationalError, match="removed or replaced"):
+            await committer.with_patience(batch("a"))
+        assert committer.tries == tries
+    assert committer.at_once(batch("a")) is None
+    assert len(logged_errors.take()) == 1

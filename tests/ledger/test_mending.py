@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -114,6 +116,52 @@ def test_a_reader_in_the_way_is_waited_for(watched: Store, database: Path) -> No
     watched.mend()
     write(watched, "sn-9")
     assert list(rows_of(watched)) == [*ALL, "sn-9"]
+
+
+MONITOR = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("SELECT count(*) FROM BotTrade").fetchall()
+print("reads", flush=True)
+sys.stdin.readline()
+other.execute("UPDATE BotTrade SET status = 'closed' WHERE id = 'sn-5'")
+print("has written", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells who has it open")
+@pytest.mark.parametrize("endings", [("-wal",), ("-wal", "-shm")])
+def test_a_program_that_has_the_old_files_open_is_waited_for(
+    watched: Store, database: Path, endings: tuple[str, ...]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", MONITOR, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as monitor:
+        assert monitor.stdin is not None
+        assert monitor.stdout is not None
+        assert monitor.stdout.readline() == "reads\n"
+        for ending in endings:
+            database.with_name(database.name + ending).unlink()
+        touched(watched)
+        with pytest.raises(FilesLostError):
+            watched.mend()
+        assert ids_in(database) == ALL, "a kill may come at any time"
+        monitor.stdin.write("\n")
+        monitor.stdin.flush()
+        assert monitor.stdout.readline() == "has written\n"
+        with pytest.raises(FilesLostError):
+            watched.mend()
+        monitor.stdin.close()
+        monitor.wait()
+    watched.mend()
+    rows = rows_of(watched)
+    assert list(rows) == ALL
+    assert rows["sn-5"]["status"] == "closed", "what it wrote is not lost either"
+    write(watched, "sn-9")
 
 
 def test_a_database_without_a_name_is_copied_once(
