@@ -155,6 +155,7 @@ def open_store(path: Path, clock: FakeClock | TrioClock) -> Store:
         open_database(path, simulated=False, clock=clock).close()
         _empty_database = path.read_bytes()
     elif not path.exists():
+        path.touch(0o600)
         path.write_bytes(_empty_database)
     connection = open_database(path, simulated=False, clock=clock)
     connection.execute("PRAGMA synchronous = OFF")

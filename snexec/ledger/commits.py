@@ -32,6 +32,7 @@ _BATCH_SECONDS_BESIDE_ORDERS = 0.001
 _BESIDE_ORDERS_SECONDS = 1.0  # after the last order; the next may come any time
 _SLOW_SECONDS = 0.02  # after a slower commit, the event loop waits for none
 _LOOP_SECONDS = 0.02  # how long it waits for one
+_LOOK_SECONDS = 0.01
 _PATIENCE_SECONDS = 2.0  # for a lock, where it does not
 
 
@@ -50,6 +51,7 @@ class Committer:
         self._job: Job[list[Report]] | None = None
         self._opened_at = -math.inf  # by `time.perf_counter`, as is the next
         self._rows_written_at = -math.inf
+        self._looked_at = -math.inf
         self._timer = CommitTimer()
         self.disk_is_quick = False
         self.late: Batch | None = None
@@ -73,6 +75,13 @@ class Committer:
     def note_order(self) -> None:
         """Keep commits short for a while: an order has come, and more may."""
         self._opened_at = time.perf_counter()
+
+    def look(self) -> None:
+        """Look at the files, not too often; call it when the orders have left."""
+        now = time.perf_counter()
+        if now - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = now
+            self._store.watch.look()
 
     def start(self) -> None:
         """Start the thread, so that it is there when it is needed.

@@ -39,8 +39,8 @@ class Transactions:
         Raises:
             sqlite3.OperationalError: Nothing can be written now.
         """
-        if (damage := self.watch.look_before_writing()) is not None:
-            raise FilesLostError(damage)
+        if self.watch.damage is not None:
+            raise FilesLostError(self.watch.damage)
         self._counting.began()
         self._db.execute("BEGIN IMMEDIATE")
 
@@ -48,7 +48,7 @@ class Transactions:
         """Make the transaction durable, and look whether it is where others find it."""
         self._db.execute("COMMIT")
         self._counting.committed()
-        self.watch.look_after_writing()
+        self.watch.look_quickly()
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""

@@ -33,6 +33,7 @@ _INDEX_BYTES = 136  # two copies of its header, and what is said of checkpoints
 _LOG_HEAD_BYTES = 32
 _FRAME_HEAD_BYTES = 24
 _SUM_BYTES = 256 * 1024  # of the database's beginning; with its size that tells
+_BLOCK_BYTES = 512  # as POSIX counts, whatever the file system
 _TRIES = 3  # another program may commit between two reads
 
 _INDEX = struct.Struct("=14xHIIII8s56xI28xI4x")
@@ -138,18 +139,30 @@ class FileWatch:
         """Return whether another process has the database open."""
         return self._files is not None and is_shared(self._files[0])
 
-    def look_before_writing(self) -> Damage | None:
-        """Look at the log alone: a write hides that it was cut short."""
-        if self._opened and self.damage is None:
-            with self._lock:
-                self.damage = self._look_at_log()
-        return self.damage
+    def look_quickly(self) -> None:
+        """Look whether what was just committed is where others find it.
 
-    def look_after_writing(self) -> None:
-        """Look whether what was written is where others find it."""
-        if self._opened and self.damage is None:
-            with self._lock:
-                self.damage = self._look()
+        For an order's way: two calls in place of ten. What these do not tell, as a log
+        that was moved away with its rows, the next full look does.
+        """
+        if not self._opened:
+            return
+        if self._log >= 0 and self.damage is None:
+            try:
+                found = os.stat(self._names[0])  # noqa: PTH116 - a third of pathlib's time
+            except OSError:
+                found = None
+            log = os.fstat(self._log)
+            if (
+                found is not None
+                and found.st_mtime_ns == self._written_at
+                and (found.st_dev, found.st_ino) == self._opened[0]
+                and log.st_nlink
+                # A write after the end of a log that was cut leaves a hole.
+                and log.st_size <= log.st_blocks * _BLOCK_BYTES
+            ):
+                return
+        self.look()
 
     def _look(self) -> Damage | None:
         """Compare the names with what was opened, and the database with what it was."""
@@ -191,11 +204,12 @@ class FileWatch:
 
     def _look_at_log(self) -> Damage | None:
         """Compare the log with what its index says."""
-        index = self._index = self._read_index()
+        index = self._read_index()
         for _ in range(_TRIES):
             if index is None:
                 return self._lasting
-            if not index.frames or self._holds_last_frame(index):
+            if self._holds_frames(index):
+                self._index = index
                 return None
             again = self._read_index()
             if again == index:
@@ -204,9 +218,20 @@ class FileWatch:
             index = again
         return None  # others commit all the time; the next look may be luckier
 
-    def _holds_last_frame(self, index: _Index) -> bool:
-        frame = self._frame_head(index, index.frames)
-        return frame == (index.salts, index.checksum, index.checksum_too)
+    def _holds_frames(self, index: _Index) -> bool:
+        """Return whether the last frame is there, and the one that was last before.
+
+        What was written since a log was cut hides the cut, but for that one.
+        """
+        found = [index] if index.frames else []
+        before = self._index
+        if before is not None and before.salts == index.salts and before.frames:
+            found.append(before)
+        return all(
+            self._frame_head(each, each.frames)
+            == (each.salts, each.checksum, each.checksum_too)
+            for each in found
+        )
 
     def _frame_head(self, index: _Index, number: int) -> tuple[bytes, int, int]:
         page_bytes = index.page_bytes

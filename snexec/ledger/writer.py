@@ -164,6 +164,7 @@ class Writer:
                 return
             self._note_written(len(reports))
             report_all(collections.deque(reports))
+            committer.look()
         except Exception as exc:  # noqa: BLE001 - not this caller's
             self._fault = exc
             self._wake.unpark()
@@ -307,6 +308,7 @@ class Writer:
         self._others.extendleft(reversed(batch.changes[len(reports) :]))
         self._note_written(len(reports))
         await self._report(collections.deque(reports), pausing=not batch.openings)
+        committer.look()
 
     async def _finish_late(self) -> None:
         """Report the rows of orders that ``open_now`` has left with a slow disk."""
