@@ -101,37 +101,39 @@ class FileWatch:
         self._seen: _Index | None = None  # before the last look at the database
         self._content = _Content(0, 0)
         self._lasting: Damage | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.damage: Damage | None = None
 
     def begin(self) -> None:
         """Take the files as they are now for those that the connection has opened."""
-        self.close()
         if not os.path.isabs(self.path):  # noqa: PTH117
             return  # in memory
-        held: dict[Identity | None, int] = dict(_descriptors())
-        self._opened = tuple(map(_identity, self._names))
-        database, log, index = (held.get(each) for each in self._opened)
-        if database is not None and log is not None and index is not None:
-            # One of our own, as the connection may be closed; SQLite locks no log.
-            self._log = os.open(self._names[1], os.O_RDONLY | os.O_CLOEXEC)
-            self._files = database, self._log, index
-            self._seen = self._read_index()
-            self._written_at = os.stat(self._names[0]).st_mtime_ns  # noqa: PTH116
-            self._content = self._read_content()
-        self._lasting = self.damage = None
-        self.look()
+        with self._lock:
+            self.close()
+            self._opened = tuple(map(_identity, self._names))
+            held: dict[Identity | None, int] = dict(_descriptors())
+            database, log, index = (held.get(each) for each in self._opened)
+            if database is not None and log is not None and index is not None:
+                # One of our own, as the connection may be closed; SQLite locks no log.
+                self._log = os.open(self._names[1], os.O_RDONLY | os.O_CLOEXEC)
+                self._files = database, self._log, index
+                self._index = self._seen = self._read_index()
+                self._written_at = os.stat(self._names[0]).st_mtime_ns  # noqa: PTH116
+                self._content = self._read_content()
+            self._lasting = None
+            self.look()
 
     def close(self) -> None:
         """Stop watching; the connection may be closed now."""
-        if self._log >= 0:
-            os.close(self._log)
-        self._log, self._files, self._opened = -1, None, ()
+        with self._lock:
+            if self._log >= 0:
+                os.close(self._log)
+            self._log, self._files, self._opened = -1, None, ()
 
     def look(self) -> Damage | None:
         """Return what is wrong, after some microseconds; None if all is well."""
-        if self._opened:
-            with self._lock:
+        with self._lock:
+            if self._opened:
                 self.damage = self._lasting or self._look_at_log() or self._look()
         return self.damage
 
