@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.permissions import files_of
-from tests.integration.harness import alpaca, real_box, signal_line
+from tests.integration.harness import Box, alpaca, real_box, signal_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.exchange.server import Exchange
-    from tests.integration.harness import Box, Client
+    from tests.integration.harness import Client
 
 
 async def send(client: Client, count: int, first: int) -> list[str]:
@@ -156,3 +157,27 @@ async def test_what_the_daemon_keeps_is_its_owners_alone(existing: bool) -> None
             os.umask(before)
         assert ("lay open to others (mode 0644)" in box.log()) is existing
         assert (f"chmod go-w {box.folder.resolve()}" in box.log()) is existing
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only names are locked there")
+async def test_a_second_daemon_on_a_hard_link_of_the_database_is_refused() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon() as process, box.client() as client:
+            second = second_name(box)
+            second.configure(alpaca=alpaca(broker))
+            ended = await second.run()
+            assert ended.returncode == 1
+            said = ended.stderr.decode()
+            assert f"another snexec runs on {second.database}" in said
+            assert "Traceback" not in said
+            assert await send(client, 1, 0) == ["accepted"]
+            assert await box.stop(process) == 0
+
+
+def second_name(box: Box) -> Box:
+    folder = box.folder / "second"
+    folder.mkdir(mode=0o700)
+    second = Box(folder)
+    second.database.hardlink_to(box.database)
+    return second
