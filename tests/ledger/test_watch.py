@@ -168,7 +168,11 @@ HARMFUL: list[Harm] = [
 ]
 
 
-@pytest.mark.parametrize("harm", HARMFUL)
+def name_of(harm: Harm) -> str:
+    return f"{harm[0].__name__} {harm[1] or 'database'}"
+
+
+@pytest.mark.parametrize("harm", HARMFUL, ids=name_of)
 def test_what_is_done_to_a_file_is_noticed(
     watched: Store,
     database: Path,
@@ -187,7 +191,7 @@ def test_what_is_done_to_a_file_is_noticed(
 
 
 @pytest.mark.parametrize(
-    "harm", [harm for harm in HARMFUL if harm[1] != "-shm"], ids=str
+    "harm", [harm for harm in HARMFUL if harm[1] != "-shm"], ids=name_of
 )
 def test_it_is_noticed_by_the_next_row(
     watched: Store, database: Path, harm: Harm
