@@ -190,7 +190,7 @@ class Ledger:
         """Have the writer notice within a second what was done to its files."""
         with scope:
             while True:
-                self._store.watch.look()
+                self._store.watch.look(at_leisure=True)
                 if self._store.watch.damage is not None and not self.writer.pending:
                     self.writer.probe()
                 self._keep_lock()
@@ -209,4 +209,4 @@ class Ledger:
         # It goes by the names, and would copy a log into what is not its database.
         if self.look() is None:
             checkpoint(self._path)
-            self.look()
+            self._store.watch.look(at_leisure=True)

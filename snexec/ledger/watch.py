@@ -99,7 +99,7 @@ class FileWatch:
         self._written_at = 0
         self._index: _Index | None = None  # of the last look at the log
         self._seen: _Index | None = None  # before the last look at the database
-        self._content = _Content(0, 0)
+        self._content: _Content | None = None  # as far as it was read
         self._lasting: Damage | None = None
         self._lock = threading.RLock()
         self.damage: Damage | None = None
@@ -130,11 +130,18 @@ class FileWatch:
                 os.close(self._log)
             self._log, self._files, self._opened = -1, None, ()
 
-    def look(self) -> Damage | None:
-        """Return what is wrong, after some microseconds; None if all is well."""
+    def look(self, *, at_leisure: bool = False) -> Damage | None:
+        """Return what is wrong, after some microseconds; None if all is well.
+
+        Args:
+            at_leisure: Whether to read what a checkpoint wrote, if one did: a part of a
+                millisecond, which no order waits for.
+        """
         with self._lock:
             if self._opened:
                 self.damage = self._lasting or self._look_at_log() or self._look()
+                if at_leisure and self._content is None:
+                    self._content = self._read_content()
         return self.damage
 
     def is_shared(self) -> bool:
@@ -192,17 +199,18 @@ class FileWatch:
 
     def _is_written_over(self, index: _Index) -> bool:
         """Return whether somebody else than SQLite has written to the database."""
-        content = self._read_content()
         if (
-            content != self._content
-            and self._seen is not None
-            and index.checkpoint == self._seen.checkpoint
-            and index.copied == index.to_copy
-            and self._read_index() == index  # or a checkpoint has begun since
+            self._seen is None
+            or index.checkpoint != self._seen.checkpoint
+            or index.copied != index.to_copy
         ):
-            return True
-        self._content = content
-        return False
+            self._content = None  # a checkpoint wrote it, or writes it now
+            return False
+        return (
+            self._content is not None
+            and self._read_content() != self._content
+            and self._read_index() == index  # or a checkpoint has begun since
+        )
 
     def _look_at_log(self) -> Damage | None:
         """Compare the log with what its index says."""
