@@ -9,16 +9,21 @@ from typing import Literal
 from uuid import UUID
 
 from snexec.exchange.assets import class_of
-from snexec.exchange.errors import forbidden, invalid, order_not_found, unprocessable
+from snexec.exchange.checks import (
+    check_funds,
+    check_holding,
+    check_intent,
+    check_size,
+    check_wash,
+)
+from snexec.exchange.errors import invalid, order_not_found, unprocessable
 from snexec.exchange.order import ZERO, Order
 from snexec.exchange.positions import Positions
 from snexec.exchange.prices import Prices
 from snexec.exchange.spelling import (
-    CENT,
     QTY_STEP,
     expiry,
     new_id,
-    number,
     truncate,
 )
 from snexec.exchange.statuses import EndStatus, RestingStatus
@@ -92,17 +97,17 @@ class Book:
             raise invalid("client_order_id must be unique")
         price = self.prices.last(request.symbol)
         cost = request.notional or (request.qty or ZERO) * price
-        # Alpaca lets less than the smallest pair order be sold.
-        least = class_of(request.symbol).smallest_buy if request.side == "buy" else 1
-        if cost < least:
-            raise forbidden(f"cost basis must be >= minimal amount of order {least}")
-        if request.side == "buy":
-            self._check_funds(cost)
+        existing = self.positions.qty(request.symbol)
+        check_size(request, cost)
+        check_intent(request, existing)
         goal = ZERO
-        if request.side == "sell":
+        if request.side == "buy":
+            check_funds(cost, self.buying_power)
+        else:
             goal = request.qty or truncate(cost / price, QTY_STEP)
-            self._check_holding(request.symbol, goal)
-        self._check_wash(request)
+            held = self.held(request.symbol)
+            check_holding(request.symbol, goal, existing=existing, held=held)
+        check_wash(request, self._open.get(request.symbol, {}).values())
         now = self._now_ns()
         order = Order(
             id=new_id(),
@@ -272,37 +277,6 @@ class Book:
         self._by_client_id[order.client_order_id] = order
         self._open.setdefault(order.symbol, {})[order.id] = order
         self._reserved += order.reserved
-
-    def _check_funds(self, cost: Decimal) -> None:
-        if cost > self.buying_power:
-            raise forbidden(
-                "insufficient buying power",
-                buying_power=number(truncate(self.buying_power, CENT)),
-                cost_basis=number(truncate(cost, CENT)),
-            )
-
-    def _check_holding(self, symbol: str, qty: Decimal) -> None:
-        existing = self.positions.qty(symbol)
-        held = self.held(symbol)
-        available = existing - held
-        if qty > available:
-            raise forbidden(
-                "insufficient qty available for order "
-                f"(requested: {number(qty)}, available: {number(available)})",
-                available=number(available),
-                existing_qty=number(existing),
-                held_for_orders=number(held),
-                symbol=symbol,
-            )
-
-    def _check_wash(self, request: OrderRequest) -> None:
-        for order in self._open.get(request.symbol, {}).values():
-            if order.side != request.side:
-                raise forbidden(
-                    "potential wash trade detected. use complex orders",
-                    existing_order_id=order.id,
-                    reject_reason="opposite side market/stop order exists",
-                )
 
     def _buy_goal(self, order: Order, price: Decimal) -> Decimal:
         if order.qty is not None or order.notional is None:

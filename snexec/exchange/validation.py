@@ -10,6 +10,9 @@ from snexec.exchange.order import Side
 from snexec.exchange.spelling import CENT, QTY_STEP, truncate
 
 CLIENT_ORDER_ID_MAX = 128
+POSITION_INTENTS = frozenset(
+    {"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +26,7 @@ class OrderRequest:
     time_in_force: str
     extended_hours: bool
     client_order_id: str | None
+    position_intent: str | None = None
 
 
 def parse_body(body: bytes) -> dict[str, object]:
@@ -84,6 +88,7 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         time_in_force=time_in_force,
         extended_hours=fields.get("extended_hours") is True,
         client_order_id=client_order_id,
+        position_intent=_position_intent(fields),
     )
 
 
@@ -104,6 +109,15 @@ def _time_in_force(fields: dict[str, object], asset_class: AssetClass) -> str:
         raise invalid("invalid time_in_force")
     if value not in asset_class.times_in_force:
         raise unprocessable(f"invalid {asset_class.name} time_in_force")
+    return value
+
+
+def _position_intent(fields: dict[str, object]) -> str | None:
+    value = fields.get("position_intent") or None
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in POSITION_INTENTS:
+        raise invalid("invalid position_intent")
     return value
 
 
