@@ -127,7 +127,7 @@ async def test_status_has_every_field_of_the_contract() -> None:
 async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> None:
     async with running() as it, it.client() as client:
         await it.until_listening()
-        it.exchange.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=0.3))
+        it.exchange.paper.behaviours.set("SLOW", Behaviour(reply_delay_sec=0.3))
         await client.ask(signal_line("SLOW"))
         with trio.fail_after(5):
             while not it.exchange.paper.posts:  # noqa: ASYNC110 - a socket

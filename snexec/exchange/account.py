@@ -11,8 +11,11 @@ from typing import Literal
 
 import trio
 
+from snexec.exchange.activities import Activities
 from snexec.exchange.assets import canonical, class_of
+from snexec.exchange.behaviours import BEHAVES, Behaviours
 from snexec.exchange.book import Book
+from snexec.exchange.errors import not_found, unprocessable
 from snexec.exchange.faults import RestFaults
 from snexec.exchange.feed import Feed
 from snexec.exchange.lifecycle import Step, plan
@@ -27,8 +30,6 @@ from snexec.exchange.validation import OrderRequest
 
 # Bounded, as the daemon may run the exchange for weeks.
 POSTS_KEPT = 50_000
-
-_BEHAVES = Behaviour()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +81,8 @@ class Account:
     Attributes:
         book: Orders, cash and positions.
         feed: The stream, with its faults.
+        activities: What happened.
+        behaviours: How orders misbehave.
         rest_faults: Faults of all REST requests.
         rate: The rate limit.
         posts: The last order POSTs, oldest first.
@@ -97,6 +100,8 @@ class Account:
     ) -> None:
         self.book = Book(prices=prices, rng=rng, now_ns=now_ns)
         self.feed = Feed(self.knows_key)
+        self.activities = Activities()
+        self.behaviours = Behaviours(settings.symbols)
         self.rest_faults = RestFaults()
         self.rate = RateWindow(settings.rate_limit_per_min, now_ns)
         self.posts: deque[OrderPost] = deque(maxlen=POSTS_KEPT)
@@ -109,11 +114,7 @@ class Account:
         self._events = Events(now_ns)
         self._timeline = Timeline()
         self._queued: list[_Life] = []
-        self._behaviours = {
-            canonical(symbol): behaviour
-            for symbol, behaviour in settings.symbols.items()
-        }
-        self._behaved: Counter[str] = Counter()
+        self._cancels: dict[str, Behaviour] = {}
         self._missing_positions: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -141,31 +142,6 @@ class Account:
         """Return whether a key is authorized."""
         return "*" not in self.refused_keys and key not in self.refused_keys
 
-    def set_behaviour(self, symbol: str, behaviour: Behaviour) -> None:
-        """Make a symbol misbehave from its next order on."""
-        self._behaviours[canonical(symbol)] = behaviour
-        del self._behaved[canonical(symbol)]
-
-    def clear_behaviour(self, symbol: str) -> None:
-        """Make a symbol behave from its next order on."""
-        self._behaviours.pop(canonical(symbol), None)
-        del self._behaved[canonical(symbol)]
-
-    def behaviour(self, symbol: str) -> Behaviour:
-        """Return the behaviour that the symbol's next order meets."""
-        name = canonical(symbol)
-        behaviour = self._behaviours.get(name, _BEHAVES)
-        times = behaviour.times
-        worn_out = times is not None and self._behaved[name] >= times
-        return _BEHAVES if worn_out else behaviour
-
-    def take_behaviour(self, symbol: str) -> Behaviour:
-        """Return the behaviour that an order meets, and count the order."""
-        behaviour = self.behaviour(symbol)
-        if behaviour.times is not None:
-            self._behaved[canonical(symbol)] += 1
-        return behaviour
-
     def accept(
         self, request: OrderRequest, behaviour: Behaviour
     ) -> tuple[Order, trio.Event]:
@@ -188,6 +164,8 @@ class Account:
             "accepted" if waits else "pending_new"
         )
         order = self.book.submit(request, status=status, hidden_ns=hidden_ns)
+        if behaviour.refuse_cancel or behaviour.cancel_delay_sec:
+            self._cancels[order.id] = behaviour
         if behaviour.position_404_times:
             self._missing_positions[order.symbol] = behaviour.position_404_times
         life = self._life(order, behaviour)
@@ -204,10 +182,41 @@ class Account:
         Raises:
             ApiError: There is none, or it ended in another way.
         """
-        order = self.book.request_cancel(order_id)
-        if order is not None:
-            event = self._events.change("canceled", order, new_id())
-            self.feed.publish(event)
+        order = self.book.cancelable(order_id)
+        if order is None:
+            return
+        behaviour = self._cancels.get(order.id, BEHAVES)
+        if behaviour.refuse_cancel:
+            raise unprocessable("order is not cancelable")
+        if not behaviour.cancel_delay_sec:
+            self._cancel(order)
+        elif order.status != "pending_cancel":
+            self.book.rest(order, "pending_cancel")
+            self.feed.publish(self._events.change("pending_cancel", order, new_id()))
+            wait = behaviour.cancel_delay_sec
+            self._timeline.after(wait, partial(self._cancel, order))
+
+    def close_position(self, symbol: str, qty: Decimal | None = None) -> Order:
+        """Sell a position, as whoever holds the account's keys may; None is all of it.
+
+        Raises:
+            ApiError: There is no position, or not as much of it.
+        """
+        name = canonical(symbol)
+        held = self.book.positions.qty(name)
+        if not held:
+            raise not_found("position does not exist")
+        request = OrderRequest(
+            symbol=name,
+            side="sell",
+            notional=None,
+            qty=held if qty is None else qty,
+            time_in_force="gtc" if class_of(name).around_the_clock else "day",
+            extended_hours=False,
+            client_order_id=None,
+        )
+        order, _over = self.accept(request, self.behaviours.take(name, "sell"))
+        return order
 
     def misses_position(self, symbol: str) -> bool:
         """Count a position look-up; return whether it answers 404 whatever is held."""
@@ -222,6 +231,11 @@ class Account:
     def set_cash(self, cash: Decimal) -> None:
         """Set the account's cash, in USD."""
         self.book.cash = cash
+
+    def _cancel(self, order: Order) -> None:
+        if not order.terminal:
+            self.book.end(order, "canceled")
+            self.feed.publish(self._events.change("canceled", order, new_id()))
 
     def _open_as_announced(self, market: Market) -> None:
         if self._market is market:
@@ -262,7 +276,9 @@ class Account:
         order = life.order
         match step.deed:
             case "execute":
-                return self._events.fill(order, self.book.execute(order, step.share))
+                execution = self.book.execute(order, step.share)
+                self.activities.executed(order, execution)
+                return self._events.fill(order, execution)
             case "replaced":
                 filled = {"end_status": "filled", "partial_fills": 0}
                 behaviour = life.behaviour.model_copy(update=filled)

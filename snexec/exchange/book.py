@@ -210,8 +210,8 @@ class Book:
         self._add(successor)
         return successor
 
-    def request_cancel(self, order_id: str) -> Order | None:
-        """Cancel an order by its id and return it; None if it was canceled before.
+    def cancelable(self, order_id: str) -> Order | None:
+        """Return an order that may be canceled; None if it was canceled before.
 
         Raises:
             ApiError: There is no such order, or it ended in another way.
@@ -223,7 +223,6 @@ class Book:
             return None
         if order.terminal:
             raise unprocessable(f'order is already in "{order.status}" state')
-        self.end(order, "canceled")
         return order
 
     def find(self, order_id: str) -> Order:

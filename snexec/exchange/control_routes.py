@@ -133,10 +133,10 @@ class _Control:
 
     async def _set_behaviour(self, request: Request) -> None:
         behaviour = await _parse(request, Behaviour)
-        self._account.set_behaviour(request.path_params["symbol"], behaviour)
+        self._account.behaviours.set(request.path_params["symbol"], behaviour)
 
     async def _clear_behaviour(self, request: Request) -> None:
-        self._account.clear_behaviour(request.path_params["symbol"])
+        self._account.behaviours.clear(request.path_params["symbol"])
 
     async def _add_rest_fault(self, request: Request) -> None:
         self._account.rest_faults.add(await _parse(request, RestFault))

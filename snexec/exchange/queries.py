@@ -109,32 +109,43 @@ def no_position() -> ApiError:
     return not_found("position does not exist")
 
 
-def position(book: Book, symbol: str) -> object:
-    """Return the position in a symbol, which is asked for as positions spell it.
+def held(book: Book, symbol: str) -> Position:
+    """Return what is held of a symbol, which is asked for as positions spell it.
 
     Raises:
         ApiError: There is none, or the symbol is spelled as in orders.
     """
-    held = book.positions.get(canonical(symbol))
-    if held is None or symbol != position_symbol(held.symbol):
+    position = book.positions.get(canonical(symbol))
+    if position is None or symbol != position_symbol(position.symbol):
         raise no_position()
-    return _show(book, held)
+    return position
+
+
+def position(book: Book, symbol: str) -> object:
+    """Return the position in a symbol, as ``held`` finds it.
+
+    Raises:
+        ApiError: There is none.
+    """
+    return _show(book, held(book, symbol))
 
 
 def positions(book: Book) -> list[object]:
     """Return all positions."""
-    return [_show(book, held) for held in book.positions.all()]
+    return [_show(book, each) for each in book.positions.all()]
 
 
-def _show(book: Book, held: Position) -> object:
-    symbol, prices = held.symbol, book.prices
-    return held.to_reply(prices.last(symbol), prices.opening(symbol), book.held(symbol))
+def _show(book: Book, position: Position) -> object:
+    symbol, prices = position.symbol, book.prices
+    return position.to_reply(
+        prices.last(symbol), prices.opening(symbol), book.held(symbol)
+    )
 
 
 def account(book: Book) -> object:
     """Return the account."""
     value = sum(
-        (held.qty * book.prices.last(held.symbol) for held in book.positions.all()),
+        (each.qty * book.prices.last(each.symbol) for each in book.positions.all()),
         start=book.cash * 0,
     )
     cash = number(truncate(book.cash, CENT))

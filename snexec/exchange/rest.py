@@ -14,6 +14,8 @@ from starlette.routing import BaseRoute, Route
 
 from snexec.exchange import queries
 from snexec.exchange.account import Account, OrderPost
+from snexec.exchange.activities import parse_activity_query
+from snexec.exchange.assets import position_symbol
 from snexec.exchange.errors import (
     ApiError,
     not_found,
@@ -22,7 +24,7 @@ from snexec.exchange.errors import (
     unauthorized_key,
 )
 from snexec.exchange.faults import RestFault, fault_reply, lose_reply
-from snexec.exchange.validation import parse_body, parse_order
+from snexec.exchange.validation import parse_body, parse_order, parse_part
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -48,7 +50,11 @@ class Rest:
             self._route("GET", "/v2/orders/{order_id}", self._find),
             self._route("DELETE", "/v2/orders/{order_id}", self._cancel),
             self._route("GET", "/v2/positions", self._list_positions),
+            self._route("DELETE", "/v2/positions", self._close_positions),
             self._route("GET", "/v2/positions/{symbol:path}", self._position),
+            self._route("DELETE", "/v2/positions/{symbol:path}", self._close_position),
+            self._route("GET", "/v2/account/activities", self._list_activities),
+            self._route("GET", "/v2/account/activities/{kind}", self._list_activities),
             self._route("GET", "/v2/account", self._show_account),
             self._route("GET", "/v2/clock", self._clock),
             self._route("GET", "/v2/assets/{symbol:path}", self._asset),
@@ -117,7 +123,7 @@ class Rest:
         fields = parse_body(await request.body())
         account = self._account
         symbol = str(fields.get("symbol"))
-        behaviour = account.take_behaviour(symbol)
+        behaviour = account.behaviours.take(symbol, str(fields.get("side")))
         if behaviour.refuse is not None:
             raise refusal(
                 behaviour.refuse,
@@ -162,6 +168,33 @@ class Rest:
             raise queries.no_position()
         return _json(queries.position(self._account.book, symbol))
 
+    async def _close_position(self, request: Request) -> Response:
+        symbol, params = request.path_params["symbol"], request.query_params
+        held = queries.held(self._account.book, symbol)
+        order = self._account.close_position(symbol, parse_part(params, held.qty))
+        return _json(order.to_reply())
+
+    async def _close_positions(self, request: Request) -> Response:
+        account = self._account
+        if request.query_params.get("cancel_orders") == "true":
+            for order in account.book.open_orders():
+                account.cancel(order.id)
+        answers: list[object] = []
+        for held in account.book.positions.all():
+            answer: dict[str, object] = {"symbol": position_symbol(held.symbol)}
+            try:
+                order = account.close_position(held.symbol)
+                answer |= {"status": 200, "body": order.to_reply()}
+            except ApiError as exc:
+                answer |= {"status": exc.status, "body": exc.body}
+            answers.append(answer)
+        return _json(answers, 207)
+
+    async def _list_activities(self, request: Request) -> Response:
+        kind = request.path_params.get("kind")
+        query = parse_activity_query(request.query_params, kind)
+        return _json(self._account.activities.list(query))
+
     async def _show_account(self, _request: Request) -> Response:
         return _json(queries.account(self._account.book))
 
@@ -170,7 +203,7 @@ class Rest:
 
     async def _asset(self, request: Request) -> Response:
         symbol = request.path_params["symbol"]
-        behaviour = self._account.behaviour(symbol)
+        behaviour = self._account.behaviours.of(symbol)
         if behaviour.refuse == 422 and behaviour.refuse_message is None:
             raise queries.asset_not_found(symbol)
         return _json(queries.asset(symbol))

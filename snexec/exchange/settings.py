@@ -35,6 +35,10 @@ class Behaviour(BaseModel):
         late_event_sec: Seconds between an execution or an end and its event.
         no_events: The stream never mentions the order.
         position_404_times: How many position look-ups after the order answer 404.
+        cancel_delay_sec: Seconds that an order is `pending_cancel` before it is canceled;
+            what is executed meanwhile is executed.
+        refuse_cancel: Whether cancels are refused with 422.
+        side: Which orders this holds for; None is those for which nothing else is set.
         times: How many orders this holds for; None is all.
     """
 
@@ -58,6 +62,9 @@ class Behaviour(BaseModel):
     late_event_sec: float = Field(default=0.0, ge=0)
     no_events: bool = False
     position_404_times: int = Field(default=0, ge=0)
+    cancel_delay_sec: float = Field(default=0.0, ge=0)
+    refuse_cancel: bool = False
+    side: Literal["buy", "sell"] | None = None
     times: int | None = Field(default=None, ge=0)
 
 

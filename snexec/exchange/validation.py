@@ -1,6 +1,7 @@
 """From the body of POST /v2/orders to an order request, or Alpaca's refusal of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -90,6 +91,23 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         client_order_id=client_order_id,
         position_intent=_position_intent(fields),
     )
+
+
+def parse_part(params: Mapping[str, str], held: Decimal) -> Decimal | None:
+    """Return which quantity of a position to close; None is all of it.
+
+    Raises:
+        ApiError: That makes no sense.
+    """
+    fields: dict[str, object] = dict(params)
+    qty, percentage = _amount(fields, "qty"), _amount(fields, "percentage")
+    if qty is not None and percentage is not None:
+        raise invalid("only one of qty or percentage is accepted")
+    if percentage is not None:
+        if percentage > 100:
+            raise invalid("percentage must be between 0 and 100")
+        qty = held * percentage / 100
+    return None if qty is None else truncate(qty, QTY_STEP)
 
 
 def _symbol(fields: dict[str, object]) -> str:

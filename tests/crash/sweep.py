@@ -496,7 +496,7 @@ class Run:
         for number, name in enumerate(self._plan.behaviours):
             symbol = f"S{number}"
             for account in self._accounts():
-                account.set_behaviour(symbol, BEHAVIOURS[name])
+                account.behaviours.set(symbol, BEHAVIOURS[name])
             self.figures.faults[name] += 1
             rivals = self._rng.choice((1, 1, 2))
             signals += [

@@ -368,6 +368,6 @@ async def test_a_behaviour_wears_out_after_its_times(start: Start) -> None:
     bench = await start(symbols={"BAD": Behaviour(refuse=403, times=2)})
     statuses = [(await bench.order("BAD")).status_code for _ in range(3)]
     assert statuses == [403, 403, 200]
-    bench.exchange.paper.set_behaviour("BAD", Behaviour(refuse=422, times=1))
+    bench.exchange.paper.behaviours.set("BAD", Behaviour(refuse=422, times=1))
     statuses = [(await bench.order("BAD")).status_code for _ in range(2)]
     assert statuses == [422, 200]

@@ -1,5 +1,7 @@
 """What an account may not order: the sell side, in Alpaca's words."""
 
+from typing import Any
+
 import pytest
 
 from snexec.exchange.settings import Behaviour
@@ -17,7 +19,7 @@ async def bought(start: Start, symbol: str = "KO", qty: str = "3") -> Bench:
     return bench
 
 
-def sell(qty: str = "1", **more: object) -> dict[str, object]:
+def sell(qty: str = "1", **more: object) -> dict[str, Any]:
     """Return the fields of a sell."""
     return {"notional": None, "qty": qty, "side": "sell", **more}
 
@@ -65,7 +67,7 @@ async def test_an_intent_that_is_none_is_refused(start: Start) -> None:
 @within(5)
 async def test_what_one_sell_holds_another_cannot_have(start: Start) -> None:
     bench = await bought(start)
-    bench.exchange.paper.set_behaviour("KO", WORKING)
+    bench.exchange.paper.behaviours.set("KO", WORKING)
     assert (await bench.order(**sell("2"))).status_code == 200
     reply = await bench.order(**sell("2", position_intent="sell_to_close"))
     assert reply.status_code == 403
@@ -82,7 +84,7 @@ async def test_what_one_sell_holds_another_cannot_have(start: Start) -> None:
 @within(5)
 async def test_a_buy_beside_a_working_sell_is_a_wash_trade(start: Start) -> None:
     bench = await bought(start)
-    bench.exchange.paper.set_behaviour("KO", WORKING)
+    bench.exchange.paper.behaviours.set("KO", WORKING)
     working = (await bench.order(**sell())).json()
     reply = await bench.order()
     assert reply.status_code == 403

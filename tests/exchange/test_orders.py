@@ -214,7 +214,7 @@ async def test_selling_more_than_is_held_is_refused(start: Start) -> None:
 async def test_an_order_against_a_working_one_is_a_wash_trade(start: Start) -> None:
     bench = await start()
     await bench.settled((await bench.order(notional="50.00")).json()["id"])
-    bench.exchange.paper.set_behaviour("KO", WORKING)
+    bench.exchange.paper.behaviours.set("KO", WORKING)
     working = (await bench.order()).json()
 
     reply = await bench.order(side="sell")

@@ -114,7 +114,7 @@ async def test_an_asset_in_all_its_spellings_is_ordered_once_as_the_broker_takes
 
 async def test_sighup_moves_to_live_and_back_and_orders_stay_with_their_mode() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=0.5))
+        broker.paper.behaviours.set("SLOW", Behaviour(reply_delay_sec=0.5))
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await box.until(lambda: broker.paper.feed.listeners, "paper is listened to")
@@ -186,7 +186,7 @@ async def test_changed_dollars_hold_from_the_next_signal() -> None:
 
 async def test_sigterm_lets_an_order_under_way_finish() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("SLOW", Behaviour(reply_delay_sec=1.0))
+        broker.paper.behaviours.set("SLOW", Behaviour(reply_delay_sec=1.0))
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await client.ask(signal_line("SLOW"))
@@ -204,7 +204,7 @@ async def test_sigterm_lets_an_order_under_way_finish() -> None:
 
 async def test_a_hung_order_does_not_outlive_the_shutdown_timeout() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour(
+        broker.paper.behaviours.set(
             "HUNG", Behaviour(lose="after_accept", lose_how="hang")
         )
         box.configure(alpaca=alpaca(broker), intake={"shutdown_timeout_sec": 0.5})
@@ -224,7 +224,7 @@ async def test_a_hung_order_does_not_outlive_the_shutdown_timeout() -> None:
 
 async def test_a_second_signal_stops_at_once() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour(
+        broker.paper.behaviours.set(
             "HUNG", Behaviour(lose="after_accept", lose_how="hang")
         )
         box.configure(alpaca=alpaca(broker))
@@ -240,7 +240,7 @@ async def test_a_second_signal_stops_at_once() -> None:
 
 async def test_a_killed_daemon_starts_again_on_the_same_socket() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("AAPL", Behaviour(fill_delay_sec=1.0))
+        broker.paper.behaviours.set("AAPL", Behaviour(fill_delay_sec=1.0))
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await client.ask(signal_line("AAPL", id="n-1"))
@@ -261,7 +261,7 @@ async def test_a_lost_reply_is_settled_by_evidence_and_never_sent_again() -> Non
     async with real_box() as (box, broker):
         ways: tuple[LoseHow, ...] = ("reset", "close", "500", "502_html", "garbage_200")
         for way in ways:
-            broker.paper.set_behaviour(
+            broker.paper.behaviours.set(
                 f"L{ways.index(way)}",
                 Behaviour(lose="after_accept", lose_how=way, no_events=True),
             )
@@ -386,7 +386,7 @@ async def test_no_key_and_no_secret_is_ever_shown() -> None:
     async with real_box() as (box, broker):
         for symbol, echo in echoes.items():
             behaviour = Behaviour(refuse=403, refuse_message=f"bad key {echo}")
-            broker.paper.set_behaviour(symbol, behaviour)
+            broker.paper.behaviours.set(symbol, behaviour)
         box.configure(alpaca=alpaca(broker), bot={"halt_after_refusals": 99})
         async with box.daemon("--log-level", "debug") as process, box.client() as feed:
             await feed.ask(b'{"command":"events"}\n')
@@ -436,7 +436,7 @@ async def test_the_exchange_runs_by_itself_as_configured_and_says_its_urls() -> 
 
 async def test_the_table_tells_a_fill_that_comes_before_the_orders_reply() -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("EARLY", Behaviour(fill_before_reply=True))
+        broker.paper.behaviours.set("EARLY", Behaviour(fill_before_reply=True))
         box.configure(alpaca=alpaca(broker))
 
         done = await box.run("--stdin", stdin=signal_line("EARLY", id="n-1"))

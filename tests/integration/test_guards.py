@@ -199,11 +199,11 @@ async def test_each_limit_refuses_and_allows_from_the_next_signal_on() -> None:
 
         await desk.set(halt_after_refusals=2)
         for symbol in ("R1", "R2"):
-            desk.broker.paper.set_behaviour(symbol, Behaviour(refuse=403))
+            desk.broker.paper.behaviours.set(symbol, Behaviour(refuse=403))
         await becomes("R1")
         assert await becomes() == "filled"
         await becomes("R2")
-        desk.broker.paper.set_behaviour("R3", Behaviour(reject=True))
+        desk.broker.paper.behaviours.set("R3", Behaviour(reject=True))
         assert await becomes("R3") == "alpaca_rejected"
         assert await becomes() == "halted"
         status = await desk.ask("status")
@@ -237,7 +237,7 @@ async def test_a_thousand_signals_in_a_second_meet_a_brake(
 ) -> None:
     async with open_desk(**bot) as desk:
         # One that is rejected leaves no open row, which would hide the brake.
-        desk.broker.paper.set_behaviour("SAME", Behaviour(reject=True))
+        desk.broker.paper.behaviours.set("SAME", Behaviour(reject=True))
         lines = [
             signal_line("SAME" if most == 1 else f"S{n}", id=f"n-{n}")
             for n in range(BURST)

@@ -95,7 +95,7 @@ async def test_a_start_that_waits_for_rows_waits_for_those_that_are_missing_too(
     None
 ):
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("WORK", Behaviour(end_status="never"))
+        broker.paper.behaviours.set("WORK", Behaviour(end_status="never"))
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await client.ask(signal_line("WORK", id="n-0"))

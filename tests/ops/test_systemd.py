@@ -319,7 +319,7 @@ async def test_a_daemon_is_not_ready_before_recovery_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with real_box() as (box, broker):
-        broker.paper.set_behaviour("SLOW", Behaviour(fill_delay_sec=60))
+        broker.paper.behaviours.set("SLOW", Behaviour(fill_delay_sec=60))
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await client.ask(signal_line("SLOW"))
