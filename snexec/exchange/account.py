@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -19,11 +19,13 @@ from snexec.exchange.errors import not_found, unprocessable
 from snexec.exchange.faults import RestFaults
 from snexec.exchange.feed import Feed
 from snexec.exchange.lifecycle import Step, plan
+from snexec.exchange.market import Market
 from snexec.exchange.order import Order
 from snexec.exchange.prices import Prices
 from snexec.exchange.ratelimit import RateWindow
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 from snexec.exchange.spelling import new_id
+from snexec.exchange.stops import Stops
 from snexec.exchange.timeline import Timeline
 from snexec.exchange.trade_updates import Event, Events
 from snexec.exchange.validation import OrderRequest
@@ -44,24 +46,6 @@ class OrderPost:
     symbol: str | None
     notional: str | None
     arrived_ns: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Market:
-    """What the clock says about the market.
-
-    Attributes:
-        changes_ns: When it opens or closes next, in nanoseconds since the epoch; None is
-            the usual hour.
-    """
-
-    is_open: bool = True
-    changes_ns: int | None = None
-
-    def open_at(self, ns: int) -> bool:
-        """Return whether it is open at a time; an announced change happens by itself."""
-        changed = self.changes_ns is not None and ns >= self.changes_ns
-        return self.is_open != changed
 
 
 @dataclass(slots=True)
@@ -99,6 +83,7 @@ class Account:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.book = Book(prices=prices, rng=rng, now_ns=now_ns)
+        self._prices = prices
         self.feed = Feed(self.knows_key)
         self.activities = Activities()
         self.behaviours = Behaviours(settings.symbols)
@@ -114,7 +99,9 @@ class Account:
         self._events = Events(now_ns)
         self._timeline = Timeline()
         self._queued: list[_Life] = []
-        self._cancels: dict[str, Behaviour] = {}
+        self._stops = Stops()
+        prices.follow(self._printed)
+        self._cancels: dict[str, tuple[Order, Behaviour]] = {}
         self._missing_positions: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -128,15 +115,18 @@ class Account:
 
     @market.setter
     def market(self, market: Market) -> None:
-        self._market = market
         now = self._now_ns()
-        if market.open_at(now):
+        was_open, self._market = self._market.open_at(now), market
+        is_open = market.open_at(now)
+        if is_open:
             queued, self._queued = self._queued, []
             for life in queued:
                 self._timeline.after(0, partial(self._begin, life))
-        elif not market.is_open and market.changes_ns is not None:
+        elif was_open:
+            self._expire_day_orders()
+        if market.changes_ns is not None and market.changes_ns > now:
             wait_sec = (market.changes_ns - now) / 1e9
-            self._timeline.after(wait_sec, partial(self._open_as_announced, market))
+            self._timeline.after(wait_sec, partial(self._change_as_announced, market))
 
     def knows_key(self, key: str) -> bool:
         """Return whether a key is authorized."""
@@ -165,7 +155,8 @@ class Account:
         )
         order = self.book.submit(request, status=status, hidden_ns=hidden_ns)
         if behaviour.refuse_cancel or behaviour.cancel_delay_sec:
-            self._cancels[order.id] = behaviour
+            working = {k: v for k, v in self._cancels.items() if not v[0].terminal}
+            self._cancels = working | {order.id: (order, behaviour)}
         if behaviour.position_404_times:
             self._missing_positions[order.symbol] = behaviour.position_404_times
         life = self._life(order, behaviour)
@@ -185,7 +176,7 @@ class Account:
         order = self.book.cancelable(order_id)
         if order is None:
             return
-        behaviour = self._cancels.get(order.id, BEHAVES)
+        _order, behaviour = self._cancels.get(order.id, (order, BEHAVES))
         if behaviour.refuse_cancel:
             raise unprocessable("order is not cancelable")
         if not behaviour.cancel_delay_sec:
@@ -228,6 +219,19 @@ class Account:
             del self._missing_positions[name]
         return left > 0
 
+    def reset(self) -> None:
+        """Begin anew, as a paper account does: no orders, positions or activities."""
+        for order in self.book.open_orders():
+            self.book.end(order, "canceled")
+        self.book = Book(prices=self._prices, rng=self._rng, now_ns=self._now_ns)
+        self.activities = Activities()
+
+    def follow_path(self, symbol: str, points: Iterable[tuple[float, Decimal]]) -> None:
+        """Move a symbol's price, in USD, at each of some numbers of seconds from now."""
+        for after_sec, price in points:
+            move = partial(self._prices.quote, symbol, price)
+            self._timeline.after(after_sec, move)
+
     def set_cash(self, cash: Decimal) -> None:
         """Set the account's cash, in USD."""
         self.book.cash = cash
@@ -237,9 +241,28 @@ class Account:
             self.book.end(order, "canceled")
             self.feed.publish(self._events.change("canceled", order, new_id()))
 
-    def _open_as_announced(self, market: Market) -> None:
-        if self._market is market:
+    def _change_as_announced(self, market: Market) -> None:
+        if self._market is not market:
+            return
+        if market.is_open:
+            # What works is known by its events; the clock has closed by itself.
+            self._market = Market(is_open=False)
+            self._expire_day_orders()
+        else:
             self.market = Market()
+
+    def _expire_day_orders(self) -> None:
+        """End at the close what was placed for the session."""
+        for order in self.book.open_orders():
+            waits = order.status == "accepted"
+            around_the_clock = class_of(order.symbol).around_the_clock
+            if order.time_in_force == "day" and not waits and not around_the_clock:
+                self.book.end(order, "expired")
+                self.feed.publish(self._events.change("expired", order, new_id()))
+
+    def _printed(self, symbol: str, price: Decimal) -> None:
+        if class_of(symbol).around_the_clock or self._market.open_at(self._now_ns()):
+            self._stops.printed(symbol, price)
 
     def _life(self, order: Order, behaviour: Behaviour) -> _Life:
         steps = iter(plan(behaviour, self._settings, self._rng))
@@ -250,7 +273,10 @@ class Account:
         if not order.terminal and not life.behaviour.reject:
             self.book.open_up(order)
             self._report(life, self._events.change("new", order, new_id()))
-        self._schedule(life)
+        if order.stop_price is None or order.terminal:
+            self._schedule(life)
+        else:
+            self._stops.wait(order, partial(self._schedule, life))
 
     def _schedule(self, life: _Life) -> None:
         step = next(life.steps, None)
@@ -263,6 +289,9 @@ class Account:
         order = life.order
         if order.terminal:
             self._end(life)
+            return
+        halts, again = self._prices.halts, partial(self._do, life, step)
+        if step.deed == "execute" and halts.wait(order.symbol, again):
             return
         event = self._carry_out(life, step)
         late = life.behaviour.late_event_sec

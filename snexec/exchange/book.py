@@ -122,6 +122,7 @@ class Book:
             updated_ns=now,
             status=status,
             expires_at=expiry(now, request.time_in_force),
+            stop_price=request.stop_price,
             goal_qty=goal,
             reserved=cost if request.side == "buy" else ZERO,
             hidden_until_ns=now + hidden_ns if hidden_ns else 0,
@@ -147,6 +148,8 @@ class Book:
         else:
             price = order.sizing_price = self.prices.execute(order.symbol)
             order.goal_qty = order.goal_qty or self._buy_goal(order, price)
+        if order.side == "sell":
+            price = self.prices.bid(price)
         left = order.goal_qty - order.filled_qty
         qty = left
         if share is not None:

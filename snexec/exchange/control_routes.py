@@ -14,6 +14,10 @@
 | PUT keys | `{"refused": [...]}`: unauthorized keys, `*` for all |
 | PUT rate | `{"limit"}` sets the limit and opens a fresh window |
 | PUT cash | `{"cash"}` sets the account's cash |
+| PUT path | `{"symbol", "points": [[seconds, price], ...]}` moves the price in time |
+| PUT halts | `{"symbol", "halted"}` halts or reopens a symbol, for both accounts |
+| POST corporate-action | an `Action` on what the account holds |
+| POST reset | takes the account's orders, positions and activities |
 | PUT clock | `{"is_open", "change_sec"}` opens or closes the market, for `change_sec` |
 | GET orders, posts, counts, stream | reads back; `?last=N` the newest N orders or posts |
 """
@@ -37,8 +41,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from snexec.exchange.account import Account, Market
+from snexec.exchange.account import Account
+from snexec.exchange.corporate_actions import Action, carry_out
+from snexec.exchange.errors import ApiError
 from snexec.exchange.faults import RestFault, StreamFaults
+from snexec.exchange.market import Market
 from snexec.exchange.prices import Prices
 from snexec.exchange.settings import Behaviour
 
@@ -90,6 +97,16 @@ class _Cash(_Body):
     cash: Decimal = Field(allow_inf_nan=False)
 
 
+class _Path(_Body):
+    symbol: str
+    points: list[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], Positive]]
+
+
+class _Halt(_Body):
+    symbol: str
+    halted: bool
+
+
 class _Clock(_Body):
     is_open: bool
     change_sec: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -124,6 +141,10 @@ class _Control:
             _route("PUT", "/rate", self._set_rate),
             _route("PUT", "/cash", self._set_cash),
             _route("PUT", "/clock", self._set_clock),
+            _route("PUT", "/path", self._set_path),
+            _route("PUT", "/halts", self._set_halt),
+            _route("POST", "/corporate-action", self._carry_out),
+            _route("POST", "/reset", self._reset),
             _route("GET", "/{what}", self._read),
         ]
 
@@ -186,6 +207,28 @@ class _Control:
             is_open=clock.is_open,
             changes_ns=None if change is None else time.time_ns() + int(change * 1e9),
         )
+
+    async def _set_path(self, request: Request) -> None:
+        path = await _parse(request, _Path)
+        self._account.follow_path(path.symbol, path.points)
+
+    async def _set_halt(self, request: Request) -> None:
+        halt = await _parse(request, _Halt)
+        if halt.halted:
+            self._prices.halts.halt(halt.symbol)
+        else:
+            self._prices.halts.resume(halt.symbol)
+
+    async def _carry_out(self, request: Request) -> object:
+        action, account = await _parse(request, Action), self._account
+        try:
+            carry_out(action, account.book, account.activities, time.time_ns())
+        except ApiError as exc:
+            return JSONResponse(exc.body, exc.status)
+        return None
+
+    async def _reset(self, _request: Request) -> None:
+        self._account.reset()
 
     async def _read(self, request: Request) -> object:
         account = self._account

@@ -19,6 +19,7 @@ class Order:
     Attributes:
         goal_qty: The quantity that fills the order, known from the first execution on.
         sizing_price: The price that `goal_qty` was computed with.
+        stop_price: What elects a stop order; a market order has none.
         hidden_until_ns: Look-ups do not find the order before this.
     """
 
@@ -33,6 +34,7 @@ class Order:
     submitted_ns: int
     updated_ns: int
     expires_at: str
+    stop_price: Decimal | None = None
     status: Status = "pending_new"
     filled_qty: Decimal = ZERO
     filled_cost: Decimal = ZERO
@@ -94,6 +96,7 @@ class Order:
         submitted = timestamp(self.submitted_ns)
         price = self.filled_avg_price
         opening = "open" if self.side == "buy" else "close"
+        kind = "market" if self.stop_price is None else "stop"
         return {
             "asset_class": class_of(self.symbol).name,
             "asset_id": asset_id(self.symbol),
@@ -113,7 +116,7 @@ class Order:
             "limit_price": None,
             "notional": None if self.notional is None else number(self.notional),
             "order_class": "",
-            "order_type": "market",
+            "order_type": kind,
             "position_intent": f"{self.side}_to_{opening}",
             "qty": None if self.qty is None else number(self.qty),
             "replaced_at": optional_timestamp(self.replaced_ns),
@@ -121,12 +124,12 @@ class Order:
             "replaces": self.replaces,
             "side": self.side,
             "status": self.status,
-            "stop_price": None,
+            "stop_price": None if self.stop_price is None else number(self.stop_price),
             "submitted_at": submitted,
             "symbol": self.symbol,
             "time_in_force": self.time_in_force,
             "trail_percent": None,
             "trail_price": None,
-            "type": "market",
+            "type": kind,
             "updated_at": timestamp(self.updated_ns),
         }

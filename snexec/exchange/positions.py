@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from snexec.exchange.assets import asset_id, class_of, position_symbol
 from snexec.exchange.order import ZERO
-from snexec.exchange.spelling import MICRO, number
+from snexec.exchange.spelling import MICRO, QTY_STEP, number, truncate
 
 
 @dataclass(kw_only=True, slots=True)
@@ -90,6 +90,17 @@ class Positions:
         self.cost -= cost
         if whole:
             del self._by_symbol[symbol]
+
+    def split(self, symbol: str, ratio: Decimal) -> None:
+        """Multiply a position's quantity; what it cost stays."""
+        position = self._by_symbol[symbol]
+        position.qty = truncate(position.qty * ratio, QTY_STEP)
+
+    def rename(self, symbol: str, name: str) -> None:
+        """Give a position another symbol."""
+        position = self._by_symbol.pop(symbol)
+        position.symbol = name
+        self._by_symbol[name] = position
 
 
 def _micro(value: Decimal) -> Decimal:

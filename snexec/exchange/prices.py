@@ -2,23 +2,37 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from decimal import Decimal
 
 from snexec.exchange.assets import canonical
+from snexec.exchange.halts import Halts
 
 # One execution moves the price by at most this share of it.
 _STEP = 0.0003
 # The walk stays within this share of the quote, however long the exchange runs.
 _REACH = Decimal("0.02")
+# Sells get the bid, so that a position begins with a small loss.
+_HALF_SPREAD = Decimal("0.0001")
 
 
 class Prices:
-    """The market of both accounts, in USD, by canonical symbol."""
+    """The market of both accounts, in USD, by canonical symbol.
+
+    Attributes:
+        halts: Which symbols do not trade now.
+    """
 
     def __init__(self, rng: random.Random) -> None:
+        self.halts = Halts()
         self._rng = rng
         self._quotes: dict[str, Decimal] = {}
         self._last: dict[str, Decimal] = {}
+        self._followers: list[Callable[[str, Decimal], None]] = []
+
+    def follow(self, follower: Callable[[str, Decimal], None]) -> None:
+        """Call a function with each print: its symbol, and its price in USD."""
+        self._followers.append(follower)
 
     def quote(self, symbol: str, price: Decimal) -> None:
         """Set a symbol's last price.
@@ -30,7 +44,11 @@ class Prices:
             raise ValueError(f"a price is a positive number, not {price}")
         name = canonical(symbol)
         self._quotes[name] = price
-        self._last[name] = price
+        self._print(name, price)
+
+    def split(self, symbol: str, ratio: Decimal) -> None:
+        """Divide a symbol's price: each share has become ``ratio`` shares."""
+        self.quote(symbol, _rounded(self.last(symbol) / ratio))
 
     def opening(self, symbol: str) -> Decimal:
         """Return the price around which the walk goes."""
@@ -55,8 +73,21 @@ class Prices:
         moved = start * (1 + Decimal(self._rng.uniform(-_STEP, _STEP)))
         moved = min(max(moved, opening * (1 - _REACH)), opening * (1 + _REACH))
         price = _rounded(moved)
-        self._last[symbol] = price
+        self._print(symbol, price)
         return price
+
+    def bid(self, price: Decimal) -> Decimal:
+        """Return what is bid while the last sale was at a price."""
+        return _rounded(price * (1 - _HALF_SPREAD))
+
+    def ask(self, price: Decimal) -> Decimal:
+        """Return what is asked while the last sale was at a price."""
+        return _rounded(price * (1 + _HALF_SPREAD))
+
+    def _print(self, symbol: str, price: Decimal) -> None:
+        self._last[symbol] = price
+        for follower in self._followers:
+            follower(symbol, price)
 
 
 def _rounded(price: Decimal) -> Decimal:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 
-from snexec.exchange.account import Market
 from snexec.exchange.assets import (
     CRYPTO,
     asset_id,
@@ -16,6 +15,7 @@ from snexec.exchange.assets import (
 )
 from snexec.exchange.book import Book
 from snexec.exchange.errors import ApiError, invalid, not_found
+from snexec.exchange.market import Market
 from snexec.exchange.order import Order
 from snexec.exchange.positions import Position
 from snexec.exchange.spelling import CENT, next_close, number, parse_timestamp, truncate

@@ -24,6 +24,7 @@ from snexec.exchange.errors import (
     unauthorized_key,
 )
 from snexec.exchange.faults import RestFault, fault_reply, lose_reply
+from snexec.exchange.market import calendar
 from snexec.exchange.validation import parse_body, parse_order, parse_part
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -57,6 +58,7 @@ class Rest:
             self._route("GET", "/v2/account/activities/{kind}", self._list_activities),
             self._route("GET", "/v2/account", self._show_account),
             self._route("GET", "/v2/clock", self._clock),
+            self._route("GET", "/v2/calendar", self._calendar),
             self._route("GET", "/v2/assets/{symbol:path}", self._asset),
             self._route(None, "/{rest:path}", self._unknown),
         ]
@@ -200,6 +202,9 @@ class Rest:
 
     async def _clock(self, _request: Request) -> Response:
         return _json(queries.clock(time.time_ns(), self._account.market))
+
+    async def _calendar(self, request: Request) -> Response:
+        return _json(calendar(request.query_params))
 
     async def _asset(self, request: Request) -> Response:
         symbol = request.path_params["symbol"]

@@ -11,6 +11,7 @@ from snexec.exchange.order import Side
 from snexec.exchange.spelling import CENT, QTY_STEP, truncate
 
 CLIENT_ORDER_ID_MAX = 128
+_SUB_DOLLAR_STEP = Decimal("0.0001")  # of the prices of orders, below one dollar
 POSITION_INTENTS = frozenset(
     {"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"}
 )
@@ -18,7 +19,7 @@ POSITION_INTENTS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderRequest:
-    """A market order that a client asks for; symbol canonical, money in USD."""
+    """A market or stop order that a client asks for; symbol canonical, money in USD."""
 
     symbol: str
     side: Side
@@ -28,6 +29,7 @@ class OrderRequest:
     extended_hours: bool
     client_order_id: str | None
     position_intent: str | None = None
+    stop_price: Decimal | None = None
 
 
 def parse_body(body: bytes) -> dict[str, object]:
@@ -55,8 +57,8 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
     side = fields.get("side")
     if side not in ("buy", "sell"):
         raise invalid("side must be buy or sell")
-    if fields.get("type") != "market":
-        raise invalid("this simulated exchange takes market orders only")
+    if fields.get("type") not in ("market", "stop"):
+        raise invalid("this simulated exchange takes market and stop orders only")
     client_order_id = fields.get("client_order_id") or None
     if client_order_id is not None and not isinstance(client_order_id, str):
         raise invalid("client_order_id must be a string")
@@ -90,6 +92,7 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         extended_hours=fields.get("extended_hours") is True,
         client_order_id=client_order_id,
         position_intent=_position_intent(fields),
+        stop_price=_stop_price(fields, asset_class),
     )
 
 
@@ -128,6 +131,23 @@ def _time_in_force(fields: dict[str, object], asset_class: AssetClass) -> str:
     if value not in asset_class.times_in_force:
         raise unprocessable(f"invalid {asset_class.name} time_in_force")
     return value
+
+
+def _stop_price(fields: dict[str, object], asset_class: AssetClass) -> Decimal | None:
+    price = _amount(fields, "stop_price")
+    if fields.get("type") == "market":
+        if price is not None:
+            raise invalid("market orders must not have stop_price")
+        return None
+    if asset_class is not SHARES:
+        raise unprocessable(f"invalid order type for {asset_class.name} order")
+    if price is None:
+        raise invalid("stop orders require stop price")
+    if truncate(price, CENT if price >= 1 else _SUB_DOLLAR_STEP) != price:
+        raise unprocessable(
+            "sub-penny increment does not fulfill minimum pricing criteria"
+        )
+    return price
 
 
 def _position_intent(fields: dict[str, object]) -> str | None:

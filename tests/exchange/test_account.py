@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 import trio
 
-from snexec.exchange.account import Market
+from snexec.exchange.market import Market
 
 from .conftest import Bench, Start, within
 

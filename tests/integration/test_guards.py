@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from snexec.exchange.account import Market
+from snexec.exchange.market import Market
 from snexec.exchange.settings import Behaviour
 from tests.integration.harness import Box, Client, alpaca, real_box, signal_line
 
