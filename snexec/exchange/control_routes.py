@@ -15,7 +15,6 @@
 | PUT rate | `{"limit"}` sets the limit and opens a fresh window |
 | PUT cash | `{"cash"}` sets the account's cash |
 | PUT path | `{"symbol", "points": [[seconds, price], ...]}` moves the price in time |
-| PUT halts | `{"symbol", "halted"}` halts or reopens a symbol, for both accounts |
 | POST corporate-action | an `Action` on what the account holds |
 | POST reset | takes the account's orders, positions and activities |
 | PUT clock | `{"is_open", "change_sec"}` opens or closes the market, for `change_sec` |
@@ -24,7 +23,7 @@
 
 import base64
 import time
-from collections.abc import Awaitable, Callable, Mapping, Reversible
+from collections.abc import Mapping, Reversible
 from dataclasses import asdict
 from decimal import Decimal
 from itertools import islice
@@ -37,21 +36,19 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
 
 from snexec.exchange.account import Account
+from snexec.exchange.controls import control_route, parse
 from snexec.exchange.corporate_actions import Action, carry_out
-from snexec.exchange.errors import ApiError
 from snexec.exchange.faults import RestFault, StreamFaults
 from snexec.exchange.market import Market
 from snexec.exchange.prices import Prices
 from snexec.exchange.settings import Behaviour
 
 Item = TypeVar("Item")
-Model = TypeVar("Model", bound=BaseModel)
-Endpoint = Callable[[Request], Awaitable[object]]
 _EVENT = TypeAdapter(dict[str, object])
 Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 
@@ -102,11 +99,6 @@ class _Path(_Body):
     points: list[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], Positive]]
 
 
-class _Halt(_Body):
-    symbol: str
-    halted: bool
-
-
 class _Clock(_Body):
     is_open: bool
     change_sec: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -129,44 +121,43 @@ class _Control:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            _route("POST", "/quote", self._quote),
-            _route("PUT", "/symbols/{symbol:path}", self._set_behaviour),
-            _route("DELETE", "/symbols/{symbol:path}", self._clear_behaviour),
-            _route("POST", "/rest-faults", self._add_rest_fault),
-            _route("DELETE", "/rest-faults", self._clear_rest_faults),
-            _route("PUT", "/stream", self._set_stream_faults),
-            _route("DELETE", "/stream", self._clear_stream_faults),
-            _route("POST", "/stream/{deed}", self._act_on_stream),
-            _route("PUT", "/keys", self._set_keys),
-            _route("PUT", "/rate", self._set_rate),
-            _route("PUT", "/cash", self._set_cash),
-            _route("PUT", "/clock", self._set_clock),
-            _route("PUT", "/path", self._set_path),
-            _route("PUT", "/halts", self._set_halt),
-            _route("POST", "/corporate-action", self._carry_out),
-            _route("POST", "/reset", self._reset),
-            _route("GET", "/{what}", self._read),
+            control_route("POST", "/quote", self._quote),
+            control_route("PUT", "/symbols/{symbol:path}", self._set_behaviour),
+            control_route("DELETE", "/symbols/{symbol:path}", self._clear_behaviour),
+            control_route("POST", "/rest-faults", self._add_rest_fault),
+            control_route("DELETE", "/rest-faults", self._clear_rest_faults),
+            control_route("PUT", "/stream", self._set_stream_faults),
+            control_route("DELETE", "/stream", self._clear_stream_faults),
+            control_route("POST", "/stream/{deed}", self._act_on_stream),
+            control_route("PUT", "/keys", self._set_keys),
+            control_route("PUT", "/rate", self._set_rate),
+            control_route("PUT", "/cash", self._set_cash),
+            control_route("PUT", "/clock", self._set_clock),
+            control_route("PUT", "/path", self._set_path),
+            control_route("POST", "/corporate-action", self._carry_out),
+            control_route("POST", "/reset", self._reset),
+            control_route("GET", "/{what}", self._read),
         ]
 
     async def _quote(self, request: Request) -> None:
-        quote = await _parse(request, _Quote)
+        quote = await parse(request, _Quote)
         self._prices.quote(quote.symbol, quote.price)
 
     async def _set_behaviour(self, request: Request) -> None:
-        behaviour = await _parse(request, Behaviour)
+        behaviour = await parse(request, Behaviour)
         self._account.behaviours.set(request.path_params["symbol"], behaviour)
 
     async def _clear_behaviour(self, request: Request) -> None:
         self._account.behaviours.clear(request.path_params["symbol"])
 
     async def _add_rest_fault(self, request: Request) -> None:
-        self._account.rest_faults.add(await _parse(request, RestFault))
+        self._account.rest_faults.add(await parse(request, RestFault))
 
     async def _clear_rest_faults(self, _request: Request) -> None:
         self._account.rest_faults.clear()
 
     async def _set_stream_faults(self, request: Request) -> None:
-        self._account.feed.faults = await _parse(request, StreamFaults)
+        self._account.feed.faults = await parse(request, StreamFaults)
 
     async def _clear_stream_faults(self, _request: Request) -> None:
         self._account.feed.faults = StreamFaults()
@@ -177,13 +168,13 @@ class _Control:
             case "drop":
                 feed.drop()
             case "close":
-                feed.close((await _parse(request, _Close)).code)
+                feed.close((await parse(request, _Close)).code)
             case "starve":
                 feed.starve()
             case "black-hole":
                 feed.black_hole()
             case "frame":
-                feed.send_raw((await _parse(request, _Frame)).frame())
+                feed.send_raw((await parse(request, _Frame)).frame())
             case "event":
                 feed.publish(await _parse_event(request))
             case _:
@@ -191,17 +182,17 @@ class _Control:
         return None
 
     async def _set_keys(self, request: Request) -> None:
-        self._account.refused_keys = (await _parse(request, _Keys)).refused
+        self._account.refused_keys = (await parse(request, _Keys)).refused
 
     async def _set_rate(self, request: Request) -> None:
-        self._account.rate.limit = (await _parse(request, _Rate)).limit
+        self._account.rate.limit = (await parse(request, _Rate)).limit
         self._account.rate.restart()
 
     async def _set_cash(self, request: Request) -> None:
-        self._account.set_cash((await _parse(request, _Cash)).cash)
+        self._account.set_cash((await parse(request, _Cash)).cash)
 
     async def _set_clock(self, request: Request) -> None:
-        clock = await _parse(request, _Clock)
+        clock = await parse(request, _Clock)
         change = clock.change_sec
         self._account.market = Market(
             is_open=clock.is_open,
@@ -209,23 +200,12 @@ class _Control:
         )
 
     async def _set_path(self, request: Request) -> None:
-        path = await _parse(request, _Path)
+        path = await parse(request, _Path)
         self._account.follow_path(path.symbol, path.points)
 
-    async def _set_halt(self, request: Request) -> None:
-        halt = await _parse(request, _Halt)
-        if halt.halted:
-            self._prices.halts.halt(halt.symbol)
-        else:
-            self._prices.halts.resume(halt.symbol)
-
-    async def _carry_out(self, request: Request) -> object:
-        action, account = await _parse(request, Action), self._account
-        try:
-            carry_out(action, account.book, account.activities, time.time_ns())
-        except ApiError as exc:
-            return JSONResponse(exc.body, exc.status)
-        return None
+    async def _carry_out(self, request: Request) -> None:
+        action, account = await parse(request, Action), self._account
+        carry_out(action, account.book, account.activities, time.time_ns())
 
     async def _reset(self, _request: Request) -> None:
         self._account.reset()
@@ -250,22 +230,6 @@ class _Control:
                 return Response(status_code=404)
 
 
-def _route(method: str, path: str, endpoint: Endpoint) -> Route:
-    async def answered(request: Request) -> Response:
-        try:
-            result = await endpoint(request)
-        # pydantic's ValidationError is one; so is bad base64.
-        except ValueError as exc:
-            return JSONResponse({"error": str(exc)}, 422)
-        except ClientDisconnect:
-            return Response()
-        if isinstance(result, Response):
-            return result
-        return Response(status_code=204) if result is None else JSONResponse(result)
-
-    return Route(path, answered, methods=[method])
-
-
 def _last(request: Request, items: Reversible[Item]) -> list[Item]:
     count = request.query_params.get("last")
     newest = list(islice(reversed(items), None if count is None else int(count)))
@@ -274,7 +238,3 @@ def _last(request: Request, items: Reversible[Item]) -> list[Item]:
 
 async def _parse_event(request: Request) -> dict[str, object]:
     return _EVENT.validate_json(await request.body())
-
-
-async def _parse(request: Request, model: type[Model]) -> Model:
-    return model.model_validate_json(await request.body() or b"{}")

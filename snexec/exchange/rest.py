@@ -1,6 +1,5 @@
 """Alpaca's REST endpoints for one account."""
 
-import base64
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +23,7 @@ from snexec.exchange.errors import (
     unauthorized_key,
 )
 from snexec.exchange.faults import RestFault, fault_reply, lose_reply
+from snexec.exchange.keys import key_of
 from snexec.exchange.market import calendar
 from snexec.exchange.validation import parse_body, parse_order, parse_part
 
@@ -109,7 +109,7 @@ class Rest:
                 return await lose_reply(how, request)
 
     async def _respond(self, request: Request, endpoint: Endpoint) -> Response:
-        key = _key(request)
+        key = key_of(request)
         if key is None:
             return _no_key(request)
         try:
@@ -231,23 +231,6 @@ def _no_key(request: Request) -> Response:
     response = _json({"message": "unauthorized."}, 401)
     response.headers["WWW-Authenticate"] = "Basic"
     return response
-
-
-def _key(request: Request) -> str | None:
-    """Return a request's API key, however it was sent, or None without one."""
-    headers = request.headers
-    key = headers.get("apca-api-key-id")
-    if key and headers.get("apca-api-secret-key"):
-        return key
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value:
-        return value
-    if scheme.lower() == "basic" and value:
-        try:
-            return base64.b64decode(value).decode().partition(":")[0] or None
-        except ValueError:
-            return None
-    return None
 
 
 def _post_record(body: bytes) -> OrderPost:

@@ -1,6 +1,7 @@
 """The exchange as a whole: two accounts behind one loopback port."""
 
 import random
+import time
 from decimal import Decimal
 from typing import Literal
 
@@ -10,12 +11,19 @@ from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
 from snexec.exchange.account import Account
 from snexec.exchange.connections import serve
 from snexec.exchange.control_routes import control_routes
+from snexec.exchange.data_control import DataControl
+from snexec.exchange.data_rest import DataRest
+from snexec.exchange.data_stream import DataFeed
 from snexec.exchange.prices import Prices
+from snexec.exchange.ratelimit import RateWindow
 from snexec.exchange.rest import Rest
 from snexec.exchange.settings import ExchangeSettings
+from snexec.exchange.tape import Tape
 
 # A burst of orders may open hundreds of connections at once.
 _BACKLOG = 1024
+# As Alpaca spells their paths; `test` is the one that never closes.
+_DATA_FEEDS = ("v2/iex", "v2/test", "v1beta3/crypto/us")
 
 
 class Exchange:
@@ -24,6 +32,8 @@ class Exchange:
     Attributes:
         paper: The account at the root of the port.
         live: The account below `/live`.
+        tape: What the market prints.
+        data_feeds: The streams of market data below `/data`, by their path.
     """
 
     def __init__(self, settings: ExchangeSettings) -> None:
@@ -32,6 +42,11 @@ class Exchange:
         self._prices = Prices(rng)
         self.paper = Account(settings, prices=self._prices, rng=rng)
         self.live = Account(settings, prices=self._prices, rng=rng)
+        self.tape = Tape(self._prices, now_ns=time.time_ns)
+        self.data_feeds = {
+            name: DataFeed(self.tape, self._knows_key) for name in _DATA_FEEDS
+        }
+        self._data_rate = RateWindow(settings.rate_limit_per_min, time.time_ns)
         self._base: str | None = None
 
     @property
@@ -45,6 +60,11 @@ class Exchange:
     def live_url(self) -> str:
         """Base URL of the live account, known once started."""
         return f"{self.paper_url}/live"
+
+    @property
+    def data_url(self) -> str:
+        """Base URL of market data, known once started."""
+        return f"{self.paper_url}/data"
 
     def account(self, name: Literal["paper", "live"]) -> Account:
         """Return an account by its name."""
@@ -87,14 +107,29 @@ class Exchange:
 
     def _app(self) -> Router:
         accounts = {"paper": self.paper, "live": self.live}
+        data_control = DataControl(self.tape, self._prices, self.data_feeds)
         return Router(
             [
+                Mount("/control/data", routes=data_control.routes()),
                 Mount("/control", routes=control_routes(accounts, self._prices)),
+                Mount("/data", routes=self._data_routes()),
                 Mount("/live", routes=self._account_routes(self.live)),
                 *self._account_routes(self.paper),
             ],
             redirect_slashes=False,
         )
+
+    def _data_routes(self) -> list[BaseRoute]:
+        streams: list[BaseRoute] = [
+            WebSocketRoute(f"/{name}", feed.serve)
+            for name, feed in self.data_feeds.items()
+        ]
+        rest = DataRest(self.tape, self._knows_key, self._data_rate)
+        return [*streams, *rest.routes()]
+
+    def _knows_key(self, key: str) -> bool:
+        """Return whether a key of either account is authorized for market data."""
+        return self.paper.knows_key(key) or self.live.knows_key(key)
 
     def _account_routes(self, account: Account) -> list[BaseRoute]:
         stream = WebSocketRoute("/stream", account.feed.serve)

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import lru_cache
@@ -14,6 +15,13 @@ MICRO = Decimal("0.000001")
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time in nanoseconds since the epoch, which each format spells in its own way."""
+
+    ns: int
 
 
 def number(value: Decimal) -> str:

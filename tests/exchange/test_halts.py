@@ -10,19 +10,19 @@ from .conftest import Bench, Start, new_client, within
 
 async def put(bench: Bench, what: str, **body: object) -> int:
     async with new_client(bench.exchange.paper_url) as client:
-        reply = await client.put(f"/control/paper/{what}", json=body)
+        reply = await client.put(f"/control/{what}", json=body)
     return reply.status_code
 
 
 @within(5)
 async def test_an_order_waits_for_the_reopening(start: Start) -> None:
     bench = await start()
-    assert await put(bench, "halts", symbol="KO", halted=True) == 204
+    assert await put(bench, "data/halts", symbol="KO", halted=True) == 204
     placed = (await bench.order()).json()
     other = (await bench.order("PEP")).json()
     await bench.settled(other["id"])
     assert await bench.status(placed["id"]) == "new"
-    assert await put(bench, "halts", symbol="KO", halted=False) == 204
+    assert await put(bench, "data/halts", symbol="KO", halted=False) == 204
     await bench.settled(placed["id"])
 
 
@@ -31,11 +31,11 @@ async def test_an_order_that_is_canceled_in_a_halt_is_not_filled_after_it(
     start: Start,
 ) -> None:
     bench = await start()
-    await put(bench, "halts", symbol="KO", halted=True)
+    await put(bench, "data/halts", symbol="KO", halted=True)
     placed = (await bench.order()).json()
     await trio.sleep(0.05)
     assert (await bench.rest.delete(f"/v2/orders/{placed['id']}")).status_code == 204
-    await put(bench, "halts", symbol="KO", halted=False)
+    await put(bench, "data/halts", symbol="KO", halted=False)
     await trio.sleep(0.05)
     assert await bench.status(placed["id"]) == "canceled"
 
@@ -46,7 +46,7 @@ async def test_a_path_moves_the_price_in_time(start: Start) -> None:
     bench.exchange.quote("KO", Decimal(60))
     await bench.settled((await bench.order()).json()["id"])
     points = [[0.0, 61], [0.1, "62.5"]]
-    assert await put(bench, "path", symbol="KO", points=points) == 204
+    assert await put(bench, "paper/path", symbol="KO", points=points) == 204
     seen: list[str] = []
     while "62.5" not in seen:
         position = (await bench.rest.get("/v2/positions/KO")).json()
@@ -62,7 +62,7 @@ async def test_a_path_that_makes_no_sense_is_refused(
     start: Start, points: object
 ) -> None:
     bench = await start()
-    assert await put(bench, "path", symbol="KO", points=points) == 422
+    assert await put(bench, "paper/path", symbol="KO", points=points) == 422
 
 
 @within(5)
