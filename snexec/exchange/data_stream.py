@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import get_args
 
 import trio
@@ -122,9 +123,10 @@ class _Session:
         self._dump: Callable[[list[Message]], bytes | str] = _as_json
         if websocket.headers.get("content-type") == "application/msgpack":
             # Only the official SDK asks for it, and brings it along.
-            from snexec.exchange import packing  # noqa: PLC0415
+            with suppress(ModuleNotFoundError):
+                from snexec.exchange import packing  # noqa: PLC0415
 
-            self._load, self._dump = packing.unpack, packing.pack
+                self._load, self._dump = packing.unpack, packing.pack
         self._frames_send, self._frames = trio.open_memory_channel[bytes | str | None](
             _FRAMES_WAITING_MAX
         )
