@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from snexec.ledger.ahead import find_ahead as find_ahead
 from snexec.ledger.ahead import named as named
+from snexec.ledger.changes import AwaitedChange as AwaitedChange
 from snexec.ledger.changes import Change as Change
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.endings import End as End

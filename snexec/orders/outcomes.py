@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from snexec.broker import FINAL_STATUSES
-from snexec.ledger import OrderRef
+from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
 
 if TYPE_CHECKING:
@@ -216,8 +216,10 @@ class Outcomes:
         self._publish("placed", acceptance.attempt, more)
 
     async def _discard(self, trade: NewTrade) -> bool:
+        change = _Discard(trade, self._discarded)
+        self._writer.put(change)
         try:
-            gone = await self._writer.write(lambda store: store.discard_trade(trade.id))
+            gone = await change.result()
         except sqlite3.Error as exc:
             order_log.error(
                 trade,
@@ -229,7 +231,6 @@ class Outcomes:
             return True  # there is no order all the same
         if gone:
             self._latencies.forget(trade.id)
-            self._discarded.remember(trade)
             self._unsettled.settled(trade.id)
         else:
             order_log.error(
@@ -298,6 +299,27 @@ class _Acceptance:
             order_id=self.order.id,
         )
         self.recorded(self.attempt)
+
+
+class _Discard(AwaitedChange[bool]):
+    """The change that removes the row of an order that does not exist.
+
+    Args:
+        trade: The row.
+        discarded: Remembers it at once: what is reported next, out of the same commit,
+            may be the broker's word on this very order.
+    """
+
+    def __init__(self, trade: NewTrade, discarded: Discarded) -> None:
+        super().__init__(lambda store: store.discard_trade(trade.id))
+        self._trade = trade
+        self._discarded = discarded
+
+    def done(self, result: bool) -> None:
+        """Remember the row, and wake the caller."""
+        if result:
+            self._discarded.remember(self._trade)
+        super().done(result)
 
 
 @dataclass(slots=True, eq=False)

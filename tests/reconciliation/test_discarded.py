@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from unittest.mock import Mock
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import RefusedError
+from snexec.ledger.ledger import Ledger
+from snexec.orders.outcomes import Outcomes
+from snexec.reconciliation.reconciler import Reconciler
 from tests.fakes import Rig, make_order, make_signal, make_trade, only_row
 
 if TYPE_CHECKING:
@@ -76,6 +82,33 @@ async def test_where_its_symbol_is_open_again_it_is_told_that_no_row_holds_the_s
     assert only_row(rig)["id"] != row_id
     assert any("held by no row" in line for line in logged_errors.take())
     nursery.cancel_scope.cancel()
+
+
+async def test_what_is_told_in_the_commit_that_takes_the_row_back_restores_it(
+    rig: Rig, logged_errors: LoggedErrors
+) -> None:
+    ledger = Ledger(rig.store, path=Path("nowhere"), clock=rig.clock)
+    reconciler = Reconciler(
+        *(rig.settings, rig.accounts, ledger, rig.latencies, rig.feed)
+    )
+    outcomes = Outcomes(
+        *(ledger, reconciler.unsettled, reconciler.discarded, rig.latencies, rig.feed)
+    )
+    trade = make_trade()
+    rig.open_row(trade)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outcomes.drop, Mock(trade=trade), "stale")
+        await wait_all_tasks_blocked()
+        await reconciler.fills.on_fill_event(
+            *("fill", "o-1", "2", "5", "AAPL"), mode="paper", client_order_id="sn-1"
+        )
+        nursery.start_soon(ledger.writer.run)
+        await trio.sleep(1)
+        ledger.writer.close()
+    row = only_row(rig)
+    assert (row["id"], row["alpacaOrderId"], row["shares"]) == ("sn-1", "o-1", 2.0)
+    (error,) = logged_errors.take()
+    assert "its row is written again" in error
 
 
 # Which rows, and how
