@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 order_log = OrderLog(logging.getLogger("TradeExecutor"))
 
+_IS_THERE = frozenset({"opened", "repeated"})
 _REMEMBERED = 256  # if the broker still reports one, it does so soon
 
 
@@ -81,23 +82,25 @@ class _Restoration:
     step: Step | None = None  # or it has said nothing of the order
 
     def apply(self, store: Store) -> tuple[Opening, Applied | None]:
-        """Open the row, and apply the step if that worked."""
+        """Open the row, and apply the step if it is there; a sweep may have been first."""
         opening = store.open_trade(self.trade)
-        if self.step is None or opening != "opened":
+        if self.step is None or opening not in _IS_THERE:
             return opening, None
         return opening, self.step.apply(store)
 
     def done(self, result: tuple[Opening, Applied | None]) -> None:
         """Follow the order again, and report the step."""
         opening, applied = result
-        if opening != "opened":
+        if opening not in _IS_THERE:
             self._lost(opening)
             return
-        order_id = None if applied is None else applied.order_id
-        self.unsettled.placed(self.trade, order_id=order_id)
+        if opening == "opened":
+            order_id = None if applied is None else applied.order_id
+            self.unsettled.placed(self.trade, order_id=order_id)
         if self.step is not None:
             self.step.done(applied)
-        self.unsettled.ask_now(self.trade.id)
+        if applied is None or not applied.settled:
+            self.unsettled.follow(self.trade)
 
     def failed(self, error: Exception) -> None:
         """Log that the row cannot be written again."""

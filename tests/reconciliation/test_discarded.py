@@ -15,6 +15,7 @@ from snexec.errors import RefusedError
 from snexec.ledger.ledger import Ledger
 from snexec.orders.outcomes import Outcomes
 from snexec.reconciliation.reconciler import Reconciler
+from snexec.reconciliation.steps import looked_up_step
 from tests.fakes import Rig, make_order, make_signal, make_trade, only_row
 
 if TYPE_CHECKING:
@@ -263,4 +264,33 @@ async def test_a_row_is_written_again_and_not_applied_what_is_not_its_orders(
     assert only_row(lost)["status"] == "missed", "the broker does not know it"
     (asked, *_) = lost.paper.asked("order")
     assert (asked.client_order_id, asked.order_id) == ("sn-1", None)
+    assert len(logged_errors.take()) == 1
+
+
+async def test_a_row_that_a_sweep_has_written_meanwhile_takes_what_is_told(
+    lost: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    nursery.start_soon(lost.recover)
+    lost.open_row(make_trade(signal_id="n-1"), order_id="o-1")
+    step = looked_up_step(
+        *("paper", make_order("sn-1", "filled", quantity="2", price="5"), "AAPL"),
+        latencies=lost.latencies,
+        reporter=lost.fills._confirmations,
+    )
+    assert lost.reconciler.discarded.restore(step)
+    await trio.sleep(0.1)
+    assert only_row(lost)["shares"] == 2.0
+    assert lost.told() == [("fill", None), ("settled", None)]
+    assert len(logged_errors.take()) == 1, "and no word of shares that no row holds"
+
+
+async def test_a_row_in_doubt_that_a_sweep_has_written_meanwhile_is_asked_about(
+    lost: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    nursery.start_soon(lost.recover)
+    lost.open_row(make_trade(signal_id="n-1"), order_id="o-1")
+    lost.paper.book["sn-1"] = make_order("sn-1", "filled", quantity="2", price="5")
+    lost.reconciler.discarded.doubt("sn-1")
+    await trio.sleep(0.1)
+    assert only_row(lost)["shares"] == 2.0
     assert len(logged_errors.take()) == 1
