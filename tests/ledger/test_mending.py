@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.ledger.damage import FilesLostError
-from snexec.ledger.file import checkpoint
+from snexec.ledger.file import checkpoint, connect
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from tests.fakes import FakeClock, make_trade, rows_of, warnings_of
@@ -115,6 +115,31 @@ def test_a_reader_in_the_way_is_waited_for(watched: Store, database: Path) -> No
         assert ids_in(database) == ALL, "a kill may come at any time"
     watched.mend()
     write(watched, "sn-9")
+    assert list(rows_of(watched)) == [*ALL, "sn-9"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells what is open")
+@pytest.mark.parametrize("endings", [("-shm",), ("-wal", "-shm")])
+def test_a_connection_of_ours_that_keeps_the_nameless_index_alive_is_waited_for(
+    watched: Store, database: Path, endings: tuple[str, ...]
+) -> None:
+    with closing(connect(database, read_only=True)) as reader:  # as `status` has one
+        reader.execute("SELECT count(*) FROM BotTrade").fetchall()
+        for ending in endings:
+            database.with_name(database.name + ending).unlink()
+        touched(watched)
+        for _ in range(2):
+            with pytest.raises(FilesLostError, match="removed or replaced"):
+                watched.mend()
+            assert watched.watch.damage is not None
+            assert ids_in(database) == ALL, "a kill may come at any time"
+    watched.mend()
+    assert shm(database).exists(), "or other programs would make one of their own"
+    write(watched, "sn-9")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("UPDATE BotTrade SET status = 'closed' WHERE id = 'sn-5'")
+        other.commit()
+    assert watched.watch.look() is None
     assert list(rows_of(watched)) == [*ALL, "sn-9"]
 
 
