@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.clock import timestamp
+from snexec.ledger.faults import IGNORED, check_kept
 from snexec.ledger.symbols import open_row
 from snexec.risk import OpenedOrder
 
@@ -194,4 +195,6 @@ class FoundRows:
             None if order.notional is None else float(order.notional),
         )
         if not self._db.execute(_INSERT, values).rowcount:
-            raise sqlite3.IntegrityError("a rule of another program's forbids the row")
+            raise sqlite3.IntegrityError(IGNORED)
+        kept = {"status": status, "alpacaOrderId": order.order_id}
+        check_kept(self._db, order.trade_id, kept)

@@ -10,6 +10,7 @@ import pytest
 from snexec.ledger.faults import explained, is_of_one_change
 from tests.fakes import make_trade
 from tests.ledger.hands import TRIGGERS, trigger, write
+from tests.ledger.test_found import order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,16 @@ def words_of_opening(store: Store, symbol: str = "DOOM") -> str:
 def test_a_trigger_is_named(store: Store, database: Path, kind: str) -> None:
     trigger(database, kind, "INSERT")
     assert words_of_opening(store) == TRIGGERS[kind][1]
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_a_trigger_is_named_that_keeps_out_the_row_of_an_order_that_was_found(
+    store: Store, database: Path, kind: str
+) -> None:
+    trigger(database, kind, "INSERT")
+    with pytest.raises(sqlite3.Error) as caught:
+        store.found.adopt(order("sn-1", "DOOM"))
+    assert str(store.explained(caught.value)) == TRIGGERS[kind][1]
 
 
 def test_of_several_triggers_the_one_that_said_it_is_named(
