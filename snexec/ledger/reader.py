@@ -48,9 +48,7 @@ class Reader:
         Raises:
             sqlite3.Error: They cannot be opened.
         """
-        if (damage := self._damage()) is not None:
-            raise sqlite3.OperationalError(damage)
-        with closing(connect(self._path, read_only=True)) as connection:
+        with closing(self._connect()) as connection:
             yield Store(connection, clock=self._clock)
 
     def oddities(self) -> list[str]:
@@ -59,7 +57,7 @@ class Reader:
         Raises:
             sqlite3.Error: The rows cannot be read.
         """
-        with closing(connect(self._path, read_only=True)) as connection:
+        with closing(self._connect()) as connection:
             return describe_oddities(connection)
 
     def count_open(self) -> int | None:
@@ -70,3 +68,8 @@ class Reader:
         except sqlite3.Error as exc:
             log.warning("status: cannot count the open rows: %s", exc)
             return None
+
+    def _connect(self) -> sqlite3.Connection:
+        if (damage := self._damage()) is not None:
+            raise sqlite3.OperationalError(damage)
+        return connect(self._path, read_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snexec.ledger import reader as reader_module
 from snexec.ledger.reader import Reader
 from tests.fakes import FakeClock, make_trade, warnings_of
 from tests.ledger.broker_says import add_foreign_row
@@ -77,3 +78,15 @@ def test_the_connection_is_closed_after_the_question(reader: Reader) -> None:
         assert rows.count_open() == 0
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         rows.count_open()
+
+
+def test_nothing_is_opened_while_the_files_are_touched(
+    store: Store, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del store  # which makes the file
+    reader = Reader(database, FakeClock(), lambda: "its log was removed")
+    monkeypatch.setattr(reader_module, "connect", pytest.fail)
+    with pytest.raises(sqlite3.OperationalError, match="its log was"), reader.open():
+        pass
+    with pytest.raises(sqlite3.OperationalError, match="its log was"):
+        reader.oddities()
