@@ -285,6 +285,9 @@ class Recovery:
                 )
                 self._unsettled.given_up(order)
                 self._confirmations.report_not_found(applied)
+            elif applied.order_id is not None:
+                # The stream has named it: nothing but its own account can tell more.
+                self._unsettled.known_as(order, applied.order_id)
         self._unsettled.compared(order)
 
     def _failed(self, order: UnsettledOrder, problem: BrokerError) -> None:

@@ -575,6 +575,20 @@ async def test_a_row_that_only_somebody_else_can_help_is_told_of_once_a_day(
     assert len(warnings_of(caplog)) == 4
 
 
+async def test_an_order_that_only_the_stream_has_named_is_told_of_too(
+    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    await heard(rig, event="partial_fill", filled_avg_price=None)
+    await trio.sleep(3600)
+    assert said(rig)[0] == "open"
+    assert rig.paper.asked("order")[-1].order_id == "o-1"
+    (warning,) = [line for line in warnings_of(caplog) if "does not know it" in line]
+    assert "orderId=o-1 (paper)" in warning
+    assert "snexec settle sn-1" in warning
+
+
 # An order that another one took the place of
 
 
