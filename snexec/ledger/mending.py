@@ -79,10 +79,12 @@ class Mender:
             self._watch.begin()
             if (still := self._watch.damage) is not None:
                 raise FilesLostError(still)
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError) as exc:
             self._watch.close()
             connection.close()
-            raise
+            if isinstance(exc, sqlite3.Error):
+                raise
+            raise FilesLostError(damage) from exc  # gone again in this very moment
         self._use(connection)
         self._is_closed = False
         log.warning(

@@ -143,6 +143,30 @@ def test_a_connection_of_ours_that_keeps_the_nameless_index_alive_is_waited_for(
     assert list(rows_of(watched)) == [*ALL, "sn-9"]
 
 
+@pytest.mark.parametrize("is_noticed", [False, True])
+def test_a_file_that_goes_again_in_that_moment_is_tried_again(
+    watched: Store, database: Path, monkeypatch: pytest.MonkeyPatch, *, is_noticed: bool
+) -> None:
+    begin = watched.watch.begin
+
+    def too_late() -> None:
+        monkeypatch.setattr(watched.watch, "begin", begin)
+        wal(database).unlink()
+        if is_noticed:
+            wal(database).open()  # as `begin` does
+        begin()
+
+    wal(database).unlink()
+    touched(watched)
+    monkeypatch.setattr(watched.watch, "begin", too_late)
+    with pytest.raises(FilesLostError, match="removed or replaced"):
+        watched.mend()
+    with pytest.raises(FilesLostError, match="removed or replaced"):
+        watched.begin()
+    watched.mend()
+    assert list(rows_of(watched)) == ALL
+
+
 MONITOR = """
 import sqlite3, sys
 other = sqlite3.connect(sys.argv[1], isolation_level=None)
