@@ -121,7 +121,7 @@ class FileWatch:
                 self._written_at = os.stat(self._names[0]).st_mtime_ns  # noqa: PTH116
                 self._content = self._read_content()
             self._lasting = None
-            if database is not None and (log is None or index is None):
+            if database is not None and (log is None) != (index is None):
                 # Of an index, all connections of a process share one that is open.
                 self._lasting = log_gone(
                     self._names[1 if log is None else 2], has_taker=True

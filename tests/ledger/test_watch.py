@@ -120,6 +120,15 @@ def test_a_new_date_alone_is_no_damage(watched: Store, database: Path) -> None:
     assert watched.watch.look() is None
 
 
+def test_a_file_system_without_a_log_is_no_damage(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE BotTrade (id)")
+        watch = FileWatch(str(database))
+        watch.begin()
+        assert watch.damage is None, "SQLite does without one there, and so do we"
+        watch.close()
+
+
 def test_a_database_in_memory_has_no_files() -> None:
     watch = FileWatch("")
     watch.begin()
