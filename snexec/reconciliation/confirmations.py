@@ -218,6 +218,8 @@ class Confirmations:
         self._unsettled.dispute(applied)
 
     def _no_row(self, step: Step) -> None:
+        if self._discarded.restore(step):
+            return
         if step.source == "lookup" and step.ref.client_order_id is not None:
             self._unsettled.settled(step.ref.client_order_id)
             log.warning(
@@ -232,8 +234,6 @@ class Confirmations:
                     order_id=step.ref.order_id,
                 ),
             )
-            return
-        if self._discarded.restore(step):
             return
         log.debug(
             "an event of order %s (%s) is about none of our rows",

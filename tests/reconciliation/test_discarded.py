@@ -267,6 +267,20 @@ async def test_a_row_is_written_again_and_not_applied_what_is_not_its_orders(
     assert len(logged_errors.take()) == 1
 
 
+async def test_a_look_up_that_finds_the_order_brings_its_row_back_too(
+    lost: Rig, logged_errors: LoggedErrors
+) -> None:
+    lost.unsettled.placed(make_trade(signal_id="n-1"), order_id=None)
+    found = make_order("sn-1", "filled", quantity="2", price="5")
+    await lost.fills.on_looked_up("paper", found, "AAPL")
+    await trio.sleep(0.1)
+    row = only_row(lost)
+    assert (row["alpacaOrderId"], row["shares"]) == ("o-1", 2.0)
+    assert len(lost.unsettled) == 0
+    (error,) = logged_errors.take()
+    assert "its row is written again" in error
+
+
 async def test_a_row_that_a_sweep_has_written_meanwhile_takes_what_is_told(
     lost: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:
