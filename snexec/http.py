@@ -43,7 +43,6 @@ def new_client(
     tls: ssl.SSLContext | None,
     headers: Mapping[str, str] | None = None,
     timeout: httpx.Timeout | None = None,
-    limits: httpx.Limits | None = None,
 ) -> httpx.AsyncClient:
     """Return a client whose requests depend on nothing but their caller.
 
@@ -54,14 +53,15 @@ def new_client(
         tls: The context that verifies the host; None for hosts without TLS.
         headers: Sent with every request.
         timeout: None where the caller limits the time.
-        limits: Of its connections, httpx's own if None.
     """
     return httpx.AsyncClient(
         headers=dict(headers or {}),
         cookies=_NoCookies(),
         verify=tls if tls is not None else False,
         timeout=timeout,
-        limits=limits or httpx.Limits(),
+        # A connection for each request: what came behind an answer, unasked, would be
+        # taken for the answer to the next one.
+        limits=httpx.Limits(max_keepalive_connections=0),
         trust_env=False,
         follow_redirects=False,
     )

@@ -190,7 +190,6 @@ class Accounts:
                 per_minute=settings.alpaca.rate_limit_per_min, clock=self._clock
             ),
             timeout_seconds=settings.alpaca.order_timeout_sec,
-            max_connections=settings.intake.max_in_flight,
             clock=self._clock,
             ssl_context=self.tls() if secure else None,
         )

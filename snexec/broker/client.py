@@ -66,7 +66,6 @@ class AlpacaClient:
         credentials: Credentials | None,
         budget: RateBudget,
         timeout_seconds: float,
-        max_connections: int,
         clock: Clock,
         ssl_context: ssl.SSLContext | None,
     ) -> None:
@@ -93,7 +92,6 @@ class AlpacaClient:
                 headers=headers,
                 timeout_seconds=timeout_seconds,
                 dial_seconds=dial_seconds,
-                max_connections=max_connections,
                 ssl_context=ssl_context,
             )
         )

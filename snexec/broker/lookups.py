@@ -1,5 +1,8 @@
 """Questions to the REST API, over httpx: everything but orders (SPEC 5, ALPACA 2).
 
+Each has a connection of its own. A 404 does not say what it is about, and a row may go
+for it: on a kept connection it could be the answer to the question before.
+
 Imported when the first question is asked: httpx takes a tenth of a start, and 4 MB of
 memory, which a daemon whose fills all come over the stream does not need.
 """
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-_KEEPALIVE_SECONDS = 55.0  # idle connections are checked again before they are used
-
 
 class LookUps:
-    """One account's connections for questions.
+    """Asks one account's questions.
 
     Args:
         headers: The headers of every request, the keys among them.
@@ -37,7 +38,6 @@ class LookUps:
         headers: Mapping[str, str],
         timeout_seconds: float,
         dial_seconds: float,
-        max_connections: int,
         ssl_context: ssl.SSLContext | None,
     ) -> None:
         self._base_url = base_url
@@ -47,11 +47,6 @@ class LookUps:
             # Trio's own deadline covers a whole request. Connecting ends earlier, as
             # only then does httpx close what it has opened so far.
             timeout=httpx.Timeout(None, connect=dial_seconds),
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
             tls=ssl_context,
         )
 

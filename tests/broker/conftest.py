@@ -30,7 +30,6 @@ async def make_client(nursery: trio.Nursery) -> Callable[..., AlpacaClient]:
             "credentials": CREDENTIALS,
             "budget": RateBudget(per_minute=200, clock=clock),
             "timeout_seconds": 5.0,
-            "max_connections": 4,
             "clock": clock,
             "ssl_context": None,
         }

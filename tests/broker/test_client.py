@@ -58,7 +58,6 @@ def unconnected_client(base_url: str = BASE) -> AlpacaClient:
         credentials=CREDENTIALS,
         budget=RateBudget(per_minute=200, clock=FakeClock()),
         timeout_seconds=5.0,
-        max_connections=4,
         clock=FakeClock(),
         ssl_context=None,
     )

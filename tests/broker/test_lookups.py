@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 
 from snexec.broker.lookups import LookUps
@@ -34,19 +36,45 @@ class Balancer:
         )
 
 
+def look_ups_at(listener: trio.SocketListener) -> LookUps:
+    return LookUps(
+        f"http://127.0.0.1:{listener.socket.getsockname()[1]}",
+        headers={"APCA-API-KEY-ID": "key"},
+        timeout_seconds=5.0,
+        dial_seconds=5.0,
+        ssl_context=None,
+    )
+
+
+async def test_an_answer_that_comes_twice_is_not_the_next_questions(
+    nursery: trio.Nursery,
+) -> None:
+    missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for chunk in stream:
+                found = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+                await stream.send_all(2 * missing if b"/gone" in chunk else found)
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    look_ups = look_ups_at(listener)
+    statuses = []
+    for path in ("/gone", "/there", "/gone", "/there"):
+        reply, _problem, _sent = await look_ups.get(path)
+        assert reply is not None
+        statuses.append(reply.status)
+    assert statuses == [404, 200, 404, 200]
+    await look_ups.aclose()
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_load_balancers_cookies_do_not_grow_the_head(
     nursery: trio.Nursery,
 ) -> None:
     balancer = Balancer()
     listener, *_ = await nursery.start(trio.serve_tcp, balancer.serve, 0)
-    look_ups = LookUps(
-        f"http://127.0.0.1:{listener.socket.getsockname()[1]}",
-        headers={"APCA-API-KEY-ID": "key"},
-        timeout_seconds=5.0,
-        dial_seconds=5.0,
-        max_connections=4,
-        ssl_context=None,
-    )
+    look_ups = look_ups_at(listener)
     for _ in range(20):
         reply, problem, sent = await look_ups.get("/v2/clock")
         assert reply is not None
