@@ -106,9 +106,11 @@ class Start:
         while True:
             await trio.sleep(pause)
             pause = min(2 * pause, _WARN_WAITING_SECONDS_MAX)
+            left = len(self._left())
             log.warning(
-                "no signals are taken yet: %d rows are not compared with the broker"
-                " (%s); is it reachable?",
-                len(self._left()),
+                "no signals are taken yet: %s (%s); is it reachable?",
+                f"{left} rows are not compared with the broker"
+                if left
+                else "the broker has not listed its orders",
                 self._live.now.mode,
             )

@@ -108,6 +108,20 @@ async def test_the_lines_of_the_wait_say_which_mode_it_is_for(
     )
 
 
+async def test_a_start_that_waits_for_the_list_of_orders_alone_says_that(
+    rig: Rig, start: Callable[[], trio.Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.paper.seconds = 12.0
+    rig.unsettled.expect_sweep("paper")
+    over = start()
+    await trio.sleep(11)
+    assert warnings_of(caplog) == [
+        "no signals are taken yet: the broker has not listed its orders (paper); is it"
+        " reachable?"
+    ]
+    await over.wait()
+
+
 async def test_a_change_of_mode_while_a_start_waits_changes_what_it_waits_for(
     rig: Rig, start: Callable[[], trio.Event]
 ) -> None:
