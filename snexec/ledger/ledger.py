@@ -103,9 +103,9 @@ class Ledger:
                 self._store.begin_tallies()
             self.newest_row_at = self._store.found.newest_at()
             rows = self._store.unsettled()
-        except sqlite3.Error as exc:
+            self._store.watch.begin()
+        except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None
-        self._store.watch.begin()
         return rows
 
     @asynccontextmanager

@@ -58,6 +58,17 @@ def in_time() -> float:
     return trio.current_time() + 10
 
 
+def test_a_file_that_goes_during_a_start_refuses_the_start(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> None:
+        raise FileNotFoundError(2, "No such file", "snexec.db-wal")
+
+    monkeypatch.setattr(ledger._store.watch, "begin", gone)
+    with pytest.raises(StartError, match="cannot be used"):
+        ledger.load(simulated=False, tally=False)
+
+
 def at_once() -> float:
     """Return a deadline that has passed."""
     return trio.current_time()
