@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.formats import foreign
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
+from snexec.logs import SecretMask
 from snexec.risk import (
     Halt,
     halt_files,
@@ -21,7 +23,7 @@ from snexec.risk import (
     remove_halt,
     write_halt,
 )
-from snexec.settings import load_settings
+from snexec.settings import learn_secrets, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +36,9 @@ def run_halt(config: Path, reason: str | None) -> int:
         ConfigError: There is no such folder.
     """
     _refuse_missing(config)
-    reason = mended((reason or "").strip(), default="by hand")
-    by = mended(f"{_user()} (snexec halt)", default="somebody")
+    mask = _mask(config)
+    reason = mended((reason or "").strip(), default="by hand", mask=mask)
+    by = mended(f"{_user()} (snexec halt)", default="somebody", mask=mask)
     path = halt_files(config)[0]
     done = False
     try:
@@ -112,6 +115,14 @@ def _ask_daemon(config: Path, request: Mapping[str, str]) -> dict[str, Any] | No
         )
         return None
     return answer or {}
+
+
+def _mask(config: Path) -> SecretMask:
+    """Return what keeps secrets out of the file, as far as they can be told."""
+    mask = SecretMask()
+    with contextlib.suppress(Exception):  # whatever it is, it keeps nobody from halting
+        learn_secrets(mask, load_settings(config))
+    return mask
 
 
 def _user() -> str:

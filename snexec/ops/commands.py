@@ -59,9 +59,10 @@ class Commands:
                 return await self._control.status()
             case "halt":
                 # It halts whatever the words are.
+                reason, by = request.get("reason"), request.get("by")
                 return self._control.halt(
-                    mended(request.get("reason"), default="no reason was given"),
-                    by=mended(request.get("by"), default="the socket"),
+                    mended(reason, default="no reason was given", mask=self._mask),
+                    by=mended(by, default="the socket", mask=self._mask),
                 )
             case "resume":
                 return self._control.resume()

@@ -90,10 +90,11 @@ class HaltSwitch:
 
     def halt(self, reason: str, *, by: str) -> Halt:
         """Halt, and return the halt that holds: an earlier one keeps its reason."""
+        mask = self._live.mask
         halt = Halt(
-            reason=mended(reason, default="no reason was given"),
+            reason=mended(reason, default="no reason was given", mask=mask),
             since=timestamp(self._clock.now()),
-            by=mended(by, default="somebody"),
+            by=mended(by, default="somebody", mask=mask),
         )
         try:
             write_halt(self.files[0], halt, sync=False)

@@ -21,6 +21,8 @@ from snexec.small_files import read_beginning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from snexec.logs import SecretMask
+
 FILE_NAME = "halt"
 MAX_REASON_CHARS = 500
 _READ_BYTES = 16_384  # room for two texts of the most characters, all escaped
@@ -40,7 +42,7 @@ class Halt(NamedTuple):
     by: str | None = None
 
 
-def mended(words: object, *, default: str) -> str:
+def mended(words: object, *, default: str, mask: SecretMask | None = None) -> str:
     """Return words about a halt as they can be kept and shown, whatever they are.
 
     A switch that halts only for well-formed words is none. They are cut to
@@ -49,6 +51,7 @@ def mended(words: object, *, default: str) -> str:
     Args:
         words: Whatever was given.
         default: Said where there are no words.
+        mask: Knows the secrets, which others could read in the file.
     """
     if words is not None and not isinstance(words, str):
         try:
@@ -57,6 +60,8 @@ def mended(words: object, *, default: str) -> str:
             words = "words that cannot be shown"
     if words is None or not words.strip():
         return default
+    if mask is not None:
+        words = mask.beginning(words, MAX_REASON_CHARS)
     return printable(words[:MAX_REASON_CHARS])[:MAX_REASON_CHARS]
 
 

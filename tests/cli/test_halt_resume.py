@@ -11,6 +11,7 @@ import pytest
 
 from snexec.cli import halt_resume
 from tests.cli.conftest import configure_simulated, running
+from tests.fakes import KEY, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,15 @@ def test_it_halts_whatever_the_reason_looks_like(
     assert kept.isprintable()
     assert 1 <= len(kept) <= 500
     assert json.loads(daemon.lines[0])["reason"] == kept
+
+
+def test_the_file_that_others_may_read_holds_no_secret(
+    desk: Desk, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APCA_API_KEY_ID", KEY)
+    monkeypatch.setenv("APCA_API_SECRET_KEY", SECRET)
+    assert desk.run(box.config, "halt", "--reason", f"{SECRET} leaked").status == 0
+    assert json.loads((box.folder / "halt").read_text())["reason"] == "*** leaked"
 
 
 @pytest.mark.parametrize("command", ["halt", "resume"])

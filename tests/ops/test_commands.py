@@ -315,3 +315,14 @@ async def test_no_answer_holds_a_secret(request_: dict[str, object]) -> None:
     said = json.dumps(await commands.answer(request_))
     assert "***" in said
     assert not any(SECRET[at : at + 4] in said for at in range(len(SECRET) - 3))
+
+
+@pytest.mark.parametrize("before", [0, 480])
+async def test_a_halt_hands_on_no_secret(control: Recorder, before: int) -> None:
+    mask = SecretMask()
+    mask.learn([SECRET])
+    words = "x" * before + f" {SECRET}"
+    request = {"command": "halt", "reason": words, "by": words}
+    await Commands(control, control.reload, mask).answer(request)
+    kept = "x" * before + " ***"
+    assert control.asked == [("halt", kept, kept)]

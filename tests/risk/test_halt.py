@@ -12,7 +12,7 @@ import trio
 import trio.lowlevel
 
 from snexec.risk.halt_file import Halt
-from tests.fakes import MOMENT_TEXT, make_settings, warnings_of
+from tests.fakes import MOMENT_TEXT, SECRET, make_settings, warnings_of
 from tests.risk.conftest import Desk
 
 if TYPE_CHECKING:
@@ -113,6 +113,18 @@ def test_a_halt_that_was_there_before_the_start_holds(
     assert desk.switch.is_halted()
     assert desk.told() == ["halt"]
     assert len(logged_errors.take()) == 1
+
+
+def test_the_file_that_others_may_read_holds_no_secret(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.live.mask.learn([SECRET])
+    halt = desk.switch.halt(f"the key {SECRET} leaked", by=f"{SECRET} (snexec halt)")
+    assert halt.reason == "the key *** leaked"
+    assert halt.by == "*** (snexec halt)"
+    assert SECRET not in desk.file.read_text()
+    (error,) = logged_errors.take()
+    assert SECRET not in error
 
 
 def test_a_command_halts_and_resumes(desk: Desk, logged_errors: LoggedErrors) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snexec.logs import SecretMask
 from snexec.risk import halt_file
 from snexec.risk.halt_file import (
     Halt,
@@ -17,7 +18,7 @@ from snexec.risk.halt_file import (
     remove_halt,
     write_halt,
 )
-from tests.fakes import MOMENT_TEXT
+from tests.fakes import MOMENT_TEXT, SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,15 @@ def test_the_longest_words_are_written_and_read_back(desk: Desk, letter: str) ->
     write_halt(desk.file, halt)
     assert len(words) == 500
     assert read_halt([desk.file]) == halt
+
+
+@pytest.mark.parametrize("cut", [0, 40, 480, 495, 2000])
+def test_words_that_are_kept_hold_no_secret_wherever_they_are_cut(cut: int) -> None:
+    mask = SecretMask()
+    mask.learn([SECRET])
+    words = mended("x" * cut + " " + SECRET, default="", mask=mask)
+    assert len(words) <= 500
+    assert not any(SECRET[at : at + 4] in words for at in range(len(SECRET) - 3))
 
 
 @pytest.mark.parametrize("year", ["before", "after"])
