@@ -99,6 +99,7 @@ class Source:
         self.splitter = LineSplitter(MAX_LINE_BYTES, room)
         self._since: float | None = None  # what lay in it is dated so
         self._bytes = 0  # of what lay in it
+        self._ends_a_line = False  # all of that is read, but for a line that it began
         unread.add(self)
 
     def __enter__(self) -> Self:
@@ -110,7 +111,10 @@ class Source:
 
     def lines(self, data: bytes | bytearray) -> Iterator[bytes | None]:
         """Yield each line that these bytes complete; no bytes are the end."""
-        return self.splitter.feed(data) if data else self.splitter.finish()
+        for line in self.splitter.feed(data) if data else self.splitter.finish():
+            if self._ends_a_line:
+                self._ends_a_line, self._since = False, None
+            yield line
 
     def read_at(self, size: int) -> float:
         """Return when as many bytes, the next ones for ``lines``, count as read.
@@ -126,15 +130,19 @@ class Source:
         if self._bytes > 0:
             self._bytes -= size
             return self._since
-        since, self._since = self._since, None
-        # The rest of a line that began in the gap or before it.
-        return since if self.splitter.is_within_line else now
+        if self.splitter.is_within_line:
+            # The rest of a line that began in the gap or before it.
+            self._ends_a_line = True
+            return self._since
+        self._since = None
+        return now
 
     def hold(self, since: float) -> None:
         """Date back what lies in it now, and the line of which it has read a part."""
         if self._since is None or not (self._bytes > 0 or self.splitter.is_within_line):
             self._since = since
         self._bytes = _bytes_in(self._fd)
+        self._ends_a_line = False
 
 
 class Door(trio.abc.Listener[trio.SocketStream]):

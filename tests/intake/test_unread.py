@@ -124,6 +124,44 @@ async def test_a_line_of_which_a_part_was_read_before_is_as_old_as_that(
         assert source.read_at(1) == trio.current_time(), "once, not for ever"
 
 
+async def test_the_rest_of_such_a_line_may_come_in_pieces(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    unread = Unread(AGE)
+    with Source(unread, ends[1].fileno()) as source:
+        assert list(source.lines(b"begun ")) == []
+        unread.looked()
+        began = trio.current_time()
+        stand_still(10)
+        unread.looked()
+        for piece in (b"before", b", and still not ended"):
+            assert source.read_at(len(piece)) == began
+            assert list(source.lines(piece)) == []
+        assert source.read_at(6) == began
+        assert list(source.lines(b"\nnext")) == [b"begun before, and still not ended"]
+        assert source.read_at(1) == trio.current_time(), "the next line is no such line"
+
+
+async def test_a_line_that_is_never_ended_is_as_old_as_its_beginning(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    theirs, ours = ends
+    unread = Unread(AGE)
+    with Source(unread, ours.fileno()) as source:
+        assert list(source.lines(b"begun ")) == []
+        unread.looked()
+        began = trio.current_time()
+        theirs.send(b"before")
+        for _gap in range(2):
+            stand_still(10)
+            unread.looked()
+        for piece in (b"before", b", and after"):
+            assert source.read_at(len(piece)) == began
+            assert list(source.lines(piece)) == []
+        assert source.read_at(0) == began
+        assert list(source.lines(b"")) == [b"begun before, and after"]
+
+
 async def test_a_line_of_which_a_part_lay_unread_is_as_old_as_that(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
