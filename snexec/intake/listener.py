@@ -66,8 +66,8 @@ class UnixListener:
                 if not problem and not self._is_there():
                     problem = await self._bind_again()
                     if not problem:
-                        # Nobody can have come in by the old one since the last look.
-                        accepting.cancel(reason="it listens anew")
+                        # Those that wait at the old one are still let in.
+                        accepting.deadline = trio.current_time() + _LOOK_SECONDS
                         accepting = self._accept(clients, handler, open_door)
                 self._say(problem)
 
@@ -225,4 +225,9 @@ def _remove_dead(path: Path, error: OSError | None) -> None:
             f"intake.socket: cannot tell whether {path} is in use:"
             f" {error.strerror or error}"
         )
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StartError(
+            f"intake.socket: {path} is dead and cannot be removed: {exc.strerror}"
+        ) from None

@@ -1,10 +1,12 @@
 """The path of the Unix socket: bound for its owner alone, or refused."""
 
+import errno
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,16 @@ async def test_the_socket_of_a_dead_daemon_is_replaced(path: Path) -> None:
 
     async with served(path=path) as it, it.client() as client:
         assert await client.ask(signal_line()) == {"status": "accepted", "id": "n-1"}
+
+
+def refuse_to_remove(_path: Path, **_how: bool) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def connected(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))
+    return client
 
 
 def refused(path: Path) -> str:
@@ -225,6 +237,48 @@ async def test_a_dead_socket_in_its_place_is_replaced(
         await until(lambda: warnings_of(caplog))
         async with it.client() as client:
             assert await client.ask(signal_line()) == accepted("n-1")
+
+
+@within(30)
+async def test_clients_that_wait_as_it_is_made_again_are_let_in(path: Path) -> None:
+    with ExitStack() as stack:
+        async with served(path=path) as it, it.client() as early:
+            assert await early.ask(signal_line(id="n-0")) == accepted("n-0")
+            waiting = [stack.enter_context(connected(path)) for _ in range(20)]
+            for number, client in enumerate(waiting, start=1):
+                client.send(signal_line(id=f"n-{number}") + b"\n")
+            remove(path)
+            time.sleep(1.5)  # noqa: ASYNC251 - the loop hangs, and then all is due
+            await it.world.orders.wait_for(21)
+            await until(path.exists)
+
+
+@within(30)
+async def test_a_dead_socket_that_cannot_be_removed_is_an_error_and_ends_nothing(
+    path: Path, logged_errors: LoggedErrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(path=path) as it, it.client() as client:
+        remove(path)
+        with closing(socket.socket(socket.AF_UNIX)) as dead:
+            dead.bind(str(path))
+        with monkeypatch.context() as patch:  # the folder is another's, and sticky
+            patch.setattr(Path, "unlink", refuse_to_remove)
+            assert await first_of(logged_errors) == [
+                f"intake.socket: {path} is dead and cannot be removed: Operation not"
+                " permitted; no new client reaches this daemon until that ends"
+            ]
+            assert await client.ask(signal_line()) == accepted("n-1")
+
+
+def test_a_dead_socket_that_cannot_be_removed_is_a_refusal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as dead:
+        dead.bind(str(path))
+    monkeypatch.setattr(Path, "unlink", refuse_to_remove)
+    assert refused(path) == (
+        f"intake.socket: {path} is dead and cannot be removed: Operation not permitted"
+    )
 
 
 @within(30)
