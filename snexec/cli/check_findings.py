@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -9,8 +10,7 @@ from rich.text import Text
 
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
-from snexec.model import MODES
-from snexec.settings import credentials_for
+from snexec.settings import learn_secrets
 
 if TYPE_CHECKING:
     from snexec.settings import Settings
@@ -58,15 +58,8 @@ def softened(finding: Finding) -> Finding:
 def masked(found: list[Finding], settings: Settings) -> list[Finding]:
     """Mask every secret, whoever echoed it."""
     mask = SecretMask()
-    for mode in MODES:
-        try:
-            credentials = credentials_for(mode, settings)
-        except ConfigError:
-            continue
-        if credentials is not None:
-            mask.learn(credentials.values())
-    mask.learn(settings.notify.tokens())
-    mask.learn(settings.notify.secrets(), only_whole=True)
+    with contextlib.suppress(ConfigError):  # which has a finding of its own
+        learn_secrets(mask, settings)
     return [
         replace(
             finding,

@@ -103,13 +103,15 @@ async def _rebuild(
     from snexec.logs import SecretMask
     from snexec.ops.rebuild import described
     from snexec.reconciliation import Reconciler
-    from snexec.settings import LiveSettings
+    from snexec.settings import LiveSettings, learn_secrets
 
+    mask = SecretMask()
+    learn_secrets(mask, settings)
     no_orders = settings.alpaca.model_copy(update={"warm_connections": 0})
     live = LiveSettings(
         settings.model_copy(update={"alpaca": no_orders}),
         path=config,
-        mask=SecretMask(),
+        mask=mask,
     )
     accounts = Accounts(live, clock)
     ledger = Ledger(store, path=Path(settings.database), clock=clock)
@@ -127,7 +129,8 @@ async def _rebuild(
             since, purpose=Purpose.START, patience_seconds=_ANSWER_SECONDS
         )
         nursery.cancel_scope.cancel(reason="everything is in the rows")
-    return described(found)
+    # As from a daemon's socket, whatever the broker echoes.
+    return {name: mask.within(value) for name, value in described(found).items()}
 
 
 def _show(answer: Mapping[str, Any], since: datetime) -> None:

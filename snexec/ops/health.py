@@ -26,7 +26,7 @@ class Health:
         self._grace = stream_grace_seconds
 
     def problems(self) -> dict[str, str]:
-        """Return what is wrong, by part; nothing if all is well."""
+        """Return what is wrong, by part and without secrets; nothing if all is well."""
         wings = self._wings
         found: dict[str, str] = {}
         if wings.intake.status().phase is Phase.STARTING:
@@ -44,7 +44,7 @@ class Health:
         held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
         if held:
             found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"
-        return found
+        return {part: wings.live.mask.apply(what) for part, what in found.items()}
 
     def stream_away_seconds(self) -> float:
         """Return for how long the stream has not been authorized; 0 while it is."""

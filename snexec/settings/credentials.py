@@ -126,10 +126,16 @@ def learn_secrets(
     """Mask every secret in the settings, the environment and the credentials.
 
     Raises:
-        ConfigError: A key pair is incomplete, cannot be read, or cannot go in a header.
+        ConfigError: A key pair is incomplete, cannot be read, or cannot go in a header;
+            all others are masked.
     """
+    refusal: ConfigError | None = None
     for mode in MODES:
-        credentials = credentials_for(mode, settings, environ)
+        try:
+            credentials = credentials_for(mode, settings, environ)
+        except ConfigError as exc:
+            refusal = refusal or exc
+            continue
         if credentials is not None:
             mask.learn(credentials.values())
     for value in (settings.alpaca.api_key, settings.alpaca.api_secret):
@@ -137,3 +143,5 @@ def learn_secrets(
             mask.learn([value.get_secret_value()])
     mask.learn(settings.notify.tokens())
     mask.learn(settings.notify.secrets(), only_whole=True)
+    if refusal is not None:
+        raise refusal

@@ -95,6 +95,16 @@ def test_without_a_daemon_a_lost_database_is_made_again(
     assert [line.endswith("no row was missing") for line in again.lines] == [True]
 
 
+def test_a_secret_that_the_broker_echoes_is_masked(
+    desk: Desk, real_box: Box, broker: Exchange
+) -> None:
+    [order] = broker.paper.book.orders()
+    order.id = KEYS["APCA_API_SECRET_KEY"]
+    done = desk.run(real_box.config, "rebuild")
+    assert (done.status, done.err) == (0, "")
+    assert done.lines[0].startswith(f"{N_1}: KO (paper), order ***: open")
+
+
 def test_what_was_sold_is_closed(desk: Desk, real_box: Box, broker: Exchange) -> None:
     positions = broker.paper.book.positions
     positions.sell("KO", positions.qty("KO"))

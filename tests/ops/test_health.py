@@ -7,7 +7,7 @@ import trio
 
 from snexec.intake.admission import Phase
 from snexec.ledger.damage import gone
-from tests.fakes import make_trade
+from tests.fakes import SECRET, make_trade
 from tests.ops.bench import Bench
 
 pytestmark = pytest.mark.jumping_time
@@ -98,3 +98,13 @@ async def test_rows_that_do_not_take_what_the_broker_says_are_unhealthy(
     for trade_id in ("sn-1", "sn-2"):
         unsettled.written(trade_id)
     assert bench.health.problems() == {}
+
+
+async def test_what_another_program_says_shows_no_secret(bench: Bench) -> None:
+    bench.set_stream("authorized")
+    bench.rig.settings.mask.learn([SECRET])
+    bench.rig.unsettled.placed(make_trade("sn-1"), order_id="o-1")
+    bench.rig.unsettled.not_written("sn-1", f"trigger {SECRET} says no")
+    assert bench.health.problems() == {
+        "rows": "1 do not take what the broker says: trigger *** says no"
+    }

@@ -281,3 +281,17 @@ def test_every_secret_of_settings_and_environment_is_learnt(file: ConfigFile) ->
     assert mask.apply("services at https://hooks.example") == (
         "services at https://hooks.example"
     )
+
+
+def test_half_a_pair_keeps_no_other_secret_from_being_learnt(file: ConfigFile) -> None:
+    mask = SecretMask()
+    half = {"APCA_PAPER_API_KEY_ID": "half-a-pair"}
+    live = {
+        "APCA_LIVE_API_KEY_ID": "live-key",
+        "APCA_LIVE_API_SECRET_KEY": "live-secret",
+    }
+    with pytest.raises(ConfigError, match="APCA_PAPER_API_SECRET_KEY: is not set"):
+        learn_secrets(mask, file.load(IN_FILE), half | live)
+
+    for secret in ("live-key", "live-secret", "file-key", "file-secret"):
+        assert mask.apply(f"a {secret}!") == "a ***!"
