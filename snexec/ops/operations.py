@@ -109,9 +109,10 @@ class Operations:
 
     async def run(self) -> None:
         """Report, deliver and serve, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for name, task in self._tasks.items():
-                nursery.start_soon(task, name=name)
+        with self._reloader.rereader:
+            async with trio.open_nursery() as nursery:
+                for name, task in self._tasks.items():
+                    nursery.start_soon(task, name=name)
 
     async def reload(self) -> None:
         """Read the configuration again, beside all else (SPEC 2)."""

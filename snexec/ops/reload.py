@@ -27,13 +27,16 @@ class Reloader:
         wings: What follows the settings.
         feed: Where a change of mode is published.
         systemd: Sent the beginning and the end of each reload.
+
+    Attributes:
+        rereader: Reads the file; its block is the caller's.
     """
 
     def __init__(self, wings: Wings, feed: EventFeed, systemd: Systemd) -> None:
         self._wings = wings
         self._feed = feed
         self._systemd = systemd
-        self._rereader = Rereader(wings.live.path)
+        self.rereader = Rereader(wings.live.path)
         self._reading = trio.Lock()
         self._asked = 0  # how often
         self._answered = 0  # up to which of those
@@ -61,7 +64,7 @@ class Reloader:
         wings, live = self._wings, self._wings.live
         try:
             # Whatever may refuse comes first.
-            read = await self._rereader.read()
+            read = await self.rereader.read()
             reload = live.compare(read.settings, read.content)
             before, endpoint = live.now, wings.accounts.endpoint(live.now.mode)
             wings.accounts.reconfigure(reload.settings)

@@ -5,12 +5,13 @@ It may lie on a disk that hangs, and somebody may be writing it at this moment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import trio
 
 from snexec.errors import ConfigError
 from snexec.settings import keys_lie_open, parse_config, read_config
+from snexec.threads import NoThreadError, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class Reread(NamedTuple):
 
 
 class Rereader:
-    """Reads the file in a thread of its own, one at most.
+    """Reads the file in a thread of its own, kept for as long as the block lasts.
 
     Args:
         path: The file.
@@ -47,8 +48,15 @@ class Rereader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Also while one that hangs is given up.
-        self._thread = trio.CapacityLimiter(1)
+        # One, also while one that hangs is given up.
+        self._threads = Threads("configuration", 1)
+
+    def __enter__(self) -> Self:
+        self._threads.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._threads.__exit__(*exc_info)
 
     async def read(self) -> Reread:
         """Read the file, until it holds still.
@@ -85,8 +93,6 @@ class Rereader:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
-            return await trio.to_thread.run_sync(
-                work, abandon_on_cancel=True, limiter=self._thread
-            )
-        except RuntimeError as exc:  # no thread can be started
+            return await self._threads.run(work, abandon_on_cancel=True)
+        except NoThreadError as exc:
             raise ConfigError(f"{self._path}: cannot be read now: {exc}") from None

@@ -189,7 +189,6 @@ async def test_pages_are_served_where_somebody_listens(
 
 
 @jumping
-@pytest.mark.usefixtures("in_place")
 async def test_a_reload_reads_the_file_and_the_service_manager_hears_of_it(
     make_desk: Callable[..., Desk], logged_errors: LoggedErrors
 ) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
-pytestmark = [pytest.mark.jumping_time, pytest.mark.usefixtures("in_place")]
+pytestmark = pytest.mark.jumping_time
 
 PAPER, LIVE = "http://127.0.0.1:1", "http://127.0.0.1:2"
 LIVE_KEYS = {

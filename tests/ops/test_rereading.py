@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from snexec.small_files import SmallFile
 
 jumping = pytest.mark.jumping_time
-in_place = pytest.mark.usefixtures("in_place")
 
 
 @pytest.fixture
@@ -31,7 +30,6 @@ def file(tmp_path: Path) -> ConfigFile:
 
 
 @jumping
-@in_place
 @pytest.mark.parametrize("end", ["\n", ""])
 async def test_a_file_is_read_until_two_readings_agree(
     file: ConfigFile, end: str
@@ -47,7 +45,6 @@ async def test_a_file_is_read_until_two_readings_agree(
 
 
 @jumping
-@in_place
 async def test_limits_that_are_not_written_yet_are_waited_for(
     file: ConfigFile, nursery: trio.Nursery
 ) -> None:
@@ -63,7 +60,6 @@ async def test_limits_that_are_not_written_yet_are_waited_for(
 
 
 @jumping
-@in_place
 async def test_a_file_that_is_being_written_is_read_once_it_is_whole(
     file: ConfigFile, nursery: trio.Nursery
 ) -> None:
@@ -83,7 +79,6 @@ async def test_a_file_that_is_being_written_is_read_once_it_is_whole(
 
 
 @jumping
-@in_place
 async def test_a_file_that_is_empty_for_a_moment_is_read_when_it_is_not(
     file: ConfigFile, nursery: trio.Nursery
 ) -> None:
@@ -97,7 +92,6 @@ async def test_a_file_that_is_empty_for_a_moment_is_read_when_it_is_not(
 
 
 @jumping
-@in_place
 async def test_a_file_that_changed_while_it_was_read_is_read_again(
     file: ConfigFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +108,6 @@ async def test_a_file_that_changed_while_it_was_read_is_read_again(
 
 
 @jumping
-@in_place
 async def test_a_file_that_never_holds_still_is_refused(
     file: ConfigFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,24 +165,49 @@ async def test_a_disk_that_hangs_holds_nobody_up_and_is_refused(
     assert (await rereader.read()).settings.mode == "live"
 
 
-@jumping
+async def test_its_thread_is_made_at_the_start_and_ends_with_it(
+    file: ConfigFile,
+) -> None:
+    def count() -> int:
+        return [each.name for each in threading.enumerate()].count("configuration 1")
+
+    others = count()
+    file.path.write_text("mode = 'live'\n")
+    with Rereader(file.path) as rereader:
+        assert count() == others + 1
+        assert (await rereader.read()).settings.mode == "live"
+        assert count() == others + 1
+    assert count() == others
+
+
 async def test_a_machine_that_starts_no_thread_is_a_refusal(
     file: ConfigFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_what: object, **_how: object) -> object:
-        await trio.lowlevel.checkpoint()
+    def fail(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(trio.to_thread, "run_sync", fail)
-    with pytest.raises(ConfigError) as caught:
-        await Rereader(file.path).read()
-    assert (
-        str(caught.value) == f"{file.path}: cannot be read now: can't start new thread"
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with Rereader(file.path) as rereader, pytest.raises(ConfigError) as caught:
+        await rereader.read()
+    assert str(caught.value) == (
+        f"{file.path}: cannot be read now: can't start new thread: raise the limit of"
+        " processes (TasksMax, ulimit -u), or end some"
     )
 
 
+async def test_a_limit_that_is_reached_later_refuses_nothing(
+    file: ConfigFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    file.path.write_text("mode = 'live'\n")
+    with Rereader(file.path) as rereader:
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        assert (await rereader.read()).settings.mode == "live"
+
+
 @jumping
-@in_place
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "10 MB", "nothing"])
 async def test_what_is_no_configuration_is_refused_at_once(
     file: ConfigFile, kind: str
@@ -211,7 +229,6 @@ async def test_what_is_no_configuration_is_refused_at_once(
 
 
 @jumping
-@in_place
 async def test_keys_that_others_can_read_are_noticed(file: ConfigFile) -> None:
     file.path.write_text("[alpaca]\napi_key = 'k'\napi_secret = 's'\n")
     for mode, open_to_others in ((0o600, False), (0o644, True)):
