@@ -103,7 +103,7 @@ def _moment(request: Mapping[str, object], name: str) -> datetime | None:
 
 def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None]:
     trade_id, how, price = (request.get(name) for name in ("trade", "as", "price"))
-    if not isinstance(trade_id, str):
+    if not isinstance(trade_id, str) or not _is_whole(trade_id):
         raise _BadRequestError("trade: must be a row's id")
     match how:
         case "closed" | "missed":
@@ -118,6 +118,15 @@ def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None
             "price: must be dollars a share above 0, of a closed row"
         )
     return trade_id, how, dollars
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a text holds no half character, which no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _signal(value: object, mask: SecretMask) -> Signal:

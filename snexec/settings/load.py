@@ -110,7 +110,10 @@ def _explain(detail: ErrorDetails) -> str:
     given = detail["input"]
     if any(word in key for word in _SECRET_KEYS) or isinstance(given, dict | BaseModel):
         return f"{key}: {message}"  # a value that may be, or hold, a secret
-    shown = _URL_USER.sub("//***@", repr(given))
+    try:
+        shown = _URL_USER.sub("//***@", repr(given))
+    except (ValueError, RecursionError):  # a number of 5,000 digits, lists in lists
+        return f"{key}: {message}"
     if len(shown) > _SHOWN_VALUE_CHARS:
         shown = shown[:_SHOWN_VALUE_CHARS] + "…"
     return f"{key}: {message} (got {shown})"

@@ -142,6 +142,7 @@ async def test_a_request_is_passed_on_as_it_was_written(
     [
         ({"trade": None}, "trade: must be a row's id"),
         ({"trade": 5}, "trade: must be a row's id"),
+        ({"trade": "half \ud83d"}, "trade: must be a row's id"),
         ({"as": "open"}, "as: must be 'closed' or 'missed'"),
         ({"as": ["closed"]}, "as: must be 'closed' or 'missed'"),
         ({"price": 0}, "price: must be dollars a share above 0, of a closed row"),

@@ -67,6 +67,21 @@ def test_a_file_of_more_than_a_mebibyte_is_refused(file: ConfigFile) -> None:
     assert file.refusal(comment + b"#") == "is larger than 1048576 bytes"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[bot]\nmax_orders_per_day = {}", "bot.max_orders_per_day: Input should be "),
+        ("[bot]\nsymbols_blocked = [{}]", "bot.symbols_blocked.0: Input should be "),
+        ("[bot]\nmax_share_price = [{{{} = 1}}]", "must be a number of dollars"),
+    ],
+)
+def test_a_value_that_cannot_be_shown_is_refused_all_the_same(
+    file: ConfigFile, text: str, said: str
+) -> None:
+    value = ".".join("a" * 20_000) if "{{" in text else f"0x{'f' * 5000}"
+    assert said in file.refusal(text.format(value))
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_on_any_system(file: ConfigFile, ends: str) -> None:
     text = ends.join(['mode = "live"', "[bot]", 'state = "paused"', ""])
