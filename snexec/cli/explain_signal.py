@@ -132,14 +132,16 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 
 def _verdict(answer: Mapping[str, Any]) -> str:
-    symbol, mode = answer["symbol"], answer["mode"]
+    from snexec.cli.formats import foreign
+
+    symbol, mode = foreign(answer["symbol"]), foreign(answer["mode"])
     match answer["verdict"]:
         case "order":
             return (
-                f"would be ordered: ${answer['dollars']} of {symbol}"
-                f" ({answer['stars']} stars, {mode})"
+                f"would be ordered: ${foreign(answer['dollars'])} of {symbol}"
+                f" ({foreign(answer['stars'])} stars, {mode})"
             )
         case "skip":
-            return f"would be skipped: {answer['reason']}"
+            return f"would be skipped: {foreign(answer['reason'])}"
         case _:
-            return f"not known: {', '.join(answer['unknown'])}"
+            return f"not known: {', '.join(map(foreign, answer['unknown']))}"

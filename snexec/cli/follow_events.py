@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.logs import printable
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def run_events(config: Path, *, as_json: bool) -> None:
 
 
 def _print_json(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    click.echo(printable(line.decode(errors="replace")))
+    sys.stdout.flush()
 
 
 def _line_printer() -> Callable[[bytes], None]:

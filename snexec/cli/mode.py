@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, ask_status, read_object
+from snexec.cli.formats import foreign
 from snexec.cli.mode_file import write_mode
 from snexec.errors import CommandError, NoDaemonError
 from snexec.settings import load_settings
@@ -100,8 +101,8 @@ def _make_daemon_follow(settings: Settings, config: Path, mode: Mode) -> None:
         return
     kind = "SIMULATED" if status.get("simulate") else "LIVE" if mode == "live" else ""
     click.echo(
-        f"the daemon (pid {status.get('pid')}) runs {mode} now{f' ({kind})' if kind else ''},"
-        f" stream {status.get('stream')}"
+        f"the daemon (pid {foreign(status.get('pid'))}) runs {mode} now{f' ({kind})' if kind else ''},"
+        f" stream {foreign(status.get('stream'))}"
     )
 
 

@@ -136,7 +136,7 @@ class OutcomeTracker:
         self.counts[outcome.kind] += 1
         symbol = self._open.pop(signal_id)
         if self._as_json:
-            self._print_line(line.decode(errors="replace"), "")
+            self._print_line(printable(line.decode(errors="replace")), "")
         else:
             self._print_outcome(signal_id, str(event.get("symbol") or symbol), outcome)
 

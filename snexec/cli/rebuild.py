@@ -138,8 +138,8 @@ def _show(answer: Mapping[str, Any], since: datetime) -> None:
     for row in rows:
         click.echo(_line(row))
     for mode, problem in answer["problems"].items():
-        click.echo(f"{mode}: not complete: {foreign(problem)}")
-    asked = " and ".join(answer["asked"])
+        click.echo(f"{foreign(mode)}: not complete: {foreign(problem)}")
+    asked = " and ".join(map(foreign, answer["asked"]))
     counts = ", ".join(
         f"{count} {status}"
         for status in ("open", "closed", "missed")

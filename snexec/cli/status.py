@@ -8,6 +8,7 @@ import click
 
 from snexec.cli.daemon_client import read_object, status_line
 from snexec.errors import CommandError
+from snexec.logs import printable
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def run_status(config: Path, *, as_json: bool) -> None:
     settings = load_settings(config)
     line = status_line(settings, config)
     if as_json:
-        click.echo(line)
+        click.echo(printable(line.decode(errors="replace")))
         return
     answer = read_object(line)
     if answer is None:

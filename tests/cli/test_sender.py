@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from snexec.cli import sender
 from tests.integration.harness import signal_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.cli.conftest import Desk, FakeDaemon
     from tests.integration.harness import Box
@@ -55,3 +55,40 @@ def test_no_answer_steers_the_terminal_whoever_listens_at_the_socket(
 
     for done in (one, many, listed, halted):
         assert "\x07" not in done.out + done.err
+
+
+BELL = "\\u0007"
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["status", "--json"], '{"status":"ok","version":"\x07"}'),
+        (["status"], '{"status":"ok","version":"BELL","stream":"BELL"}'),
+        (
+            ["mode", "live", "--yes"],
+            '{"status":"ok","mode":"live","pid":"BELL","stream":"BELL"}',
+        ),
+        (
+            ["explain", signal_line("KO").decode().strip()],
+            '{"status":"ok","verdict":"skip","reason":"BELL","symbol":"BELL","mode":"BELL",'
+            '"gates":[],"daemon":true}',
+        ),
+        (
+            ["rebuild"],
+            '{"status":"ok","asked":["BELL"],"rows":[],"problems":{"BELL":"BELL"}}',
+        ),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_no_command_lets_whoever_listens_steer_the_terminal(
+    desk: Desk,
+    box: Box,
+    fake_daemon: Callable[..., FakeDaemon],
+    command: list[str],
+    answer: str,
+) -> None:
+    fake_daemon(lambda _line: answer.replace("BELL", BELL).encode() + b"\n")
+    done = desk.run(box.config, *command)
+    assert "\\x07" in done.out
+    assert "\x07" not in done.out + done.err
