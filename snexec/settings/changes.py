@@ -25,7 +25,13 @@ _RELOADABLE = (
 _SECRETS = {"alpaca.api_key", "alpaca.api_secret", "notify.webhook", "notify.command"}
 _SHOWN_VALUE_CHARS = 1000
 # Limits that a shorter number loosens; any other is stricter for it.
-_LEAST = {"bot.min_relative_volume", "bot.min_win_rate", "bot.symbol_cooldown_sec"}
+# The last two trades may have won, where the last twenty lost.
+_LEAST = {
+    "bot.min_relative_volume",
+    "bot.min_win_rate",
+    "bot.min_win_rate_trades",
+    "bot.symbol_cooldown_sec",
+}
 
 
 class Change(NamedTuple):

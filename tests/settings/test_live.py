@@ -174,7 +174,12 @@ STRICT_BOT = [
     "max_notional_per_day_usd = 5000.0",
     "halt_after_refusals = 5",
 ]
-STRICTER_ABOVE = {"min_relative_volume", "min_win_rate", "symbol_cooldown_sec"}
+STRICTER_ABOVE = {
+    "min_relative_volume",
+    "min_win_rate",
+    "min_win_rate_trades",
+    "symbol_cooldown_sec",
+}
 
 
 def looser(old: Settings, new: Settings) -> list[str]:
@@ -182,7 +187,7 @@ def looser(old: Settings, new: Settings) -> list[str]:
     names = []
     for name in BotSettings.model_fields:
         before, after = getattr(old.bot, name), getattr(new.bot, name)
-        if before is None or before == after or name == "min_win_rate_trades":
+        if before is None or before == after:
             continue
         word = isinstance(before, bool | str | list | frozenset)
         if after is None or word or (after < before) is (name in STRICTER_ABOVE):
