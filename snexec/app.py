@@ -78,7 +78,7 @@ class Daemon:
             clock=clock,
             systemd=opened.systemd,
             pages=opened.pages,
-            mask=opened.mask,
+            mask=live.mask,
             stop_deadline=self.stages.deadline,
             dropped_lines=opened.dropped_lines,
         )

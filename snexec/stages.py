@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from snexec.events import Event, EventFeed
     from snexec.intake import Answer, UnixListener
     from snexec.ledger import Ledger, NewTrade
-    from snexec.logs import SecretMask
     from snexec.ops import Wings
     from snexec.orders import Onlooker
     from snexec.settings import LiveSettings
@@ -58,7 +57,6 @@ class Opened(NamedTuple):
     Attributes:
         live: The settings in force.
         clock: Gives rows and events their time.
-        mask: Knows the secrets, which are never shown.
         ledger: The rows.
         listener: The socket, already listening.
         systemd: The service manager, if there is one.
@@ -72,7 +70,6 @@ class Opened(NamedTuple):
 
     live: LiveSettings
     clock: Clock
-    mask: SecretMask
     ledger: Ledger
     listener: UnixListener
     systemd: Systemd

@@ -80,7 +80,6 @@ async def running() -> AsyncIterator[Running]:
                             settings, path=folder / "config.toml", mask=mask
                         ),
                         clock=clock,
-                        mask=mask,
                         ledger=Ledger(
                             Store(connection, clock=clock), path=path, clock=clock
                         ),

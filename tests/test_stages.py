@@ -15,7 +15,6 @@ from snexec.errors import StartError
 from snexec.intake.admission import Answer, Phase
 from snexec.ledger import file as file_module
 from snexec.ledger.rows import trade_id
-from snexec.logs.mask import SecretMask
 from snexec.ops.systemd import Systemd
 from snexec.stages import Opened, Stages
 from tests.fakes import (
@@ -580,7 +579,6 @@ async def test_an_order_is_seen_by_a_simulated_exchange_and_a_run_and_nobody_els
     opened = Opened(
         live=rig.settings,
         clock=rig.clock,
-        mask=SecretMask(),
         ledger=rig.ledger,
         listener=unused,
         systemd=Systemd({}),

@@ -152,7 +152,6 @@ async def _main(
                 Opened(
                     live=LiveSettings(settings, path=config, mask=mask),
                     clock=clock,
-                    mask=mask,
                     ledger=Ledger(store, path=database, clock=clock, lock=lock),
                     listener=listener,
                     stdin=stdin,

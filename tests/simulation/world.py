@@ -47,7 +47,6 @@ from snexec.ledger.counting import Counting
 from snexec.ledger.ledger import Ledger
 from snexec.ledger.schema import _check_and_migrate
 from snexec.ledger.store import Store
-from snexec.logs.mask import SecretMask
 from snexec.model import MODES
 from snexec.ops.rereading import Reread, Rereader
 from snexec.ops.systemd import Systemd
@@ -558,7 +557,6 @@ class World:
                         Opened(
                             live=live_settings(self.settings),
                             clock=self.clock,
-                            mask=SecretMask(),
                             ledger=Ledger(
                                 self.store, path=Path("memory"), clock=self.clock
                             ),
