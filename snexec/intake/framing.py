@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEPT_BYTES = 1024  # of a line that is too long
+_KEPT_BYTES = 1024  # of a line that is too long, from its beginning
+_KEPT_LAST_BYTES = 256
 _SHORT_BYTES = 4 * 1024  # no signal is longer; there is always room for this
 _ALL_LONG_BYTES = 16 * 1024 * 1024
 
@@ -46,7 +47,7 @@ class LineSplitter:
         room: What long lines take of, if they share it.
 
     Attributes:
-        too_long: How the last line that was too long began.
+        too_long: How the last line that was too long began, and how it ended.
         lost: Why the last line that was yielded as None was not kept.
     """
 
@@ -57,6 +58,7 @@ class LineSplitter:
         self._rest = bytearray()
         self._too_long = False
         self.too_long = b""
+        self._too_long_end = b""
         self.lost = ""
 
     def __enter__(self) -> Self:
@@ -86,19 +88,28 @@ class LineSplitter:
     def _complete(self, tail: bytes | bytearray) -> bytes | None:
         self._keep(tail)
         line = None if self._too_long else bytes(self._rest)
+        if self._too_long:
+            self.too_long += self._too_long_end
         self._drop()
         self._too_long = False
         return line
 
     def _keep(self, data: bytes | bytearray) -> None:
         if self._too_long:
+            self._note_end(data)
             return
         if not self._may_be_kept(len(self._rest) + len(data)):
             self._too_long = True
             self.too_long = bytes((self._rest + data[:_KEPT_BYTES])[:_KEPT_BYTES])
+            self._too_long_end = b""
+            self._note_end(data)
             self._drop()
         else:
             self._rest += data
+
+    def _note_end(self, data: bytes | bytearray) -> None:
+        end = self._too_long_end + data[-_KEPT_LAST_BYTES:]
+        self._too_long_end = bytes(end[-_KEPT_LAST_BYTES:])
 
     def _may_be_kept(self, size: int) -> bool:
         if size > self._max_bytes:

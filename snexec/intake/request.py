@@ -9,8 +9,11 @@ from pydantic_core import from_json
 
 from snexec.signals import read_leniently
 
-# With the command first, as everybody writes it.
-_HALT = re.compile(r'\s*\{\s*"command"\s*:\s*"halt"')
+_SAYS_HALT = r'\s*"command"\s*:\s*"halt"'
+_PLAIN = r'\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*,'
+# With the command first, as most write it, or behind plain values, or at the end.
+_BEGINS_AS_HALT = re.compile(rf"\s*\{{(?:{_PLAIN})*{_SAYS_HALT}", re.DOTALL)
+_ENDS_AS_HALT = re.compile(rf"\s*\{{.*,{_SAYS_HALT}\s*\}}\s*", re.DOTALL)
 
 
 def read_request(line: bytes) -> dict[str, object] | None:
@@ -32,12 +35,14 @@ def read_request(line: bytes) -> dict[str, object] | None:
 def read_broken_halt(line: bytes) -> dict[str, object] | None:
     """Return the halt that a line means which is no JSON, None if it means none.
 
-    What else it says is kept as its reason. It may be the beginning of a line.
+    What else it says is kept as its reason. It may be the two ends of a line.
     """
     text = line.decode("utf-8-sig", errors="replace")
     try:
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        return {"command": "halt", "reason": text} if _HALT.match(text) else None
+        if _BEGINS_AS_HALT.match(text) or _ENDS_AS_HALT.fullmatch(text):
+            return {"command": "halt", "reason": text}
+        return None
     halts = isinstance(value, dict) and value.get("command") == "halt"
     return value if halts else None

@@ -145,7 +145,7 @@ def test_a_line_without_end_does_not_grow_memory() -> None:
     assert list(splitter.finish()) == [None]
 
 
-def test_how_a_line_that_is_too_long_began_is_known() -> None:
+def test_how_a_line_that_is_too_long_began_and_ended_is_known() -> None:
     splitter = LineSplitter(5000)
     data = b"".join(b"%04d" % number for number in range(3000))
 
@@ -153,7 +153,7 @@ def test_how_a_line_that_is_too_long_began_is_known() -> None:
         pieces = [data[i : i + size] for i in range(0, len(data), size)]
         assert [line for piece in pieces for line in splitter.feed(piece)] == []
         assert list(splitter.feed(b"\n")) == [None]
-        assert splitter.too_long == data[:1024]
+        assert splitter.too_long == data[:1024] + data[-256:]
 
 
 # The room of all clients ---------------------------------------------------------------

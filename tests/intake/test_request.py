@@ -90,6 +90,34 @@ def test_a_halt_may_say_its_reason_first(line: bytes) -> None:
     assert request["command"] == "halt"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"by":"me","command":"halt","reason":"cut',
+        b'{"id":"a\\"b", "n":-1.5e3,"x":null , "command":"halt","reason":"caf" x"}',
+        b'{"reason":"a "quote"","command":"halt"}',
+        b'{"reason":"' + b"x" * 60_000 + b'"x", "command" : "halt" }\r',
+    ],
+)
+def test_a_broken_halt_may_say_more_before_it_says_so(line: bytes) -> None:
+    request = read_request(line)
+    assert request is not None
+    assert request["command"] == "halt"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"x":{"command":"halt"},"cut',
+        b'{"x":"a\\","command":"halt","cut',
+        b'{"x":{"y":1,"command":"halt"}}x',
+        b'{"x":["command","halt","command":"halt"]',
+    ],
+)
+def test_what_only_holds_the_words_of_a_halt_is_none(line: bytes) -> None:
+    assert read_request(line) is None
+
+
 def test_what_a_broken_halt_says_is_its_reason() -> None:
     line = b'{"command":"halt","reason":"caf\xe9'
     assert read_request(line) == {

@@ -445,6 +445,18 @@ async def test_a_command_that_cannot_be_understood_is_invalid(
         assert await client.ask(request_line) == {"status": "invalid", "error": error}
 
 
+@pytest.mark.parametrize("length", [60_000, 70_000, 300_000])
+@within(5)
+async def test_a_halt_may_say_so_last_however_long_it_is(length: int) -> None:
+    async with served() as it, it.client() as client:
+        for line in (
+            b'{"reason":"' + b"x" * length + b'","command":"halt"}',
+            b'{"by":"me","command":"halt","reason":"' + b"x" * length + b'"}',
+        ):
+            answer = await client.ask(line)
+            assert (answer["status"], answer["halted"]) == ("ok", True)
+
+
 @pytest.mark.parametrize(
     "more",
     [
