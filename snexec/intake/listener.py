@@ -8,7 +8,7 @@ import math
 import os
 import socket
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -74,7 +74,8 @@ class UnixListener:
     def close(self) -> None:
         """Stop listening, and remove the file if it still is this one's."""
         if self._is_there():
-            self._path.unlink()
+            with suppress(OSError):  # the next start replaces it
+                self._path.unlink()
         self._socket.close()
 
     def _accept(

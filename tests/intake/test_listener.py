@@ -270,6 +270,17 @@ async def test_a_dead_socket_that_cannot_be_removed_is_an_error_and_ends_nothing
             assert await client.ask(signal_line()) == accepted("n-1")
 
 
+def test_a_socket_that_cannot_be_removed_at_the_end_is_left_to_the_next_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, open_listener(path):
+        patch.setattr(Path, "unlink", refuse_to_remove)
+    assert path.exists()
+    with open_listener(path):
+        pass
+    assert not path.exists()
+
+
 def test_a_dead_socket_that_cannot_be_removed_is_a_refusal(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
