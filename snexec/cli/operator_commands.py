@@ -251,8 +251,9 @@ def check(config: Path, /, *, as_json: bool) -> int:
     )
 )
 @click.option("--reason", metavar="TEXT", help="Told wherever the halt is told.")
+@click.argument("words", nargs=-1, metavar="[TEXT]...")
 @click.pass_obj
-def halt(config: Path, /, *, reason: str | None) -> int:
+def halt(config: Path, /, *, reason: str | None, words: tuple[str, ...]) -> int:
     """Stop every order at once, until resume.
 
     Makes a file named halt beside the configuration and tells the running daemon. The
@@ -263,7 +264,7 @@ def halt(config: Path, /, *, reason: str | None) -> int:
     """
     from snexec.cli.halt_resume import run_halt
 
-    return run_halt(config, reason)
+    return run_halt(config, " ".join(filter(None, (reason, *words))))
 
 
 @click.command(epilog=examples("snexec resume"))

@@ -71,6 +71,22 @@ def test_the_file_that_others_may_read_holds_no_secret(
     assert json.loads((box.folder / "halt").read_text())["reason"] == "*** leaked"
 
 
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (("the", "feed\trepeats", "itself"), "the feed\\trepeats itself"),
+        (("",), "by hand"),
+        (("--reason", "stop", "it", "now"), "stop it now"),
+    ],
+)
+def test_a_reason_without_its_option_halts_as_well(
+    desk: Desk, box: Box, words: tuple[str, ...], kept: str
+) -> None:
+    done = desk.run(box.config, "halt", *words)
+    assert (done.status, done.err) == (0, "")
+    assert json.loads((box.folder / "halt").read_text())["reason"] == kept
+
+
 @pytest.mark.parametrize("command", ["halt", "resume"])
 def test_it_works_with_a_pipe_in_the_configurations_place(
     desk: Desk, box: Box, command: str
