@@ -282,7 +282,7 @@ def _check_content(path: Path, settings: Settings) -> Finding:
         return fail("database", str(exc).removeprefix("database: "))
     except sqlite3.Error as exc:
         return fail("database", f"{path} cannot be read: {exc}")
-    shown = f"{path}: undamaged, {count} rows of {kind} money, schema {version}"
+    shown = f"{path}: undamaged, {count} rows of {kind} trades, schema {version}"
     if version < SCHEMA_VERSION:
         shown += f" (the next start makes it {SCHEMA_VERSION})"
     if odd:

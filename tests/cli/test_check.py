@@ -421,7 +421,9 @@ def test_a_sound_database_is_told_with_its_rows(
 
     found = check()
 
-    assert "undamaged, 0 rows of simulated money, schema" in found["database"]["detail"]
+    assert (
+        "undamaged, 0 rows of simulated trades, schema" in found["database"]["detail"]
+    )
     assert box.database.read_bytes() == before
 
 
