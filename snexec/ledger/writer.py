@@ -94,19 +94,19 @@ class Writer:
         self._pending = 0
         self._room = trio.Event()
         self._applied = 0
-        self._probed = 0
+        self._probing = 0  # of those that wait, or were not reported yet
         self._healthy = True
         self._abandoned = 0
 
     @property
     def pending(self) -> int:
-        """Changes that wait."""
+        """Changes that wait, probes too."""
         return self._pending
 
     @property
     def applied(self) -> int:
         """Changes written since the start, probes aside."""
-        return self._applied - self._probed
+        return self._applied
 
     @property
     def healthy(self) -> bool:
@@ -121,7 +121,7 @@ class Writer:
     def status(self) -> WriterStatus:
         """Return what the writer has done and has to do."""
         return WriterStatus(
-            pending=self._pending,
+            pending=max(self._pending - self._probing, 0),
             applied=self.applied,
             healthy=self._healthy,
             tries=self._committer.tries,
@@ -192,11 +192,13 @@ class Writer:
             await self._room.wait()
 
     def probe(self) -> None:
-        """Queue a change that changes nothing; it does not count as applied."""
+        """Queue a change that changes nothing, and is not told as one."""
+        self._probing += 1
         self.put(Probe(self._note_probed))
 
     def _note_probed(self) -> None:
-        self._probed += 1
+        self._probing -= 1
+        self._applied -= 1
 
     def _queue(
         self, queue: collections.deque[Change[Any]], change: Change[Any]
@@ -246,7 +248,7 @@ class Writer:
                 self._closed = True
                 await self._finish_late()
                 self._committer.close()
-                self._abandoned = self._pending
+                self._abandoned = self.status().pending
             nursery.cancel_scope.cancel(reason="everything is written")
 
     async def _next_batch(self) -> Batch:
@@ -274,8 +276,7 @@ class Writer:
 
     async def _commit(self, batch: Batch) -> None:
         since = trio.current_time()
-        tries = 0
-        last_logged = -_REMIND_SECONDS
+        tries, last_logged = 0, -_REMIND_SECONDS
         committer = self._committer
         await self._finish_late()
         reports = committer.at_once(batch) if committer.disk_is_quick else None
@@ -294,7 +295,7 @@ class Writer:
                         "cannot write the database: %s; no order is placed until it"
                         " succeeds, %d changes wait (tried for %.0f s): %s",
                         exc,
-                        self._pending,
+                        self.status().pending,
                         waited,
                         getattr(exc, "advice", "free the disk or the lock"),
                     )

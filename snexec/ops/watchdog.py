@@ -98,9 +98,9 @@ class Watchdog:
         ledger = self._wings.ledger
         now, status = trio.current_time(), ledger.status()
         written = (status.tries, status.applied)
-        if written != self._written or status.pending == 0:
+        if written != self._written or ledger.writer.pending == 0:
             self._written, self._written_at = written, now
-        if status.pending == 0:
+        if ledger.writer.pending == 0:
             ledger.writer.probe()
         return now - self._written_at >= patience
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.ledger.store import Store
+    from tests.conftest import LoggedErrors
 
 
 # Applied
@@ -190,9 +191,9 @@ async def test_a_probe_is_a_sign_of_life_and_no_change(
         writer._committer.disk_is_quick = False  # the thread can be held up
         writer.probe()
         await settled(lambda: writer.status().tries == before.tries + 1)
-        assert writer.status().pending == 1, "while it waits"
+        assert (writer.pending, writer.status().pending) == (1, 0), "while it waits"
         counting.may_begin.set()
-        await settled(lambda: writer.status().pending == 0)
+        await settled(lambda: writer.pending == 0)
         await wait_all_tasks_blocked()
     status = writer.status()
     assert (
@@ -201,6 +202,28 @@ async def test_a_probe_is_a_sign_of_life_and_no_change(
     assert (counting.commits, list(rows_of(counting))) == (2, ["a"])
     assert log.stat().st_size == size > 0
     writer.close()
+
+
+async def test_a_probe_that_is_given_up_is_no_change_that_was_lost(
+    counting: CountingStore,
+    logged_errors: LoggedErrors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(counting, "begin", refuse)
+    writer = Writer(counting)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        writer.probe()
+        with trio.fail_after(5):
+            await settled(lambda: not writer.healthy)
+        assert writer.status().pending == 0
+        nursery.cancel_scope.cancel()
+    [line] = logged_errors.take()
+    assert "0 changes wait" in line
+    assert (writer.pending, writer.status().abandoned) == (1, 0)
 
 
 async def test_probes_among_changes_are_not_counted_with_them(
