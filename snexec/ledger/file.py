@@ -52,6 +52,10 @@ def tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA cache_size = -1000")  # kB; the system caches the rest
     # `checkpoint` does that, in a thread: no order waits for it.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    with suppress(sqlite3.Error):
+        # A log that a kill left looks like a checkpoint that has begun, up to the next
+        # one: while one has, nobody can tell a file that was written over.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:

@@ -273,3 +273,26 @@ def test_a_row_of_another_program_in_a_log_of_its_own_is_not_taken_for_ours(
     # It closed last in its own log's eyes; what it wrote may be there still.
     assert damage is not None
     assert damage.loss in {Loss.OTHERS_LOG, Loss.NAME_OF_LOG, Loss.CONTENT}
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_file_that_is_written_over_after_a_crash_is_noticed(
+    database: Path, tmp_path: Path
+) -> None:
+    crashed = tmp_path / "crashed.db"
+    for ending in ("", "-wal"):
+        shutil.copyfile(beside(database, ending), beside(crashed, ending))
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("VACUUM INTO ?", [str(tmp_path / "backup.db")])
+    again = Store(
+        open_database(crashed, simulated=False, clock=FakeClock()), clock=FakeClock()
+    )
+    again.watch.begin()
+    write(again, 10)
+    assert again.watch.look(at_leisure=True) is None
+
+    shutil.copyfile(tmp_path / "backup.db", crashed)
+    damage = again.watch.look(at_leisure=True)
+    again.close()
+    assert damage is not None
+    assert damage.loss is Loss.CONTENT
