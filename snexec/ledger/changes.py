@@ -45,6 +45,11 @@ class Batch(NamedTuple):
     changes: list[Change[Any]]
     openings: int
 
+    @property
+    def is_of_probes(self) -> bool:
+        """Whether nothing is lost if it is not written."""
+        return all(isinstance(each, Probe) for each in self.changes)
+
 
 def report_all(reports: deque[Report]) -> None:
     """Make every call, whatever one of them raises."""

@@ -487,6 +487,20 @@ async def test_what_is_done_to_a_file_is_noticed_within_a_second(
     logged_errors.take()  # time jumps over what the writer's thread does meanwhile
 
 
+@pytest.mark.jumping_time
+async def test_a_stop_waits_for_no_probe_of_a_file_that_is_gone(
+    ledger: Ledger, database: Path, logged_errors: LoggedErrors
+) -> None:
+    ledger.load(simulated=False, tally=False)
+    async with ledger.writing(until=in_time):
+        take_away(database)
+        await trio.sleep(5)
+        assert not ledger.healthy
+        began = trio.current_time()
+    assert trio.current_time() - began <= 2, "until the try that is under way"
+    assert not any("could not be written" in line for line in logged_errors.take())
+
+
 async def test_what_waits_for_a_file_is_written_once_it_is_put_back(
     ledger: Ledger, store: Store, database: Path, logged_errors: LoggedErrors
 ) -> None:
