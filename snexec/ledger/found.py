@@ -41,6 +41,10 @@ _NEWEST = (
     "SELECT (julianday(createdAt) - 2440587.5) * 86400.0"
     " FROM BotTrade ORDER BY rowid DESC LIMIT 1"
 )
+_SWEPT_AT = (
+    "SELECT (julianday(value) - 2440587.5) * 86400.0 FROM SnexecMeta WHERE key = ?"
+)
+_NOTE_SWEPT = "INSERT OR REPLACE INTO SnexecMeta VALUES (?, ?)"
 
 
 class FoundOrder(NamedTuple):
@@ -170,6 +174,15 @@ class FoundRows:
         What came after it may be lost with a file that is older than the last order.
         """
         found = self._db.execute(_NEWEST).fetchone()
+        return None if found is None else found[0]
+
+    def note_swept(self, mode: Mode, at: datetime) -> None:
+        """Note that every order of a mode that was placed before this has its row."""
+        self._db.execute(_NOTE_SWEPT, [f"swept {mode}", timestamp(at)])
+
+    def swept_at(self, mode: Mode) -> float | None:
+        """Return what was noted last, in seconds since 1970; None if nothing was."""
+        found = self._db.execute(_SWEPT_AT, [f"swept {mode}"]).fetchone()
         return None if found is None else found[0]
 
     def _is_known(self, order: FoundOrder) -> bool:

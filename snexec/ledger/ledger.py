@@ -14,6 +14,7 @@ from snexec.errors import StartError
 from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
+from snexec.model import ACCOUNTS
 from snexec.threads import NoThreadError, Threads, in_own_thread
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from snexec.ledger.store import Store
     from snexec.ledger.writer import WriterStatus
     from snexec.locks import Lock
-    from snexec.model import Mode
+    from snexec.model import AccountName, Mode
     from snexec.risk import Recently
 
 log = logging.getLogger("Daemon")
@@ -53,6 +54,7 @@ class Ledger:
         clock: Gives rows their time.
         newest_row_at: When the last row was written that was there at the start, in
             seconds since 1970; None where there was none.
+        swept_at: Likewise, up to when every order of a mode has its row, where known.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Ledger:
         self._path = path
         self.clock = clock
         self.newest_row_at: float | None = None
+        self.swept_at: dict[AccountName, float | None] = {}
         self.writer = Writer(store, checkpoint=self._checkpoint)
         self.reader = Reader(path, clock, lambda: self.damage)
         self._reading = Threads("database reads", _READERS)
@@ -101,7 +104,9 @@ class Ledger:
             self._store.name_dates_ahead()
             if tally:
                 self._store.begin_tallies()
-            self.newest_row_at = self._store.found.newest_at()
+            found = self._store.found
+            self.newest_row_at = found.newest_at()
+            self.swept_at = {mode: found.swept_at(mode) for mode in ACCOUNTS}
             rows = self._store.unsettled()
             self._store.watch.begin()
         except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment

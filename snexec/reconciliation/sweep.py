@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import logging
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,8 @@ class Sweep:
         self._rebuild = rebuild
         self._asked = {mode: trio.Event() for mode in ACCOUNTS}
         self._never_done = set(ACCOUNTS)
+        self._whole: dict[AccountName, datetime] = {}  # looks that are to be noted
+        self._unconcluded: collections.Counter[AccountName] = collections.Counter()
         self._failures = {
             mode: Repeats(f"the list of orders ({mode})", log=log, clock=ledger.clock)
             for mode in ACCOUNTS
@@ -91,6 +95,7 @@ class Sweep:
                 # The rows that are there are compared all the same.
                 log.exception("the orders of %s could not be gone through", mode)
             self._unsettled.swept(mode)
+            await self._note(mode)
             with trio.move_on_after(_AGAIN_SECONDS):
                 await asked.wait()
 
@@ -99,7 +104,7 @@ class Sweep:
         since, pause = self._since(mode), _FIRST_RETRY_SECONDS
         tries = 0
         while self._accounts.has_keys(mode):
-            found = Found(mode)
+            found, began = Found(mode), self._ledger.clock.now()
             tries += 1
             try:
                 await self._rebuild.look(found, since, Purpose.RECOVERY)
@@ -118,9 +123,12 @@ class Sweep:
             else:
                 self._failures[mode].worked()
                 self._never_done.discard(mode)
+                if not found.lost:
+                    self._whole[mode] = began
                 return
             finally:
                 if found.rows or found.older:
+                    self._unconcluded[mode] += 1
                     name = f"positions that the sweep of {mode} asks for"
                     nursery.start_soon(self._conclude, found, name=name)
             await trio.sleep(pause)
@@ -131,11 +139,30 @@ class Sweep:
             await self._rebuild.conclude(found, Purpose.RECOVERY)
         except Exception:
             log.exception("what was found at %s could not be concluded", found.mode)
+            return
+        self._unconcluded[found.mode] -= 1
+        await self._note(found.mode)
+
+    async def _note(self, mode: AccountName) -> None:
+        """Note in the file that it knows every order, for a start from a copy of it.
+
+        The newest row does not tell: there are new ones before all old ones are found.
+        """
+        if mode not in self._whole or self._unconcluded[mode]:
+            return
+        began = self._whole.pop(mode)
+        try:
+            await self._ledger.writer.write(
+                lambda store: store.found.note_swept(mode, began)
+            )
+        except sqlite3.Error as exc:
+            log.debug("that %s was swept is not noted: %s", mode, exc)
 
     def _since(self, mode: AccountName) -> datetime:
         """Return how far back to look: a day, and to the oldest order not settled.
 
-        The first time also to the newest row: a file that was put back ends there.
+        The first time also to the newest row, or to the last sweep that was done: a
+        file that was put back ends there.
         """
         now, trio_now = self._ledger.clock.now(), trio.current_time()
         since = now - _LEAST
@@ -146,6 +173,8 @@ class Sweep:
         if mode in self._never_done:
             earliest, newest = now - _MOST_FOR_NEWEST_ROW, self._ledger.newest_row_at
             ends = earliest
+            if newest is not None:
+                newest = min(newest, self._ledger.swept_at.get(mode) or newest)
             if newest is not None and newest > earliest.timestamp():
                 ends = min(datetime.fromtimestamp(newest, UTC), now)
             since = min(since, ends)

@@ -188,6 +188,49 @@ async def test_a_start_looks_back_to_where_the_rows_end_a_week_at_most(
     nursery.cancel_scope.cancel()
 
 
+def noted(rig: Rig, mode: Mode = "paper") -> float | None:
+    """Return when the file says that an account was swept, from the start on."""
+    at = rig.store.found.swept_at(mode)
+    return None if at is None else round(at - MOMENT.timestamp())
+
+
+async def test_what_the_last_sweep_left_undone_the_next_start_does(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    rig.store.found.note_swept("paper", MOMENT - 3 * DAY)  # in the file put back
+    rig.open_row(make_trade())  # by a start that was killed before it had swept
+    dated(rig, "sn-1", MOMENT - HOUR)
+    rig.paper.listing += [NotSentError("no route")] * 3
+    start(rig, nursery)
+    await trio.sleep(5)
+    assert since(rig) == [3 * DAY] * 3
+    assert noted(rig) == -3 * DAY.total_seconds()
+    await trio.sleep(5)
+    assert (noted(rig), noted(rig, "live")) == (7, 0)
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_older_order_whose_position_is_not_known_yet_keeps_a_sweep_undone(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    for name, at in ((OURS, MOMENT - HOUR), ("sn-" + "b" * 32, MOMENT - 2 * HOUR)):
+        rig.paper.listed.append(listed_order(name, "KO", at=at))
+        rig.paper.book[name] = make_order(
+            name, "filled", order_id=f"o-{name}", quantity="2", price="50"
+        )
+    rig.paper.asking += [NotSentError("no route")] * 3
+    start(rig, nursery)
+    await trio.sleep(5)
+    assert len(rig.rows()) == 1, "whether the older one was sold is not known"
+    assert noted(rig) is None
+    rig.paper.positions["KO"] = Decimal(2)
+    await trio.sleep(120)
+    assert len(rig.rows()) == 2
+    assert noted(rig) == 0
+    assert logged_errors.take()
+    nursery.cancel_scope.cancel()
+
+
 # A start
 
 
