@@ -11,7 +11,7 @@ from snexec.ledger.symbols import open_row
 from snexec.risk import OpenedOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snexec.model import Mode
 
 _KNOWN = "SELECT 1 FROM BotTrade WHERE id = ?"
+_NAMED = "SELECT alpacaOrderId, mode FROM BotTrade WHERE id = ?"
 _KNOWN_BY_ORDER = "SELECT 1 FROM BotTrade WHERE alpacaOrderId = ? AND mode = ?"
 _INSERT = (
     "INSERT INTO BotTrade (id, symbol, status, exitReason, alpacaOrderId, entryAt,"
@@ -92,6 +93,10 @@ class FoundRow(NamedTuple):
     entry_price: float | None
     is_settled: bool
 
+    @property
+    def signal_id(self) -> None:
+        """The signal's id, which nobody asks it for."""
+
 
 class FoundRows:
     """Writes such rows, over the store's own connection and within its transactions."""
@@ -107,12 +112,27 @@ class FoundRows:
         """Use another connection to the same rows from now on."""
         self._db = connection
 
-    def unknown(self, trade_ids: Iterable[str]) -> list[str]:
-        """Return the ids that no row has."""
-        execute = self._db.execute
-        return [
-            each for each in trade_ids if execute(_KNOWN, [each]).fetchone() is None
-        ]
+    def compare(
+        self, order_ids: Mapping[str, object], mode: Mode
+    ) -> tuple[list[str], list[FoundRow]]:
+        """Compare what the broker lists with the rows.
+
+        Args:
+            order_ids: The broker's id of each order, by the id of its row.
+            mode: The account.
+
+        Returns:
+            The ids that no row has, and the rows that name another order.
+        """
+        unknown: list[str] = []
+        misnamed: list[str] = []
+        for each, order_id in order_ids.items():
+            found = self._db.execute(_NAMED, [each]).fetchone()
+            if found is None:
+                unknown.append(each)
+            elif found[0] is not None and found[0] != order_id and found[1] == mode:
+                misnamed.append(each)
+        return unknown, [row for each in misnamed if (row := self.row(each))]
 
     def adopt(self, order: FoundOrder) -> FoundRow | None:
         """Write the row of an order, unless there is one.

@@ -220,17 +220,31 @@ class Rebuild:
     async def _unknown(
         self, found: Found, page: Mapping[str, Mapping[str, Any]]
     ) -> list[ListedOrder]:
-        """Return those orders of a page that no row knows."""
+        """Return those orders of a page that no row knows; ask about misnamed ones."""
         names = list(page)
         unknown: list[ListedOrder] = []
         for at in range(0, len(names), _ASKED_AT_ONCE):
             some = names[at : at + _ASKED_AT_ONCE]
-            for name in await self._writer.write(partial(_without_row, some)):
+            ids = {name: page[name].get("id") for name in some}
+            without_row, misnamed = await self._writer.write(
+                partial(_compare, ids, found.mode)
+            )
+            for row in misnamed:
+                self._dispute(row, ids[row.trade_id])
+            for name in without_row:
                 if (order := read_listed(page[name])) is None:
                     self._report_unreadable(found, name)
                 elif name not in self._waiting:
                     unknown.append(order)
         return unknown
+
+    def _dispute(self, row: FoundRow, order_id: object) -> None:
+        """Ask about a row that an event may have given another order's id."""
+        log.warning(
+            "%s trade=%s: its row names order %s, and %s lists %s: the broker is asked",
+            *(row.symbol, row.trade_id, row.order_id, row.mode, order_id),
+        )
+        self._unsettled.dispute(row)
 
     def _report_unreadable(self, found: Found, name: str) -> None:
         is_told = name in self._lost
@@ -295,8 +309,10 @@ class Rebuild:
             )
 
 
-def _without_row(trade_ids: list[str], store: Store) -> list[str]:
-    return store.found.unknown(trade_ids)
+def _compare(
+    order_ids: Mapping[str, object], mode: AccountName, store: Store
+) -> tuple[list[str], list[FoundRow]]:
+    return store.found.compare(order_ids, mode)
 
 
 def _has_bought(row: FoundRow) -> bool:

@@ -256,13 +256,18 @@ class Recovery:
     async def _not_found(self, order: UnsettledOrder) -> None:
         age = trio.current_time() - order.placed_at
         if order.order_id is not None:
+            # An event may have named another one, and a kill have come before we asked.
+            self._unsettled.doubt(order)
+            if not order.is_compared:
+                self._unsettled.ask_now(order.trade_id)
+                return
+        elif order.doubted_id is not None:
+            self._unsettled.known_as(order, order.doubted_id)  # asked by that, then
             self._warn_daily(
                 order,
                 "the broker does not know it; do the keys fit its account?",
                 f"put those keys back, or {_END_IT.format(order.trade_id)}",
             )
-        elif order.doubted_id is not None:
-            self._unsettled.known_as(order, order.doubted_id)  # asked by that, then
         elif order.refusal is not None:
             await order.refusal.not_found()
         elif order.missed:

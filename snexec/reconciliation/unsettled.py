@@ -153,9 +153,12 @@ class UnsettledOrders:
     def dispute(self, order: NamesOrder) -> None:
         """Ask about an order by our own id, as soon as possible: its other is doubtful."""
         self.follow(order)
-        followed = self._orders[order.trade_id]
-        if followed.order_id is not None:
-            followed.doubted_id, followed.order_id = followed.order_id, None
+        self.doubt(self._orders[order.trade_id])
+
+    def doubt(self, order: UnsettledOrder) -> None:
+        """Ask about an order by our own id next: the broker's may be another's."""
+        if order.order_id is not None:
+            order.doubted_id, order.order_id = order.order_id, None
 
     def note_streamed(self, trade_id: str) -> None:
         """Note that the stream has reported an order."""

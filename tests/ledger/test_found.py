@@ -92,7 +92,8 @@ def test_an_order_that_has_a_row_by_either_id_gets_none(store: Store) -> None:
     assert store.found.adopt(order("sn-1", mode="live")) is None
     assert store.found.adopt(order("sn-2")) is None
     assert rows_of(store) == before
-    assert store.found.unknown(["sn-1", "sn-2", "sn-3"]) == ["sn-2", "sn-3"]
+    listed = {"sn-1": "o-sn-1", "sn-2": "o-sn-2", "sn-3": "o-sn-3"}
+    assert store.found.compare(listed, "paper") == (["sn-2", "sn-3"], [])
 
 
 @pytest.mark.parametrize("spelling", ["BRK.B", "BRK/B", "brk-b"])

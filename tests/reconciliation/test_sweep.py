@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from snexec.broker.budget import Purpose
-from snexec.errors import NotSentError, RefusedError, UnknownOutcomeError
+from snexec.errors import NotFoundError, NotSentError, RefusedError, UnknownOutcomeError
 from tests.fakes import MOMENT, listed_order, make_order, make_trade, warnings_of
 
 if TYPE_CHECKING:
@@ -228,6 +228,36 @@ async def test_an_older_order_whose_position_is_not_known_yet_keeps_a_sweep_undo
     assert len(rig.rows()) == 2
     assert noted(rig) == 0
     assert logged_errors.take()
+    nursery.cancel_scope.cancel()
+
+
+# Rows that name another order
+
+
+@pytest.mark.parametrize("settled", [True, False])
+async def test_a_row_that_an_event_gave_another_orders_id_is_put_right_after_a_kill(
+    rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, *, settled: bool
+) -> None:
+    rig.open_row(make_trade(OURS), order_id="o-another")
+    rig.store._db.execute("UPDATE BotTrade SET shares = 0.5, entryPrice = 50")
+    dated(rig, OURS, MOMENT - HOUR, settled=settled)
+    rig.paper.book[OURS] = make_order(
+        OURS, "filled", order_id=f"o-{OURS}", quantity="2", price="50"
+    )
+    if settled:
+        rig.paper.listed = [listed_order(OURS)]
+    else:  # a look-up by that id is a 404, and one by our own is not
+        rig.paper.looking.append(
+            NotFoundError(status_code=404, body="", reason="order not found")
+        )
+    start(rig, nursery)
+    await started(rig)
+    await trio.sleep(5)
+    row = rig.rows()[OURS]
+    assert (row["alpacaOrderId"], row["shares"]) == (f"o-{OURS}", 2.0)
+    assert row["settledAt"] is not None
+    told = [line for line in warnings_of(caplog) if "o-another" in line]
+    assert len(told) == settled
     nursery.cancel_scope.cancel()
 
 
