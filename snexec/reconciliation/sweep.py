@@ -122,9 +122,10 @@ class Sweep:
                     self._unsettled.swept(mode)
             else:
                 self._failures[mode].worked()
+                is_new = mode in self._never_done and self._ledger.newest_row_at is None
                 self._never_done.discard(mode)
-                if not found.lost:
-                    self._whole[mode] = began
+                if not found.lost and not (is_new and not found.rows):
+                    self._whole[mode] = began  # a new file says as much by itself
                 return
             finally:
                 if found.rows or found.older:
