@@ -122,10 +122,12 @@ class Sweep:
                     self._unsettled.swept(mode)
             else:
                 self._failures[mode].worked()
-                is_new = mode in self._never_done and self._ledger.newest_row_at is None
                 self._never_done.discard(mode)
-                if not found.lost and not (is_new and not found.rows):
-                    self._whole[mode] = began  # a new file says as much by itself
+                ledger = self._ledger
+                is_new = ledger.newest_row_at is None and not ledger.writer.applied
+                is_new = is_new and not found.rows
+                if not (found.lost or is_new):  # a new file says as much by itself
+                    self._whole[mode] = began
                 return
             finally:
                 if found.rows or found.older:
@@ -156,7 +158,7 @@ class Sweep:
             await self._ledger.writer.write(
                 lambda store: store.found.note_swept(mode, began)
             )
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, trio.ClosedResourceError) as exc:  # or it ends
             log.debug("that %s was swept is not noted: %s", mode, exc)
 
     def _since(self, mode: AccountName) -> datetime:
