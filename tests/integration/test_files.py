@@ -63,6 +63,19 @@ async def test_a_log_that_is_removed_costs_no_row_and_no_daemon(
         assert orders_without_a_row(box, broker) == set()
 
 
+async def fill_fifty_with_a_backup_after_ten(box: Box, client: Client) -> None:
+    await send(client, 10, 0)
+    await box.until(
+        lambda: len(box.rows("settledAt IS NOT NULL")) == 10, "all are filled"
+    )
+    with closing(sqlite3.connect(box.database)) as other:
+        other.execute(f"VACUUM INTO '{box.folder / 'backup.db'}'")
+    await send(client, 40, 100)
+    await box.until(
+        lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
+    )
+
+
 def remove(box: Box) -> None:
     box.database.unlink()
 
@@ -82,16 +95,7 @@ async def test_nothing_leaves_once_rows_would_not_be_found_again(
     async with real_box() as (box, broker):
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
-            await send(client, 10, 0)
-            await box.until(
-                lambda: len(box.rows("settledAt IS NOT NULL")) == 10, "all are filled"
-            )
-            with closing(sqlite3.connect(box.database)) as other:
-                other.execute(f"VACUUM INTO '{box.folder / 'backup.db'}'")
-            await send(client, 40, 100)
-            await box.until(
-                lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
-            )
+            await fill_fifty_with_a_backup_after_ten(box, client)
             had = len(list(broker.paper.book.orders()))
             attack(box)
             await send(client, 20, 200)
@@ -109,16 +113,7 @@ async def test_a_backup_in_place_is_what_the_next_start_finds() -> None:
     async with real_box() as (box, broker):
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
-            await send(client, 10, 0)
-            await box.until(
-                lambda: len(box.rows("settledAt IS NOT NULL")) == 10, "all are filled"
-            )
-            with closing(sqlite3.connect(box.database)) as other:
-                other.execute(f"VACUUM INTO '{box.folder / 'backup.db'}'")
-            await send(client, 40, 100)
-            await box.until(
-                lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
-            )
+            await fill_fifty_with_a_backup_after_ten(box, client)
             put_a_backup_in_place(box)
             await box.until(lambda: "no order is placed until" in box.log(), "it says")
             process.kill()
