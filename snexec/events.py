@@ -152,5 +152,5 @@ class EventFeed:
             except Exception:
                 # The publisher still has an order to see to, and the rows of others.
                 log.exception(
-                    "an event could not be told to one that follows: %s", event.event
+                    "an event did not reach one of its followers: %s", event.event
                 )

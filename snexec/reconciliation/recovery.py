@@ -161,7 +161,7 @@ class Recovery:
         except Exception:
             # One order's row; the other orders, and the daemon, go on.
             log.exception(
-                "%s trade=%s: what the broker says of it cannot be put down; it is"
+                "%s trade=%s: what the broker says of it cannot be recorded; it is"
                 " asked again",
                 order.symbol,
                 order.trade_id,

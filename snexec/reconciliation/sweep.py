@@ -93,7 +93,11 @@ class Sweep:
                 await self._sweep(mode, nursery)
             except Exception:
                 # The rows that are there are compared all the same.
-                log.exception("the orders of %s could not be gone through", mode)
+                log.exception(
+                    "the orders of %s could not be compared with the rows; the next"
+                    " sweep tries again",
+                    mode,
+                )
             self._unsettled.swept(mode)
             await self._note(mode)
             with trio.move_on_after(_AGAIN_SECONDS):
@@ -141,7 +145,12 @@ class Sweep:
         try:
             await self._rebuild.conclude(found, Purpose.RECOVERY)
         except Exception:
-            log.exception("what was found at %s could not be concluded", found.mode)
+            # The rows are there; the other account, and the daemon, go on.
+            log.exception(
+                "the rows written for %s stay open, sold or not: check names those to"
+                " settle",
+                found.mode,
+            )
             return
         self._unconcluded[found.mode] -= 1
         await self._note(found.mode)
@@ -149,7 +158,7 @@ class Sweep:
     async def _note(self, mode: AccountName) -> None:
         """Note in the file that it knows every order, for a start from a copy of it.
 
-        The newest row does not tell: there are new ones before all old ones are found.
+        The newest row is no proof: there are new ones before all old ones are found.
         """
         if mode not in self._whole or self._unconcluded[mode]:
             return

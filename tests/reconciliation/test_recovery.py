@@ -867,7 +867,7 @@ async def test_a_row_that_may_not_be_written_ends_nothing(
     await trio.sleep(200)
     assert len(rig.paper.asked("order")) > asked > 0
     assert said(rig)[0] == "missed"
-    assert all("cannot be put down" in line for line in logged_errors.take())
+    assert all("cannot be recorded" in line for line in logged_errors.take())
 
 
 async def test_an_early_look_up_is_no_evidence_against_the_stream(
