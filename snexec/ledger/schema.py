@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # Of a new file. An order's row touches six pages, and its commit writes all of them:
 # with SQLite's own 4096 bytes a commit takes a tenth longer and three times the space.
 _PAGE_BYTES = 1024
@@ -48,7 +48,19 @@ _COLUMNS: dict[str, str] = {
     "wireMs": "REAL",
     "replyMs": "REAL",
     "fillMs": "REAL",
+    "highPrice": "REAL",
+    "exitOrderId": "TEXT",
 }
+
+# Amounts are decimal TEXT: what the broker said, to the last digit.
+_EXIT_TABLE = (
+    "CREATE TABLE IF NOT EXISTS BotExit (id TEXT PRIMARY KEY, tradeId TEXT NOT NULL,"
+    " kind TEXT NOT NULL, reason TEXT NOT NULL, qty TEXT NOT NULL,"
+    " filledQty TEXT NOT NULL, filledAvgPrice TEXT, triggerPrice TEXT,"
+    " triggerSource TEXT, state TEXT NOT NULL, alpacaOrderId TEXT,"
+    " decidedAt DATETIME NOT NULL, wireMs REAL, fillMs REAL,"
+    " createdAt DATETIME NOT NULL, updatedAt DATETIME NOT NULL, settledAt DATETIME)"
+)
 
 _INDICES = {
     "BotTrade_one_open_per_symbol": (
@@ -69,6 +81,15 @@ _INDICES = {
         # For recent wins and losses. The row of a new order is not in it.
         "CREATE INDEX BotTrade_closed ON BotTrade (exitAt, pnl, mode, status)"
         " WHERE status = 'closed'"
+    ),
+    "BotExit_one_unsettled_per_trade": (
+        "CREATE UNIQUE INDEX BotExit_one_unsettled_per_trade ON BotExit (tradeId)"
+        " WHERE settledAt IS NULL"
+    ),
+    "BotExit_tradeId": "CREATE INDEX BotExit_tradeId ON BotExit (tradeId)",
+    "BotExit_alpacaOrderId": (
+        "CREATE INDEX BotExit_alpacaOrderId ON BotExit (alpacaOrderId)"
+        " WHERE alpacaOrderId IS NOT NULL"
     ),
 }
 
@@ -140,6 +161,7 @@ def _check_and_migrate(
     is_current = version == SCHEMA_VERSION and present >= {
         "SnexecMeta",
         "BotTrade",
+        "BotExit",
         *_INDICES,
     }
     is_current = is_current and _columns(connection).keys() >= _COLUMNS.keys()
@@ -257,6 +279,7 @@ def _create_missing(
         for name, column_type in _COLUMNS.items():
             if name not in columns:
                 execute(f'ALTER TABLE BotTrade ADD COLUMN "{name}" {column_type}')
+    execute(_EXIT_TABLE)
     known = {
         name
         for (name,) in execute("SELECT name FROM sqlite_master WHERE type = 'index'")

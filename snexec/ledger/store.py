@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN
 from snexec.ledger.endings import end_simulation, read_standing, settle
+from snexec.ledger.exits import Exits
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
 from snexec.ledger.reading import read_unsettled
@@ -51,12 +52,14 @@ class Store(Transactions):
 
     Attributes:
         found: The rows of orders that were found at the broker.
+        exits: The sells of the rows.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
         self.found = FoundRows(connection, self._counting, clock=clock)
+        self.exits = Exits(connection, clock, self._counting.row_closes)
 
     @property
     def in_transaction(self) -> bool:

@@ -59,6 +59,7 @@ SECOND_BLOCK = [
     ("signalId", "TEXT"),
 ]
 LATENCY_BLOCK = [("wireMs", "REAL"), ("replyMs", "REAL"), ("fillMs", "REAL")]
+EXIT_BLOCK = [("highPrice", "REAL"), ("exitOrderId", "TEXT")]
 
 
 def open_real(path: Path) -> sqlite3.Connection:

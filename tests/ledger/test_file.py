@@ -16,6 +16,7 @@ from snexec.ledger.file import checkpoint, connect, make_file
 from snexec.ledger.store import Store
 from tests.fakes import FakeClock, make_trade
 from tests.ledger.files import (
+    EXIT_BLOCK,
     FIRST_BLOCK,
     LATENCY_BLOCK,
     SECOND_BLOCK,
@@ -96,7 +97,10 @@ def test_a_lock_of_another_program_is_waited_for(
     release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
     release.start()
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+        assert (
+            columns(connection)
+            == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK + EXIT_BLOCK
+        )
     release.join()
     other.close()
 

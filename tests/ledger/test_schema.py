@@ -14,6 +14,7 @@ from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
 from tests.fakes import MOMENT_TEXT, FakeClock, make_trade, warnings_of
 from tests.ledger.files import (
+    EXIT_BLOCK,
     FIRST_BLOCK,
     FOREIGN_TABLE,
     LATENCY_BLOCK,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK, (
-            "a new column needs a higher SCHEMA_VERSION, or no older file ever gets it"
-        )
+        assert (
+            columns(connection)
+            == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK + EXIT_BLOCK
+        ), "a new column needs a higher SCHEMA_VERSION, or no older file ever gets it"
         needed = {
             row["name"]
             for row in connection.execute("PRAGMA table_info(BotTrade)")
@@ -47,7 +49,7 @@ def test_a_fresh_file_has_the_columns_of_the_contract(database: Path) -> None:
             if row["pk"]
         ]
         assert keys == ["id"]
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 4
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 5
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -175,7 +177,10 @@ def test_another_programs_table_gets_the_new_columns_and_keeps_its_rows(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), ("y", "AAPL", "closed"), wal=wal)
     with closing(open_real(database)) as connection:
-        assert columns(connection) == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK
+        assert (
+            columns(connection)
+            == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK + EXIT_BLOCK
+        )
         rows = connection.execute("SELECT * FROM BotTrade ORDER BY id").fetchall()
         assert [(row["id"], row["status"], row["mode"]) for row in rows] == [
             ("x", "open", None),
@@ -246,9 +251,9 @@ def test_a_newer_version_is_refused_and_untouched(
 ) -> None:
     make_foreign(database, ("x", "AAPL", "open"), wal=wal)
     with closing(sqlite3.connect(database)) as other:
-        other.execute("PRAGMA user_version = 5")
+        other.execute("PRAGMA user_version = 6")
     before = contents(database)
-    with pytest.raises(StartError, match="schema version 5, and this snexec knows 4"):
+    with pytest.raises(StartError, match="schema version 6, and this snexec knows 5"):
         open_real(database)
     assert contents(database) == before
 

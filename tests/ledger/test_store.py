@@ -77,6 +77,8 @@ def test_a_row_is_opened_with_exactly_what_is_known(store: Store) -> None:
             "wireMs": None,
             "replyMs": None,
             "fillMs": None,
+            "highPrice": None,
+            "exitOrderId": None,
         }
     }
 

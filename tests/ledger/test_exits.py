@@ -1,0 +1,317 @@
+"""Sells in the database: one at a time, and a row that closes with the last of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snexec.ledger.rows import OrderRef
+from tests.fakes import MOMENT_TEXT, FakeClock, make_trade, row_of
+from tests.ledger.selling import SELL, SELL_ID, buy, exits_of, plan
+
+if TYPE_CHECKING:
+    from snexec.ledger.store import Store
+
+
+def sold(
+    store: Store,
+    quantity: str,
+    price: str,
+    *,
+    final: bool = True,
+    ref: OrderRef = SELL,
+    whole: bool = False,
+) -> object:
+    return store.exits.apply_sold(
+        ref,
+        quantity=Decimal(quantity),
+        price=Decimal(price),
+        final=final,
+        whole_position=whole,
+    )
+
+
+def ref_of(number: int) -> OrderRef:
+    return OrderRef(
+        mode="paper", order_id=f"o-x{number}", client_order_id=f"sn-1-x{number}"
+    )
+
+
+# Planning
+
+
+def test_a_planned_sell_is_written_before_it_leaves(store: Store) -> None:
+    buy(store)
+    new = plan(store)
+    assert (new.id, new.symbol, new.mode) == (SELL_ID, "AAPL", "paper")
+    assert new.quantity == Decimal("0.5")
+    assert exits_of(store) == {
+        SELL_ID: {
+            "id": SELL_ID,
+            "tradeId": "sn-1",
+            "kind": "sell",
+            "reason": "manual",
+            "qty": "0.5",
+            "filledQty": "0",
+            "filledAvgPrice": None,
+            "triggerPrice": None,
+            "triggerSource": None,
+            "state": "planned",
+            "alpacaOrderId": None,
+            "decidedAt": MOMENT_TEXT,
+            "wireMs": None,
+            "fillMs": None,
+            "createdAt": MOMENT_TEXT,
+            "updatedAt": MOMENT_TEXT,
+            "settledAt": None,
+        }
+    }
+    assert row_of(store, "sn-1")["status"] == "open", "its symbol stays blocked"
+
+
+def test_two_triggers_are_one_sell(store: Store) -> None:
+    buy(store)
+    plan(store)
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "closing"
+    assert len(exits_of(store)) == 1
+
+
+def test_the_database_itself_refuses_a_second_live_sell(store: Store) -> None:
+    buy(store)
+    plan(store)
+    copy = "INSERT INTO BotExit SELECT 'sn-1-x2', " + ", ".join(
+        name for name in next(iter(exits_of(store).values())) if name != "id"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        store._db.execute(f"{copy} FROM BotExit")
+
+
+def test_what_cannot_be_sold_is_not_planned(store: Store) -> None:
+    assert store.exits.plan("sn-9", "manual", held=None, free=None) == "not_found"
+    store.open_trade(make_trade("sn-1"))
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "not_bought"
+    ref = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+    store.apply_partial_fill(ref, price=Decimal(9), shares=Decimal(1))
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "not_settled"
+    store.apply_fill(ref, price=Decimal(9), quantity=Decimal(1))
+    nothing = Decimal(0)
+    assert store.exits.plan("sn-1", "manual", held="1", free=nothing) == "none_left"
+    store._db.execute("UPDATE BotTrade SET mode = NULL")
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "not_ours"
+    store._db.execute("UPDATE BotTrade SET mode = 'paper', status = 'closed'")
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "not_open"
+
+
+@pytest.mark.parametrize(
+    ("held", "free", "quantity", "whole"),
+    [
+        (None, None, "0.533386947", False),
+        ("0.533386947", "0.533386947", "0.533386947", True),
+        ("7", "7", "0.533386947", False),
+        ("7", "0.2", "0.2", False),
+        ("0.5333869470", "0.533386947", "0.533386947", True),
+        ("0.3", "0.3", "0.3", True),
+        ("0.3", "0.1234567899", "0.123456789", False),
+    ],
+)
+def test_it_sells_the_least_of_what_is_left_and_what_is_free(
+    store: Store, held: str | None, free: str | None, quantity: str, whole: bool
+) -> None:
+    buy(store, shares="0.533386947")
+    new = plan(store, held=held, free=free)
+    assert new.quantity == Decimal(quantity)
+    assert new.is_whole_position is whole
+
+
+# What the broker says
+
+
+def test_a_filled_sell_closes_its_row_in_the_same_transaction(
+    store: Store, clock: FakeClock
+) -> None:
+    buy(store)
+    plan(store)
+    clock.advance(60)
+    applied = store.exits.apply_sold(
+        SELL, quantity=Decimal("0.5"), price=Decimal("90.25"), final=True
+    )
+    assert applied is not None
+    assert applied.outcome == "fill"
+    assert (applied.closed, applied.remaining) == (True, Decimal(0))
+    assert (applied.exit_price, applied.pnl) == (Decimal("90.25"), Decimal("-4.875"))
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["exitReason"]) == ("closed", "manual")
+    assert (row["exitPrice"], row["pnl"]) == (90.25, -4.875)
+    assert row["exitOrderId"] == "o-x1"
+    assert row["exitAt"] == row["updatedAt"] != MOMENT_TEXT
+    sell = exits_of(store)[SELL_ID]
+    assert (sell["state"], sell["filledQty"], sell["filledAvgPrice"]) == (
+        *("filled", "0.5", "90.25"),
+    )
+    assert sell["settledAt"] is not None
+
+
+def test_executions_are_cumulative_and_count_once(store: Store) -> None:
+    buy(store)
+    plan(store)
+    for _ in range(2):
+        sold(store, "0.2", "91", final=False)
+    assert exits_of(store)[SELL_ID]["filledQty"] == "0.2"
+    sold(store, "0.1", "95", final=False)  # an older one, late
+    assert exits_of(store)[SELL_ID]["filledQty"] == "0.2"
+    assert row_of(store, "sn-1")["status"] == "open"
+    sold(store, "0.5", "90")
+    assert row_of(store, "sn-1")["pnl"] == -5.0
+
+
+def test_what_is_left_after_a_canceled_sell_is_sold_by_the_next(store: Store) -> None:
+    buy(store)
+    plan(store)
+    ended = store.exits.apply_ended(
+        SELL, "canceled", quantity=Decimal("0.2"), price=Decimal(110)
+    )
+    assert ended is not None
+    assert (ended.outcome, ended.closed, ended.remaining) == (
+        *("canceled", False, Decimal("0.3")),
+    )
+    second = plan(store)
+    assert (second.id, second.quantity) == ("sn-1-x2", Decimal("0.3"))
+    sold(store, "0.3", "90", ref=ref_of(2))
+    row = row_of(store, "sn-1")
+    assert row["status"] == "closed"
+    assert row["exitPrice"] == 98.0, "(0.2 x 110 + 0.3 x 90) / 0.5"
+    assert row["pnl"] == -1.0
+    assert row["exitOrderId"] == "o-x2"
+
+
+def test_without_a_price_of_each_part_there_is_no_result(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_ended(SELL, "canceled", quantity=Decimal("0.2"), price=None)
+    plan(store)
+    sold(store, "0.3", "90", ref=ref_of(2))
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["exitPrice"], row["pnl"]) == ("closed", None, None)
+
+
+@pytest.mark.parametrize("how", ["refused", "dropped"])
+def test_a_sell_that_the_broker_does_not_have_is_over(store: Store, how: str) -> None:
+    buy(store)
+    plan(store)
+    ref = OrderRef(mode="paper", order_id=None, client_order_id=SELL_ID)
+    gone = store.exits.apply_gone(ref, how)  # type: ignore[arg-type]
+    assert gone is not None
+    assert (gone.outcome, gone.settled) == (how, True)
+    assert plan(store).id == "sn-1-x2", "the next one has an id of its own"
+
+
+def test_evidence_that_comes_later_wins(store: Store) -> None:
+    buy(store)
+    plan(store)
+    ref = OrderRef(mode="paper", order_id=None, client_order_id=SELL_ID)
+    store.exits.apply_gone(ref, "dropped")
+    sold(store, "0.5", "90")
+    assert row_of(store, "sn-1")["status"] == "closed"
+    assert exits_of(store)[SELL_ID]["filledQty"] == "0.5"
+
+
+def test_a_sell_that_the_broker_has_spoken_of_is_not_dropped(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_working(SELL)
+    gone = store.exits.apply_gone(SELL, "dropped")
+    assert gone is not None
+    assert gone.outcome == "unchanged"
+    assert exits_of(store)[SELL_ID]["state"] == "working"
+
+
+def test_more_sold_than_held_is_said_and_no_number_is_bent(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_ended(SELL, "canceled", quantity=Decimal(0), price=None)
+    plan(store)
+    sold(store, "0.5", "90", ref=ref_of(2))
+    late = store.exits.apply_sold(
+        SELL, quantity=Decimal("0.2"), price=Decimal(80), final=True
+    )
+    assert late is not None
+    assert (late.oversold, late.remaining) == (Decimal("0.2"), Decimal(0))
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["exitPrice"], row["pnl"]) == ("closed", 90.0, -5.0)
+    again = store.exits.apply_sold(
+        SELL, quantity=Decimal("0.2"), price=Decimal(80), final=True
+    )
+    assert again is not None
+    assert again.oversold is None, "it is said once"
+
+
+def test_a_row_that_another_program_closed_stays_as_it_is(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store._db.execute(
+        "UPDATE BotTrade SET status = 'closed', exitReason = 'theirs', exitPrice = 5"
+    )
+    applied = store.exits.apply_sold(
+        SELL, quantity=Decimal("0.5"), price=Decimal(90), final=True
+    )
+    assert applied is not None
+    assert (applied.closed, applied.row_status) == (False, "closed")
+    assert row_of(store, "sn-1")["exitReason"] == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shares", "quantity", "price", "whole", "status"),
+    [
+        ("AAPL", "0.5", "0.4999995", "100", False, "closed"),
+        ("AAPL", "0.5", "0.49", "100", False, "open"),
+        ("PENNY", "300", "299", "0.009", False, "closed"),
+        ("BTC/USD", "0.1", "0.09975", "60000", True, "closed"),
+        ("BTC/USD", "0.1", "0.09975", "60000", False, "open"),
+        ("BTC/USD", "0.1", "0.09", "60000", True, "open"),
+        ("AAPL", "0.5", "0.499", "100", True, "open"),
+    ],
+)
+def test_dust_and_the_fee_of_a_coin_keep_no_row_open(  # noqa: PLR0917 - a table
+    store: Store,
+    symbol: str,
+    shares: str,
+    quantity: str,
+    price: str,
+    whole: bool,
+    status: str,
+) -> None:
+    buy(store, symbol, shares, price)
+    plan(store)
+    sold(store, quantity, price, whole=whole)
+    assert row_of(store, "sn-1")["status"] == status
+
+
+def test_the_unsettled_are_known_after_a_restart(
+    store: Store, clock: FakeClock
+) -> None:
+    buy(store)
+    plan(store)
+    clock.advance(90)
+    (left,) = store.exits.unsettled()
+    assert (left.id, left.row_id, left.symbol) == (SELL_ID, "sn-1", "AAPL")
+    assert (left.state, left.reason, left.order_id) == ("planned", "manual", None)
+    assert left.age_seconds == pytest.approx(90, abs=0.01)
+    sold(store, "0.5", "90")
+    assert store.exits.unsettled() == []
+
+
+def test_events_of_other_orders_and_accounts_are_not_ours(store: Store) -> None:
+    buy(store)
+    plan(store)
+    for ref in (
+        SELL._replace(mode="live"),
+        OrderRef(mode="paper", order_id="o-9", client_order_id="theirs"),
+        OrderRef(mode="paper", order_id=None, client_order_id=None),
+    ):
+        assert store.exits.apply_working(ref) is None
+    store.exits.apply_working(SELL)
+    other = SELL._replace(order_id="o-other")
+    assert store.exits.apply_working(other) is None, "another order by our id"
