@@ -48,6 +48,12 @@ def row_of_exit(client_order_id: str | None) -> str | None:
     return None if found is None else found["trade"]
 
 
+def kind_of_exit(client_order_id: str) -> ExitKind:
+    """Return what a sell's id says that it is."""
+    letter = client_order_id.rpartition("-")[2][:1]
+    return next(kind for kind, each in _LETTERS.items() if each == letter)
+
+
 def is_our_exit(client_order_id: str) -> bool:
     """Return whether an id has the form of a sell or a stop of ours (SPEC 12.2)."""
     return _OUR_ORDER.fullmatch(client_order_id) is not None

@@ -12,6 +12,7 @@ from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.exits import Exits
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
+from snexec.ledger.held import HeldRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.symbols import open_row
@@ -53,13 +54,15 @@ class Store(Transactions):
     Attributes:
         found: The rows of orders that were found at the broker.
         exits: The sells of the rows.
+        held: The rows that may be sold.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
         self.found = FoundRows(connection, self._counting, clock=clock)
-        self.exits = Exits(connection, clock, self._counting.row_closes)
+        self.exits = Exits(connection, self._counting, clock=clock)
+        self.held = HeldRows(connection, clock=clock)
 
     @property
     def in_transaction(self) -> bool:
@@ -298,7 +301,8 @@ class Store(Transactions):
 
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
-        self.found.read_from(connection)
+        for part in (self.found, self.exits, self.held):
+            part.read_from(connection)
 
     def _now(self) -> str:
         return timestamp(self._clock.now())
