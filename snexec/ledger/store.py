@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN
-from snexec.ledger.endings import end_simulation, read_standing, settle
+from snexec.ledger.endings import end_simulation, settle
 from snexec.ledger.exits import Exits
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
 from snexec.ledger.held import HeldRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
+from snexec.ledger.standing import read_standing
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.latency import Times
-    from snexec.ledger.endings import End, Standing
     from snexec.ledger.rows import (
         Applied,
         Ending,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Outcome,
         Unsettled,
     )
+    from snexec.ledger.standing import End, Standing
     from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
 

@@ -67,6 +67,9 @@ def test_a_planned_sell_is_written_before_it_leaves(store: Store) -> None:
             "createdAt": MOMENT_TEXT,
             "updatedAt": MOMENT_TEXT,
             "settledAt": None,
+            "cancelReason": None,
+            "wholePosition": 0,
+            "splitRatio": None,
         }
     }
     assert row_of(store, "sn-1")["status"] == "open", "its symbol stays blocked"
