@@ -25,7 +25,7 @@ LIVE_COLUMNS = (
 UNSETTLED = (
     f"SELECT {LIVE_COLUMNS} FROM BotExit JOIN BotTrade ON BotTrade.id = tradeId"  # noqa: S608 - constants only
     " WHERE BotExit.settledAt IS NULL AND mode IN ('paper', 'live')"
-    " ORDER BY BotExit.rowid"
+    " ORDER BY +BotExit.rowid"  # not by its index, for the one of what has no end
 )
 # What we sold, or others sold away; not what another program says it has closed.
 SOLD = (

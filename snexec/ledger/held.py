@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from snexec.ledger.exit_rows import ExitState
     from snexec.ledger.held_rows import HighPrice
 
+# The upper bounds keep out text, too.
 _IS_HELD = (
-    "status = 'open' AND mode IN ('paper', 'live') AND shares > 0 AND entryPrice > 0"
+    "status = 'open' AND mode IN ('paper', 'live') AND shares > 0 AND shares < 9e999"
+    " AND entryPrice > 0 AND entryPrice < 9e999"
 )
 # A row once for each of its sells.
 _WATCHED = (
     f"SELECT {LIVE_COLUMNS}, BotTrade.id AS rowId, shares, entryPrice, highPrice,"  # noqa: S608 - constants only
     " BotTrade.settledAt AS boughtAt, BotTrade.alpacaOrderId AS buyOrder,"
-    f" {seconds_sql('entryAt', 'BotTrade.createdAt')} AS entered"
+    f" round({seconds_sql('entryAt', 'BotTrade.createdAt')}, 3) AS entered"
     " FROM BotTrade LEFT JOIN BotExit ON tradeId = BotTrade.id"
     f" WHERE {_IS_HELD}"
 )
@@ -46,7 +48,7 @@ _SET_HIGH = (
 )
 TRIED = (
     "SELECT tradeId, count(*) FROM BotTrade"  # noqa: S608 - constants only
-    " JOIN BotExit ON tradeId = BotTrade.id"
+    " CROSS JOIN BotExit ON tradeId = BotTrade.id"  # which SQLite keeps in this order
     f" WHERE {_IS_HELD} AND kind = 'sell' AND decidedAt >= ? GROUP BY tradeId"
 )
 _RULES = "SELECT value FROM SnexecMeta WHERE key = 'exit rules'"
