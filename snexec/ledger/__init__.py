@@ -56,6 +56,8 @@ from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.schema import open_unmigrated as open_unmigrated
 from snexec.ledger.standing import End as End
 from snexec.ledger.standing import Standing as Standing
+from snexec.ledger.standing import has_exits as has_exits
+from snexec.ledger.standing import sold_shares as sold_shares
 from snexec.ledger.store import Store as Store
 from snexec.ledger.symbols import symbol_key as symbol_key
 from snexec.ledger.writer import Writer as Writer

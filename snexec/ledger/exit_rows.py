@@ -142,6 +142,9 @@ class ExitApplied(NamedTuple):
         oversold: Shares sold beyond those of the row; said where that has grown.
         kind: What sold.
         executed: Shares that this change added to those sold.
+        shares: Of the row.
+        entry_price: Dollars a share, of the row.
+        exit_reason: The row's, once it is closed: of the sell that sold most.
         also_live: Another sell of the row that has not ended, and is not wanted where
             this closed the row.
     """
@@ -167,6 +170,9 @@ class ExitApplied(NamedTuple):
     oversold: Decimal | None = None
     kind: ExitKind = "sell"
     executed: Decimal = Decimal(0)
+    shares: Decimal | None = None
+    entry_price: Decimal | None = None
+    exit_reason: str | None = None
     also_live: str | None = None
 
     @property

@@ -83,8 +83,11 @@ class ExitTable:
             for each in exits
             if each["settledAt"] is None and each["id"] != applied.id
         )
-        applied = applied._replace(also_live=next(also_live, None))
-        if (shares := exact(row["shares"])) is None:
+        shares, entry_price = exact(row["shares"]), exact(row["entryPrice"])
+        applied = applied._replace(
+            also_live=next(also_live, None), shares=shares, entry_price=entry_price
+        )
+        if shares is None:
             return applied
         sells = sold_by(exits)
         sold = sum((sell.quantity for sell in sells), Decimal(0))
@@ -96,7 +99,7 @@ class ExitTable:
             row["symbol"], shares, sold, applied.price, whole_position=whole_position
         ):
             return applied
-        result = result_of(sells, shares, exact(row["entryPrice"]))
+        result = result_of(sells, shares, entry_price)
         if may_close(row):
             return self._close(applied, row, result, _last_order(exits), at)
         if row["status"] == "closed" and row["exitPrice"] is row["pnl"] is None:
@@ -122,7 +125,11 @@ class ExitTable:
         check_kept(self._db, applied.row_id, {"status": "closed"})
         self._counting.sold(row["mode"], row["symbol"], at.timestamp())
         return applied._replace(
-            closed=True, row_status="closed", exit_price=result.price, pnl=result.pnl
+            closed=True,
+            row_status="closed",
+            exit_price=result.price,
+            pnl=result.pnl,
+            exit_reason=result.reason,
         )
 
     def _complete(self, applied: ExitApplied, result: Result) -> ExitApplied:

@@ -37,13 +37,14 @@ _WATCHED = (
 )
 WATCHED = f"{_WATCHED} ORDER BY BotTrade.createdAt, BotTrade.id, BotExit.rowid"
 _WATCHED_ROW = f"{_WATCHED} AND BotTrade.id = ? ORDER BY BotExit.rowid"
+# It is no change that others wait for: `updatedAt` stays.
 _RAISE_HIGH = (
-    "UPDATE BotTrade SET highPrice = :price, updatedAt = :now WHERE id = :id"
+    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
     " AND status = 'open' AND entryPrice = :entry"
     " AND (highPrice IS NULL OR highPrice < :price)"
 )
 _SET_HIGH = (
-    "UPDATE BotTrade SET highPrice = :price, updatedAt = :now WHERE id = :id"
+    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
     " AND status = 'open' AND entryPrice = :entry"
 )
 TRIED = (
@@ -85,11 +86,11 @@ class HeldRows:
 
     def raise_highs(self, highs: Iterable[HighPrice]) -> None:
         """Note how high prices have been; what is higher already stays."""
-        self._db.executemany(_RAISE_HIGH, self._values(highs))
+        self._db.executemany(_RAISE_HIGH, _values(highs))
 
     def set_highs(self, highs: Iterable[HighPrice]) -> None:
         """Note how high prices have been where a print was taken back: lower, too."""
-        self._db.executemany(_SET_HIGH, self._values(highs))
+        self._db.executemany(_SET_HIGH, _values(highs))
 
     def rules(self) -> str | None:
         """Return the rules that were applied last, as they were noted."""
@@ -100,17 +101,16 @@ class HeldRows:
         """Note the rules that are applied from now on (SPEC 12.3)."""
         self._db.execute(_NOTE_RULES, [rules])
 
-    def _values(self, highs: Iterable[HighPrice]) -> list[dict[str, object]]:
-        now = timestamp(self._clock.now())
-        return [
-            {
-                "id": each.row_id,
-                "price": float(each.price),
-                "entry": float(each.entry_price),
-                "now": now,
-            }
-            for each in highs
-        ]
+
+def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": each.row_id,
+            "price": float(each.price),
+            "entry": float(each.entry_price),
+        }
+        for each in highs
+    ]
 
 
 def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:

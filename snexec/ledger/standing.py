@@ -138,12 +138,17 @@ def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
     )
 
 
+def sold_shares(db: sqlite3.Connection, trade_id: str) -> Decimal:
+    """Return how many shares of a row are sold, by its sells."""
+    return sum((each.quantity for each in sold_by(_exits(db, trade_id))), Decimal(0))
+
+
 def _claimed(db: sqlite3.Connection, row: dict[str, object]) -> Decimal:
     """Return what other open rows of a symbol say they hold, less what they sold."""
     claimed = Decimal(0)
     for other, shares in db.execute(_CLAIMS, row).fetchall():
-        sold = sum((each.quantity for each in sold_by(_exits(db, other))), Decimal(0))
-        claimed += max((_decimal(shares) or Decimal(0)) - sold, Decimal(0))
+        left = (_decimal(shares) or Decimal(0)) - sold_shares(db, other)
+        claimed += max(left, Decimal(0))
     return claimed
 
 

@@ -150,6 +150,8 @@ def test_a_filled_sell_closes_its_row_in_the_same_transaction(
     assert applied.outcome == "fill"
     assert (applied.closed, applied.remaining) == (True, Decimal(0))
     assert (applied.exit_price, applied.pnl) == (Decimal("90.25"), Decimal("-4.875"))
+    assert (applied.shares, applied.entry_price) == (Decimal("0.5"), Decimal(100))
+    assert applied.exit_reason == "manual"
     row = row_of(store, "sn-1")
     assert (row["status"], row["exitReason"]) == ("closed", "manual")
     assert (row["exitPrice"], row["pnl"]) == (90.25, -4.875)

@@ -125,6 +125,16 @@ def test_a_high_price_only_rises(store: Store) -> None:
     assert held(store).high_price == Decimal(121)
 
 
+def test_a_high_price_is_no_change_that_programs_have_to_read(
+    store: Store, clock: FakeClock
+) -> None:
+    buy(store)
+    before = row_of(store, "sn-1")
+    clock.advance(60)
+    store.held.raise_highs([high("110")])
+    assert row_of(store, "sn-1") == before | {"highPrice": 110.0}
+
+
 def test_it_goes_back_where_a_print_is_taken_back(store: Store) -> None:
     buy(store)
     store.held.raise_highs([high("900")])
