@@ -44,15 +44,11 @@ class FoundExits(ExitTable):
             if self._db.execute(_KNOWN, [each]).fetchone() is None
         ]
 
-    def adopt(
-        self, found: FoundExit, *, whole_position: bool = False
-    ) -> ExitApplied | NotAdopted:
+    def adopt(self, found: FoundExit) -> ExitApplied | NotAdopted:
         """Write a sell that was found; its row closes if that was all of it.
 
-        Args:
-            found: The sell, as the broker has it. One that works is followed from here
-                on, as any unsettled one.
-            whole_position: Whether the account holds nothing of the symbol any more.
+        What a sold coin lacks of what was bought was its fee. A sell that works is
+        unsettled from here on, as any.
         """
         known = [found.id, found.order_id]
         if self._db.execute(_KNOWN_ORDER, known).fetchone() is not None:
@@ -99,5 +95,5 @@ class FoundExits(ExitTable):
             kind=kind,
             executed=found.sold,
         )
-        whole = whole_position and found.ended == "filled"
+        whole = found.ended == "filled"
         return self._conclude(applied, row, whole_position=whole, at=found.ended_at)

@@ -126,8 +126,7 @@ def test_a_row_beside_a_newer_one_is_closed_by_its_sell(store: Store) -> None:
 
 def test_the_fee_of_a_coin_keeps_no_found_row_open(store: Store) -> None:
     buy(store, "BTC/USD", "0.1", "60000")
-    sale = found(SELL_ID, "0.09975")
-    done = store.exits.adopt(sale, whole_position=True)
+    done = store.exits.adopt(found(SELL_ID, "0.09975"))
     assert isinstance(done, ExitApplied)
     assert done.closed
 
