@@ -118,6 +118,8 @@ class Reconciler:
             how: What it has become.
         """
         self.unsettled.settled(row.trade_id)
+        if row.live_exit is not None:
+            self.unsettled.settled(row.live_exit)
         if row.is_settled:
             return  # that was published when the broker said its last word
         self._feed.publish(

@@ -17,6 +17,7 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.ledger.rows import OrderRef
+from snexec.reconciliation.unsettled import UnsettledOrder
 from tests.fakes import (
     Rig,
     make_order,
@@ -100,11 +101,26 @@ async def test_the_price_of_a_sale_by_others_is_asked_for_and_completed(
     assert (row["exitReason"], row["exitPrice"], row["pnl"]) == ("external", 90.0, -5.0)
 
 
-async def test_it_is_said_which_sell_is_asked_about_no_more(bench: Bench) -> None:
+async def test_a_sell_that_has_no_end_is_asked_about_no_more(bench: Bench) -> None:
     buy(bench)
     bench.rig.store.exits.plan("sn-1", "manual", held=None, free=None)
-    said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=True)
+    unsettled = bench.rig.reconciler.unsettled
+    now = trio.current_time()
+    unsettled.add(
+        UnsettledOrder(
+            trade_id="sn-1-x1",
+            symbol="AAPL",
+            mode="paper",
+            order_id=None,
+            placed_at=now,
+            due=now,
+            pause=1.0,
+        )
+    )
+    said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
     assert "; its sell sn-1-x1 is asked about no more" in str(said["words"])
+    assert unsettled.get("sn-1-x1") is None
+    assert bench.rig.store.exits.unsettled() == []
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])
