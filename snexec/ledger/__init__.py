@@ -16,6 +16,7 @@ from snexec.ledger.changes import Change as Change
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.endings import End as End
 from snexec.ledger.endings import Standing as Standing
+from snexec.ledger.exit_rows import ExitReason as ExitReason
 from snexec.ledger.file import check_large as check_large
 from snexec.ledger.file import checkpoint as checkpoint
 from snexec.ledger.file import connect as connect

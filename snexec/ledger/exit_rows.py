@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from snexec.model import Mode
 
 ExitKind = Literal["sell", "stop", "external"]
-ExitReason = Literal["manual"]
+ExitReason = Literal[
+    "stop_loss",
+    "trailing_stop",
+    "profit_target",
+    "max_hold",
+    "market_close",
+    "manual",
+    "external",
+    "corporate_action",
+]
 ExitState = Literal[
     "planned",  # durable, and perhaps on its way
     "working",  # known to the broker
