@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from decimal import Decimal
+    from datetime import datetime
 
     from snexec.model import Mode
 
@@ -18,7 +19,7 @@ ExitReason = Literal[
     "max_hold",
     "market_close",
     "manual",
-    "external",
+    "external",  # sold by others
     "corporate_action",
 ]
 ExitState = Literal[
@@ -33,6 +34,7 @@ ExitState = Literal[
 ]
 _LETTERS: dict[ExitKind, str] = {"sell": "x", "stop": "s", "external": "e"}
 _EXIT_ID = re.compile(r"(?P<trade>.+)-[xse][1-9][0-9]*")
+_OUR_ORDER = re.compile(r"sn-[0-9a-f]{32}-[xs][1-9][0-9]*")
 
 
 def exit_id(trade_id: str, kind: ExitKind, number: int) -> str:
@@ -46,6 +48,11 @@ def row_of_exit(client_order_id: str | None) -> str | None:
     return None if found is None else found["trade"]
 
 
+def is_our_exit(client_order_id: str) -> bool:
+    """Return whether an id has the form of a sell or a stop of ours (SPEC 12.2)."""
+    return _OUR_ORDER.fullmatch(client_order_id) is not None
+
+
 class NewExit(NamedTuple):
     """A sell that is about to leave; ``id`` is also its client order id.
 
@@ -53,6 +60,10 @@ class NewExit(NamedTuple):
         row_id: The row that it closes.
         quantity: Shares.
         is_whole_position: Whether that is all that the account holds of the symbol.
+        kind: A sell, or a stop that rests at the broker.
+        trigger_price: Dollars a share: of the price that decided it, or of the stop.
+        trigger_source: Where that price is from.
+        is_resumed: Whether an earlier run decided it, and may have sent it.
     """
 
     id: str
@@ -60,9 +71,13 @@ class NewExit(NamedTuple):
     symbol: str
     mode: Mode
     quantity: Decimal
-    reason: ExitReason
+    reason: str
     signal_id: str | None
     is_whole_position: bool = False
+    kind: ExitKind = "sell"
+    trigger_price: Decimal | None = None
+    trigger_source: str | None = None
+    is_resumed: bool = False
 
     @property
     def trade_id(self) -> str:
@@ -83,6 +98,8 @@ Unplanned = Literal[
     "not_settled",  # its buy may still buy
     "closing",  # another sell of it is under way
     "none_left",  # nothing of it can be sold
+    "changed",  # what is left is not what the caller has seen
+    "over",  # the sell that was to be resumed has ended
 ]
 
 ExitOutcome = Literal[
@@ -94,6 +111,7 @@ ExitOutcome = Literal[
     "rejected",
     "refused",
     "dropped",
+    "found_late",  # the broker has it after all, while the next one is under way
     "unchanged",
 ]
 
@@ -115,7 +133,11 @@ class ExitApplied(NamedTuple):
         row_status: The row's status.
         exit_price: Dollars a share, over all sells of the row, once it is closed.
         pnl: Dollars won, before fees, once it is closed; None if not known.
-        oversold: Shares sold beyond those of the row.
+        oversold: Shares sold beyond those of the row; said where that has grown.
+        kind: What sold.
+        executed: Shares that this change added to those sold.
+        also_live: Another sell of the row that has not ended, and is not wanted where
+            this closed the row.
     """
 
     id: str
@@ -137,6 +159,9 @@ class ExitApplied(NamedTuple):
     exit_price: Decimal | None = None
     pnl: Decimal | None = None
     oversold: Decimal | None = None
+    kind: ExitKind = "sell"
+    executed: Decimal = Decimal(0)
+    also_live: str | None = None
 
     @property
     def trade_id(self) -> str:
@@ -149,6 +174,13 @@ class UnsettledExit(NamedTuple):
 
     Attributes:
         age_seconds: Since it was decided, by the wall clock.
+        kind: A sell, or a stop that rests at the broker.
+        quantity: Shares that it should sell.
+        sold: Shares that it has sold.
+        trigger_price: Dollars a share: of the price that decided it, or of the stop.
+        trigger_source: Where that price is from.
+        is_whole_position: Whether it sells all that the account held of the symbol.
+        cancel_reason: Why it is canceled, to be sold by the next; None if it is not.
     """
 
     id: str
@@ -160,3 +192,80 @@ class UnsettledExit(NamedTuple):
     reason: str
     age_seconds: float
     signal_id: str | None
+    kind: ExitKind = "sell"
+    quantity: Decimal = Decimal(0)
+    sold: Decimal = Decimal(0)
+    trigger_price: Decimal | None = None
+    trigger_source: str | None = None
+    is_whole_position: bool = False
+    cancel_reason: str | None = None
+
+    @property
+    def trade_id(self) -> str:
+        """The sell's id, by which log lines name an order."""
+        return self.id
+
+
+class FoundExit(NamedTuple):
+    """A sell of ours that was found at the broker, by its id (SPEC 12.2).
+
+    Attributes:
+        quantity: Shares that it should sell.
+        sold: Shares that it has sold.
+        price: Dollars a share, over those.
+        placed_at: When the broker took it.
+        ended: How it ended; None if it works.
+        ended_at: When, where the broker says so.
+        stop_price: Dollars a share, of a stop.
+    """
+
+    id: str
+    mode: Mode
+    order_id: str
+    quantity: Decimal
+    sold: Decimal
+    price: Decimal | None
+    placed_at: datetime
+    ended: Literal["filled", "canceled", "expired", "rejected"] | None
+    ended_at: datetime | None = None
+    stop_price: Decimal | None = None
+
+
+# Why a sell that was found is not written.
+NotAdopted = Literal[
+    "known",
+    "no_row",  # the row that it sells has to be found first
+    "not_bought",  # that row's buy has to be settled first
+    "closing",  # another sell of it has to end first
+]
+
+
+class ExitRecord(NamedTuple):
+    """One sell of a row as it is in the database.
+
+    Attributes:
+        quantity: Shares that it should sell.
+        sold: Shares that it has sold.
+        price: Dollars a share, over those.
+        trigger_price: Dollars a share: of the price that decided it, or of the stop.
+        decided_at: As in rows, as is ``settled_at``.
+        wire_ms: Milliseconds from the decision to the request on the wire.
+        fill_ms: Milliseconds from the decision to the final fill.
+    """
+
+    id: str
+    row_id: str
+    kind: ExitKind
+    reason: str
+    state: ExitState
+    quantity: Decimal
+    sold: Decimal
+    price: Decimal | None
+    trigger_price: Decimal | None
+    trigger_source: str | None
+    order_id: str | None
+    decided_at: str
+    settled_at: str | None
+    wire_ms: float | None
+    fill_ms: float | None
+    cancel_reason: str | None

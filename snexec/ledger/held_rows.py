@@ -1,0 +1,84 @@
+"""What the ledger says of rows that are held, and how they change beside sells: types.
+
+(SPEC 12.2, 12.3, 12.7)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from snexec.ledger.exit_rows import ExitState, UnsettledExit
+    from snexec.model import Mode
+
+
+class WatchedRow(NamedTuple):
+    """A row that is held: open, with shares and an entry price.
+
+    Attributes:
+        shares: That it bought, in today's shares.
+        remaining: Of them, not sold.
+        entry_price: Dollars a share.
+        entry_at: When its order left.
+        high_price: Dollars a share, the highest since; None if none was kept.
+        is_settled: Whether its buy buys no more.
+        order_id: The broker's, of its buy.
+        live_exit: Its sell without an end.
+        last_state: How its last sell stands; None before the first.
+        wanted: Why the rest of it is to be sold: its last sell ended, and left some.
+    """
+
+    id: str
+    symbol: str
+    mode: Mode
+    shares: Decimal
+    remaining: Decimal
+    entry_price: Decimal
+    entry_at: datetime
+    high_price: Decimal | None
+    is_settled: bool
+    order_id: str | None
+    live_exit: UnsettledExit | None = None
+    signal_id: str | None = None
+    last_state: ExitState | None = None
+    wanted: str | None = None
+
+
+class HighPrice(NamedTuple):
+    """How high a row's price has been.
+
+    Attributes:
+        price: Dollars a share.
+        entry_price: The row's, as the caller knows it: a split that came between makes
+            the price one of other shares, and it is not written.
+    """
+
+    row_id: str
+    price: Decimal
+    entry_price: Decimal
+
+
+class Split(NamedTuple):
+    """A row after a split.
+
+    Attributes:
+        ratio: New shares for each old one.
+        shares: Of the row, new ones.
+        remaining: Of them, not sold.
+        entry_price: Dollars a new share.
+        high_price: Likewise; None if none was kept.
+    """
+
+    row_id: str
+    symbol: str
+    mode: Mode
+    signal_id: str | None
+    ratio: Fraction
+    shares: Decimal
+    remaining: Decimal
+    entry_price: Decimal | None
+    high_price: Decimal | None
