@@ -30,6 +30,7 @@ class Position:
         live_exit: The id of its unsettled sell, if there is one.
         state: Whose it is: the rules', the seller's. The seller gives it back.
         rests: Why no price rule is asked for it; None where they are.
+        stop_at_broker: Whether a stop works at the broker, which stands for the rule.
         held: The account's whole position as the broker spelled it last.
         free: How much of that no order held.
     """
@@ -48,5 +49,6 @@ class Position:
     live_exit: str | None = None
     state: State = "watched"
     rests: str | None = None
+    stop_at_broker: bool = False
     held: str | None = None
     free: Decimal | None = None
