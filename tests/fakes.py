@@ -565,9 +565,13 @@ class FakeMarket:
 
     def __init__(self) -> None:
         self.open: bool | None = None
+        self.closes_in = 3600.0
 
     def is_open(self, _mode: Mode) -> bool | None:
         return self.open
+
+    def seconds_to_close(self, _mode: Mode) -> float | None:
+        return self.closes_in if self.open else None
 
 
 class InlineLedger(Ledger):

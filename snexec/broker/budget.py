@@ -2,7 +2,7 @@
 
 The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
 ``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it;
-recovery may use another one while orders leave it idle.
+recovery may use another one while orders leave it idle. Polls take what orders leave.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Purpose(Enum):
     """What a request is for; this decides how much of the budget it may use."""
 
     ORDER = auto()  # all but the fifth that is kept for recovery
+    POLL = auto()  # what orders leave, but for a tenth that stays theirs
     RECOVERY = auto()  # that fifth, and another one that is idle
     START = auto()  # all of it: before the first signal no order competes
 
@@ -181,6 +182,8 @@ class RateBudget:
         match purpose:
             case Purpose.ORDER:
                 return left - max(0, fifth - self._sent_to_recover)
+            case Purpose.POLL:
+                return self._available(Purpose.ORDER) - self._limit // 10
             case Purpose.RECOVERY:
                 kept = max(1, fifth) - self._sent_to_recover
                 idle = left - (self._limit - 2 * fifth)

@@ -9,6 +9,10 @@ while the market is closed, halted or not seen, and never sells what a row did n
 
 from __future__ import annotations
 
+from snexec.exits.book import PositionBook as PositionBook
+from snexec.exits.exits import Exits as Exits
+from snexec.exits.exits import ExitsStatus as ExitsStatus
+from snexec.exits.judge import Explained as Explained
 from snexec.exits.position import Position as Position
 from snexec.exits.prices import Price as Price
 from snexec.exits.prices import Source as Source

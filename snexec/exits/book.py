@@ -49,6 +49,11 @@ class PositionBook:
         """Return the position of a row."""
         return self._rows.get(row_id)
 
+    def of_mode(self, mode: Mode) -> list[Position]:
+        """Return the positions of an account."""
+        found = (each.position for each in self._rows.values())
+        return [position for position in found if position.mode == mode]
+
     def modes(self) -> set[Mode]:
         """Return the modes of which there are positions."""
         return {each.position.mode for each in self._rows.values()}
@@ -113,6 +118,8 @@ class PositionBook:
             )
             return
         position = watched.position
+        if shares != position.shares:
+            watched.change()
         position.remaining += shares - position.shares
         position.shares = shares
         position.entry_price = price or position.entry_price
@@ -131,6 +138,8 @@ class PositionBook:
             self._drop(watched)
             return
         position = watched.position
+        if applied.executed or applied.settled:
+            watched.change()
         position.remaining = applied.remaining
         is_live = not applied.settled
         if is_live:
@@ -149,6 +158,7 @@ class PositionBook:
         position.shares, position.remaining = split.shares, split.remaining
         position.entry_price, position.high_price = split.entry_price, split.high_price
         position.rests = None
+        watched.change()
         watched.prices = SymbolPrices(split.high_price)
         watched.written_high = split.high_price
 

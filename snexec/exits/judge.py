@@ -47,19 +47,15 @@ def usable_price(
 
 def _confirmed(
     rule: Rule,
-    text: str,
     position: Position,
     prices: SymbolPrices,
     moment: Moment,
     settings: ExitSettings,
-) -> Trigger | None:
+) -> str | None:
+    """Return what confirms that a rule is true, in words; None if nothing does."""
     for name, together in prices.confirmations(moment.now, settings):
-        if all(
-            rule.says(position, each, moment, settings) is not None for each in together
-        ):
-            return Trigger(
-                rule.reason, prices.last, prices.source or "", f"{text}, {name}"
-            )
+        if all(rule.says(position, each, moment, settings) for each in together):
+            return name
     return None
 
 

@@ -11,24 +11,55 @@ from snexec.exits.prices import AROUND_THE_CLOCK, Instant, Session
 from snexec.exits.rules import Moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
     from snexec.clock import Clock
     from snexec.exits.position import Position
     from snexec.model import Mode
 
-_DAY_SECONDS = 86_400
+_NO_DAY = 0
+
+
+class HoursView(Protocol):
+    """What the broker's clock said last."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the market is open."""
+
+    @property
+    def until(self) -> float:
+        """When that changes next, on Trio's clock."""
 
 
 class Hours(Protocol):
     """The market's hours, by the broker's clock."""
 
-    def is_open(self, mode: Mode) -> bool | None:
-        """Return whether it is open; None where that is not known now."""
+    def view(self, mode: Mode) -> HoursView | None:
+        """Return what the clock said last, while that still holds."""
 
-    def until(self, mode: Mode) -> float | None:
-        """Return when that changes next, on Trio's clock; None likewise."""
+    def watch(self, modes: Iterable[Mode]) -> None:
+        """Ask the clock for these modes from now on."""
 
-    def opened_at(self, mode: Mode) -> float | None:
-        """Return when it opened today, in seconds since 1970; None where not known."""
+
+class CalendarDay(Protocol):
+    """A session of the broker's calendar."""
+
+    @property
+    def day(self) -> date:
+        """The day that is open, or opens next."""
+
+    @property
+    def opened_at(self) -> float | None:
+        """When it opened, in seconds since 1970; None where that is not known."""
+
+
+class Calendar(Protocol):
+    """The broker's calendar."""
+
+    def session(self) -> CalendarDay | None:
+        """Return today's session; None while the market's state is not known."""
 
 
 class MarketView:
@@ -36,28 +67,32 @@ class MarketView:
 
     Args:
         hours: The broker's clock.
+        calendar: Its calendar.
         clock: The time of day, by which sources date their prices.
     """
 
-    def __init__(self, hours: Hours, clock: Clock) -> None:
+    def __init__(self, hours: Hours, calendar: Calendar, clock: Clock) -> None:
         self._hours = hours
+        self._calendar = calendar
         self._clock = clock
 
     def now(self) -> Instant:
         """Return this moment on both clocks."""
         return Instant(self._clock.now().timestamp(), trio.current_time())
 
-    def session(self, position: Position, now: Instant) -> Session:
+    def watch(self, modes: Iterable[Mode]) -> None:
+        """Have the broker's clock asked for these modes from now on."""
+        self._hours.watch(modes)
+
+    def session(self, position: Position) -> Session:
         """Return what the market of a position does."""
         if asset_class(position.symbol).around_the_clock:
             return AROUND_THE_CLOCK
-        mode = position.mode
-        # A session lies within one day of UTC.
-        return Session(
-            self._hours.is_open(mode) is True,
-            int(now.wall // _DAY_SECONDS),
-            self._hours.opened_at(mode),
-        )
+        view, today = self._hours.view(position.mode), self._calendar.session()
+        if today is None:
+            return Session(is_open=False, day=_NO_DAY)
+        is_open = view is not None and view.is_open
+        return Session(is_open, today.day.toordinal(), today.opened_at)
 
     def moment(
         self, position: Position, now: Instant, flatten_since: float | None
@@ -65,17 +100,13 @@ class MarketView:
         """Return when a rule is asked of a position."""
         if asset_class(position.symbol).around_the_clock:
             return Moment(now.elapsed, is_open=True)
-        mode = position.mode
-        is_open, until = self._hours.is_open(mode), self._hours.until(mode)
-        left = None if until is None else max(0.0, until - now.elapsed)
-        if is_open:
-            session = self._hours.opened_at(mode)
-        else:
-            session = None if is_open is None or left is None else now.wall + left
-        return Moment(
-            now.elapsed,
-            is_open is True,
-            left if is_open else None,
-            session,
-            flatten_since,
-        )
+        view = self._hours.view(position.mode)
+        if view is None:
+            return Moment(now.elapsed, is_open=False)
+        left = max(0.0, view.until - now.elapsed)
+        if not view.is_open:
+            opens = now.wall + left
+            return Moment(now.elapsed, False, None, opens, flatten_since)
+        today = self._calendar.session()
+        opened = None if today is None else today.opened_at
+        return Moment(now.elapsed, True, left, opened, flatten_since)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from snexec.ledger import ExitReason
     from snexec.settings import ExitSettings
 
+MISSED = "the close was missed: it is sold as soon as the market is open"
 _CENT = Decimal("0.01")
 _TENTH_OF_A_MILL = Decimal("0.0001")  # what prices below a dollar move by
 # From a close to the next open, at least; longer after a half day.
@@ -165,7 +166,7 @@ def _market_close(
     if moment.closes_in is not None and moment.closes_in <= before:
         return f"the market closes in {moment.closes_in:.0f} s"
     if missed_close(position, moment):
-        return "the close was missed"
+        return MISSED
     return None
 
 

@@ -40,9 +40,9 @@ class SecondSources:
         self._snapshot: Decimal | None = None
         self._snapshot_at = -math.inf
 
-    def hear_bid(self, bid: Decimal, at: float) -> None:
-        """Take the latest quote's bid, and when it was, on Trio's clock; 0 is none."""
-        self._bid = bid if bid > 0 else None
+    def hear_bid(self, bid: Decimal | None, at: float) -> None:
+        """Take the latest quote's bid, and when it was, on Trio's clock."""
+        self._bid = bid or None
         self._bid_at = at
 
     def hear_snapshot(self, price: Decimal, at: float) -> None:

@@ -92,9 +92,9 @@ class SymbolPrices:
         return why
 
     def hear_bid(
-        self, bid: Decimal, at: float, now: Instant, settings: ExitSettings
+        self, bid: Decimal | None, at: float, now: Instant, settings: ExitSettings
     ) -> bool:
-        """Take the latest quote's bid and its time; 0 is none.
+        """Take the latest quote's bid and its time; None if nobody bids.
 
         Returns:
             Whether it may have confirmed something, so that rules are to be asked.
@@ -106,9 +106,9 @@ class SymbolPrices:
         self._confirm_by_bid(now.elapsed, settings)
         return True
 
-    def hear_status(self, code: str, at: float) -> bool:
+    def hear_status(self, *, is_halted: bool, at: float) -> bool:
         """Take a trading status; return whether a halt has begun or ended by it."""
-        changed = self.today.hear_status(code, at)
+        changed = self.today.hear_status(is_halted=is_halted, at=at)
         if changed:
             self._ticks = []  # what was seen before a halt confirms nothing after it
         return changed
@@ -167,7 +167,9 @@ class SymbolPrices:
     ) -> PassedOver | None:
         source = self.source
         if source is not None:
-            stands_in = RANK[price.source] < RANK[source]
+            # One above the configured source is no better than that.
+            best = RANK[settings.price_source]
+            stands_in = min(RANK[price.source], best) < min(RANK[source], best)
             if stands_in and self.is_fresh(now.elapsed, settings):
                 return "stand_in"
             same = price.source == source == "snapshots" and price.price == self.last

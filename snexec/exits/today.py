@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from snexec.exits.prices import Session
 
-_HALTS = frozenset("2HP")
-_RESUMES = frozenset("3T")
-
 
 class Today:
     """One symbol's session.
@@ -72,15 +69,12 @@ class Today:
 
     # Halts.
 
-    def hear_status(self, code: str, at: float) -> bool:
+    def hear_status(self, *, is_halted: bool, at: float) -> bool:
         """Take a trading status; return whether it has changed anything."""
-        before = self.is_halted
-        if code in _HALTS:
-            self.is_halted, self._is_certain = True, True
-            self._halted_at = at
-        elif code in _RESUMES:
-            self.is_halted = False
-        return self.is_halted != before
+        before, self.is_halted = self.is_halted, is_halted
+        if is_halted:
+            self._is_certain, self._halted_at = True, at
+        return is_halted != before
 
     def lose_stream(self) -> None:
         """Note that the end of a halt may be missed: any later print ends it as well."""
