@@ -43,11 +43,16 @@ class Today:
         self._is_certain = True
 
     def begin(self, session: Session) -> bool:
-        """Begin a session, if it is another one than the last; return whether it is."""
+        """Begin a session, if it is another one than the last; return whether it is.
+
+        A halt may outlast its day, but its end may have been missed over night.
+        """
         if session.day == self._day or not session.is_open:
             return False
-        self.__init__()  # type: ignore[misc]
+        if self._day is not None:
+            self._is_certain = False
         self._day = session.day
+        self._first, self._first_at = None, math.inf
         self._has_moved = session.opened_at == -math.inf
         return True
 
