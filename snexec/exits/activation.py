@@ -130,9 +130,9 @@ class Activation:
         for each in rows:
             each.is_armed = False
         log.info(
-            "the rules are new or stricter for %d rows: what they would sell at once is"
-            " sold in %g s",
-            len(rows),
+            "the rules are new or stricter for %s: what they would sell at once is sold"
+            " in %g s",
+            count_rows(len(rows)),
             delay,
         )
 
@@ -164,14 +164,19 @@ class Activation:
         )
         more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
         log.warning(
-            "the new rules sell %d rows at once, about $%.2f: %s%s; that happens in"
-            " %.0f s unless `snexec halt --all` or a SIGHUP with other rules comes first",
-            len(rows),
+            "the new rules sell %s at once, about $%.2f: %s%s; that happens in %.0f s"
+            " unless `snexec halt --all` or a SIGHUP with other rules comes first",
+            count_rows(len(rows)),
             dollars,
             shown,
             more,
             max(0.0, self._deadline - now.elapsed),
         )
+
+
+def count_rows(count: int) -> str:
+    """Return so many rows in words."""
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _worth(watched: Watched) -> Decimal:

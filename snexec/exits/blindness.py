@@ -81,10 +81,11 @@ class Blindness:
             return
         self._blind.add(mode)
         log.error(
-            "no price counts for any of %d %s rows since %.0f s: price rules rest, time"
+            "no price counts for any of %d %s row%s since %.0f s: price rules rest, time"
             " rules and `snexec close` go on; `snexec check` shows what does not answer",
             rows,
             mode,
+            "" if rows == 1 else "s",
             since,
         )
         more = {"mode": mode, "rows": rows, "seconds": round(since, 1)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from snexec.exits.activation import Activation
+from snexec.exits.activation import Activation, count_rows
 from snexec.exits.blindness import Blindness
 from snexec.exits.judge import explain
 from snexec.exits.rule_set import read_rules
@@ -220,9 +220,9 @@ class PositionMonitor:
             return
         if not settings.enabled and len(self._book):
             log.warning(
-                "exits are not enabled: %d rows are not watched, and nothing sells them"
-                " but `snexec close`",
-                len(self._book),
+                "exits are not enabled: nothing watches %s, and nothing sells but `snexec"
+                " close`",
+                count_rows(len(self._book)),
             )
         if self._activation.change(settings, self._book, self._view.now()):
             self._records.note_rules(self._activation.applied.text())
@@ -239,6 +239,8 @@ class PositionMonitor:
         if self._activation.tick(self._book, now, settings, halted=halted):
             self._records.note_rules(self._activation.applied.text())
             log.info("the new rules hold for every row")
+            for each in self._book:
+                self._ask(each, now, settings)
         self._records.note_highs(self._book, now.elapsed)
 
     def _modes(self, settings: ExitSettings | None) -> set[Mode]:

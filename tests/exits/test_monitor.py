@@ -325,8 +325,8 @@ async def test_exits_that_are_not_enabled_say_how_many_rows_nobody_watches(
     await trio.sleep(5)
     assert desk.reasons == []
     assert warnings_of(caplog) == [
-        "exits are not enabled: 2 rows are not watched, and nothing sells them but"
-        " `snexec close`"
+        "exits are not enabled: nothing watches 2 rows, and nothing sells but `snexec"
+        " close`"
     ]
     nursery.cancel_scope.cancel()
 
