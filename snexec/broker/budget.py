@@ -77,6 +77,11 @@ class RateBudget:
         return self._limit
 
     @property
+    def polls(self) -> int:
+        """Polls per minute, while no orders leave; at least 1."""
+        return max(1, self._limit - self._limit // 5 - self._orders_own)
+
+    @property
     def left(self) -> int:
         """Requests that may still be made in this window, for any purpose."""
         now = trio.current_time()
@@ -174,6 +179,10 @@ class RateBudget:
                 return reset - now
         return None
 
+    @property
+    def _orders_own(self) -> int:
+        return self._limit // 10
+
     def _available(self, purpose: Purpose) -> int:
         left = (
             self._remaining if self._remaining is not None else self._limit - self._sent
@@ -183,7 +192,7 @@ class RateBudget:
             case Purpose.ORDER:
                 return left - max(0, fifth - self._sent_to_recover)
             case Purpose.POLL:
-                return self._available(Purpose.ORDER) - self._limit // 10
+                return self._available(Purpose.ORDER) - self._orders_own
             case Purpose.RECOVERY:
                 kept = max(1, fifth) - self._sent_to_recover
                 idle = left - (self._limit - 2 * fifth)

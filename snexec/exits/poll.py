@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("PositionMonitor")
 
 _REFUSED_SECONDS = 60.0  # between two tries where the account says no
+_CALM_SECONDS = 60.0  # after which the next shortage is news again
 _LATE = 2.5  # times as long as it should be between two polls: that is news
 
 
@@ -88,7 +89,7 @@ class PositionsPoll:
         }
         self._asked_at: dict[Mode, float] = {}
         self._wanted: set[Mode] = set()
-        self._short: set[Mode] = set()
+        self._short: dict[Mode, float] = {}  # since the last one that was short
         self._wake = trio.Event()
 
     def ask_now(self, mode: Mode) -> None:
@@ -134,7 +135,8 @@ class PositionsPoll:
         if settings.needs_prices and any(
             self._lacks_price(each, settings) for each in rows
         ):
-            return settings.poll_sec
+            # Evenly, where the limit is low: no minute begins in a rush and ends blind.
+            return max(settings.poll_sec, 60 / self._accounts.budget(mode).polls)
         return interval
 
     def _lacks_price(self, watched: Watched, settings: ExitSettings) -> bool:
@@ -165,9 +167,9 @@ class PositionsPoll:
             return False
         self._asked_at[mode] = asked_at
         self._wanted.discard(mode)
-        if mode in self._short:
-            self._short.discard(mode)
-            log.info("%s positions are asked for every %g s again", mode, pause)
+        if asked_at - self._short.get(mode, asked_at) > _CALM_SECONDS:
+            del self._short[mode]
+            log.info("%s positions are asked for every %.3g s again", mode, pause)
         with lease:
             try:
                 positions = await lease.use().positions()
@@ -217,12 +219,15 @@ class PositionsPoll:
 
     def _report_short(self, mode: Mode, pause: float, now: float) -> None:
         last = self._asked_at.get(mode)
-        if mode in self._short or last is None or now - last < pause * _LATE:
+        if last is None or now - last < pause * _LATE:
             return
-        self._short.add(mode)
-        log.warning(
-            "orders leave no requests for a poll of %s positions each %g s: it comes less"
-            " often, and its prices later; a greater poll_sec leaves more to orders",
-            mode,
-            pause,
-        )
+        is_news = mode not in self._short
+        self._short[mode] = now
+        if is_news:
+            log.warning(
+                "orders leave no requests for a poll of %s positions each %.3g s: it comes"
+                " less often, and its prices later; a greater poll_sec leaves more to"
+                " orders",
+                mode,
+                pause,
+            )
