@@ -669,6 +669,11 @@ class Rig:
         bot = self.settings.now.bot.model_copy(update=values)
         self.settings.now = self.settings.now.model_copy(update={"bot": bot})
 
+    def set_exits(self, **values: object) -> None:
+        """Put an ``[exits]`` section in the place of the last."""
+        exits = make_settings(exits=values).exits
+        self.settings.now = self.settings.now.model_copy(update={"exits": exits})
+
     def offer(self, *signals: Signal) -> None:
         """Put signals into the queue, past the intake's own checks."""
         for signal in signals:

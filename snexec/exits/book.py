@@ -75,7 +75,8 @@ class PositionBook:
                     symbol=row.symbol,
                     mode=row.mode,
                     shares=row.shares,
-                    remaining=row.remaining,
+                    # One object where nothing is sold: most rows.
+                    remaining=min(row.shares, row.remaining),
                     entry_price=row.entry_price,
                     entry_at=entered,
                     held_since=elapsed - max(0.0, now - entered),

@@ -13,78 +13,78 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEPT = 6
+_KEPT = 4
 
 
 class Highs:
     """The highest values, with the prints that confirmed each (SPEC 12.4).
 
-    Floats hold what is kept: a price has fewer digits than they tell apart, and a row may
-    cost 2 KiB.
+    Floats hold what is kept, as in ``Ticks``.
 
     Args:
         base: What was confirmed before, which is never taken back.
+
+    Attributes:
+        highest: Dollars a share; None before the first.
     """
 
-    __slots__ = ("_base", "_ids", "_values", "highest")
+    __slots__ = ("_base", "_kept", "_width", "highest")
 
     def __init__(self, base: Decimal | None = None) -> None:
         self._base = base
         self.highest = base
-        self._values = array("d")
-        self._ids = array("d")
+        # A value and its prints, and the next value; none for prices without prints.
+        self._kept: array[float] | None = None
+        self._width = 1
 
-    def offer(self, value: Decimal, prints: Sequence[int]) -> None:
+    def offer(self, value: float, prints: Sequence[int]) -> None:
         """Take a confirmed price.
 
         Args:
             value: Dollars a share.
             prints: Each one's number; 0 of a price that nobody takes back.
         """
+        if self.highest is None or value > self.highest:
+            self.highest = Decimal(repr(value))
         if not any(prints):
             self._settle(value)
-        elif len(self._values) < _KEPT:
-            self._keep(value, prints)
         else:
-            least = min(self._values)
-            if value <= Decimal(repr(least)):
-                return
-            self._drop(self._values.index(least), len(prints))
-            self._settle(Decimal(repr(least)))
             self._keep(value, prints)
-        if self.highest is None or value > self.highest:
-            self.highest = value
 
     def take_back(self, number: int) -> bool:
         """Forget what a print confirmed; return whether the highest price is lower now."""
-        if not self._values:
+        kept, width, gone = self._kept, self._width, False
+        if kept is None:
             return False
-        width = len(self._ids) // len(self._values)
-        gone = False
-        for index in reversed(range(len(self._values))):
-            if float(number) in self._ids[index * width : (index + 1) * width]:
-                self._drop(index, width)
+        for start in reversed(range(0, len(kept), width)):
+            if float(number) in kept[start + 1 : start + width]:
+                del kept[start : start + width]
                 gone = True
         if not gone:
             return False
-        before = self.highest
-        kept = [Decimal(repr(value)) for value in self._values]
-        rest = [each for each in (self._base, *kept) if each is not None]
-        self.highest = max(rest, default=None)
+        before, self.highest = self.highest, self._base
+        if kept and (self._base is None or max(kept[::width]) > self._base):
+            self.highest = Decimal(repr(max(kept[::width])))
         return self.highest != before
 
-    def _settle(self, value: Decimal) -> None:
+    def _settle(self, value: float) -> None:
         if self._base is None or value > self._base:
-            self._base = value
+            highest = self.highest
+            self._base = highest if highest == value else Decimal(repr(value))
 
-    def _keep(self, value: Decimal, prints: Sequence[int]) -> None:
-        if self._values and len(self._ids) != len(self._values) * len(prints):
+    def _keep(self, value: float, prints: Sequence[int]) -> None:
+        width = 1 + len(prints)
+        if self._kept is None or width != self._width:
             # Confirmed by another count of prints: settings have changed.
-            for each in self._values:
-                self._settle(Decimal(repr(each)))
-            del self._values[:], self._ids[:]
-        self._values.append(float(value))
-        self._ids.extend(map(float, prints))
-
-    def _drop(self, index: int, width: int) -> None:
-        del self._values[index], self._ids[index * width : (index + 1) * width]
+            for each in self._kept[:: self._width] if self._kept else ():
+                self._settle(each)
+            self._kept, self._width = array("d"), width
+        if len(self._kept) >= _KEPT * width:
+            values = self._kept[::width]
+            least = min(values)
+            if value <= least:
+                return
+            start = values.index(least) * width
+            del self._kept[start : start + width]
+            self._settle(least)
+        self._kept.extend((value, *prints))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 Source = Literal["positions", "snapshots", "stream"]
+NEVER = -math.inf  # one object for every row
 RANK: dict[Source, int] = {"positions": 0, "snapshots": 1, "stream": 2}
 PassedOver = Literal[
     "conditions",
@@ -86,27 +87,4 @@ class Session(NamedTuple):
     opened_at: float | None = None
 
 
-AROUND_THE_CLOCK = Session(is_open=True, day=0, opened_at=-math.inf)
-
-
-class Tick(NamedTuple):
-    """An accepted price.
-
-    Attributes:
-        at: When it was, on Trio's clock.
-        number: Of its print; 0 where there is none.
-    """
-
-    price: Decimal
-    at: float
-    number: int
-    source: Source
-
-
-def named(ticks: Sequence[Tick]) -> str:
-    """Say how many prices these are, and of which kind."""
-    kinds = {tick.source == "stream" for tick in ticks}
-    if len(kinds) > 1:
-        return f"{len(ticks)} prices"
-    word = "print" if kinds.pop() else "poll"
-    return f"{len(ticks)} {word}{'' if len(ticks) == 1 else 's'}"
+AROUND_THE_CLOCK = Session(is_open=True, day=0, opened_at=NEVER)

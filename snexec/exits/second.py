@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from snexec.exits.prices import NEVER
 
 if TYPE_CHECKING:
     from snexec.exits.prices import Instant, Price
@@ -34,11 +35,11 @@ class SecondSources:
     def __init__(self) -> None:
         self.doubted: Price | None = None
         self.is_reported = False
-        self._doubted_at = -math.inf
+        self._doubted_at = NEVER
         self._bid: Decimal | None = None
-        self._bid_at = -math.inf
+        self._bid_at = NEVER
         self._snapshot: Decimal | None = None
-        self._snapshot_at = -math.inf
+        self._snapshot_at = NEVER
 
     def hear_bid(self, bid: Decimal | None, at: float) -> None:
         """Take the latest quote's bid, and when it was, on Trio's clock."""

@@ -6,12 +6,12 @@ Only accepted prices are shown to a rule, and a rule sells when as many in a row
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from snexec.exits.highs import Highs
-from snexec.exits.prices import NOT_LAST_SALES, RANK, Tick, named
+from snexec.exits.prices import NEVER, NOT_LAST_SALES, RANK
 from snexec.exits.second import SecondSources
+from snexec.exits.ticks import Ticks
 from snexec.exits.today import Today
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SymbolPrices:
         self.today = Today()
         self.second = SecondSources()
         self.last: Decimal | None = None
-        self._ticks: list[Tick] = []
+        self._ticks = Ticks()
         self._bid_confirmed: Decimal | None = None
 
     # What is known.
@@ -52,29 +52,29 @@ class SymbolPrices:
     @property
     def source(self) -> Source | None:
         """Where the last price is from; None if none counts any more."""
-        return self._ticks[-1].source if self._ticks else None
+        return self._ticks.source if len(self._ticks) else None
 
     @property
     def at(self) -> float:
         """When it was, on Trio's clock; minus infinity if there is none."""
-        return self._ticks[-1].at if self._ticks else -math.inf
+        return self._ticks.at if len(self._ticks) else NEVER
 
     def is_fresh(self, elapsed: float, settings: ExitSettings) -> bool:
         """Return whether the last accepted price still counts."""
-        if not self._ticks or self.today.is_halted:
-            return False
-        return elapsed - self._ticks[-1].at <= settings.max_price_age_sec
+        return not self.today.is_halted and (
+            elapsed - self.at <= settings.max_price_age_sec
+        )
 
     def confirmations(
         self, elapsed: float, settings: ExitSettings
     ) -> Iterator[tuple[str, tuple[Decimal, ...]]]:
         """Yield the prices that together confirm what each of them says, with a name."""
-        ticks = self._ticks[-settings.confirm_ticks :]
-        if len(ticks) == settings.confirm_ticks:
-            yield named(ticks), tuple(tick.price for tick in ticks)
+        ticks, count = self._ticks, settings.confirm_ticks
+        if len(ticks) >= count:
+            yield ticks.name(count), ticks.prices(count)
         bid = self.second.bid(elapsed, settings)
-        if ticks and bid is not None:
-            yield f"{named(ticks[-1:])} and the bid", (ticks[-1].price, bid)
+        if len(ticks) and bid is not None:
+            yield f"{ticks.name(1)} and the bid", (*ticks.prices(1), bid)
 
     # What is heard.
 
@@ -83,7 +83,7 @@ class SymbolPrices:
     ) -> PassedOver | None:
         """Take a price; return why it does not count, None if it does."""
         if self.today.begin(session):
-            self._ticks = []  # yesterday's confirm nothing
+            self._ticks.clear()  # yesterday's confirm nothing
         why = self._why_not(price, now, session, settings)
         if why is None:
             self._accept(price, now, settings)
@@ -110,7 +110,7 @@ class SymbolPrices:
         """Take a trading status; return whether a halt has begun or ended by it."""
         changed = self.today.hear_status(is_halted=is_halted, at=at)
         if changed:
-            self._ticks = []  # what was seen before a halt confirms nothing after it
+            self._ticks.clear()  # what was seen before a halt confirms nothing after it
         return changed
 
     def take_back(self, number: int, settings: ExitSettings) -> bool:
@@ -118,9 +118,8 @@ class SymbolPrices:
         doubted = self.second.doubted
         if doubted is not None and doubted.number == number:
             self.second.doubted = None
-        if any(tick.number == number for tick in self._ticks):
-            self._ticks = [tick for tick in self._ticks if tick.number != number]
-            self.last = self._ticks[-1].price if self._ticks else None
+        if self._ticks.remove(number):
+            self.last = self._ticks.prices(1)[0] if len(self._ticks) else None
             self._bid_confirmed = None
         lower = self.highs.take_back(number)
         self._confirm_in_a_row(settings)
@@ -159,7 +158,7 @@ class SymbolPrices:
             return "stale"
         self.today.traded(at, now.wall, session)
         if self.today.resumes_by(at):
-            self._ticks = []
+            self._ticks.clear()
         return None
 
     def _why_unneeded(
@@ -195,25 +194,28 @@ class SymbolPrices:
         self.second.trust()
         self.last = price.price
         self._bid_confirmed = None
-        at = now.of(price.at)
-        self._ticks.append(Tick(price.price, at, price.number, price.source))
-        # One more than confirm a rule: it is the last, where the last is taken back.
-        del self._ticks[: -settings.confirm_ticks - 1]
+        self._ticks.append(
+            price.price,
+            now.of(price.at),
+            price.number,
+            price.source,
+            # One more than confirm a rule: it is the last, where the last is taken back.
+            keep=settings.confirm_ticks + 1,
+        )
         self._confirm_in_a_row(settings)
         self._confirm_by_bid(now.elapsed, settings)
 
     def _confirm_in_a_row(self, settings: ExitSettings) -> None:
-        ticks = self._ticks[-settings.confirm_ticks :]
-        if len(ticks) == settings.confirm_ticks:
-            least = min(tick.price for tick in ticks)
-            self.highs.offer(least, [tick.number for tick in ticks])
+        count = settings.confirm_ticks
+        if len(self._ticks) >= count:
+            self.highs.offer(self._ticks.least(count), self._ticks.prints(count))
 
     def _confirm_by_bid(self, elapsed: float, settings: ExitSettings) -> None:
-        bid = self.second.bid(elapsed, settings)
-        if bid is None:
+        bid, last = self.second.bid(elapsed, settings), self.last
+        if bid is None or last is None:
             return
-        last = self._ticks[-1]
-        value = min(last.price, bid)
+        value = min(last, bid)
         if self._bid_confirmed is None or value > self._bid_confirmed:
             self._bid_confirmed = value
-            self.highs.offer(value, [last.number] * settings.confirm_ticks)
+            prints = [self._ticks.number] * settings.confirm_ticks
+            self.highs.offer(float(value), prints)

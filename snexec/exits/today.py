@@ -7,13 +7,16 @@ known to be from after it (SPEC 12.4, 12.8a).
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from snexec.exits.prices import NEVER
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.exits.prices import Session
+
+_EVER = -NEVER
 
 
 class Today:
@@ -37,9 +40,9 @@ class Today:
         self.is_halted = False
         self._day: int | None = None
         self._first: Decimal | None = None  # of positions
-        self._first_at = math.inf
+        self._first_at = _EVER
         self._has_moved = False
-        self._halted_at = -math.inf
+        self._halted_at = NEVER
         self._is_certain = True
 
     def begin(self, session: Session) -> bool:
@@ -52,17 +55,19 @@ class Today:
         if self._day is not None:
             self._is_certain = False
         self._day = session.day
-        self._first, self._first_at = None, math.inf
-        self._has_moved = session.opened_at == -math.inf
+        self._first, self._first_at = None, _EVER
+        self._has_moved = session.opened_at == NEVER
         return True
 
     def moves(self, price: Decimal, wall: float) -> bool:
         """Take a price of positions; return whether it is known to be today's."""
+        if self._has_moved:
+            return True
         if self._first is None:
             self._first = price
             self._first_at = min(self._first_at, wall)
         elif price != self._first:
-            self._has_moved = True
+            self._first, self._has_moved = None, True
         return self._has_moved
 
     def traded(self, at: float, wall: float, session: Session) -> None:

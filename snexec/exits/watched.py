@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.exits.prices import NEVER
 from snexec.exits.symbol_prices import SymbolPrices
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class Watched:
         self.position = position
         self.prices = SymbolPrices(position.high_price)
         self.is_armed = True
-        self.changed_at = -math.inf
+        self.changed_at = NEVER
         self.held_back: Trigger | None = None
         self.written_high: Decimal | None = position.high_price
-        self.written_at = -math.inf
+        self.written_at = NEVER
 
     def change(self) -> None:
         """Note that its shares have changed."""
