@@ -33,6 +33,7 @@ EventName = Literal[
     "stream",
     "halt",
     "resume",
+    "exits_blind",
 ]
 
 

@@ -326,7 +326,7 @@ class FakeClient(AlpacaClient):
 
     Without a script an order is accepted, a look-up tells what ``book`` holds (of one
     that took another's place, by its id, ``replacements``), and a position is what
-    ``positions`` holds; what they do not hold is a 404.
+    ``holds`` says; what they do not hold is a 404.
 
     Attributes:
         placing: Scripts for the next orders, in order.
@@ -350,7 +350,7 @@ class FakeClient(AlpacaClient):
         self.listed: list[dict[str, object]] = []
         self.book: dict[str, BrokerOrder] = {}
         self.replacements: dict[str, BrokerOrder] = {}
-        self.positions: dict[str, Decimal] = {}
+        self.holds: dict[str, Decimal] = {}
         self.seconds = 0.0
         self.renewed = 0
         self.withheld: Callable[[], bool] | None = None
@@ -433,7 +433,7 @@ class FakeClient(AlpacaClient):
     async def position_quantity(self, symbol: str) -> Decimal:
         request = Request(at=trio.current_time(), kind="position", symbol=symbol)
         self.requests.append(request)
-        found = await self._answer(request, self.asking, self.positions.get(symbol))
+        found = await self._answer(request, self.asking, self.holds.get(symbol))
         assert isinstance(found, Decimal)
         return found
 
@@ -565,9 +565,13 @@ class FakeMarket:
 
     def __init__(self) -> None:
         self.open: bool | None = None
+        self.closes_in = 3600.0
 
     def is_open(self, _mode: Mode) -> bool | None:
         return self.open
+
+    def seconds_to_close(self, _mode: Mode) -> float | None:
+        return self.closes_in if self.open else None
 
 
 class InlineLedger(Ledger):
@@ -664,6 +668,11 @@ class Rig:
         """Change ``[bot]``, as a re-read of the config file does."""
         bot = self.settings.now.bot.model_copy(update=values)
         self.settings.now = self.settings.now.model_copy(update={"bot": bot})
+
+    def set_exits(self, **values: object) -> None:
+        """Put an ``[exits]`` section in the place of the last."""
+        exits = make_settings(exits=values).exits
+        self.settings.now = self.settings.now.model_copy(update={"exits": exits})
 
     def offer(self, *signals: Signal) -> None:
         """Put signals into the queue, past the intake's own checks."""

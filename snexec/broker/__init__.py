@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from snexec.broker.accounts import Accounts as Accounts
 from snexec.broker.accounts import BudgetStatus as BudgetStatus
+from snexec.broker.activities import Activity as Activity
+from snexec.broker.activities import ActivityPages as ActivityPages
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import (
     MAX_CLIENT_ORDER_ID_CHARS as MAX_CLIENT_ORDER_ID_CHARS,
@@ -27,6 +29,8 @@ from snexec.broker.lease import Lease as Lease
 from snexec.broker.listing import ListedOrder as ListedOrder
 from snexec.broker.listing import OrderPages as OrderPages
 from snexec.broker.listing import read_listed as read_listed
+from snexec.broker.positions import HeldPosition as HeldPosition
+from snexec.broker.positions import PositionList as PositionList
 from snexec.broker.proxies import ignored_proxies as ignored_proxies
 from snexec.broker.replies import is_about_symbol as is_about_symbol
 from snexec.broker.replies import readable as readable

@@ -2,7 +2,7 @@
 
 The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
 ``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it;
-recovery may use another one while orders leave it idle.
+recovery may use another one while orders leave it idle. Polls take what orders leave.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Purpose(Enum):
     """What a request is for; this decides how much of the budget it may use."""
 
     ORDER = auto()  # all but the fifth that is kept for recovery
+    POLL = auto()  # what orders leave, but for a tenth that stays theirs
     RECOVERY = auto()  # that fifth, and another one that is idle
     START = auto()  # all of it: before the first signal no order competes
 
@@ -74,6 +75,11 @@ class RateBudget:
     def limit(self) -> int:
         """Requests per minute."""
         return self._limit
+
+    @property
+    def polls(self) -> int:
+        """Polls per minute, while no orders leave; at least 1."""
+        return max(1, self._limit - self._limit // 5 - self._orders_own)
 
     @property
     def left(self) -> int:
@@ -173,6 +179,10 @@ class RateBudget:
                 return reset - now
         return None
 
+    @property
+    def _orders_own(self) -> int:
+        return self._limit // 10
+
     def _available(self, purpose: Purpose) -> int:
         left = (
             self._remaining if self._remaining is not None else self._limit - self._sent
@@ -181,6 +191,8 @@ class RateBudget:
         match purpose:
             case Purpose.ORDER:
                 return left - max(0, fifth - self._sent_to_recover)
+            case Purpose.POLL:
+                return self._available(Purpose.ORDER) - self._orders_own
             case Purpose.RECOVERY:
                 kept = max(1, fifth) - self._sent_to_recover
                 idle = left - (self._limit - 2 * fifth)

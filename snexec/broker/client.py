@@ -24,6 +24,7 @@ from snexec.broker.answers import (
 )
 from snexec.broker.heads import order_head
 from snexec.broker.pool import Pool
+from snexec.broker.positions import read_position, read_positions
 from snexec.broker.replies import ReplyReader
 from snexec.broker.sent import SentOrder
 from snexec.errors import NotSentError, no_answer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.lookups import LookUps
+    from snexec.broker.positions import HeldPosition, PositionList
     from snexec.broker.sent import OutgoingOrder
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
@@ -182,6 +184,23 @@ class AlpacaClient:
         content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
         return read_order(content, None, order_id=order_id, symbol=symbol)
 
+    async def sell_order(self, order_id: str, symbol: str) -> BrokerOrder:
+        """Look up an order that has sold, whoever placed it (SPEC 12.7).
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
+        return read_order(content, None, order_id=order_id, symbol=symbol, side="sell")
+
+    async def page_of_activities(self, path: str) -> bytes:
+        """Return a page of what happened, as ``ActivityPages`` asks for it.
+
+        Raises:
+            BrokerError: There is no whole answer; the same kinds as ``order``.
+        """
+        return await self._get(path)
+
     async def page_of_orders(self, path: str) -> bytes:
         """Return a page of the account's orders, as ``OrderPages`` asks for it.
 
@@ -202,6 +221,24 @@ class AlpacaClient:
         """
         name = quote(position_symbol(symbol), safe="")
         return read_quantity(await self._get(f"/v2/positions/{name}"), symbol)
+
+    async def positions(self) -> PositionList:
+        """Return everything that the account holds (SPEC 12.4, 12.7).
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        return read_positions(await self._get("/v2/positions"))
+
+    async def position(self, symbol: str) -> HeldPosition:
+        """Return what the account holds of a symbol (ALPACA 2.2, 8).
+
+        Raises:
+            NotFoundError: No position, which is common just after a fill.
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        name = quote(position_symbol(symbol), safe="")
+        return read_position(await self._get(f"/v2/positions/{name}"), symbol)
 
     async def market_clock(self) -> MarketTimes:
         """Return whether the market is open, and when that changes (ALPACA 2.3).

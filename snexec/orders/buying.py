@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snexec.orders.intent import Lapse, SkipReason
     from snexec.orders.skips import Skips
     from snexec.risk import HaltSwitch, Limits
-    from snexec.settings import LiveSettings
+    from snexec.settings import ExitSettings, LiveSettings
     from snexec.signals import TakenSignal
 
 
@@ -27,6 +27,9 @@ class Market(Protocol):
 
     def is_open(self, mode: Mode) -> bool | None:
         """Return whether it is open; None where that is not known now."""
+
+    def seconds_to_close(self, mode: Mode) -> float | None:
+        """Return in how many seconds it closes; None if it is not known to be open."""
 
 
 class Buying:
@@ -65,7 +68,21 @@ class Buying:
         asked = settings.bot.require_market_open
         is_open = self._market.is_open(settings.mode) if asked else None
         has_keys = self._accounts.has_keys(settings.mode)
-        return Snapshot(self._halt.is_known(), is_open, has_keys)
+        exits = settings.exits
+        return Snapshot(
+            self._halt.is_known(),
+            is_open,
+            has_keys,
+            flattening=exits is not None and self._is_flattening(exits, settings.mode),
+        )
+
+    def _is_flattening(self, exits: ExitSettings, mode: Mode) -> bool:
+        """Return whether what is bought now would be held over the close."""
+        before = exits.flatten_before_close_sec
+        if before is None or not exits.enabled:
+            return False
+        left = self._market.seconds_to_close(mode)
+        return left is None or left <= before
 
 
 class SignalBuy:

@@ -198,5 +198,25 @@ MARKET = Gate(
 )
 
 
+def _flattening(signal: Signal, _bot: BotSettings, snapshot: Snapshot) -> Reason | None:
+    if not snapshot.flattening or asset_class(signal.symbol).around_the_clock:
+        return None
+    return "flattening"
+
+
+FLATTENING = Gate(
+    "flatten_before_close_sec",
+    _flattening,
+    always_set,
+    lambda signal, _bot, snapshot: (
+        f"{signal.symbol} trades around the clock"
+        if asset_class(signal.symbol).around_the_clock
+        else "shares are sold before the close, and bought again from the open"
+        if snapshot.flattening
+        else "not before a close, or not set in [exits]"
+    ),
+)
+
+
 def _shown(figure: float | None) -> str:
     return "the signal does not say" if figure is None else f"{figure:,.15g}"

@@ -42,6 +42,7 @@ GATES: tuple[Gate, ...] = (
     early.FLOAT_SHARES,
     early.RELATIVE_VOLUME,
     early.MARKET,
+    early.FLATTENING,
     counted.POSITIONS,
     counted.DAILY_LOSS,
     counted.WIN_RATE,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Reason = Literal[
     "halted", "disabled", "paused", "stopped", "no_keys", "tier_disabled", "no_stars", "symbol",
-    "share_price", "float_shares", "relative_volume", "market_closed",
+    "share_price", "float_shares", "relative_volume", "market_closed", "flattening",
     "max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown",
     "brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day",
 ]  # fmt: skip
@@ -55,12 +55,15 @@ class Snapshot(NamedTuple):
         halted: Whether the kill switch is on.
         market_open: What the broker's clock says, None where that is not known.
         has_keys: Whether there are keys for the mode's account.
+        flattening: Whether shares are sold before the close, or are not bought again
+            before the open (SPEC 12.1).
         counts: Only for the gates that count.
     """
 
     halted: bool = False
     market_open: bool | None = None
     has_keys: bool = True
+    flattening: bool = False
     counts: Counts = Counts()
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ORDER, RECOVERY, START = Purpose.ORDER, Purpose.RECOVERY, Purpose.START
+POLL = Purpose.POLL
 
 # Tests of a minute's limit on a clock that only they move.
 pytestmark = pytest.mark.frozen_time
@@ -546,3 +547,27 @@ async def test_what_is_given_back_is_of_its_own_purpose() -> None:
         budget.give_back(ORDER)
     assert not budget.try_take(RECOVERY)
     assert budget.left == 7
+
+
+# Polls take what orders leave
+
+
+@pytest.mark.parametrize("limit", [10, 100, 200])
+async def test_polls_leave_a_tenth_to_orders_and_the_fifth_to_recovery(
+    limit: int,
+) -> None:
+    budget = RateBudget(per_minute=limit, clock=FakeClock())
+    assert taken(budget, POLL) == budget.polls == limit - limit // 5 - limit // 10
+    assert taken(budget, ORDER) == limit // 10
+    assert taken(budget, RECOVERY) == limit // 5
+
+
+async def test_what_orders_take_is_taken_from_polls() -> None:
+    budget = RateBudget(per_minute=100, clock=FakeClock())
+    assert taken(budget, ORDER, most=50) == 50
+    assert taken(budget, POLL) == 20
+    assert taken(budget, ORDER) == 10
+
+
+async def test_a_limit_of_few_requests_leaves_a_poll_a_minute() -> None:
+    assert RateBudget(per_minute=1, clock=FakeClock()).polls == 1

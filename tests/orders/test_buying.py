@@ -60,6 +60,25 @@ async def test_each_question_is_answered_anew(rig: Rig) -> None:
     assert intent.stopped() is None
 
 
+async def test_what_would_be_held_over_the_close_is_not_bought(rig: Rig) -> None:
+    shares, coins = buy(rig), buy(rig, symbol="BTC/USD")
+    rig.market.open, rig.market.closes_in = True, 300.0
+    assert shares.stopped() is None
+    rig.set_exits(hard_stop_loss_pct=5)
+    assert shares.stopped() is None
+    rig.set_exits(flatten_before_close_sec=300)
+    assert shares.stopped() == "flattening"
+    assert coins.stopped() is None
+    rig.market.closes_in = 300.1
+    assert shares.stopped() is None
+    rig.market.open = False  # until the open
+    assert shares.stopped() == "flattening"
+    rig.market.open = None
+    assert shares.stopped() == "flattening"
+    rig.set_exits(flatten_before_close_sec=300, enabled=False)
+    assert shares.stopped() is None
+
+
 async def test_the_current_modes_keys_are_asked_for(rig: Rig) -> None:
     rig.accounts.lose_keys("live")
     intent = buy(rig)

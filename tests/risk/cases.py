@@ -56,6 +56,8 @@ EARLY_CASES: list[Case] = [
     (OPEN, {"symbol": "BTC/USD"}, {"market_open": False}, None),
     (OPEN, {"symbol": "BTCUSD"}, {"market_open": None}, None),
     (OPEN, {"symbol": "BRK/B"}, {"market_open": False}, "market_closed"),
+    ({}, {}, {"flattening": True}, "flattening"),
+    ({}, {"symbol": "BTC/USD"}, {"flattening": True}, None),
 ]
 COUNTED_CASES: list[Case] = [
     ({"max_concurrent_positions": 3}, {}, {"open_positions": 2}, None),
@@ -100,7 +102,7 @@ def make_bot(**values: object) -> BotSettings:
 
 
 def make_snapshot(**values: Any) -> Snapshot:  # noqa: ANN401 - figures by name
-    names = ("halted", "market_open", "has_keys")
+    names = ("halted", "market_open", "has_keys", "flattening")
     own = {name: values.pop(name) for name in names if name in values}
     return Snapshot(**own, counts=Counts(**values))
 

@@ -57,6 +57,7 @@ def test_the_order_is_the_documented_one() -> None:
         *("halted", "disabled", "paused", "stopped", "no_keys", "tier_disabled"),
         "no_stars",
         *("symbol", "share_price", "float_shares", "relative_volume", "market_closed"),
+        "flattening",
         *("max_positions", "daily_loss", "win_rate", "brake_symbol_cooldown"),
         *("brake_orders_per_minute", "brake_orders_per_day", "brake_notional_per_day"),
     ]

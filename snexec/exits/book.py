@@ -1,0 +1,186 @@
+"""The positions that are watched: read at the start, then as reconciliation reports."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.exits.position import Position
+from snexec.exits.symbol_prices import SymbolPrices
+from snexec.exits.watched import Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from snexec.clock import Clock
+    from snexec.exits.position import State
+    from snexec.ledger import Applied, ExitApplied, Split, WatchedRow
+    from snexec.model import Mode
+
+
+class PositionBook:
+    """Every row of which something is held.
+
+    Args:
+        clock: Dates what is bought.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: dict[str, Watched] = {}
+        self._symbols: dict[str, Watched] = {}
+
+    # What is asked.
+
+    def __iter__(self) -> Iterator[Watched]:
+        """Yield every position; the book may change meanwhile."""
+        return iter(tuple(self._rows.values()))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def of_symbol(self, symbol: str) -> Watched | None:
+        """Return the position in a symbol: it has at most one open row (SPEC 11)."""
+        return self._symbols.get(symbol)
+
+    def of_row(self, row_id: str) -> Watched | None:
+        """Return the position of a row."""
+        return self._rows.get(row_id)
+
+    def of_mode(self, mode: Mode) -> list[Position]:
+        """Return the positions of an account."""
+        found = (each.position for each in self._rows.values())
+        return [position for position in found if position.mode == mode]
+
+    def modes(self) -> set[Mode]:
+        """Return the modes of which there are positions."""
+        return {each.position.mode for each in self._rows.values()}
+
+    def count(self, state: State) -> int:
+        """Count the positions in a state."""
+        return sum(each.position.state == state for each in self._rows.values())
+
+    # What changes it.
+
+    def load(self, rows: Iterable[WatchedRow]) -> None:
+        """Take over what is held at the start."""
+        now, elapsed = self._clock.now().timestamp(), trio.current_time()
+        for row in rows:
+            live, entered = row.live_exit, row.entry_at.timestamp()
+            self._add(
+                Position(
+                    row_id=row.id,
+                    symbol=row.symbol,
+                    mode=row.mode,
+                    shares=row.shares,
+                    # One object where nothing is sold: most rows.
+                    remaining=min(row.shares, row.remaining),
+                    entry_price=row.entry_price,
+                    entry_at=entered,
+                    held_since=elapsed - max(0.0, now - entered),
+                    high_price=row.high_price,
+                    is_settled=row.is_settled,
+                    order_id=row.order_id,
+                    live_exit=None if live is None else live.id,
+                    stop_at_broker=live is not None and live.kind == "stop",
+                    state=(
+                        "closing"
+                        if live is not None and live.kind == "sell"
+                        else "watched"
+                    ),
+                )
+            )
+
+    def bought(self, applied: Applied) -> None:
+        """Take what reconciliation has done to a row by its buy."""
+        shares = None if applied.shares is None else exact(applied.shares)
+        watched = self._rows.get(applied.trade_id)
+        if applied.status != "open" or not shares:
+            if watched is not None and applied.status != "open":
+                self._drop(watched)
+            return
+        price = None if applied.entry_price is None else exact(applied.entry_price)
+        if watched is None:
+            self._add(
+                Position(
+                    row_id=applied.trade_id,
+                    symbol=applied.symbol,
+                    mode=applied.mode,
+                    shares=shares,
+                    remaining=shares,
+                    entry_price=price,
+                    entry_at=self._clock.now().timestamp(),
+                    held_since=trio.current_time(),
+                    is_settled=applied.settled,
+                    order_id=applied.order_id,
+                )
+            )
+            return
+        position = watched.position
+        if shares != position.shares:
+            watched.change()
+        position.remaining += shares - position.shares
+        position.shares = shares
+        position.entry_price = price or position.entry_price
+        position.is_settled = applied.settled
+        position.order_id = applied.order_id or position.order_id
+
+    def sold(self, applied: ExitApplied) -> None:
+        """Take what reconciliation has done to a row by one of its sells.
+
+        Whose the position is then is the seller's word.
+        """
+        watched = self._rows.get(applied.row_id)
+        if watched is None:
+            return
+        if applied.closed or applied.row_status != "open":
+            self._drop(watched)
+            return
+        position = watched.position
+        if applied.executed or applied.settled:
+            watched.change()
+        position.remaining = applied.remaining
+        is_live = not applied.settled
+        if is_live:
+            position.live_exit = applied.id
+        elif position.live_exit == applied.id:
+            position.live_exit = None
+        if applied.kind == "stop":
+            position.stop_at_broker = is_live
+
+    def split(self, split: Split) -> None:
+        """Take a row after a split: prices from before it are of other shares."""
+        watched = self._rows.get(split.row_id)
+        if watched is None:
+            return
+        position = watched.position
+        position.shares, position.remaining = split.shares, split.remaining
+        position.entry_price, position.high_price = split.entry_price, split.high_price
+        position.rests = None
+        watched.change()
+        watched.prices = SymbolPrices(split.high_price)
+        watched.written_high = split.high_price
+
+    def ended(self, row_id: str) -> None:
+        """Drop a row that ended without a sell of ours, as by ``settle``."""
+        watched = self._rows.get(row_id)
+        if watched is not None:
+            self._drop(watched)
+
+    def _add(self, position: Position) -> None:
+        watched = Watched(position)
+        self._rows[position.row_id] = watched
+        self._symbols[position.symbol] = watched
+
+    def _drop(self, watched: Watched) -> None:
+        position = watched.position
+        del self._rows[position.row_id]
+        if self._symbols.get(position.symbol) is watched:
+            del self._symbols[position.symbol]
+
+
+def exact(value: float) -> Decimal:
+    """Return what a column of SQLite means by a number."""
+    return Decimal(repr(value))

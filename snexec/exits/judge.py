@@ -1,0 +1,130 @@
+"""Asks the rules, in their order, by what confirms them (SPEC 12.3, 12.4)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from snexec.exits.rules import RULES, Trigger, show_price
+
+if TYPE_CHECKING:
+    from snexec.exits.position import Position
+    from snexec.exits.rules import Moment, Rule
+    from snexec.exits.symbol_prices import SymbolPrices
+    from snexec.settings import ExitSettings
+
+_NO_PRICE = Decimal(0)
+
+
+def first_trigger(
+    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+) -> Trigger | None:
+    """Return the first rule that is true and confirmed, None if none is."""
+    price = usable_price(position, prices, moment, settings)
+    for rule in RULES:
+        if rule.level is None:
+            text = rule.says(position, _NO_PRICE, moment, settings)
+            if text is not None:
+                return Trigger(rule.reason, None, "clock", text)
+        elif price is not None:
+            text = rule.says(position, price, moment, settings)
+            if text is not None:
+                name = _confirmed(rule, position, prices, moment, settings)
+                if name is not None:
+                    source = prices.source or ""
+                    return Trigger(rule.reason, price, source, f"{text}, {name}")
+    return None
+
+
+def usable_price(
+    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+) -> Decimal | None:
+    """Return the price that the rules may go by; None while none counts."""
+    if not moment.is_open or position.rests is not None:
+        return None
+    return prices.last if prices.is_fresh(moment.now, settings) else None
+
+
+def _confirmed(
+    rule: Rule,
+    position: Position,
+    prices: SymbolPrices,
+    moment: Moment,
+    settings: ExitSettings,
+) -> str | None:
+    """Return what confirms that a rule is true, in words; None if nothing does."""
+    for name, together in prices.confirmations(moment.now, settings):
+        if all(rule.says(position, each, moment, settings) for each in together):
+            return name
+    return None
+
+
+class Explained(NamedTuple):
+    """One rule as it stands for a position.
+
+    Attributes:
+        name: The reason that it gives.
+        is_on: Whether its key is set.
+        threshold: At which price or time it is true, in words; empty if it is off.
+        distance: How far that is, in words; empty where it is not known.
+    """
+
+    name: str
+    is_on: bool
+    threshold: str = ""
+    distance: str = ""
+
+
+def explain(
+    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+) -> list[Explained]:
+    """Return every rule with its figures, in the order in which they are asked."""
+    last = prices.last
+    return [
+        _explained(rule, position, last, moment, settings)
+        if settings.enabled and getattr(settings, rule.key) is not None
+        else Explained(rule.reason, is_on=False)
+        for rule in RULES
+    ]
+
+
+def _explained(
+    rule: Rule,
+    position: Position,
+    last: Decimal | None,
+    moment: Moment,
+    settings: ExitSettings,
+) -> Explained:
+    if rule.level is None:
+        return Explained(
+            rule.reason, True, *_time_left(rule, position, moment, settings)
+        )
+    level = rule.level(position, settings)
+    if level is None:
+        waits = "the entry price is not known"
+        if position.entry_price is not None:
+            start = position.entry_price * (1 + settings.trailing_start_pct / 100)
+            waits = f"starts once {show_price(start)} was seen"
+        return Explained(rule.reason, True, waits)
+    if rule.reason == "stop_loss" and position.stop_at_broker:
+        return Explained(rule.reason, True, "a stop at the broker stands for it")
+    distance = ""
+    if last:
+        distance = f"{(level / last - 1) * 100:+.1f} % from {show_price(last)}"
+    return Explained(rule.reason, True, show_price(level), distance)
+
+
+def _time_left(
+    rule: Rule, position: Position, moment: Moment, settings: ExitSettings
+) -> tuple[str, str]:
+    if rule.reason == "max_hold":
+        most = settings.max_hold_duration_sec or 0.0
+        left = position.held_since + most - moment.now
+        return f"held for {most:.0f} s", f"in {max(0.0, left):.0f} s"
+    before = settings.flatten_before_close_sec or 0.0
+    text = f"{before:.0f} s before the close"
+    if rule.says(position, _NO_PRICE, moment, settings) is not None:
+        return text, "in 0 s"
+    if moment.closes_in is None:
+        return text, ""
+    return text, f"in {moment.closes_in - before:.0f} s"

@@ -1,0 +1,292 @@
+"""Prices in, rules asked, triggers out (SPEC 12.3, 12.4)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from snexec.exits.activation import Activation, count_rows
+from snexec.exits.blindness import Blindness
+from snexec.exits.judge import explain
+from snexec.exits.rule_set import read_rules
+from snexec.exits.rules import MISSED, show_price
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.events import EventFeed
+    from snexec.exits.book import PositionBook
+    from snexec.exits.judge import Explained
+    from snexec.exits.market import MarketView
+    from snexec.exits.position import Position
+    from snexec.exits.prices import Instant, PassedOver, Price
+    from snexec.exits.records import Records
+    from snexec.exits.rules import Trigger
+    from snexec.exits.watched import Watched
+    from snexec.model import Mode
+    from snexec.settings import ExitSettings, LiveSettings
+
+log = logging.getLogger("PositionMonitor")
+
+_SECOND = 1.0
+# What is no fault of a price.
+_UNNEEDED: frozenset[PassedOver] = frozenset(("stand_in", "repeated"))
+
+
+class Seller(Protocol):
+    """Takes a position to its end."""
+
+    def sell(self, position: Position, trigger: Trigger) -> None:
+        """Begin to sell what is left of it; the market may be closed.
+
+        The position's ``state`` is closing, and the seller's until it is set back.
+        """
+
+
+class Halt(Protocol):
+    """The kill switch."""
+
+    def is_all_halted(self) -> bool:
+        """Return whether no order may leave, not even a sell."""
+
+
+class PositionMonitor:
+    """Asks the rules of each position at each accepted price and each second.
+
+    Args:
+        live: ``[exits]``, read anew for each question.
+        book: The positions.
+        view: The market's hours.
+        seller: Gets each trigger.
+        halt: While it halts all, no rule is asked.
+        records: What is kept in the database.
+        feed: Where it is published that no price counts.
+
+    Attributes:
+        passed_over: How many prices did not count, by the reason.
+    """
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        book: PositionBook,
+        view: MarketView,
+        seller: Seller,
+        halt: Halt,
+        *,
+        records: Records,
+        feed: EventFeed,
+    ) -> None:
+        self._live = live
+        self._book = book
+        self._view = view
+        self._seller = seller
+        self._halt = halt
+        self._records = records
+        self._activation = Activation(view, None)
+        self._blindness = Blindness(view, feed)
+        self._settings: ExitSettings | None = None
+        self._changed = trio.Event()
+        self.passed_over: Counter[PassedOver] = Counter()
+
+    def load(self, rules: str | None) -> None:
+        """Take over the rules that an earlier run applied last, before ``run``."""
+        self._activation = Activation(self._view, read_rules(rules))
+
+    def settings_changed(self) -> None:
+        """Look at the settings anew, in the next moment."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def run(self) -> None:
+        """Ask the rules each second while exits are set, until cancelled."""
+        while True:
+            changed = self._changed
+            self._tick()
+            if self._live.now.exits is None:
+                await changed.wait()
+                continue
+            with trio.move_on_after(_SECOND):
+                await changed.wait()
+
+    # What sources say.
+
+    def hear(self, price: Price) -> PassedOver | None:
+        """Take a price; return why it does not count, None if it does."""
+        watched, settings = self._book.of_symbol(price.symbol), self._now_set()
+        if watched is None or settings is None:
+            return None
+        now = self._view.now()
+        session = self._view.session(watched.position)
+        why = watched.prices.hear(price, now, session, settings)
+        if why is None:
+            self._priced(watched, now, settings)
+        elif why not in _UNNEEDED:
+            self.passed_over[why] += 1
+            if why == "jump":
+                self._report_jump(watched, price, settings)
+        return why
+
+    def hear_bid(self, symbol: str, bid: Decimal | None, at: float) -> None:
+        """Take the latest quote's bid, in dollars, and its time, in seconds since 1970."""
+        watched, settings = self._book.of_symbol(symbol), self._now_set()
+        if watched is None or settings is None:
+            return
+        now = self._view.now()
+        if watched.prices.hear_bid(bid, at, now, settings):
+            self._priced(watched, now, settings)
+
+    def hear_status(self, symbol: str, *, is_halted: bool, at: float | None) -> None:
+        """Take a trading status of the stream, and its time, in seconds since 1970."""
+        watched = self._book.of_symbol(symbol)
+        if watched is None:
+            return
+        when = self._view.now().wall if at is None else at
+        if watched.prices.hear_status(is_halted=is_halted, at=when):
+            log.warning(
+                "%s: trading %s",
+                symbol,
+                "is halted: its price rules rest until it resumes"
+                if is_halted
+                else "has resumed: its price rules are asked again",
+            )
+
+    def take_back(self, symbol: str, number: int) -> None:
+        """Forget a print that was corrected or canceled."""
+        watched, settings = self._book.of_symbol(symbol), self._now_set()
+        if watched is None or settings is None:
+            return
+        if watched.prices.take_back(number, settings):
+            high = watched.prices.highs.highest
+            watched.position.high_price = high
+            log.info(
+                "%s: a print was taken back; the highest price is %s now",
+                symbol,
+                "not known" if high is None else show_price(high),
+            )
+
+    def lose_stream(self) -> None:
+        """Note that the stream was lost: the end of a halt may be missed."""
+        for each in self._book:
+            each.prices.today.lose_stream()
+
+    # What is asked.
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the rows of any mode have had no price for too long."""
+        return self._blindness.is_blind
+
+    def doubted(self) -> list[str]:
+        """Return the symbols of which a price waits for a second source."""
+        return [
+            each.position.symbol
+            for each in self._book
+            if each.prices.second.doubted is not None
+        ]
+
+    def explain(self, row_id: str) -> list[Explained] | None:
+        """Return a position's rules with their figures; None if it is not watched."""
+        watched, settings = self._book.of_row(row_id), self._live.now.exits
+        if watched is None or settings is None:
+            return None
+        now = self._view.now()
+        since = self._activation.applied.flatten_since
+        moment = self._view.moment(watched.position, now, since)
+        return explain(watched.position, watched.prices, moment, settings)
+
+    def source_and_age(self) -> tuple[str | None, float | None]:
+        """Return where the newest price is from, and its age in seconds."""
+        newest = max(self._book, key=lambda each: each.prices.at, default=None)
+        if newest is None or newest.prices.source is None:
+            return None, None
+        return newest.prices.source, trio.current_time() - newest.prices.at
+
+    # The rules.
+
+    def _now_set(self) -> ExitSettings | None:
+        """Return the settings if anything is watched; new rules are seen here first."""
+        settings = self._live.now.exits
+        if settings is not self._settings:
+            self._change(settings)
+        return settings if settings is not None and settings.enabled else None
+
+    def _change(self, settings: ExitSettings | None) -> None:
+        self._settings = settings
+        if settings is None:
+            return
+        if not settings.enabled and len(self._book):
+            log.warning(
+                "exits are not enabled: nothing watches %s, and nothing sells but `snexec"
+                " close`",
+                count_rows(len(self._book)),
+            )
+        if self._activation.change(settings, self._book, self._view.now()):
+            self._records.note_rules(self._activation.applied.text())
+
+    def _tick(self) -> None:
+        settings, now = self._now_set(), self._view.now()
+        self._view.watch(self._modes(settings))
+        self._blindness.look(self._book, now, settings)
+        if settings is None:
+            return
+        for each in self._book:
+            self._ask(each, now, settings)
+        halted = self._halt.is_all_halted()
+        if self._activation.tick(self._book, now, settings, halted=halted):
+            self._records.note_rules(self._activation.applied.text())
+            log.info("the new rules hold for every row")
+            for each in self._book:
+                self._ask(each, now, settings)
+        self._records.note_highs(self._book, now.elapsed)
+
+    def _modes(self, settings: ExitSettings | None) -> set[Mode]:
+        """Return the modes whose market hours matter."""
+        if settings is None:
+            return set()
+        flattens = settings.flatten_before_close_sec is not None
+        return self._book.modes() | ({self._live.now.mode} if flattens else set())
+
+    def _priced(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
+        watched.position.high_price = watched.prices.highs.highest
+        self._ask(watched, now, settings)
+
+    def _ask(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
+        position = watched.position
+        if position.state != "watched" or self._halt.is_all_halted():
+            return
+        trigger = self._activation.ask(watched, now, settings)
+        if trigger is None:
+            return
+        position.state = "closing"
+        log.log(
+            logging.ERROR if trigger.text == MISSED else logging.INFO,
+            "%s %s: %s; selling %s",
+            position.symbol,
+            trigger.reason,
+            trigger.text,
+            f"{position.remaining:f}",
+        )
+        self._seller.sell(position, trigger)
+
+    def _report_jump(
+        self, watched: Watched, price: Price, settings: ExitSettings
+    ) -> None:
+        second, last = watched.prices.second, watched.prices.last
+        if second.is_reported or last is None:
+            return
+        second.is_reported = True
+        log.warning(
+            "%s: %s (%s) is more than %s %% from the last price, %s, and no second source"
+            " is near it: it is passed over until a snapshot or the bid agrees; `snexec"
+            " close %s` sells without a price",
+            price.symbol,
+            show_price(price.price),
+            price.source,
+            f"{settings.max_price_jump_pct:f}",
+            show_price(last),
+            price.symbol,
+        )

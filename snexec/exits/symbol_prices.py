@@ -1,0 +1,221 @@
+"""Which price counts, and what confirms it: one symbol's state, pure (SPEC 12.4).
+
+Only accepted prices are shown to a rule, and a rule sells when as many in a row as
+``confirm_ticks`` say so, or one print and the latest bid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snexec.exits.highs import Highs
+from snexec.exits.prices import NEVER, NOT_LAST_SALES, RANK
+from snexec.exits.second import SecondSources
+from snexec.exits.ticks import Ticks
+from snexec.exits.today import Today
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from decimal import Decimal
+
+    from snexec.exits.prices import Instant, PassedOver, Price, Session, Source
+    from snexec.settings import ExitSettings
+
+_SAME_SECONDS = 0.001
+
+
+class SymbolPrices:
+    """What is known of one symbol's price.
+
+    Args:
+        high: The highest confirmed price so far.
+
+    Attributes:
+        highs: The confirmed ones, of which the highest counts.
+        today: Its session.
+        second: Its second sources.
+        last: The last accepted price, however old; the next one is measured by it.
+    """
+
+    __slots__ = ("_bid_confirmed", "_ticks", "highs", "last", "second", "today")
+
+    def __init__(self, high: Decimal | None = None) -> None:
+        self.highs = Highs(high)
+        self.today = Today()
+        self.second = SecondSources()
+        self.last: Decimal | None = None
+        self._ticks = Ticks()
+        self._bid_confirmed: Decimal | None = None
+
+    # What is known.
+
+    @property
+    def source(self) -> Source | None:
+        """Where the last price is from; None if none counts any more."""
+        return self._ticks.source if len(self._ticks) else None
+
+    @property
+    def at(self) -> float:
+        """When it was, on Trio's clock; minus infinity if there is none."""
+        return self._ticks.at if len(self._ticks) else NEVER
+
+    def is_fresh(self, elapsed: float, settings: ExitSettings) -> bool:
+        """Return whether the last accepted price still counts."""
+        return not self.today.is_halted and (
+            elapsed - self.at <= settings.max_price_age_sec
+        )
+
+    def confirmations(
+        self, elapsed: float, settings: ExitSettings
+    ) -> Iterator[tuple[str, tuple[Decimal, ...]]]:
+        """Yield the prices that together confirm what each of them says, with a name."""
+        ticks, count = self._ticks, settings.confirm_ticks
+        if len(ticks) >= count:
+            yield ticks.name(count), ticks.prices(count)
+        bid = self.second.bid(elapsed, settings)
+        if len(ticks) and bid is not None:
+            yield f"{ticks.name(1)} and the bid", (*ticks.prices(1), bid)
+
+    # What is heard.
+
+    def hear(
+        self, price: Price, now: Instant, session: Session, settings: ExitSettings
+    ) -> PassedOver | None:
+        """Take a price; return why it does not count, None if it does."""
+        if self.today.begin(session):
+            self._ticks.clear()  # yesterday's confirm nothing
+        why = self._why_not(price, now, session, settings)
+        if why is None:
+            self._accept(price, now, settings)
+        elif why == "jump":
+            self.second.doubt(price, now)
+        return why
+
+    def hear_bid(
+        self, bid: Decimal | None, at: float, now: Instant, settings: ExitSettings
+    ) -> bool:
+        """Take the latest quote's bid and its time; None if nobody bids.
+
+        Returns:
+            Whether it may have confirmed something, so that rules are to be asked.
+        """
+        self.second.hear_bid(bid, now.of(at))
+        self._accept_doubted(now, settings)
+        if not bid or not self.is_fresh(now.elapsed, settings):
+            return False
+        self._confirm_by_bid(now.elapsed, settings)
+        return True
+
+    def hear_status(self, *, is_halted: bool, at: float) -> bool:
+        """Take a trading status; return whether a halt has begun or ended by it."""
+        changed = self.today.hear_status(is_halted=is_halted, at=at)
+        if changed:
+            self._ticks.clear()  # what was seen before a halt confirms nothing after it
+        return changed
+
+    def take_back(self, number: int, settings: ExitSettings) -> bool:
+        """Forget a print that never was; return whether the highest price is lower now."""
+        doubted = self.second.doubted
+        if doubted is not None and doubted.number == number:
+            self.second.doubted = None
+        if self._ticks.remove(number):
+            self.last = self._ticks.prices(1)[0] if len(self._ticks) else None
+            self._bid_confirmed = None
+        lower = self.highs.take_back(number)
+        self._confirm_in_a_row(settings)
+        return lower
+
+    # Whether it counts.
+
+    def _why_not(
+        self, price: Price, now: Instant, session: Session, settings: ExitSettings
+    ) -> PassedOver | None:
+        if price.conditions and not NOT_LAST_SALES.isdisjoint(price.conditions):
+            return "conditions"
+        if not session.is_open:
+            return "closed"
+        why: PassedOver | None = None
+        if price.at is None:
+            if not self.today.moves(price.price, now.wall):
+                why = "unmoved"
+        else:
+            why = self._why_not_at(price.at, now, session, settings)
+        if why is None and self.today.is_halted:
+            why = "halted"
+        if why is not None:
+            return why
+        if price.source == "snapshots":
+            self.second.hear_snapshot(price.price, now.of(price.at))
+            self._accept_doubted(now, settings)
+        return self._why_unneeded(price, now, settings)
+
+    def _why_not_at(
+        self, at: float, now: Instant, session: Session, settings: ExitSettings
+    ) -> PassedOver | None:
+        if session.opened_at is not None and at < session.opened_at:
+            return "closed"
+        if abs(now.wall - at) > settings.max_price_age_sec:
+            return "stale"
+        self.today.traded(at, now.wall, session)
+        if self.today.resumes_by(at):
+            self._ticks.clear()
+        return None
+
+    def _why_unneeded(
+        self, price: Price, now: Instant, settings: ExitSettings
+    ) -> PassedOver | None:
+        source = self.source
+        if source is not None:
+            # One above the configured source is no better than that.
+            best = RANK[settings.price_source]
+            stands_in = min(RANK[price.source], best) < min(RANK[source], best)
+            if stands_in and self.is_fresh(now.elapsed, settings):
+                return "stand_in"
+            same = price.source == source == "snapshots" and price.price == self.last
+            if same and abs(now.of(price.at) - self.at) < _SAME_SECONDS:
+                return "repeated"
+        if self.last is None:
+            return None
+        most = self.last * settings.max_price_jump_pct / 100
+        if abs(price.price - self.last) <= most:
+            return None
+        return None if self.second.agree(price, now, settings) else "jump"
+
+    def _accept_doubted(self, now: Instant, settings: ExitSettings) -> None:
+        if self.today.is_halted:
+            return
+        price = self.second.settled(now, settings)
+        if price is not None:
+            self._accept(price, now, settings)
+
+    # What it confirms.
+
+    def _accept(self, price: Price, now: Instant, settings: ExitSettings) -> None:
+        self.second.trust()
+        self.last = price.price
+        self._bid_confirmed = None
+        self._ticks.append(
+            price.price,
+            now.of(price.at),
+            price.number,
+            price.source,
+            # One more than confirm a rule: it is the last, where the last is taken back.
+            keep=settings.confirm_ticks + 1,
+        )
+        self._confirm_in_a_row(settings)
+        self._confirm_by_bid(now.elapsed, settings)
+
+    def _confirm_in_a_row(self, settings: ExitSettings) -> None:
+        count = settings.confirm_ticks
+        if len(self._ticks) >= count:
+            self.highs.offer(self._ticks.least(count), self._ticks.prints(count))
+
+    def _confirm_by_bid(self, elapsed: float, settings: ExitSettings) -> None:
+        bid, last = self.second.bid(elapsed, settings), self.last
+        if bid is None or last is None:
+            return
+        value = min(last, bid)
+        if self._bid_confirmed is None or value > self._bid_confirmed:
+            self._bid_confirmed = value
+            prints = [self._ticks.number] * settings.confirm_ticks
+            self.highs.offer(float(value), prints)

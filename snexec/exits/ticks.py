@@ -1,0 +1,92 @@
+"""The last accepted prices of a symbol, in few bytes: floats hold their digits exactly.
+
+A price has fewer digits than floats tell apart, and ``repr`` gives them back.
+"""
+
+from __future__ import annotations
+
+from array import array
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from snexec.exits.prices import RANK
+
+if TYPE_CHECKING:
+    from snexec.exits.prices import Source
+
+_WIDTH = 4  # numbers a price: dollars, time, print, rank of its source
+_SOURCES: dict[float, Source] = {rank: source for source, rank in RANK.items()}
+_STREAM = float(RANK["stream"])
+
+
+class Ticks:
+    """Accepted prices, the newest last."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+
+    def __len__(self) -> int:
+        return len(self._numbers) // _WIDTH
+
+    @property
+    def at(self) -> float:
+        """When the last one was, on Trio's clock."""
+        return self._numbers[-3]
+
+    @property
+    def number(self) -> int:
+        """The last one's print; 0 where there is none."""
+        return int(self._numbers[-2])
+
+    @property
+    def source(self) -> Source:
+        """Where the last one is from."""
+        return _SOURCES[self._numbers[-1]]
+
+    def append(
+        self, price: Decimal, at: float, number: int, source: Source, *, keep: int
+    ) -> None:
+        """Add one, and keep no more than so many."""
+        self._numbers.extend((float(price), at, number, RANK[source]))
+        del self._numbers[: -keep * _WIDTH]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        del self._numbers[:]
+
+    def remove(self, number: int) -> bool:
+        """Forget a print; return whether it was one of them."""
+        before = len(self)
+        for index in reversed(range(before)):
+            start = index * _WIDTH
+            if self._numbers[start + 2] == number:
+                del self._numbers[start : start + _WIDTH]
+        return len(self) < before
+
+    # Of the last few.
+
+    def prices(self, count: int) -> tuple[Decimal, ...]:
+        """Return their prices, in dollars."""
+        return tuple(Decimal(repr(each)) for each in self._floats(count))
+
+    def least(self, count: int) -> float:
+        """Return the lowest of their prices, in dollars."""
+        return min(self._floats(count))
+
+    def prints(self, count: int) -> list[int]:
+        """Return their prints' numbers."""
+        return [int(each) for each in self._numbers[-count * _WIDTH :][2::_WIDTH]]
+
+    def name(self, count: int) -> str:
+        """Say how many prices these are, and of which kind."""
+        sources = self._numbers[-count * _WIDTH :][3::_WIDTH]
+        kinds = {source == _STREAM for source in sources}
+        if len(kinds) > 1:
+            return f"{count} prices"
+        word = "print" if kinds.pop() else "poll"
+        return f"{count} {word}{'' if count == 1 else 's'}"
+
+    def _floats(self, count: int) -> array[float]:
+        return self._numbers[-count * _WIDTH :][::_WIDTH]

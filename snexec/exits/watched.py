@@ -1,0 +1,54 @@
+"""A position with what is known of its price, and which rules hold for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.exits.prices import NEVER
+from snexec.exits.symbol_prices import SymbolPrices
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.exits.position import Position
+    from snexec.exits.rules import Trigger
+
+
+class Watched:
+    """One position of the book.
+
+    Attributes:
+        is_armed: Whether new rules hold for it, while they wait for the others: it was
+            asked once, and they did not sell it.
+        held_back: What a new rule would sell it for, while that waits.
+        changed_at: When its shares last changed, on Trio's clock: what was asked before
+            says nothing of what is held.
+        written_high: Its highest price as the row has it.
+        written_at: When that was written, on Trio's clock.
+    """
+
+    __slots__ = (
+        "changed_at",
+        "held_back",
+        "is_armed",
+        "position",
+        "prices",
+        "written_at",
+        "written_high",
+    )
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self.prices = SymbolPrices(position.high_price)
+        self.is_armed = True
+        self.changed_at = NEVER
+        self.held_back: Trigger | None = None
+        self.written_high: Decimal | None = position.high_price
+        self.written_at = NEVER
+
+    def change(self) -> None:
+        """Note that its shares have changed."""
+        self.changed_at = trio.current_time()
+        self.position.held = self.position.free = None

@@ -1,0 +1,204 @@
+"""The exits as the daemon sees them, and what they cost (SPEC 12.8, 12.11)."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from snexec.events import EventFeed
+from snexec.exits import Exits
+from tests.exits.hands import Desk
+from tests.exits.test_book import bought, sold
+from tests.exits.test_poll import Polled
+from tests.exits.test_snapshots import Snapped
+
+if TYPE_CHECKING:
+    from snexec.broker import PositionList
+    from snexec.model import Mode
+
+pytestmark = pytest.mark.jumping_time
+
+STOP: dict[str, Any] = {"hard_stop_loss_pct": 5}
+
+
+class Whole:
+    """All of the exits, over an account and market data that answer by script."""
+
+    def __init__(self, **keys: Any) -> None:  # noqa: ANN401 - by name
+        self.desk = Polled(**keys)
+        self.data = Snapped(**keys)
+        self.exits = Exits(
+            self.desk.live,
+            self.desk.accounts,
+            self.desk.book,
+            self.desk.seller,
+            self.desk.market,
+            self.desk.market,
+            self.desk.switch,
+            shelf=self.desk.shelf,
+            data=self.data,
+            feed=EventFeed(clock=self.desk.clock),
+            clock=self.desk.clock,
+            onlookers=[self],
+        )
+
+    def seen(self, mode: Mode, positions: PositionList) -> None:
+        self.desk.seen(mode, positions)
+
+
+async def test_a_row_is_watched_from_its_fill_to_its_end(
+    nursery: trio.Nursery,
+) -> None:
+    whole = Whole(**STOP)
+    desk = whole.desk
+    whole.exits.load([], None)
+    nursery.start_soon(whole.exits.run)
+    await trio.sleep(10)
+    assert desk.paper.asked == []
+    desk.paper.holds = {"AAPL": "189"}
+    whole.exits.bought(bought())
+    await trio.sleep(2.5)
+    desk.paper.holds = {"AAPL": "170"}
+    assert whole.exits.status()._asdict() == {
+        "watched": 1,
+        "closing": 0,
+        "blocked": 0,
+        "unwatched": 0,
+        "source": None,
+        "price_age_sec": None,
+        "blind": False,
+        "passed_over": {"unmoved": 2},
+    }
+    await trio.sleep(4)
+    assert desk.reasons == [("AAPL", "stop_loss")]
+    status = whole.exits.status()
+    assert (status.watched, status.closing, status.source) == (0, 1, "positions")
+    whole.exits.sold(sold(settled=True, closed=True, row_status="closed"))
+    assert whole.exits.status().closing == 0
+    assert [mode for mode, _positions in desk.lists][:2] == ["paper", "paper"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_start_goes_on_with_rows_and_rules(nursery: trio.Nursery) -> None:
+    first, second = Whole(**STOP), Whole(**STOP)
+    first.exits.load([], None)
+    nursery.start_soon(first.exits.run)
+    await trio.sleep(1)
+    [rules] = first.desk.shelf.rules
+    second.exits.load([second.desk.row()], rules)
+    second.desk.paper.holds = {"AAPL": "170"}
+    nursery.start_soon(second.exits.run)
+    await trio.sleep(3)
+    second.desk.paper.holds = {"AAPL": "169"}
+    await trio.sleep(4)
+    assert second.desk.reasons == [("AAPL", "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
+    nursery: trio.Nursery,
+) -> None:
+    whole = Whole(**STOP)
+    desk = whole.desk
+    whole.exits.load([desk.row()], None)
+    nursery.start_soon(whole.exits.run)
+    desk.paper.holds = {"AAPL": "189"}
+    await trio.sleep(2.5)
+    desk.paper.holds = {"AAPL": "188"}
+    await trio.sleep(4)
+    desk.paper.holds = {"AAPL": "120"}
+    whole.data.last = {"AAPL": 121}
+    await trio.sleep(2)
+    assert desk.reasons == [("AAPL", "stop_loss")]
+    assert len(whole.data.asked) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_sell_of_others_is_looked_at_at_once(nursery: trio.Nursery) -> None:
+    whole = Whole(max_hold_duration_sec=1e6)
+    whole.exits.load([whole.desk.row()], None)
+    nursery.start_soon(whole.exits.run)
+    await trio.sleep(10)
+    whole.exits.foreign_sell("paper", "AAPL")
+    await trio.sleep(1)
+    assert whole.desk.paper.asked == [0, 10]
+    nursery.cancel_scope.cancel()
+
+
+async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
+    nursery: trio.Nursery,
+) -> None:
+    whole = Whole()
+    whole.exits.load([whole.desk.row()], None)
+    nursery.start_soon(whole.exits.run)
+    whole.exits.bought(bought(trade_id="row-2", symbol="MSFT"))
+    await trio.sleep(1000)
+    assert whole.desk.paper.asked == []
+    assert whole.data.asked == []
+    assert whole.desk.shelf.rules == []
+    assert whole.exits.status().unwatched == 2
+    assert whole.exits.explain("row-AAPL") is None
+    nursery.cancel_scope.cancel()
+
+
+async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
+    whole = Whole()
+    desk = whole.desk
+    whole.exits.load([desk.row()], None)
+    nursery.start_soon(whole.exits.run)
+    desk.paper.holds = {"AAPL": "189"}
+    await trio.sleep(10)
+    desk.set(**STOP)
+    whole.exits.settings_changed()
+    await trio.sleep(0.1)
+    assert desk.paper.asked == [10]
+    told = whole.exits.explain("row-AAPL")
+    assert told is not None
+    assert told[0].threshold == "180.10"
+    nursery.cancel_scope.cancel()
+
+
+# What it costs
+
+
+async def test_a_watched_row_costs_at_most_two_kibibytes() -> None:
+    desk = Desk(**STOP, trailing_stop_pct=5, price_source="stream")
+    desk.apply_rules()
+    numbers = range(500)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in numbers:
+        row_id, order_id = f"sn-{number:032x}", f"{number:036}"
+        desk.book.load([desk.row(f"S{number}", id=row_id, order_id=order_id)])
+    for number in [*numbers] * 12:
+        price = Decimal(189_00 + number % 90) / 100
+        desk.monitor.hear_bid(f"S{number}", price, desk.clock.now().timestamp())
+        desk.say(float(price), f"S{number}", number=1 << 40 | number)
+    gc.collect()
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert used / len(numbers) <= 2048
+
+
+async def test_two_thousand_ticks_a_second_take_a_fifth_of_a_core() -> None:
+    desk = Desk(**STOP, trailing_stop_pct=50, price_source="stream")
+    desk.apply_rules()
+    symbols = [f"S{number}" for number in range(500)]
+    desk.hold(*symbols)
+    ticks = [(symbols[each % 500], 189 + each % 90 / 100) for each in range(2000)]
+    best = float("inf")
+    for _ in range(5):
+        begun = time.process_time()
+        for symbol, price in ticks:
+            desk.say(price, symbol)
+        desk.monitor._tick()
+        best = min(best, time.process_time() - begun)
+    assert best <= 0.2
+    assert desk.reasons == []

@@ -1,0 +1,100 @@
+"""Which rule sells, by what confirms it, and how it is explained (SPEC 12.3, 12.8)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snexec.exits.judge import explain, first_trigger
+from snexec.exits.position import Position
+from tests.exits.hands import Symbol, at, make_exits, make_position
+
+prices = st.lists(st.integers(8000, 12_000), min_size=1, max_size=12)
+
+
+def reason(symbol: Symbol, position: Position) -> str | None:
+    found = first_trigger(position, symbol.prices, at(symbol.seconds), symbol.settings)
+    return None if found is None else found.reason
+
+
+@given(cents=prices, ticks=st.integers(1, 4))
+def test_a_stop_sells_exactly_when_so_many_prices_in_a_row_say_so(
+    cents: list[int], ticks: int
+) -> None:
+    symbol = Symbol(hard_stop_loss_pct=5, confirm_ticks=ticks, max_price_jump_pct=90)
+    for each in cents:
+        assert symbol.hear(f"{Decimal(each) / 100}") is None
+    last = cents[-ticks:]
+    expected = len(last) == ticks and all(each <= 9500 for each in last)
+    assert (reason(symbol, make_position()) == "stop_loss") is expected
+
+
+@given(cents=prices, ticks=st.integers(1, 4))
+def test_a_target_sells_exactly_when_so_many_prices_in_a_row_say_so(
+    cents: list[int], ticks: int
+) -> None:
+    symbol = Symbol(profit_target_pct=5, confirm_ticks=ticks, max_price_jump_pct=90)
+    for each in cents:
+        symbol.hear(f"{Decimal(each) / 100}")
+    last = cents[-ticks:]
+    expected = len(last) == ticks and all(each >= 10_500 for each in last)
+    assert (reason(symbol, make_position()) == "profit_target") is expected
+
+
+def test_a_rule_that_is_true_and_not_confirmed_hides_no_later_one() -> None:
+    symbol = Symbol(hard_stop_loss_pct=5, max_hold_duration_sec=1)
+    symbol.hear(94)
+    assert reason(symbol, make_position()) == "max_hold"
+
+
+@pytest.mark.parametrize(
+    ("high", "shown"),
+    [(None, ("starts once 110.00 was seen", "")), (120, ("114.00", "+14.0 % from"))],
+)
+def test_a_trailing_stop_says_whether_it_has_started(
+    high: int | None, shown: tuple[str, str]
+) -> None:
+    symbol = Symbol(trailing_stop_pct=5, trailing_start_pct=10)
+    symbol.hear(100)
+    position = make_position(high_price=None if high is None else Decimal(high))
+    told = explain(position, symbol.prices, at(0), symbol.settings)[1]
+    assert told.threshold == shown[0]
+    assert told.distance.startswith(shown[1])
+
+
+def test_without_a_price_or_an_entry_that_is_said() -> None:
+    settings, symbol = make_exits(hard_stop_loss_pct=5), Symbol()
+    told = explain(make_position(), symbol.prices, at(0), settings)[0]
+    assert told[2:] == ("95.00", "")
+    told = explain(make_position(entry_price=None), symbol.prices, at(0), settings)[0]
+    assert told[2:] == ("the entry price is not known", "")
+
+
+def test_a_stop_at_the_broker_is_named() -> None:
+    settings, symbol = make_exits(hard_stop_loss_pct=5), Symbol()
+    position = make_position(stop_at_broker=True)
+    told = explain(position, symbol.prices, at(0), settings)[0]
+    assert told.threshold == "a stop at the broker stands for it"
+
+
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        (at(closes_in=400.0), "in 100 s"),
+        (at(closes_in=200.0), "in 0 s"),
+        (at(), ""),
+    ],
+)
+def test_the_close_says_how_long_it_is(moment: object, left: str) -> None:
+    settings, symbol = make_exits(flatten_before_close_sec=300), Symbol()
+    told = explain(make_position(), symbol.prices, moment, settings)[4]  # type: ignore[arg-type]
+    assert told == ("market_close", True, "300 s before the close", left)
+
+
+def test_rules_of_exits_that_are_not_enabled_are_off() -> None:
+    settings = make_exits(hard_stop_loss_pct=5, enabled=False)
+    told = explain(make_position(), Symbol().prices, at(0), settings)
+    assert not any(each.is_on for each in told)

@@ -1,0 +1,164 @@
+"""Snapshots: where prices come from, or what stands in, or a second source (SPEC 12.4)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import trio
+
+from snexec.errors import UnknownOutcomeError
+from snexec.exits.snapshots import SnapshotPoll
+from tests.exits.hands import Desk
+from tests.fakes import warnings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+pytestmark = pytest.mark.jumping_time
+
+STOP: dict[str, Any] = {"hard_stop_loss_pct": 5, "blind_sec": 10_000.0}
+
+
+class Trade(NamedTuple):
+    symbol: str
+    price: Decimal
+    at: float
+    conditions: tuple[str, ...] = ()
+    trade_id: str = "7"
+    exchange: str = "V"
+
+
+class Quote(NamedTuple):
+    symbol: str
+    bid: Decimal | None
+    at: float
+
+
+class Latest(NamedTuple):
+    trade: Trade | None
+    quote: Quote | None
+
+
+class Snapped(Desk):
+    """A desk with market data, which says what ``last`` and ``bids`` hold, of now."""
+
+    def __init__(self, **keys: object) -> None:
+        super().__init__(**keys)
+        self.asked: list[tuple[float, list[str]]] = []
+        self.last: dict[str, float] = {}
+        self.bids: dict[str, float] = {}
+        self.fails = False
+        self.poll = SnapshotPoll(
+            self.live, self, self.book, self.view, self.monitor, clock=self.clock
+        )
+
+    async def ask(self, symbols: Iterable[str]) -> dict[str, Latest]:
+        self.asked.append((trio.current_time(), list(symbols)))
+        await trio.lowlevel.checkpoint()
+        if self.fails:
+            raise UnknownOutcomeError("no answer within 10 s")
+        now = self.clock.now().timestamp()
+        return {
+            symbol: Latest(
+                Trade(symbol, Decimal(str(self.last[symbol])), now)
+                if symbol in self.last
+                else None,
+                Quote(symbol, Decimal(str(self.bids[symbol])), now)
+                if symbol in self.bids
+                else None,
+            )
+            for symbol in {*self.last, *self.bids}
+        }
+
+    def start(self, nursery: trio.Nursery, *, again: bool = True) -> None:
+        super().start(nursery, again=again)
+        nursery.start_soon(self.poll.run)
+
+
+async def test_a_stop_sells_by_a_trade_and_the_bid_of_one_snapshot(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Snapped(**STOP, price_source="snapshots")
+    desk.hold("AAPL", "MSFT")
+    desk.last = {"AAPL": 180.02, "MSFT": 180.02}
+    desk.bids = {"AAPL": 179.9, "MSFT": 181}
+    desk.start(nursery)
+    await trio.sleep(2.1)
+    assert desk.asked == [(2, ["AAPL", "MSFT"])]
+    [(_at, _position, trigger)] = desk.seller.sells
+    assert (trigger.price, trigger.source) == (Decimal("180.02"), "snapshots")
+    assert trigger.text.endswith("1 poll and the bid")
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "why", ["positions", "no price rule", "closed", "no rows", "off"]
+)
+async def test_nobody_is_asked_where_snapshots_are_not_wanted(
+    nursery: trio.Nursery, why: str
+) -> None:
+    rule = {"max_hold_duration_sec": 1e6} if why == "no price rule" else STOP
+    desk = Snapped(
+        **rule,
+        price_source="positions" if why == "positions" else "snapshots",
+        enabled=why != "off",
+    )
+    if why != "no rows":
+        desk.hold()
+    if why == "closed":
+        desk.market.close()
+    desk.start(nursery)
+    await trio.sleep(100)
+    assert desk.asked == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_they_stand_in_for_a_stream_that_says_nothing_of_a_symbol(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Snapped(**STOP, price_source="stream")
+    desk.hold("AAPL", "MSFT")
+    desk.last = {"AAPL": 189, "MSFT": 189}
+    desk.start(nursery)
+    for _ in range(20):
+        desk.say(189, "AAPL")
+        await trio.sleep(0.5)
+    assert {tuple(symbols) for _at, symbols in desk.asked} == {("MSFT",)}
+    await trio.sleep(20)
+    assert desk.asked[-1][1] == ["AAPL", "MSFT"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_answer_is_a_warning_and_asked_less_and_less_often(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Snapped(**STOP, price_source="snapshots")
+    desk.hold()
+    desk.fails = True
+    desk.start(nursery)
+    await trio.sleep(1000)
+    assert len(desk.asked) <= 9
+    assert warnings_of(caplog)[0] == (
+        "snapshots cannot be asked for: no answer within 10 s; the prices of positions"
+        " stand in"
+    )
+    desk.fails = False
+    await trio.sleep(400)
+    assert len(desk.asked) > 30
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_doubted_price_is_asked_about_whatever_the_source(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Snapped(**STOP)
+    desk.hold()
+    desk.start(nursery)
+    desk.say(189)
+    assert desk.say(120) == "jump"
+    desk.bids = {"AAPL": 119}
+    await desk.poll.ask(desk.monitor.doubted())
+    assert desk.reasons == [("AAPL", "stop_loss")]
+    nursery.cancel_scope.cancel()
