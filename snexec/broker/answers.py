@@ -5,8 +5,10 @@ Each is checked to speak of what was asked; one that does not is no answer (SPEC
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +61,16 @@ def quantity_or_zero(value: object) -> Decimal | None:
     return number if number is not None and number.is_zero() else amount(value)
 
 
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    return None
+
+
 def _number(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
@@ -82,6 +94,7 @@ class BrokerOrder(BaseModel):
         filled_qty: Shares bought so far; None if it cannot be read.
         filled_avg_price: Dollars per share; None if there is none.
         replaced_by: The broker's id of the order that took its place, if one did.
+        filled_at: When it was filled, where the broker says so.
     """
 
     model_config = ConfigDict(
@@ -96,6 +109,7 @@ class BrokerOrder(BaseModel):
     filled_qty: Annotated[Decimal | None, BeforeValidator(quantity_or_zero)] = None
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
     replaced_by: Annotated[str | None, BeforeValidator(_order_id)] = None
+    filled_at: Annotated[datetime | None, BeforeValidator(_moment)] = None
 
     @property
     def has_bought(self) -> bool:

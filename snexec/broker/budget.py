@@ -3,6 +3,7 @@
 The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
 ``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it;
 recovery may use another one while orders leave it idle. Polls take what orders leave.
+Of what orders may use, as many requests as sells wait for are no buy's.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Purpose(Enum):
     """What a request is for; this decides how much of the budget it may use."""
 
     ORDER = auto()  # all but the fifth that is kept for recovery
+    EXIT = auto()  # a sell: the same, and before any order that buys (SPEC 12.5)
     POLL = auto()  # what orders leave, but for a tenth that stays theirs
     RECOVERY = auto()  # that fifth, and another one that is idle
     START = auto()  # all of it: before the first signal no order competes
@@ -70,6 +72,7 @@ class RateBudget:
         self._header_window_end = -math.inf  # the last one that a header gave
         self._last_reset: str | None = None
         self._blocked_until = -math.inf
+        self._exits_waiting = 0
 
     @property
     def limit(self) -> int:
@@ -114,8 +117,13 @@ class RateBudget:
 
     async def take(self, purpose: Purpose) -> None:
         """Take one request from the budget; wait until there is one."""
-        while not self.try_take(purpose):  # noqa: ASYNC110 - only time refills it
-            await trio.sleep(min(self.seconds_until(purpose), _LOOK_AGAIN_SECONDS))
+        waits = purpose is Purpose.EXIT
+        self._exits_waiting += waits
+        try:
+            while not self.try_take(purpose):  # noqa: ASYNC110 - only time refills it
+                await trio.sleep(min(self.seconds_until(purpose), _LOOK_AGAIN_SECONDS))
+        finally:
+            self._exits_waiting -= waits
 
     def give_back(self, purpose: Purpose) -> None:
         """Give back what was taken for a request that was never made."""
@@ -190,6 +198,9 @@ class RateBudget:
         fifth = self._limit // 5
         match purpose:
             case Purpose.ORDER:
+                kept = max(0, fifth - self._sent_to_recover)
+                return left - kept - self._exits_waiting
+            case Purpose.EXIT:
                 return left - max(0, fifth - self._sent_to_recover)
             case Purpose.POLL:
                 return self._available(Purpose.ORDER) - self._orders_own

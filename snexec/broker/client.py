@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import trio
 
-from snexec.assets import asset_class, position_symbol
+from snexec.assets import position_symbol
 from snexec.broker.answers import (
     MAX_ORDER_ID_CHARS,
     BrokerOrder,
@@ -22,6 +22,7 @@ from snexec.broker.answers import (
     read_order,
     read_quantity,
 )
+from snexec.broker.bodies import order_body, sell_body
 from snexec.broker.heads import order_head
 from snexec.broker.pool import Pool
 from snexec.broker.positions import read_position, read_positions
@@ -37,19 +38,14 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.broker.budget import RateBudget
-    from snexec.broker.lookups import LookUps
+    from snexec.broker.lookups import LookUps, Method
     from snexec.broker.positions import HeldPosition, PositionList
-    from snexec.broker.sent import OutgoingOrder
+    from snexec.broker.sent import OutgoingOrder, OutgoingSell
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
-    from snexec.model import AccountName
+    from snexec.model import AccountName, Side
     from snexec.settings import Credentials
 
-# A validated symbol, cents and an id of our own need no escapes.
-_ORDER_BODY = (
-    b'{"symbol":"%b","%b":"%b","side":"%b","type":"market",'
-    b'"time_in_force":"%b","client_order_id":"%b"}'
-)
 _CONNECT_SHARE = 0.9  # of the time that a whole request may take
 
 
@@ -123,16 +119,17 @@ class AlpacaClient:
 
         It leaves at once, or as soon as a connection is free, behind those before it.
         """
-        dollars, client_order_id = order.notional, order.client_order_id
-        body = _ORDER_BODY % (
-            order.symbol.encode(),
-            b"qty" if dollars is None else b"notional",
-            # str() would write a billionth of a share as 1E-9.
-            (f"{order.quantity:f}" if dollars is None else str(dollars)).encode(),
-            order.side.encode(),
-            asset_class(order.symbol).time_in_force.encode(),
-            client_order_id.encode(),
-        )
+        return self._send(order, order_body(order))
+
+    def send_sell(self, sell: OutgoingSell) -> SentOrder:
+        """Send an order that closes shares that are held, once (SPEC 12.5, 12.6).
+
+        It leaves like any other. A coin cannot be sold short, so that its intent goes
+        without saying.
+        """
+        return self._send(sell, sell_body(sell))
+
+    def _send(self, order: OutgoingOrder, body: bytes) -> SentOrder:
         sent = SentOrder(order, self._replies, self.budget)
         data = b"%s%d\r\n\r\n%s" % (self._order_head, len(body), body)
         request = sent.send(data, self._pool)
@@ -144,7 +141,12 @@ class AlpacaClient:
         return sent
 
     async def order(
-        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+        self,
+        *,
+        client_order_id: str,
+        order_id: str | None,
+        symbol: str | None = None,
+        side: Side = "buy",
     ) -> BrokerOrder:
         """Look an order up, by the broker's id if that is known (SPEC 8).
 
@@ -152,6 +154,7 @@ class AlpacaClient:
             client_order_id: The row's id.
             order_id: The broker's; one that is longer than the broker's are is none.
             symbol: What was ordered, where that is known.
+            side: Whether it was bought or sold.
 
         Raises:
             NotFoundError: The broker knows no such order at this moment.
@@ -168,11 +171,31 @@ class AlpacaClient:
             query = urlencode({"client_order_id": client_order_id})
             path = f"/v2/orders:by_client_order_id?{query}"
         return read_order(
-            await self._get(path), client_order_id, order_id=order_id, symbol=symbol
+            await self._get(path),
+            client_order_id,
+            order_id=order_id,
+            symbol=symbol,
+            side=side,
         )
 
+    async def cancel(self, order_id: str) -> None:
+        """Ask that an order be canceled; only evidence says that it is (ALPACA-EXITS 1.2).
+
+        Args:
+            order_id: The broker's.
+
+        Raises:
+            NotFoundError: The broker knows no such order.
+            RefusedError: It cannot be canceled, as it has ended, or the keys are refused.
+            NotSentError: The broker could not be asked.
+            UnknownOutcomeError: The broker gave no readable answer.
+            RateLimitedError: The broker asks us to try again later.
+        """
+        path = f"/v2/orders/{quote(order_id, safe='')}"
+        await self._request("DELETE", path, done=204)
+
     async def replacement(
-        self, order_id: str, *, symbol: str | None = None
+        self, order_id: str, *, symbol: str | None = None, side: Side = "buy"
     ) -> BrokerOrder:
         """Look up the order that took another's place, by the broker's id (SPEC 8).
 
@@ -182,7 +205,7 @@ class AlpacaClient:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
         content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
-        return read_order(content, None, order_id=order_id, symbol=symbol)
+        return read_order(content, None, order_id=order_id, symbol=symbol, side=side)
 
     async def sell_order(self, order_id: str, symbol: str) -> BrokerOrder:
         """Look up an order that has sold, whoever placed it (SPEC 12.7).
@@ -266,13 +289,17 @@ class AlpacaClient:
 
     async def _get(self, path: str) -> bytes:
         """Ask a question, and return the body of the 200."""
+        return await self._request("GET", path)
+
+    async def _request(self, method: Method, path: str, *, done: int = 200) -> bytes:
+        """Make a request that is no order, and return the body of its answer."""
         reply: Reply | None = None
         try:
             look_ups = self._look_ups or await self._begin_look_ups()
-            reply, problem, sent = await look_ups.get(path)
+            reply, problem, sent = await look_ups.ask(method, path)
         finally:
             self.budget.finish(reply.headers if reply is not None else None)
-        return self._replies.content(reply, problem, sent=sent)
+        return self._replies.content(reply, problem, sent=sent, done=done)
 
     async def _begin_look_ups(self) -> LookUps:
         """Make what asks questions, and return it.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from snexec.broker.budget import Purpose
     from snexec.broker.client import AlpacaClient
     from snexec.broker.endpoint import Endpoint
-    from snexec.broker.sent import OutgoingOrder, SentOrder
+    from snexec.broker.sent import OutgoingOrder, OutgoingSell, SentOrder
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +72,12 @@ class Lease:
     def send_order(self, order: OutgoingOrder) -> SentOrder:
         """Send an order with the one request that was taken."""
         sent = self._held.client.send_order(order)
+        self._taken = None
+        return sent
+
+    def send_sell(self, sell: OutgoingSell) -> SentOrder:
+        """Send a sell with the one request that was taken."""
+        sent = self._held.client.send_sell(sell)
         self._taken = None
         return sent
 

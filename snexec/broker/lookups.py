@@ -9,7 +9,7 @@ memory, which a daemon whose fills all come over the stream does not need.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
@@ -20,6 +20,8 @@ from snexec.http import httpx, new_client, read_body
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+
+Method = Literal["GET", "DELETE"]
 
 
 class LookUps:
@@ -54,8 +56,8 @@ class LookUps:
         """Close every connection."""
         await self._http.aclose()
 
-    async def get(self, path: str) -> tuple[Reply | None, str, bool]:
-        """Ask a question.
+    async def ask(self, method: Method, path: str) -> tuple[Reply | None, str, bool]:
+        """Ask a question, or for an order's cancel.
 
         Returns:
             The answer as far as it came; why it is not whole, empty if it is; and
@@ -74,7 +76,7 @@ class LookUps:
         try:
             with trio.fail_after(self._timeout_seconds):
                 async with self._http.stream(
-                    "GET", self._base_url + path, extensions={"trace": note_sending}
+                    method, self._base_url + path, extensions={"trace": note_sending}
                 ) as answer:
                     await read_body(answer, into=body)
         except (trio.TooSlowError, httpx.TimeoutException):

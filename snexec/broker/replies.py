@@ -53,13 +53,16 @@ class ReplyReader:
         self._budget = budget
         self._clock = clock
 
-    def content(self, reply: Reply | None, problem: str, *, sent: bool) -> bytes:
+    def content(
+        self, reply: Reply | None, problem: str, *, sent: bool, done: int = 200
+    ) -> bytes:
         """Return the body of a whole 200; all else is an error.
 
         Args:
             reply: The reply as far as it came; None if nothing did.
             problem: Why the reply is not whole, empty if it is.
             sent: Whether any of the request may have left this machine.
+            done: The status of what was asked for, where that is not 200.
 
         Raises:
             NotSentError: It never left.
@@ -73,7 +76,7 @@ class ReplyReader:
         # A final refusal is one even if the body, which explains it, broke off.
         if reply is None or not (reply.complete or is_final_refusal(reply.status)):
             raise UnknownOutcomeError(problem)
-        if reply.status == 200:
+        if reply.status == done:
             return reply.body
         error = refusal(reply.status, readable(reply.body), self._mask)
         if reply.status == 429:

@@ -54,6 +54,22 @@ class OutgoingOrder(Protocol):
         """Hear, once and later, that the outcome is known or out of time."""
 
 
+class OutgoingSell(OutgoingOrder, Protocol):
+    """An order that closes shares that are held."""
+
+    @property
+    def quantity(self) -> Decimal:
+        """Shares, as they are to be spelled, without an exponent."""
+
+    @property
+    def stop_price(self) -> Decimal | None:
+        """At which price it becomes a market order; None if it is one."""
+
+    @property
+    def says_intent(self) -> bool:
+        """Whether it says that it closes, so that the broker refuses to open a short."""
+
+
 class SentOrder:
     """An order that is on its way, and then what became of it."""
 

@@ -410,3 +410,24 @@ async def test_a_position_without_a_quantity_is_unknown(
     route.respond(json={"symbol": "AAPL"})
     with pytest.raises(UnknownOutcomeError):
         await position(client)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ("2026-01-05T14:30:00.123456789Z", "2026-01-05T14:30:00.123456+00:00"),
+        ("2026-01-05T09:30:00-05:00", "2026-01-05T14:30:00+00:00"),
+        ("2026-01-05T14:30:00", None),
+        ("soon", None),
+        (17, None),
+        (None, None),
+    ],
+)
+def test_when_an_order_was_filled_is_read_if_it_can_be(
+    told: object, read: str | None
+) -> None:
+    content = json.dumps(
+        {"id": "o-1", "client_order_id": "sn-1", "status": "filled", "filled_at": told}
+    )
+    filled_at = read_order(content.encode(), "sn-1").filled_at
+    assert (None if filled_at is None else filled_at.isoformat()) == read

@@ -14,7 +14,7 @@ import pytest
 import trio
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snexec.broker.budget import Purpose, RateBudget
 from tests.fakes import MOMENT, FakeClock, TrioClock
@@ -22,7 +22,8 @@ from tests.fakes import MOMENT, FakeClock, TrioClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ORDER, RECOVERY, START = Purpose.ORDER, Purpose.RECOVERY, Purpose.START
+ORDER, EXIT = Purpose.ORDER, Purpose.EXIT
+RECOVERY, START = Purpose.RECOVERY, Purpose.START
 POLL = Purpose.POLL
 
 # Tests of a minute's limit on a clock that only they move.
@@ -547,6 +548,36 @@ async def test_what_is_given_back_is_of_its_own_purpose() -> None:
         budget.give_back(ORDER)
     assert not budget.try_take(RECOVERY)
     assert budget.left == 7
+
+
+# Sells.
+
+
+async def test_what_sells_wait_for_no_buy_may_take(clock: FakeClock) -> None:
+    budget = RateBudget(per_minute=5, clock=clock)
+    assert taken(budget, ORDER) == 4
+    assert not budget.try_take(EXIT), "a fifth is kept for recovery"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budget.take, EXIT)
+        nursery.start_soon(budget.take, EXIT)
+        await wait_all_tasks_blocked()
+        for _ in range(2):
+            budget._in_flight += 1
+            budget.give_back(ORDER)
+        assert not budget.try_take(ORDER), "there are two, and two sells wait"
+        budget._in_flight += 1
+        budget.give_back(ORDER)
+        assert budget.try_take(ORDER), "a third one is for whoever comes"
+        assert budget.try_take(RECOVERY), "recovery keeps its own"
+        nursery.cancel_scope.cancel()
+    assert budget.try_take(ORDER), "sells that wait no more hold nothing back"
+
+
+async def test_a_sell_takes_what_is_there_like_a_buy(clock: FakeClock) -> None:
+    budget = RateBudget(per_minute=10, clock=clock)
+    assert taken(budget, EXIT) == 8
+    assert taken(budget, ORDER) == 0
+    assert taken(budget, RECOVERY) == 2
 
 
 # Polls take what orders leave

@@ -26,6 +26,7 @@ from snexec.broker.client import AlpacaClient
 from snexec.broker.tls import tls_context
 from snexec.errors import (
     BrokerError,
+    NotFoundError,
     NotSentError,
     RateLimitedError,
     RefusedError,
@@ -319,6 +320,37 @@ async def test_the_order_that_took_anothers_place_is_asked_for_by_the_brokers_id
         assert route.calls.last.request.url.raw_path == b"/v2/orders/%s" % (
             order_id.encode()
         )
+
+
+async def test_an_order_is_canceled_by_the_brokers_id(
+    client: AlpacaClient, route: respx.Route
+) -> None:
+    route.respond(204)
+    assert client.budget.try_take(Purpose.RECOVERY)
+    await client.cancel("o/1")
+    request = route.calls.last.request
+    assert (request.method, request.url.raw_path) == ("DELETE", b"/v2/orders/o%2F1")
+    assert client.budget._in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, NotFoundError),
+        (422, RefusedError),
+        (200, UnknownOutcomeError),
+        (500, UnknownOutcomeError),
+        (429, RateLimitedError),
+    ],
+)
+async def test_a_cancel_that_is_not_taken_says_why(
+    client: AlpacaClient, route: respx.Route, status: int, error: type[BrokerError]
+) -> None:
+    route.respond(status, json={"message": "order is already filled"})
+    assert client.budget.try_take(Purpose.RECOVERY)
+    with pytest.raises(error):
+        await client.cancel("o-1")
+    assert client.budget._in_flight == 0
 
 
 async def test_a_page_of_orders_is_asked_for_as_its_path_says(

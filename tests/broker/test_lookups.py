@@ -61,7 +61,7 @@ async def test_an_answer_that_comes_twice_is_not_the_next_questions(
     look_ups = look_ups_at(listener)
     statuses = []
     for path in ("/gone", "/there", "/gone", "/there"):
-        reply, _problem, _sent = await look_ups.get(path)
+        reply, _problem, _sent = await look_ups.ask("GET", path)
         assert reply is not None
         statuses.append(reply.status)
     assert statuses == [404, 200, 404, 200]
@@ -76,7 +76,7 @@ async def test_a_load_balancers_cookies_do_not_grow_the_head(
     listener, *_ = await nursery.start(trio.serve_tcp, balancer.serve, 0)
     look_ups = look_ups_at(listener)
     for _ in range(20):
-        reply, problem, sent = await look_ups.get("/v2/clock")
+        reply, problem, sent = await look_ups.ask("GET", "/v2/clock")
         assert reply is not None
         assert (reply.status, reply.body, problem, sent) == (200, b"{}", "", True)
     assert len(set(balancer.heads)) == 1

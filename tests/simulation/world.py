@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from snexec.intake.admission import Answer
     from snexec.ledger.changes import Batch
     from snexec.ledger.rows import NewTrade
-    from snexec.model import Mode
+    from snexec.model import Mode, Side
     from snexec.settings import Settings
     from tests.simulation.model import Posted
     from tests.simulation.steps import Point
@@ -159,17 +159,24 @@ class ModelClient(AlpacaClient):
         return AskedOrder(partial(self._ask, post), order)
 
     async def order(
-        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+        self,
+        *,
+        client_order_id: str,
+        order_id: str | None,
+        symbol: str | None = None,
+        side: Side = "buy",
     ) -> BrokerOrder:
         assert symbol
+        assert side == "buy"
         return await self._ask(
             partial(self._broker.look_up, self.mode, client_order_id, order_id)
         )
 
     async def replacement(
-        self, order_id: str, *, symbol: str | None = None
+        self, order_id: str, *, symbol: str | None = None, side: Side = "buy"
     ) -> BrokerOrder:
         assert symbol
+        assert side == "buy"
         return await self._ask(partial(self._broker.replacement, self.mode, order_id))
 
     async def page_of_orders(self, path: str) -> bytes:
