@@ -16,6 +16,7 @@ from snexec.risk.gates import counts_orders as counts_orders
 from snexec.risk.gates import limits_set as limits_set
 from snexec.risk.gates import order_dollars as order_dollars
 from snexec.risk.halt import HaltSwitch as HaltSwitch
+from snexec.risk.halt_file import ALL_FILE_NAME as ALL_FILE_NAME
 from snexec.risk.halt_file import Halt as Halt
 from snexec.risk.halt_file import halt_files as halt_files
 from snexec.risk.halt_file import mended as mended

@@ -1,8 +1,9 @@
-"""The kill switch: no order leaves while its file is there.
+"""The kill switch: nothing is bought while its file is there, and exits go on.
 
 The file is the state, so the switch works whatever else hangs, for anyone who can write
 the folder (``touch halt``), and outlasts a restart. It is looked for at every order,
-the last time just before the request leaves.
+the last time just before the request leaves. The file ``halt-all`` stops every order, the
+sells of exits too (SPEC 12.8).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import trio
 
 from snexec.clock import timestamp
 from snexec.risk.halt_file import (
+    ALL_FILE_NAME,
     Halt,
     halt_files,
     mended,
@@ -46,25 +48,34 @@ class HaltSwitch:
         clock: Dates a halt.
 
     Attributes:
-        files: Those that halt; the first is written.
+        files: Those that stop what buys; the first is written.
+        all_files: Those that stop every order; the first is written.
     """
 
     def __init__(self, live: LiveSettings, feed: EventFeed, clock: Clock) -> None:
         self.files = halt_files(live.path)
-        self._names = tuple(map(str, self.files))
+        self.all_files = halt_files(live.path, name=ALL_FILE_NAME)
+        self._names = tuple(
+            (str(path), files is self.all_files)
+            for files in (self.files, self.all_files)
+            for path in files
+        )
         self._live = live
         self._feed = feed
         self._clock = clock
         self._unwritten_halt: Halt | None = None
+        self._unwritten_stops_all = False
         self._unsynced = trio.Event()
         self._announced = False
+        self._announced_all = False
         self._refusals = Streak()
         feed.follow(self.happened)
 
     def is_halted(self) -> bool:
-        """Look for the file, in a microsecond or two, and announce a change."""
+        """Look whether buys are halted, in some microseconds, and announce a change."""
+        stops_all = self._unwritten_stops_all
         halted = self._unwritten_halt is not None
-        for name in self._names:
+        for name, is_all in self._names:
             try:
                 os.lstat(name)
             except FileNotFoundError:
@@ -72,9 +83,15 @@ class HaltSwitch:
             except OSError:
                 pass  # it may be there, so nothing is ordered
             halted = True
-        if halted != self._announced:
-            self._announce(halted=halted)
+            stops_all = stops_all or is_all
+        if halted != self._announced or stops_all != self._announced_all:
+            self._announce(halted=halted, stops_all=stops_all)
         return halted
+
+    def is_all_halted(self) -> bool:
+        """Look whether every order is halted, and announce a change."""
+        self.is_halted()
+        return self._announced_all
 
     def is_known(self) -> bool:
         """Return whether a halt that was announced still holds; look only if one was.
@@ -86,10 +103,19 @@ class HaltSwitch:
 
     def current(self) -> Halt | None:
         """Return why the daemon is halted, None if it is not."""
-        return read_halt(self.files) or self._unwritten_halt
+        return (
+            read_halt(self.all_files) or read_halt(self.files) or self._unwritten_halt
+        )
 
-    def halt(self, reason: str, *, by: str) -> Halt:
-        """Halt, and return the halt that holds: an earlier one keeps its reason."""
+    def halt(self, reason: str, *, by: str, stops_all: bool = False) -> Halt:
+        """Halt, and return the halt that holds: an earlier one keeps its reason.
+
+        Args:
+            reason: Why.
+            by: Who halts.
+            stops_all: Whether no order leaves at all, the sells of exits neither.
+        """
+        path = self.all_files[0] if stops_all else self.files[0]
         mask = self._live.mask
         halt = Halt(
             reason=mended(reason, default="no reason was given", mask=mask),
@@ -97,15 +123,16 @@ class HaltSwitch:
             by=mended(by, default="somebody", mask=mask),
         )
         try:
-            write_halt(self.files[0], halt, sync=False)
+            write_halt(path, halt, sync=False)
             self._unsynced.set()
         except OSError as exc:
             if self._unwritten_halt is None:
                 self._unwritten_halt = halt
+            self._unwritten_stops_all |= stops_all
             log.error(  # noqa: TRY400 - the reason says it all
                 "%s cannot be written (%s): halted until this daemon ends, and NOT"
                 " after a restart",
-                self.files[0],
+                path,
                 exc.strerror,
             )
         self.is_halted()
@@ -119,10 +146,11 @@ class HaltSwitch:
         """
         self._refusals.end()
         try:
-            remove_halt(self.files)
+            remove_halt((*self.all_files, *self.files))
         finally:
             self.is_halted()
         self._unwritten_halt = None
+        self._unwritten_stops_all = False
         self.is_halted()
 
     def refusal_heard(self, trade_id: str) -> None:
@@ -174,32 +202,36 @@ class HaltSwitch:
             while True:
                 await self._unsynced.wait()
                 self._unsynced = trio.Event()
-                try:
-                    await threads.run(
-                        partial(sync_halt, self.files[0]), abandon_on_cancel=True
-                    )
-                except FileNotFoundError:
-                    continue  # it is over already
-                except OSError as exc:
-                    log.warning(
-                        "%s may not outlast a power cut: %s", self.files[0], exc
-                    )
+                for path in (self.files[0], self.all_files[0]):
+                    try:
+                        await threads.run(
+                            partial(sync_halt, path), abandon_on_cancel=True
+                        )
+                    except FileNotFoundError:
+                        continue  # it is not this one, or over already
+                    except OSError as exc:
+                        log.warning("%s may not outlast a power cut: %s", path, exc)
 
-    def _announce(self, *, halted: bool) -> None:
+    def _announce(self, *, halted: bool, stops_all: bool) -> None:
         self._announced = halted  # first, as a follower of the feed may look
+        self._announced_all = stops_all
         if not halted:
             log.warning("RESUMED: orders are placed again")
             self._feed.publish("resume")
             return
         halt = self.current() or Halt(reason="it is over already", since=None)
         log.error(
-            "HALTED: no order leaves any more (%s; since %s%s); to go on: snexec"
-            " resume, or remove %s",
+            "HALTED: %s (%s; since %s%s); to go on: snexec resume, or remove %s",
+            "no order leaves any more, the sells of exits neither"
+            if stops_all
+            else "nothing is bought any more, exits go on",
             halt.reason,
             halt.since or "an unknown time",
             f", by {halt.by}" if halt.by else "",
-            self.files[0],
+            self.all_files[0] if stops_all else self.files[0],
         )
         self._feed.publish(
-            "halt", {"since": halt.since, "by": halt.by}, reason=halt.reason
+            "halt",
+            {"since": halt.since, "by": halt.by, "all": stops_all},
+            reason=halt.reason,
         )

@@ -1,6 +1,7 @@
-"""The kill switch's file, named ``halt``, beside the configuration.
+"""The kill switch's files, ``halt`` and ``halt-all``, beside the configuration.
 
-Anything with that name halts, whatever is in it, so ``touch halt`` is enough.
+Anything with such a name halts, whatever is in it, so ``touch halt`` is enough. ``halt``
+stops what buys; ``halt-all`` stops every order (SPEC 12.8).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from snexec.logs import SecretMask
 
 FILE_NAME = "halt"
+ALL_FILE_NAME = "halt-all"
 MAX_REASON_CHARS = 500
 _READ_BYTES = 16_384  # room for two texts of the most characters, all escaped
 _READABLE = 0o644  # the daemon may be another user's
@@ -65,14 +67,18 @@ def mended(words: object, *, default: str, mask: SecretMask | None = None) -> st
     return printable(words[:MAX_REASON_CHARS])[:MAX_REASON_CHARS]
 
 
-def halt_files(config: Path) -> tuple[Path, ...]:
+def halt_files(config: Path, *, name: str = FILE_NAME) -> tuple[Path, ...]:
     """Return the files that halt the daemons of a configuration; the first is written.
 
     There is a second one if the configuration is a link: a person may have either
     folder in mind.
+
+    Args:
+        config: The configuration.
+        name: ``FILE_NAME`` for what stops buys, ``ALL_FILE_NAME`` for what stops all.
     """
-    beside = config.resolve().parent / FILE_NAME
-    beside_link = config.absolute().parent / FILE_NAME
+    beside = config.resolve().parent / name
+    beside_link = config.absolute().parent / name
     with contextlib.suppress(OSError):
         if beside.parent.samefile(beside_link.parent):
             return (beside,)
@@ -90,7 +96,8 @@ def read_halt(files: Sequence[Path]) -> Halt | None:
             # It may be there, so nothing is ordered.
             reason = f"{path} cannot be looked at: {exc.strerror}"
             return Halt(reason=reason, since=None)
-        return _parsed(_content(path, found), default_since=_changed(found))
+        content = _content(path, found)
+        return _parsed(content, name=path.name, default_since=_changed(found))
     return None
 
 
@@ -175,7 +182,7 @@ def _changed(found: os.stat_result) -> str | None:
         return None
 
 
-def _parsed(content: bytes, *, default_since: str | None) -> Halt:
+def _parsed(content: bytes, *, name: str, default_since: str | None) -> Halt:
     text = content.decode("utf-8-sig", errors="replace").strip()
     try:
         fields = json.loads(text)
@@ -183,7 +190,7 @@ def _parsed(content: bytes, *, default_since: str | None) -> Halt:
         fields = None
     if not isinstance(fields, dict):
         first_line = text.partition("\n")[0].strip()
-        reason = mended(first_line, default="a file named halt was made")
+        reason = mended(first_line, default=f"a file named {name} was made")
         return Halt(reason=reason, since=default_since)
 
     def field(name: str) -> str | None:

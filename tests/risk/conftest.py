@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """A switch, its feed, and its file."""
+    """A switch, its feed, and its files."""
 
     def __init__(self, folder: Path, **bot: object) -> None:
         self.file = folder / "halt"
+        self.all_file = folder / "halt-all"
         self.events: list[Event] = []
         self.feed = EventFeed(clock=FakeClock())
         self.feed.follow(self.events.append)

@@ -99,7 +99,9 @@ def test_a_halt_and_its_end_are_told_once(
     assert desk.told() == ["halt", "resume"]
     assert (desk.events[0].reason, desk.events[0].more["by"]) == ("fire", None)
     (error,) = logged_errors.take()
-    assert error.startswith("HALTED: no order leaves any more (fire; since ")
+    assert error.startswith(
+        "HALTED: nothing is bought any more, exits go on (fire; since "
+    )
     assert f"remove {desk.file}" in error
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert warnings == ["RESUMED: orders are placed again"]
@@ -313,3 +315,71 @@ async def test_a_file_that_nobody_told_of_is_noticed_within_a_second(
         assert desk.told() == ["halt", "resume"]
         nursery.cancel_scope.cancel()
     assert len(logged_errors.take()) == 1
+
+
+# What stops the sells of exits as well.
+
+
+def test_halt_stops_what_buys_and_lets_exits_go_on(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.switch.halt("lunch", by="me")
+    assert desk.switch.is_halted()
+    assert not desk.switch.is_all_halted()
+    assert "exits go on (lunch; " in logged_errors.take()[0]
+    assert desk.events[0].more["all"] is False
+
+
+def test_halt_all_stops_every_order(desk: Desk, logged_errors: LoggedErrors) -> None:
+    desk.switch.halt("fire", by="me", stops_all=True)
+    assert desk.all_file.exists()
+    assert not desk.file.exists()
+    assert desk.switch.is_halted()
+    assert desk.switch.is_all_halted()
+    (error,) = logged_errors.take()
+    assert "no order leaves any more, the sells of exits neither (fire; " in error
+    assert f"remove {desk.all_file}" in error
+    assert desk.events[0].more["all"] is True
+
+
+def test_a_file_named_halt_all_is_enough(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.all_file.touch()
+    assert desk.switch.is_all_halted()
+    assert desk.switch.is_known(), "buys too"
+    halt = desk.switch.current()
+    assert halt is not None
+    assert halt.reason == "a file named halt-all was made"
+    assert len(logged_errors.take()) == 1
+
+
+def test_what_stops_all_after_what_stops_buys_is_told_as_well(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.switch.halt("lunch", by="me")
+    desk.switch.halt("fire", by="me", stops_all=True)
+    assert [event.reason for event in desk.events] == ["lunch", "fire"]
+    assert len(logged_errors.take()) == 2
+
+
+def test_resume_ends_both(desk: Desk, logged_errors: LoggedErrors) -> None:
+    desk.switch.halt("lunch", by="me")
+    desk.switch.halt("fire", by="me", stops_all=True)
+    desk.switch.resume()
+    assert not desk.switch.is_halted()
+    assert not desk.switch.is_all_halted()
+    assert desk.told() == ["halt", "halt", "resume"]
+    logged_errors.take()
+
+
+def test_a_folder_that_cannot_be_written_halts_all_in_memory(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    desk = Desk(tmp_path / "gone")
+    desk.switch.halt("fire", by="me", stops_all=True)
+    assert desk.switch.is_all_halted()
+    assert desk.switch.is_halted()
+    desk.switch.resume()
+    assert not desk.switch.is_all_halted()
+    assert len(logged_errors.take()) == 2

@@ -105,7 +105,12 @@ def test_a_file_of_a_year_that_no_calendar_has_halts(
     real = desk.file.lstat()
     seconds = -(10**12) if year == "before" else 10**12
     dated = os.stat_result([*real[:8], seconds, 0])
-    monkeypatch.setattr(type(desk.file), "lstat", lambda _path: dated)
+    lstat = type(desk.file).lstat
+    monkeypatch.setattr(
+        type(desk.file),
+        "lstat",
+        lambda path: dated if path == desk.file else lstat(path),
+    )
     assert desk.switch.is_halted()
     assert desk.switch.current() == Halt("a file named halt was made", since=None)
     (error,) = logged_errors.take()
