@@ -29,11 +29,21 @@ EventName = Literal[
     "fill",
     "rejected",
     "settled",
+    "exit",  # decided
+    "exit_placed",
+    "exit_refused",
+    "exit_unknown",
+    "exit_fill",
+    "closed",
+    "exit_blocked",
+    "exits_blind",
+    "external",
+    "split",
+    "oversold",
     "mode",
     "stream",
     "halt",
     "resume",
-    "exits_blind",
 ]
 
 

@@ -125,7 +125,7 @@ class Stages:
         rows = wings.ledger.load(
             simulated=wings.accounts.simulated, tally=counts_orders(wings.live.now.bot)
         )
-        wings.reconciler.load(rows)
+        wings.reconciler.load(rows, wings.ledger.unsettled_exits)
 
     async def run_orders(self) -> None:
         """Take signals once the mode's rows are compared; return when orders have ended."""

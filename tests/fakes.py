@@ -26,7 +26,7 @@ from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient
 from snexec.broker.endpoint import Endpoint
 from snexec.broker.lease import Held
-from snexec.broker.sent import DOUBTFUL, OutgoingOrder, SentOrder
+from snexec.broker.sent import DOUBTFUL, OutgoingOrder, OutgoingSell, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
 from snexec.intake.admission import Intake
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from snexec.broker.positions import HeldPosition
     from snexec.clock import Clock
     from snexec.ledger.changes import Change
 
@@ -249,7 +250,7 @@ class Request:
     """One request that the fake broker has seen."""
 
     at: float
-    kind: Literal["place", "order", "position", "list"]
+    kind: Literal["place", "order", "position", "list", "cancel"]
     symbol: str | None = None
     side: Side | None = None
     notional: str | None = None
@@ -333,7 +334,10 @@ class FakeClient(AlpacaClient):
         looking: Scripts for the next look-ups.
         listing: Scripts for the next pages of the list: a body, or an error.
         listed: What the list holds otherwise, as ``listed_order`` makes it.
-        asking: Scripts for the next questions about a position.
+        asking: Scripts for the next questions about a position's quantity.
+        showing: Scripts for the next questions about a whole position; then a 404.
+        canceling: Scripts for the next cancels: an error, or None.
+        sells: The sells that were sent.
         seconds: How long each answer takes.
         withheld: What the last order would have asked, had it waited.
         renewed: How often its connections were renewed.
@@ -348,6 +352,9 @@ class FakeClient(AlpacaClient):
         self.asking: collections.deque[Any] = collections.deque()
         self.listing: collections.deque[bytes | Exception] = collections.deque()
         self.listed: list[dict[str, object]] = []
+        self.canceling: collections.deque[Exception | None] = collections.deque()
+        self.showing: collections.deque[HeldPosition | Exception] = collections.deque()
+        self.sells: list[OutgoingSell] = []
         self.book: dict[str, BrokerOrder] = {}
         self.replacements: dict[str, BrokerOrder] = {}
         self.holds: dict[str, Decimal] = {}
@@ -381,6 +388,35 @@ class FakeClient(AlpacaClient):
         script = collections.deque([self.placing.popleft()] if self.placing else [])
         return AskedOrder(partial(self._placed, request, script, accepted), order)
 
+    def send_sell(self, sell: OutgoingSell) -> SentOrder:
+        self.sells.append(sell)
+        return self.send_order(sell)
+
+    async def cancel(self, order_id: str) -> None:
+        self.requests.append(
+            Request(at=trio.current_time(), kind="cancel", order_id=order_id)
+        )
+        try:
+            await trio.sleep(self.seconds)
+            reply = self.canceling.popleft() if self.canceling else None
+        finally:
+            self.budget.finish(None)
+        if isinstance(reply, Exception):
+            raise reply
+
+    async def position(self, symbol: str) -> HeldPosition:
+        self.requests.append(
+            Request(at=trio.current_time(), kind="position", symbol=symbol)
+        )
+        try:
+            await trio.sleep(self.seconds)
+            reply = self.showing.popleft() if self.showing else not_found()
+        finally:
+            self.budget.finish(None)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
     async def _placed(
         self, request: Request, script: collections.deque[Any], order: BrokerOrder
     ) -> BrokerOrder:
@@ -390,7 +426,12 @@ class FakeClient(AlpacaClient):
         return found
 
     async def order(
-        self, *, client_order_id: str, order_id: str | None, symbol: str | None = None
+        self,
+        *,
+        client_order_id: str,
+        order_id: str | None,
+        symbol: str | None = None,
+        side: Side = "buy",
     ) -> BrokerOrder:
         request = Request(
             at=trio.current_time(),
@@ -398,6 +439,7 @@ class FakeClient(AlpacaClient):
             client_order_id=client_order_id,
             order_id=order_id,
             symbol=symbol,
+            side=side,
         )
         self.requests.append(request)
         found = await self._answer(request, self.looking, None, client_order_id)
@@ -405,10 +447,14 @@ class FakeClient(AlpacaClient):
         return found
 
     async def replacement(
-        self, order_id: str, *, symbol: str | None = None
+        self, order_id: str, *, symbol: str | None = None, side: Side = "buy"
     ) -> BrokerOrder:
         request = Request(
-            at=trio.current_time(), kind="order", order_id=order_id, symbol=symbol
+            at=trio.current_time(),
+            kind="order",
+            order_id=order_id,
+            symbol=symbol,
+            side=side,
         )
         self.requests.append(request)
         found = await self._answer(
@@ -438,7 +484,7 @@ class FakeClient(AlpacaClient):
         return found
 
     def asked(
-        self, kind: Literal["place", "order", "position", "list"]
+        self, kind: Literal["place", "order", "position", "list", "cancel"]
     ) -> list[Request]:
         """Return the requests of one kind."""
         return [request for request in self.requests if request.kind == kind]
@@ -548,16 +594,20 @@ class FakeHalt(HaltSwitch):
 
     def __init__(self) -> None:
         self.on = False
+        self.all_on = False
         self.refusals: list[str] = []
 
     def refusal_heard(self, trade_id: str) -> None:
         self.refusals.append(trade_id)
 
     def is_halted(self) -> bool:
-        return self.on
+        return self.on or self.all_on
 
     def is_known(self) -> bool:
         return self.on
+
+    def is_all_halted(self) -> bool:
+        return self.all_on
 
 
 class FakeMarket:

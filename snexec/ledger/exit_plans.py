@@ -62,7 +62,7 @@ class ExitPlans(ExitTable):
         quantity = left_of(row, exits)
         if free is not None:
             quantity = min(quantity, free)
-        quantity = quantity.quantize(SHARE_STEP, ROUND_DOWN)
+        quantity = Decimal(plain(quantity.quantize(SHARE_STEP, ROUND_DOWN)))
         if quantity <= 0:
             return "none_left"
         position = exact(held)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.clock import Clock
+    from snexec.ledger.exit_rows import UnsettledExit
     from snexec.ledger.rows import Unsettled
     from snexec.ledger.store import Store
     from snexec.ledger.writer import WriterStatus
@@ -54,6 +55,7 @@ class Ledger:
         clock: Gives rows their time.
         newest_row_at: When the last row was written that was there at the start, in
             seconds since 1970; None where there was none.
+        unsettled_exits: The sells that an earlier run left unsettled, once loaded.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
     """
 
@@ -66,6 +68,7 @@ class Ledger:
         self._path = path
         self.clock = clock
         self.newest_row_at: float | None = None
+        self.unsettled_exits: list[UnsettledExit] = []
         self.swept_at: dict[AccountName, float | None] = {}
         self.writer = Writer(store, checkpoint=self._checkpoint)
         self.reader = Reader(path, clock, lambda: self.damage)
@@ -108,6 +111,7 @@ class Ledger:
             self.newest_row_at = found.newest_at()
             self.swept_at = {mode: found.swept_at(mode) for mode in ACCOUNTS}
             rows = self._store.unsettled()
+            self.unsettled_exits = self._store.exits.unsettled()
             self._store.watch.begin()
         except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None

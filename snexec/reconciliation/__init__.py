@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from snexec.reconciliation.discarded import Discarded as Discarded
 from snexec.reconciliation.fills import Fills as Fills
+from snexec.reconciliation.parties import Holdings as Holdings
+from snexec.reconciliation.parties import Reasons as Reasons
+from snexec.reconciliation.parties import SellAgain as SellAgain
+from snexec.reconciliation.parties import Verdict as Verdict
 from snexec.reconciliation.rebuild import Rebuild as Rebuild
 from snexec.reconciliation.rebuild import Rebuilt as Rebuilt
 from snexec.reconciliation.reconciler import Reconciler as Reconciler
 from snexec.reconciliation.reconciler import (
     ReconciliationStatus as ReconciliationStatus,
 )
+from snexec.reconciliation.refusal import OpenRefusal as OpenRefusal
+from snexec.reconciliation.sell_steps import is_final as is_final
+from snexec.reconciliation.sells import Sells as Sells
 from snexec.reconciliation.unsettled import UnsettledOrders as UnsettledOrders

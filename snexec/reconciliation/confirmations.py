@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.ledger import Applied
     from snexec.reconciliation.discarded import Discarded
+    from snexec.reconciliation.parties import Holdings
     from snexec.reconciliation.steps import Source, Step
     from snexec.reconciliation.unsettled import UnsettledOrders
 
@@ -29,14 +30,20 @@ class Confirmations:
     Args:
         unsettled: Follows each order until the broker's last word.
         discarded: Restores a row that was removed.
+        holdings: Hear what each row holds.
         feed: Where it is published.
     """
 
     def __init__(
-        self, unsettled: UnsettledOrders, discarded: Discarded, feed: EventFeed
+        self,
+        unsettled: UnsettledOrders,
+        discarded: Discarded,
+        holdings: list[Holdings],
+        feed: EventFeed,
     ) -> None:
         self._unsettled = unsettled
         self._discarded = discarded
+        self._holdings = holdings
         self._feed = feed
         self._disputes = Recent[str](_REMEMBERED_DISPUTES)
 
@@ -134,6 +141,8 @@ class Confirmations:
             )
         if applied.settled:
             self._unsettled.settled(applied.trade_id)
+        for each in self._holdings:
+            each.bought(applied)
 
     def _placed(self, step: Step, applied: Applied) -> None:
         """Report that an order is known to the broker, which nobody knew before."""
@@ -235,6 +244,9 @@ class Confirmations:
                 ),
             )
             return
+        if step.ref.side == "sell":
+            for each in self._holdings:
+                each.foreign_sell(step.ref.mode, step.symbol or "")
         log.debug(
             "an event of order %s (%s) is about none of our rows",
             step.ref.order_id,

@@ -20,6 +20,7 @@ from snexec.errors import BrokerError, NotFoundError, RateLimitedError
 from snexec.ledger import OrderRef
 from snexec.logs import about, about_order
 from snexec.recent import Recent
+from snexec.reconciliation.sells import is_sell_of_ours
 from snexec.reconciliation.steps import (
     EndedStep,
     PartialFillStep,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Applied, Writer
     from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
+    from snexec.reconciliation.sells import Sells
 
 log = logging.getLogger("TradeExecutor")
 
@@ -77,11 +79,13 @@ class Fills:
         accounts: Accounts,
         latencies: Latencies,
         confirmations: Confirmations,
+        sells: Sells,
     ) -> None:
         self._writer = writer
         self._accounts = accounts
         self._latencies = latencies
         self._confirmations = confirmations
+        self._sells = sells
         self._queues: dict[str, _Queue] = {}
         self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
@@ -114,6 +118,10 @@ class Fills:
             return
         symbol = _bounded(symbol)
         ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
+        if side == "sell" and is_sell_of_ours(client_order_id):
+            final = event == "fill"
+            await self._sells.take_fill(ref, filled_qty, filled_avg_price, final=final)
+            return
         price = amount(filled_avg_price)
         step: Step
         if event == "fill":
@@ -157,6 +165,9 @@ class Fills:
                 extra=about(symbol=symbol, trade_id=client_order_id, order_id=order_id),
             )
         ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
+        if side == "sell" and is_sell_of_ours(client_order_id):
+            await self._sells.take_end(ref, "rejected", filled_qty, filled_avg_price)
+            return
         await self._take(
             EndedStep(
                 ref=ref,
@@ -189,6 +200,9 @@ class Fills:
             over: Called once that is in the row, with the position's quantity where that
                 is needed, or cannot be put there.
         """
+        if is_sell_of_ours(order.client_order_id):
+            await self._sells.take_answer(mode, order, symbol, over=over)
+            return
         step = looked_up_step(
             *(mode, order, symbol),
             latencies=self._latencies,

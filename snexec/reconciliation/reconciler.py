@@ -13,15 +13,19 @@ from snexec.reconciliation.fills import Fills
 from snexec.reconciliation.found_sells import FoundSells
 from snexec.reconciliation.rebuild import Rebuild
 from snexec.reconciliation.recovery import Recovery
+from snexec.reconciliation.sells import Sells
 from snexec.reconciliation.start import Start
 from snexec.reconciliation.sweep import Sweep
 from snexec.reconciliation.unsettled import UnsettledOrders
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from snexec.broker import Accounts
     from snexec.events import Event, EventFeed
     from snexec.latency import Latencies
-    from snexec.ledger import End, Ledger, Standing, Unsettled
+    from snexec.ledger import End, Ledger, Standing, Unsettled, UnsettledExit
+    from snexec.reconciliation.parties import Holdings, Reasons
     from snexec.reconciliation.recovery import Starved
     from snexec.settings import LiveSettings
 
@@ -50,6 +54,7 @@ class Reconciler:
         fills: Takes what the trading stream says.
         unsettled: The orders without a final word.
         discarded: The rows that were removed.
+        sells: The sells of rows, until the broker's last word on each.
         start: Whether the rows of earlier runs are compared.
         rebuild: Writes the rows of orders that have none.
     """
@@ -65,13 +70,19 @@ class Reconciler:
         self.unsettled = UnsettledOrders()
         self.start = Start(live, self.unsettled)
         self.discarded = Discarded(ledger.writer, self.unsettled)
-        confirmations = Confirmations(self.unsettled, self.discarded, feed)
-        self.fills = Fills(ledger.writer, accounts, latencies, confirmations)
+        self.sells = Sells(live, ledger.writer, self.unsettled, feed)
+        confirmations = Confirmations(
+            self.unsettled, self.discarded, self.sells.holdings, feed
+        )
+        self.fills = Fills(
+            ledger.writer, accounts, latencies, confirmations, self.sells
+        )
         self.recovery = Recovery(
             settings=live.now.alpaca,
             accounts=accounts,
             writer=ledger.writer,
             fills=self.fills,
+            sells=self.sells,
             confirmations=confirmations,
             unsettled=self.unsettled,
             start=self.start,
@@ -82,9 +93,10 @@ class Reconciler:
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
         feed.follow(self._happened)
 
-    def load(self, rows: list[Unsettled]) -> None:
-        """Follow the rows that an earlier run left unsettled."""
+    def load(self, rows: list[Unsettled], exits: Sequence[UnsettledExit] = ()) -> None:
+        """Follow the rows that an earlier run left unsettled, and the sells of rows."""
         self.recovery.load(rows)
+        self.sells.load(exits)
         self.sweep.load(rows)
 
     async def run(self, starved: Starved) -> None:
@@ -96,7 +108,16 @@ class Reconciler:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.fills.run, name="fills")
             nursery.start_soon(self.recovery.run, starved, name="recovery")
+            nursery.start_soon(self.sells.run, name="sells that are not filled")
             nursery.start_soon(self.sweep.run, name="sweep")
+
+    def report_to(self, holdings: Holdings) -> None:
+        """Tell somebody from now on what rows hold."""
+        self.sells.holdings.append(holdings)
+
+    def ask_reasons(self, reasons: Reasons) -> None:
+        """Ask whether a sell of an earlier run is still wanted, before it is sent."""
+        self.sells.reasons = reasons
 
     async def compare(self) -> None:
         """Wait until the broker has answered about the current mode's rows."""

@@ -14,6 +14,7 @@ import trio
 
 from snexec.clock import SystemClock
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
+from snexec.ledger import row_of_exit
 from snexec.logs import OrderLog, Repeats, about, about_order
 from snexec.model import ACCOUNTS
 from snexec.reconciliation.replaced import follow_replaced
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
     from snexec.reconciliation.fills import Fills
+    from snexec.reconciliation.sells import Sells
     from snexec.reconciliation.start import Start
     from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import AlpacaSettings
@@ -38,7 +40,6 @@ _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never 
 _STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
 _WARN_AGAIN_SECONDS = 24 * 3600.0  # of a row that only somebody else can help
 _SYSTEM_CLOCK = SystemClock()
-_END_IT = "end it by `snexec settle {} --as missed` (or closed)"
 _STREAMED_STATUSES = frozenset({"filled", "rejected"})  # its handler acts on these
 
 
@@ -53,6 +54,7 @@ class Recovery:
         accounts: The accounts to ask.
         writer: Writes what follows from a 404.
         fills: Apply all else that the broker says.
+        sells: Decide on a sell that the broker does not know.
         confirmations: Report an order that was given up.
         unsettled: Which orders to ask about, and when.
         start: Says how much of the budget they may use.
@@ -66,6 +68,7 @@ class Recovery:
         accounts: Accounts,
         writer: Writer,
         fills: Fills,
+        sells: Sells,
         confirmations: Confirmations,
         unsettled: UnsettledOrders,
         start: Start,
@@ -75,6 +78,7 @@ class Recovery:
         self._accounts = accounts
         self._writer = writer
         self._fills = fills
+        self._sells = sells
         self._confirmations = confirmations
         self._unsettled = unsettled
         self._start = start
@@ -186,6 +190,7 @@ class Recovery:
                 client_order_id=order.trade_id,
                 order_id=order.order_id,
                 symbol=order.symbol,
+                side=order.side,
             )
             if answer.status == "replaced":
                 answer = await self._follow_replaced(order, answer, lease)
@@ -218,9 +223,11 @@ class Recovery:
         """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
         purpose = self._start.purpose(order.mode)
-        found = await follow_replaced(replaced, order.symbol, lease, purpose)
+        found = await follow_replaced(
+            replaced, order.symbol, order.side, lease, purpose
+        )
         if found.problem:
-            self._warn_daily(order, found.problem, _END_IT.format(order.trade_id))
+            self._warn_daily(order, found.problem, _end_it(order))
         if found.latest_id is not None and self._unsettled.follow_replacement(
             order, found.latest_id
         ):
@@ -266,10 +273,12 @@ class Recovery:
             self._warn_daily(
                 order,
                 "the broker does not know it; do the keys fit its account?",
-                f"put those keys back, or {_END_IT.format(order.trade_id)}",
+                f"put those keys back, or {_end_it(order)}",
             )
         elif order.refusal is not None:
             await order.refusal.not_found()
+        elif order.side == "sell":
+            await self._sells.not_found(order)
         elif order.missed:
             if age > _GIVE_UP_SECONDS:
                 trade_id = order.trade_id
@@ -318,3 +327,11 @@ class Recovery:
             remedy,
             extra=about_order(order),
         )
+
+
+def _end_it(order: UnsettledOrder) -> str:
+    """Return what somebody can do about an order that its account does not know."""
+    if order.side == "buy":
+        return f"end it by `snexec settle {order.trade_id} --as missed` (or closed)"
+    row_id = row_of_exit(order.trade_id)
+    return f"end its row by `snexec settle {row_id} --as closed`"

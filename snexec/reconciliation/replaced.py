@@ -8,6 +8,7 @@ from snexec.errors import NotFoundError
 
 if TYPE_CHECKING:
     from snexec.broker import BrokerOrder, Lease, Purpose
+    from snexec.model import Side
 
 
 class Followed(NamedTuple):
@@ -26,7 +27,7 @@ class Followed(NamedTuple):
 
 
 async def follow_replaced(
-    replaced: BrokerOrder, symbol: str, lease: Lease, purpose: Purpose
+    replaced: BrokerOrder, symbol: str, side: Side, lease: Lease, purpose: Purpose
 ) -> Followed:
     """Ask about the orders in a replaced one's place, one by one, up to the last.
 
@@ -43,7 +44,7 @@ async def follow_replaced(
             break
         await lease.take(purpose)
         try:
-            latest = await lease.use().replacement(order_id, symbol=symbol)
+            latest = await lease.use().replacement(order_id, symbol=symbol, side=side)
         except NotFoundError:
             problem = f"the broker does not know order {order_id} in its place"
             break

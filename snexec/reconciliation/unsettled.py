@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from snexec.logs import NamesOrder
-    from snexec.model import AccountName
+    from snexec.model import AccountName, Side
     from snexec.reconciliation.refusal import OpenRefusal
 
 FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
@@ -45,6 +45,9 @@ class UnsettledOrder:
         said_at: When that was last said, on Trio's clock.
         refusal: The broker's no to it, which no look-up has borne out yet.
         doubted_id: The broker's id of it, which something else contradicts.
+        side: Whether it buys or sells.
+        resend_at: From when on a sell that the broker does not know is sent again, on
+            Trio's clock.
     """
 
     trade_id: str
@@ -64,6 +67,8 @@ class UnsettledOrder:
     said_at: float = -math.inf
     refusal: OpenRefusal | None = None
     doubted_id: str | None = None
+    side: Side = "buy"
+    resend_at: float = math.inf
 
 
 class UnsettledOrders:
@@ -103,6 +108,8 @@ class UnsettledOrders:
         *,
         order_id: str | None,
         refusal: OpenRefusal | None = None,
+        side: Side = "buy",
+        resend_at: float = math.inf,
     ) -> None:
         """Follow an order that was just placed; ask at once about an unknown one.
 
@@ -110,6 +117,8 @@ class UnsettledOrders:
             order: Which one.
             order_id: The broker's id, None while the outcome is unknown.
             refusal: The broker's no to it, where there is one to bear out.
+            side: Whether it buys or sells.
+            resend_at: From when on a sell that is not found is sent again.
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
@@ -124,6 +133,8 @@ class UnsettledOrders:
                 pause=first or _FIRST_RETRY_SECONDS,
                 signal_id=order.signal_id,
                 refusal=refusal,
+                side=side,
+                resend_at=resend_at,
             )
         )
 
@@ -148,6 +159,12 @@ class UnsettledOrders:
         """Ask about an order as soon as possible, whether or not it is followed yet."""
         if order.trade_id not in self._orders:
             self.placed(order, order_id=order.order_id)
+        self.ask_now(order.trade_id)
+
+    def follow_sell(self, order: NamesOrder) -> None:
+        """Ask about a sell as soon as possible, whether or not it is followed yet."""
+        if order.trade_id not in self._orders:
+            self.placed(order, order_id=order.order_id, side="sell")
         self.ask_now(order.trade_id)
 
     def dispute(self, order: NamesOrder) -> None:

@@ -49,7 +49,7 @@ class Told:
         feed = EventFeed(clock=FakeClock())
         feed.follow(self.events.append)
         discarded = Discarded(Writer(store), self.unsettled)
-        self.confirmations = Confirmations(self.unsettled, discarded, feed)
+        self.confirmations = Confirmations(self.unsettled, discarded, [], feed)
 
     def tell(self, applied: Applied | None, source: Source = "stream") -> list[str]:
         """Tell, and return the names of the events that this made."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.broker.answers import BrokerOrder
-    from snexec.model import Mode
+    from snexec.model import Mode, Side
     from tests.conftest import LoggedErrors
     from tests.fakes import Request
 
@@ -690,8 +690,10 @@ async def test_a_replacement_that_is_not_answered_is_asked_about_again(
     rig.open_row(make_trade(), order_id="o-1")
     rig.paper.book["sn-1"] = make_order("sn-1", "replaced", replaced_by="r-1")
 
-    async def silent(order_id: str, *, symbol: str | None = None) -> BrokerOrder:
-        assert symbol == "AAPL"
+    async def silent(
+        order_id: str, *, symbol: str | None = None, side: Side = "buy"
+    ) -> BrokerOrder:
+        assert (symbol, side) == ("AAPL", "buy")
         rig.paper.budget.finish(None)
         if trio.current_time() < 10:
             raise UnknownOutcomeError("HTTP 502")
@@ -1075,14 +1077,21 @@ async def test_where_our_id_is_not_known_the_order_is_asked_for_by_the_brokers_a
     look_up = rig.paper.order
 
     async def knows_its_own_ids_only(
-        *, client_order_id: str, order_id: str | None, symbol: str | None = None
+        *,
+        client_order_id: str,
+        order_id: str | None,
+        symbol: str | None = None,
+        side: Side = "buy",
     ) -> BrokerOrder:
         if order_id == "o-1":
             rig.paper.looking.append(
                 make_order("sn-1", "filled", quantity="2", price="9")
             )
         return await look_up(
-            client_order_id=client_order_id, order_id=order_id, symbol=symbol
+            client_order_id=client_order_id,
+            order_id=order_id,
+            symbol=symbol,
+            side=side,
         )
 
     monkeypatch.setattr(rig.paper, "order", knows_its_own_ids_only)

@@ -1,0 +1,39 @@
+"""Whom reconciliation reports positions to, and whom it asks about sells (SPEC 12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from snexec.ledger import Applied, ExitApplied
+    from snexec.model import AccountName
+
+# What is to be done with a sell that was decided, and that the broker does not know.
+Verdict = Literal["send", "drop", "wait"]
+
+
+class Holdings(Protocol):
+    """Hears what rows hold, in the moment in which that is durable; must not raise."""
+
+    def bought(self, applied: Applied) -> None:
+        """Hear what the broker's word on a buy did to its row."""
+
+    def sold(self, applied: ExitApplied) -> None:
+        """Hear what the broker's word on a sell did to it, and to its row."""
+
+    def foreign_sell(self, mode: AccountName, symbol: str) -> None:
+        """Hear that somebody else has sold of a symbol, as the broker spells it."""
+
+
+class Reasons(Protocol):
+    """Knows whether what a sell was decided for still holds."""
+
+    def verdict(self, exit_id: str) -> Verdict:
+        """Say what is to be done with a sell that never reached the broker."""
+
+
+class SellAgain(Protocol):
+    """Sends a sell that is in the database once more, with the same id."""
+
+    def send_again(self, exit_id: str) -> bool:
+        """Send it; False where nothing can be sent now, and it is to be asked again."""
