@@ -17,3 +17,7 @@ from snexec.orders.executor import Onlooker as Onlooker
 from snexec.orders.intent import SKIP_REASONS as SKIP_REASONS
 from snexec.orders.intent import Intent as Intent
 from snexec.orders.intent import SkipReason as SkipReason
+from snexec.orders.selling import NotPlanned as NotPlanned
+from snexec.orders.selling import Sell as Sell
+from snexec.orders.selling import SellListener as SellListener
+from snexec.orders.selling import Withheld as Withheld

@@ -6,18 +6,17 @@ import collections
 import logging
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
 from snexec.logs import about_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from snexec.broker import SentOrder
-    from snexec.orders.attempt import Attempt
-    from snexec.orders.outcomes import Outcomes
+    from snexec.broker import BrokerOrder, Lease, SentOrder
+    from snexec.ledger import NewExit, NewTrade
 
 log = logging.getLogger("TradeExecutor")
 
@@ -29,8 +28,40 @@ _BURST_GAP_SECONDS = 0.005  # a longer one ends the burst
 _RECORDED_AT_ONCE = 8  # then new signals get their turn
 
 
-class Departures(Protocol):
-    """What the dispatcher has under way."""
+class Acknowledged(Protocol):
+    """An order on its way, a buy or a sell."""
+
+    @property
+    def trade(self) -> NewTrade | NewExit:
+        """Its row."""
+
+    @property
+    def lease(self) -> Lease:
+        """The account's client until the end."""
+
+    @property
+    def answered_at(self) -> float:
+        """When the broker's answer came, on Trio's clock."""
+
+
+A = TypeVar("A", bound=Acknowledged)
+A_contra = TypeVar("A_contra", bound=Acknowledged, contravariant=True)
+
+
+class Accepting(Protocol[A]):
+    """Records what the broker accepted, and follows what it could not record."""
+
+    def accepted(
+        self, attempt: A, order: BrokerOrder, recorded: Callable[[A], None]
+    ) -> None:
+        """Record an acceptance; ``recorded`` is called when that is over."""
+
+    def lost(self, attempt: A) -> None:
+        """Ask the broker about an order that could not be recorded."""
+
+
+class Departures(Protocol[A_contra]):
+    """What the desk has under way."""
 
     @property
     def rows_wait(self) -> bool:
@@ -40,14 +71,14 @@ class Departures(Protocol):
     def left_at(self) -> float:
         """When the latest order left, on Trio's clock."""
 
-    def recorded(self, attempt: Attempt) -> None:
+    def recorded(self, attempt: A_contra) -> None:
         """Called once an acceptance is durable, or never will be."""
 
-    def start_task(self, attempt: Attempt) -> None:
+    def start_task(self, attempt: A_contra) -> None:
         """Finish an order in a task of its own."""
 
 
-class Acks:
+class Acks(Generic[A]):
     """Records what the broker accepted, without a task for each order.
 
     A task that waits for each row would slow a burst down by a tenth.
@@ -56,12 +87,10 @@ class Acks:
         unwritten: Acceptances that are queued for the writer.
     """
 
-    def __init__(self, outcomes: Outcomes, departures: Departures) -> None:
+    def __init__(self, outcomes: Accepting[A], departures: Departures[A]) -> None:
         self._outcomes = outcomes
         self._departures = departures
-        self._waiting: collections.deque[tuple[Attempt, SentOrder]] = (
-            collections.deque()
-        )
+        self._waiting: collections.deque[tuple[A, SentOrder]] = collections.deque()
         self._wake = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self.unwritten = 0
@@ -86,7 +115,7 @@ class Acks:
                     self.record(*self._waiting.popleft())
                 await trio.lowlevel.checkpoint()
 
-    def defer(self, attempt: Attempt, sent: SentOrder) -> None:
+    def defer(self, attempt: A, sent: SentOrder) -> None:
         """Record an acceptance once orders have stopped leaving."""
         self._waiting.append((attempt, sent))
         if len(self._waiting) == 1 or len(self._waiting) > _MOST_WAITING:
@@ -97,7 +126,7 @@ class Acks:
         if self._waiting:
             self._wake.unpark()
 
-    def record(self, attempt: Attempt, sent: SentOrder) -> None:
+    def record(self, attempt: A, sent: SentOrder) -> None:
         """Record that the broker accepted an order."""
         try:
             order = sent.outcome()
@@ -110,7 +139,7 @@ class Acks:
             self._outcomes.accepted(attempt, order, self._written)
             queued = True
         if not queued:
-            self._outcomes.look_up(attempt.trade)  # the row is open
+            self._outcomes.lost(attempt)  # the row is open
             self._written(attempt)
 
     def close(self) -> None:
@@ -119,7 +148,7 @@ class Acks:
             self.record(*self._waiting.popleft())
         self._scope.cancel(reason="no order is under way")
 
-    def _written(self, attempt: Attempt) -> None:
+    def _written(self, attempt: A) -> None:
         self.unwritten -= 1
         self._departures.recorded(attempt)
 
@@ -134,7 +163,7 @@ class Acks:
 
 
 @contextmanager
-def contain_faults(attempt: Attempt) -> Iterator[None]:
+def contain_faults(attempt: Acknowledged) -> Iterator[None]:
     """Log an order's fault, which would otherwise end all the other orders."""
     trade = attempt.trade
     try:

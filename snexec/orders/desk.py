@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import trio
+
 from snexec.orders.buying import Buying, Market, SignalBuy
 from snexec.orders.dispatch import Dispatcher
 from snexec.orders.executor import Onlooker, TradeExecutor
@@ -12,6 +14,8 @@ from snexec.orders.outcomes import Outcomes
 from snexec.orders.queue import IntentQueue
 from snexec.orders.refusals import Refusals
 from snexec.orders.resend import Resend
+from snexec.orders.sell_desk import SellDesk
+from snexec.orders.sell_outcomes import SellOutcomes
 from snexec.orders.skips import Skips
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from snexec.latency import Latencies
     from snexec.ledger import Ledger
     from snexec.orders.intent import Intent, SkipReason
+    from snexec.orders.selling import Sell, SellListener
     from snexec.reconciliation import Reconciler
     from snexec.risk import HaltSwitch, Snapshot
     from snexec.settings import LiveSettings
@@ -109,6 +114,10 @@ class OrderDesk:
             executor=executor,
             outcomes=self.outcomes,
         )
+        self.sell_outcomes = SellOutcomes(
+            live, ledger.writer, reconciler.unsettled, reconciler.sells, feed
+        )
+        self.sells = SellDesk(accounts, ledger, reconciler, halt, self.sell_outcomes)
 
     @property
     def is_full(self) -> bool:
@@ -128,6 +137,19 @@ class OrderDesk:
         if self._queue.pending or not self.dispatcher.begin_now(intent):
             self._queue.put(intent)
 
+    def sell(self, sell: Sell, listener: SellListener) -> None:
+        """Take a sell, which leaves in the moment in which it is durable (SPEC 12.5)."""
+        self.sells.sell(sell, listener)
+
+    def listen(self, exit_id: str, listener: SellListener) -> None:
+        """Have somebody hear of a sell that an earlier run has planned."""
+        self.sells.listen(exit_id, listener)
+
+    @property
+    def is_all_halted(self) -> bool:
+        """Whether no order leaves at all, the sells of exits neither."""
+        return self.sells.is_all_halted
+
     def flush(self) -> None:
         """Write the rows of orders that have begun, so that those leave in this step."""
         self._writer.open_now()
@@ -138,7 +160,10 @@ class OrderDesk:
 
     async def run(self) -> None:
         """Place orders, until closed and the last one has ended."""
-        await self.dispatcher.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.sells.run, name="sells")
+            await self.dispatcher.run()
+            self.sells.close()
 
     def drop_pending(self) -> None:
         """Drop every intent that still waits: time is up."""

@@ -54,7 +54,7 @@ class Dispatcher:
         self._accounts = accounts
         self._writer = writer
         self._executor = executor
-        self._acks = Acks(outcomes, self)
+        self._acks = Acks["Attempt"](outcomes, self)
         self._slots = trio.Semaphore(live.now.intake.max_in_flight)
         self._next: Intent | None = None
         self._nursery: trio.Nursery | None = None

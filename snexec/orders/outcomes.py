@@ -151,6 +151,10 @@ class Outcomes:
         )
         self._unsettled.placed(trade, order_id=None)
 
+    def lost(self, attempt: Attempt) -> None:
+        """Ask the broker about an order whose acceptance could not be recorded."""
+        self.look_up(attempt.trade)
+
     def look_up(self, trade: NewTrade) -> None:
         """Ask the broker about an order that may have left, as soon as possible."""
         self._unsettled.follow(trade)

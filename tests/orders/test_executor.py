@@ -79,6 +79,8 @@ async def test_a_signal_becomes_a_row_and_an_order_of_the_same_id(rig: Rig) -> N
         "wireMs": 0.0,
         "replyMs": 0.0,
         "fillMs": None,
+        "highPrice": None,
+        "exitOrderId": None,
     }
     (request,) = rig.paper.requests
     assert (request.symbol, request.notional) == ("AAPL", "100.00")
