@@ -1,0 +1,69 @@
+"""A position that cannot be sold: said at once, then hourly (SPEC 12.5)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.exits.tries import MOST_TRIES_A_SESSION
+
+if TYPE_CHECKING:
+    from snexec.exits.means import Means
+    from snexec.exits.position import Position
+    from snexec.exits.rules import Trigger
+
+log = logging.getLogger("PositionMonitor")
+
+_REMIND_SECONDS = 3600.0
+
+
+class BlockedAlarm:
+    """Says that a position cannot be sold.
+
+    Args:
+        means: How often it was tried, and the feed.
+        position: What cannot be sold; its state says so.
+        trigger: Why it is to be.
+    """
+
+    def __init__(self, means: Means, position: Position, trigger: Trigger) -> None:
+        self._means = means
+        self._position = position
+        self._trigger = trigger
+        self._told_at = -math.inf
+
+    def tell(self, why: str | None, following: str) -> None:
+        """Say why, and what comes next, unless that was said within the hour."""
+        position = self._position
+        position.state = "blocked"
+        now = trio.current_time()
+        if now - self._told_at < _REMIND_SECONDS:
+            return
+        self._told_at = now
+        tries = self._means.tries(position.row_id)
+        log.error(
+            "%s trade=%s cannot be sold (%s): %s; %s (%d of %d in this session); look at"
+            " the account",
+            position.symbol,
+            position.row_id,
+            self._trigger.reason,
+            why,
+            following,
+            tries,
+            MOST_TRIES_A_SESSION,
+        )
+        self._means.feed.publish(
+            "exit_blocked",
+            {
+                "mode": position.mode,
+                "remaining": float(position.remaining),
+                "problem": why,
+                "tries": tries,
+            },
+            trade_id=position.row_id,
+            symbol=position.symbol,
+            reason=self._trigger.reason,
+        )

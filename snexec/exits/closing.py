@@ -1,0 +1,327 @@
+"""One position's way to closed: what is in its way, each sell, each try (SPEC 12.5)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from snexec.exits.blocked import BlockedAlarm
+from snexec.exits.history import History
+from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
+from snexec.orders import Sell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker import BrokerOrder
+    from snexec.errors import BrokerError, RefusedError
+    from snexec.exits.means import Means
+    from snexec.exits.position import Position
+    from snexec.exits.rules import Trigger
+    from snexec.ledger import ExitApplied, NewExit
+    from snexec.orders import NotPlanned, Withheld
+
+log = logging.getLogger("PositionMonitor")
+
+# How a way ends: nothing is left; the row is the rules' again; or it ended otherwise.
+Result = Literal["closed", "given_back", "ended"]
+
+_LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
+_NEXT_DAY_LOOK_SECONDS = 30.0
+_AGAIN_SECONDS = 1.0  # after what lasts for a moment only
+_WRITE_AGAIN = ("not_written", "changed", "closing")
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A sell is durable, and waits for the market."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NotPlanned:
+    why: NotPlanned
+
+
+@dataclass(frozen=True, slots=True)
+class _Withheld:
+    why: Withheld
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    error: RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    applied: ExitApplied
+
+
+_Answer = _Planned | _NotPlanned | _Withheld | _Refused | _Ended
+
+
+class Closing:
+    """Sells a position until nothing is left of it; listens to its sells.
+
+    Args:
+        means: What all ways share.
+        position: What is sold; it is the rules' again when the way has ended.
+        trigger: Why.
+        ended: Called when the way has ended.
+
+    Attributes:
+        durable: Set once a sell is durable, or it is certain that there is none yet.
+        over: Set once the way has ended.
+        result: How it ended; None before.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        position: Position,
+        trigger: Trigger,
+        ended: Callable[[Closing], None],
+    ) -> None:
+        self.position = position
+        self.trigger = trigger
+        self.durable = trio.Event()
+        self.over = trio.Event()
+        self.result: Result | None = None
+        self._means = means
+        self._tell_ended = ended
+        self._scope = trio.CancelScope()
+        self._put, self._answers = trio.open_memory_channel[_Answer](math.inf)
+        self._is_handed_in = False
+        self._exit_id: str | None = None  # of the sell that has no end yet
+        self._waits_for_open = False  # it is planned, and has not left
+        self._planned_before: str | None = None  # it, where it was handed in again
+        self._is_resumed = False
+        self._history = History(means, position)
+        self._alarm = BlockedAlarm(means, position, trigger)
+
+    @property
+    def blocked_by(self) -> str | None:
+        """Why it cannot be sold now, in the broker's words, if it cannot."""
+        return self._history.blocked_by
+
+    def begin(self) -> None:
+        """Sell in this step, if nothing is in the way."""
+        self.position.state = "closing"
+        if self.position.is_settled and self.position.live_exit is None:
+            self._hand_in()
+
+    def resume(self, exit_id: str) -> None:
+        """Listen to a sell that an earlier run has decided."""
+        self.position.state = "closing"
+        self._exit_id, self._is_resumed, self._is_handed_in = exit_id, True, True
+        self.durable.set()
+        self._means.orders.listen(exit_id, self)
+
+    async def run(self) -> None:
+        """Go on until nothing is left, or the row is not to be sold any more."""
+        result: Result = "given_back"
+        try:
+            with self._scope:
+                result = await self._close()
+        finally:
+            self.result = self.result or result
+            if self.result == "given_back":
+                self.position.state = "watched"
+            self._tell_ended(self)
+            self.durable.set()
+            self.over.set()
+
+    def end(self, result: Result) -> None:
+        """End the way: there is nothing more to sell of this row."""
+        self.result = result
+        self._scope.cancel(reason=f"the row is {result}")
+
+    def heard(self, applied: ExitApplied) -> None:
+        """Take what a sell, ours or another's, did to the row."""
+        if applied.closed or applied.row_status != "open":
+            self.end("closed")
+        elif applied.id == self._exit_id and applied.settled:
+            # A refusal, and what was withheld, are heard of with their reason.
+            if applied.outcome == "dropped" and not self._is_resumed:
+                return
+            if applied.outcome != "refused":
+                self._answer(_Ended(applied))
+
+    def is_wanted(self) -> bool | None:
+        """Return whether what it was decided for still holds; None where that is open."""
+        if self.trigger.reason == "manual":
+            return True
+        wanted = self._means.wanted
+        if wanted is None:
+            return False
+        return wanted.still_holds(self.position.row_id, self.trigger.reason)
+
+    # As the listener of its sells.
+
+    def planned(self, new: NewExit) -> None:
+        """Note it; while the market is closed it waits."""
+        self._exit_id, self._is_resumed = new.id, False
+        self._means.tried(self.position.row_id)
+        self.durable.set()
+        if self._waits_for_open:
+            log.info(
+                "%s trade=%s: its market is closed; %s shares are sold (%s) when it opens",
+                new.symbol,
+                new.id,
+                new.quantity,
+                new.reason,
+            )
+            self._answer(_Planned())
+
+    def not_planned(self, why: NotPlanned) -> None:
+        """Go on by why."""
+        self._answer(_NotPlanned(why))
+
+    def placed(self, _new: NewExit, _order: BrokerOrder) -> None:
+        """Take it for no longer blocked: the broker has it."""
+        self._history.blocked_by = None
+        self.position.state = "closing"
+
+    def refused(self, _new: NewExit, error: RefusedError) -> None:
+        """Go on by the table."""
+        self._answer(_Refused(error))
+
+    def unknown(self, _new: NewExit, _error: BrokerError) -> None:
+        """Wait: reconciliation asks, and sends it again."""
+
+    def withheld(self, _new: NewExit, why: Withheld) -> None:
+        """Go on by why."""
+        self._answer(_Withheld(why))
+
+    # The way.
+
+    async def _close(self) -> Result:
+        if self._is_resumed:
+            await self._wait_for_open()
+            self._means.way.ask(self._exit_id)
+        elif not self._is_handed_in:
+            await self._clear_way()
+            self._hand_in()
+        while True:
+            answer = await self._answers.receive()
+            following = await self._follows(answer)
+            if not isinstance(following, Next):
+                return following
+            await self._prepare(following)
+            self._hand_in()
+
+    async def _follows(self, answer: _Answer) -> Next | Result:
+        match answer:
+            case _Planned():
+                await self._wait_for_open()
+                return Next()
+            case _NotPlanned(why):
+                return await self._not_planned(why)
+            case _Withheld(why):
+                # What was planned before is planned still; what was new is dropped.
+                self._exit_id = self._planned_before
+                return await self._not_planned(why)
+            case _Refused(error):
+                self._exit_id = None
+                return self._history.refused(error)
+            case _Ended(applied):
+                self._exit_id, self._waits_for_open = None, False
+                if applied.outcome == "dropped":
+                    return "given_back"
+                return self._history.ended(applied)
+
+    async def _not_planned(self, why: NotPlanned) -> Next | Result:
+        if why == "halted":
+            self.durable.set()
+            return await self._after_halt()
+        if why == "over":
+            self._exit_id, self._waits_for_open = None, False
+            return Next()
+        if why == "not_settled":
+            return Next(cancels_buy=True)
+        if why == "none_left" and not self._history.asks_for_all:
+            self._history.asks_for_all = True
+            return Next()
+        if why in _WRITE_AGAIN:
+            return Next(_AGAIN_SECONDS)
+        # Nor does a rule sell what is left while the daemon stops.
+        return "ended" if why == "stopping" else "given_back"
+
+    async def _after_halt(self) -> Next | Result:
+        """Wait until orders leave again; then the rule decides anew, if one did."""
+        while self._means.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
+            await trio.sleep(_LOOK_SECONDS)
+        goes_on = self._exit_id is not None or self.trigger.reason == "manual"
+        return Next() if goes_on else "given_back"
+
+    async def _prepare(self, following: Next) -> None:
+        """Wait as long as the next try is to wait, and clear its way."""
+        row_id = self.position.row_id
+        if following.looks_outside and self._means.outside is not None:
+            self._means.outside.look(self.position.mode, self.position.symbol)
+        if following.is_blocked:
+            self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
+        await trio.sleep(following.after)
+        while self._exit_id is None and (
+            self._means.tries(row_id) >= MOST_TRIES_A_SESSION
+        ):
+            self._alarm.tell(
+                self.blocked_by or "its sells end unfilled",
+                "no more tries in this session, the next one is tomorrow's",
+            )
+            await trio.sleep(_NEXT_DAY_LOOK_SECONDS)
+        if following.cancels_buy:
+            self._history.buy_was_canceled = True
+            await self._means.way.cancel_buy(self.position)
+        await self._clear_way()
+
+    async def _clear_way(self) -> None:
+        """Cancel what works for this row, and wait for the broker's word on it."""
+        position, way = self.position, self._means.way
+        if not position.is_settled:
+            await way.cancel_buy(position)
+        live = position.live_exit
+        if live is None or live == self._exit_id:
+            return
+        if position.stop_at_broker:
+            await way.cancel_stop(position, live, self.trigger.reason)
+        else:
+            await way.sell_ended(live)
+
+    def _hand_in(self) -> None:
+        position, trigger = self.position, self.trigger
+        self._is_handed_in = True
+        self._planned_before = self._exit_id
+        is_closed = self._means.is_market_closed(position)
+        self._waits_for_open = is_closed and self._exit_id is None
+        history = self._history
+        free = None if history.asks_for_all else position.free
+        held = None if history.asks_for_all else position.held
+        self._means.orders.sell(
+            Sell(
+                row_id=position.row_id,
+                symbol=position.symbol,
+                mode=position.mode,
+                reason=trigger.reason,
+                trigger_price=trigger.price,
+                trigger_source=trigger.source,
+                held=held if history.held is None else history.held,
+                free=free if history.free is None else history.free,
+                exit_id=self._exit_id,
+                leaves=not self._waits_for_open,
+                says_intent=history.says_intent,
+            ),
+            self,
+        )
+        self._means.orders.flush()
+
+    async def _wait_for_open(self) -> None:
+        while self._means.is_market_closed(self.position):  # noqa: ASYNC110 - a clock
+            await trio.sleep(_LOOK_SECONDS)
+
+    def _answer(self, answer: _Answer) -> None:
+        self._put.send_nowait(answer)

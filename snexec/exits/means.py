@@ -1,0 +1,145 @@
+"""What every way to closed needs: the desk, the market, how often it was tried (SPEC 12.5)."""
+
+from __future__ import annotations
+
+import collections
+import math
+from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo
+
+import trio
+
+from snexec.assets import asset_class
+from snexec.exits.way_clear import WayClear
+from snexec.settings import ExitSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from snexec.broker import Accounts
+    from snexec.events import EventFeed
+    from snexec.exits.position import Position
+    from snexec.ledger import Applied, Ledger
+    from snexec.model import Mode
+    from snexec.orders import OrderDesk
+    from snexec.reconciliation import Reconciler
+    from snexec.settings import LiveSettings
+
+_NEW_YORK = ZoneInfo("America/New_York")  # a day of the broker's calendar is one there
+_REMEMBERED_FILLS = 2048  # a position lags for seconds
+_DEFAULTS = ExitSettings()  # for `close`, where there is no [exits]
+
+
+class Hours(Protocol):
+    """The market's hours, by the broker's clock."""
+
+    def is_open(self, mode: Mode) -> bool | None:
+        """Return whether it is open; None where that is not known now."""
+
+
+class Outside(Protocol):
+    """Looks for what others sold (SPEC 12.7)."""
+
+    def look(self, mode: Mode, symbol: str) -> None:
+        """Look at a symbol as soon as possible."""
+
+
+class Wanted(Protocol):
+    """Knows whether what a row was to be sold for still holds."""
+
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask the rule anew; None while nothing is known that it could be asked with."""
+
+
+class Means:
+    """What all ways share.
+
+    Args:
+        live: How patient to be.
+        accounts: Where a buy that is in the way is canceled.
+        ledger: Its clock says which day it is; its rows, why a stop is canceled.
+        reconciler: Asks what became of what is canceled.
+        orders: The desk that sells.
+        hours: While the market is closed nothing leaves.
+        feed: Where positions that cannot be sold are published.
+
+    Attributes:
+        way: Cancels what is in a sell's way.
+        outside: Looks for what others sold, once there is somebody who does.
+        wanted: Knows the rules, once there is somebody who does.
+    """
+
+    def __init__(  # noqa: PLR0917 - wings, in the order of the floors
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        ledger: Ledger,
+        reconciler: Reconciler,
+        orders: OrderDesk,
+        hours: Hours,
+        feed: EventFeed,
+    ) -> None:
+        self._live = live
+        self._hours = hours
+        self._clock = ledger.clock
+        self.orders = orders
+        self.feed = feed
+        self.way = WayClear(accounts, ledger, reconciler)
+        self.outside: Outside | None = None
+        self.wanted: Wanted | None = None
+        self._bought_at: collections.OrderedDict[str, float] = collections.OrderedDict()
+        self._tries: collections.Counter[str] = collections.Counter()
+        self._tries_on: date | None = None
+
+    @property
+    def settings(self) -> ExitSettings:
+        """How patient to be."""
+        return self._live.now.exits or _DEFAULTS
+
+    def is_market_closed(self, position: Position) -> bool:
+        """Return whether a sell has to wait for the market; not where nobody knows."""
+        if asset_class(position.symbol).around_the_clock:
+            return False
+        return self._hours.is_open(position.mode) is False
+
+    def since_bought(self, row_id: str) -> float:
+        """Return the seconds since a row's buy was filled last, as far as that is known."""
+        at = self._bought_at.get(row_id)
+        return math.inf if at is None else trio.current_time() - at
+
+    def tries(self, row_id: str) -> int:
+        """Return how many sells of a row were planned in this session."""
+        self._begin_session()
+        return self._tries[row_id]
+
+    def tried(self, row_id: str) -> None:
+        """Note that a sell of a row was planned."""
+        self._begin_session()
+        self._tries[row_id] += 1
+
+    def load_tries(self, tries: Mapping[str, int]) -> None:
+        """Take over how many sells of each row an earlier run planned in this session."""
+        self._begin_session()
+        self._tries.update(tries)
+
+    def bought(self, applied: Applied) -> None:
+        """Note when a row's buy was filled."""
+        if applied.outcome in {"fill", "partial_fill"} and applied.changed:
+            self._bought_at[applied.trade_id] = trio.current_time()
+            self._bought_at.move_to_end(applied.trade_id)
+            if len(self._bought_at) > _REMEMBERED_FILLS:
+                self._bought_at.popitem(last=False)
+        self.way.heard_of_buy(applied)
+
+    def closed(self, row_id: str) -> None:
+        """Forget a row that is closed."""
+        self._tries.pop(row_id, None)
+        self._bought_at.pop(row_id, None)
+
+    def _begin_session(self) -> None:
+        """Count from 0 on each day of the broker's calendar, which is New York's."""
+        today = self._clock.now().astimezone(_NEW_YORK).date()
+        if today != self._tries_on:
+            self._tries_on = today
+            self._tries.clear()

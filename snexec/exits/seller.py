@@ -1,0 +1,138 @@
+"""Whoever sells positions: one way to closed for each, and who hears of what (SPEC 12.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from snexec.exits.closing import Closing
+from snexec.exits.rules import Trigger
+from snexec.ledger import row_of_exit
+
+if TYPE_CHECKING:
+    from snexec.exits.means import Means
+    from snexec.exits.position import Position
+    from snexec.ledger import Applied, ExitApplied, ExitReason, WatchedRow
+    from snexec.model import Mode
+    from snexec.reconciliation import Reconciler, Verdict
+
+_EARLIER = "an earlier run"
+
+
+class Seller:
+    """Closes positions; hears of fills as ``reconciliation.Holdings``.
+
+    Args:
+        means: What all ways share.
+        reconciler: Reports what rows hold, and asks which sells are still wanted.
+    """
+
+    def __init__(self, means: Means, reconciler: Reconciler) -> None:
+        self._means = means
+        self._closings: dict[str, Closing] = {}
+        self._nursery: trio.Nursery | None = None
+        reconciler.report_to(self)
+        reconciler.ask_reasons(self)
+
+    async def run(self) -> None:
+        """See every way to its end, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            for closing in self._closings.values():
+                self._start(closing)
+            await trio.sleep_forever()
+
+    def sell(self, position: Position, trigger: Trigger) -> None:
+        """Begin to sell what is left of a position, as the monitor asks for it."""
+        self.begin(position, trigger)
+
+    def begin(self, position: Position, trigger: Trigger) -> Closing:
+        """Sell a position now, and return its way to closed.
+
+        It leaves in this very step, if nothing is in the way and the disk is quick. A
+        position that is being sold already has the one ``Closing`` that it has.
+        """
+        closing = self._closings.get(position.row_id)
+        if closing is None:
+            closing = self._add(position, trigger)
+            closing.begin()
+        return closing
+
+    def take_over(self, row: WatchedRow, position: Position) -> None:
+        """Go on with what an earlier run has begun to sell of a row, if it has.
+
+        That is a sell without an end, a stop that was to make room for one, or what an
+        ended one has left.
+        """
+        live = row.live_exit
+        if live is not None and live.kind == "sell":
+            reason = cast("ExitReason", live.reason)
+            source = live.trigger_source or _EARLIER
+            why = Trigger(reason, live.trigger_price, source, _EARLIER)
+            self._add(position, why).resume(live.id)
+            return
+        wanted = row.wanted if live is None else live.cancel_reason
+        if wanted is not None:
+            reason = cast("ExitReason", wanted)
+            self.begin(position, Trigger(reason, None, _EARLIER, _EARLIER))
+
+    def of_row(self, row_id: str) -> Closing | None:
+        """Return a position's way to closed, if it is on it."""
+        return self._closings.get(row_id)
+
+    def ended(self, row_id: str) -> None:
+        """End the way of a row that ended without a sell, as by ``settle``."""
+        if (closing := self._closings.get(row_id)) is not None:
+            closing.end("ended")
+
+    # As reconciliation's holdings.
+
+    def bought(self, applied: Applied) -> None:
+        """Note when a row's buy was filled."""
+        self._means.bought(applied)
+
+    def sold(self, applied: ExitApplied) -> None:
+        """Pass it on to the row's way."""
+        self._means.way.heard_of_sell(applied)
+        if (closing := self._closings.get(applied.row_id)) is not None:
+            closing.heard(applied)
+        if applied.closed:
+            self._means.closed(applied.row_id)
+
+    def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
+        """Leave it to whoever looks for what others sold."""
+
+    # As reconciliation's reasons.
+
+    def verdict(self, exit_id: str) -> Verdict:
+        """Say what is to be done with a sell that never reached the broker (SPEC 12.5).
+
+        What was asked for by hand is wanted; the rule of any other is asked anew. While
+        the market is closed it waits: its own way sends it at the open.
+        """
+        row_id = row_of_exit(exit_id) or ""
+        closing = self._closings.get(row_id)
+        if closing is None:
+            return "wait"  # nobody has taken the rows over yet
+        is_wanted = closing.is_wanted()
+        if is_wanted is None:
+            return "wait"
+        if not is_wanted:
+            return "drop"
+        return "wait" if self._means.is_market_closed(closing.position) else "send"
+
+    def _add(self, position: Position, trigger: Trigger) -> Closing:
+        closing = Closing(self._means, position, trigger, self._ended)
+        self._closings[position.row_id] = closing
+        self._start(closing)
+        return closing
+
+    def _start(self, closing: Closing) -> None:
+        if self._nursery is not None:
+            name = f"close {closing.position.symbol}"
+            self._nursery.start_soon(closing.run, name=name)
+
+    def _ended(self, closing: Closing) -> None:
+        row_id = closing.position.row_id
+        if self._closings.get(row_id) is closing:
+            del self._closings[row_id]

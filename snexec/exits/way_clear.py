@@ -1,0 +1,148 @@
+"""What is in a sell's way, canceled, and its evidence waited for (SPEC 12.3, 12.5, 12.6)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.broker import Purpose
+from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
+
+if TYPE_CHECKING:
+    from snexec.broker import Accounts
+    from snexec.exits.position import Position
+    from snexec.ledger import Applied, ExitApplied, ExitReason, Ledger
+    from snexec.model import Mode
+    from snexec.reconciliation import Reconciler
+
+log = logging.getLogger("PositionMonitor")
+
+_LOOK_AGAIN_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_CANCEL_AGAIN_SECONDS = 60.0
+_ALARM_SECONDS = 30.0  # pending_cancel has lasted for hours
+
+
+class WayClear:
+    """Cancels orders of ours, and waits until the broker has said their last word.
+
+    Args:
+        accounts: Where they are canceled.
+        ledger: Where it is noted why a stop is canceled, before it is.
+        reconciler: Asks what became of them.
+    """
+
+    def __init__(
+        self, accounts: Accounts, ledger: Ledger, reconciler: Reconciler
+    ) -> None:
+        self._accounts = accounts
+        self._writer = ledger.writer
+        self._unsettled = reconciler.unsettled
+        self._ended: dict[str, trio.Event] = {}  # by the client order ids waited for
+
+    async def cancel_buy(self, position: Position) -> None:
+        """Cancel a row's buy, and wait for the broker's last word on it."""
+        await self._end(position, position.row_id, position.order_id, "buy")
+
+    async def cancel_stop(
+        self, position: Position, exit_id: str, reason: ExitReason
+    ) -> None:
+        """Cancel a row's stop, and wait for the broker's last word on it.
+
+        Why is written first, so that a start goes on from it.
+        """
+        await self._writer.write(lambda store: store.exits.note_cancel(exit_id, reason))
+        order = self._unsettled.get(exit_id)
+        order_id = None if order is None else order.order_id
+        await self._end(position, exit_id, order_id, "broker stop")
+
+    async def sell_ended(self, exit_id: str) -> None:
+        """Wait for the broker's last word on a sell of the row."""
+        if self._unsettled.get(exit_id) is None:
+            return
+        await self._ended.setdefault(exit_id, trio.Event()).wait()
+
+    def ask(self, exit_id: str | None) -> None:
+        """Have the broker asked about a sell as soon as possible."""
+        if exit_id is not None:
+            self._unsettled.ask_now(exit_id)
+
+    def heard_of_buy(self, applied: Applied) -> None:
+        """Go on where a buy has ended."""
+        if applied.settled:
+            self._note(applied.trade_id)
+
+    def heard_of_sell(self, applied: ExitApplied) -> None:
+        """Go on where a sell has ended."""
+        if applied.settled:
+            self._note(applied.id)
+
+    async def _end(
+        self, position: Position, client_order_id: str, order_id: str | None, what: str
+    ) -> None:
+        if self._unsettled.get(client_order_id) is None:
+            return  # its last word has been heard
+        ended = self._ended.setdefault(client_order_id, trio.Event())
+        log.info(
+            "%s trade=%s: its %s is canceled before it is sold",
+            position.symbol,
+            position.row_id,
+            what,
+        )
+        began, canceled_at = trio.current_time(), -_CANCEL_AGAIN_SECONDS
+        tries, alarmed = 0, False
+        while not ended.is_set() and self._unsettled.get(client_order_id) is not None:
+            now = trio.current_time()
+            known = self._unsettled.get(client_order_id)
+            order_id = order_id or (known.order_id if known is not None else None)
+            if order_id is not None and now - canceled_at >= _CANCEL_AGAIN_SECONDS:
+                canceled_at = now
+                await self._cancel(position.mode, order_id, position.symbol)
+            self._unsettled.ask_now(client_order_id)
+            if now - began >= _ALARM_SECONDS and not alarmed:
+                alarmed = True
+                log.error(
+                    "%s trade=%s cannot be sold yet: its %s (orderId=%s) is not canceled"
+                    " after %.0f s, and nothing is sold beside it; look at the account",
+                    position.symbol,
+                    position.row_id,
+                    what,
+                    order_id,
+                    _ALARM_SECONDS,
+                )
+            pause = _LOOK_AGAIN_SECONDS[min(tries, len(_LOOK_AGAIN_SECONDS) - 1)]
+            tries += 1
+            with trio.move_on_after(pause):
+                await ended.wait()
+        self._ended.pop(client_order_id, None)
+
+    async def _cancel(self, mode: Mode, order_id: str, symbol: str) -> None:
+        """Ask for a cancel; whatever is answered, a look-up says what it came to."""
+        with self._accounts.lease(mode) as lease:
+            await lease.take(Purpose.EXIT)
+            try:
+                await lease.use().cancel(order_id)
+            except RateLimitedError as exc:
+                lease.client.budget.block(exc.wait_seconds)
+            except NotFoundError:
+                pass  # it has ended, or it is not known yet
+            except RefusedError as exc:
+                log.warning(
+                    "%s: order %s is not canceled (%s): it is asked about",
+                    symbol,
+                    order_id,
+                    exc,
+                )
+            except BrokerError as exc:
+                log.warning(
+                    "%s: whether order %s is canceled is not known (%s): it is asked"
+                    " about",
+                    symbol,
+                    order_id,
+                    exc,
+                )
+
+    def _note(self, client_order_id: str) -> None:
+        if (ended := self._ended.pop(client_order_id, None)) is not None:
+            ended.set()

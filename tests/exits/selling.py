@@ -1,0 +1,177 @@
+"""The wing's seller over the daemon's own order side, with a scripted broker."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.errors import RefusedError
+from snexec.exits.book import PositionBook
+from snexec.exits.means import Means
+from snexec.exits.rules import Trigger
+from snexec.exits.seller import Seller
+from tests.fakes import make_trade
+from tests.orders.hearing import buy, exits_of
+
+if TYPE_CHECKING:
+    import trio
+
+    from snexec.exits.closing import Closing
+    from snexec.exits.position import Position
+    from snexec.ledger import ExitReason
+    from snexec.model import Mode
+    from tests.fakes import Rig
+
+SHARES = "0.533386947"
+STOP = Trigger(
+    "stop_loss",
+    Decimal("180.02"),
+    "positions",
+    "180.02 is at or below 180.10 (entry 189.58, -5.0 %), 2 prints",
+)
+
+
+class Book(PositionBook):
+    """The book as reconciliation's holdings."""
+
+    def foreign_sell(self, mode: Mode, symbol: str) -> None:
+        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
+
+
+class Shop:
+    """A rig with a book, a seller, and a row to sell.
+
+    Attributes:
+        looks: At which symbols others' sales were to be looked at.
+        holds: Whether the rule still holds, where it is asked.
+    """
+
+    def __init__(self, rig: Rig, nursery: trio.Nursery) -> None:
+        self.rig = rig
+        self.nursery = nursery
+        self.looks: list[tuple[Mode, str]] = []
+        self.holds: bool | None = True
+        self.book = Book(rig.clock)
+        rig.reconciler.report_to(self.book)
+        self.means = Means(
+            *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
+            *(rig.orders, rig.market, rig.feed),
+        )
+        self.means.outside = self
+        self.means.wanted = self
+        self.seller = Seller(self.means, rig.reconciler)
+        rig.market.open = True
+
+    def look(self, mode: Mode, symbol: str) -> None:
+        self.looks.append((mode, symbol))
+
+    def still_holds(self, _row_id: str, _reason: str) -> bool | None:
+        return self.holds
+
+    async def start(self, *, shares: str = SHARES, symbol: str = "AAPL") -> Position:
+        """Start the services with a row that was bought, and return its position."""
+        buy(self.rig, symbol=symbol, shares=shares)
+        return await self.start_with_rows()
+
+    async def start_with_rows(self) -> Position:
+        """Start the services as the daemon does."""
+        rig = self.rig
+        rig.reconciler.load(rig.store.unsettled(), rig.store.exits.unsettled())
+        rows = rig.store.held.watched()
+        self.book.load(rows)
+        for row in rows:
+            self.seller.take_over(row, self.position)
+        for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
+            self.nursery.start_soon(run)
+        self.nursery.start_soon(rig.orders.run)
+        self.nursery.start_soon(self.seller.run)
+        await wait_all_tasks_blocked()
+        return self.position
+
+    @property
+    def position(self) -> Position:
+        """The position of the one row."""
+        watched = self.book.of_row("sn-1")
+        assert watched is not None
+        return watched.position
+
+    def state(self) -> str:
+        """Return whose the position is, or that it is blocked."""
+        return self.position.state
+
+    async def sell(self, trigger: Trigger = STOP) -> Closing:
+        """Begin, as the monitor does."""
+        closing = self.seller.begin(self.position, trigger)
+        await wait_all_tasks_blocked()
+        return closing
+
+    async def buy_in_part(self) -> Position:
+        """Start with a row whose buy has bought a part and works on."""
+        rig = self.rig
+        rig.open_row(make_trade("sn-1", "AAPL"), order_id="o-sn-1")
+        rig.paper.holds["AAPL"] = Decimal("0.2")
+        for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
+            self.nursery.start_soon(run)
+        self.nursery.start_soon(rig.orders.run)
+        self.nursery.start_soon(self.seller.run)
+        rig.unsettled.placed(make_trade("sn-1", "AAPL"), order_id="o-sn-1")
+        await self.said("partial_fill", "0.2", row="sn-1", order_id="o-sn-1")
+        return self.position
+
+    async def said(
+        self,
+        event: Any,  # noqa: ANN401 - one of two words
+        quantity: str,
+        price: str = "180",
+        *,
+        row: str = "sn-1-x1",
+        order_id: str = "paper-o-1",
+    ) -> None:
+        """Have the stream report an execution, of a sell or of the buy."""
+        await self.rig.fills.on_fill_event(
+            *(event, order_id, quantity, price, self.symbol),
+            mode="paper",
+            client_order_id=row,
+            side="buy" if row == "sn-1" else "sell",
+        )
+        await wait_all_tasks_blocked()
+
+    @property
+    def symbol(self) -> str:
+        return str(self.rig.rows()["sn-1"]["symbol"])
+
+    def posts(self) -> list[tuple[float, str | None, str]]:
+        """Return when each sell left, its id and its quantity."""
+        return [
+            (each.at, each.client_order_id, f"{each.quantity:f}")
+            for each in self.rig.paper.asked("place")
+        ]
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each sell."""
+        return {name: row["state"] for name, row in exits_of(self.rig).items()}
+
+
+def refused(status: int, reason: str, **fields: object) -> RefusedError:
+    """Make the broker's no."""
+    body = json.dumps({"message": reason, **fields})
+    return RefusedError(status_code=status, body=body, reason=reason)
+
+
+def insufficient(available: str, existing: str, held: str) -> RefusedError:
+    """Make the broker's no for want of free shares."""
+    return refused(
+        403,
+        f"insufficient qty available for order (requested: 1, available: {available})",
+        available=available,
+        existing_qty=existing,
+        held_for_orders=held,
+    )
+
+
+def trigger(reason: ExitReason) -> Trigger:
+    """Make a reason without a price."""
+    return Trigger(reason, None, "clock", "it is time")

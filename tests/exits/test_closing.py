@@ -1,0 +1,553 @@
+"""Each line of the table of SPEC 12.5, from the trigger to a closed row."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.errors import RefusedError, UnknownOutcomeError
+from snexec.ledger.rows import OrderRef
+from tests.exits.selling import SHARES, Shop, insufficient, refused, trigger
+from tests.fakes import make_order
+from tests.orders.hearing import SELL, Heard, buy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snexec.broker.answers import BrokerOrder
+    from snexec.exits.closing import Closing
+    from tests.conftest import LoggedErrors
+    from tests.fakes import Rig
+
+pytestmark = pytest.mark.jumping_time
+
+
+@pytest.fixture
+def shop(rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> Shop:
+    caplog.set_level(logging.INFO)
+    return Shop(rig, nursery)
+
+
+async def _takes_the_second(_request: object) -> BrokerOrder:
+    return make_order("sn-1-x2", order_id="paper-o-2")
+
+
+# Straight through.
+
+
+async def test_a_trigger_becomes_a_sell_and_its_fill_closes_the_row(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    closing = await shop.sell()
+    assert shop.state() == "closing"
+    assert closing.durable.is_set()
+    await shop.said("fill", SHARES, "180.02")
+    assert closing.over.is_set()
+    assert closing.result == "closed"
+    row = shop.rig.rows()["sn-1"]
+    assert (row["status"], row["exitReason"], row["exitPrice"]) == (
+        "closed",
+        "stop_loss",
+        180.02,
+    )
+    assert shop.seller.of_row("sn-1") is None
+    assert shop.book.of_row("sn-1") is None
+
+
+async def test_a_position_that_is_being_sold_is_not_sold_again(shop: Shop) -> None:
+    await shop.start()
+    first = await shop.sell()
+    second = shop.seller.begin(shop.position, trigger("max_hold"))
+    assert second is first
+    await wait_all_tasks_blocked()
+    assert len(shop.posts()) == 1
+
+
+async def test_the_whole_position_is_sold_by_the_brokers_own_spelling(
+    shop: Shop,
+) -> None:
+    position = await shop.start(symbol="BTC/USD", shares="0.1")
+    position.held, position.free = "0.09975", Decimal("0.09975")
+    closing = await shop.sell()
+    assert shop.posts()[0][2] == "0.09975"
+    await shop.said("fill", "0.09975", "60000")
+    assert closing.result == "closed", "the rest was the fee"
+
+
+async def test_no_more_is_sold_than_was_free_as_last_read(shop: Shop) -> None:
+    position = await shop.start()
+    position.held, position.free = "5", Decimal("0.3")
+    await shop.sell()
+    assert shop.posts()[0][2] == "0.3"
+
+
+# What is in the way.
+
+
+async def test_a_buy_that_still_works_is_canceled_and_then_all_it_bought_is_sold(
+    shop: Shop,
+) -> None:
+    await shop.buy_in_part()
+    rig = shop.rig
+    await shop.sell()
+    assert [each.order_id for each in rig.paper.asked("cancel")] == ["o-sn-1"]
+    assert shop.posts() == [], "nothing is sold beside it"
+    rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    await trio.sleep(3)
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.3")]
+
+
+async def test_a_buy_whose_cancel_loses_to_its_fill_is_sold_whole(shop: Shop) -> None:
+    await shop.buy_in_part()
+    shop.rig.paper.canceling.append(
+        RefusedError(status_code=422, body="", reason="order is already filled")
+    )
+    await shop.sell()
+    await shop.said("fill", "0.5", row="sn-1", order_id="o-sn-1")
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.5")]
+
+
+async def test_a_buy_that_bought_nothing_leaves_nothing_to_sell(shop: Shop) -> None:
+    await shop.buy_in_part()
+    closing = await shop.sell()
+    shop.rig.paper.book["sn-1"] = make_order("sn-1", "canceled", order_id="o-sn-1")
+    shop.rig.store._db.execute("UPDATE BotTrade SET shares = NULL, entryPrice = NULL")
+    await trio.sleep(3)
+    assert closing.over.is_set()
+    assert shop.posts() == []
+
+
+async def test_a_cancel_that_lags_is_waited_for_and_said_once(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.buy_in_part()
+    shop.rig.paper.book["sn-1"] = make_order(
+        "sn-1", "pending_cancel", order_id="o-sn-1", quantity="0.2", price="189"
+    )
+    await shop.sell()
+    await trio.sleep(200)
+    (error,) = logged_errors.take()
+    assert "its buy (orderId=o-sn-1) is not canceled after 30 s" in error
+    assert shop.posts() == []
+    assert len(shop.rig.paper.asked("cancel")) == 4, "asked for once a minute"
+
+
+async def test_an_own_stop_is_canceled_first_and_says_why(shop: Shop) -> None:
+    await shop.start()
+    heard = Heard()
+    stop = SELL._replace(kind="stop", trigger_price=Decimal("180.10"))
+    shop.rig.orders.sell(stop, heard)
+    await wait_all_tasks_blocked()
+    assert shop.position.stop_at_broker
+    await shop.sell(trigger("max_hold"))
+    assert [each.order_id for each in shop.rig.paper.asked("cancel")] == ["paper-o-1"]
+    (live,) = shop.rig.store.exits.unsettled()
+    assert (live.id, live.cancel_reason) == ("sn-1-s1", "max_hold")
+    shop.rig.paper.book["sn-1-s1"] = make_order(
+        "sn-1-s1", "canceled", order_id="paper-o-1"
+    )
+    await trio.sleep(3)
+    assert [post[1] for post in shop.posts()] == ["sn-1-s1", "sn-1-x1"]
+
+
+# What the broker answers.
+
+
+async def test_what_is_free_beside_a_foreign_order_is_sold_then_it_is_blocked(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.extend(
+        [
+            insufficient("0.2", SHARES, "0.333386947"),
+            _takes_the_second,
+            insufficient("0", "0.333386947", "0.333386947"),
+        ]
+    )
+    closing = await shop.sell()
+    assert [post[1:] for post in shop.posts()] == [
+        ("sn-1-x1", SHARES),
+        ("sn-1-x2", "0.2"),
+    ]
+    await shop.said("fill", "0.2", row="sn-1-x2", order_id="paper-o-2")
+    assert shop.posts()[2][1:] == ("sn-1-x3", "0.333386947")
+    assert shop.state() == "blocked"
+    assert shop.rig.told("exit_blocked") == [("exit_blocked", "stop_loss")]
+    assert shop.rig.paper.asked("cancel") == [], "others' orders are never canceled"
+    assert closing.blocked_by is not None
+    assert "insufficient qty" in closing.blocked_by
+    assert "cannot be sold (stop_loss)" in logged_errors.take()[-1]
+
+
+async def test_just_after_our_fill_a_position_may_lag(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.buy_in_part()
+    shop.rig.paper.placing.extend([insufficient("0", "0", "0")] * 4)
+    await shop.said("fill", "0.5", row="sn-1", order_id="o-sn-1")
+    began = trio.current_time()
+    await shop.sell()
+    await trio.sleep(40)
+    assert [at - began for at, *_ in shop.posts()] == [0.0, 1.0, 3.0, 7.0, 15.0]
+    assert shop.rig.told("exit_blocked") == []
+    assert shop.looks == [], "nobody has sold anything"
+    assert len(logged_errors.take()) == 4
+
+
+async def test_a_wash_trade_with_our_own_buy_cancels_it_and_sells(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    position = await shop.start()
+    shop.rig.paper.placing.append(
+        refused(
+            403,
+            "potential wash trade detected. use complex orders",
+            existing_order_id=position.order_id,
+        )
+    )
+    await shop.sell()
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1", "sn-1-x2"]
+    assert len(logged_errors.take()) == 1
+
+
+async def test_a_wash_trade_with_a_foreign_order_blocks(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(
+        refused(403, "potential wash trade detected", existing_order_id="theirs")
+    )
+    await shop.sell()
+    assert shop.state() == "blocked"
+    assert shop.rig.paper.asked("cancel") == []
+    await trio.sleep(1.1)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1", "sn-1-x2"]
+    assert shop.state() == "closing", "the broker has it now"
+    assert len(logged_errors.take()) == 2
+
+
+async def test_where_nothing_is_held_others_sales_are_looked_at_at_once(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(
+        refused(422, "position intent mismatch, inferred: sell_to_open")
+    )
+    await shop.sell()
+    assert shop.looks == [("paper", "AAPL")]
+    assert shop.rig.told("exit_blocked") == [], "that may explain it"
+    assert len(logged_errors.take()) == 1
+
+
+async def test_others_sales_end_the_way_however_long_the_next_try_waits(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.extend([refused(401, "not authorized")] * 9)
+    closing = await shop.sell()
+    await trio.sleep(100)
+    tries = len(shop.posts())
+    shop.seller.ended("sn-1")
+    await wait_all_tasks_blocked()
+    assert closing.result == "ended"
+    await trio.sleep(3600)
+    assert len(shop.posts()) == tries
+    logged_errors.take()
+
+
+async def test_the_next_goes_without_an_intent_that_the_broker_does_not_take(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(refused(422, "invalid position_intent"))
+    await shop.sell()
+    assert [each.says_intent for each in shop.rig.paper.sells] == [True, False]
+    refusal, said = logged_errors.take()
+    assert "does not take the field position_intent" in said
+    assert "HTTP 422" in refusal
+
+
+async def test_tries_come_ever_less_often_and_end_for_the_session(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.extend([refused(403, "account is restricted")] * 100)
+    await shop.sell()
+    await trio.sleep(4 * 3600)
+    at = [at for at, *_ in shop.posts()]
+    pauses = [later - sooner for sooner, later in itertools.pairwise(at)]
+    assert pauses[:4] == [1.0, 5.0, 15.0, 60.0]
+    assert set(pauses[4:]) == {300.0}
+    assert len(at) == 20
+    assert len(shop.rig.told("exit_blocked")) == 4, "at once, then hourly"
+    await trio.sleep(24 * 3600)
+    assert 20 < len(shop.posts()) <= 60, "there is another session tomorrow"
+    assert len({post[1] for post in shop.posts()}) == len(shop.posts())
+    logged_errors.take()
+
+
+async def test_no_pause_is_longer_than_retry_max(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    shop = Shop(make_rig(exits={"retry_max_sec": 3.0}), nursery)
+    await shop.start()
+    shop.rig.paper.placing.extend([refused(403, "no")] * 5)
+    await shop.sell()
+    await trio.sleep(12)
+    at = [at for at, *_ in shop.posts()]
+    assert [later - sooner for sooner, later in itertools.pairwise(at)] == [
+        *(1.0, 3.0, 3.0, 3.0),
+    ]
+    logged_errors.take()
+
+
+@pytest.mark.parametrize("how", ["canceled", "expired", "rejected"])
+async def test_what_an_ended_sell_has_left_is_sold_by_the_next(
+    shop: Shop, how: str
+) -> None:
+    await shop.start()
+    closing = await shop.sell()
+    shop.rig.paper.book["sn-1-x1"] = make_order(
+        "sn-1-x1", how, order_id="paper-o-1", quantity="0.2", price="180"
+    )
+    await trio.sleep(6)
+    assert [post[1:] for post in shop.posts()] == [
+        ("sn-1-x1", SHARES),
+        ("sn-1-x2", "0.333386947"),
+    ]
+    await shop.said("fill", "0.333386947", row="sn-1-x2", order_id="paper-o-2")
+    assert closing.result == "closed"
+
+
+async def test_sells_that_all_end_unfilled_are_no_flood(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    for number in range(1, 40):
+        shop.rig.paper.book[f"sn-1-x{number}"] = make_order(
+            f"sn-1-x{number}", "rejected", order_id=f"paper-o-{number}"
+        )
+    await shop.sell()
+    await trio.sleep(4 * 3600)
+    assert len(shop.posts()) == 20
+    logged_errors.take()
+
+
+async def test_an_unknown_outcome_keeps_its_one_sell(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(UnknownOutcomeError("HTTP 502"))
+    closing = await shop.sell()
+    await trio.sleep(10)
+    assert {post[1] for post in shop.posts()} == {"sn-1-x1"}
+    await shop.said("fill", SHARES, order_id="paper-o-2")
+    assert closing.result == "closed"
+
+
+# The market, and the switches.
+
+
+async def test_while_the_market_is_closed_the_intent_is_durable_and_waits(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    closing = await shop.sell(trigger("max_hold"))
+    assert closing.durable.is_set()
+    await trio.sleep(3600)
+    assert shop.posts() == []
+    assert shop.states() == {"sn-1-x1": "planned"}
+    assert any(text.endswith("when it opens") for text in caplog.messages)
+    shop.rig.market.open = True
+    await trio.sleep(1.1)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+    await shop.said("fill", SHARES)
+    assert closing.result == "closed"
+
+
+async def test_a_coin_waits_for_no_market(shop: Shop) -> None:
+    await shop.start(symbol="BTC/USD", shares="0.1")
+    shop.rig.market.open = False
+    await shop.sell()
+    assert len(shop.posts()) == 1
+
+
+async def test_halt_all_holds_a_sell_and_the_rule_decides_anew(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.halt.all_on = True
+    closing = await shop.sell()
+    await trio.sleep(60)
+    assert shop.posts() == []
+    assert shop.states() == {}
+    shop.rig.halt.all_on = False
+    await trio.sleep(2)
+    assert closing.result == "given_back"
+    assert shop.state() == "watched"
+    assert shop.posts() == []
+
+
+async def test_what_was_asked_for_by_hand_goes_on_after_halt_all(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.halt.all_on = True
+    await shop.sell(trigger("manual"))
+    await trio.sleep(60)
+    shop.rig.halt.all_on = False
+    await trio.sleep(2)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+
+
+async def test_halt_all_at_the_open_keeps_the_intent(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    await shop.sell(trigger("max_hold"))
+    await trio.sleep(10)
+    shop.rig.halt.all_on = True
+    shop.rig.market.open = True
+    await trio.sleep(60)
+    assert (shop.posts(), shop.states()) == ([], {"sn-1-x1": "planned"})
+    shop.rig.halt.all_on = False
+    await trio.sleep(3)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+
+
+# What a kill leaves.
+
+
+def _decided(shop: Shop, seconds_ago: float) -> None:
+    rig = shop.rig
+    rig.store.exits.plan("sn-1", "stop_loss", held=None, free=None)
+    moment = rig.clock.now().timestamp() - seconds_ago
+    rig.store._db.execute(
+        "UPDATE BotExit SET decidedAt = strftime('%Y-%m-%dT%H:%M:%fZ', ?, 'unixepoch')",
+        [moment],
+    )
+
+
+async def _resumed(shop: Shop) -> Closing:
+    buy(shop.rig)
+    _decided(shop, 300)
+    shop.rig.paper.seconds = 0.1  # so that the way is there before the first answer
+    await shop.start_with_rows()
+    closing = shop.seller.of_row("sn-1")
+    assert closing is not None
+    await trio.sleep(2)
+    return closing
+
+
+async def test_a_sell_that_a_kill_has_stopped_goes_with_its_id_if_the_rule_holds(
+    shop: Shop,
+) -> None:
+    closing = await _resumed(shop)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+    await shop.said("fill", SHARES)
+    assert closing.result == "closed"
+
+
+async def test_a_rule_that_holds_no_more_gives_the_row_back(shop: Shop) -> None:
+    shop.holds = False
+    closing = await _resumed(shop)
+    assert shop.posts() == []
+    assert shop.states() == {"sn-1-x1": "dropped"}
+    assert closing.result == "given_back"
+    assert shop.state() == "watched"
+
+
+async def test_where_no_price_is_known_yet_the_rule_is_asked_once_there_is(
+    shop: Shop,
+) -> None:
+    shop.holds = None
+    await _resumed(shop)
+    assert shop.states() == {"sn-1-x1": "planned"}
+    shop.holds = True
+    with trio.fail_after(61):
+        while not shop.posts():  # noqa: ASYNC110 - time alone brings it
+            await trio.sleep(1)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+
+
+async def test_a_kill_before_the_open_is_made_good_at_the_open(shop: Shop) -> None:
+    shop.rig.market.open = False
+    await _resumed(shop)
+    await trio.sleep(3600)
+    assert (shop.posts(), shop.states()) == ([], {"sn-1-x1": "planned"})
+    shop.rig.market.open = True
+    await trio.sleep(2)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"], "not a minute later"
+
+
+async def test_a_refusal_of_what_was_sent_again_goes_by_the_table(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    shop.rig.paper.placing.append(refused(403, "account is restricted"))
+    await _resumed(shop)
+    assert shop.rig.told("exit_blocked") == [("exit_blocked", "stop_loss")]
+    await trio.sleep(3)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1", "sn-1-x2"]
+    logged_errors.take()
+
+
+async def test_what_an_earlier_run_has_tried_counts_in_its_session(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.means.load_tries({"sn-1": 19})
+    shop.rig.paper.placing.extend([refused(403, "no")] * 9)
+    await shop.sell()
+    await trio.sleep(3600)
+    assert len(shop.posts()) == 1
+    logged_errors.take()
+
+
+async def test_what_an_earlier_sell_has_left_is_sold_at_the_start(shop: Shop) -> None:
+    buy(shop.rig)
+    _decided(shop, 300)
+    ref = OrderRef("paper", "paper-o-0", "sn-1-x1")
+    shop.rig.store.exits.apply_ended(
+        ref, "expired", quantity=Decimal("0.2"), price=Decimal(180)
+    )
+    await shop.start_with_rows()
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x2", "0.333386947")]
+
+
+async def test_a_stop_that_was_to_make_room_is_canceled_at_the_start(
+    shop: Shop,
+) -> None:
+    buy(shop.rig)
+    store = shop.rig.store
+    store.exits.plan("sn-1", "stop_loss", held=None, free=None, kind="stop")
+    store.exits.apply_working(OrderRef("paper", "paper-o-0", "sn-1-s1"))
+    assert store.exits.note_cancel("sn-1-s1", "manual")
+    shop.rig.paper.book["sn-1-s1"] = make_order("sn-1-s1", order_id="paper-o-0")
+    await shop.start_with_rows()
+    assert [each.order_id for each in shop.rig.paper.asked("cancel")] == ["paper-o-0"]
+    shop.rig.paper.book["sn-1-s1"] = make_order(
+        "sn-1-s1", "canceled", order_id="paper-o-0"
+    )
+    await trio.sleep(3)
+    (post,) = shop.posts()
+    assert post[1] == "sn-1-x1"
+    assert shop.rig.told("exit") == [("exit", "manual")]
+
+
+async def test_a_sell_that_comes_before_orders_may_leave_waits_for_that(
+    shop: Shop,
+) -> None:
+    rig = shop.rig
+    buy(rig)
+    shop.book.load(rig.store.held.watched())
+    closing = shop.seller.begin(shop.position, trigger("manual"))
+    await trio.sleep(1)
+    assert shop.posts() == []
+    shop.nursery.start_soon(rig.orders.run)
+    shop.nursery.start_soon(shop.seller.run)
+    await wait_all_tasks_blocked()
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+    assert closing.durable.is_set()

@@ -1,0 +1,88 @@
+"""Whoever sells: one way for each row, and what a start asks of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.exits.selling import SHARES, Shop, trigger
+
+if TYPE_CHECKING:
+    from tests.fakes import Rig
+
+pytestmark = pytest.mark.jumping_time
+
+
+@pytest.fixture
+def shop(rig: Rig, nursery: trio.Nursery) -> Shop:
+    return Shop(rig, nursery)
+
+
+async def test_before_the_rows_are_taken_over_no_sell_is_sent_or_dropped(
+    shop: Shop,
+) -> None:
+    assert shop.seller.verdict("sn-1-x1") == "wait"
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"), [(True, "send"), (False, "drop"), (None, "wait")]
+)
+async def test_the_rule_is_asked_anew(
+    shop: Shop, *, holds: bool | None, verdict: str
+) -> None:
+    await shop.start()
+    await shop.sell(trigger("max_hold"))
+    shop.holds = holds
+    assert shop.seller.verdict("sn-1-x1") == verdict
+
+
+async def test_what_was_asked_for_by_hand_is_always_wanted(shop: Shop) -> None:
+    await shop.start()
+    await shop.sell(trigger("manual"))
+    shop.holds = False
+    assert shop.seller.verdict("sn-1-x1") == "send"
+    shop.rig.market.open = False
+    assert shop.seller.verdict("sn-1-x1") == "wait"
+
+
+async def test_without_rules_only_what_was_asked_for_by_hand_is_wanted(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    await shop.sell(trigger("max_hold"))
+    shop.means.wanted = None
+    assert shop.seller.verdict("sn-1-x1") == "drop"
+
+
+async def test_the_monitor_hands_a_position_over_and_its_way_ends_by_itself(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    shop.seller.sell(shop.position, trigger("max_hold"))
+    await wait_all_tasks_blocked()
+    assert shop.seller.of_row("sn-1") is not None
+    await shop.said("fill", SHARES)
+    assert shop.seller.of_row("sn-1") is None
+
+
+async def test_a_row_that_ended_otherwise_is_not_sold(shop: Shop) -> None:
+    await shop.start()
+    shop.seller.ended("sn-1")  # which was not being sold
+    closing = await shop.sell()
+    shop.seller.ended("sn-1")
+    await wait_all_tasks_blocked()
+    assert closing.result == "ended"
+
+
+async def test_tries_count_anew_each_day_in_new_york(shop: Shop) -> None:
+    # It is 14:30 UTC on the fifth when Trio's clock is at 0.
+    before_midnight = datetime(2026, 1, 6, 4, 59, tzinfo=UTC)
+    shop.means.tried("sn-1")
+    await trio.sleep((before_midnight - shop.rig.clock.now()).total_seconds())
+    assert shop.means.tries("sn-1") == 1
+    await trio.sleep(61)
+    assert shop.means.tries("sn-1") == 0
