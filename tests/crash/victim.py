@@ -2,7 +2,8 @@
 
     python -m tests.crash.victim STEP COUNT --config FILE …
 
-STEP is one of ``STEPS``, COUNT says at which time it is reached. The product has no
+STEP is one of ``STEPS`` or ``SELL_STEPS``, COUNT says at which time it is reached; of
+``NO_STEP`` the daemon does not die. In the stories of sells it sells all that it buys. The product has no
 hooks for this: its functions are wrapped here, before its command line runs.
 """
 
@@ -22,10 +23,14 @@ from snexec.broker.sent import SentOrder
 from snexec.broker.wire import Connection
 from snexec.cli import daemon
 from snexec.ledger import checkpoints, schema
+from snexec.ledger.exit_rows import ExitApplied, NewExit
+from snexec.ledger.exits import Exits
 from snexec.ledger.rows import Applied
 from snexec.ledger.store import Store
+from snexec.orders.sell_desk import SellDesk
 from snexec.reconciliation.fills import Fills
 from snexec.stream.trading import TradingStream
+from tests.crash.closer import sell_everything
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,7 +92,10 @@ def _on_entry(owner: object, *names: str) -> Callable[[_Bomb], None]:
 
 
 def _on_commit(
-    *names: str, did: Callable[[Any], bool], before: bool = False
+    *names: str,
+    did: Callable[[Any], bool],
+    before: bool = False,
+    owner: type = Store,
 ) -> Callable[[_Bomb], None]:
     """Kill around the commit of a change of the store's that did something."""
 
@@ -113,13 +121,13 @@ def _on_commit(
                 original()
 
         for name in names:
-            _wrap(Store, name, change)
+            _wrap(owner, name, change)
         _wrap(Store, "commit", commit)
 
     return install
 
 
-def _changed(applied: Applied | None) -> bool:
+def _changed(applied: Applied | ExitApplied | None) -> bool:
     return applied is not None and applied.changed
 
 
@@ -247,8 +255,55 @@ STEPS: dict[str, Callable[[_Bomb], None]] = {
 }
 
 
+def _is_planned(planned: NewExit | str) -> bool:
+    return isinstance(planned, NewExit)
+
+
+def _sold_in_part(applied: ExitApplied | None) -> bool:
+    return applied is not None and bool(applied.executed) and not applied.closed
+
+
+def _closed(applied: ExitApplied | None) -> bool:
+    return applied is not None and applied.closed
+
+
+def _on_sell_written(bomb: _Bomb) -> None:
+    """Kill when a sell's whole request has been given to the kernel."""
+
+    def write(original: Callable[[bytes], int], data: bytes) -> int:
+        taken = original(data)
+        if b'"side":"sell"' in data:
+            bomb.light()
+        return taken
+
+    _wrap(Connection, "_write", write)
+
+
+# Of a daemon that sells what it buys.
+SELL_STEPS: dict[str, Callable[[_Bomb], None]] = {
+    "exit decided": _on_commit("plan", did=_is_planned, before=True, owner=Exits),
+    "planned durable": _on_commit("plan", did=_is_planned, owner=Exits),
+    "sell sent": _on_sell_written,
+    "sell accepted": _on_entry(SellDesk, "sell_answered"),
+    "sell's id stored": _on_commit("apply_working", did=_changed, owner=Exits),
+    "sell refused": _on_commit("apply_gone", did=_changed, owner=Exits),
+    "sell ended": _on_commit("apply_ended", did=_changed, owner=Exits),
+    "part sold": _on_commit("apply_sold", did=_sold_in_part, owner=Exits),
+    "close uncommitted": _on_commit(
+        "apply_sold", did=_closed, before=True, owner=Exits
+    ),
+    "closed": _on_commit("apply_sold", did=_closed, owner=Exits),
+}
+NO_STEP = "none"
+
+
 if __name__ == "__main__":
     step, count, *rest = sys.argv[1:]
-    STEPS[step](_Bomb(int(count)))
+    if step in STEPS:
+        STEPS[step](_Bomb(int(count)))
+    else:
+        sell_everything()
+        if step != NO_STEP:
+            SELL_STEPS[step](_Bomb(int(count)))
     sys.argv = ["snexec", *rest]
     main()
