@@ -71,6 +71,7 @@ class DataLine:
         live: The delays.
         place: Says where it is; None while it is not wanted, or has no keys.
         sink: Takes what it says.
+        lost: Called when the connection has ended after it was open.
         has_statuses: Whether it tells of halts.
         tls: Makes the context that verifies a wss:// host.
         clock: For the log.
@@ -86,6 +87,7 @@ class DataLine:
         place: Callable[[], Place | None],
         sink: PriceSink,
         *,
+        lost: Callable[[], None],
         has_statuses: bool,
         tls: Callable[[], ssl.SSLContext],
         clock: Clock,
@@ -94,6 +96,7 @@ class DataLine:
         self._name = name
         self._live = live
         self._place = place
+        self._lost = lost
         self._has_statuses = has_statuses
         self._reader = TickReader(sink, self.watched, clock=clock, mask=live.mask)
         self._keeper = Keeper(
@@ -183,6 +186,7 @@ class DataLine:
             await session.run()
         finally:
             self._session = None
+            self._lost()
 
     def _heard(self) -> None:
         self._ticked_at = trio.current_time()

@@ -7,7 +7,7 @@ is refused, and the first may be another program's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -19,16 +19,30 @@ from snexec.model import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from decimal import Decimal
 
     from snexec.broker import Accounts
     from snexec.clock import Clock
     from snexec.market.data_settings import DataSettings
     from snexec.market.hours import MarketHours
     from snexec.market.ticks import PriceSink
+    from snexec.model import Mode
     from snexec.settings import LiveSettings
 
 _SYSTEM_CLOCK = SystemClock()
 _CRYPTO_PATH = "/v1beta3/crypto/us"
+
+
+class Polled(Protocol):
+    """A position as the poll of positions finds it."""
+
+    @property
+    def symbol(self) -> str:
+        """In its canonical spelling."""
+
+    @property
+    def current_price(self) -> Decimal | None:
+        """Dollars of the last sale; None if there is none to read."""
 
 
 class DataStream:
@@ -40,6 +54,7 @@ class DataStream:
         settings: Says where prices come from now; None without ``[exits]``.
         hours: Whether the stream of shares may be silent.
         sink: Takes what it says.
+        lost: Called when a connection has ended that was open.
         clock: For the log.
     """
 
@@ -51,21 +66,25 @@ class DataStream:
         hours: MarketHours,
         sink: PriceSink,
         *,
+        lost: Callable[[], None],
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self._live = live
         self._accounts = accounts
         self._settings = settings
         self._hours = hours
+        self._polled: dict[str, Decimal] = {}
         self._lines = {
             "share": DataLine(
                 *("shares", live, self._shares, sink),
+                lost=lost,
                 has_statuses=True,
                 tls=accounts.tls,
                 clock=clock,
             ),
             "crypto": DataLine(
                 *("crypto", live, self._crypto, sink),
+                lost=lost,
                 has_statuses=False,
                 tls=accounts.tls,
                 clock=clock,
@@ -88,13 +107,20 @@ class DataStream:
         """Return whether its ticks come now; if not, its price is left to the poll."""
         return self._line(symbol).serves(symbol)
 
-    def poll_moved(self, symbol: str) -> None:
-        """Hear that the poll's price of a symbol has moved."""
-        line = self._line(symbol)
-        if asset_class(symbol).around_the_clock or self._market_is_open():
-            line.poll_moved(symbol)
-        else:
-            line.market_closed()
+    def seen(self, _mode: Mode, positions: Iterable[Polled]) -> None:
+        """Hear the poll's prices: a connection is silent if it misses their moves."""
+        for each in positions:
+            symbol, price, line = (
+                each.symbol,
+                each.current_price,
+                self._line(each.symbol),
+            )
+            if price is None or symbol not in line.watched:
+                self._polled.pop(symbol, None)
+                continue
+            before, self._polled[symbol] = self._polled.get(symbol, price), price
+            if price != before:
+                self._moved(line, symbol)
 
     def settings_changed(self) -> None:
         """Use what the settings and the keys are now."""
@@ -110,6 +136,12 @@ class DataStream:
         async with trio.open_nursery() as nursery:
             for name, line in self._lines.items():
                 nursery.start_soon(line.run, name=f"market data of {name}")
+
+    def _moved(self, line: DataLine, symbol: str) -> None:
+        if asset_class(symbol).around_the_clock or self._market_is_open():
+            line.poll_moved(symbol)
+        else:
+            line.market_closed()
 
     def _line(self, symbol: str) -> DataLine:
         return self._lines[asset_class(symbol).name]

@@ -46,6 +46,7 @@ class Bench:
         opened: When each connection was tried, and where.
         refusal: What a handshake ends with, if it fails.
         open: How many connections are open.
+        lost_at: When a connection has ended that was open.
     """
 
     server: Server = field(default_factory=Server)
@@ -54,6 +55,7 @@ class Bench:
     opened: list[tuple[float, str]] = field(default_factory=list)
     refusal: Exception | None = None
     open: int = 0
+    lost_at: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.line = DataLine(
@@ -61,10 +63,15 @@ class Bench:
             live_settings(make_settings()),
             lambda: self.place,
             self.sink,
+            lost=self.lose,
             has_statuses=True,
             tls=no_tls,
             clock=FakeClock(),
         )
+
+    def lose(self) -> None:
+        """Note that a connection has ended that was open."""
+        self.lost_at.append(trio.current_time())
 
     @contextlib.asynccontextmanager
     async def connect(
@@ -86,7 +93,7 @@ class Bench:
         """When each connection was tried."""
         return [at for at, _address in self.opened]
 
-    def lose(self) -> None:
+    def drop(self) -> None:
         """Break the connection."""
         assert self.server.socket is not None
         self.server.socket.close()
@@ -189,8 +196,9 @@ async def test_a_lost_connection_is_opened_again(
     for number in range(3):
         await trio.sleep(10)
         assert len(bench.opened) == number + 1
-        bench.lose()
+        bench.drop()
     assert "connection closed: 1006" in warnings_of(caplog)
+    assert len(bench.lost_at) == 2
     await trio.sleep(10)
     assert bench.line.serves("AAPL")
     assert bench.server.requests == [("subscribe", ["AAPL"])] * 4
@@ -226,6 +234,7 @@ async def test_a_refusal_is_said_once_and_tried_down_to_once_an_hour(
         *(0, 60, 360, 1260, 4860, 8460, 12060)
     ]
     assert bench.line.status() == LineStatus("refused", 0, None)
+    assert bench.lost_at == [], "it was never open"
     assert bench.open == 0
     (told,) = warnings_of(caplog)
     assert advice in told
@@ -261,7 +270,7 @@ async def test_a_tick_makes_the_next_refusal_the_first_again(bench: Bench) -> No
     await trio.sleep(1)
     bench.server.refuse = 406
     before = len(bench.opened)
-    bench.lose()
+    bench.drop()
     await trio.sleep(66)
     times = bench.tried_at[before:]
     assert [at - times[0] for at in times] == [0, 60]

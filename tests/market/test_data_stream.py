@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import trio
@@ -13,8 +13,10 @@ from snexec.broker.simulated import BuiltInExchange
 from snexec.exchange.data_stream import DataFaults
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import ExchangeSettings
+from snexec.market.data_line import DataLine
 from snexec.market.data_stream import DataStream
 from snexec.market.ticks import Cancel, Correction, Print, Quote, Status
+from snexec.stream.keeper import Keeper
 from tests.fakes import FakeAccounts, FakeClock, live_settings, make_settings
 from tests.market.data import MadeDataSettings, RecordingSink
 
@@ -47,6 +49,7 @@ class Bench:
     settings: MadeDataSettings | None
     sink: RecordingSink = field(default_factory=RecordingSink)
     hours: Hours = field(default_factory=Hours)
+    times_lost: int = 0
 
     def __post_init__(self) -> None:
         self.stream = DataStream(
@@ -55,8 +58,13 @@ class Bench:
             lambda: self.settings,
             self.hours,  # type: ignore[arg-type]  # one question of it
             self.sink,
+            lost=self.lose,
             clock=FakeClock(),
         )
+
+    def lose(self) -> None:
+        """Count a connection that has ended."""
+        self.times_lost += 1
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so; the clock is the real one."""
@@ -175,8 +183,10 @@ async def test_the_thirty_first_symbol_stays_out(bench: Bench) -> None:
 async def test_a_dropped_connection_comes_back_with_its_symbols(bench: Bench) -> None:
     bench.stream.watch(["KO"])
     await bench.served("KO")
+    assert bench.times_lost == 0
     bench.exchange.data_feeds["v2/iex"].drop()
     await bench.until(lambda: not bench.stream.serves("KO"))
+    assert bench.times_lost == 1, "a halt may have ended meanwhile"
     await bench.served("KO")
 
 
@@ -205,7 +215,6 @@ async def test_it_is_never_opened_unless_the_source_is_the_stream(
     bench.settings = settings
     bench.stream.settings_changed()
     bench.stream.watch(["KO", "BTC/USD"])
-    bench.stream.poll_moved("KO")
     await trio.sleep(0.2)
     assert bench.connected == []
     bench.settings = MadeDataSettings()
@@ -234,28 +243,61 @@ async def test_the_other_modes_keys_do_where_the_current_one_has_none(
     await bench.served("KO")
 
 
+class Held(NamedTuple):
+    """What a poll finds of a position."""
+
+    symbol: str
+    current_price: Decimal | None
+
+
+@pytest.fixture
+def restarts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give when connections were replaced; they seem to be open, and are silent."""
+    found: list[float] = []
+    monkeypatch.setattr(DataLine, "serves", lambda line, symbol: symbol in line.watched)
+    monkeypatch.setattr(Keeper, "restart", lambda _: found.append(trio.current_time()))
+    return found
+
+
+def silent_bench() -> Bench:
+    """Make a stream that does not run."""
+    exchange, accounts = Exchange(ExchangeSettings()), FakeAccounts(clock=FakeClock())
+    return Bench(exchange, accounts, MadeDataSettings())
+
+
 @pytest.mark.jumping_time
 @pytest.mark.parametrize(
     ("symbol", "is_open", "replaced"),
-    [("KO", True, 1), ("KO", False, 0), ("KO", None, 0), ("BTC/USD", False, 1)],
+    [("KO", True, [30]), ("KO", False, []), ("KO", None, []), ("BTC/USD", False, [30])],
 )
 async def test_shares_may_be_silent_while_their_market_is_not_open(
-    symbol: str,
-    is_open: bool | None,
-    replaced: int,
-    monkeypatch: pytest.MonkeyPatch,
+    symbol: str, is_open: bool | None, replaced: list[float], restarts: list[float]
 ) -> None:
-    bench = Bench(
-        Exchange(ExchangeSettings()),
-        FakeAccounts(clock=FakeClock()),
-        MadeDataSettings(),
-    )
+    bench = silent_bench()
     bench.hours.open = is_open
-    restarts: list[float] = []
-    line = bench.stream._line(symbol)
-    monkeypatch.setattr(line, "serves", lambda _symbol: True)
-    monkeypatch.setattr(line._keeper, "restart", lambda: restarts.append(1))
-    for _ in range(20):
-        bench.stream.poll_moved(symbol)
+    bench.stream.watch([symbol])
+    for number in range(17):
+        bench.stream.seen("paper", [Held(symbol, Decimal(60 + number % 2))])
         await trio.sleep(2)
-    assert len(restarts) == replaced
+    assert restarts == [at + 2 for at in replaced], "the first poll shows no move"
+
+
+@pytest.mark.jumping_time
+@pytest.mark.parametrize(
+    "prices",
+    [
+        [Decimal(60)] * 40,
+        [None] * 40,
+        [Decimal(60), None] * 20,
+        [Decimal(60), None, Decimal(61), None] * 10,
+    ],
+)
+async def test_a_poll_that_shows_no_move_accuses_nobody(
+    prices: list[Decimal | None], restarts: list[float]
+) -> None:
+    bench = silent_bench()
+    bench.stream.watch(["KO"])
+    for price in prices:
+        bench.stream.seen("paper", [Held("KO", price), Held("F", Decimal(price or 1))])
+        await trio.sleep(2)
+    assert restarts == []
