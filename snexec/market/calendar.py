@@ -55,6 +55,8 @@ class SessionCalendar:
         self._hours = hours
         self._accounts = accounts
         self._known: tuple[date, TradingDay | None] | None = None
+        self._found_for: View | None = None
+        self._found: TradingSession | None = None
         self._faults = Repeats("calendar", log=log, clock=clock)
 
     def session(self) -> TradingSession | None:
@@ -62,6 +64,11 @@ class SessionCalendar:
         view = self._view()
         if view is None:
             return None
+        if view is not self._found_for:  # it is asked for at each price
+            self._found_for, self._found = view, self._find(view)
+        return self._found
+
+    def _find(self, view: View) -> TradingSession:
         day = _day_of(view)
         known = self._known
         if not view.is_open or known is None or known[0] != day or known[1] is None:
@@ -114,6 +121,7 @@ class SessionCalendar:
                 else:
                     found = [each for each in days if each.date == day]
                     self._known = (day, found[0] if found else None)
+                    self._found_for = None
                     self._faults.worked()
                     return True
         if self._faults.failed(problem):

@@ -130,6 +130,11 @@ class DataLine:
             self._told.clear()
             self._keeper.restart()
 
+    def restart(self) -> None:
+        """Replace the connection, if one is open."""
+        if self._session is not None:
+            self._keeper.restart()
+
     def poll_moved(self, symbol: str) -> None:
         """Hear that the poll's price of a symbol has moved while its market is open."""
         if self.serves(symbol) and self._silence.moved():

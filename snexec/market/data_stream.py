@@ -127,6 +127,11 @@ class DataStream:
         for line in self._lines.values():
             line.settings_changed()
 
+    def restart(self) -> None:
+        """Replace the connections that are open, as after a gap in time."""
+        for line in self._lines.values():
+            line.restart()
+
     def status(self) -> dict[str, LineStatus]:
         """Return how the connections are, by the class of asset."""
         return {name: line.status() for name, line in self._lines.items()}

@@ -229,6 +229,7 @@ async def test_a_refusal_is_said_once_and_tried_down_to_once_an_hour(
     bench.server.refuse = code
     bench.line.watched.set(["AAPL"])
     await trio.sleep(60 + 300 + 900 + 3 * 3600 + 100)
+    bench.line.restart()
     began = bench.tried_at[0]
     assert [at - began for at in bench.tried_at] == [
         *(0, 60, 360, 1260, 4860, 8460, 12060)

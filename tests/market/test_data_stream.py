@@ -190,6 +190,15 @@ async def test_a_dropped_connection_comes_back_with_its_symbols(bench: Bench) ->
     await bench.served("KO")
 
 
+async def test_a_restart_replaces_what_is_open_and_nothing_else(bench: Bench) -> None:
+    bench.stream.watch(["KO"])
+    await bench.served("KO")
+    bench.stream.restart()
+    await bench.until(lambda: bench.times_lost == 1)
+    await bench.served("KO")
+    assert bench.connected == ["v2/iex"]
+
+
 async def test_a_slot_that_another_has_is_no_end(bench: Bench) -> None:
     feed = bench.exchange.data_feeds["v2/iex"]
     feed.faults = DataFaults(refuse=406)
