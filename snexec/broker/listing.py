@@ -28,13 +28,17 @@ _OVERLAP = timedelta(microseconds=1)
 
 
 class ListedOrder(NamedTuple):
-    """A buy as the list tells it.
+    """An order as the list tells it.
 
     Attributes:
         symbol: As the broker spells it.
         notional: Dollars; None where it was ordered in shares.
-        filled_qty: Shares bought; None if that cannot be read.
+        filled_qty: Shares bought or sold; None if that cannot be read.
         placed_at: When the broker took it, by the broker's clock.
+        quantity: Shares ordered; None where it was ordered in dollars.
+        price: Dollars a share, over those filled; None if that cannot be read.
+        stop_price: Dollars a share, of a stop.
+        filled_at: When it was filled, by the broker's clock.
     """
 
     id: str
@@ -44,6 +48,10 @@ class ListedOrder(NamedTuple):
     notional: Decimal | None
     filled_qty: Decimal | None
     placed_at: datetime
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    filled_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
@@ -56,16 +64,22 @@ class OrderPages:
 
     Args:
         since: No order before it is asked for.
-        wanted: Returns whether an order of this client order id is looked for.
+        wanted: Returns whether a buy of this client order id is looked for.
+        sells: Returns whether a sell of it is; by default none is.
 
     Attributes:
         is_over: Whether the last page was taken.
         has_gap: Whether so many orders have one time that some may not be listed.
     """
 
-    def __init__(self, since: datetime, wanted: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        since: datetime,
+        wanted: Callable[[str], bool],
+        sells: Callable[[str], bool] | None = None,
+    ) -> None:
         self._after = since.astimezone(UTC)
-        self._wanted = wanted
+        self._wanted = {"buy": wanted, "sell": sells}
         self._limit = _PAGE
         self._last_page: set[str] = set()
         self.is_over = False
@@ -91,7 +105,7 @@ class OrderPages:
         return True
 
     def take(self, content: bytes) -> dict[str, dict[str, Any]]:
-        """Read the body of a 200, and return the buys in it that are wanted.
+        """Read the body of a 200, and return the orders in it that are wanted.
 
         Each is as it came, by its client order id: few of them have to be read.
 
@@ -114,9 +128,12 @@ class OrderPages:
             name: each
             for each in new
             if isinstance(name := each.get("client_order_id"), str)
-            and self._wanted(name)
-            and each.get("side") == "buy"
+            and self._is_wanted(each.get("side"), name)
         }
+
+    def _is_wanted(self, side: object, name: str) -> bool:
+        wanted = self._wanted.get(str(side))
+        return wanted is not None and wanted(name)
 
     def _go_on(
         self, first: datetime | None, last: datetime | None, *, is_new: bool
@@ -153,6 +170,10 @@ def read_listed(fields: Mapping[str, Any]) -> ListedOrder | None:
         notional=amount(fields.get("notional")),
         filled_qty=quantity_or_zero(fields.get("filled_qty")),
         placed_at=placed_at,
+        quantity=amount(fields.get("qty")),
+        price=amount(fields.get("filled_avg_price")),
+        stop_price=amount(fields.get("stop_price")),
+        filled_at=_time_of(fields, "filled_at"),
     )
 
 
@@ -170,9 +191,9 @@ def _is_text(value: object, longest: int) -> TypeGuard[str]:
     return isinstance(value, str) and 1 <= len(value) <= longest
 
 
-def _time_of(fields: Mapping[str, Any]) -> datetime | None:
-    """Return when an order was submitted; None if that cannot be read."""
-    for name in ("submitted_at", "created_at"):
+def _time_of(fields: Mapping[str, Any], *names: str) -> datetime | None:
+    """Return when an order was submitted, or another time; None if it cannot be read."""
+    for name in names or ("submitted_at", "created_at"):
         text = fields.get(name)
         if isinstance(text, str):
             with contextlib.suppress(ValueError, OverflowError):

@@ -22,6 +22,7 @@ from snexec.cli.console import open_console, print_line
 from snexec.cli.trades_query import open_to_read
 from snexec.clock import timestamp
 from snexec.errors import BrokerError, NotFoundError
+from snexec.ledger import has_exits, sold_shares
 from snexec.model import MODES
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ _ASKED_ONE_BY_ONE = 20  # requests, which a daemon may need
 _LISTING_SECONDS = 3.0  # a listing does not wait long for what stands below it
 _POSITIONS_LAG = timedelta(seconds=15)
 _OPEN = (
-    "SELECT id, symbol, shares FROM BotTrade WHERE status = 'open' AND mode = ?"
+    "SELECT id, symbol, shares FROM BotTrade WHERE status = 'open' AND mode = :mode"
     " AND (shares > 0 OR (shares IS NULL AND entryPrice IS NOT NULL))"
-    " AND updatedAt <= ? ORDER BY createdAt"
+    " AND updatedAt <= :latest"
+)
+# What is just being sold is in no position for certain.
+_NOT_BEING_SOLD = (
+    " AND NOT EXISTS (SELECT 1 FROM BotExit WHERE tradeId = BotTrade.id"
+    " AND (settledAt IS NULL OR updatedAt > :latest))"
 )
 
 
@@ -44,11 +50,13 @@ class OpenRow(NamedTuple):
 
     Attributes:
         shares: What it holds, None where that is not known.
+        fee: How much of it the broker may have kept.
     """
 
     trade_id: str
     symbol: str
     shares: Decimal | None
+    fee: Decimal
 
 
 async def check_open_rows(
@@ -134,7 +142,7 @@ async def _compare(
 
 def _least(row: OpenRow) -> Decimal:
     """Return the smallest position that a row may have: a coin's fee is kept in it."""
-    return (row.shares or Decimal(0)) * (1 - asset_class(row.symbol).largest_fee)
+    return (row.shares or Decimal(0)) - row.fee
 
 
 async def _ask_one(
@@ -173,13 +181,23 @@ def _open_rows(settings: Settings, mode: Mode) -> list[OpenRow]:
     path = Path(settings.database)
     if not path.exists():
         return []
-    latest = timestamp(datetime.now(UTC) - _POSITIONS_LAG)
+    values = {"mode": mode, "latest": timestamp(datetime.now(UTC) - _POSITIONS_LAG)}
     try:
         with closing(open_to_read(path)) as connection:
-            rows = connection.execute(_OPEN, [mode, latest]).fetchall()
+            selling = _NOT_BEING_SOLD if has_exits(connection) else ""
+            rows = connection.execute(
+                f"{_OPEN}{selling} ORDER BY createdAt", values
+            ).fetchall()
+            return [_open_row(connection, *row) for row in rows]
     except sqlite3.Error:
         return []
-    return [
-        OpenRow(str(trade_id), str(symbol), amount(number))
-        for trade_id, symbol, number in rows
-    ]
+
+
+def _open_row(
+    connection: sqlite3.Connection, trade_id: object, symbol: object, bought: object
+) -> OpenRow:
+    shares = amount(bought)
+    fee = (shares or Decimal(0)) * asset_class(str(symbol)).largest_fee
+    if shares is not None:
+        shares -= sold_shares(connection, str(trade_id))
+    return OpenRow(str(trade_id), str(symbol), shares, fee)

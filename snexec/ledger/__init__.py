@@ -14,8 +14,6 @@ from snexec.ledger.ahead import named as named
 from snexec.ledger.changes import AwaitedChange as AwaitedChange
 from snexec.ledger.changes import Change as Change
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
-from snexec.ledger.endings import End as End
-from snexec.ledger.endings import Standing as Standing
 from snexec.ledger.exit_rows import ExitApplied as ExitApplied
 from snexec.ledger.exit_rows import ExitKind as ExitKind
 from snexec.ledger.exit_rows import ExitReason as ExitReason
@@ -56,6 +54,10 @@ from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import column_names as column_names
 from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.schema import open_unmigrated as open_unmigrated
+from snexec.ledger.standing import End as End
+from snexec.ledger.standing import Standing as Standing
+from snexec.ledger.standing import has_exits as has_exits
+from snexec.ledger.standing import sold_shares as sold_shares
 from snexec.ledger.store import Store as Store
 from snexec.ledger.symbols import symbol_key as symbol_key
 from snexec.ledger.writer import Writer as Writer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
 from snexec.ledger.ahead import AheadWatch
+from snexec.ledger.exit_reads import read_sold
 from snexec.ledger.reading import seconds_sql, text_of
 from snexec.model import MODES
 from snexec.risk import (
@@ -136,6 +137,18 @@ class Counting:
         """Note that this transaction closes a row, and so changes results."""
         self._closed_key = ()
 
+    def sold(self, mode: Mode, symbol: str, at: float) -> None:
+        """Note that this transaction closes a row that was sold.
+
+        Args:
+            mode: The account's.
+            symbol: What was sold, whose cooldown runs anew.
+            at: When, in seconds since 1970.
+        """
+        self.row_closes()
+        if self._tallies is not None:
+            self._opened.append(OpenedOrder(mode, symbol, at, 0, is_exit=True))
+
     # Recent orders.
 
     def begin_tallies(self, at: float) -> None:
@@ -149,6 +162,8 @@ class Counting:
                 tally.add(order)
             else:
                 tally.remember(order)
+        for order in read_sold(self._db, at - _TALLIED_SECONDS, too_late(at)):
+            self._tally(order.mode, at).remember(order)
 
     def read_from(self, connection: sqlite3.Connection) -> None:
         """Count over another connection to the same rows from now on."""
@@ -188,7 +203,10 @@ class Counting:
             self._opened_are_durable = False
             for order in self._opened:
                 tally = self._tally(order.mode, order.at)
-                tally.add_earlier(order) if order.is_found else tally.add(order)
+                if order.is_exit:
+                    tally.remember(order)
+                else:
+                    tally.add_earlier(order) if order.is_found else tally.add(order)
             self._opened.clear()
 
     def committed(self) -> None:

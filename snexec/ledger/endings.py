@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from snexec.ledger.faults import IGNORED, explained, is_of_one_change
-from snexec.ledger.reading import number_of, text_of
-from snexec.ledger.symbols import symbol_key
-from snexec.model import MODES
+from snexec.ledger.reading import plain, text_of
+from snexec.ledger.standing import read_standing
 
 if TYPE_CHECKING:
-    from snexec.model import Mode
+    from decimal import Decimal
+
+    from snexec.ledger.standing import End, Standing
 
 log = logging.getLogger("Daemon")
 
-End = Literal["closed", "missed"]
-
-_MILLIONTH = Decimal("0.000001")
-_STANDING = (
-    "SELECT id, symbol, mode, status, shares, entryPrice, settledAt, signalId,"  # noqa: S608 - names of our own
-    " (SELECT total(other.shares) FROM BotTrade AS other WHERE other.status = 'open'"
-    "  AND other.id <> BotTrade.id"
-    f"  AND {symbol_key('other.symbol')} = {symbol_key('BotTrade.symbol')}"
-    "  AND (other.mode = BotTrade.mode OR other.mode IS NULL)) AS claimed"
-    " FROM BotTrade WHERE id = ?"
-)
 _SETTLE = (
     "UPDATE BotTrade SET status = :status, exitReason = 'settled', updatedAt = :now,"
     " settledAt = coalesce(settledAt, :now), exitAt = coalesce(:exit_at, exitAt),"
@@ -35,6 +24,23 @@ _SETTLE = (
 )
 # Whoever closed it has said how it ended; only its order is open.
 _SETTLE_CLOSED = "UPDATE BotTrade SET settledAt = :now, updatedAt = :now WHERE id = :id"
+# A row whose sale has no price gets the operator's; how it ended is known.
+_COMPLETE = (
+    "UPDATE BotTrade SET exitPrice = :price, pnl = :pnl, updatedAt = :now"
+    " WHERE id = :id"
+)
+_COMPLETE_EXITS = (
+    "UPDATE BotExit SET filledAvgPrice = :price, updatedAt = :now WHERE tradeId = :id"
+    " AND filledAvgPrice IS NULL AND CAST(filledQty AS REAL) > 0"
+)
+_END_EXIT = (
+    "UPDATE BotExit SET state = 'dropped', settledAt = :now, updatedAt = :now"
+    " WHERE id = :id AND settledAt IS NULL"
+)
+_END_EXITS = (
+    "UPDATE BotExit SET state = 'dropped', settledAt = :now, updatedAt = :now"
+    " WHERE settledAt IS NULL"
+)
 _END_OPEN = (
     "exitReason = 'simulation_ended', updatedAt = :now,"
     " settledAt = coalesce(settledAt, :now),"
@@ -46,69 +52,6 @@ _END_UNSETTLED = "settledAt = :now, updatedAt = :now"
 _UNSETTLED = "mode IS NOT NULL AND settledAt IS NULL AND status <> 'open'"
 
 
-class Standing(NamedTuple):
-    """A row that the operator may end.
-
-    Attributes:
-        mode: None in another program's row, whatever it holds.
-        shares: What it bought, None where nothing or where that is not known.
-        entry_price: Dollars a share.
-        is_settled: Whether the broker's last word on its order is in it.
-        claimed: Shares that other open rows of its symbol say they hold.
-    """
-
-    trade_id: str
-    symbol: str
-    mode: Mode | None
-    status: str
-    shares: Decimal | None
-    entry_price: Decimal | None
-    is_settled: bool
-    claimed: Decimal
-    signal_id: str | None
-
-    @property
-    def has_bought(self) -> bool:
-        """Return whether its order is known to have bought something."""
-        return (
-            self.status == "closed"
-            or self.shares is not None
-            or self.entry_price is not None
-        )
-
-    def may_end(self, how: End) -> bool:
-        """Return whether the row is ours and has something left that may end so."""
-        if self.mode is None or (how == "missed" and self.has_bought):
-            return False
-        return self.status == "open" or not self.is_settled
-
-    def pnl(self, price: Decimal | None) -> Decimal | None:
-        """Return dollars won at a price a share, before fees; None if not known."""
-        if price is None or self.shares is None or self.entry_price is None:
-            return None
-        won = self.shares * price - self.entry_price * self.shares
-        return won.quantize(_MILLIONTH, ROUND_HALF_EVEN)
-
-
-def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
-    """Return what is known of a row; None if it is not there."""
-    found = db.execute(_STANDING, [trade_id]).fetchone()
-    if found is None:
-        return None
-    row_id, symbol, mode, status, shares, price, settled_at, signal_id, claimed = found
-    return Standing(
-        trade_id=str(row_id),
-        symbol=text_of(symbol) or "",
-        mode=mode if mode in MODES else None,
-        status=text_of(status) or "",
-        shares=_decimal(shares),
-        entry_price=_decimal(price),
-        is_settled=settled_at is not None,
-        claimed=_decimal(claimed) or Decimal(0),
-        signal_id=text_of(signal_id),
-    )
-
-
 def settle(
     db: sqlite3.Connection,
     trade_id: str,
@@ -116,7 +59,14 @@ def settle(
     price: Decimal | None,
     now: str,
 ) -> Standing | None:
-    """End a row by the operator's word (SPEC 12.5, 12.8a).
+    """End a row by the operator's word, or complete the price of one (SPEC 12.5, 12.8a).
+
+    Args:
+        db: The rows.
+        trade_id: The row's id.
+        how: What it becomes.
+        price: Dollars a share of what is not sold, or was at a price that is not known.
+        now: As in rows.
 
     Returns:
         The row as it was; None if there is nothing to end.
@@ -124,20 +74,22 @@ def settle(
     row = read_standing(db, trade_id)
     if row is None or not row.may_end(how):
         return None
+    if row.status == "closed" and row.is_settled and price is None:
+        return None
     if row.status == "closed":
-        _change(db, _SETTLE_CLOSED, {"id": trade_id, "now": now})
+        if not row.is_settled:
+            _change(db, _SETTLE_CLOSED, {"id": trade_id, "now": now})
+        if row.lacks_price and price is not None:
+            _change(db, _COMPLETE, _values(row, price, now))
+            _complete_exits(db, trade_id, price, now)
         return row
     price = price if how == "closed" else None
-    pnl = row.pnl(price)
-    values: dict[str, object] = {
-        "id": trade_id,
-        "status": how,
-        "now": now,
-        "exit_at": now if how == "closed" else None,
-        "price": None if price is None else float(price),
-        "pnl": None if pnl is None else float(pnl),
-    }
-    _change(db, _SETTLE, values)
+    values = {"status": how, "exit_at": now if how == "closed" else None}
+    _change(db, _SETTLE, values | _values(row, price, now))
+    if row.live_exit is not None:
+        db.execute(_END_EXIT, {"id": row.live_exit, "now": now})
+    if row.sold and price is not None:
+        _complete_exits(db, trade_id, price, now)
     return row
 
 
@@ -149,6 +101,7 @@ def end_simulation(db: sqlite3.Connection, now: str) -> int:
     """
     ended = _end_all(db, _END_OPEN, _OPEN, now)
     _end_all(db, _END_UNSETTLED, _UNSETTLED, now)
+    db.execute(_END_EXITS, {"now": now})
     return ended
 
 
@@ -182,12 +135,22 @@ def _end_all(db: sqlite3.Connection, end: str, which: str, now: str) -> int:
     return ended
 
 
+def _values(row: Standing, price: Decimal | None, now: str) -> dict[str, object]:
+    price, pnl = row.mean_price(price), row.pnl(price)
+    return {
+        "id": row.trade_id,
+        "now": now,
+        "price": None if price is None else float(price),
+        "pnl": None if pnl is None else float(pnl),
+    }
+
+
+def _complete_exits(
+    db: sqlite3.Connection, trade_id: str, price: Decimal, now: str
+) -> None:
+    db.execute(_COMPLETE_EXITS, {"id": trade_id, "price": plain(price), "now": now})
+
+
 def _change(db: sqlite3.Connection, statement: str, values: dict[str, object]) -> None:
     if not db.execute(statement, values).rowcount:
         raise sqlite3.IntegrityError(IGNORED)
-
-
-def _decimal(value: object) -> Decimal | None:
-    """Return a column as an exact number; other programs may have put in anything."""
-    number = number_of(value)
-    return None if number is None else Decimal(str(number))

@@ -14,26 +14,40 @@ from snexec.assets import asset_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from snexec.ledger.exit_rows import ExitOutcome, ExitState
 
 MILLIONTH = Decimal("0.000001")
 _DUST_SHARES = MILLIONTH
 _DUST_DOLLARS = Decimal("0.01")
+_ROUNDED_SHARES = Decimal("1e-12")
+
+
+# What was concluded from the broker's not having it; what it says later wins.
+_GIVEN_UP = {"refused", "dropped"}
 
 
 @dataclass(slots=True)
 class Sell:
-    """One sell as it should become; quantities in shares, prices in dollars a share."""
+    """One sell as it should become; quantities in shares, prices in dollars a share.
+
+    Attributes:
+        other_lives: Whether another sell of the row has no end: then this one, once
+            given up, is not under way again, as there is never more than one.
+    """
 
     state: ExitState
     sold: Decimal
     price: Decimal | None
     order_id: str | None
     is_settled: bool
+    other_lives: bool = False
 
     def works(self) -> ExitOutcome:
         """Note that the broker knows it, and nothing more."""
+        if self.state in _GIVEN_UP:
+            return self._found()
         if self.is_settled or self.state == "working":
             return "unchanged"
         self.state = "working"
@@ -48,14 +62,15 @@ class Sell:
             self.sold = quantity or self.sold
             self.price = price
         final = final and quantity is not None and price is not None
-        if self.is_settled:
+        if self.is_settled and self.state not in _GIVEN_UP:
             # What it is said to have sold after its end is sold all the same.
             return "partial_fill" if more else "unchanged"
-        self.state = "filled" if final else "working"
-        self.is_settled = final
         if final:
+            self.state = "filled"
+            self.is_settled = True
             return "fill"
-        return "partial_fill" if more else "unchanged"
+        found = self.works()
+        return "partial_fill" if more and found != "found_late" else found
 
     def ends(
         self,
@@ -66,9 +81,9 @@ class Sell:
         """Apply its end with what was sold before; an unreadable quantity ends nothing."""
         if quantity is None:
             return self.sells(None, price, final=False)
-        self.sells(quantity, price, final=False)
-        if self.is_settled:
-            return "unchanged"
+        outcome = self.sells(quantity, price, final=False)
+        if self.is_settled and self.state not in _GIVEN_UP:
+            return outcome
         self.state = how
         self.is_settled = True
         return how
@@ -80,6 +95,13 @@ class Sell:
         self.state = how
         self.is_settled = True
         return how
+
+    def _found(self) -> ExitOutcome:
+        if self.other_lives:
+            return "found_late"
+        self.state = "working"
+        self.is_settled = False
+        return "working"
 
 
 class Sold(NamedTuple):
@@ -136,3 +158,26 @@ def result_of(
         return Result(price, None, most.reason)
     pnl = (dollars - entry_price * shares).quantize(MILLIONTH, ROUND_HALF_EVEN)
     return Result(price, pnl, most.reason)
+
+
+def in_new_shares(
+    quantity: Decimal | None, price: Decimal | None, ratio: Fraction, known: Decimal
+) -> tuple[Decimal | None, Decimal | None]:
+    """Return what the broker says of an order from before a split, in today's shares.
+
+    Args:
+        quantity: Shares of then.
+        price: Dollars for one of them.
+        ratio: New shares for each of them.
+        known: The quantity that is known already, which a rounded one may miss.
+    """
+    if quantity is not None:
+        quantity = times(quantity, ratio)
+        if abs(quantity - known) < _ROUNDED_SHARES:
+            quantity = known
+    return quantity, None if price is None else times(price, 1 / ratio)
+
+
+def times(number: Decimal, ratio: Fraction) -> Decimal:
+    """Multiply to as many digits as a Decimal has, so that no dollar moves."""
+    return number * ratio.numerator / ratio.denominator

@@ -48,6 +48,12 @@ def row_of_exit(client_order_id: str | None) -> str | None:
     return None if found is None else found["trade"]
 
 
+def kind_of_exit(client_order_id: str) -> ExitKind:
+    """Return what a sell's id says that it is."""
+    letter = client_order_id.rpartition("-")[2][:1]
+    return next(kind for kind, each in _LETTERS.items() if each == letter)
+
+
 def is_our_exit(client_order_id: str) -> bool:
     """Return whether an id has the form of a sell or a stop of ours (SPEC 12.2)."""
     return _OUR_ORDER.fullmatch(client_order_id) is not None
@@ -136,6 +142,9 @@ class ExitApplied(NamedTuple):
         oversold: Shares sold beyond those of the row; said where that has grown.
         kind: What sold.
         executed: Shares that this change added to those sold.
+        shares: Of the row.
+        entry_price: Dollars a share, of the row.
+        exit_reason: The row's, once it is closed: of the sell that sold most.
         also_live: Another sell of the row that has not ended, and is not wanted where
             this closed the row.
     """
@@ -161,6 +170,9 @@ class ExitApplied(NamedTuple):
     oversold: Decimal | None = None
     kind: ExitKind = "sell"
     executed: Decimal = Decimal(0)
+    shares: Decimal | None = None
+    entry_price: Decimal | None = None
+    exit_reason: str | None = None
     also_live: str | None = None
 
     @property

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.clock import timestamp
 from snexec.ledger.faults import IGNORED, check_kept
+from snexec.ledger.standing import sold_shares
 from snexec.ledger.symbols import open_row
 from snexec.risk import OpenedOrder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from decimal import Decimal
 
     from snexec.clock import Clock
     from snexec.ledger.counting import Counting
@@ -81,6 +82,7 @@ class FoundRow(NamedTuple):
         reason: Its ``exitReason``.
         entry_price: Dollars a share.
         is_settled: Whether the broker's last word on its order is in it.
+        sold: Shares of it that are sold, by its sells.
     """
 
     trade_id: str
@@ -92,6 +94,7 @@ class FoundRow(NamedTuple):
     shares: float | None
     entry_price: float | None
     is_settled: bool
+    sold: Decimal = Decimal(0)
 
     @property
     def signal_id(self) -> None:
@@ -186,7 +189,8 @@ class FoundRows:
         found = self._db.execute(_ROW, [trade_id]).fetchone()
         if found is None:
             return None
-        return FoundRow(*found)._replace(is_settled=bool(found[-1]))
+        sold = sold_shares(self._db, trade_id)
+        return FoundRow(*found)._replace(is_settled=bool(found[-1]), sold=sold)
 
     def newest_at(self) -> float | None:
         """Return when the last row was written, in seconds since 1970, if that is known.

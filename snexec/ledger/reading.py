@@ -6,6 +6,7 @@ A value that cannot be read is none; where rows are counted, it counts as presen
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from snexec.ledger.rows import Unsettled
@@ -58,6 +59,25 @@ def number_of(value: object) -> float | None:
     if isinstance(value, int | float) and math.isfinite(value):
         return value
     return None
+
+
+def exact(value: object) -> Decimal | None:
+    """Return a column of amounts, in decimal text or a number; None where it is neither."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return Decimal(str(value))
+    if isinstance(value, str):
+        try:
+            number = Decimal(value)
+        except ArithmeticError:
+            return None
+        return number if number.is_finite() else None
+    return None
+
+
+def plain(number: Decimal) -> str:
+    """Spell a number without an exponent or zeros at its end."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def id_of(value: object) -> str | None:

@@ -52,14 +52,17 @@ _COLUMNS: dict[str, str] = {
     "exitOrderId": "TEXT",
 }
 
-# Amounts are decimal TEXT: what the broker said, to the last digit.
+# Amounts are decimal TEXT: what the broker said, to the last digit. The last three
+# columns are why it is canceled, whether it sells all that the account holds, and how
+# many shares a share of the order's time is by now (`new/old`), if there was a split.
 _EXIT_TABLE = (
     "CREATE TABLE IF NOT EXISTS BotExit (id TEXT PRIMARY KEY, tradeId TEXT NOT NULL,"
     " kind TEXT NOT NULL, reason TEXT NOT NULL, qty TEXT NOT NULL,"
     " filledQty TEXT NOT NULL, filledAvgPrice TEXT, triggerPrice TEXT,"
     " triggerSource TEXT, state TEXT NOT NULL, alpacaOrderId TEXT,"
     " decidedAt DATETIME NOT NULL, wireMs REAL, fillMs REAL,"
-    " createdAt DATETIME NOT NULL, updatedAt DATETIME NOT NULL, settledAt DATETIME)"
+    " createdAt DATETIME NOT NULL, updatedAt DATETIME NOT NULL, settledAt DATETIME,"
+    " cancelReason TEXT, wholePosition INTEGER, splitRatio TEXT)"
 )
 
 _INDICES = {

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from snexec.clock import timestamp
 from snexec.ledger.counting import COUNT_OPEN
-from snexec.ledger.endings import end_simulation, read_standing, settle
+from snexec.ledger.endings import end_simulation, settle
 from snexec.ledger.exits import Exits
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
+from snexec.ledger.held import HeldRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
+from snexec.ledger.standing import read_standing
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.latency import Times
-    from snexec.ledger.endings import End, Standing
     from snexec.ledger.rows import (
         Applied,
         Ending,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Outcome,
         Unsettled,
     )
+    from snexec.ledger.standing import End, Standing
     from snexec.model import Mode
     from snexec.risk import Counts, Limits, Recently
 
@@ -53,13 +55,15 @@ class Store(Transactions):
     Attributes:
         found: The rows of orders that were found at the broker.
         exits: The sells of the rows.
+        held: The rows that may be sold.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
         self.found = FoundRows(connection, self._counting, clock=clock)
-        self.exits = Exits(connection, clock, self._counting.row_closes)
+        self.exits = Exits(connection, self._counting, clock=clock)
+        self.held = HeldRows(connection, clock=clock)
 
     @property
     def in_transaction(self) -> bool:
@@ -298,7 +302,8 @@ class Store(Transactions):
 
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
-        self.found.read_from(connection)
+        for part in (self.found, self.exits, self.held):
+            part.read_from(connection)
 
     def _now(self) -> str:
         return timestamp(self._clock.now())

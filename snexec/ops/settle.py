@@ -84,7 +84,8 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
     """
     if row is None:
         return Judged(f"there is no row {asked.trade_id}")
-    if row.mode is None or not row.may_end(asked.how):
+    lacks_word = row.status == "closed" and row.is_settled and asked.price is None
+    if row.mode is None or not row.may_end(asked.how) or lacks_word:
         return Judged(_why_it_may_not_end(row, asked.how))
     try:
         held = await broker.position(row.mode, row.symbol)
@@ -218,6 +219,11 @@ def _why_it_may_not_end(row: Standing, how: End) -> str:
             f"{row.trade_id} ({row.symbol}) has bought, so it was not missed: once the"
             " position is gone, settle it as closed"
         )
+    if row.may_end(how):
+        return (
+            f"{row.trade_id} ({row.symbol}) is closed, and lacks the price of its sale"
+            " alone: say it with --price"
+        )
     settled = " and settled" if row.is_settled else ""
     return f"{row.trade_id} ({row.symbol}) is {row.status}{settled}"
 
@@ -247,10 +253,12 @@ def _refused(why: str) -> dict[str, object]:
 def _words(asked: Settlement, row: Standing) -> str:
     """Say what ending the row will do."""
     if row.status == "closed":
-        return (
-            f"{row.trade_id}: {row.symbol} ({row.mode}) stays closed as it is; its order"
-            " is asked about no more"
-        )
+        text = f"{row.trade_id}: {row.symbol} ({row.mode}) stays closed"
+        if row.lacks_price and asked.price is not None:
+            text += f", with {_result(asked, row)}"
+        else:
+            text += " as it is"
+        return text if row.is_settled else f"{text}; its order is asked about no more"
     bought = "nothing bought, as far as is known"
     if row.shares is not None:
         at = "" if row.entry_price is None else f" at {row.entry_price}"
@@ -260,11 +268,17 @@ def _words(asked: Settlement, row: Standing) -> str:
         f" {asked.how} with exitReason settled"
     )
     if asked.how == "closed":
-        pnl = row.pnl(asked.price)
-        text += (
-            f", exitPrice {'null' if asked.price is None else asked.price}, pnl"
-            f" {'null' if pnl is None else pnl}"
-        )
+        text += f", {_result(asked, row)}"
     if not row.is_settled:
         text += "; its order is asked about no more"
+    if row.live_exit is not None:
+        text += f"; its sell {row.live_exit} is asked about no more"
     return text
+
+
+def _result(asked: Settlement, row: Standing) -> str:
+    price, pnl = row.mean_price(asked.price), row.pnl(asked.price)
+    return (
+        f"exitPrice {'null' if price is None else price}, pnl"
+        f" {'null' if pnl is None else pnl}"
+    )

@@ -17,7 +17,7 @@ import trio
 from snexec.assets import asset_class
 from snexec.broker import OrderPages, Purpose, read_listed
 from snexec.errors import BrokerError, RateLimitedError, UnknownOutcomeError
-from snexec.ledger import FoundOrder, is_ours
+from snexec.ledger import FoundOrder, is_our_exit, is_ours
 from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 from snexec.reconciliation.adoption import Adoption, found_order
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts, ListedOrder
     from snexec.ledger import FoundRow, Ledger, Store
     from snexec.model import AccountName
+    from snexec.reconciliation.found_sells import FoundSells
     from snexec.reconciliation.unsettled import UnsettledOrders
 
 log = logging.getLogger("Recovery")
@@ -49,12 +50,14 @@ class Found:
         rows: The ids of the rows that were written.
         older: Orders that bought, and how much, the newest first: a newer one of their
             symbol was found too, so the position says whether they were sold.
+        sells: Sells of ours that wait for their rows to be there and settled.
         lost: The ids of orders of ours whose row cannot be written.
     """
 
     mode: AccountName
     rows: list[str] = field(default_factory=list)
     older: list[tuple[FoundOrder, Decimal | None]] = field(default_factory=list)
+    sells: list[ListedOrder] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
 
@@ -78,12 +81,18 @@ class Rebuild:
         accounts: The accounts to ask.
         ledger: The rows.
         unsettled: Follows the orders that were found.
+        sells: Writes the sells that were found.
     """
 
     def __init__(
-        self, accounts: Accounts, ledger: Ledger, unsettled: UnsettledOrders
+        self,
+        accounts: Accounts,
+        ledger: Ledger,
+        unsettled: UnsettledOrders,
+        sells: FoundSells,
     ) -> None:
         self._accounts = accounts
+        self._sells = sells
         self._writer = ledger.writer
         self._unsettled = unsettled
         self._one_at_a_time = trio.Lock()
@@ -149,6 +158,7 @@ class Rebuild:
         except BrokerError as exc:
             problem = exc
         await self._take_over(found, unknown)
+        found.sells = await self._sells.adopt(found.mode, found.sells)
         if found.rows:
             log.warning(
                 "%s since %s: %d of our orders had no row; each gets the one that is"
@@ -164,6 +174,8 @@ class Rebuild:
         """Settle what was found, and close what the account does not hold any more."""
         try:
             await self._unsettled.wait_answered(found.rows)
+            for name in await self._sells.conclude(found.mode, found.sells):
+                self._lose(found, name)
             bought = [row for row in await self._read(found.rows) if _has_bought(row)]
             symbols = {
                 *(row.symbol for row in bought),
@@ -175,7 +187,8 @@ class Rebuild:
                 if left == 0:
                     await self._close(row)
                 elif left is not None:
-                    held[row.symbol] = max(left - Decimal(str(row.shares)), Decimal(0))
+                    claim = Decimal(str(row.shares)) - row.sold
+                    held[row.symbol] = max(left - claim, Decimal(0))
             for order, quantity in found.older:
                 left = held[order.symbol]
                 is_sold = left is not None and left < _least(order, quantity)
@@ -196,7 +209,7 @@ class Rebuild:
         purpose: Purpose,
         unknown: list[ListedOrder],
     ) -> None:
-        pages = OrderPages(since, is_ours)
+        pages = OrderPages(since, is_ours, is_our_exit)
         with self._accounts.lease(found.mode) as lease:
             while not pages.is_over:
                 await lease.take(purpose)
@@ -220,20 +233,24 @@ class Rebuild:
     async def _unknown(
         self, found: Found, page: Mapping[str, Mapping[str, Any]]
     ) -> list[ListedOrder]:
-        """Return those orders of a page that no row knows; ask about misnamed ones."""
+        """Return those buys of a page that no row knows; ask about misnamed ones."""
         names = list(page)
         unknown: list[ListedOrder] = []
         for at in range(0, len(names), _ASKED_AT_ONCE):
             some = names[at : at + _ASKED_AT_ONCE]
             ids = {name: page[name].get("id") for name in some}
+            buys = {name: ids[name] for name in some if is_ours(name)}
             without_row, misnamed = await self._writer.write(
-                partial(_compare, ids, found.mode)
+                partial(_compare, buys, found.mode)
             )
             for row in misnamed:
                 self._dispute(row, ids[row.trade_id])
+            without_row += await self._sells.unknown(ids.keys() - buys.keys())
             for name in without_row:
                 if (order := read_listed(page[name])) is None:
                     self._report_unreadable(found, name)
+                elif name not in buys:
+                    found.sells.append(order)
                 elif name not in self._waiting:
                     unknown.append(order)
         return unknown

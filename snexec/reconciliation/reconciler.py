@@ -10,6 +10,7 @@ from snexec.model import ACCOUNTS
 from snexec.reconciliation.confirmations import Confirmations
 from snexec.reconciliation.discarded import Discarded
 from snexec.reconciliation.fills import Fills
+from snexec.reconciliation.found_sells import FoundSells
 from snexec.reconciliation.rebuild import Rebuild
 from snexec.reconciliation.recovery import Recovery
 from snexec.reconciliation.start import Start
@@ -76,7 +77,8 @@ class Reconciler:
             start=self.start,
         )
         self._feed = feed
-        self.rebuild = Rebuild(accounts, ledger, self.unsettled)
+        found_sells = FoundSells(ledger.writer)
+        self.rebuild = Rebuild(accounts, ledger, self.unsettled, found_sells)
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
         feed.follow(self._happened)
 
@@ -116,6 +118,8 @@ class Reconciler:
             how: What it has become.
         """
         self.unsettled.settled(row.trade_id)
+        if row.live_exit is not None:
+            self.unsettled.settled(row.live_exit)
         if row.is_settled:
             return  # that was published when the broker said its last word
         self._feed.publish(

@@ -134,7 +134,7 @@ class Sweep:
                     self._whole[mode] = began
                 return
             finally:
-                if found.rows or found.older:
+                if found.rows or found.older or found.sells:
                     self._unconcluded[mode] += 1
                     name = f"positions that the sweep of {mode} asks for"
                     nursery.start_soon(self._conclude, found, name=name)
@@ -152,6 +152,8 @@ class Sweep:
                 found.mode,
             )
             return
+        if found.lost:
+            self._whole.pop(found.mode, None)
         self._unconcluded[found.mode] -= 1
         await self._note(found.mode)
 

@@ -84,8 +84,8 @@ COOLDOWN = Gate(
     lambda signal, bot, snapshot: (
         f"no order of {signal.symbol} in that time"
         if snapshot.counts.since_symbol is None
-        else f"{snapshot.counts.since_symbol:.1f} s since the last order of"
-        f" {signal.symbol}; at least {bot.symbol_cooldown_sec:g}"
+        else f"{snapshot.counts.since_symbol:.1f} s since the last order or sale"
+        f" of {signal.symbol}; at least {bot.symbol_cooldown_sec:g}"
     ),
     needs=Needs(orders=True),
 )

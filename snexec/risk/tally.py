@@ -30,6 +30,7 @@ class OpenedOrder(NamedTuple):
         at: Seconds since 1970.
         cents: What it is worth, in cents.
         is_found: Whether it was found afterwards, and so may be older than others.
+        is_exit: Whether it sold, which counts for the symbol's cooldown alone.
     """
 
     mode: str
@@ -37,6 +38,7 @@ class OpenedOrder(NamedTuple):
     at: float
     cents: int
     is_found: bool = False
+    is_exit: bool = False
 
 
 class Recently(NamedTuple):
@@ -49,9 +51,13 @@ class Recently(NamedTuple):
 
     def and_one(self, order: OpenedOrder, symbol: str, at: float) -> Recently:
         """Return these figures with one more order, opened a moment ago."""
-        same = order.symbol == symbol
+        since_symbol = self.since_symbol
+        if order.symbol == symbol:
+            since_symbol = max(0.0, at - order.at)
+        if order.is_exit:
+            return self._replace(since_symbol=since_symbol)
         return Recently(
-            since_symbol=max(0.0, at - order.at) if same else self.since_symbol,
+            since_symbol=since_symbol,
             last_minute=self.last_minute + 1,
             today=self.today + 1,
             cents_today=self.cents_today + order.cents,

@@ -62,6 +62,7 @@ def test_an_order_is_read_as_it_is_listed() -> None:
         notional=Decimal(5),
         filled_qty=Decimal(2),
         placed_at=datetime(2026, 10, 8, 15, 10, 18, 94153, tzinfo=UTC),
+        price=Decimal(50),
     )
     assert pages.is_over
 
@@ -197,3 +198,39 @@ def test_an_order_is_final_where_nothing_works_in_its_place(
     order = read_listed(listed_order("sn-1", status=status))
     assert order is not None
     assert order.is_final == is_final
+
+
+def test_sells_are_looked_for_by_ids_of_their_own() -> None:
+    def sells(name: str) -> bool:
+        return name.endswith("-x1")
+
+    listed = [
+        listed_order("sn-1"),
+        listed_order("sn-1-x1", side="sell"),
+        listed_order("sn-2-x1", side="buy"),
+        listed_order("theirs-x2", side="sell"),
+    ]
+    content = json.dumps(listed).encode()
+
+    def buys(name: str) -> bool:
+        return name == "sn-1"
+
+    assert list(OrderPages(SINCE, buys).take(content)) == ["sn-1"]
+    both = OrderPages(SINCE, buys, sells).take(content)
+    assert list(both) == ["sn-1", "sn-1-x1"]
+
+
+def test_a_sell_is_read_with_what_it_has_sold() -> None:
+    listed = listed_order(
+        "sn-1-s1",
+        side="sell",
+        notional=None,
+        qty="3",
+        stop_price="95.5",
+        filled_at="2026-10-08T15:10:19Z",
+    )
+    order = read_listed(listed)
+    assert order is not None
+    assert (order.quantity, order.filled_qty) == (Decimal(3), Decimal(2))
+    assert (order.price, order.stop_price) == (Decimal(50), Decimal("95.5"))
+    assert order.filled_at == datetime(2026, 10, 8, 15, 10, 19, tzinfo=UTC)

@@ -230,6 +230,36 @@ def test_a_row_that_just_changed_is_not_compared(
     assert rows() == []
 
 
+@pytest.mark.parametrize(
+    ("sold_ago", "said"),
+    [
+        (60, [("paper rows", "OK", "1 open, and held by the account", "")]),
+        (5, []),
+    ],
+)
+def test_what_was_sold_of_a_row_is_not_missed(
+    rows: Callable[[], Lines],
+    real_box: Box,
+    broker: Exchange,
+    sold_ago: float,
+    said: Lines,
+) -> None:
+    fill(real_box, "sn-1", "KO", seconds_ago=120)
+    clock = FakeClock(datetime.now(UTC) - timedelta(seconds=sold_ago))
+    with closing(
+        open_database(real_box.database, simulated=False, clock=clock)
+    ) as connection:
+        exits = Store(connection, clock=clock).exits
+        exits.plan("sn-1", "manual", held=None, free=None)
+        ref = OrderRef(mode="paper", order_id="o-x1", client_order_id="sn-1-x1")
+        some, price = Decimal("0.5"), Decimal(61)
+        exits.apply_sold(ref, quantity=some, price=price, final=False)
+        assert rows() == [], "it is being sold"
+        exits.apply_ended(ref, "canceled", quantity=some, price=price)
+    broker.paper.book.positions.buy("KO", Decimal("1.5"), Decimal(90))
+    assert rows() == said
+
+
 GONE = (
     "WARN  paper rows      sn-1: the row holds 2.0 KO, paper none"
     " / if it was sold: snexec settle sn-1 --as closed --price …"

@@ -24,7 +24,7 @@ from tests.ledger.hands import TRIGGERS, trigger
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snexec.ledger.endings import End
+    from snexec.ledger.standing import End
     from snexec.ledger.store import Store
     from snexec.model import Mode
     from tests.conftest import LoggedErrors

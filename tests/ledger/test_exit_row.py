@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FINAL = {"filled", "canceled", "expired", "rejected", "refused", "dropped"}
+GIVEN_UP = {"refused", "dropped"}
 
 WORDS: dict[str, Callable[[Sell], object]] = {
     "working": lambda sell: sell.works(),
@@ -34,19 +35,63 @@ def planned(order_id: str | None = None) -> Sell:
     return Sell("planned", Decimal(0), None, order_id, is_settled=False)
 
 
-@given(st.lists(st.sampled_from(sorted(WORDS)), max_size=8))
+@given(st.lists(st.sampled_from(sorted(WORDS)), max_size=8), st.booleans())
 def test_no_order_of_what_is_said_undoes_what_was_sold_or_final(
     words: list[str],
+    other_lives: bool,
 ) -> None:
     sell = planned()
+    sell.other_lives = other_lives
     for word in words:
         before = (sell.state, sell.sold, sell.is_settled)
         WORDS[word](sell)
         assert sell.sold >= before[1]
-        assert sell.is_settled or not before[2]
         assert sell.is_settled == (sell.state in FINAL)
-        if before[2]:
-            assert sell.state == before[0]
+        if before[0] in FINAL - GIVEN_UP:
+            assert sell.state == before[0], "the broker has said so finally"
+        if before[2] and other_lives:
+            assert sell.is_settled, "there is never a second one under way"
+
+
+@pytest.mark.parametrize("given_up", ["refused", "dropped"])
+@pytest.mark.parametrize(
+    ("word", "outcome", "state"),
+    [
+        ("working", "working", "working"),
+        ("part", "partial_fill", "working"),
+        ("unreadable", "working", "working"),
+        ("fill", "fill", "filled"),
+        ("canceled", "canceled", "canceled"),
+        ("expired", "expired", "expired"),
+    ],
+)
+def test_what_was_given_up_is_what_the_broker_says_of_it_later(
+    given_up: str, word: str, outcome: str, state: str
+) -> None:
+    sell = planned()
+    WORDS[given_up](sell)
+    sell.order_id = "o-1"
+    assert WORDS[word](sell) == outcome
+    assert (sell.state, sell.is_settled) == (state, state in FINAL)
+
+
+def test_what_was_given_up_is_not_under_way_again_beside_the_next_one() -> None:
+    sell = planned()
+    WORDS["dropped"](sell)
+    sell.order_id, sell.other_lives = "o-1", True
+    assert WORDS["working"](sell) == "found_late"
+    assert WORDS["part"](sell) == "found_late"
+    assert (sell.state, sell.is_settled) == ("dropped", True)
+    assert sell.sold == Decimal("0.2"), "what it sold is sold"
+    assert WORDS["fill"](sell) == "fill"
+    assert (sell.state, sell.is_settled) == ("filled", True)
+
+
+def test_more_sold_than_at_its_end_is_sold() -> None:
+    sell = planned("o-1")
+    WORDS["canceled"](sell)
+    assert WORDS["fill"](sell) == "partial_fill"
+    assert (sell.state, sell.sold) == ("canceled", Decimal("0.5"))
 
 
 @pytest.mark.parametrize("word", ["refused", "dropped"])
@@ -60,7 +105,7 @@ def test_what_the_broker_has_spoken_of_is_never_taken_for_gone(word: str) -> Non
 
 def test_a_fill_that_cannot_be_read_is_not_final() -> None:
     sell = planned()
-    assert WORDS["unreadable"](sell) == "unchanged"
+    assert WORDS["unreadable"](sell) == "working"
     assert (sell.state, sell.is_settled) == ("working", False)
     assert WORDS["ended"](sell) == "unchanged"
     assert not sell.is_settled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snexec.ledger.exit_rows import ExitKind, exit_id, row_of_exit
+from snexec.ledger.exit_rows import ExitKind, exit_id, kind_of_exit, row_of_exit
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ def test_an_id_names_its_row_its_kind_and_its_number(
     made = exit_id("sn-ab", kind, 3)
     assert made == expected
     assert row_of_exit(made) == "sn-ab"
+    assert kind_of_exit(made) == kind
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from snexec.latency import Times
+from snexec.ledger.reader import Reader
 from snexec.ledger.rows import OrderRef
-from tests.fakes import MOMENT_TEXT, FakeClock, make_trade, row_of
+from snexec.ledger.store import Store
+from tests.fakes import MOMENT, MOMENT_TEXT, FakeClock, make_trade, row_of
+from tests.ledger.files import make_foreign
+from tests.ledger.hands import drop_trigger, trigger
 from tests.ledger.selling import SELL, SELL_ID, buy, exits_of, plan
 
 if TYPE_CHECKING:
-    from snexec.ledger.store import Store
+    from pathlib import Path
 
 
 def sold(
@@ -67,6 +72,9 @@ def test_a_planned_sell_is_written_before_it_leaves(store: Store) -> None:
             "createdAt": MOMENT_TEXT,
             "updatedAt": MOMENT_TEXT,
             "settledAt": None,
+            "cancelReason": None,
+            "wholePosition": 0,
+            "splitRatio": None,
         }
     }
     assert row_of(store, "sn-1")["status"] == "open", "its symbol stays blocked"
@@ -142,6 +150,8 @@ def test_a_filled_sell_closes_its_row_in_the_same_transaction(
     assert applied.outcome == "fill"
     assert (applied.closed, applied.remaining) == (True, Decimal(0))
     assert (applied.exit_price, applied.pnl) == (Decimal("90.25"), Decimal("-4.875"))
+    assert (applied.shares, applied.entry_price) == (Decimal("0.5"), Decimal(100))
+    assert applied.exit_reason == "manual"
     row = row_of(store, "sn-1")
     assert (row["status"], row["exitReason"]) == ("closed", "manual")
     assert (row["exitPrice"], row["pnl"]) == (90.25, -4.875)
@@ -315,3 +325,172 @@ def test_events_of_other_orders_and_accounts_are_not_ours(store: Store) -> None:
     store.exits.apply_working(SELL)
     other = SELL._replace(order_id="o-other")
     assert store.exits.apply_working(other) is None, "another order by our id"
+
+
+# What comes late, and what is told with it
+
+
+def gone(store: Store, number: int, how: Literal["refused", "dropped"]) -> None:
+    ref = ref_of(number)._replace(order_id=None)
+    assert store.exits.apply_gone(ref, how) is not None
+
+
+def test_a_sell_that_was_dropped_and_works_is_under_way_again(store: Store) -> None:
+    buy(store)
+    plan(store)
+    gone(store, 1, "dropped")
+    found = store.exits.apply_working(SELL)
+    assert found is not None
+    assert (found.outcome, found.settled) == ("working", False)
+    assert [each.id for each in store.exits.unsettled()] == [SELL_ID]
+    assert store.exits.plan("sn-1", "manual", held=None, free=None) == "closing"
+
+
+def test_beside_the_next_one_it_is_named_to_be_canceled(store: Store) -> None:
+    buy(store)
+    plan(store)
+    gone(store, 1, "refused")
+    plan(store)
+    found = store.exits.apply_working(SELL)
+    assert found is not None
+    assert (found.outcome, found.also_live) == ("found_late", "sn-1-x2")
+    assert [each.id for each in store.exits.unsettled()] == ["sn-1-x2"]
+    sold(store, "0.5", "90")
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["exitOrderId"]) == ("closed", "o-x1")
+
+
+def test_a_row_closed_beside_a_live_sell_names_it(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_ended(SELL, "canceled", quantity=Decimal(0), price=None)
+    plan(store)
+    late = store.exits.apply_sold(
+        SELL, quantity=Decimal("0.5"), price=Decimal(90), final=True
+    )
+    assert late is not None
+    assert (late.closed, late.also_live) == (True, "sn-1-x2")
+
+
+def test_a_price_that_comes_late_completes_a_closed_row(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_ended(SELL, "canceled", quantity=Decimal("0.2"), price=None)
+    plan(store)
+    sold(store, "0.3", "90", ref=ref_of(2))
+    store.exits.apply_ended(
+        SELL, "canceled", quantity=Decimal("0.2"), price=Decimal(110)
+    )
+    row = row_of(store, "sn-1")
+    assert (row["status"], row["exitPrice"], row["pnl"]) == ("closed", 98.0, -1.0)
+
+
+def test_a_row_was_exited_when_it_sold_last(store: Store, clock: FakeClock) -> None:
+    buy(store)
+    plan(store)
+    clock.advance(60)
+    store.exits.apply_sold(
+        SELL, quantity=Decimal("0.5"), price=Decimal(90), final=True, at=MOMENT
+    )
+    assert row_of(store, "sn-1")["exitAt"] == MOMENT_TEXT
+
+
+def test_how_long_a_sell_took_is_kept_once(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_working(SELL, times=Times(wire_ms=1.5))
+    store.exits.apply_sold(
+        SELL,
+        quantity=Decimal("0.5"),
+        price=Decimal(90),
+        final=True,
+        times=Times(wire_ms=9.0, fill_ms=42.0),
+    )
+    (found,) = store.exits.of("sn-1")
+    assert (found.wire_ms, found.fill_ms) == (1.5, 42.0)
+
+
+def test_each_execution_is_told_once(store: Store) -> None:
+    buy(store)
+    plan(store)
+    executed = []
+    for quantity in ("0.2", "0.2", "0.1", "0.5", "0.5"):
+        applied = store.exits.apply_sold(
+            SELL, quantity=Decimal(quantity), price=Decimal(90), final=False
+        )
+        assert applied is not None
+        executed.append(applied.executed)
+    assert executed == [Decimal(each) for each in ("0.2", "0", "0", "0.3", "0")]
+
+
+@pytest.mark.parametrize("change", [{"side": "buy"}, {"symbol": "MSFT"}])
+def test_what_speaks_of_another_order_is_not_applied(
+    store: Store, change: dict[str, str]
+) -> None:
+    buy(store)
+    plan(store)
+    assert store.exits.apply_working(SELL._replace(**change)) is None  # type: ignore[arg-type]
+    assert exits_of(store)[SELL_ID]["state"] == "planned"
+    same = SELL._replace(side="sell", symbol="AAPL")
+    assert store.exits.apply_working(same) is not None
+
+
+def test_the_order_that_the_broker_was_asked_for_is_the_sells(store: Store) -> None:
+    buy(store)
+    plan(store)
+    store.exits.apply_working(SELL)
+    answer = SELL._replace(order_id="o-replaced", is_answer=True)
+    assert store.exits.apply_working(answer) is not None
+    assert exits_of(store)[SELL_ID]["alpacaOrderId"] == "o-replaced"
+
+
+def test_the_whole_position_of_a_coin_is_known_after_a_restart(
+    store: Store, clock: FakeClock
+) -> None:
+    buy(store, "BTC/USD", "0.1", "60000")
+    assert plan(store, held="0.09975", free="0.09975").is_whole_position
+    again = Store(store._db, clock=clock)
+    sold(again, "0.09975", "60000")
+    assert row_of(store, "sn-1")["status"] == "closed"
+
+
+@pytest.mark.parametrize("kind", ["ignores", "takes back", "refuses"])
+def test_what_another_program_forbids_to_close_is_not_half_written(
+    store: Store, database: Path, kind: str
+) -> None:
+    buy(store, "DOOM")
+    plan(store)
+    trigger(database, kind, "UPDATE")
+    store.begin()
+    with pytest.raises(sqlite3.IntegrityError):
+        sold(store, "0.5", "90")
+    store.rollback()
+    assert exits_of(store)[SELL_ID]["state"] == "planned", "and no second one leaves"
+    drop_trigger(database)
+    sold(store, "0.5", "90")
+    assert row_of(store, "sn-1")["status"] == "closed"
+
+
+def test_all_sells_of_a_row_are_read_beside_the_writer(
+    store: Store, database: Path, clock: FakeClock
+) -> None:
+    reader = Reader(database, clock)
+    buy(store)
+    assert reader.exits_of("sn-1") == []
+    plan(store)
+    store.exits.apply_ended(SELL, "canceled", quantity=Decimal("0.2"), price=None)
+    plan(store)
+    first, second = reader.exits_of("sn-1")
+    assert (first.id, first.state, first.sold) == (
+        *("sn-1-x1", "canceled", Decimal("0.2")),
+    )
+    assert first.settled_at == MOMENT_TEXT
+    assert (second.id, second.quantity) == ("sn-1-x2", Decimal("0.3"))
+    assert second.settled_at is None
+
+
+def test_a_file_from_before_there_were_sells_has_none(
+    database: Path, clock: FakeClock
+) -> None:
+    make_foreign(database, ("x", "AAPL", "open"))
+    assert Reader(database, clock).exits_of("x") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +23,10 @@ from tests.ledger.files import (
     columns,
     contents,
     make_foreign,
+    make_version_4,
     open_real,
 )
+from tests.ledger.selling import SELL, plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,6 +124,45 @@ def test_a_file_of_version_1_gets_the_index_of_version_2(database: Path) -> None
             "EXPLAIN QUERY PLAN SELECT * FROM BotTrade WHERE alpacaOrderId = 'x'"
         ).fetchone()
         assert "BotTrade_alpacaOrderId" in plan["detail"]
+
+
+def test_a_file_of_version_4_gets_the_sells_and_keeps_its_rows(
+    database: Path,
+) -> None:
+    make_version_4(database)
+    with closing(open_real(database)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 5
+        assert (
+            columns(connection)
+            == FIRST_BLOCK + SECOND_BLOCK + LATENCY_BLOCK + EXIT_BLOCK
+        )
+        store = Store(connection, clock=FakeClock())
+        (row,) = store.held.watched()
+        assert (row.id, row.remaining, row.high_price) == ("sn-1", Decimal(2), None)
+        assert store.exits.unsettled() == []
+        assert plan(store).quantity == Decimal(2)
+        sold = store.exits.apply_sold(
+            SELL, quantity=Decimal(2), price=Decimal(11), final=True
+        )
+        assert sold is not None
+        assert (sold.closed, sold.pnl) == (True, Decimal(2))
+
+
+def test_the_programs_that_share_a_file_read_and_write_it_as_before(
+    database: Path,
+) -> None:
+    make_version_4(database)
+    read = "SELECT id, status, exitPrice, pnl FROM BotTrade ORDER BY id"
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        before = other.execute(read).fetchall()
+        open_real(database).close()
+        assert other.execute(read).fetchall() == before
+        other.execute(
+            "UPDATE BotTrade SET status = 'closed', exitPrice = 12, pnl = 4,"
+            " exitReason = 'theirs' WHERE id = 'sn-1'"
+        )
+    with closing(open_real(database)) as connection:
+        assert Store(connection, clock=FakeClock()).held.watched() == []
 
 
 def test_a_new_file_has_small_pages_and_an_old_one_keeps_its_own(

@@ -16,7 +16,7 @@ from snexec.ops.control import Control
 from tests.fakes import SECRET
 
 if TYPE_CHECKING:
-    from snexec.ledger.endings import End
+    from snexec.ledger.standing import End
     from snexec.signals import Signal
 
 SIGNAL = {

@@ -17,6 +17,7 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.ledger.rows import OrderRef
+from snexec.reconciliation.unsettled import UnsettledOrder
 from tests.fakes import (
     Rig,
     make_order,
@@ -74,6 +75,52 @@ async def test_a_position_that_is_gone_is_settled_once_it_is_said(
     assert warnings_of(caplog) == [
         "AAPL trade=sn-1 is settled as closed by the operator's word, at 90"
     ]
+
+
+async def test_the_price_of_a_sale_by_others_is_asked_for_and_completed(
+    bench: Bench,
+) -> None:
+    buy(bench)
+    bench.rig.store.exits.external(
+        "sn-1", quantity=Decimal("0.5"), price=None, remaining=Decimal("0.5")
+    )
+    refused = await bench.control.settle("sn-1", "closed", None, dry_run=True)
+    assert refused["error"] == (
+        "sn-1 (AAPL) is closed, and lacks the price of its sale alone: say it with"
+        " --price"
+    )
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert done == {
+        "settled": True,
+        "words": (
+            "sn-1: AAPL (paper) stays closed, with exitPrice 90.000000, pnl -5.000000;"
+            " paper holds none of it"
+        ),
+    }
+    row = bench.rig.rows()["sn-1"]
+    assert (row["exitReason"], row["exitPrice"], row["pnl"]) == ("external", 90.0, -5.0)
+
+
+async def test_a_sell_that_has_no_end_is_asked_about_no_more(bench: Bench) -> None:
+    buy(bench)
+    bench.rig.store.exits.plan("sn-1", "manual", held=None, free=None)
+    unsettled = bench.rig.reconciler.unsettled
+    now = trio.current_time()
+    unsettled.add(
+        UnsettledOrder(
+            trade_id="sn-1-x1",
+            symbol="AAPL",
+            mode="paper",
+            order_id=None,
+            placed_at=now,
+            due=now,
+            pause=1.0,
+        )
+    )
+    said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert "; its sell sn-1-x1 is asked about no more" in str(said["words"])
+    assert unsettled.get("sn-1-x1") is None
+    assert bench.rig.store.exits.unsettled() == []
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])

@@ -1,0 +1,155 @@
+"""The rows that are held, as they are watched: read at the start, and high prices.
+
+(SPEC 12.2, 12.3)
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from snexec.clock import timestamp
+from snexec.ledger.exit_reads import LIVE_COLUMNS, read_unsettled_exit
+from snexec.ledger.held_rows import WatchedRow
+from snexec.ledger.reading import exact, id_of, seconds_sql, text_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from snexec.clock import Clock
+    from snexec.ledger.exit_rows import ExitState
+    from snexec.ledger.held_rows import HighPrice
+
+# The upper bounds keep out text, too.
+_IS_HELD = (
+    "status = 'open' AND mode IN ('paper', 'live') AND shares > 0 AND shares < 9e999"
+    " AND entryPrice > 0 AND entryPrice < 9e999"
+)
+# A row once for each of its sells.
+_WATCHED = (
+    f"SELECT {LIVE_COLUMNS}, BotTrade.id AS rowId, shares, entryPrice, highPrice,"  # noqa: S608 - constants only
+    " BotTrade.settledAt AS boughtAt, BotTrade.alpacaOrderId AS buyOrder,"
+    f" round({seconds_sql('entryAt', 'BotTrade.createdAt')}, 3) AS entered"
+    " FROM BotTrade LEFT JOIN BotExit ON tradeId = BotTrade.id"
+    f" WHERE {_IS_HELD}"
+)
+WATCHED = f"{_WATCHED} ORDER BY BotTrade.createdAt, BotTrade.id, BotExit.rowid"
+_WATCHED_ROW = f"{_WATCHED} AND BotTrade.id = ? ORDER BY BotExit.rowid"
+# It is no change that others wait for: `updatedAt` stays.
+_RAISE_HIGH = (
+    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
+    " AND status = 'open' AND entryPrice = :entry"
+    " AND (highPrice IS NULL OR highPrice < :price)"
+)
+_SET_HIGH = (
+    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
+    " AND status = 'open' AND entryPrice = :entry"
+)
+TRIED = (
+    "SELECT tradeId, count(*) FROM BotTrade"  # noqa: S608 - constants only
+    " CROSS JOIN BotExit ON tradeId = BotTrade.id"  # which SQLite keeps in this order
+    f" WHERE {_IS_HELD} AND kind = 'sell' AND decidedAt >= ? GROUP BY tradeId"
+)
+_RULES = "SELECT value FROM SnexecMeta WHERE key = 'exit rules'"
+_NOTE_RULES = "INSERT OR REPLACE INTO SnexecMeta VALUES ('exit rules', ?)"
+
+
+class HeldRows:
+    """Reads rows that are held, over the store's own connection, and marks their highs."""
+
+    def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
+        self._db = connection
+        self._clock = clock
+
+    def read_from(self, connection: sqlite3.Connection) -> None:
+        """Use another connection to the same rows from now on."""
+        self._db = connection
+
+    def watched(self) -> list[WatchedRow]:
+        """Return every row of ours that is held, the oldest first."""
+        by_row: dict[str, list[sqlite3.Row]] = {}
+        for each in self._db.execute(WATCHED):
+            by_row.setdefault(each["rowId"], []).append(each)
+        now = self._clock.now()
+        return [_watched(each, now) for each in by_row.values()]
+
+    def row(self, row_id: str) -> WatchedRow | None:
+        """Return a row if it is held."""
+        found = self._db.execute(_WATCHED_ROW, [row_id]).fetchall()
+        return _watched(found, self._clock.now()) if found else None
+
+    def tried(self, since: datetime) -> dict[str, int]:
+        """Return how many sells of each held row were decided since then, if any was."""
+        return dict(self._db.execute(TRIED, [timestamp(since)]).fetchall())
+
+    def raise_highs(self, highs: Iterable[HighPrice]) -> None:
+        """Note how high prices have been; what is higher already stays."""
+        self._db.executemany(_RAISE_HIGH, _values(highs))
+
+    def set_highs(self, highs: Iterable[HighPrice]) -> None:
+        """Note how high prices have been where a print was taken back: lower, too."""
+        self._db.executemany(_SET_HIGH, _values(highs))
+
+    def rules(self) -> str | None:
+        """Return the rules that were applied last, as they were noted."""
+        found = self._db.execute(_RULES).fetchone()
+        return None if found is None else str(found[0])
+
+    def note_rules(self, rules: str) -> None:
+        """Note the rules that are applied from now on (SPEC 12.3)."""
+        self._db.execute(_NOTE_RULES, [rules])
+
+
+def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": each.row_id,
+            "price": float(each.price),
+            "entry": float(each.entry_price),
+        }
+        for each in highs
+    ]
+
+
+def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
+    """Read a row from what was joined with each of its sells, in their order."""
+    row = found[0]
+    shares = exact(row["shares"]) or Decimal(0)
+    sells = [each for each in found if each["exitId"] is not None]
+    sold = (exact(each["filledQty"]) or Decimal(0) for each in sells)
+    remaining = max(shares - sum(sold, Decimal(0)), Decimal(0))
+    live = next((each for each in sells if each["exitSettledAt"] is None), None)
+    last_state, wanted = _last(sells)
+    entered = row["entered"]
+    return WatchedRow(
+        id=row["rowId"],
+        symbol=text_of(row["symbol"]) or "",
+        mode=row["mode"],
+        shares=shares,
+        remaining=remaining,
+        entry_price=exact(row["entryPrice"]) or Decimal(0),
+        entry_at=now if entered is None else datetime.fromtimestamp(entered, UTC),
+        high_price=exact(row["highPrice"]),
+        is_settled=row["boughtAt"] is not None,
+        order_id=id_of(row["buyOrder"]),
+        live_exit=(
+            None if live is None else read_unsettled_exit(live, now.timestamp())
+        ),
+        signal_id=text_of(row["signalId"]),
+        last_state=last_state,
+        wanted=wanted if live is None and remaining else None,
+    )
+
+
+def _last(sells: list[sqlite3.Row]) -> tuple[ExitState | None, str | None]:
+    """Return how the last order of ours stands, and what it leaves to be done."""
+    ours = [each for each in sells if each["kind"] != "external"]
+    if not ours:
+        return None, None
+    last = ours[-1]
+    reason = last["cancelReason"]
+    if reason is None and last["kind"] == "sell" and last["reason"] != "rebuilt":
+        reason = last["reason"]
+    return last["state"], None if last["state"] == "dropped" else reason
