@@ -10,9 +10,9 @@ import trio
 
 from snexec.exits.activation import Activation, count_rows
 from snexec.exits.blindness import Blindness
-from snexec.exits.judge import explain
+from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
-from snexec.exits.rules import MISSED, show_price
+from snexec.exits.rules import MISSED, RULE_REASONS, show_price
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -95,6 +95,9 @@ class PositionMonitor:
     def load(self, rules: str | None) -> None:
         """Take over the rules that an earlier run applied last, before ``run``."""
         self._activation = Activation(self._view, read_rules(rules))
+        exits = self._live.now.exits
+        is_on = exits is not None and exits.enabled
+        self._view.watch(self._modes(exits if is_on else None))
 
     def settings_changed(self) -> None:
         """Look at the settings anew, in the next moment."""
@@ -198,6 +201,18 @@ class PositionMonitor:
         moment = self._view.moment(watched.position, now, since)
         return explain(watched.position, watched.prices, moment, settings)
 
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask anew what a row was to be sold for; None while that cannot be asked."""
+        watched, settings = self._book.of_row(row_id), self._now_set()
+        if watched is None:
+            return None
+        if settings is None:
+            return reason not in RULE_REASONS
+        now = self._view.now()
+        since = self._activation.applied.flatten_since
+        moment = self._view.moment(watched.position, now, since)
+        return still_holds(reason, watched.position, watched.prices, moment, settings)
+
     def source_and_age(self) -> tuple[str | None, float | None]:
         """Return where the newest price is from, and its age in seconds."""
         newest = max(self._book, key=lambda each: each.prices.at, default=None)
@@ -217,6 +232,7 @@ class PositionMonitor:
     def _change(self, settings: ExitSettings | None) -> None:
         self._settings = settings
         if settings is None:
+            self._activation.withdraw(self._book)
             return
         if not settings.enabled and len(self._book):
             log.warning(
