@@ -7,10 +7,11 @@ SnexecError
 │   ├── NoDaemonError       nobody answers at the socket
 │   └── DaemonGoneError     it answered, and then went away
 ├── InvalidSignalError      one input line; intake answers ``invalid``
-├── StreamError             the connection to the trading stream: connect again
+├── StreamError             the connection to a stream: connect again
 │   ├── StreamClosedError   it was open
 │   ├── StreamRejectedError its handshake was answered with another HTTP status
-│   └── StreamUnauthorizedError  the broker does not take these keys
+│   ├── StreamUnauthorizedError  the broker does not take these keys
+│   └── StreamRefusedError  market data is not for us now: the poll goes on
 └── BrokerError             one request to Alpaca
     ├── NotSentError        nothing left this machine: the order does not exist
     ├── UnknownOutcomeError it left, and no readable answer came: look it up
@@ -67,7 +68,7 @@ class InvalidSignalError(SnexecError):
 
 
 class StreamError(SnexecError):
-    """There is no connection to the trading stream."""
+    """There is no connection to a stream."""
 
 
 class StreamClosedError(StreamError):
@@ -88,6 +89,18 @@ class StreamRejectedError(StreamError):
 
 class StreamUnauthorizedError(StreamError):
     """The broker does not take these keys."""
+
+
+class StreamRefusedError(StreamError):
+    """Market data is refused, by an error code of the stream's own (ALPACA-EXITS 2.1).
+
+    Attributes:
+        code: 402 the keys, 406 another connection has the slot, 409 the data plan.
+    """
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(f"{code} {words}".rstrip())
+        self.code = code
 
 
 class BrokerError(SnexecError):

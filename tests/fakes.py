@@ -528,6 +528,9 @@ class FakeAccounts(Accounts):
             for mode, client in self.clients.items()
         }
         self._exchange = None
+        self._clock = clock
+        self._environ = {}
+        self._tls = None
 
     @property
     def leased(self) -> dict[Mode, int]:

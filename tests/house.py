@@ -21,7 +21,7 @@ WINGS: dict[str, set[str]] = {
     "intake": set(),
     "ledger": {"risk"},
     "stream": {"broker"},
-    "market": {"broker"},
+    "market": {"broker", "stream"},
     "reconciliation": {"broker", "ledger"},
     "orders": {"risk", "broker", "ledger", "reconciliation"},
     "exits": {"broker", "ledger", "market", "reconciliation", "orders"},
@@ -48,7 +48,10 @@ GROUND_USES = {"snexec.exchange.settings"}
 # Loaded only where they are used, so not through the wing's face.
 SIDE_DOORS = {
     "snexec.stream.connection",
-    "snexec.broker.lookups",
+    *(f"snexec.broker.{name}" for name in ("lookups", "data", "splits", "calendar")),
+    *(f"snexec.market.{name}" for name in ("calendar", "snapshots", "data_stream")),
+    *(f"snexec.market.{name}" for name in ("data_line", "data_session", "ticks")),
+    *(f"snexec.market.{name}" for name in ("tick_frames", "data_settings")),
     *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),

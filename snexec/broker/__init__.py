@@ -24,6 +24,7 @@ from snexec.broker.answers import amount as amount
 from snexec.broker.answers import quantity_or_zero as quantity_or_zero
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient
+from snexec.broker.endpoint import DataEndpoint as DataEndpoint
 from snexec.broker.endpoint import Endpoint as Endpoint
 from snexec.broker.lease import Lease as Lease
 from snexec.broker.listing import ListedOrder as ListedOrder

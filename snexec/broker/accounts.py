@@ -9,7 +9,7 @@ import trio
 
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient
-from snexec.broker.endpoint import SIMULATED_KEYS, Endpoint
+from snexec.broker.endpoint import SIMULATED_KEYS, DataEndpoint, Endpoint
 from snexec.broker.lease import Held, Lease
 from snexec.broker.tls import tls_context
 from snexec.model import ACCOUNTS
@@ -17,6 +17,7 @@ from snexec.settings import credentials_for
 
 if TYPE_CHECKING:
     from snexec.broker.budget import Purpose
+    from snexec.broker.data import DataClient
     from snexec.broker.simulated import BuiltInExchange
     from snexec.clock import Clock
     from snexec.model import AccountName
@@ -89,6 +90,32 @@ class Accounts:
     def has_keys(self, mode: AccountName) -> bool:
         """Return whether there are keys for a mode; the simulated exchange gives some."""
         return self._held[mode].endpoint.credentials is not None
+
+    def data_endpoint(
+        self, mode: AccountName, *, url: str, stream_url: str
+    ) -> DataEndpoint:
+        """Return where market data comes from, with a mode's keys or else another's.
+
+        Args:
+            mode: Whose keys are taken first; market data takes those of either.
+            url: Its REST base URL, unless the simulated exchange answers.
+            stream_url: The base URL of its streams, likewise.
+        """
+        if self._exchange is not None:
+            url = self._exchange.data_url
+            stream_url = "ws" + url.removeprefix("http")
+        keys = [self.endpoint(each).credentials for each in (mode, *ACCOUNTS)]
+        return DataEndpoint(url, stream_url, next(filter(None, keys), None))
+
+    def data_client(
+        self, endpoint: DataEndpoint, *, timeout_seconds: float
+    ) -> DataClient:
+        """Return a client of market data, with a budget that nobody else uses."""
+        from snexec.broker.data import DataClient  # noqa: PLC0415 - needed by few
+
+        return DataClient(
+            endpoint, timeout_seconds=timeout_seconds, clock=self._clock, tls=self.tls
+        )
 
     def budget(self, mode: AccountName) -> RateBudget:
         """Return the request budget of a mode's account."""

@@ -34,9 +34,11 @@ from snexec.threads import in_own_thread
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from datetime import date
     from decimal import Decimal
 
     from snexec.broker.budget import RateBudget
+    from snexec.broker.calendar import TradingDay
     from snexec.broker.lookups import LookUps
     from snexec.broker.positions import HeldPosition, PositionList
     from snexec.broker.sent import OutgoingOrder
@@ -247,6 +249,17 @@ class AlpacaClient:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
         return read_market_times(await self._get("/v2/clock"))
+
+    async def trading_days(self, first: date, last: date) -> list[TradingDay]:
+        """Return the trading days from one day to another, both included (SPEC 12.8a).
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        from snexec.broker.calendar import read_trading_days  # noqa: PLC0415 - for few
+
+        query = urlencode({"start": first.isoformat(), "end": last.isoformat()})
+        return read_trading_days(await self._get(f"/v2/calendar?{query}"))
 
     async def _give_up_late(self) -> None:
         """Abandon orders that are not answered in time; all have the same limit.

@@ -31,3 +31,17 @@ class Endpoint(NamedTuple):
     def stream_url(self) -> str:
         """The trading stream's URL (SPEC 7)."""
         return "ws" + self.url.removeprefix("http") + "/stream"
+
+
+class DataEndpoint(NamedTuple):
+    """Where market data comes from, and with which keys.
+
+    Attributes:
+        url: REST base URL, without a trailing slash.
+        stream_url: Base URL of the streams, likewise.
+        credentials: None where no mode has keys.
+    """
+
+    url: str
+    stream_url: str
+    credentials: Credentials | None

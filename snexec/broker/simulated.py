@@ -31,11 +31,13 @@ class BuiltInExchange(NamedTuple):
         quote: Called with a symbol and its price, in dollars.
         id_salt: Sets this run's order ids apart: a simulated account starts empty each
             time, and so do its ids.
+        data_url: Base URL of its market data, REST and streams.
     """
 
     urls: Mapping[AccountName, str]
     quote: Callable[[str, Decimal], None]
     id_salt: str
+    data_url: str = ""
 
     def leaving(self, order: Priced, _sequence: int | None) -> None:
         """Have a symbol cost what the signal of an order said."""

@@ -237,6 +237,7 @@ async def _start_exchange(
         urls={"paper": exchange.paper_url, "live": exchange.live_url},
         quote=exchange.quote,
         id_salt=secrets.token_hex(8),
+        data_url=exchange.data_url,
     )
 
 

@@ -5,6 +5,7 @@
 | POST print | `{"symbol", "price", "conditions", "size"}` prints what moves no price |
 | POST take-back | `{"symbol", "price"}` corrects a symbol's last print; without a price it is canceled |
 | PUT halts | `{"symbol", "halted"}` halts or reopens a symbol, for both accounts |
+| POST announce | an `Announcement` of a corporate action, which it does not carry out |
 | PUT, DELETE feeds/PATH | sets or clears the `DataFaults` of `v2/iex`, say |
 | POST drop/PATH | breaks the connections of one by TCP reset |
 | GET feeds | reads back who is connected, and to what |
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from snexec.exchange.announcements import Announcement, Announcements
 from snexec.exchange.controls import control_route, parse
 from snexec.exchange.data_stream import DataFaults, DataFeed
 from snexec.exchange.prices import Prices
@@ -52,10 +54,15 @@ class DataControl:
     """The controls of what the market prints, and of who gets it."""
 
     def __init__(
-        self, tape: Tape, prices: Prices, feeds: Mapping[str, DataFeed]
+        self,
+        tape: Tape,
+        prices: Prices,
+        announcements: Announcements,
+        feeds: Mapping[str, DataFeed],
     ) -> None:
         self._tape = tape
         self._prices = prices
+        self._announcements = announcements
         self._feeds = feeds
 
     def routes(self) -> list[BaseRoute]:
@@ -64,6 +71,7 @@ class DataControl:
             control_route("POST", "/print", self._print),
             control_route("POST", "/take-back", self._take_back),
             control_route("PUT", "/halts", self._set_halt),
+            control_route("POST", "/announce", self._announce),
             control_route("PUT", "/feeds/{path:path}", self._set_faults),
             control_route("DELETE", "/feeds/{path:path}", self._clear_faults),
             control_route("POST", "/drop/{path:path}", self._drop),
@@ -85,6 +93,9 @@ class DataControl:
         else:
             self._prices.halts.resume(asked.symbol)
         self._tape.halted(asked.symbol, halted=asked.halted)
+
+    async def _announce(self, request: Request) -> None:
+        self._announcements.add(await parse(request, Announcement))
 
     async def _set_faults(self, request: Request) -> object:
         return self._set(request, await parse(request, DataFaults))

@@ -1,4 +1,4 @@
-"""Market data over REST: snapshots, latest trades and quotes (ALPACA-EXITS 2)."""
+"""Market data over REST: latest prices, and what is announced (ALPACA-EXITS 2)."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from snexec.exchange.announcements import Announcements
 from snexec.exchange.assets import canonical, exists
 from snexec.exchange.errors import ApiError, invalid, rate_limited, unauthorized_key
 from snexec.exchange.keys import key_of
@@ -22,14 +23,20 @@ class DataRest:
 
     Args:
         tape: What was printed.
+        announcements: What corporations are about to do.
         knows_key: Whether a key is authorized.
         rate: How often it may be asked.
     """
 
     def __init__(
-        self, tape: Tape, knows_key: Callable[[str], bool], rate: RateWindow
+        self,
+        tape: Tape,
+        announcements: Announcements,
+        knows_key: Callable[[str], bool],
+        rate: RateWindow,
     ) -> None:
         self._tape = tape
+        self._announcements = announcements
         self._knows_key = knows_key
         self._rate = rate
 
@@ -37,30 +44,39 @@ class DataRest:
         """Return the routes to mount at the base of market data."""
         stocks, crypto = "/v2/stocks", "/v1beta3/crypto/us"
         return [
-            self._route(f"{stocks}/snapshots", self._snapshot, ""),
-            self._route(f"{stocks}/trades/latest", self._trade, "trades"),
-            self._route(f"{stocks}/quotes/latest", self._quote, "quotes"),
-            self._route(f"{crypto}/snapshots", self._snapshot, "snapshots"),
-            self._route(f"{crypto}/latest/trades", self._trade, "trades"),
-            self._route(f"{crypto}/latest/quotes", self._quote, "quotes"),
+            self._latest(f"{stocks}/snapshots", self._snapshot, ""),
+            self._latest(f"{stocks}/trades/latest", self._trade, "trades"),
+            self._latest(f"{stocks}/quotes/latest", self._quote, "quotes"),
+            self._latest(f"{crypto}/snapshots", self._snapshot, "snapshots"),
+            self._latest(f"{crypto}/latest/trades", self._trade, "trades"),
+            self._latest(f"{crypto}/latest/quotes", self._quote, "quotes"),
+            self._route("/v1/corporate-actions", self._announced),
         ]
 
-    def _route(
+    def _latest(
         self, path: str, show: Callable[[str], dict[str, object]], head: str
     ) -> Route:
+        def found(request: Request) -> object:
+            by_symbol = {name: show(name) for name in _symbols(request)}
+            return {head: by_symbol} if head else by_symbol
+
+        return self._route(path, found)
+
+    def _route(self, path: str, find: Callable[[Request], object]) -> Route:
         async def answer(request: Request) -> Response:
             try:
                 self._admit(request)
-                found = {name: show(name) for name in _symbols(request)}
+                response = _json(find(request))
             except ApiError as exc:
                 response = _json(exc.body, exc.status)
-            else:
-                response = _json({head: found} if head else found)
             response.headers.update(self._rate.headers())
             return response
 
         endpoint: Callable[[Request], Awaitable[Response]] = answer
         return Route(path, endpoint, methods=["GET"])
+
+    def _announced(self, request: Request) -> object:
+        return self._announcements.answer(request.query_params)
 
     def _admit(self, request: Request) -> None:
         key = key_of(request)

@@ -9,6 +9,7 @@ import trio
 from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
 
 from snexec.exchange.account import Account
+from snexec.exchange.announcements import Announcements
 from snexec.exchange.connections import serve
 from snexec.exchange.control_routes import control_routes
 from snexec.exchange.data_control import DataControl
@@ -33,6 +34,7 @@ class Exchange:
         paper: The account at the root of the port.
         live: The account below `/live`.
         tape: What the market prints.
+        announcements: What corporations are about to do.
         data_feeds: The streams of market data below `/data`, by their path.
     """
 
@@ -43,6 +45,7 @@ class Exchange:
         self.paper = Account(settings, prices=self._prices, rng=rng)
         self.live = Account(settings, prices=self._prices, rng=rng)
         self.tape = Tape(self._prices, now_ns=time.time_ns)
+        self.announcements = Announcements(time.time_ns)
         self.data_feeds = {
             name: DataFeed(self.tape, self._knows_key) for name in _DATA_FEEDS
         }
@@ -107,7 +110,9 @@ class Exchange:
 
     def _app(self) -> Router:
         accounts = {"paper": self.paper, "live": self.live}
-        data_control = DataControl(self.tape, self._prices, self.data_feeds)
+        data_control = DataControl(
+            self.tape, self._prices, self.announcements, self.data_feeds
+        )
         return Router(
             [
                 Mount("/control/data", routes=data_control.routes()),
@@ -124,7 +129,7 @@ class Exchange:
             WebSocketRoute(f"/{name}", feed.serve)
             for name, feed in self.data_feeds.items()
         ]
-        rest = DataRest(self.tape, self._knows_key, self._data_rate)
+        rest = DataRest(self.tape, self.announcements, self._knows_key, self._data_rate)
         return [*streams, *rest.routes()]
 
     def _knows_key(self, key: str) -> bool:

@@ -31,9 +31,13 @@ class Trade:
     size: float
     conditions: tuple[str, ...]
     at_ns: int
+    is_of_pair: bool = False
 
     def fields(self) -> dict[str, object]:
         """Return it as market data spells it, without its symbol."""
+        if self.is_of_pair:
+            head = {"i": self.id, "p": float(self.price), "s": self.size}
+            return {**head, "t": Moment(self.at_ns), "tks": "B"}
         return {
             "i": self.id,
             "x": "V",
@@ -61,29 +65,31 @@ class Tape:
         """Return a symbol's last sale; it has one from before the first print."""
         name = canonical(symbol)
         if name not in self._last:
-            self._last[name] = self._trade(self._prices.last(name), at=self._began_ns)
+            last = self._prices.last(name)
+            self._last[name] = self._trade(name, last, at=self._began_ns)
         return self._last[name]
 
     def quote(self, symbol: str) -> dict[str, object]:
         """Return what is bid and asked now, as market data spells it."""
-        last = self._prices.last(canonical(symbol))
-        return {
+        name = canonical(symbol)
+        last = self._prices.last(name)
+        both: dict[str, object] = {
             "ap": float(self._prices.ask(last)),
             "as": 200.0,
-            "ax": "V",
             "bp": float(self._prices.bid(last)),
             "bs": 300.0,
-            "bx": "V",
-            "c": ["R"],
             "t": Moment(self._now_ns()),
-            "z": "A",
         }
+        if class_of(name).around_the_clock:
+            return both
+        return both | {"ax": "V", "bx": "V", "c": ["R"], "z": "A"}
 
     def print_odd(
         self, symbol: str, price: Decimal, conditions: tuple[str, ...], size: float
     ) -> None:
         """Print what moves no price: with conditions, or an error of the tape."""
-        self._publish_trade(canonical(symbol), self._trade(price, conditions, size))
+        name = canonical(symbol)
+        self._publish_trade(name, self._trade(name, price, conditions, size))
 
     def take_back(self, symbol: str, corrected: Decimal | None) -> None:
         """Cancel a symbol's last print, or correct its price, in USD."""
@@ -94,7 +100,7 @@ class Tape:
             canceled = {"i": before.id, "p": float(before.price), "s": before.size}
             self._publish("trades", name, {"T": "x", "a": "C", **canceled, **old})
             return
-        after = self._trade(corrected, before.conditions, before.size)
+        after = self._trade(name, corrected, before.conditions, before.size)
         changes = {
             "oi": before.id,
             "op": float(before.price),
@@ -114,15 +120,12 @@ class Tape:
         self._publish("statuses", canonical(symbol), message)
 
     def _sold(self, symbol: str, price: Decimal) -> None:
-        self._last[symbol] = trade = self._trade(price)
+        self._last[symbol] = trade = self._trade(symbol, price)
         self._publish_trade(symbol, trade)
         self._publish("quotes", symbol, {"T": "q", **self.quote(symbol)})
 
     def _publish_trade(self, symbol: str, trade: Trade) -> None:
-        fields = trade.fields()
-        if class_of(symbol).around_the_clock:
-            fields["tks"] = "B"
-        self._publish("trades", symbol, {"T": "t", **fields})
+        self._publish("trades", symbol, {"T": "t", **trade.fields()})
 
     def _publish(self, channel: Channel, symbol: str, message: Message) -> None:
         if self.followers:
@@ -132,6 +135,7 @@ class Tape:
 
     def _trade(
         self,
+        symbol: str,
         price: Decimal,
         conditions: tuple[str, ...] = ("@",),
         size: float = 100.0,
@@ -144,4 +148,5 @@ class Tape:
             size=size,
             conditions=conditions,
             at_ns=self._now_ns() if at is None else at,
+            is_of_pair=class_of(symbol).around_the_clock,
         )

@@ -1,4 +1,4 @@
-"""Whether the market is open, by the broker's own clock (``require_market_open``)."""
+"""Whether the market is open, by the broker's own clock (``require_market_open``, 12.3)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import trio
 
 from snexec.broker import Purpose
 from snexec.errors import BrokerError, RateLimitedError
+from snexec.model import MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     from snexec.broker import Accounts
     from snexec.model import Mode
     from snexec.settings import LiveSettings
@@ -21,21 +25,27 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """What the broker's clock said.
 
     Attributes:
         until: When the market opens or closes next, on Trio's clock.
+        changes_at: The same by the broker's clock, in its own time zone.
+        said_at: When it was said, likewise.
     """
 
     is_open: bool
     until: float
+    changes_at: datetime
+    said_at: datetime
 
 
 class MarketHours:
-    """Asks the broker while ``require_market_open`` is set, at each opening and closing.
+    """Asks the broker at each opening and closing, while somebody needs to know.
 
-    Without keys nobody is asked, and no signal gets so far as to need it.
+    That is ``require_market_open`` for the current mode, and whatever is watched for the
+    modes that have something to watch. Without keys nobody is asked, and no signal gets
+    so far as to need it.
 
     In between Trio's clock counts, so that no change of the machine's time opens the
     market. No order ever waits for an answer.
@@ -48,16 +58,40 @@ class MarketHours:
     def __init__(self, live: LiveSettings, accounts: Accounts) -> None:
         self._live = live
         self._accounts = accounts
-        self._views: dict[Mode, _View] = {}
+        self._views: dict[Mode, View] = {}
+        self._watched: frozenset[Mode] = frozenset()
         self._changed = trio.Event()
         self._decided = trio.Event()
+        self._said = trio.Event()
 
     def is_open(self, mode: Mode) -> bool | None:
         """Return whether the market is open, or None if that is not known now."""
+        view = self.view(mode)
+        return None if view is None else view.is_open
+
+    def seconds_to_close(self, mode: Mode) -> float | None:
+        """Return in how many seconds the market closes; None if it is not open.
+
+        Half days count, as it is the broker's own clock that says it.
+        """
+        view = self.view(mode)
+        if view is None or not view.is_open:
+            return None
+        return view.until - trio.current_time()
+
+    def view(self, mode: Mode) -> View | None:
+        """Return what the clock last said, while that still holds."""
         view = self._views.get(mode)
         if view is None or trio.current_time() >= view.until:
             return None
-        return view.is_open
+        return view
+
+    def watch(self, modes: Iterable[Mode]) -> None:
+        """Ask for these modes as well, from now on: there is something to watch."""
+        watched = frozenset(modes)
+        if watched != self._watched:
+            self._watched = watched
+            self.settings_changed()
 
     def seconds_to_close(self, mode: Mode) -> float | None:
         """Return in how many seconds the market closes; None if it is not open.
@@ -83,23 +117,31 @@ class MarketHours:
         """Wait until the market's state is known for the first time, or not needed."""
         await self._decided.wait()
 
+    async def wait_said(self) -> None:
+        """Wait until the clock says something the next time, of any mode."""
+        await self._said.wait()
+
     async def run(self) -> None:
         """Keep the market's state up to date, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for mode in MODES:
+                nursery.start_soon(self._keep, mode, name=f"market hours of {mode}")
+
+    async def _keep(self, mode: Mode) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            changed, settings = self._changed, self._live.now
-            asked = settings.bot.require_market_open
-            if not (asked and self._accounts.has_keys(settings.mode)):
-                self._decided.set()
+            changed = self._changed
+            if not self._is_needed(mode):
+                self._decide(mode)
                 await changed.wait()
                 continue
-            view = self._views.get(settings.mode)
-            if view is not None and trio.current_time() < view.until:
-                self._decided.set()
+            view = self.view(mode)
+            if view is not None:
+                self._decide(mode)
                 with trio.move_on_at(view.until):
                     await changed.wait()
                 continue
-            if await self._ask(settings.mode, warn=pause == _FIRST_PAUSE_SECONDS):
+            if await self._ask(mode, warn=pause == _FIRST_PAUSE_SECONDS):
                 pause = _FIRST_PAUSE_SECONDS
                 continue
             with trio.move_on_after(pause) as waiting:
@@ -109,6 +151,15 @@ class MarketHours:
                 if waiting.cancelled_caught
                 else _FIRST_PAUSE_SECONDS
             )
+
+    def _is_needed(self, mode: Mode) -> bool:
+        settings = self._live.now
+        required = settings.bot.require_market_open and mode == settings.mode
+        return (required or mode in self._watched) and self._accounts.has_keys(mode)
+
+    def _decide(self, mode: Mode) -> None:
+        if mode == self._live.now.mode:
+            self._decided.set()
 
     async def _ask(self, mode: Mode, *, warn: bool) -> bool:
         """Ask once, and return whether the market's state is known now."""
@@ -129,7 +180,8 @@ class MarketHours:
                 problem = str(exc)
             else:
                 until = asked + answer.seconds_left
-                views[mode] = _View(answer.is_open, until)
+                change = answer.next_close if answer.is_open else answer.next_open
+                views[mode] = View(answer.is_open, until, change, answer.timestamp)
                 if trio.current_time() < until:
                     log.info(
                         "the market is %s (%s), for another %.0f s",
@@ -137,15 +189,23 @@ class MarketHours:
                         mode,
                         answer.seconds_left,
                     )
+                    self._said.set()
+                    self._said = trio.Event()
                     return True
         self._log_unknown(mode, problem, warn=warn)
         return False
 
     def _log_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
+        settings = self._live.now
+        waits = []
+        if settings.bot.require_market_open and mode == settings.mode:
+            waits.append("signals are skipped as market_closed")
+        if mode in self._watched:
+            waits.append("no position is sold for its price")
         log.log(
             logging.WARNING if warn else logging.DEBUG,
-            "the broker's clock is not known (%s: %s): signals are skipped as"
-            " market_closed until it is",
+            "the broker's clock is not known (%s: %s): %s until it is",
             mode,
             problem,
+            " and ".join(waits),
         )

@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 10.0
 # pongs are not seen either, and the connection is taken for dead and replaced.
 _FRAMES_WAITING = 2000
 _NO_CONNECTION = (OSError, trio.BrokenResourceError, trio.TooSlowError, HandshakeError)
-_FRAME_BYTES = 32 * 1024  # one has 2 kB; a longer one ends the connection
+_FRAME_BYTES = 32 * 1024
 
 
 class Socket:
@@ -74,7 +74,7 @@ class Socket:
 
 @asynccontextmanager
 async def open_connection(
-    address: str, tls: Callable[[], ssl.SSLContext]
+    address: str, tls: Callable[[], ssl.SSLContext], frame_bytes: int = _FRAME_BYTES
 ) -> AsyncIterator[Socket]:
     """Open a connection, which is closed completely when the block ends.
 
@@ -84,6 +84,7 @@ async def open_connection(
     Args:
         address: A ws:// or wss:// URL.
         tls: Makes the context that verifies a wss:// host.
+        frame_bytes: The longest frame; a longer one ends the connection.
 
     Raises:
         TooSlowError: No connection, or no answer to the handshake, in time.
@@ -94,7 +95,7 @@ async def open_connection(
         BaseExceptionGroup: What the block itself raises; the above may be in one too.
     """
     try:
-        async with _open(address, tls) as connection:
+        async with _open(address, tls, frame_bytes) as connection:
             yield Socket(connection)
     except* ConnectionRejected as group:
         raise StreamRejectedError(next(leaves(group)).status_code) from None
@@ -104,7 +105,7 @@ async def open_connection(
 
 @asynccontextmanager
 async def _open(
-    address: str, tls: Callable[[], ssl.SSLContext]
+    address: str, tls: Callable[[], ssl.SSLContext], frame_bytes: int
 ) -> AsyncIterator[WebSocketConnection]:
     url = urlsplit(address)
     with limit(_CONNECT_SECONDS, "no connection"):
@@ -122,7 +123,7 @@ async def _open(
                     url.netloc,
                     url.path,
                     message_queue_size=_FRAMES_WAITING,
-                    max_message_size=_FRAME_BYTES,
+                    max_message_size=frame_bytes,
                     receive_buffer_size=_READ_BYTES,
                 )
             if transport.handshake.cancelled_caught:

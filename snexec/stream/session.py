@@ -12,6 +12,7 @@ from snexec.broker import MAX_CLIENT_ORDER_ID_CHARS, MAX_ORDER_ID_CHARS
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.frames import text_of
 from snexec.stream.life import QUIET_SECONDS
+from snexec.stream.pings import keep_pinging
 from snexec.stream.timeouts import limit
 
 if TYPE_CHECKING:
@@ -195,19 +196,12 @@ class Session:
         )
 
     async def _ping(self) -> None:
-        """Ping the broker, and close the connection if no pong comes: it is half open."""
-        while True:
-            await trio.sleep(_PING_EVERY_SECONDS)
-            with trio.move_on_after(_PONG_SECONDS) as waiting:
-                try:
-                    await self._socket.ping()
-                except StreamClosedError:
-                    return
-                self._life.heard()
-            if waiting.cancelled_caught:
-                log.warning("no pong within %g s", _PONG_SECONDS)
-                await self._socket.aclose()
-                return
+        await keep_pinging(
+            *(self._socket, self._life),
+            every_seconds=_PING_EVERY_SECONDS,
+            pong_seconds=_PONG_SECONDS,
+            log=log,
+        )
 
     async def _send(self, message: dict[str, Any]) -> None:
         with trio.fail_after(_ANSWER_SECONDS):

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from enum import Enum
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import trio
 
 from snexec.clock import SystemClock
-from snexec.errors import (
-    StreamClosedError,
-    StreamError,
-    StreamRejectedError,
-    StreamUnauthorizedError,
-    leaves,
-    reasons,
-)
-from snexec.logs import Repeats
+from snexec.errors import StreamRejectedError, StreamUnauthorizedError, reasons
 from snexec.stream.frames import FrameReader
-from snexec.stream.life import SignsOfLife
+from snexec.stream.keeper import Keeper
 from snexec.stream.session import Session
-from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts, Endpoint
@@ -38,12 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradingWs")
 
 _STAND_DOWN_SECONDS = 60.0
-# By when there must be a sign of life; longer than all waits of an attempt together.
-_ATTEMPT_SECONDS = 120.0
-_OVERDUE_SECONDS = 30.0
-_SHOWN_CHARS = 500
+_FRAME_BYTES = 32 * 1024  # one has 2 kB
 _SYSTEM_CLOCK = SystemClock()
-_CONNECTION = "snexec.stream.connection"
 
 StreamState = Literal["disabled", "connecting", "authorized", "unauthorized", "waiting"]
 
@@ -100,16 +86,19 @@ class TradingStream:
         self._accounts = accounts
         self._updates = updates
         self._feed = feed
-        self._attempt_scope = trio.CancelScope()
-        self._following_scope: trio.CancelScope | None = None  # on an open connection
         self._failures = 0
         self._mode: Mode | None = None
         self._authorized_at: float | None = None
         self._decided = trio.Event()
-        self._faults = Repeats("stream", log=log, clock=clock)
+        self._keeper = Keeper(
+            *("stream", accounts.tls),
+            log=log,
+            clock=clock,
+            mask=live.mask,
+            frame_bytes=_FRAME_BYTES,
+        )
+        self._life = self._keeper.life
         self._frames = FrameReader(clock, live.mask)
-        self._logged_fault = True
-        self._life = SignsOfLife()
         self._state: StreamState = "connecting"
         self._state_since: float | None = None
         self._away_since: float | None = None
@@ -117,14 +106,9 @@ class TradingStream:
     def restart(self) -> None:
         """Close the connection, or stop waiting for the next one; then connect again."""
         self._failures = 0
-        self._faults.reset()
-        self._life.expect_within(_ATTEMPT_SECONDS)
         if self._mode is not None:
             self._set_state("connecting", self._mode)
-        # An open connection is closed in good order before the next one opens: its
-        # block ends, and the attempt only after that.
-        scope = self._following_scope or self._attempt_scope
-        scope.cancel(reason="the stream restarts")
+        self._keeper.restart()
 
     def status(self) -> StreamStatus:
         """Return how the stream is now."""
@@ -156,14 +140,10 @@ class TradingStream:
     async def run(self) -> None:
         """Keep a connection, until cancelled. A fault of the broker's never raises."""
         self._state_since = self._away_since = trio.current_time()
-        while True:
-            self._life.expect_within(_ATTEMPT_SECONDS)
-            with trio.CancelScope() as self._attempt_scope:
-                await self._attempt()
-            if self._attempt_scope.cancelled_caught:
-                delay = self._live.now.stream.restart_delay_sec
-                self._life.expect_within(delay + _OVERDUE_SECONDS)
-                await trio.sleep(delay)
+        await self._keeper.run(self._attempt, self._restart_delay)
+
+    def _restart_delay(self) -> float:
+        return self._live.now.stream.restart_delay_sec
 
     async def _attempt(self) -> None:
         """Connect once and follow; then wait until the next attempt is due."""
@@ -174,11 +154,8 @@ class TradingStream:
             self._set_state("disabled", endpoint.mode)
             self._life.expect_within(math.inf)
             await trio.sleep_forever()
-        delay = self._delay_after(await self._follow_once(endpoint), endpoint.mode)
-        level = logging.INFO if self._logged_fault else logging.DEBUG
-        log.log(level, "next try in %.3g s", delay)
-        self._life.expect_within(delay + _OVERDUE_SECONDS)
-        await trio.sleep(delay)
+        end = await self._follow_once(endpoint)
+        await self._keeper.pause(self._delay_after(end, endpoint.mode))
 
     def _delay_after(self, end: _End, mode: Mode) -> float:
         if end is _End.UNAUTHORIZED:
@@ -194,70 +171,30 @@ class TradingStream:
 
     async def _follow_once(self, endpoint: Endpoint) -> _End:
         self._set_state("connecting", endpoint.mode)
-        self._life.expect_within(_ATTEMPT_SECONDS)
         log.debug("connecting to %s (%s)", endpoint.stream_url, endpoint.mode)
-        end = _End.LOST
-        try:
-            await self._connect_and_follow(endpoint)
-        except* StreamUnauthorizedError as group:
-            end = _End.UNAUTHORIZED
-            self._logged_fault = self._faults.failed(f"unauthorized: {reasons(group)}")
-            if self._logged_fault:
-                log.error(  # noqa: TRY400 - the broker's word, not a fault of ours
-                    "the broker does not take the %s keys (%s): check them; next try"
-                    " in a minute or when the settings change",
-                    endpoint.mode,
-                    reasons(group),
-                )
-        except* StreamRejectedError as group:
-            statuses = {exc.status_code for exc in leaves(group)}
-            if 429 in statuses:
-                end = _End.CROWDED
-            self._warn(f"connection refused: HTTP {', '.join(map(str, statuses))}")
-        except* StreamClosedError as group:
-            self._warn(f"connection closed: {reasons(group)}")
-        except* (StreamError, OSError, trio.BrokenResourceError) as group:
-            self._warn(f"no connection: {reasons(group)}")
-        except* trio.TooSlowError as group:
-            self._warn(f"no connection: {reasons(group)}")
-        except* Exception as group:  # an error never ends the daemon
-            self._logged_fault = self._faults.failed(f"failed: {reasons(group)}")
-            if self._logged_fault:
-                log.exception("connection failed")
-        return end
+        speak = partial(self._follow, endpoint)
+        ended = await self._keeper.follow(endpoint.stream_url, speak)
+        for exc in ended:
+            if isinstance(exc, StreamRejectedError) and exc.status_code == 429:
+                return _End.CROWDED
+        refusals = [exc for exc in ended if isinstance(exc, StreamUnauthorizedError)]
+        if not refusals:
+            return _End.LOST
+        self._log_refusal(reasons(ExceptionGroup("", refusals)), endpoint.mode)
+        return _End.UNAUTHORIZED
 
-    def _warn(self, fault: str) -> None:
-        fault = self._live.mask.shown(fault, _SHOWN_CHARS)
-        self._logged_fault = self._faults.failed(fault)
-        if self._logged_fault:
-            log.warning("%s", fault)
-
-    async def _connect_and_follow(self, endpoint: Endpoint) -> None:
-        if _CONNECTION not in sys.modules:
-            # To import it takes a tenth of a start; signals need not wait for that.
-            await in_own_thread(
-                "import of the stream", lambda: import_module(_CONNECTION)
+    def _log_refusal(self, words: str, mode: Mode) -> None:
+        keeper = self._keeper
+        keeper.logged_fault = keeper.faults.failed(f"unauthorized: {words}")
+        if keeper.logged_fault:
+            log.error(
+                "the broker does not take the %s keys (%s): check them; next try"
+                " in a minute or when the settings change",
+                mode,
+                words,
             )
-        from snexec.stream.connection import open_connection  # noqa: PLC0415
 
-        following = trio.CancelScope()
-        try:
-            async with open_connection(
-                endpoint.stream_url, self._accounts.tls
-            ) as socket:
-                self._following_scope = following
-                try:
-                    with following:
-                        await self._follow(socket, endpoint)
-                finally:
-                    self._following_scope = None
-        finally:
-            # Even if the connection ended by itself at the same moment.
-            if following.cancel_called:
-                self._attempt_scope.cancel(reason="the stream restarts")
-        await trio.lowlevel.checkpoint_if_cancelled()
-
-    async def _follow(self, socket: Socket, endpoint: Endpoint) -> None:
+    async def _follow(self, endpoint: Endpoint, socket: Socket) -> None:
         session = Session(
             socket,
             endpoint,
@@ -269,10 +206,9 @@ class TradingStream:
         self._failures = 0
         self._authorized_at = trio.current_time()
         self._set_state("authorized", endpoint.mode)
-        self._life.heard()
-        self._faults.worked()
+        self._keeper.works()
         await session.take_events()
-        self._logged_fault = True
+        self._keeper.logged_fault = True
 
     def _set_state(self, state: StreamState, mode: Mode) -> None:
         if state != "authorized":

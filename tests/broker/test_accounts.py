@@ -16,6 +16,7 @@ from snexec.broker.budget import Purpose
 from snexec.broker.simulated import BuiltInExchange
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
+from snexec.model import MODES
 from snexec.settings.live import LiveSettings
 from tests.broker.asking import Outgoing
 from tests.fakes import FakeClock, make_settings
@@ -236,6 +237,46 @@ async def test_the_accounts_of_the_built_in_exchange_are_named_so(
         "simulated live",
     ]
     assert [real.name_of("paper"), real.name_of("live")] == ["paper", "live"]
+
+
+DATA = {"url": "https://data.example", "stream_url": "wss://stream.example"}
+
+
+async def test_market_data_takes_the_current_modes_keys_or_else_the_others(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(environ=PAPER)
+    for mode in MODES:
+        found = accounts.data_endpoint(mode, **DATA)
+        assert (found.url, found.stream_url) == tuple(DATA.values())
+        assert found.credentials == accounts.endpoint("paper").credentials is not None
+    assert make_accounts(environ={}).data_endpoint("paper", **DATA).credentials is None
+
+
+async def test_the_built_in_exchange_has_market_data_too(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    exchange = BuiltInExchange(
+        urls={"paper": "http://127.0.0.1:7", "live": "http://127.0.0.1:7/live"},
+        quote=lambda *_: None,
+        id_salt="s",
+        data_url="http://127.0.0.1:7/data",
+    )
+    found = make_accounts(exchange=exchange).data_endpoint("live", **DATA)
+    assert found.url == "http://127.0.0.1:7/data"
+    assert found.stream_url == "ws://127.0.0.1:7/data"
+    assert found.credentials is not None
+
+
+async def test_market_data_has_a_budget_of_its_own(
+    make_accounts: Callable[..., Accounts],
+) -> None:
+    accounts = make_accounts(environ=PAPER)
+    endpoint = accounts.data_endpoint("paper", **DATA)
+    client = accounts.data_client(endpoint, timeout_seconds=5.0)
+    assert client.endpoint is endpoint
+    assert client.budget.try_take(Purpose.START)
+    assert accounts.budget("paper").left == accounts.budget("paper").limit
 
 
 async def test_a_mode_without_keys_has_an_endpoint_without_them(

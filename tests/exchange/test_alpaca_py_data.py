@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 import textwrap
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import trio
+
+from snexec.exchange.announcements import Announcement
 
 from .conftest import Start, within
 
@@ -16,9 +19,11 @@ PATHS = ("v2/iex", "v1beta3/crypto/us")
 # In a process of its own: the SDK runs an asyncio loop and blocks.
 SCRIPT = """
     import json, os, sys, threading
+    from datetime import date
     from alpaca.data.historical import StockHistoricalDataClient
+    from alpaca.data.historical.corporate_actions import CorporateActionsClient
     from alpaca.data.live import CryptoDataStream, StockDataStream
-    from alpaca.data.requests import StockSnapshotRequest
+    from alpaca.data.requests import CorporateActionsRequest, StockSnapshotRequest
 
     base = sys.argv[1]
     ticks = base.replace("http", "ws")
@@ -40,8 +45,17 @@ SCRIPT = """
     both.wait(10)
     client = StockHistoricalDataClient("PK", "s", url_override=base)
     snapshot = client.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols="KO"))
+    actions = CorporateActionsClient("PK", "s", url_override=base)
+    day = date(2026, 1, 6)
+    known = actions.get_corporate_actions(
+        CorporateActionsRequest(symbols=["KO"], start=day, end=day)
+    ).data
     print(json.dumps({
         "seen": seen,
+        "splits": [
+            [kind, split.symbol, split.new_rate, split.old_rate]
+            for kind, splits in known.items() for split in splits
+        ],
         "snapshot": snapshot["KO"].latest_trade.price,
         "year": snapshot["KO"].latest_trade.timestamp.year,
     }), flush=True)
@@ -54,6 +68,13 @@ SCRIPT = """
 async def test_alpaca_pys_streams_and_snapshots_work_on_it(start: Start) -> None:
     bench = await start()
     feeds = bench.exchange.data_feeds
+    for split in (
+        Announcement(symbol="KO", day=date(2026, 1, 6), new_rate=3),
+        Announcement(
+            symbol="KO", day=date(2026, 1, 6), kind="reverse_split", old_rate=8
+        ),
+    ):
+        bench.exchange.announcements.add(split)
     process = await trio.lowlevel.open_process(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), bench.exchange.data_url],
         stdout=subprocess.PIPE,
@@ -75,4 +96,8 @@ async def test_alpaca_pys_streams_and_snapshots_work_on_it(start: Start) -> None
     assert 60 < said["seen"]["Quote KO"] < 60.5
     assert said["seen"]["Trade BTC/USD"] == 60_000
     assert said["snapshot"] == 60.5
+    assert said["splits"] == [
+        ["forward_splits", "KO", 3, 1],
+        ["reverse_splits", "KO", 2, 8],
+    ]
     assert said["year"] >= 2026

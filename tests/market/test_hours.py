@@ -187,6 +187,81 @@ async def test_a_change_of_settings_does_not_wait_for_the_next_try(
     assert len(bench.broker.asked) == before + 1
 
 
+# Positions that are watched
+
+
+async def test_what_is_watched_is_asked_for_in_each_mode_that_has_some(
+    nursery: trio.Nursery,
+) -> None:
+    bench = Bench()
+    bench.change(asked=False)
+    nursery.start_soon(bench.market.run)
+    await trio.sleep(1)
+    assert bench.broker.asked == []
+    bench.market.watch(["live"])
+    await trio.sleep(1)
+    assert [mode for mode, _at in bench.broker.asked] == ["live"]
+    bench.market.watch(["live", "paper"])
+    await trio.sleep(1)
+    assert bench.market.is_open("paper") is bench.market.is_open("live") is True
+    asked = len(bench.broker.asked)
+    bench.market.watch(["paper", "live"])
+    await trio.sleep(100)
+    assert len(bench.broker.asked) == asked, "what is known is not asked again"
+    bench.market.watch([])
+    await trio.sleep(80_000)
+    assert len(bench.broker.asked) == asked, "and nothing, once nothing is watched"
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_mode_that_does_not_answer_keeps_no_other_waiting(
+    bench: Bench,
+) -> None:
+    await trio.sleep(1)
+    bench.broker.script = [UnknownOutcomeError("x")] * 2
+    bench.market.watch(["live"])
+    await trio.sleep(0.5)
+    assert bench.market.is_open("live") is None
+    assert bench.market.is_open("paper") is True
+    await trio.sleep(5)
+    assert bench.market.is_open("live") is True
+
+
+async def test_a_clock_that_is_not_known_says_what_waits_for_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.broker.script = [UnknownOutcomeError("x")]
+    await trio.sleep(2)
+    bench.broker.script = [UnknownOutcomeError("x")]
+    bench.market.watch(["live"])
+    await trio.sleep(0.5)
+    assert [line.split("): ")[1] for line in warnings_of(caplog)] == [
+        "signals are skipped as market_closed until it is",
+        "no position is sold for its price until it is",
+    ]
+
+
+async def test_the_close_is_known_while_the_market_is_open(bench: Bench) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    assert bench.market.seconds_to_close("paper") is None
+    await trio.sleep(100)
+    assert bench.market.seconds_to_close("paper") == pytest.approx(500)
+    await trio.sleep(499)
+    assert bench.market.seconds_to_close("paper") == pytest.approx(1)
+    await trio.sleep(100)
+    assert bench.market.is_open("paper") is False
+    assert bench.market.seconds_to_close("paper") is None
+
+
+async def test_whoever_waits_for_the_clock_hears_of_each_word(bench: Bench) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    heard = []
+    for _ in range(3):
+        await bench.market.wait_said()
+        heard.append(round(trio.current_time()))
+    assert heard == [0, 600, 5600]
+
+
 ANSWER = (
     b'{"timestamp":"2026-01-05T09:00:00.123456789-05:00","is_open":false,'
     b'"next_open":"2026-01-05T09:30:00-05:00","next_close":"2026-01-05T16:00:00-05:00"}'

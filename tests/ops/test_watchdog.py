@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
@@ -11,6 +12,7 @@ import trio.testing
 
 from snexec.intake.admission import Phase
 from snexec.ops.watchdog import Watchdog, knock_at
+from snexec.stream import connection as connection_module
 from tests.fakes import Rig
 from tests.ops.bench import Bench, listening
 
@@ -147,10 +149,10 @@ async def test_a_stream_that_is_to_restart_later_is_alive(
 async def test_a_stream_that_waits_for_its_next_try_is_alive(
     watch: Watch, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refused(*_: object) -> None:
+    def refused(*_: object) -> NoReturn:
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(watch.stream, "_connect_and_follow", refused)
+    monkeypatch.setattr(connection_module, "open_connection", refused)
     nursery.start_soon(watch.stream.run)
 
     assert await watch.look(100) == [[]] * 100
