@@ -61,7 +61,7 @@ class PositionMonitor:
         book: The positions.
         view: The market's hours.
         seller: Gets each trigger.
-        halt: While it halts all, no rule is asked.
+        halt: While it halts all, no trigger is handed over; asked last.
         records: What is kept in the database.
         feed: Where it is published that no price counts.
 
@@ -123,11 +123,13 @@ class PositionMonitor:
         if watched is None or settings is None:
             return None
         now = self._view.now()
-        session = self._view.session(watched.position)
-        why = watched.prices.hear(price, now, session, settings)
-        if why is None:
+        session, prices = self._view.session(watched.position), watched.prices
+        doubted = prices.second.doubted
+        why = prices.hear(price, now, session, settings)
+        # One that does not count itself may settle the doubt about another.
+        if why is None or (doubted is not None and prices.second.doubted is None):
             self._priced(watched, now, settings)
-        elif why not in _UNNEEDED:
+        if why is not None and why not in _UNNEEDED:
             self.passed_over[why] += 1
             if why == "jump":
                 self._report_jump(watched, price, settings)
@@ -272,10 +274,10 @@ class PositionMonitor:
 
     def _ask(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
         position = watched.position
-        if position.state != "watched" or self._halt.is_all_halted():
+        if position.state != "watched":
             return
         trigger = self._activation.ask(watched, now, settings)
-        if trigger is None:
+        if trigger is None or self._halt.is_all_halted():
             return
         position.state = "closing"
         log.log(
