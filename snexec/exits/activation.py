@@ -59,10 +59,9 @@ class Activation:
         rows = tuple(rows)
         if self.pending is not None and new.values == self.pending.values:
             return False
-        for each in rows:
-            each.is_armed, each.held_back = True, None
+        self.withdraw(rows)
         if not rows or not is_stricter(self.applied, new):
-            is_new, self.applied, self.pending = new != self.applied, new, None
+            is_new, self.applied = new != self.applied, new
             return is_new
         self.pending, self._meanwhile = new, laxer(self.applied, new)
         self._begin(rows, settings, now)
@@ -115,10 +114,15 @@ class Activation:
             self._say([each for each in waiting if each.held_back], now)
         if now.elapsed < self._deadline and waiting:
             return False
-        self.applied, self.pending = self.pending, None
+        self.applied = self.pending
+        self.withdraw(rows)
+        return True
+
+    def withdraw(self, rows: Iterable[Watched]) -> None:
+        """Let nothing wait any more."""
+        self.pending = None
         for each in rows:
             each.is_armed, each.held_back = True, None
-        return True
 
     def _begin(
         self, rows: tuple[Watched, ...], settings: ExitSettings, now: Instant

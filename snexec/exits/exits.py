@@ -8,17 +8,19 @@ import trio
 
 from snexec.exits.market import MarketView
 from snexec.exits.monitor import PositionMonitor
+from snexec.exits.overview import overview
 from snexec.exits.poll import PositionsPoll
 from snexec.exits.records import Records
 from snexec.exits.sink import MonitorSink
 from snexec.exits.snapshots import SnapshotPoll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from snexec.broker import Accounts
     from snexec.clock import Clock
     from snexec.events import EventFeed
+    from snexec.exits.answers import Watch
     from snexec.exits.book import PositionBook
     from snexec.exits.judge import Explained
     from snexec.exits.market import Calendar, Hours
@@ -71,7 +73,6 @@ class Exits:
         data: Market data.
         feed: Where it is published that nothing is seen.
         clock: The time of day.
-        onlookers: Hear each list of positions.
 
     Attributes:
         sink: Takes what the market-data stream says.
@@ -91,7 +92,6 @@ class Exits:
         data: MarketData,
         feed: EventFeed,
         clock: Clock,
-        onlookers: Sequence[Onlooker] = (),
     ) -> None:
         self._live = live
         self._book = book
@@ -109,14 +109,16 @@ class Exits:
             book,
             view,
             self._monitor,
-            onlookers=onlookers,
             second=self._snapshots,
             clock=clock,
         )
         self.sink = MonitorSink(self._monitor)
 
     def load(self, rows: Iterable[WatchedRow], rules: str | None) -> None:
-        """Take over what is held at the start, and the rules that were applied last."""
+        """Take over what is held at the start, and the rules that were applied last.
+
+        Before anything runs, so that the market's hours are asked for in time.
+        """
         self._book.load(rows)
         self._monitor.load(rules)
 
@@ -132,6 +134,10 @@ class Exits:
         """Use what the settings are now."""
         self._monitor.settings_changed()
         self._poll.look()
+
+    def follow_positions(self, onlooker: Onlooker) -> None:
+        """Have somebody hear each list of positions from now on."""
+        self._poll.follow(onlooker)
 
     def lose_stream(self) -> None:
         """Note that the market-data stream was lost."""
@@ -161,6 +167,15 @@ class Exits:
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a row's rules with their figures; None if it is not watched."""
         return self._monitor.explain(row_id)
+
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask anew what a row was to be sold for; None while that cannot be asked."""
+        return self._monitor.still_holds(row_id, reason)
+
+    def positions(self) -> list[Watch]:
+        """Return what is known of each position; what blocks it, the seller knows."""
+        now, exits = trio.current_time(), self._live.now.exits
+        return [overview(each, now, exits) for each in self._book]
 
     def status(self) -> ExitsStatus:
         """Return how the exits are."""

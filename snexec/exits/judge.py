@@ -36,6 +36,30 @@ def first_trigger(
     return None
 
 
+def still_holds(
+    reason: str,
+    position: Position,
+    prices: SymbolPrices,
+    moment: Moment,
+    settings: ExitSettings,
+) -> bool | None:
+    """Ask the rule of a reason anew; None while it cannot be asked (SPEC 12.5).
+
+    What is no rule's reason holds: ``close`` is not asked twice.
+    """
+    rule = next((each for each in RULES if each.reason == reason), None)
+    if rule is None:
+        return True
+    if getattr(settings, rule.key) is None or not settings.enabled:
+        return False
+    if rule.level is None:
+        return rule.says(position, _NO_PRICE, moment, settings) is not None
+    price = usable_price(position, prices, moment, settings)
+    if price is None or next(prices.confirmations(moment.now, settings), None) is None:
+        return None
+    return _confirmed(rule, position, prices, moment, settings) is not None
+
+
 def usable_price(
     position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
 ) -> Decimal | None:

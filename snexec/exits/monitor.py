@@ -10,9 +10,9 @@ import trio
 
 from snexec.exits.activation import Activation, count_rows
 from snexec.exits.blindness import Blindness
-from snexec.exits.judge import explain
+from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
-from snexec.exits.rules import MISSED, show_price
+from snexec.exits.rules import MISSED, RULE_REASONS, show_price
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -61,7 +61,7 @@ class PositionMonitor:
         book: The positions.
         view: The market's hours.
         seller: Gets each trigger.
-        halt: While it halts all, no rule is asked.
+        halt: While it halts all, no trigger is handed over; asked last.
         records: What is kept in the database.
         feed: Where it is published that no price counts.
 
@@ -95,6 +95,9 @@ class PositionMonitor:
     def load(self, rules: str | None) -> None:
         """Take over the rules that an earlier run applied last, before ``run``."""
         self._activation = Activation(self._view, read_rules(rules))
+        exits = self._live.now.exits
+        is_on = exits is not None and exits.enabled
+        self._view.watch(self._modes(exits if is_on else None))
 
     def settings_changed(self) -> None:
         """Look at the settings anew, in the next moment."""
@@ -120,11 +123,13 @@ class PositionMonitor:
         if watched is None or settings is None:
             return None
         now = self._view.now()
-        session = self._view.session(watched.position)
-        why = watched.prices.hear(price, now, session, settings)
-        if why is None:
+        session, prices = self._view.session(watched.position), watched.prices
+        doubted = prices.second.doubted
+        why = prices.hear(price, now, session, settings)
+        # One that does not count itself may settle the doubt about another.
+        if why is None or (doubted is not None and prices.second.doubted is None):
             self._priced(watched, now, settings)
-        elif why not in _UNNEEDED:
+        if why is not None and why not in _UNNEEDED:
             self.passed_over[why] += 1
             if why == "jump":
                 self._report_jump(watched, price, settings)
@@ -198,6 +203,18 @@ class PositionMonitor:
         moment = self._view.moment(watched.position, now, since)
         return explain(watched.position, watched.prices, moment, settings)
 
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask anew what a row was to be sold for; None while that cannot be asked."""
+        watched, settings = self._book.of_row(row_id), self._now_set()
+        if watched is None:
+            return None
+        if settings is None:
+            return reason not in RULE_REASONS
+        now = self._view.now()
+        since = self._activation.applied.flatten_since
+        moment = self._view.moment(watched.position, now, since)
+        return still_holds(reason, watched.position, watched.prices, moment, settings)
+
     def source_and_age(self) -> tuple[str | None, float | None]:
         """Return where the newest price is from, and its age in seconds."""
         newest = max(self._book, key=lambda each: each.prices.at, default=None)
@@ -217,6 +234,7 @@ class PositionMonitor:
     def _change(self, settings: ExitSettings | None) -> None:
         self._settings = settings
         if settings is None:
+            self._activation.withdraw(self._book)
             return
         if not settings.enabled and len(self._book):
             log.warning(
@@ -256,10 +274,10 @@ class PositionMonitor:
 
     def _ask(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
         position = watched.position
-        if position.state != "watched" or self._halt.is_all_halted():
+        if position.state != "watched":
             return
         trigger = self._activation.ask(watched, now, settings)
-        if trigger is None:
+        if trigger is None or self._halt.is_all_halted():
             return
         position.state = "closing"
         log.log(

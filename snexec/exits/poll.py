@@ -39,7 +39,7 @@ _LATE = 2.5  # times as long as it should be between two polls: that is news
 class Onlooker(Protocol):
     """Follows what accounts hold."""
 
-    def seen(self, mode: Mode, positions: PositionList) -> None:
+    def seen(self, mode: Mode, positions: PositionList, /) -> None:
         """Called with each list of what an account holds."""
 
 
@@ -59,7 +59,6 @@ class PositionsPoll:
         book: The positions.
         view: The market's hours.
         monitor: Hears the prices.
-        onlookers: Hear what is held.
         second: Asked about a price that needs a second source; None where nobody is.
         clock: Dates the lines about faults.
     """
@@ -72,7 +71,6 @@ class PositionsPoll:
         view: MarketView,
         monitor: PositionMonitor,
         *,
-        onlookers: Sequence[Onlooker] = (),
         second: SecondSource | None = None,
         clock: Clock,
     ) -> None:
@@ -81,7 +79,7 @@ class PositionsPoll:
         self._book = book
         self._view = view
         self._monitor = monitor
-        self._onlookers = onlookers
+        self._onlookers: list[Onlooker] = []
         self._second = second
         self._faults = {
             mode: Repeats(f"the poll of {mode} positions", log=log, clock=clock)
@@ -91,6 +89,10 @@ class PositionsPoll:
         self._wanted: set[Mode] = set()
         self._short: dict[Mode, float] = {}  # since the last one that was short
         self._wake = trio.Event()
+
+    def follow(self, onlooker: Onlooker) -> None:
+        """Have somebody hear each list of positions from now on."""
+        self._onlookers.append(onlooker)
 
     def ask_now(self, mode: Mode) -> None:
         """Ask without waiting for the next poll, as after a sell of others'."""

@@ -188,6 +188,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+RULE_REASONS = frozenset(rule.reason for rule in RULES)
+
+
 def show_price(price: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
     """Return dollars to the cent, below a dollar to four places."""
     step = _CENT if price >= 1 else _TENTH_OF_A_MILL

@@ -93,16 +93,6 @@ class MarketHours:
             self._watched = watched
             self.settings_changed()
 
-    def seconds_to_close(self, mode: Mode) -> float | None:
-        """Return in how many seconds the market closes; None if it is not open.
-
-        Half days count, as it is the broker's own clock that says it.
-        """
-        view = self._views.get(mode)
-        if view is None or not view.is_open or trio.current_time() >= view.until:
-            return None
-        return view.until - trio.current_time()
-
     def settings_changed(self) -> None:
         """Look again at what there is to ask, if anything."""
         self._changed.set()

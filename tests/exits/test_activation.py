@@ -270,6 +270,23 @@ async def test_enabling_exits_is_a_new_rule(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+async def test_rules_that_are_taken_away_while_they_wait_sell_nothing_later(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Desk(max_hold_duration_sec=60)
+    desk.hold(entry_at=desk.clock.now() - timedelta(days=1))
+    desk.start(nursery, again=False)
+    await trio.sleep(10)
+    desk.set()
+    await trio.sleep(100)
+    desk.set(max_hold_duration_sec=60)
+    await trio.sleep(59)
+    assert desk.reasons == []
+    await trio.sleep(2.1)
+    assert desk.reasons == [("AAPL", "max_hold")]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_row_that_costs_nothing_is_worth_nothing(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:

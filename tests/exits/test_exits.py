@@ -6,7 +6,7 @@ import gc
 import time
 import tracemalloc
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trio
@@ -17,10 +17,6 @@ from tests.exits.hands import Desk
 from tests.exits.test_book import bought, sold
 from tests.exits.test_poll import Polled
 from tests.exits.test_snapshots import Snapped
-
-if TYPE_CHECKING:
-    from snexec.broker import PositionList
-    from snexec.model import Mode
 
 pytestmark = pytest.mark.jumping_time
 
@@ -45,11 +41,8 @@ class Whole:
             data=self.data,
             feed=EventFeed(clock=self.desk.clock),
             clock=self.desk.clock,
-            onlookers=[self],
         )
-
-    def seen(self, mode: Mode, positions: PositionList) -> None:
-        self.desk.seen(mode, positions)
+        self.exits.follow_positions(self.desk)
 
 
 async def test_a_row_is_watched_from_its_fill_to_its_end(
@@ -147,6 +140,18 @@ async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
     nursery.cancel_scope.cancel()
 
 
+async def test_the_market_is_asked_for_before_anything_runs() -> None:
+    for keys, modes in (
+        (STOP, {"live"}),
+        ({"flatten_before_close_sec": 60}, {"live", "paper"}),
+        ({**STOP, "enabled": False}, set()),
+        ({}, set()),
+    ):
+        whole = Whole(**keys)
+        whole.exits.load([whole.desk.row(mode="live")], None)
+        assert whole.desk.market.watched == modes
+
+
 async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
     whole = Whole()
     desk = whole.desk
@@ -161,6 +166,35 @@ async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
     told = whole.exits.explain("row-AAPL")
     assert told is not None
     assert told[0].threshold == "180.10"
+    nursery.cancel_scope.cancel()
+
+
+async def test_each_position_says_how_it_is(nursery: trio.Nursery) -> None:
+    whole = Whole(
+        **STOP, trailing_stop_pct=10, profit_target_pct=10, max_hold_duration_sec=60
+    )
+    desk = whole.desk
+    whole.exits.load([desk.row(high_price=Decimal(220))], None)
+    nursery.start_soon(whole.exits.run)
+    desk.paper.holds = {"AAPL": "199"}
+    await trio.sleep(2.5)
+    desk.paper.holds = {"AAPL": "200"}
+    await trio.sleep(2.5)
+    [watch] = whole.exits.positions()
+    assert (watch.row_id, watch.mode, watch.state) == ("row-AAPL", "paper", "watched")
+    assert watch.price == 200
+    assert watch.price_source == "positions"
+    assert watch.price_age_sec == pytest.approx(0.95)
+    assert watch.stop == 198
+    assert watch.target == Decimal("208.538")
+    assert watch.seconds_left == pytest.approx(55)
+    assert whole.exits.still_holds("row-AAPL", "max_hold") is False
+    assert whole.exits.still_holds("row-MSFT", "max_hold") is None
+    desk.set()
+    [watch] = whole.exits.positions()
+    assert (watch.stop, watch.target, watch.seconds_left) == (None, None, None)
+    assert whole.exits.still_holds("row-AAPL", "max_hold") is False
+    assert whole.exits.still_holds("row-AAPL", "manual") is True
     nursery.cancel_scope.cancel()
 
 

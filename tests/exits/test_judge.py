@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.exits.judge import explain, first_trigger
+from snexec.exits.judge import explain, first_trigger, still_holds
 from snexec.exits.position import Position
 from tests.exits.hands import Symbol, at, make_exits, make_position
 
@@ -98,3 +99,42 @@ def test_rules_of_exits_that_are_not_enabled_are_off() -> None:
     settings = make_exits(hard_stop_loss_pct=5, enabled=False)
     told = explain(make_position(), Symbol().prices, at(0), settings)
     assert not any(each.is_on for each in told)
+
+
+# A rule that is asked anew, of a sell that never reached the broker
+
+
+def holds(symbol: Symbol, reason: str, **position: Any) -> bool | None:  # noqa: ANN401 - by name
+    moment = at(symbol.seconds)
+    made = make_position(**position)
+    return still_holds(reason, made, symbol.prices, moment, symbol.settings)
+
+
+def test_a_stop_is_asked_anew_once_it_can_be() -> None:
+    symbol = Symbol(hard_stop_loss_pct=5)
+    assert holds(symbol, "stop_loss") is None
+    symbol.hear(90)
+    assert holds(symbol, "stop_loss") is None
+    symbol.hear(90)
+    assert holds(symbol, "stop_loss") is True
+    symbol.hear(96)
+    assert holds(symbol, "stop_loss") is False
+    assert holds(symbol, "stop_loss", rests="a split") is None
+    symbol.seconds += 16
+    assert holds(symbol, "stop_loss") is None
+
+
+def test_a_rule_that_is_off_by_now_holds_no_more() -> None:
+    assert holds(Symbol(), "stop_loss") is False
+    assert holds(Symbol(hard_stop_loss_pct=5, enabled=False), "stop_loss") is False
+
+
+def test_a_rule_of_time_can_always_be_asked() -> None:
+    symbol = Symbol(max_hold_duration_sec=30)
+    assert holds(symbol, "max_hold") is True
+    assert holds(symbol, "max_hold", held_since=40.0) is False
+
+
+@pytest.mark.parametrize("reason", ["manual", "corporate_action"])
+def test_what_no_rule_wanted_holds(reason: str) -> None:
+    assert holds(Symbol(), reason) is True

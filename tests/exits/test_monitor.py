@@ -299,6 +299,20 @@ async def test_a_jump_is_passed_over_counted_and_reported_once(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_jump_that_a_snapshot_confirms_sells_in_that_moment(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Desk(**STOP, confirm_ticks=1, price_source="stream")
+    held = desk.hold()
+    desk.start(nursery)
+    desk.say(189)
+    assert desk.say(120) == "jump"
+    assert desk.say(121, source="snapshots") == "stand_in"
+    assert desk.reasons == [("AAPL", "stop_loss")]
+    assert held.prices.last == 120
+    nursery.cancel_scope.cancel()
+
+
 async def test_without_exits_nothing_is_asked_and_nothing_noted(
     nursery: trio.Nursery,
 ) -> None:

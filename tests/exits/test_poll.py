@@ -81,10 +81,10 @@ class Polled(Desk):
             self.book,
             self.view,
             self.monitor,
-            onlookers=[self],
             second=self,
             clock=self.clock,
         )
+        self.poll.follow(self)
 
     def seen(self, mode: Mode, positions: PositionList) -> None:
         self.lists.append((mode, positions))
