@@ -24,6 +24,7 @@ WINGS: dict[str, set[str]] = {
     "market": {"broker"},
     "reconciliation": {"broker", "ledger"},
     "orders": {"risk", "broker", "ledger", "reconciliation"},
+    "exits": {"broker", "ledger", "market", "reconciliation", "orders"},
 }
 WINGS["ops"] = set(WINGS)
 GROUND = {
