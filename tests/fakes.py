@@ -326,7 +326,7 @@ class FakeClient(AlpacaClient):
 
     Without a script an order is accepted, a look-up tells what ``book`` holds (of one
     that took another's place, by its id, ``replacements``), and a position is what
-    ``positions`` holds; what they do not hold is a 404.
+    ``holds`` says; what they do not hold is a 404.
 
     Attributes:
         placing: Scripts for the next orders, in order.
@@ -350,7 +350,7 @@ class FakeClient(AlpacaClient):
         self.listed: list[dict[str, object]] = []
         self.book: dict[str, BrokerOrder] = {}
         self.replacements: dict[str, BrokerOrder] = {}
-        self.positions: dict[str, Decimal] = {}
+        self.holds: dict[str, Decimal] = {}
         self.seconds = 0.0
         self.renewed = 0
         self.withheld: Callable[[], bool] | None = None
@@ -433,7 +433,7 @@ class FakeClient(AlpacaClient):
     async def position_quantity(self, symbol: str) -> Decimal:
         request = Request(at=trio.current_time(), kind="position", symbol=symbol)
         self.requests.append(request)
-        found = await self._answer(request, self.asking, self.positions.get(symbol))
+        found = await self._answer(request, self.asking, self.holds.get(symbol))
         assert isinstance(found, Decimal)
         return found
 

@@ -24,6 +24,7 @@ from snexec.broker.answers import (
 )
 from snexec.broker.heads import order_head
 from snexec.broker.pool import Pool
+from snexec.broker.positions import read_position, read_positions
 from snexec.broker.replies import ReplyReader
 from snexec.broker.sent import SentOrder
 from snexec.errors import NotSentError, no_answer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.lookups import LookUps
+    from snexec.broker.positions import HeldPosition, PositionList
     from snexec.broker.sent import OutgoingOrder
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
@@ -202,6 +204,24 @@ class AlpacaClient:
         """
         name = quote(position_symbol(symbol), safe="")
         return read_quantity(await self._get(f"/v2/positions/{name}"), symbol)
+
+    async def positions(self) -> PositionList:
+        """Return everything that the account holds (SPEC 12.4, 12.7).
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        return read_positions(await self._get("/v2/positions"))
+
+    async def position(self, symbol: str) -> HeldPosition:
+        """Return what the account holds of a symbol (ALPACA 2.2, 8).
+
+        Raises:
+            NotFoundError: No position, which is common just after a fill.
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        name = quote(position_symbol(symbol), safe="")
+        return read_position(await self._get(f"/v2/positions/{name}"), symbol)
 
     async def market_clock(self) -> MarketTimes:
         """Return whether the market is open, and when that changes (ALPACA 2.3).

@@ -79,7 +79,7 @@ async def test_a_position_that_is_gone_is_settled_once_it_is_said(
 @pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])
 async def test_what_the_broker_holds_is_not_settled(bench: Bench, symbol: str) -> None:
     buy(bench, symbol)
-    bench.rig.paper.positions[symbol] = Decimal("0.5")
+    bench.rig.paper.holds[symbol] = Decimal("0.5")
     before = bench.rig.rows()
     for dry_run in (True, False):
         answer = await bench.control.settle("sn-1", "closed", None, dry_run=dry_run)
@@ -95,10 +95,10 @@ async def test_what_another_row_claims_is_not_this_ones(bench: Bench) -> None:
     bench.rig.open_row(make_trade("sn-0", "AAPL"))
     bench.rig.store.mark_not_found("sn-0")
     buy(bench)
-    bench.rig.paper.positions["AAPL"] = Decimal("0.5")
+    bench.rig.paper.holds["AAPL"] = Decimal("0.5")
     done = await bench.control.settle("sn-0", "missed", None, dry_run=False)
     assert done["settled"] is True
-    bench.rig.paper.positions["AAPL"] = Decimal("0.7")
+    bench.rig.paper.holds["AAPL"] = Decimal("0.7")
     still = await bench.control.settle("sn-1", "closed", None, dry_run=False)
     assert still["error"] == "paper holds 0.7 AAPL: 0.7 are left, so sn-1 has not ended"
 
@@ -168,7 +168,7 @@ async def test_the_fee_of_a_coin_that_another_row_claims_is_not_missed(
     bench.rig.open_row(make_trade("sn-0", "BTC/USD"))
     bench.rig.store.mark_not_found("sn-0")
     buy(bench, "BTC/USD")
-    bench.rig.paper.positions["BTC/USD"] = Decimal("0.49875")
+    bench.rig.paper.holds["BTC/USD"] = Decimal("0.49875")
     done = await bench.control.settle("sn-0", "missed", None, dry_run=False)
     assert done["settled"] is True
 

@@ -194,7 +194,7 @@ async def test_a_readable_look_up_completes_an_unreadable_fill(rig: Rig) -> None
 
 
 async def test_a_partial_fill_takes_its_shares_from_the_position(rig: Rig) -> None:
-    rig.paper.positions["AAPL"] = Decimal("7.25")
+    rig.paper.holds["AAPL"] = Decimal("7.25")
     await partial(rig)
     await wait_all_tasks_blocked()
     assert said(rig) == ("open", None, 80.0, 7.25, "o-1", False)
@@ -204,7 +204,7 @@ async def test_a_partial_fill_takes_its_shares_from_the_position(rig: Rig) -> No
 
 
 async def test_a_partial_fill_without_a_price_keeps_the_price(rig: Rig) -> None:
-    rig.paper.positions["AAPL"] = Decimal("7.25")
+    rig.paper.holds["AAPL"] = Decimal("7.25")
     await partial(rig)
     await partial(rig, filled_avg_price=None)
     await wait_all_tasks_blocked()
@@ -212,7 +212,7 @@ async def test_a_partial_fill_without_a_price_keeps_the_price(rig: Rig) -> None:
 
 
 async def test_a_late_partial_fill_does_not_undo_a_fill(rig: Rig) -> None:
-    rig.paper.positions["AAPL"] = Decimal("7.25")
+    rig.paper.holds["AAPL"] = Decimal("7.25")
     await fill(rig)
     await partial(rig)
     await wait_all_tasks_blocked()
@@ -243,7 +243,7 @@ async def test_a_position_that_is_not_there_yet_is_asked_for_again(
 async def test_a_position_that_stays_unreadable_warns_and_leaves_the_shares(
     rig: Rig, caplog: pytest.LogCaptureFixture, problem: Exception, kind: str
 ) -> None:
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     await partial(rig, filled_avg_price="79")
     await trio.sleep(1)
     rig.paper.asking.extend([problem] * 5)
@@ -270,7 +270,7 @@ async def test_a_rate_limited_position_waits_as_long_as_it_is_told(rig: Rig) -> 
 async def test_other_orders_events_pass_a_partial_fill_that_waits(rig: Rig) -> None:
     rig.open_row(make_trade("sn-2", "MSFT"))
     rig.paper.seconds = 8
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     await partial(rig)
     await trio.sleep(1)
     await fill(rig, order_id="o-2", client_order_id="sn-2", symbol="MSFT")
@@ -285,7 +285,7 @@ async def test_many_partial_fills_are_asked_about_at_once(rig: Rig) -> None:
     rig.paper.seconds = 2
     for n in range(2, 12):
         rig.open_row(make_trade(f"sn-{n}", f"S{n}"))
-        rig.paper.positions[f"S{n}"] = Decimal(n)
+        rig.paper.holds[f"S{n}"] = Decimal(n)
         await partial(rig, order_id=f"o-{n}", client_order_id=f"sn-{n}", symbol=f"S{n}")
     await trio.sleep(2.1)
     assert [said(rig, f"sn-{n}")[3] for n in range(2, 12)] == list(range(2, 12))
@@ -295,7 +295,7 @@ async def test_a_fill_supersedes_a_partial_fill_that_waits(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.paper.seconds = 8
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     await partial(rig)
     await trio.sleep(1)
     await fill(rig)
@@ -336,7 +336,7 @@ async def test_a_flood_of_partial_fills_of_one_order_is_one_that_waits(
     rig: Rig,
 ) -> None:
     rig.paper.seconds = 1
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     for number in range(5_000):
         price = None if number == 4_999 else f"{80 + number}"
         await partial(rig, filled_avg_price=price, execution_id=f"e-{number}")
@@ -406,7 +406,7 @@ async def test_a_look_up_that_says_less_keeps_no_position_from_being_asked(
     rig: Rig,
 ) -> None:
     rig.paper.seconds = 1
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     await partial(rig)
     await trio.sleep(0.5)
     await rig.fills.on_looked_up("paper", make_order("sn-1", "new"), "AAPL")
@@ -453,7 +453,7 @@ async def test_a_partial_fill_asks_the_account_that_the_stream_belongs_to(
     rig: Rig,
 ) -> None:
     rig.open_row(make_trade("sn-2", "MSFT", mode="live"))
-    rig.live.positions["MSFT"] = Decimal(4)
+    rig.live.holds["MSFT"] = Decimal(4)
     await partial(
         rig, order_id="o-2", client_order_id="sn-2", symbol="MSFT", mode="live"
     )
@@ -701,7 +701,7 @@ async def test_a_look_up_says(  # noqa: PLR0917 - a table
     becomes: tuple[object, ...],
     told: list[str] | None,
 ) -> None:
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     order = make_order("sn-1", status, quantity=quantity, price=price)
     await rig.fills.on_looked_up("paper", order, "AAPL")
     await wait_all_tasks_blocked()
@@ -713,7 +713,7 @@ async def test_a_look_up_says(  # noqa: PLR0917 - a table
 
 
 async def test_a_look_up_that_says_nothing_new_tells_nothing(rig: Rig) -> None:
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     order = make_order("sn-1", "partially_filled", quantity="0.2", price="80")
     for _ in range(3):
         await rig.fills.on_looked_up("paper", order, "AAPL")
@@ -800,7 +800,7 @@ async def test_a_fill_found_late_names_both_rows_as_an_error_and_an_event(
 async def test_what_a_row_does_not_take_keeps_nothing_behind_it_from_it(
     rig: Rig, database: Path, logged_errors: LoggedErrors
 ) -> None:
-    rig.paper.positions["AAPL"] = Decimal("0.3")
+    rig.paper.holds["AAPL"] = Decimal("0.3")
     write(
         database,
         "CREATE TRIGGER guard BEFORE UPDATE ON BotTrade WHEN NEW.settledAt IS NULL"

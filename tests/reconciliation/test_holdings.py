@@ -26,8 +26,8 @@ async def held(rig: Rig, *symbols: str) -> dict[str, Decimal | None]:
 
 
 async def test_each_symbol_is_asked_for_once_where_it_is_held(rig: Rig) -> None:
-    rig.paper.positions = {"AAPL": Decimal(2), "BTC/USD": Decimal("0.1")}
-    assert await held(rig, "AAPL", "BTC/USD") == rig.paper.positions
+    rig.paper.holds = {"AAPL": Decimal(2), "BTC/USD": Decimal("0.1")}
+    assert await held(rig, "AAPL", "BTC/USD") == rig.paper.holds
     assert [each.symbol for each in rig.paper.asked("position")] == ["AAPL", "BTC/USD"]
     assert trio.current_time() == 0
     assert rig.accounts.leased["paper"] == 0
@@ -36,7 +36,7 @@ async def test_each_symbol_is_asked_for_once_where_it_is_held(rig: Rig) -> None:
 async def test_one_that_is_gone_is_asked_for_again_when_positions_have_caught_up(
     rig: Rig,
 ) -> None:
-    rig.paper.positions["KO"] = Decimal(1)
+    rig.paper.holds["KO"] = Decimal(1)
     rig.paper.asking += [not_found(), not_found(), Decimal(1), not_found(), Decimal(3)]
     found = await held(rig, "AAPL", "MO", "KO")
     assert found == {"AAPL": GONE, "MO": Decimal(3), "KO": Decimal(1)}

@@ -69,7 +69,7 @@ def at_broker(
         row_id, status, order_id=name, quantity=bought, price=price
     )
     if held is not None and bought != "0":
-        client.positions[symbol.replace("BRK/B", "BRK.B")] = Decimal(held)
+        client.holds[symbol.replace("BRK/B", "BRK.B")] = Decimal(held)
     return row_id
 
 
@@ -162,7 +162,7 @@ async def test_neither_its_signal_nor_its_symbol_is_bought_again(
     running.paper.book[row_id] = make_order(
         row_id, "filled", order_id=f"o-{row_id}", quantity="2", price="50"
     )
-    running.paper.positions["AAPL"] = Decimal(2)
+    running.paper.holds["AAPL"] = Decimal(2)
     await rebuild(running)
     await running.trade(make_signal(id="n-1"), make_signal(id="n-2"))
     assert running.told("skipped") == [

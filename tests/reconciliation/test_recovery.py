@@ -141,7 +141,7 @@ async def test_a_start_makes_each_row_what_the_broker_says(  # noqa: PLR0917 - a
 ) -> None:
     rig.open_row(make_trade(), order_id=order_id)
     rig.paper.book["sn-1"] = make_order("sn-1", **answer)
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     await start_up(rig, run)
     assert said(rig) == becomes
     asked = rig.paper.asked("order")[0]
@@ -297,7 +297,7 @@ async def test_a_start_asks_for_positions_with_the_whole_budget(
             quantity="1",
             price="5",
         )
-        rig.paper.positions[f"S{n}"] = Decimal(3)
+        rig.paper.holds[f"S{n}"] = Decimal(3)
     await start_up(rig, run)
     assert len(rig.paper.asked("position")) == 30
     assert trio.current_time() == 0
@@ -632,7 +632,7 @@ async def test_an_order_that_was_replaced_is_followed_with_one_warning(  # noqa:
     order_id: str | None,
 ) -> None:
     rig.open_row(make_trade(), order_id=order_id)
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     price = "5" if bought != "0" else None
     rig.paper.book["sn-1"] = make_order(
         *("sn-1", "replaced"), quantity=bought, price=price, replaced_by="r-1"
@@ -672,7 +672,7 @@ async def test_a_replacement_that_cannot_be_followed_is_said_and_nothing_is_miss
     order_id: str | None,
 ) -> None:
     rig.open_row(make_trade(), order_id=order_id)
-    rig.paper.positions["AAPL"] = Decimal(3)
+    rig.paper.holds["AAPL"] = Decimal(3)
     rig.paper.book["sn-1"] = make_order(
         *("sn-1", "replaced"), quantity="0.5", price="5", replaced_by=replaced_by
     )
@@ -958,7 +958,7 @@ async def test_a_start_waits_for_no_row_that_takes_nothing(
     answer: str | None,
 ) -> None:
     rig.open_row(make_trade("sn-1", "DOOM"))
-    rig.paper.positions["DOOM"] = Decimal("0.2")
+    rig.paper.holds["DOOM"] = Decimal("0.2")
     await trio.sleep(61)
     if answer is not None:
         quantity = "0.2" if answer != "canceled" else "0"

@@ -223,7 +223,7 @@ async def test_an_older_order_whose_position_is_not_known_yet_keeps_a_sweep_undo
     await trio.sleep(5)
     assert len(rig.rows()) == 1, "whether the older one was sold is not known"
     assert noted(rig) is None
-    rig.paper.positions["KO"] = Decimal(2)
+    rig.paper.holds["KO"] = Decimal(2)
     await trio.sleep(120)
     assert len(rig.rows()) == 2
     assert noted(rig) == 0
@@ -282,7 +282,7 @@ async def test_a_start_that_waits_for_its_rows_waits_for_the_current_modes_list(
     rig.paper.book[OURS] = make_order(
         OURS, "filled", order_id=f"o-{OURS}", quantity="2", price="50"
     )
-    rig.paper.positions["KO"] = Decimal(2)
+    rig.paper.holds["KO"] = Decimal(2)
     rig.paper.listing += [NotSentError("no route")] * 2
     rig.live.listing += [NotSentError("no route")] * 20
     start(rig, nursery)
@@ -434,7 +434,7 @@ async def test_an_order_that_counted_as_refused_has_its_row_again(
     rig.paper.book[OURS] = make_order(
         OURS, "filled", order_id=f"o-{OURS}", quantity="2", price="50"
     )
-    rig.paper.positions["AAPL"] = Decimal(2)
+    rig.paper.holds["AAPL"] = Decimal(2)
     rig.reconciler.sweep.ask("paper")
     await trio.sleep(1)
     assert rig.rows()[OURS]["shares"] == 2.0
