@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from snexec.broker.accounts import Accounts as Accounts
 from snexec.broker.accounts import BudgetStatus as BudgetStatus
+from snexec.broker.activities import Activity as Activity
+from snexec.broker.activities import ActivityPages as ActivityPages
 from snexec.broker.answers import FINAL_STATUSES as FINAL_STATUSES
 from snexec.broker.answers import (
     MAX_CLIENT_ORDER_ID_CHARS as MAX_CLIENT_ORDER_ID_CHARS,

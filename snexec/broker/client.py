@@ -184,6 +184,23 @@ class AlpacaClient:
         content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
         return read_order(content, None, order_id=order_id, symbol=symbol)
 
+    async def sell_order(self, order_id: str, symbol: str) -> BrokerOrder:
+        """Look up an order that has sold, whoever placed it (SPEC 12.7).
+
+        Raises:
+            BrokerError: There is no readable answer; the same kinds as ``order``.
+        """
+        content = await self._get(f"/v2/orders/{quote(order_id, safe='')}")
+        return read_order(content, None, order_id=order_id, symbol=symbol, side="sell")
+
+    async def page_of_activities(self, path: str) -> bytes:
+        """Return a page of what happened, as ``ActivityPages`` asks for it.
+
+        Raises:
+            BrokerError: There is no whole answer; the same kinds as ``order``.
+        """
+        return await self._get(path)
+
     async def page_of_orders(self, path: str) -> bytes:
         """Return a page of the account's orders, as ``OrderPages`` asks for it.
 

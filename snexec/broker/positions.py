@@ -177,7 +177,7 @@ def _symbol(fields: dict[str, Any], kind: str | None = None) -> str | None:
 def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
     """Read one position; None if it does not say how much of it is held."""
     told = fields.get("qty")
-    quantity, side = _signed(told), fields.get("side")
+    quantity, side = signed(told), fields.get("side")
     if quantity is None or side not in ("long", "short", None):
         return None
     if side == "short" and quantity > 0:
@@ -198,7 +198,7 @@ def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
     )
 
 
-def _signed(value: object) -> Decimal | None:
+def signed(value: object) -> Decimal | None:
     """Read a quantity that may be below 0; None if it cannot be read."""
     if isinstance(value, str) and value.startswith("-"):
         owed = quantity_or_zero(value[1:])
