@@ -16,6 +16,7 @@ from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
 from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
 from snexec.settings.credentials import warn_open_keys as warn_open_keys
+from snexec.settings.exits import ExitSettings as ExitSettings
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
 from snexec.settings.live import Term as Term

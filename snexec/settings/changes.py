@@ -12,18 +12,24 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from snexec.settings.sections import Section, Settings
+from snexec.settings.exits import ExitSettings
+from snexec.settings.sections import Settings
+from snexec.settings.values import Section
 
 _RELOADABLE = (
     "mode",
     "bot.",
+    "exits.",
     "alpaca.paper_url",
     "alpaca.live_url",
     "alpaca.api_key",
     "alpaca.api_secret",
 )
+_WITH_LIMITS = ("bot.", "exits.")
+_NUMBER = (int, float, Decimal)
 _SECRETS = {"alpaca.api_key", "alpaca.api_secret", "notify.webhook", "notify.command"}
 _SHOWN_VALUE_CHARS = 1000
+_WITHOUT_EXITS = ExitSettings(enabled=False)  # what a file without the section means
 # Limits that a shorter number loosens; any other is stricter for it.
 # The last two trades may have won, where the last twenty lost.
 _LEAST = {
@@ -46,8 +52,8 @@ def changed_keys(old: Settings, new: Settings) -> list[str]:
     """Name the keys whose values differ, as ``section.key``."""
     names: list[str] = []
     for name in Settings.model_fields:
-        before, after = getattr(old, name), getattr(new, name)
-        if isinstance(before, Section):
+        before, after = _section(old, name), _section(new, name)
+        if isinstance(before, Section) and isinstance(after, Section):
             names += [f"{name}.{key}" for key in _differing(before, after)]
         elif before != after:
             names.append(name)
@@ -68,7 +74,12 @@ def with_reloaded(old: Settings, new: Settings) -> Settings:
         }
     )
     return old.model_copy(
-        update={"mode": new.mode, "bot": new.bot, "alpaca": alpaca},
+        update={
+            "mode": new.mode,
+            "bot": new.bot,
+            "exits": new.exits,
+            "alpaca": alpaca,
+        },
     )
 
 
@@ -97,17 +108,22 @@ def loosened_by_absence(old: Settings, new: Settings) -> list[str]:
         _outright(name, _value(new, name))
         for name in changed_keys(old, new)
         if reloadable(name)
-        and not _is_said(new, name)
+        and not _is_said(old, new, name)
         and _loosens(name, _value(old, name), _value(new, name))
     ]
 
 
 def is_loosened_by_cut(old: Settings, new: Settings, name: str) -> bool:
-    """Return whether a number of fewer digits than was meant is a looser limit."""
-    if name not in _LEAST:
+    """Return whether a number of fewer digits than was meant is a looser limit.
+
+    Any shorter number of ``[exits]`` is: most would sell sooner.
+    """
+    if name not in _LEAST and not name.startswith("exits."):
         return False
-    before, after = getattr(old.bot, name[4:]), getattr(new.bot, name[4:])
-    return before is not None and after is not None and after < before
+    before, after = _value(old, name), _value(new, name)
+    if not isinstance(before, _NUMBER) or not isinstance(after, _NUMBER):
+        return False
+    return after < before
 
 
 def _differing(before: BaseModel, after: BaseModel) -> list[str]:
@@ -118,29 +134,53 @@ def _differing(before: BaseModel, after: BaseModel) -> list[str]:
     ]
 
 
+def _section(settings: Settings, name: str) -> object:
+    if name == "exits" and settings.exits is None:
+        return _WITHOUT_EXITS
+    return getattr(settings, name)
+
+
 def _value(settings: Settings, name: str) -> object:
     section, _, key = name.rpartition(".")
-    return getattr(getattr(settings, section) if section else settings, key)
+    return getattr(_section(settings, section) if section else settings, key, None)
 
 
-def _is_said(settings: Settings, name: str) -> bool:
+def _is_said(old: Settings, new: Settings, name: str) -> bool:
     section, _, key = name.rpartition(".")
-    said = (getattr(settings, section) if section else settings).model_fields_set
+    if section == "exits":
+        return _exit_is_said(old, new, key)
+    said = (getattr(new, section) if section else new).model_fields_set
     if key == "min_win_rate_trades":
         return key in said or "min_win_rate" in said
     return key in said
 
 
+def _exit_is_said(old: Settings, new: Settings, key: str) -> bool:
+    """Return whether a key of ``[exits]`` differs because the file says so.
+
+    Where all of them are off by ``enabled``, no other key has to say it too; that word
+    is also what a file says that leaves out the section.
+    """
+    if old.exits is None:
+        return True
+    if new.exits is None:
+        return key != "enabled"
+    said = new.exits.model_fields_set
+    return key in said or (not new.exits.enabled and "enabled" in said)
+
+
 def _loosens(name: str, before: object, default: object) -> bool:
     if name in _SECRETS:
         return False  # without keys nothing is ordered
+    if name.startswith("exits."):
+        return True
     if isinstance(before, Decimal) and isinstance(default, Decimal):
         return default > before  # a trade's size
     return before != frozenset()  # a list of nothing blocks nothing
 
 
 def _outright(name: str, default: object) -> str:
-    limits = name.startswith("bot.") and (
+    limits = name.startswith(_WITH_LIMITS) and (
         default is None or name == "bot.require_market_open"
     )
     return f'{name} = "off"' if limits else f"{name} = {_shown(name, default)}"
@@ -152,7 +192,7 @@ def _change(name: str, before: object, after: object) -> Change:
 
 def _shown(name: str, value: object) -> str:
     if value is None:
-        return "off" if name.startswith("bot.") else "none"
+        return "off" if name.startswith(_WITH_LIMITS) else "none"
     if name in _SECRETS:
         return "***"
     if isinstance(value, Decimal):

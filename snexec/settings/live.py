@@ -112,9 +112,11 @@ class LiveSettings:
                 f" be said outright: {', '.join(outright)}"
             )
         last = unended_number(content)
-        if last and is_loosened_by_cut(self.now, read, f"bot.{last}"):
+        for name in (f"bot.{last}", f"exits.{last}") if last else ():
+            if not is_loosened_by_cut(self.now, read, name):
+                continue
             raise ConfigError(
-                f"{self.path}: bot.{last}: the file ends within its value, perhaps: end"
+                f"{self.path}: {name}: the file ends within its value, perhaps: end"
                 " the last line"
             )
 

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
+from snexec.settings.exits import ExitSettings
 from snexec.settings.values import (
     Count,
     Dollars,
@@ -24,6 +25,7 @@ from snexec.settings.values import (
     Seconds,
     SecondsOrNone,
     Secret,
+    Section,
     SomeSymbols,
     Switch,
     Symbols,
@@ -50,14 +52,6 @@ NotifyKind = Literal[
     "mode",
     "halt",
 ]
-
-
-class Section(BaseModel):
-    """One table of the file; unknown keys are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
-    )
 
 
 class AlpacaSettings(Section):
@@ -179,16 +173,18 @@ class NotifySettings(Section):
 
     command: list[Word] | None = Field(default=None, min_length=1)
     webhook: Webhook | None = None
-    events: list[NotifyKind] = [
-        "fill",
-        "rejected",
-        "refused",
-        "missed",
-        "outage",
-        "unhealthy",
-        "mode",
-        "halt",
-    ]
+    events: list[NotifyKind] = Field(
+        default=[
+            "fill",
+            "rejected",
+            "refused",
+            "missed",
+            "outage",
+            "unhealthy",
+            "mode",
+            "halt",
+        ]
+    )
     outage_sec: SecondsOrNone = 60.0
 
     @property
@@ -256,6 +252,7 @@ class Settings(Section):
 
     Attributes:
         database: The path of the SQLite file; absolute once loaded.
+        exits: None without its section: then nothing is sold but by ``close``.
     """
 
     mode: Mode = "paper"
@@ -264,6 +261,7 @@ class Settings(Section):
     intake: IntakeSettings = IntakeSettings()
     stream: StreamSettings = StreamSettings()
     bot: BotSettings = BotSettings()
+    exits: ExitSettings | None = None
     exchange: Annotated[ExchangeSettings, AfterValidator(_as_ordered)] = (
         ExchangeSettings()
     )

@@ -7,7 +7,14 @@ from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
 
 from snexec.assets import canonical_symbol
 
@@ -16,7 +23,20 @@ _MAX_PORT = 65_535
 _ALPACA = ".alpaca.markets"
 
 
-def _base_url(value: str) -> str:
+class Section(BaseModel):
+    """One table of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
+
+
+def base_url(value: str) -> str:
+    """Check the URL of a REST API.
+
+    Raises:
+        ValueError: It is none, or would send keys over an open line.
+    """
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must be printable ASCII without spaces")
     parts = urlsplit(value)
@@ -160,7 +180,7 @@ Limit = Annotated[T | None, BeforeValidator(_off)]
 Switch = Annotated[bool, BeforeValidator(_off_is_false)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 PaperUrl = Annotated[BaseUrl, AfterValidator(_paper_url)]
 LiveUrl = Annotated[BaseUrl, AfterValidator(_live_url)]
 TradeSize = Annotated[Decimal, BeforeValidator(_dollars), Field(ge=1, le=1_000_000_000)]

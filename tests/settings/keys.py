@@ -242,6 +242,7 @@ WITHOUT_DEFAULT = (
     "alpaca.api_secret",
     "exchange.seed",
     "exchange.symbols",
+    "exits",  # None; its own keys are in test_exits
     "metrics.listen",
     "notify.command",
     "notify.webhook",
