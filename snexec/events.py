@@ -33,6 +33,8 @@ EventName = Literal[
     "stream",
     "halt",
     "resume",
+    "external",
+    "split",
 ]
 
 

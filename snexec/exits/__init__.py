@@ -9,7 +9,12 @@ while the market is closed, halted or not seen, and never sells what a row did n
 
 from __future__ import annotations
 
+from snexec.exits.findings import Findings as Findings
+from snexec.exits.findings import Heirs as Heirs
+from snexec.exits.known_splits import KnownSplits as KnownSplits
+from snexec.exits.lookout import Lookout as Lookout
 from snexec.exits.position import Position as Position
 from snexec.exits.prices import Price as Price
 from snexec.exits.prices import Source as Source
 from snexec.exits.rules import Trigger as Trigger
+from snexec.exits.splits import SplitDay as SplitDay
