@@ -1,0 +1,328 @@
+"""Looks at what others did to the positions of rows (SPEC 12.7): the task.
+
+What a sight means is ``snexec.exits.external``'s; this asks what that wants to know, and
+carries out what it says.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from snexec.errors import BrokerError
+from snexec.exits.evidence import Evidence
+from snexec.exits.external import APART_SECONDS, judge
+from snexec.exits.questions import Questions
+from snexec.exits.sights import Sight
+from snexec.exits.splits import days_of
+from snexec.ledger import is_our_exit, row_of_exit
+from snexec.model import ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from snexec.broker import Accounts, Activity, BrokerOrder, PositionList
+    from snexec.exits.external import Verdict
+    from snexec.exits.findings import Findings
+    from snexec.exits.position import Position
+    from snexec.exits.sights import Case
+    from snexec.exits.splits import SplitDay
+    from snexec.ledger import Ledger
+    from snexec.model import Mode
+    from snexec.settings import LiveSettings
+
+log = logging.getLogger("PositionMonitor")
+
+_AT_ONCE = 25  # rows that are judged before another task has its turn
+_MOST_SELLERS = 20  # orders of which it is asked whose they are, in one look
+
+
+class Watched(Protocol):
+    """The rows that are watched."""
+
+    def of_mode(self, mode: Mode) -> Sequence[Position]:
+        """Return those of an account."""
+
+
+class Lookout:
+    """Judges each row by each list of positions, until cancelled.
+
+    Args:
+        live: Whether to, and how patient to be.
+        accounts: Who is asked.
+        ledger: Knows our sells, and the time.
+        watched: The rows.
+        findings: Writes and says what was found.
+    """
+
+    def __init__(
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        ledger: Ledger,
+        watched: Watched,
+        findings: Findings,
+    ) -> None:
+        self._live = live
+        self._ledger = ledger
+        self._watched = watched
+        self._findings = findings
+        self._questions = Questions(accounts, ledger.clock)
+        self._evidence: dict[str, Evidence] = {}
+        self._known: dict[str, list[SplitDay]] = {}
+        self._lists: dict[Mode, tuple[float, PositionList]] = {}
+        self._wanted: set[Mode] = set()
+        self._woken = {mode: trio.Event() for mode in ACCOUNTS}
+        self._due = dict.fromkeys(ACCOUNTS, 0.0)
+        self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
+
+    def seen(self, mode: Mode, positions: PositionList) -> None:
+        """Judge the rows of an account by a list that somebody has asked for."""
+        self._lists[mode] = (trio.current_time(), positions)
+        self._woken[mode].set()
+
+    def look_now(self, mode: Mode) -> None:
+        """Ask for a list at once: somebody has sold, or a sell found nothing to sell."""
+        self._wanted.add(mode)
+        self._woken[mode].set()
+
+    def know_splits(self, splits: Iterable[SplitDay]) -> None:
+        """Take these for all splits that are known; each rests until it shows."""
+        known = defaultdict(list)
+        for split in splits:
+            known[split.symbol].append(split)
+        self._known = dict(known)
+
+    async def run(self) -> None:
+        """Look when there is something to see, and each interval anyway."""
+        async with trio.open_nursery() as nursery:
+            for mode in ACCOUNTS:
+                nursery.start_soon(self._run_account, mode, name=f"lookout of {mode}")
+
+    async def _run_account(self, mode: Mode) -> None:
+        while True:
+            with trio.move_on_at(self._due[mode]):
+                await self._woken[mode].wait()
+            self._woken[mode] = trio.Event()
+            self._due[mode] = trio.current_time() + self._interval()
+            exits = self._live.now.exits
+            is_on = exits is not None and exits.enabled and exits.external
+            if not (is_on and self._watched.of_mode(mode)):
+                self._wanted.discard(mode)
+                self._lists.pop(mode, None)
+                continue
+            if self._questions.can_ask(mode):
+                await self._look(mode)
+
+    async def _look(self, mode: Mode) -> None:
+        """Judge every row of an account by the newest list, or by one asked for now."""
+        at, positions = self._lists.pop(mode, (trio.current_time(), None))
+        if positions is None or mode in self._wanted:
+            self._wanted.discard(mode)
+            at = trio.current_time()
+            try:
+                positions = await self._questions.positions(mode)
+            except BrokerError:
+                self._ask_again(mode, at)
+                return
+        self._happened.pop(mode, None)
+        moment, rows = self._ledger.clock.now(), self._watched.of_mode(mode)
+        for number, position in enumerate(rows, 1):
+            if number % _AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            evidence = self._evidence.setdefault(position.row_id, Evidence())
+            try:
+                await self._look_at(position, evidence, positions, at, moment)
+            except BrokerError:
+                evidence.ask_later(at)
+            except sqlite3.Error as exc:
+                log.warning(
+                    "%s trade=%s: what others did to it cannot be recorded (%s); it is"
+                    " looked at again",
+                    *(position.symbol, position.row_id, exc),
+                )
+                evidence.ask_later(at)
+            if evidence.is_troubled:
+                self._ask_again(mode, evidence.ask_at)
+        self._forget_ended()
+
+    async def _look_at(
+        self,
+        position: Position,
+        evidence: Evidence,
+        positions: PositionList,
+        at: float,
+        moment: datetime,
+    ) -> None:
+        evidence.note(position)
+        if not positions.speaks_of(position.symbol):
+            if evidence.unreadable():
+                log.warning(
+                    "%s trade=%s: its position cannot be read; nothing is concluded"
+                    " from that",
+                    *(position.symbol, position.row_id),
+                )
+            return
+        now = _sight(position, positions, at, moment)
+        exits = self._live.now.exits
+        case = evidence.case(
+            position,
+            now,
+            known=self._known.get(position.symbol, ()),
+            grace_seconds=exits.external_grace_sec if exits is not None else 0.0,
+        )
+        while (verdict := judge(case)).kind.startswith("ask_"):
+            if at < evidence.ask_at:
+                return
+            case = await self._asked(verdict, case, position, evidence)
+        await self._carry_out(verdict, case, position, evidence)
+
+    async def _asked(
+        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+    ) -> Case:
+        """Ask what a verdict wants to know, and return the case with the answer."""
+        mode, symbol = position.mode, position.symbol
+        match verdict.kind:
+            case "ask_position":
+                is_gone = await self._questions.is_gone(mode, symbol)
+                return case.having(is_gone=is_gone)
+            case "ask_buy":
+                buy = await self._questions.buy(
+                    *(mode, position.row_id, position.order_id, symbol)
+                )
+                evidence.bought = buy.bought or evidence.bought
+                return case.having(buy=buy, bought=evidence.bought)
+            case _:
+                activities = await self._what_happened(mode, case.since)
+                evidence.is_surveyed = True
+                evidence.splits = days_of(
+                    *(activities, symbol, case.now.quantity, case.claim.entry_day)
+                )
+                case = case.having(activities=activities, is_surveyed=True)
+                case = case.having(splits=evidence.splits_with(self._known, case))
+                if case.is_smaller:
+                    case = await self._with_sellers(case, position)
+                return case
+
+    async def _what_happened(self, mode: Mode, since: datetime) -> list[Activity]:
+        """Return an account's activities, asked for once a look."""
+        if mode in self._happened and self._happened[mode][0] <= since:
+            return self._happened[mode][1]
+        unsurveyed = [
+            datetime.fromtimestamp(position.entry_at, UTC)
+            for position in self._watched.of_mode(mode)
+            if not self._evidence.setdefault(position.row_id, Evidence()).is_surveyed
+        ]
+        since = min([since, *unsurveyed])
+        found = await self._questions.activities(mode, since)
+        self._happened[mode] = (since, found)
+        return found
+
+    async def _with_sellers(self, case: Case, position: Position) -> Case:
+        """Find out which sells were orders of ours, and whether their rows know."""
+        orders = dict.fromkeys(
+            each.order_id
+            for each in case.activities or ()
+            if each.side == "sell"
+            and each.order_id is not None
+            and each.is_about(position.symbol)
+            and each.at >= case.since
+        )
+        ours, is_unbooked = set(), False
+        for order_id in list(orders)[:_MOST_SELLERS]:
+            order = await self._questions.sell(
+                position.mode, str(order_id), position.symbol
+            )
+            if order is None or not _is_ours(order, position):
+                continue
+            ours.add(order.id)
+            is_unbooked = is_unbooked or not await self._is_booked(order)
+        return case.having(ours=frozenset(ours), is_unbooked=is_unbooked)
+
+    async def _is_booked(self, order: BrokerOrder) -> bool:
+        """Return whether the row of a sell of ours knows what that has sold."""
+        row_id = str(row_of_exit(order.client_order_id))
+        sold = order.filled_qty or Decimal(0)
+        records = await self._ledger.writer.write(lambda store: store.exits.of(row_id))
+        return any(
+            record.id == order.client_order_id
+            and (record.state == "filled" or record.sold >= sold)
+            for record in records
+        )
+
+    async def _carry_out(
+        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+    ) -> None:
+        match verdict.kind:
+            case "forget":
+                evidence.forget()
+                if verdict.why and evidence.is_news(verdict.why):
+                    log.warning(
+                        "%s trade=%s: %s; nothing is concluded from that",
+                        *(position.symbol, position.row_id, verdict.why),
+                    )
+            case "whole":
+                self._findings.rests(position, evidence, verdict.rests)
+                evidence.whole(case.now)
+            case "begin":
+                if verdict.rests is not None:
+                    self._findings.rests(position, evidence, verdict.rests)
+                evidence.begin(case.now)
+            case "wait":
+                if case.activities is not None:
+                    evidence.ask_later(case.now.at)
+            case "stranger" | "ours":
+                evidence.ask_later(case.now.at)
+                self._findings.stands(verdict, position, evidence)
+            case "rest":
+                evidence.ask_later(case.now.at)
+                self._findings.alarm(verdict, position, evidence)
+            case "sold":
+                await self._findings.sold(verdict, case, position, evidence)
+            case _:
+                await self._findings.split(verdict, case, position, evidence)
+
+    def _interval(self) -> float:
+        return self._live.now.alpaca.reconcile_interval_sec
+
+    def _ask_again(self, mode: Mode, ask_at: float) -> None:
+        soon = max(trio.current_time() + APART_SECONDS, ask_at)
+        self._due[mode] = min(self._due[mode], soon)
+
+    def _forget_ended(self) -> None:
+        rows = {
+            position.row_id
+            for mode in ACCOUNTS
+            for position in self._watched.of_mode(mode)
+        }
+        for row_id in self._evidence.keys() - rows:
+            del self._evidence[row_id]
+
+
+def _is_ours(order: BrokerOrder, position: Position) -> bool:
+    name = order.client_order_id
+    return is_our_exit(name) or row_of_exit(name) == position.row_id
+
+
+def _sight(
+    position: Position, positions: PositionList, at: float, moment: datetime
+) -> Sight:
+    """Return what a list says of a row's symbol."""
+    held = positions.get(position.symbol)
+    quantity = held.held if held else Decimal(0)
+    if quantity == position.remaining:
+        quantity = position.remaining  # one object, as a sight of each row is kept
+    return Sight(
+        at=at,
+        moment=moment,
+        quantity=quantity,
+        average=held.average_price if held else None,
+        price=held.current_price if held else None,
+        remaining=position.remaining,
+    )

@@ -1,0 +1,203 @@
+"""What is known of one row's position when it is judged (SPEC 12.7): values, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from snexec.assets import asset_class
+from snexec.exits.splits import restated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+    from fractions import Fraction
+
+    from snexec.broker import Activity
+    from snexec.exits.splits import SplitDay
+
+_DUST_SHARES = Decimal("0.000001")
+_DUST_DOLLARS = Decimal("0.01")
+_CLOCKS_DIFFER = timedelta(minutes=1)  # ours and the broker's, and lists lag 10 s
+_NEW_YORK = timedelta(
+    hours=-5
+)  # for days only; the hour of summer moves no day of trade
+
+
+class Claim(NamedTuple):
+    """What a row says is its own.
+
+    Attributes:
+        shares: Bought, in today's shares.
+        remaining: Of them, not sold.
+        entry_price: Dollars a share; None while not known.
+        entry_at: When it was bought.
+        order_id: The buy's, as the broker names it.
+        is_selling: Whether a sell of it has not ended.
+        quiet_seconds: Since it last bought or sold anything.
+    """
+
+    symbol: str
+    shares: Decimal
+    remaining: Decimal
+    entry_price: Decimal | None
+    entry_at: datetime
+    order_id: str | None
+    is_selling: bool
+    quiet_seconds: float
+
+    @property
+    def entry_day(self) -> date:
+        """The day of trade in which it was bought."""
+        return day_of_trade(self.entry_at)
+
+    @property
+    def slack(self) -> Decimal:
+        """Shares that may be missing: dust, and the fee that is kept of coins."""
+        return _DUST_SHARES + self.shares * asset_class(self.symbol).largest_fee
+
+
+class Sight(NamedTuple):
+    """What the account held of a symbol at one time.
+
+    Attributes:
+        at: When, on Trio's clock.
+        moment: The same in the world.
+        quantity: Shares; 0 without a position.
+        average: Dollars a share paid, over all buys of the account.
+        price: Dollars of the last sale.
+        remaining: What the row claimed of it then.
+    """
+
+    at: float
+    moment: datetime
+    quantity: Decimal
+    average: Decimal | None
+    price: Decimal | None
+    remaining: Decimal
+
+
+class Buy(NamedTuple):
+    """What the account says of the row's buy, asked for by its id.
+
+    Attributes:
+        bought: Shares, as they were then; None if it does not say.
+    """
+
+    is_known: bool
+    bought: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Everything that a row is judged by.
+
+    Attributes:
+        now: What is seen now.
+        is_listed: Whether the list has the position.
+        before: The last sight at which nothing was wrong.
+        first: The first one at which it was as it is now.
+        is_gone: What asking for the one position said; None if it was not asked.
+        buy: None if it was not asked for.
+        activities: Since ``since`` or before, newest first; None likewise.
+        is_surveyed: Whether ``activities`` were asked for once in this run.
+        ours: Orders that are sells of ours.
+        is_unbooked: Whether one of them has sold more than its row knows.
+        splits: That are known, since the row was bought.
+        bought: What its buy bought, in the shares of that time, once that was asked.
+        used: Activities that were counted for this row already.
+        grace_seconds: ``external_grace_sec``.
+    """
+
+    claim: Claim
+    now: Sight
+    is_listed: bool
+    before: Sight | None = None
+    first: Sight | None = None
+    is_gone: bool | None = None
+    buy: Buy | None = None
+    activities: Sequence[Activity] | None = None
+    is_surveyed: bool = False
+    ours: frozenset[str] = frozenset()
+    is_unbooked: bool = False
+    splits: Sequence[SplitDay] = ()
+    bought: Decimal | None = None
+    used: frozenset[str] = frozenset()
+    grace_seconds: float = 30.0
+
+    def having(self, **facts: Any) -> Case:  # noqa: ANN401 - as the fields are
+        """Return it with what was asked."""
+        return replace(self, **facts)
+
+    @property
+    def missing(self) -> Decimal:
+        """Shares of the row that the account does not hold."""
+        return max(self.claim.remaining - self.now.quantity, Decimal(0))
+
+    @property
+    def is_smaller(self) -> bool:
+        """Whether something is missing; beyond dust and fees, where some is left."""
+        if self.is_none_left:
+            return self.missing > 0
+        price = self.now.price or self.claim.entry_price
+        is_dust = price is not None and self.missing * price < _DUST_DOLLARS
+        return self.missing > self.claim.slack and not is_dust
+
+    @property
+    def is_none_left(self) -> bool:
+        """Whether the account holds nothing of the symbol."""
+        return self.now.quantity <= _DUST_SHARES
+
+    @property
+    def growth(self) -> Decimal:
+        """Shares beyond the claim that were not there before."""
+        if self.before is None:
+            return Decimal(0)
+        others = self.before.quantity - self.before.remaining
+        return self.now.quantity - self.claim.remaining - others
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the account holds more of what is not the row's than before."""
+        return self.growth > self.claim.slack
+
+    @property
+    def since(self) -> datetime:
+        """When what is wrong now may have happened at the earliest."""
+        if self.before is None:
+            return self.claim.entry_at
+        return max(self.claim.entry_at, self.before.moment - _CLOCKS_DIFFER)
+
+    @property
+    def restated(self) -> Fraction | None:
+        """By what quantity and average price have changed as one, if they have."""
+        before, claim = self.before, self.claim
+        if before is None:
+            quantity, average = claim.remaining, claim.entry_price
+        else:
+            quantity, average = before.quantity, before.average
+        return restated((quantity, average), (self.now.quantity, self.now.average))
+
+    @property
+    def stands_since(self) -> float:
+        """For how many seconds it has been as it is now."""
+        first = self.first
+        if first is None or not _is_same(first, self.now):
+            return 0.0
+        return self.now.at - first.at
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it was seen before as it is now."""
+        return self.first is not None and _is_same(self.first, self.now)
+
+
+def day_of_trade(moment: datetime) -> date:
+    """Return the exchange's day of a time."""
+    return (moment.astimezone(UTC) + _NEW_YORK).date()
+
+
+def _is_same(one: Sight, other: Sight) -> bool:
+    return (one.quantity, one.remaining) == (other.quantity, other.remaining)
