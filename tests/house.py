@@ -50,8 +50,11 @@ SIDE_DOORS = {
     "snexec.stream.connection",
     "snexec.broker.lookups",
     *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
+    *(f"snexec.ops.{name}" for name in ("exit_families", "exit_metrics", "figures")),
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
+    *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
+    "snexec.ops.exit_words",
 }
 MOST_LINES = 350
 MOST_LINES_OF_ROOT = 120

@@ -9,6 +9,8 @@ while the market is closed, halted or not seen, and never sells what a row did n
 
 from __future__ import annotations
 
+from snexec.exits.answers import CloseAnswer as CloseAnswer
+from snexec.exits.answers import Watch as Watch
 from snexec.exits.book import PositionBook as PositionBook
 from snexec.exits.exits import Exits as Exits
 from snexec.exits.exits import ExitsStatus as ExitsStatus

@@ -1,0 +1,58 @@
+"""What the operator is answered about positions and their sells: types only (SPEC 12.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from snexec.exits.position import State
+    from snexec.model import Mode
+
+
+class CloseAnswer(NamedTuple):
+    """What was made of one row that was to be closed.
+
+    Attributes:
+        shares: What is sold; None where nothing is.
+        exit_id: The sell's id, once it is durable.
+        state: "selling" leaves now; "queued" is durable, and leaves when the market
+            opens; "closing" is another sell that was under way already; "refused".
+        error: Why it is refused, in words; empty otherwise.
+    """
+
+    row_id: str
+    symbol: str
+    mode: Mode
+    shares: Decimal | None
+    exit_id: str | None
+    state: Literal["selling", "queued", "closing", "refused"]
+    error: str = ""
+
+
+class Watch(NamedTuple):
+    """What is known of one position beyond the columns of its row.
+
+    Attributes:
+        price: Dollars a share, the last one that counted; None before the first.
+        price_source: Where it is from: positions, snapshots or stream.
+        price_age_sec: Since it was true.
+        stop: The price at or below which it is sold: the higher one of both stops.
+        target: The price at or above which it is sold.
+        seconds_left: Until it has been held for the longest time.
+        blocked_by: What keeps it from being sold, in words; empty if nothing does.
+        blocked_since: Since when, on Trio's clock; None if it is not blocked.
+    """
+
+    row_id: str
+    mode: Mode
+    state: State
+    price: Decimal | None = None
+    price_source: str | None = None
+    price_age_sec: float | None = None
+    stop: Decimal | None = None
+    target: Decimal | None = None
+    seconds_left: float | None = None
+    blocked_by: str = ""
+    blocked_since: float | None = None
