@@ -125,7 +125,7 @@ def _follow(connection: DaemonConnection, rows: Sequence[Row], seconds: float) -
             break  # the time is up
         _take(event, waiting, said)
     for trade_id, row in waiting.items():
-        last = said.get(trade_id, "its sell is under way")
+        last = said.get(trade_id) or foreign(row["error"] or "its sell is under way")
         click.echo(
             f"{_named(row)} is not closed after {seconds:g} s: {last}; see snexec"
             " positions"

@@ -58,10 +58,11 @@ async def close(
         }
     if wanted:
         symbols = [row.symbol for row in wanted]
-        by_id = {row.trade_id: row for row in wanted}
+        by_symbol = {row.symbol: row for row in wanted}
         for each in await exits.close(symbols, at_open=asked.at_open):
-            _log(each)
-            answers.append(_done(each, by_id.get(each.row_id), watches))
+            row = by_symbol[each.symbol]
+            _log(each, row)
+            answers.append(_done(each, row, watches))
     if all(each["state"] == "refused" for each in answers):
         return _refused(_said(answers) or "there is no open row", rows=answers)
     return {"rows": answers}
@@ -157,10 +158,8 @@ def _answer(
 
 
 def _done(
-    each: CloseAnswer, row: OpenRow | None, watches: dict[str, Watch]
+    each: CloseAnswer, row: OpenRow, watches: dict[str, Watch]
 ) -> dict[str, object]:
-    if row is None:
-        return {**_unknown(each.symbol), "tradeId": each.row_id, "error": each.error}
     return _answer(
         row,
         watches,
@@ -189,12 +188,12 @@ def _said(answers: list[dict[str, object]]) -> str:
     return "; ".join(f"{each['symbol']}: {each['error']}" for each in answers)
 
 
-def _log(each: CloseAnswer) -> None:
+def _log(each: CloseAnswer, row: OpenRow) -> None:
     if each.state == "refused":
         log.warning(
             "%s trade=%s is not closed by the operator's word: %s",
             each.symbol,
-            each.row_id,
+            row.trade_id,
             each.error,
         )
 

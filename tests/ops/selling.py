@@ -62,12 +62,9 @@ class FakeExits:
 
     def _answer(self, symbol: str) -> CloseAnswer:
         error = self.refusals.get(symbol, "")
-        row_id = f"sn-{symbol}"
         if error:
-            return CloseAnswer(row_id, symbol, "paper", None, None, "refused", error)
-        return CloseAnswer(
-            row_id, symbol, "paper", Decimal("0.5"), f"{row_id}-x1", "selling"
-        )
+            return CloseAnswer(symbol, None, None, "refused", error)
+        return CloseAnswer(symbol, Decimal("0.5"), f"sn-{symbol}-x1", "selling")
 
 
 def hold(
