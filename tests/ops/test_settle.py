@@ -119,7 +119,9 @@ async def test_a_sell_that_has_no_end_is_asked_about_no_more(bench: Bench) -> No
     )
     bench.rig.accounts.lose_keys("paper")  # or what the broker says would be waited for
     said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
-    assert "; its sell sn-1-x1 is asked about no more; NOT CHECKED" in str(said["words"])
+    assert "; its sell sn-1-x1 is asked about no more; NOT CHECKED" in str(
+        said["words"]
+    )
     assert unsettled.get("sn-1-x1") is None
     assert bench.rig.store.exits.unsettled() == []
 
