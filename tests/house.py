@@ -53,8 +53,11 @@ SIDE_DOORS = {
     *(f"snexec.market.{name}" for name in ("data_line", "data_session", "ticks")),
     *(f"snexec.market.{name}" for name in ("tick_frames", "data_settings")),
     *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
+    *(f"snexec.ops.{name}" for name in ("exit_families", "exit_metrics", "figures")),
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
+    *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
+    "snexec.ops.exit_words",
 }
 MOST_LINES = 350
 MOST_LINES_OF_ROOT = 120

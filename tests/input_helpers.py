@@ -214,9 +214,10 @@ class FakeControl(Control):
     async def reload(self) -> None:
         """Take what is there."""
 
-    def halt(self, reason: str, *, by: str) -> dict[str, object]:
+    def halt(self, reason: str, *, by: str, for_all: bool = False) -> dict[str, object]:
         """Answer with what was asked."""
-        return {"halted": True, "reason": reason, "by": by}
+        more = {"all": True} if for_all else {}
+        return {"halted": True, "reason": reason, "by": by, **more}
 
     def resume(self) -> dict[str, object]:
         """Answer that it is done."""

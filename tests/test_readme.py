@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tomllib
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ import trio
 from pydantic import BaseModel
 
 from snexec.cli import cli
+from snexec.clock import SystemClock
+from snexec.ledger import open_database
 from snexec.settings import ExitSettings, Settings
 from tests import house
 from tests.integration.harness import ROOT, Box, short_folder
@@ -107,6 +110,33 @@ def test_every_file_that_is_named_to_the_reader_exists() -> None:
     names = re.findall(r"`((?:snexec|tests)/[\w/]+\.py)`", text)
     assert len(names) > 5
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def models() -> dict[str, dict[str, str]]:
+    """Return Prisma's models: each column's type."""
+    found = re.findall(r"^model (\w+) {\n(.*?)^}", README, re.DOTALL | re.MULTILINE)
+    return {
+        name: {line.split()[0]: line.split()[1] for line in body.splitlines()}
+        for name, body in found
+    }
+
+
+@pytest.mark.parametrize("table", ["BotTrade", "BotExit"])
+def test_prismas_model_is_the_table(tmp_path: Path, table: str) -> None:
+    kinds = {
+        "TEXT": "String",
+        "REAL": "Float",
+        "INTEGER": "Int",
+        "DATETIME": "DateTime",
+    }
+    database = open_database(tmp_path / "t.db", simulated=True, clock=SystemClock())
+    with closing(database) as connection:
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    assert models()[table] == {
+        column["name"]: kinds[column["type"]]
+        + ("" if column["notnull"] or column["pk"] else "?")
+        for column in columns
+    }
 
 
 def example(language: str) -> str:

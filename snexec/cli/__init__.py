@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from snexec import __version__
-from snexec.cli.operator_commands import COMMANDS, examples
+from snexec.cli import operator_commands, row_commands, switch_commands
+from snexec.cli.examples import examples
 from snexec.cli.rebuild_command import rebuild
 
 _DEFAULT_CONFIG = Path("config.toml")
@@ -125,5 +126,10 @@ def unit(config: Path, *, user: str | None) -> None:
     print_unit(config, user=user)
 
 
-for _command in (*COMMANDS, rebuild):
+for _command in (
+    *operator_commands.COMMANDS,
+    *row_commands.COMMANDS,
+    *switch_commands.COMMANDS,
+    rebuild,
+):
     cli.add_command(_command)

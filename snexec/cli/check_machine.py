@@ -30,7 +30,7 @@ from snexec.ledger import (
 )
 from snexec.model import MODES, STARS
 from snexec.permissions import files_of, folder_lies_open, lies_open
-from snexec.risk import halt_files, limits_set, read_halt
+from snexec.risk import exits_words, limits_set, read_both
 from snexec.settings import credential, credentials_for, keys_lie_open
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ def check_guards(config: Path, settings: Settings) -> Finding:
     """Check whether anything stops every signal, and say which limits are set."""
     bot = settings.bot
     shown = ", ".join(limits_set(bot)) or "no limit is set"
-    halt = read_halt(halt_files(config))
+    halt, for_all = read_both(config)
     if halt is not None:
-        detail = f"HALTED: {halt.reason} (since {halt.since}); {shown}"
+        reach = exits_words(stops_all=for_all)
+        detail = f"HALTED, {reach}: {halt.reason} (since {halt.since}); {shown}"
         return warn("guards", detail, "when it is over: snexec resume")
     if not bot.enabled:
         return warn("guards", f"enabled = false, nothing is traded; {shown}")
@@ -177,7 +178,8 @@ def check_daemon(
     if isinstance(writer, dict) and writer.get("healthy") is False:
         return fail("daemon", f"{shown}; it cannot write its database"), status
     if isinstance(halt := status.get("halted"), dict):
-        detail = f"{shown}; HALTED: {foreign(halt.get('reason'))}"
+        reach = exits_words(stops_all=halt.get("all") is True)
+        detail = f"{shown}; HALTED, {reach}: {foreign(halt.get('reason'))}"
         return warn("daemon", detail, "when it is over: snexec resume"), status
     return ok("daemon", shown), status
 

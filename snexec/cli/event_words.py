@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 
 from snexec.cli.formats import foreign, number, price, shares
+from snexec.risk import exits_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,15 @@ STYLES = {
     "stream": "cyan",
     "halt": "bold white on red",
     "resume": "bold green",
+    "exit_fill": "green",
+    "closed": "bold green",
+    "exit_refused": "red",
+    "exit_unknown": "yellow",
+    "exit_blocked": "bold red",
+    "exits_blind": "bold red",
+    "external": "yellow",
+    "split": "yellow",
+    "oversold": "bold white on red",
 }
 
 
@@ -54,6 +64,8 @@ def outcome_of(event: Mapping[str, Any]) -> Outcome | None:
 
 def describe(event: Mapping[str, Any]) -> str:
     """Describe an event in a few words."""
+    from snexec.ops.exit_words import exit_words  # no command but those that follow
+
     reason = foreign(event.get("reason"))
     match event.get("event"):
         case "placed":
@@ -72,8 +84,11 @@ def describe(event: Mapping[str, Any]) -> str:
             text = f"{foreign(event.get('mode'))} now ({reason})"
         case "stream":
             text = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
+        case "halt":
+            reach = exits_words(stops_all=event.get("all") is True)
+            text = f"{reach}: {reason}"
         case _:
-            text = reason
+            text = exit_words(event) or reason
     return text
 
 

@@ -1,4 +1,4 @@
-"""Explain what would happen to a signal now, and why (SPEC 5); nothing is traded."""
+"""Explain what would happen to a signal or a position now, and why (SPEC 5, 12.8)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
@@ -39,6 +40,10 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
         CommandError: The daemon does not answer as it should.
     """
     settings = load_settings(config)
+    if _is_symbol(text):
+        from snexec.cli.explain_position import run_explain_position
+
+        return run_explain_position(config, settings, text, as_json=as_json)
     try:
         signal = parse_signal(text.encode(errors="surrogateescape"))
     except InvalidSignalError as exc:
@@ -52,6 +57,15 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
     else:
         _show(answer)
     return 0 if answer.get("verdict") == "order" else 1
+
+
+def _is_symbol(text: str) -> bool:
+    """Return whether a word is meant as a symbol: one in capitals, which is no JSON."""
+    try:
+        canonical_symbol(text)
+    except ValueError:
+        return False
+    return text == text.upper() and not text.isdigit()
 
 
 def _ask(settings: Settings, config: Path, text: str) -> dict[str, Any]:
@@ -71,13 +85,13 @@ def _without_daemon(
 ) -> dict[str, object]:
     # Needed only where no daemon answers.
     from snexec.ops.explain import Question, RowFacts, explain, read_row_facts
-    from snexec.risk import Counts, Recently, Snapshot, halt_files, read_halt
+    from snexec.risk import Counts, Recently, Snapshot, read_both
 
     question = Question(
         signal=signal,
         settings=settings,
         seen=Snapshot(
-            halted=read_halt(halt_files(config)) is not None,
+            halted=read_both(config)[0] is not None,
             has_keys=settings.alpaca.simulate
             or credentials_for(settings.mode, settings) is not None,
         ),

@@ -36,6 +36,21 @@ def price(value: float) -> str:
     return _trimmed(f"{value:,.4f}" if value >= 0.1 else f"{value:.9f}", keep=2)
 
 
+def brief_price(value: float) -> str:
+    """Show a price in a column: to the cent, or to the dollar where it is large."""
+    if value >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if value >= 1 else price(value)
+
+
+def signed_dollars(value: object) -> str:
+    """Show what was won or lost: +$1.23, -$4.50; a dash where it is not known."""
+    found = number(value)
+    if found is None:
+        return NOTHING
+    return f"{'-' if round(found, 2) < 0 else '+'}${abs(found):,.2f}"
+
+
 def shares(value: float) -> str:
     """Show a number of shares, with as many decimals as Alpaca gives."""
     return _trimmed(f"{value:,.9f}", keep=0)

@@ -16,7 +16,10 @@ from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.logs import SecretMask
 from snexec.risk import (
+    ALL_FILE_NAME,
+    FILE_NAME,
     Halt,
+    exits_words,
     halt_files,
     mended,
     read_halt,
@@ -29,8 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def run_halt(config: Path, reason: str | None) -> int:
+def run_halt(config: Path, reason: str | None, *, for_all: bool = False) -> int:
     """Make the file, tell the daemon, print what was done; return the exit status.
+
+    Args:
+        config: The configuration, beside which the file is made.
+        reason: Why.
+        for_all: Whether exits are halted too.
 
     Raises:
         ConfigError: There is no such folder.
@@ -39,7 +47,7 @@ def run_halt(config: Path, reason: str | None) -> int:
     mask = _mask(config)
     reason = mended((reason or "").strip(), default="by hand", mask=mask)
     by = mended(f"{_user()} (snexec halt)", default="somebody", mask=mask)
-    path = halt_files(config)[0]
+    path = halt_files(config, name=ALL_FILE_NAME if for_all else FILE_NAME)[0]
     done = False
     try:
         earlier = read_halt((path,))
@@ -51,16 +59,21 @@ def run_halt(config: Path, reason: str | None) -> int:
     else:
         done = True
         click.echo(
-            f"halted: {path} is made; it stays over restarts, until: snexec resume"
+            f"halted, {exits_words(stops_all=for_all)}: {path} is made; it stays over"
+            " restarts, until: snexec resume"
             if earlier is None
-            else f"halted already: {earlier.reason} (since {earlier.since})"
+            else f"halted already, {exits_words(stops_all=for_all)}: {earlier.reason}"
+            f" (since {earlier.since})"
         )
-    answer = _ask_daemon(config, {"command": "halt", "reason": reason, "by": by})
+    request = {"command": "halt", "reason": reason, "by": by, "all": for_all}
+    answer = _ask_daemon(config, request)
     if answer is not None:
         halted = answer.get("halted") is True
         done = done or halted
+        if halted and for_all and answer.get("all") is not True:
+            done = False  # an older daemon, which sells all the same
         click.echo(
-            "the daemon says: halted, no order leaves any more"
+            f"the daemon says: halted, {_reach(answer)}"
             if halted
             else f"the daemon says: {json.dumps(answer)}"
         )
@@ -74,12 +87,13 @@ def run_resume(config: Path) -> int:
         ConfigError: There is no such folder.
     """
     _refuse_missing(config)
-    files = halt_files(config)
+    files = (*halt_files(config), *halt_files(config, name=ALL_FILE_NAME))
     problem = None
     try:
         removed = remove_halt(files)
     except OSError as exc:
-        problem = f"snexec: {files[0]} cannot be removed: {exc.strerror}"
+        path = exc.filename or files[0]
+        problem = f"snexec: {path} cannot be removed: {exc.strerror}"
     else:
         names = ", ".join(map(str, removed))
         click.echo(f"{names} is removed" if removed else f"there is no {files[0]}")
@@ -94,13 +108,19 @@ def run_resume(config: Path) -> int:
     return 1 if problem is not None or answer is not None else 0
 
 
+def _reach(answer: Mapping[str, Any]) -> str:
+    if answer.get("all") is True:
+        return "no order leaves any more, exits are halted too"
+    return "nothing is bought any more, exits go on"
+
+
 def _refuse_missing(config: Path) -> None:
     # A misspelt path must not halt a folder that no daemon looks at.
     if not config.exists():
         raise ConfigError(f"{config}: No such file or directory")
 
 
-def _ask_daemon(config: Path, request: Mapping[str, str]) -> dict[str, Any] | None:
+def _ask_daemon(config: Path, request: Mapping[str, object]) -> dict[str, Any] | None:
     """Ask the daemon and return its answer; if there is none, print so."""
     try:
         settings = load_settings(config)

@@ -1,4 +1,4 @@
-"""The commands of an operator: ask a daemon, read its rows, change its mode.
+"""The commands of an operator: ask a daemon, send it signals, change its mode.
 
 Each imports what it needs when it runs: the daemon's start reads this module too.
 """
@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snexec.cli.examples import examples
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snexec.cli.trades import Form
-    from snexec.ledger import End
     from snexec.model import Mode
-
-
-def examples(*lines: str) -> str:
-    """Return the end of a help page, with the lines as they are."""
-    return "\b\n" + "\n".join(("Examples:", *(f"  {line}" for line in lines)))
 
 
 @click.command(
@@ -95,72 +90,6 @@ def send(
         fields=fields,
         file=file,
         options=SendOptions(wait_seconds=timeout if wait else None, as_json=as_json),
-    )
-
-
-@click.command(
-    epilog=examples(
-        "snexec trades --since today",
-        "snexec trades --status missed --since 7d",
-        "snexec trades --symbol AAPL --format json | jq '.[].entryPrice'",
-    )
-)
-@click.option("--status", type=click.Choice(("open", "closed", "missed")))
-@click.option("--symbol", help="Ticker, such as AAPL, in any spelling.")
-@click.option("--mode", type=click.Choice(("paper", "live")))
-@click.option(
-    "--reason", "exitReason", help="Such as alpaca_rejected, as the table shows it."
-)
-@click.option("--signal", "signalId", metavar="ID", help="The signal's own id.")
-@click.option(
-    "--since",
-    metavar="TIME",
-    help="Created then or later: 2026-01-05, 2026-01-05T14:30 (UTC unless it names a"
-    " zone), 90s, 30m, 2h, 3d, 1w ago, or today (since midnight UTC).",
-)
-@click.option("--until", metavar="TIME", help="Created before; likewise.")
-@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
-@click.option(
-    "--latency",
-    is_flag=True,
-    help="Milliseconds from the read line to the request, the reply and the last fill.",
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("table", "json", "csv")),
-    default="table",
-    show_default=True,
-    help="json is one array of whole rows, csv has the same columns.",
-)
-@click.pass_obj
-def trades(
-    config: Path,
-    /,
-    *,
-    since: str | None,
-    until: str | None,
-    form: Form,
-    latency: bool,
-    limit: int | None,
-    **columns: str | None,
-) -> None:
-    """List what was bought and what was not; the newest comes last.
-
-    Reads the database, so it works whether or not the daemon runs. Slippage is the
-    entry against the signal's price: above 0 you paid more. Below the table stand open
-    rows of which the account, where it can be asked, holds nothing or less.
-    """
-    from snexec.cli.trades import run_trades
-    from snexec.cli.trades_query import Query
-
-    run_trades(
-        config,
-        Query(columns=columns, limit=limit),
-        since=since,
-        until=until,
-        form=form,
-        latency=latency,
     )
 
 
@@ -245,48 +174,13 @@ def check(config: Path, /, *, as_json: bool) -> int:
 
 @click.command(
     epilog=examples(
-        'snexec halt --reason "the feed repeats itself"',
-        "snexec status",
-        "snexec resume",
-    )
-)
-@click.option("--reason", metavar="TEXT", help="Told wherever the halt is told.")
-@click.argument("words", nargs=-1, metavar="[TEXT]...")
-@click.pass_obj
-def halt(config: Path, /, *, reason: str | None, words: tuple[str, ...]) -> int:
-    """Stop every order at once, until resume.
-
-    Makes a file named halt beside the configuration and tells the running daemon. The
-    file alone is enough, so that touch halt does the same, with or without a daemon. It
-    stays over restarts. Orders that have left are still confirmed.
-
-    Exit status: 1 if neither the file could be made nor the daemon told.
-    """
-    from snexec.cli.halt_resume import run_halt
-
-    return run_halt(config, " ".join(filter(None, (reason, *words))))
-
-
-@click.command(epilog=examples("snexec resume"))
-@click.pass_obj
-def resume(config: Path, /) -> int:
-    """End a halt: remove its file, and tell the running daemon.
-
-    Exit status: 1 if it is halted still.
-    """
-    from snexec.cli.halt_resume import run_resume
-
-    return run_resume(config)
-
-
-@click.command(
-    epilog=examples(
         'snexec explain \'{"symbol":"AAPL","catalystCategory":"fda","catalystTier":1,',
         '                 "priceAtSignal":187.2}\'',
         "snexec explain --json '…' | jq -r .verdict",
+        "snexec explain AAPL",
     )
 )
-@click.argument("signal", metavar="JSON")
+@click.argument("signal", metavar="JSON | SYMBOL")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @click.pass_obj
 def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
@@ -295,53 +189,15 @@ def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
     Asks the running daemon. Without one, the configuration and the database are looked
     at, and what only a daemon knows is told as unknown.
 
-    Exit status: 0 if it would be ordered, 1 if not or if that is not known.
+    Of a SYMBOL with an open row it says when each rule of the exits sells it, and how
+    far that is; that only a daemon knows.
+
+    Exit status: 0 if it would be ordered, 1 if not or if that is not known; of a
+    position 0 if rules are asked about it.
     """
     from snexec.cli.explain_signal import run_explain
 
     return run_explain(config, signal, as_json=as_json)
 
 
-@click.command(
-    epilog=examples(
-        "snexec settle sn-8c1f… --as closed --price 191.05",
-        "snexec settle sn-8c1f… --as missed",
-    )
-)
-@click.argument("trade")
-@click.option(
-    "--as",
-    "how",
-    type=click.Choice(("closed", "missed")),
-    required=True,
-    help="closed: what it bought was sold. missed: it bought nothing.",
-)
-@click.option("--price", metavar="DOLLARS", help="What a share was sold for, if known.")
-@click.option("--yes", "sure", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def settle(
-    config: Path, /, trade: str, how: End, *, price: str | None, sure: bool
-) -> None:
-    """End a row by your word, where the broker has nothing left of it.
-
-    TRADE is the row's id. Says first what it will do, and asks you to type yes. Goes
-    through the running daemon, or writes the database itself where none runs. Refused
-    while the broker holds shares that no other open row claims; nothing is sold.
-    """
-    from snexec.cli.settle import run_settle
-
-    run_settle(config, trade, how, price, sure=sure)
-
-
-COMMANDS = (
-    send,
-    trades,
-    status,
-    events,
-    mode,
-    check,
-    halt,
-    resume,
-    explain,
-    settle,
-)
+COMMANDS = (send, status, events, mode, check, explain)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.cli.operator_commands import examples
+from snexec.cli.examples import examples
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from snexec.cli.formats import number, price, signed_dollars
 from snexec.logs import printable
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class _Entry:
     symbol: str
     dollars: str = ""
     outcome: str = "pending"
+    exit: str = ""
+    pnl: str = ""
     detail: str = ""
     sequence: int | None = None
     trade_id: str | None = None
@@ -40,6 +43,9 @@ class RunReport:
         self._by_trade: dict[str, _Entry] = {}
         self._lines = 0
         self._unlisted: collections.Counter[str] = collections.Counter()  # outcomes
+        self._closed = 0
+        self._results = 0  # of them that say what they won
+        self._pnl = 0.0  # dollars
 
     def answered(self, answer: Answer) -> None:
         """Record the answer to a line."""
@@ -67,6 +73,8 @@ class RunReport:
 
     def happened(self, event: Event) -> None:
         """Record an event about one of the signals."""
+        if event.event == "closed":
+            self._add_result(number(event.more.get("pnl")))
         entry = self._by_trade.get(event.trade_id or "")
         if entry is None and event.sequence is not None:
             entry = self._by_sequence.get(event.sequence)
@@ -88,7 +96,7 @@ class RunReport:
                 entry.dollars = str(event.more["notional"])
                 if entry.outcome == "pending":
                     entry.outcome = "placed"
-            case "fill" | "partial_fill":
+            case "fill" | "partial_fill" if entry.outcome != "closed":
                 entry.outcome = "filled" if event.event == "fill" else "partly filled"
                 shares, price = event.more["shares"], event.more["entryPrice"]
                 count = "shares not known yet" if shares is None else f"{shares} shares"
@@ -97,25 +105,50 @@ class RunReport:
                 entry.is_final = True
                 if event.reason is not None:
                     entry.outcome, entry.detail = "missed", event.reason
+            case "closed":
+                entry.outcome = "closed"
+                entry.exit = _exit_of(event)
+                entry.pnl = signed_dollars(event.more.get("pnl"))
             case _:
                 pass
 
     def table(self) -> str:
         """Return the table and a line of totals."""
         rows = [
-            (e.signal_id, e.symbol, e.dollars, e.outcome, e.detail)
+            (e.signal_id, e.symbol, e.dollars, e.outcome, e.exit, e.pnl, e.detail)
             for e in self._entries
         ]
+        heads = ("signal", "symbol", "dollars", "outcome", "exit", "P&L", "detail")
+        # Without an exit there are no columns for it.
+        shown = [n for n in range(len(heads)) if self._closed or n not in {4, 5}]
         totals = collections.Counter(e.outcome for e in self._entries) + self._unlisted
         counted = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
         lines = [f"{self._lines} signals: {counted or 'nothing was read'}"]
+        if self._closed:
+            lines.append(self._result())
         if len(self._entries) < self._lines:
             lines.append(f"(the last {len(self._entries)} are listed)")
         if rows:
-            heads = ("signal", "symbol", "dollars", "outcome", "detail")
-            table = tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
+            table = tabulate(
+                [[row[n] for n in shown] for row in rows],
+                [heads[n] for n in shown],
+                tablefmt="simple",
+                disable_numparse=True,
+            )
             lines.insert(0, table)
         return "\n".join(lines)
+
+    def _result(self) -> str:
+        """Return what the rows that were closed came to, those of earlier runs too."""
+        text = f"{self._closed} closed: P&L {signed_dollars(self._pnl)} before fees"
+        unknown = self._closed - self._results
+        return f"{text}, {unknown} not known" if unknown else text
+
+    def _add_result(self, pnl: float | None) -> None:
+        self._closed += 1
+        if pnl is not None:
+            self._results += 1
+            self._pnl += pnl
 
     def _unlist(self, entry: _Entry) -> None:
         entry.is_listed = False
@@ -126,3 +159,10 @@ class RunReport:
         if entry.is_final:
             self._by_sequence.pop(entry.sequence or 0, None)
             self._by_trade.pop(entry.trade_id or "", None)
+
+
+def _exit_of(event: Event) -> str:
+    """Return what a row was sold for, and why: 180.02 stop_loss."""
+    sold_for = number(event.more.get("exitPrice"))
+    reason = printable(str(event.reason))
+    return reason if sold_for is None else f"{price(sold_for)} {reason}"

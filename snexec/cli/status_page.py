@@ -46,6 +46,7 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
             f"{foreign(answer.get('openTrades'))} open,"
             f" {foreign(answer.get('unsettled'))} not settled yet",
         ),
+        *_exits(answer),
         ("signals", f"{_counted(signals)}, {foreign(answer.get('pending'))} waiting"),
         ("skipped", _counted(_part(answer, "skipped")) or "none"),
         ("orders", _counted(orders) or NOTHING),
@@ -88,7 +89,7 @@ def _halted(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
         return []
     text = Text.assemble(
         ("HALTED", "bold white on red"),
-        ": no order leaves; ",
+        f": {_reach(halt)}; ",
         foreign(halt.get("reason")),
     )
     text.append(f" (since {foreign(halt.get('since'))}")
@@ -96,6 +97,33 @@ def _halted(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
         text.append(f", by {foreign(halt['by'])}")
     text.append("); to go on: snexec resume")
     return [("HALT", text)]
+
+
+def _reach(halt: Mapping[str, Any]) -> str:
+    if halt.get("all"):
+        return "no order leaves, exits are halted too"
+    return "nothing is bought, exits go on"
+
+
+def _exits(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    exits = _part(answer, "exits")
+    if not exits:
+        return []
+    counts = {name: exits.get(name) for name in ("watched", "closing", "blocked")}
+    text = Text(_counted(counts))
+    if exits.get("unwatched"):
+        text.append(
+            f", {foreign(exits['unwatched'])} UNWATCHED: exits are off", "yellow"
+        )
+    seconds = number(exits.get("priceAgeSec"))
+    if exits.get("source") is not None:
+        text.append(f"; prices from {foreign(exits['source'])}")
+        text.append("" if seconds is None else f", {duration(seconds)} old")
+    if exits.get("blind"):
+        text.append("; BLIND: nothing is sold by price", "bold red")
+    if exits.get("blocked"):
+        text.append("; see snexec positions", "bold yellow")
+    return [("exits", text)]
 
 
 def _stream(answer: Mapping[str, Any]) -> Text:

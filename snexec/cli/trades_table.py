@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -19,6 +20,7 @@ from snexec.cli.formats import (
     number,
     percent,
     price,
+    signed_dollars,
 )
 from snexec.cli.trades_query import LATENCIES, MOMENT
 from snexec.latency import percentile
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _STATUS_STYLES = {"open": "green", "missed": "red", "closed": "dim"}
 _LABELS = {"wireMs": "wire ms", "replyMs": "reply ms", "fillMs": "fill ms"}
 _SHARES = (50, 90, 99)
+_TEXTS = ("age", "symbol", "mode", "status")
+_ROOMY = 100  # columns of a screen that hold all of the table's
 
 
 def print_trades(
@@ -39,9 +43,12 @@ def print_trades(
     """Print the table, its totals, and with ``latency`` the percentiles."""
     console = open_console()
     if rows:
-        print_table(console, _table(rows, now, latency=latency))
+        table = _table(rows, now, latency=latency, width=console.width)
+        print_table(console, table)
         console.print()
     print_line(console, _totals(rows, money))
+    if result := _result(rows):
+        print_line(console, result)
     if latency:
         for name in LATENCIES:
             print_line(
@@ -57,37 +64,68 @@ def slippage(row: Row) -> float | None:
     return (entry - expected) / expected * 100
 
 
-def _table(rows: Sequence[Row], now: datetime, *, latency: bool) -> Table:
+def _table(rows: Sequence[Row], now: datetime, *, latency: bool, width: int) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 0), show_edge=False, header_style="bold"
     )
-    for head in ("age", "symbol", "mode"):
-        table.add_column(head, no_wrap=True)
-    heads = ("star", "dollars", "shares", "entry", "slip")
-    for head in (*heads, *(_LABELS.values() if latency else ())):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("reason", overflow="fold")
+    columns = _columns(rows, now, latency=latency, width=width)
+    for head in columns:
+        if head == "reason":
+            table.add_column(head, overflow="fold")
+        elif head in _TEXTS:
+            table.add_column(head, no_wrap=True)
+        else:
+            table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        measured = [_shown(row.get(n), lambda ms: f"{ms:.2f}") for n in LATENCIES]
-        status = foreign(row.get("status"))
-        table.add_row(
-            Text(_age(row.get(MOMENT), now)),
-            Text(foreign(row.get("symbol")), "bold"),
-            Text(
-                foreign(row.get("mode")),
-                "bold red" if row.get("mode") == "live" else "",
-            ),
-            Text(foreign(row.get("starRating"))),
-            _shown(row.get("notional"), dollars),
-            _shown(row.get("shares"), brief_shares),
-            _shown(row.get("entryPrice"), price),
-            _shown(slippage(row), percent),
-            *(measured if latency else ()),
-            Text(status, _STATUS_STYLES.get(status, "")),
-            Text("" if row.get("exitReason") is None else foreign(row["exitReason"])),
-        )
+        table.add_row(*(show(row) for show in columns.values()))
     return table
+
+
+def _columns(
+    rows: Sequence[Row], now: datetime, *, latency: bool, width: int
+) -> dict[str, Callable[[Row], Text]]:
+    """Return the columns with what each shows of a row.
+
+    What was sold for is left out where nothing was; beside it the narrow screen has no
+    room for what can be done without.
+    """
+    sold = any(row.get("exitPrice") is not None for row in rows)
+    columns: dict[str, Callable[[Row], Text]] = {
+        "age": lambda row: Text(_age(row.get(MOMENT), now)),
+        "symbol": lambda row: Text(foreign(row.get("symbol")), "bold"),
+        "mode": _mode,
+        "star": lambda row: Text(foreign(row.get("starRating"))),
+        "dollars": lambda row: _shown(row.get("notional"), dollars),
+        "shares": lambda row: _shown(row.get("shares"), brief_shares),
+        "entry": lambda row: _shown(row.get("entryPrice"), price),
+        "slip": lambda row: _shown(slippage(row), percent),
+    }
+    if sold:
+        columns["exit"] = lambda row: _shown(row.get("exitPrice"), price)
+        columns["P&L"] = lambda row: Text(signed_dollars(row.get("pnl")))
+        if width < _ROOMY:
+            del columns["star"], columns["dollars"]
+    for name, label in _LABELS.items() if latency else ():
+        columns[label] = partial(_measured, name)
+    columns["status"] = _status
+    columns["reason"] = lambda row: Text(
+        "" if row.get("exitReason") is None else foreign(row["exitReason"])
+    )
+    return columns
+
+
+def _mode(row: Row) -> Text:
+    mode = foreign(row.get("mode"))
+    return Text(mode, "bold red" if mode == "live" else "")
+
+
+def _status(row: Row) -> Text:
+    status = foreign(row.get("status"))
+    return Text(status, _STATUS_STYLES.get(status, ""))
+
+
+def _measured(name: str, row: Row) -> Text:
+    return _shown(row.get(name), lambda ms: f"{ms:.2f}")
 
 
 def _totals(rows: Sequence[Row], money: str | None) -> str:
@@ -105,6 +143,21 @@ def _totals(rows: Sequence[Row], money: str | None) -> str:
     if slips:
         text += f", slippage {percent(sum(slips) / len(slips))} on average"
     return text
+
+
+def _result(rows: Sequence[Row]) -> str:
+    """Return what the closed rows came to; empty where there are none."""
+    closed = [row for row in rows if row.get("status") == "closed"]
+    results = [pnl for row in closed if (pnl := number(row.get("pnl"))) is not None]
+    if not closed:
+        return ""
+    count = f"{len(closed)} closed"
+    if not results:
+        return f"{count}, P&L not known"
+    won = sum(pnl > 0 for pnl in results)
+    text = f"{count}: P&L {signed_dollars(sum(results))} before fees, {won} won"
+    unknown = len(closed) - len(results)
+    return f"{text}, {unknown} not known" if unknown else text
 
 
 def _percentiles(label: str, values: Sequence[object]) -> str:

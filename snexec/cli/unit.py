@@ -48,7 +48,7 @@ Restart=on-failure
 RestartSec=5
 # A configuration that cannot be used is not tried again.
 RestartPreventExitStatus=2
-
+{exits}
 # Keys: readable for the daemon alone, and in no environment. Files of root's, mode 0600.
 #LoadCredential=APCA_API_KEY_ID:/etc/snexec/APCA_API_KEY_ID
 #LoadCredential=APCA_API_SECRET_KEY:/etc/snexec/APCA_API_SECRET_KEY
@@ -85,6 +85,9 @@ LimitCORE=0
 
 [Install]
 WantedBy=multi-user.target
+"""
+_EXITS = """\
+# While it is stopped nothing is sold by a rule; stops that rest at the broker work on.
 """
 _EXECUTE = "MemoryDenyWriteExecute=yes\n"
 _EXECUTE_OFF = """\
@@ -138,6 +141,7 @@ def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> s
         paths=" ".join(_word(folder) for folder in folders),
         home="read-only" if at_home else "yes",
         tmp="no" if at_tmp else "yes",
+        exits="" if settings.exits is None else _EXITS,
         execute=_EXECUTE_OFF if settings.notify.command else _EXECUTE,
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from snexec.exits.answers import CloseAnswer as CloseAnswer
 from snexec.exits.answers import Watch as Watch
 from snexec.exits.book import PositionBook as PositionBook
+from snexec.exits.by_hand import ByHand as ByHand
 from snexec.exits.exits import Exits as Exits
 from snexec.exits.exits import ExitsStatus as ExitsStatus
 from snexec.exits.findings import Findings as Findings

@@ -17,14 +17,13 @@ class CloseAnswer(NamedTuple):
     Attributes:
         shares: What is sold; None where nothing is.
         exit_id: The sell's id, once it is durable.
-        state: "selling" leaves now; "queued" is durable, and leaves when the market
-            opens; "closing" is another sell that was under way already; "refused".
-        error: Why it is refused, in words; empty otherwise.
+        state: "selling" is durable and leaves now; "queued" leaves when the market
+            opens; "closing" was on its way already, or something has to be canceled
+            before; "refused".
+        error: Why it is refused, or what blocks it, in words; empty otherwise.
     """
 
-    row_id: str
     symbol: str
-    mode: Mode
     shares: Decimal | None
     exit_id: str | None
     state: Literal["selling", "queued", "closing", "refused"]

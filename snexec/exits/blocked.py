@@ -27,6 +27,9 @@ class BlockedAlarm:
         means: How often it was tried, and the feed.
         position: What cannot be sold; its state says so.
         trigger: Why it is to be.
+
+    Attributes:
+        since: Since when it cannot be sold, on Trio's clock; None if it can.
     """
 
     def __init__(self, means: Means, position: Position, trigger: Trigger) -> None:
@@ -34,12 +37,14 @@ class BlockedAlarm:
         self._position = position
         self._trigger = trigger
         self._told_at = -math.inf
+        self.since: float | None = None
 
     def tell(self, why: str | None, following: str) -> None:
         """Say why, and what comes next, unless that was said within the hour."""
         position = self._position
         position.state = "blocked"
         now = trio.current_time()
+        self.since = now if self.since is None else self.since
         if now - self._told_at < _REMIND_SECONDS:
             return
         self._told_at = now

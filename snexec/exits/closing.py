@@ -108,6 +108,21 @@ class Closing:
         """Why it cannot be sold now, in the broker's words, if it cannot."""
         return self._history.blocked_by
 
+    @property
+    def blocked_since(self) -> float | None:
+        """Since when it cannot be sold, on Trio's clock; None if it can."""
+        return self._alarm.since
+
+    @property
+    def exit_id(self) -> str | None:
+        """The id of its sell that is durable and has no end yet, if there is one."""
+        return self._exit_id
+
+    @property
+    def waits_for_open(self) -> bool:
+        """Return whether that sell has not left, as its market is closed."""
+        return self._waits_for_open
+
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
         self.position.state = "closing"
@@ -184,6 +199,7 @@ class Closing:
     def placed(self, _new: NewExit, _order: BrokerOrder) -> None:
         """Take it for no longer blocked: the broker has it."""
         self._history.blocked_by = None
+        self._alarm.since = None
         self.position.state = "closing"
 
     def refused(self, _new: NewExit, error: RefusedError) -> None:

@@ -80,6 +80,10 @@ class Seller:
         """Return a position's way to closed, if it is on it."""
         return self._closings.get(row_id)
 
+    def has_to_wait(self, position: Position) -> bool:
+        """Return whether a sell of it would wait for its market to open."""
+        return self._means.is_market_closed(position)
+
     def ended(self, row_id: str) -> None:
         """End the way of a row that ended without a sell, as by ``settle``."""
         if (closing := self._closings.get(row_id)) is not None:

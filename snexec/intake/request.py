@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from snexec.signals import read_leniently
 
 _SAYS_HALT = r'\s*"command"\s*:\s*"halt"'
+_SAYS_ALL = re.compile(r'"all"\s*:\s*true\b')  # exits too
 _PLAIN = r'\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*,'
 # With the command first, as most write it, or behind plain values, or at the end.
 _BEGINS_AS_HALT = re.compile(rf"\s*\{{(?:{_PLAIN})*{_SAYS_HALT}", re.DOTALL)
@@ -42,7 +43,9 @@ def read_broken_halt(line: bytes) -> dict[str, object] | None:
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         if _BEGINS_AS_HALT.match(text) or _ENDS_AS_HALT.fullmatch(text):
-            return {"command": "halt", "reason": text}
+            for_all = _SAYS_ALL.search(text) is not None
+            halt: dict[str, object] = {"command": "halt", "reason": text}
+            return {**halt, "all": True} if for_all else halt
         return None
     halts = isinstance(value, dict) and value.get("command") == "halt"
     return value if halts else None

@@ -39,6 +39,8 @@ from snexec.ledger.held_rows import Split as Split
 from snexec.ledger.held_rows import WatchedRow as WatchedRow
 from snexec.ledger.ledger import Ledger as Ledger
 from snexec.ledger.oddities import describe_oddities as describe_oddities
+from snexec.ledger.open_rows import OpenRow as OpenRow
+from snexec.ledger.open_rows import read_open_rows as read_open_rows
 from snexec.ledger.reader import Reader as Reader
 from snexec.ledger.rows import Applied as Applied
 from snexec.ledger.rows import Ending as Ending

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from snexec.ledger.file import connect
 from snexec.ledger.oddities import describe_oddities
+from snexec.ledger.open_rows import read_open_rows
 from snexec.ledger.standing import has_exits
 from snexec.ledger.store import Store
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.ledger.exit_rows import ExitRecord
+    from snexec.ledger.open_rows import OpenRow
 
 log = logging.getLogger("Daemon")
 
@@ -72,6 +74,15 @@ class Reader:
         """
         with closing(self._connect()) as connection:
             return describe_oddities(connection)
+
+    def open_rows(self) -> list[OpenRow]:
+        """Return the open rows, other programs' too, oldest first.
+
+        Raises:
+            sqlite3.Error: They cannot be read.
+        """
+        with closing(self._connect()) as connection:
+            return read_open_rows(connection)
 
     def count_open(self) -> int | None:
         """Count all open rows, other programs' too; None where that cannot be done."""

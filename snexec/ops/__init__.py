@@ -1,10 +1,11 @@
 """OPERATIONS: what the person who runs the daemon sees and does.
 
-Status, halt and explain, health and metrics, notifications, reloads, and reports to
-systemd. It owns only what it reports of: when the stream was away, what the watchdog saw
-last, which messages wait. It reads what each wing says of itself, mostly in a
-``status()``, and changes nothing of theirs but by the kill switch, by a reload, and after a gap,
-when it has them ask anew; it places no order and writes no row.
+Status, positions, halt, close and explain, health and metrics, notifications, reloads, and
+reports to systemd. It owns only what it reports of: when the stream was away, what the
+watchdog saw last, which messages wait. It reads what each wing says of itself, mostly in a
+``status()``, and changes nothing of theirs but by the kill switch, by a reload, by the
+operator's word (``close``, which the exits carry out, ``settle`` and ``rebuild``), and after
+a gap, when it has them ask anew; it places no order.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from snexec.broker import amount
 from snexec.errors import InvalidSignalError
 from snexec.logs import SecretMask
+from snexec.ops.exits import Closing
 from snexec.risk import mended
 from snexec.signals import Signal, parse_signal
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from snexec.ledger import End
     from snexec.ops.control import Control
+
+
+_MOST_SYMBOL_CHARS = 64  # another program's row may have any
 
 
 class _BadRequestError(Exception):
@@ -63,12 +67,22 @@ class Commands:
                 return self._control.halt(
                     mended(reason, default="no reason was given", mask=self._mask),
                     by=mended(by, default="the socket", mask=self._mask),
+                    for_all=bool(request.get("all")),
                 )
             case "resume":
                 return self._control.resume()
             case "reload":
                 refusal = await self._reload()
                 return {} if refusal is None else _refused(refusal)
+            case "close":
+                return await self._control.close(
+                    _closing(request), dry_run=request.get("dryRun") is True
+                )
+            case "positions":
+                return await self._control.positions()
+            case "explain" if "position" in request:
+                symbol = _symbol(request["position"], "position")
+                return await self._control.explain_position(symbol)
             case "explain":
                 signal = _signal(request.get("signal"), self._mask)
                 return await self._control.explain(signal)
@@ -81,7 +95,7 @@ class Commands:
             case _:
                 raise _BadRequestError(
                     "command: must be 'status', 'events', 'halt', 'resume', 'reload',"
-                    " 'explain', 'settle' or 'rebuild'"
+                    " 'explain', 'positions', 'close', 'settle' or 'rebuild'"
                 )
 
 
@@ -118,6 +132,25 @@ def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None
             "price: must be dollars a share above 0, of a closed row"
         )
     return trade_id, how, dollars
+
+
+def _closing(request: Mapping[str, object]) -> Closing:
+    symbols, at_open = request.get("symbols"), request.get("at_open", False)
+    if not isinstance(at_open, bool):
+        raise _BadRequestError("at_open: must be true or false")
+    if symbols == "all":
+        return Closing(None, at_open)
+    if not isinstance(symbols, list) or not symbols:
+        raise _BadRequestError("symbols: must be a list of symbols, or 'all'")
+    return Closing(tuple(_symbol(each, "symbols") for each in symbols), at_open)
+
+
+def _symbol(value: object, name: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _MOST_SYMBOL_CHARS:
+        raise _BadRequestError(f"{name}: must be a symbol such as 'AAPL'")
+    if not _is_whole(value):
+        raise _BadRequestError(f"{name}: must be a symbol such as 'AAPL'")
+    return value
 
 
 def _is_whole(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the operator asks for: status, halt, resume, explain (SPEC 6)."""
+"""What the operator asks for: status, halt, close, positions, explain (SPEC 6, 12.8)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ import trio
 
 from snexec import __version__
 from snexec.intake import Phase
+from snexec.risk import exits_words
 
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from snexec.exits import ExitsStatus
     from snexec.ledger import End
+    from snexec.ops.exits import Closing
     from snexec.ops.health import Health
     from snexec.ops.outages import Outages
     from snexec.ops.wings import Wings
+    from snexec.risk import Halt
     from snexec.signals import Signal
 
 log = logging.getLogger("Daemon")
+
+_NOTHING_SOLD = "this daemon only buys: it sells nothing"
 
 
 class Control:
@@ -52,7 +58,7 @@ class Control:
             "mode": wings.live.now.mode,
             "simulate": wings.accounts.simulated,
             "state": wings.bot_state,
-            "halted": None if halt is None else halt._asdict(),
+            "halted": None if halt is None else self._halted(halt),
             "stream": wings.stream.status().state,
             "outage": self._outages.status(),
             "uptimeSec": round(trio.current_time() - self._began, 3),
@@ -79,6 +85,7 @@ class Control:
             "latency": wings.latencies.status(),
             "droppedAnswers": intake.dropped_answers,
             "problems": self._health.problems(),
+            "exits": None if wings.exits is None else _exits_of(wings.exits.status()),
         }
 
     def status_line(self) -> str:
@@ -98,16 +105,17 @@ class Control:
             f" {wings.reconciler.status().unsettled} unsettled"
         )
         if (halt := wings.halt.current()) is not None:
-            line = f"HALTED: {halt.reason}; {line}"
+            goes_on = exits_words(stops_all=wings.halt.is_all_halted())
+            line = f"HALTED, {goes_on}: {halt.reason}; {line}"
         problems = self._health.problems()
         problems.pop("recovery", None)
         worst = "; ".join(f"{part}: {what}" for part, what in problems.items())
         return wings.live.mask.apply(f"UNHEALTHY: {worst}; {line}" if worst else line)
 
-    def halt(self, reason: str, *, by: str) -> dict[str, object]:
-        """Halt, and return the halt in force."""
-        halt = self._wings.halt.halt(reason, by=by)
-        return {"halted": True, **halt._asdict()}
+    def halt(self, reason: str, *, by: str, for_all: bool = False) -> dict[str, object]:
+        """Halt, exits too where it is for all, and return the halt in force."""
+        halt = self._wings.halt.halt(reason, by=by, stops_all=for_all)
+        return {"halted": True, **self._halted(halt)}
 
     def resume(self) -> dict[str, object]:
         """End the halt, and return whether there still is one."""
@@ -115,12 +123,11 @@ class Control:
         try:
             switch.resume()
         except OSError as exc:
+            path = exc.filename or switch.files[0]
             log.error(  # noqa: TRY400 - the reason says it all
-                "%s cannot be removed (%s): still halted",
-                switch.files[0],
-                exc.strerror,
+                "%s cannot be removed (%s): still halted", path, exc.strerror
             )
-            error = f"{switch.files[0]} cannot be removed: {exc.strerror}"
+            error = f"{path} cannot be removed: {exc.strerror}"
             return {"halted": True, "error": error}
         return {"halted": False}
 
@@ -138,6 +145,27 @@ class Control:
         from snexec.ops.rebuild import rebuild  # noqa: PLC0415 - it is rare
 
         return await rebuild(self._wings, since)
+
+    async def close(self, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+        """Have positions sold, or say what that would do."""
+        from snexec.ops.closing import close  # noqa: PLC0415 - it is rare
+
+        exits = self._wings.exits
+        if exits is None:
+            return {"status": "refused", "error": _NOTHING_SOLD}
+        return await close(self._wings, exits, asked, dry_run=dry_run)
+
+    async def positions(self) -> dict[str, object]:
+        """Return each open row, and what is known of its position."""
+        from snexec.ops.positions import positions  # noqa: PLC0415 - it is rare
+
+        return await positions(self._wings)
+
+    async def explain_position(self, symbol: str) -> dict[str, object]:
+        """Return what each rule says of a symbol's position now."""
+        from snexec.ops.positions import explain  # noqa: PLC0415 - it is rare
+
+        return await explain(self._wings, symbol)
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         """Return what would become of a signal now; nothing is traded."""
@@ -173,3 +201,23 @@ class Control:
         except sqlite3.Error as exc:
             facts = RowFacts(problem=f"the database cannot be read: {exc}")
         return explain(question, facts)
+
+    def _halted(self, halt: Halt) -> dict[str, object]:
+        for_all = self._wings.halt.is_all_halted()
+        return {
+            **halt._asdict(),
+            "all": for_all,
+            "exits": exits_words(stops_all=for_all),
+        }
+
+
+def _exits_of(status: ExitsStatus) -> dict[str, object]:
+    return {
+        "watched": status.watched,
+        "closing": status.closing,
+        "blocked": status.blocked,
+        "unwatched": status.unwatched,
+        "source": status.source,
+        "priceAgeSec": status.price_age_sec,
+        "blind": status.blind,
+    }

@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import trio
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
-from prometheus_client.utils import floatToGoString
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from snexec import __version__
 from snexec.intake import Phase, Status
 from snexec.model import MODES
+from snexec.ops.exit_families import about_exits
+from snexec.ops.figures import counters, gauge, histogram, one_of
 from snexec.orders import SKIP_REASONS
 from snexec.stream import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from decimal import Decimal
 
     from prometheus_client.metrics_core import Metric
 
-    from snexec.ledger import CommitTimes
     from snexec.ops.health import Health
     from snexec.ops.notify import Notify
     from snexec.ops.outages import Outages
@@ -88,6 +83,8 @@ def all_families(
     yield from _about_the_stream(sources)
     yield from _about_the_writer(sources)
     yield from _about_the_rest(sources)
+    if sources.wings.exits is not None:
+        yield from about_exits(sources.wings.exits)
 
 
 def _about_the_daemon(sources: Sources) -> Iterator[Metric]:
@@ -97,25 +94,28 @@ def _about_the_daemon(sources: Sources) -> Iterator[Metric]:
     )
     build.add_metric((__version__, platform.python_version()), 1)
     yield build
-    yield _one_of("snexec_mode", "The mode that trades.", MODES, wings.live.now.mode)
-    yield _gauge(
+    yield one_of("snexec_mode", "The mode that trades.", MODES, wings.live.now.mode)
+    yield gauge(
         "snexec_simulated",
         "Whether the built-in exchange answers.",
         wings.accounts.simulated,
     )
-    yield _one_of(
-        "snexec_bot_state", "What the bot does.", _BOT_STATES, wings.bot_state
-    )
+    yield one_of("snexec_bot_state", "What the bot does.", _BOT_STATES, wings.bot_state)
     halted = wings.halt.current() is not None
-    yield _gauge("snexec_halted", "Whether the kill switch is on.", halted)
+    yield gauge("snexec_halted", "Whether the kill switch is on.", halted)
+    yield gauge(
+        "snexec_halted_for_all",
+        "Whether it halts exits too.",
+        wings.halt.is_all_halted(),
+    )
     phases = [phase.value for phase in Phase]
-    yield _one_of(
+    yield one_of(
         "snexec_phase",
         "Whether signals are taken.",
         phases,
         wings.intake.status().phase.value,
     )
-    yield _gauge(
+    yield gauge(
         "snexec_healthy",
         "Whether fills can be confirmed and rows written, as /healthz says.",
         not sources.health.problems(),
@@ -129,26 +129,26 @@ def _about_signals_and_orders(
     open_trades: int | None,
 ) -> Iterator[Metric]:
     orders = sources.wings.orders.status()
-    yield _counters(
+    yield counters(
         "snexec_signals",
         "Lines read, by what they were answered.",
         "outcome",
         get_args(Status),
         sources.wings.intake.status().counts,
     )
-    yield _counters(
+    yield counters(
         "snexec_signals_skipped",
         "Signals taken and not traded, by the reason.",
         "reason",
         SKIP_REASONS,
         orders.skipped,
     )
-    yield _gauge(
+    yield gauge(
         "snexec_signals_pending",
         "Signals that wait for an order slot.",
         orders.pending,
     )
-    yield _counters(
+    yield counters(
         "snexec_orders",
         "Orders, by the broker's first answer.",
         "outcome",
@@ -159,7 +159,7 @@ def _about_signals_and_orders(
             "unknown": orders.unknown,
         },
     )
-    yield _counters(
+    yield counters(
         "snexec_orders_settled",
         "Orders by how they ended: filled is wholly or in part, not_found may turn up.",
         "outcome",
@@ -172,18 +172,18 @@ def _about_signals_and_orders(
     for mode, amount in dollars.items():
         placed.add_metric((mode,), float(amount))
     yield placed
-    yield _gauge(
+    yield gauge(
         "snexec_orders_in_flight",
         "Orders that are being placed.",
         orders.in_flight,
     )
-    yield _gauge(
+    yield gauge(
         "snexec_orders_unsettled",
         "Orders whose outcome is not final.",
         sources.wings.reconciler.status().unsettled,
     )
     if open_trades is not None:
-        yield _gauge(
+        yield gauge(
             "snexec_trades_open",
             "Open rows, whoever wrote them.",
             open_trades,
@@ -192,7 +192,7 @@ def _about_signals_and_orders(
 
 def _about_the_stream(sources: Sources) -> Iterator[Metric]:
     stream, now = sources.wings.stream.status(), trio.current_time()
-    yield _one_of(
+    yield one_of(
         "snexec_stream_state",
         "The state of the trading stream.",
         get_args(StreamState),
@@ -214,8 +214,8 @@ def _about_the_stream(sources: Sources) -> Iterator[Metric]:
     }
     for name, (text, since) in ages.items():
         if since is not None:
-            yield _gauge(name, text, now - since)
-    yield _gauge(
+            yield gauge(name, text, now - since)
+    yield gauge(
         "snexec_stream_away_seconds",
         "For how long the stream has not been authorized; 0 while it is.",
         sources.health.stream_away_seconds(),
@@ -230,7 +230,7 @@ def _about_the_stream(sources: Sources) -> Iterator[Metric]:
 
 def _about_the_writer(sources: Sources) -> Iterator[Metric]:
     status = sources.wings.ledger.status()
-    yield _gauge(
+    yield gauge(
         "snexec_writer_pending",
         "Changes that wait for the database.",
         status.pending,
@@ -240,12 +240,12 @@ def _about_the_writer(sources: Sources) -> Iterator[Metric]:
     )
     applied.add_metric((), status.applied)
     yield applied
-    yield _gauge(
+    yield gauge(
         "snexec_writer_healthy",
         "Whether the database can be written.",
         status.healthy,
     )
-    yield _histogram(
+    yield histogram(
         "snexec_writer_commit_seconds",
         "One commit of the database, with all the changes that shared it.",
         status.commits,
@@ -282,49 +282,10 @@ def _about_the_rest(sources: Sources) -> Iterator[Metric]:
         family.add_metric((), count)
         yield family
     if sources.notify is not None:
-        yield _counters(
+        yield counters(
             "snexec_notifications",
             "Messages, by whether they were delivered.",
             "outcome",
             ("delivered", "failed"),
             sources.notify.counts,
         )
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    family = GaugeMetricFamily(name, text)
-    family.add_metric((), float(value))
-    return family
-
-
-def _histogram(name: str, text: str, times: CommitTimes) -> Metric:
-    bounds = [*map(floatToGoString, times.bounds), "+Inf"]
-    counts = map(float, accumulate(times.counts))
-    return HistogramMetricFamily(
-        name,
-        text,
-        buckets=list(zip(bounds, counts, strict=True)),
-        sum_value=times.total,
-    )
-
-
-def _one_of(name: str, text: str, values: Iterable[str], current: str) -> Metric:
-    """Make one gauge for each value: 1 for the current one, 0 for the others."""
-    label = name.rpartition("_")[2]
-    family = GaugeMetricFamily(name, f"{text} 1 for the current one.", labels=(label,))
-    for value in values:
-        family.add_metric((value,), float(value == current))
-    return family
-
-
-def _counters(
-    name: str,
-    text: str,
-    label: str,
-    values: Iterable[str],
-    counts: Mapping[Any, int],
-) -> Metric:
-    family = CounterMetricFamily(name, text, labels=(label,))
-    for value in values:
-        family.add_metric((value,), counts.get(value, 0))
-    return family

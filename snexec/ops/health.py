@@ -10,7 +10,10 @@ from snexec.intake import Phase
 from snexec.logs import roughly
 
 if TYPE_CHECKING:
+    from snexec.ops.exits import Exits
     from snexec.ops.wings import Wings
+
+_BLOCKED_SECONDS = 300.0  # a row that the broker will not sell may be sold meanwhile
 
 
 class Health:
@@ -44,9 +47,31 @@ class Health:
         held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
         if held:
             found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"
+        if wings.exits is not None:
+            found |= _about_exits(wings.exits)
         return {part: wings.live.mask.apply(what) for part, what in found.items()}
 
     def stream_away_seconds(self) -> float:
         """Return for how long the stream has not been authorized; 0 while it is."""
         since = self._wings.stream.status().away_since
         return 0.0 if since is None else trio.current_time() - since
+
+
+def _about_exits(exits: Exits) -> dict[str, str]:
+    """Return what keeps positions from being sold: at once if blind, else in a while."""
+    status, found = exits.status(), {}
+    if status.blind:
+        found["prices"] = (
+            f"none counts, so {status.watched} rows are not sold by price; time rules"
+            " go on"
+        )
+    blocked = [each for each in exits.positions() if each.blocked_since is not None]
+    if not blocked:
+        return found
+    seconds = trio.current_time() - min(each.blocked_since or 0.0 for each in blocked)
+    if seconds >= _BLOCKED_SECONDS:
+        found["exits"] = (
+            f"{len(blocked)} rows cannot be sold, the first for {roughly(seconds)}: see"
+            " snexec positions"
+        )
+    return found

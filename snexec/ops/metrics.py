@@ -25,6 +25,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec.model import MODES
+from snexec.ops.exit_metrics import ExitMetrics
 from snexec.ops.families import ENDS, OTHER_END, all_families
 from snexec.ops.pages import Page
 
@@ -53,9 +54,10 @@ class Metrics:
 
     Args:
         sources: Where the figures are that are kept elsewhere.
+        sells: Whether positions are sold: without that not one series more.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, *, sells: bool = False) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._sources = sources
         self._open_trades: int | None = None
@@ -64,6 +66,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Reader(self._collect))
         ProcessCollector(registry=self._registry)
+        self._exits = ExitMetrics(self._registry) if sells else None
         histogram = partial(Histogram, registry=self._registry)
         self._latencies: dict[LatencyKind, Histogram] = {
             "wire": histogram(
@@ -100,6 +103,8 @@ class Metrics:
         elif event.event == "settled":
             self._ends[ENDS.get(event.reason, OTHER_END)] += 1
             self._observe_ms("fill", event.more.get("fillMs"))
+        elif self._exits is not None:
+            self._exits.happened(event)
 
     def _observe_ms(self, kind: LatencyKind, value: object) -> None:
         if isinstance(value, int | float):
@@ -134,7 +139,9 @@ class Metrics:
         )
 
     def _collect(self) -> Iterator[Metric]:
-        return all_families(
+        if self._exits is not None:
+            yield from self._exits.families()
+        yield from all_families(
             self._sources,
             ends=self._ends,
             dollars=self._dollars,

@@ -16,6 +16,8 @@ import trio
 from snexec.clock import timestamp
 from snexec.logs import printable, roughly
 from snexec.model import MODES
+from snexec.ops.exit_words import EXIT_KINDS, exit_words, signed_dollars
+from snexec.risk import exits_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +42,17 @@ _PLURALS: dict[NotifyKind, str] = {
     "unhealthy": "changes of health",
     "mode": "changes of mode",
     "halt": "changes of the kill switch",
+    "exit": "sells decided",
+    "exit_placed": "sells placed",
+    "exit_refused": "sells refused",
+    "exit_unknown": "sells of unknown outcome",
+    "exit_fill": "sells filled",
+    "closed": "positions closed",
+    "exit_blocked": "positions that cannot be sold",
+    "exits_blind": "changes of sight",
+    "external": "positions sold by others",
+    "split": "splits",
+    "oversold": "positions oversold",
 }
 
 
@@ -52,6 +65,7 @@ class Notice:
         moment: When it was noticed, on Trio's clock.
         account: The account it is about, if any.
         dollars: What was bought, in dollars; a burst is summed up by it.
+        won: What a position that was closed has won, in dollars; likewise.
         fields: The event's own fields, for programs.
     """
 
@@ -62,6 +76,7 @@ class Notice:
     symbol: str | None = None
     account: str | None = None
     dollars: Decimal = Decimal(0)
+    won: Decimal | None = None
     fields: dict[str, object]
 
     @property
@@ -80,7 +95,7 @@ def notice_of(event: Event, account: Callable[[Mode], str]) -> Notice | None:
     match event.event:
         case "fill" | "partial_fill" as kind:
             text, dollars = _bought(event)
-            return _notice(kind, text, event, account, dollars)
+            return _notice(kind, text, event, account, dollars=dollars)
         case "rejected" | "refused" as kind:
             why = f": {event.reason}" if event.reason else ""
             return _notice(kind, f"{event.symbol} {kind}{why}", event, account)
@@ -92,10 +107,26 @@ def notice_of(event: Event, account: Callable[[Mode], str]) -> Notice | None:
             return _notice("mode", text, event, account)
         case "halt" | "resume" as what:
             ends = "no longer halted"
-            text = f"HALTED: {event.reason}" if what == "halt" else ends
+            text = _halted(event) if what == "halt" else ends
             return _notice("halt", text, event, account)
         case _:
-            return None
+            return _of_exit(event, account)
+
+
+def _halted(event: Event) -> str:
+    reach = exits_words(stops_all=event.more.get("all") is True)
+    return f"HALTED, {reach}: {event.reason}"
+
+
+def _of_exit(event: Event, account: Callable[[Mode], str]) -> Notice | None:
+    kind = next((kind for kind in EXIT_KINDS if kind == event.event), None)
+    words = None if kind is None else exit_words(json.loads(event.line()))
+    if kind is None or words is None:
+        return None
+    pnl = event.more.get("pnl")
+    won = Decimal(str(pnl)) if isinstance(pnl, int | float) else None
+    text = words if event.symbol is None else f"{event.symbol}: {words}"
+    return _notice(kind, text, event, account, won=won)
 
 
 def _bought(event: Event) -> tuple[str, Decimal]:
@@ -113,7 +144,9 @@ def _notice(
     text: str,
     event: Event,
     account: Callable[[Mode], str],
+    *,
     dollars: Decimal = Decimal(0),
+    won: Decimal | None = None,
 ) -> Notice:
     mode = event.more.get("mode")
     return Notice(
@@ -123,6 +156,7 @@ def _notice(
         symbol=event.symbol,
         account=account(mode) if event.symbol and mode in MODES else None,
         dollars=dollars,
+        won=won,
         fields=json.loads(event.line()),
     )
 
@@ -225,6 +259,8 @@ def _summary(notices: Sequence[Notice]) -> str:
     text = f"{len(notices)} {_PLURALS[first.kind]}{account}: {named}"
     if dollars := sum(notice.dollars for notice in notices):
         text += f", ${dollars:,.2f}"
+    if won := [each.won for each in notices if each.won is not None]:
+        text += f", P&L {signed_dollars(sum(won))}"
     return f"{text} in {math.ceil(last.moment - first.moment) or 1} s"
 
 

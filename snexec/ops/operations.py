@@ -102,7 +102,8 @@ class Operations:
                     outages=outages,
                     dropped_lines=dropped_lines,
                     notify=notify,
-                )
+                ),
+                sells=wings.exits is not None,
             )
             feed.follow(metrics.happened)
             self._tasks["metrics"] = partial(PageServer(metrics.pages()).run, pages)

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import trio
-
-from snexec.broker import FINAL_STATUSES, Purpose
+from snexec.broker import FINAL_STATUSES
 from snexec.errors import (
     BrokerError,
     NoAccountError,
     NotFoundError,
-    RateLimitedError,
     RefusedError,
 )
 from snexec.logs import about, printable
+from snexec.ops.asking import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from snexec.broker import Accounts, AlpacaClient
+    from snexec.broker import Accounts
     from snexec.ledger import End, Standing
     from snexec.model import Mode
     from snexec.ops.wings import Wings
 
 log = logging.getLogger("Daemon")
 
-_ASK_SECONDS = 6.0  # a question; two are less than a client waits for its answer
 _DUST = Decimal("1e-9")  # rows hold floats
 
 
@@ -97,6 +91,13 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
         if _never_answers(exc):
             return Judged("", f"{_words(asked, row)}; NOT CHECKED, {unasked}")
         return Judged(f"{unasked}: try again later")
+    return await _judge_by(asked, row, row.mode, held, broker)
+
+
+async def _judge_by(
+    asked: Settlement, row: Standing, mode: Mode, held: Decimal, broker: Broker
+) -> Judged:
+    """Return whether a row may be ended while its account holds so much."""
     left = held - row.claimed
     # Less than others claim is none of this row's: a fee, or sold twice over.
     if left > _DUST:
@@ -104,12 +105,18 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
             f", of which other open rows claim {row.claimed}" if row.claimed else ""
         )
         return Judged(
-            f"{row.mode} holds {held} {row.symbol}{claims}: {left} are left, so"
+            f"{mode} holds {held} {row.symbol}{claims}: {left} are left, so"
             f" {row.trade_id} has not ended"
         )
-    words = f"{_words(asked, row)}; {row.mode} holds none of it"
+    if row.live_exit is not None:
+        # What the broker says of it may close the row by itself, and truly.
+        return Judged(
+            f"a sell of {row.trade_id} is under way ({row.live_exit}): wait until it"
+            " has ended, or cancel it at the broker"
+        )
+    words = f"{_words(asked, row)}; {mode} holds none of it"
     if not row.is_settled:
-        words += await _order_words(row, row.mode, broker)
+        words += await _order_words(row, mode, broker)
     return Judged("", words)
 
 
@@ -181,34 +188,18 @@ class _Accounts:
     async def position(self, mode: Mode, symbol: str) -> Decimal:
         """Return what an account holds of a symbol, 0 without a position."""
         try:
-            async with self._client(mode) as client:
+            async with client_of(self._accounts, mode) as client:
                 return await client.position_quantity(symbol)
         except NotFoundError:
             return Decimal(0)
 
     async def order_status(self, mode: Mode, trade_id: str, symbol: str) -> str:
         """Return the status of a row's order."""
-        async with self._client(mode) as client:
+        async with client_of(self._accounts, mode) as client:
             order = await client.order(
                 client_order_id=trade_id, order_id=None, symbol=symbol
             )
         return order.status
-
-    @asynccontextmanager
-    async def _client(self, mode: Mode) -> AsyncIterator[AlpacaClient]:
-        """Take a client for one question."""
-        if not self._accounts.has_keys(mode):
-            raise NoAccountError(f"there are no keys for {mode}")
-        try:
-            with trio.fail_after(_ASK_SECONDS), self._accounts.lease(mode) as lease:
-                await lease.take(Purpose.RECOVERY)
-                try:
-                    yield lease.use()
-                except RateLimitedError as exc:
-                    lease.client.budget.block(exc.wait_seconds)
-                    raise
-        except trio.TooSlowError:
-            raise BrokerError(f"no answer within {_ASK_SECONDS:g} s") from None
 
 
 def _why_it_may_not_end(row: Standing, how: End) -> str:

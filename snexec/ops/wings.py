@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from snexec.latency import Latencies
     from snexec.ledger import Ledger
     from snexec.market import MarketHours
+    from snexec.ops.exits import Exits
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
     from snexec.risk import HaltSwitch
@@ -23,6 +24,7 @@ class Wings(NamedTuple):
     Attributes:
         live: The settings in force.
         latencies: How long orders took.
+        exits: Sells positions; None in a daemon that only buys.
     """
 
     live: LiveSettings
@@ -35,6 +37,7 @@ class Wings(NamedTuple):
     stream: TradingStream
     intake: Intake
     orders: OrderDesk
+    exits: Exits | None = None
 
     @property
     def bot_state(self) -> str:

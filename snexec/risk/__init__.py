@@ -17,9 +17,12 @@ from snexec.risk.gates import limits_set as limits_set
 from snexec.risk.gates import order_dollars as order_dollars
 from snexec.risk.halt import HaltSwitch as HaltSwitch
 from snexec.risk.halt_file import ALL_FILE_NAME as ALL_FILE_NAME
+from snexec.risk.halt_file import FILE_NAME as FILE_NAME
 from snexec.risk.halt_file import Halt as Halt
+from snexec.risk.halt_file import exits_words as exits_words
 from snexec.risk.halt_file import halt_files as halt_files
 from snexec.risk.halt_file import mended as mended
+from snexec.risk.halt_file import read_both as read_both
 from snexec.risk.halt_file import read_halt as read_halt
 from snexec.risk.halt_file import remove_halt as remove_halt
 from snexec.risk.halt_file import write_halt as write_halt

@@ -101,6 +101,17 @@ def read_halt(files: Sequence[Path]) -> Halt | None:
     return None
 
 
+def read_both(config: Path) -> tuple[Halt | None, bool]:
+    """Return the halt that a configuration's files make, and whether exits are halted."""
+    for_all = read_halt(halt_files(config, name=ALL_FILE_NAME))
+    return (for_all or read_halt(halt_files(config)), for_all is not None)
+
+
+def exits_words(*, stops_all: bool) -> str:
+    """Say whether positions are still sold, as every line about a halt does."""
+    return "exits are halted too" if stops_all else "exits go on"
+
+
 def write_halt(path: Path, halt: Halt, *, sync: bool = True) -> None:
     """Write the file, whole or empty; one that is there stays as it is.
 

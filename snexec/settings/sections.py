@@ -51,6 +51,17 @@ NotifyKind = Literal[
     "unhealthy",
     "mode",
     "halt",
+    "exit",
+    "exit_placed",
+    "exit_refused",
+    "exit_unknown",
+    "exit_fill",
+    "closed",
+    "exit_blocked",
+    "exits_blind",
+    "external",
+    "split",
+    "oversold",
 ]
 
 
@@ -183,6 +194,14 @@ class NotifySettings(Section):
             "unhealthy",
             "mode",
             "halt",
+            "exit_refused",
+            "exit_unknown",
+            "closed",
+            "exit_blocked",
+            "exits_blind",
+            "external",
+            "split",
+            "oversold",
         ]
     )
     outage_sec: SecondsOrNone = 60.0

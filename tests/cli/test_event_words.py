@@ -72,6 +72,16 @@ def test_the_story_goes_on_after_these(name: str) -> None:
         ({"event": "partial_fill", "shares": None}, "shares not known yet so far"),
         ({"event": "mode", "mode": "live", "reason": "was paper"}, "live now (was"),
         ({"event": "stream", "state": "waiting", "mode": "paper"}, "waiting (paper)"),
+        ({"event": "halt", "reason": "fire"}, "exits go on: fire"),
+        (
+            {"event": "halt", "reason": "fire", "all": True},
+            "exits are halted too: fire",
+        ),
+        (
+            {"event": "exit", "shares": 0.5, "reason": "manual"},
+            "selling 0.5 shares: man",
+        ),
+        ({"event": "closed", "exitPrice": 9, "reason": "manual"}, "closed at 9 (manua"),
         ({"event": "of tomorrow", "reason": "why"}, "why"),
         ({"event": 7}, "-"),
     ],

@@ -81,7 +81,8 @@ def test_without_a_daemon_and_a_database(
     assert [*gates(done)] == [
         *("halt", "enabled", "state", "keys", "enabled_catalyst_tiers", "stars"),
         *("symbols_allowed, symbols_blocked", "max_share_price", "max_float_shares"),
-        *("min_relative_volume", "require_market_open", "id", "open row"),
+        *("min_relative_volume", "require_market_open", "flatten_before_close_sec"),
+        *("id", "open row"),
         *("max_concurrent_positions", "daily_loss_limit_usd", "min_win_rate"),
         *("symbol_cooldown_sec", "max_orders_per_minute", "max_orders_per_day"),
         "max_notional_per_day_usd",

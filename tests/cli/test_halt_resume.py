@@ -27,7 +27,8 @@ def test_without_a_daemon_the_file_is_the_switch(desk: Desk, box: Box) -> None:
     done = desk.run(box.config, "halt", "--reason", "fire")
     assert (done.status, done.err) == (0, "")
     assert done.lines == [
-        f"halted: {file} is made; it stays over restarts, until: snexec resume",
+        f"halted, exits go on: {file} is made; it stays over restarts, until: snexec"
+        " resume",
         "no daemon runs; the next start looks at the file",
     ]
     assert json.loads(file.read_text())["reason"] == "fire"
@@ -35,7 +36,7 @@ def test_without_a_daemon_the_file_is_the_switch(desk: Desk, box: Box) -> None:
 
     again = desk.run(box.config, "halt")
     assert again.status == 0
-    assert again.lines[0].startswith("halted already: fire (since 20")
+    assert again.lines[0].startswith("halted already, exits go on: fire (since 20")
 
     over = desk.run(box.config, "resume")
     assert (over.status, over.err) == (0, "")
@@ -140,7 +141,9 @@ def test_the_daemon_is_told_where_the_file_cannot_be_made(
     daemon = fake_daemon(lambda _line: b'{"status":"ok","halted":true}\n')
     done = desk.run(box.config, "halt", "--reason", "fire")
     assert done.status == 0
-    assert done.lines == ["the daemon says: halted, no order leaves any more"]
+    assert done.lines == [
+        "the daemon says: halted, nothing is bought any more, exits go on"
+    ]
     asked = json.loads(daemon.lines[0])
     assert (asked["command"], asked["reason"]) == ("halt", "fire")
 
@@ -183,12 +186,15 @@ def test_a_halt_is_loud_wherever_one_looks(desk: Desk, box: Box) -> None:
         assert "HALT" not in desk.run(box.config, "status").out
         done = desk.run(box.config, "halt", "--reason", "fire")
         assert (done.status, done.err) == (0, "")
-        assert done.lines[1] == "the daemon says: halted, no order leaves any more"
+        assert (
+            done.lines[1]
+            == "the daemon says: halted, nothing is bought any more, exits go on"
+        )
 
         page = desk.run(box.config, "status")
         [line] = [line for line in page.lines if line.startswith("HALT")]
         assert re.fullmatch(
-            r"HALT +HALTED: no order leaves; fire \(since \S+Z, by .+ \(snexec halt\)\);"
+            r"HALT +HALTED: nothing is bought, exits go on; fire \(since \S+Z, by .+ \(snexec halt\)\);"
             r" to go on: snexec resume",
             line,
         )
@@ -198,8 +204,8 @@ def test_a_halt_is_loud_wherever_one_looks(desk: Desk, box: Box) -> None:
         checked = desk.run(box.config, "check", "--json").json()
         found = {one["check"]: one for one in checked}
         assert found["guards"]["result"] == found["daemon"]["result"] == "WARN"
-        assert found["guards"]["detail"].startswith("HALTED: fire (since ")
-        assert found["daemon"]["detail"].endswith("; HALTED: fire")
+        assert found["guards"]["detail"].startswith("HALTED, exits go on: fire (since ")
+        assert found["daemon"]["detail"].endswith("; HALTED, exits go on: fire")
         sent = desk.run(
             box.config, "send", "--wait", "--symbol", "KO", "--category", "x",
             "--tier", "1", "--price", "62",
@@ -243,3 +249,41 @@ def test_check_says_what_stops_all_trading(
         one["check"]: one for one in desk.run(box.config, "check", "--json").json()
     }
     assert (found["guards"]["result"], found["guards"]["detail"]) == (result, detail)
+
+
+def test_a_halt_for_all_has_a_file_of_its_own_and_resume_ends_both(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    folder = box.folder.resolve()
+    done = desk.run(box.config, "halt", "--all", "fire")
+    assert (done.status, done.err) == (0, "")
+    assert done.lines[0] == (
+        f"halted, exits are halted too: {folder / 'halt-all'} is made; it stays over"
+        " restarts, until: snexec resume"
+    )
+    checked = desk.run(box.config, "check", "--json").json()
+    found = {one["check"]: one["detail"] for one in checked}
+    assert found["guards"].startswith("HALTED, exits are halted too: fire (since ")
+    assert desk.run(box.config, "halt").status == 0
+    over = desk.run(box.config, "resume")
+    assert (over.status, over.err) == (0, "")
+    assert over.lines[0] == f"{folder / 'halt'}, {folder / 'halt-all'} is removed"
+    assert not (folder / "halt-all").exists()
+
+    daemon = fake_daemon(lambda _: b'{"status":"ok","halted":true,"all":true}\n')
+    told = desk.run(box.config, "halt", "--all")
+    assert told.lines[1] == (
+        "the daemon says: halted, no order leaves any more, exits are halted too"
+    )
+    assert json.loads(daemon.lines[0])["all"] is True
+
+
+def test_a_daemon_that_halts_entries_alone_is_no_halt_for_all(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    fake_daemon(lambda _line: b'{"status":"ok","halted":true}\n')
+    done = desk.run(box.config, "halt", "--all")
+    assert done.status == 1
+    assert done.lines[1] == (
+        "the daemon says: halted, nothing is bought any more, exits go on"
+    )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.integration.harness import Box
 
 COMMANDS = [
-    "bench", "check", "events", "exchange", "explain", "halt", "mode", "rebuild",
-    "resume", "send", "settle", "status", "trades", "unit",
+    "bench", "check", "close", "events", "exchange", "explain", "halt", "mode",
+    "positions", "rebuild", "resume", "send", "settle", "status", "trades", "unit",
 ]  # fmt: skip
 
 
@@ -59,6 +59,9 @@ def test_the_help_of_a_command_has_an_example(
         (("trades", "--until", "soon"), "--until: 'soon' is no time"),
         (("trades", "--limit", "0"), "'--limit': 0 is not in the range"),
         (("trades", "--format", "xml"), "'--format': 'xml' is not one of"),
+        (("close",), "give the symbols to close, or --all, and not both"),
+        (("close", "KO", "--all"), "give the symbols to close, or --all, and not both"),
+        (("close", "KO", "--wait", "-1"), "'--wait': -1.0 is not in the range"),
         (("mode",), "Missing argument"),
         (("mode", "test"), "'test' is not one of"),
     ],

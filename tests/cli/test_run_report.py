@@ -1,6 +1,7 @@
 """What became of every signal of a run, as a table of bounded length."""
 
 import itertools
+import re
 
 import pytest
 
@@ -51,6 +52,16 @@ class Run:
             signal_id=f"n-{number}",
             trade_id=f"t-{number}",
             symbol="AAPL",
+        )
+
+    def close(self, number: int = 1, *, pnl: float | None = -3.82) -> None:
+        price = None if pnl is None else 180.02
+        self.publish(
+            "closed",
+            {"mode": "paper", "exitPrice": price, "pnl": pnl},
+            trade_id=f"t-{number}",
+            symbol="AAPL",
+            reason="stop_loss",
         )
 
     def settle(self, number: int = 1, *, reason: str | None = None) -> None:
@@ -325,3 +336,39 @@ def test_a_long_run_remembers_no_more_than_it_lists_and_what_is_not_final() -> N
     assert len(run.report._by_trade) == 1_001
     assert run.lines[-2] == "2500 signals: 2499 filled, 1 placed"
     assert run.rows[-1][3] == "filled"
+
+
+def test_what_was_sold_has_its_price_its_reason_and_its_result() -> None:
+    run = Run()
+    for number in (1, 2, 3):
+        run.accept(number)
+        run.place(number)
+        run.fill(number)
+        run.settle(number)
+    run.close(1)
+    run.close(2, pnl=None)
+    run.fill(1)  # told late
+    head, _, first, second, third, totals, result = run.report.table().splitlines()
+    heads = "signal symbol dollars outcome exit P&L detail"
+    assert head.split() == heads.split()
+    assert re.split(" {2,}", first) == [
+        *("n-1", "AAPL", "100.00", "closed", "180.02 stop_loss", "-$3.82"),
+        "0.5 shares at 187.25",
+    ]
+    assert re.split(" {2,}", second)[3:6] == ["closed", "stop_loss", "-"]
+    assert re.split(" {2,}", third)[3:] == ["filled", "0.5 shares at 187.25"]
+    assert totals == "3 signals: 2 closed, 1 filled"
+    assert result == "2 closed: P&L -$3.82 before fees, 1 not known"
+
+
+def test_where_nothing_was_sold_there_are_no_columns_for_it() -> None:
+    run = Run()
+    run.accept()
+    run.fill()
+    assert tuple(run.report.table().splitlines()[0].split()) == HEADS
+
+
+def test_a_row_of_an_earlier_run_counts_when_it_is_closed() -> None:
+    run = Run()
+    run.close(7, pnl=2.5)
+    assert run.report.table().splitlines()[-1] == "1 closed: P&L +$2.50 before fees"

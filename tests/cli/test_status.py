@@ -145,3 +145,50 @@ def test_no_color_is_respected(
     monkeypatch.setenv("NO_COLOR", "1")
 
     assert "\x1b[" not in ask(ANSWER, terminal=True)
+
+
+EXITS: dict[str, Any] = {
+    "watched": 3,
+    "closing": 1,
+    "blocked": 0,
+    "unwatched": 0,
+    "source": "positions",
+    "priceAgeSec": 1.5,
+    "blind": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "3 watched, 1 closing, 0 blocked; prices from positions, 1 s old"),
+        (
+            {"blocked": 2, "blind": True, "source": None, "priceAgeSec": None},
+            "3 watched, 1 closing, 2 blocked; BLIND: nothing is sold by price; see"
+            " snexec positions",
+        ),
+        (
+            {"watched": 0, "closing": 0, "unwatched": 3, "source": None},
+            "0 watched, 0 closing, 0 blocked, 3 UNWATCHED: exits are off",
+        ),
+    ],
+)
+def test_what_is_watched_stands_on_the_page(
+    ask: Callable[..., str], changes: dict[str, Any], said: str
+) -> None:
+    assert page(ask(ANSWER | {"exits": EXITS | changes}))["exits"] == said
+    assert "exits" not in page(ask(ANSWER | {"exits": None}))
+
+
+@pytest.mark.parametrize(
+    ("for_all", "said"),
+    [
+        (False, "HALTED: nothing is bought, exits go on; fire"),
+        (True, "HALTED: no order leaves, exits are halted too; fire"),
+    ],
+)
+def test_a_halt_says_whether_exits_go_on(
+    ask: Callable[..., str], *, for_all: bool, said: str
+) -> None:
+    halted = {"reason": "fire", "since": "SINCE", "by": None, "all": for_all}
+    assert page(ask(ANSWER | {"halted": halted}))["HALT"].startswith(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sqlite3
 import stat
 from contextlib import closing
@@ -129,6 +130,52 @@ def test_the_table_shows_each_order_and_the_totals(
     assert totals == (
         "2 simulated trades: $200.00 ordered, $93.59 bought, slippage -0.01% on average"
     )
+
+
+CLOSED: dict[str, Any] = {
+    "status": "closed",
+    "entryPrice": 187.177,
+    "priceAtSignal": 187.2,
+    "shares": 0.533386947,
+    "exitPrice": 180.02,
+    "pnl": -3.817,
+    "exitReason": "trailing_stop",
+}
+
+
+def test_what_was_sold_has_its_price_its_result_and_its_reason(
+    trades: Callable[..., Done], box: Box
+) -> None:
+    won = {"symbol": "KO", "pnl": 5.0, "exitReason": "profit_target"}
+    lost_sight = {"symbol": "GE", "pnl": None, "exitPrice": None}
+    insert(box, CLOSED, CLOSED | won, CLOSED | lost_sight, {"symbol": "F"})
+    head, _, first, second, third, fourth, _, _, result = trades().lines
+    heads = "age symbol mode star dollars shares entry slip exit P&L status reason"
+    assert head.split() == heads.split()
+    cells = "AAPL paper 5 $100.00 0.533387 187.177 -0.01% 180.02 -$3.82 closed"
+    assert first.split()[1:] == [*cells.split(), "trailing_stop"]
+    assert second.split()[-3:] == ["+$5.00", "closed", "profit_target"]
+    assert third.split()[-4:-2] == ["-", "-"]
+    assert fourth.split()[-3:] == ["-", "-", "open"]
+    assert result == "3 closed: P&L +$1.18 before fees, 1 won, 1 not known"
+
+
+def test_closed_rows_without_a_result_say_so(
+    trades: Callable[..., Done], box: Box
+) -> None:
+    insert(box, CLOSED | {"pnl": None, "exitPrice": None})
+    assert trades().lines[-1] == "1 closed, P&L not known"
+
+
+def test_a_screen_of_80_columns_holds_what_was_sold(
+    trades: Callable[..., Done], box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    insert(box, CLOSED, CLOSED | {"symbol": "BTC/USD", "exitReason": "profit_target"})
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", trades(terminal=True).out).splitlines()
+    heads = "age symbol mode shares entry slip exit P&L status reason"
+    assert plain[0].split() == heads.split()
+    assert max(len(line.rstrip()) for line in plain[:4]) <= 80
 
 
 def test_the_rows_of_a_running_daemon_are_read_beside_it(

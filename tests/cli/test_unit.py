@@ -158,3 +158,11 @@ async def test_the_command_prints_it_and_refuses_a_bad_configuration() -> None:
 
     assert refused.returncode == 2
     assert refused.stdout == b""
+
+
+def test_it_says_what_a_stop_means_where_positions_are_watched(tmp_path: Path) -> None:
+    watched = unit_of(tmp_path, "[exits]\nhard_stop_loss_pct = 5")
+    said = "# While it is stopped nothing is sold by a rule; stops that rest at the"
+    assert said in watched
+    assert said not in unit_of(tmp_path)
+    assert verify(watched, tmp_path) == ""

@@ -140,3 +140,19 @@ def test_the_beginning_of_a_halt_is_enough() -> None:
     assert found["command"] == "halt"
     assert read_broken_halt(line.replace(b"halt", b"resume")) is None
     assert read_broken_halt(signal_line()[:40]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "for_all"),
+    [
+        (b'{"command":"halt","all":true,"reason":"cut', True),
+        (b'{"all" : true, "command":"halt","reason":"cut', True),
+        (b'{"command":"halt","all":false,"reason":"cut', False),
+        (b'{"command":"halt","reason":"cut all', False),
+    ],
+)
+def test_a_broken_halt_for_all_halts_exits_too(line: bytes, for_all: bool) -> None:
+    found = read_broken_halt(line)
+    assert found is not None
+    assert found["command"] == "halt"
+    assert found.get("all", False) is for_all

@@ -375,7 +375,7 @@ async def test_an_unknown_command_is_invalid(command: bytes) -> None:
         assert await client.ask(b'{"command":' + command + b"}") == {
             "status": "invalid",
             "error": "command: must be 'status', 'events', 'halt', 'resume', 'reload',"
-            " 'explain', 'settle' or 'rebuild'",
+            " 'explain', 'positions', 'close', 'settle' or 'rebuild'",
         }
         assert it.control.asked == 0
         assert await client.ask(signal_line()) == accepted("n-1")

@@ -320,7 +320,10 @@ async def test_a_halt_is_still_there_after_a_restart() -> None:
             await feeder.ask(signal_line("A"))
             event = await feed.order_event()
             assert (event["event"], event["reason"]) == ("skipped", "halted")
-            assert "HALTED: no order leaves any more (fire; since " in box.log()
+            assert (
+                "HALTED: nothing is bought any more, exits go on (fire; since "
+                in box.log()
+            )
 
             done = await box.run("resume")
             assert done.returncode == 0

@@ -17,6 +17,7 @@ from tests.fakes import SECRET
 
 if TYPE_CHECKING:
     from snexec.ledger.standing import End
+    from snexec.ops.exits import Closing
     from snexec.signals import Signal
 
 SIGNAL = {
@@ -41,8 +42,8 @@ class Recorder(Control):
         self.asked.append("status")
         return {"pid": 7}
 
-    def halt(self, reason: str, *, by: str) -> dict[str, object]:
-        self.asked.append(("halt", reason, by))
+    def halt(self, reason: str, *, by: str, for_all: bool = False) -> dict[str, object]:
+        self.asked.append(("halt", reason, by, *(["all"] if for_all else [])))
         return {"halted": True}
 
     def resume(self) -> dict[str, object]:
@@ -64,6 +65,21 @@ class Recorder(Control):
         await trio.lowlevel.checkpoint()
         self.asked.append(("rebuild", since))
         return {"rows": []}
+
+    async def close(self, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((*asked, dry_run))
+        return {"rows": []}
+
+    async def positions(self) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append("positions")
+        return {"rows": []}
+
+    async def explain_position(self, symbol: str) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(("position", symbol))
+        return {"verdict": "keep"}
 
     async def explain(self, signal: Signal) -> dict[str, object]:
         await trio.lowlevel.checkpoint()
@@ -95,7 +111,28 @@ def commands(control: Recorder) -> Commands:
             ("halt", LONGEST, LONGEST),
             {"halted": True},
         ),
+        (
+            {"command": "halt", "reason": "fire", "by": "me", "all": True},
+            ("halt", "fire", "me", "all"),
+            {"halted": True},
+        ),
         ({"command": "resume"}, "resume", {"halted": False}),
+        ({"command": "positions"}, "positions", {"rows": []}),
+        (
+            {"command": "explain", "position": "AAPL"},
+            ("position", "AAPL"),
+            {"verdict": "keep"},
+        ),
+        (
+            {"command": "close", "symbols": ["AAPL", "btcusd"]},
+            (("AAPL", "btcusd"), False, False),
+            {"rows": []},
+        ),
+        (
+            {"command": "close", "symbols": "all", "at_open": True, "dryRun": True},
+            (None, True, True),
+            {"rows": []},
+        ),
         ({"command": "reload"}, "reload", {}),
         (
             {"command": "settle", "trade": "sn-1", "as": "missed"},
@@ -162,6 +199,28 @@ async def test_a_settlement_that_is_mistyped_settles_nothing(
 
 
 @pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"symbols": "AAPL"}, "symbols: must be a list of symbols, or 'all'"),
+        ({"symbols": []}, "symbols: must be a list of symbols, or 'all'"),
+        ({"symbols": None}, "symbols: must be a list of symbols, or 'all'"),
+        ({"symbols": {"AAPL": 1}}, "symbols: must be a list of symbols, or 'all'"),
+        ({"symbols": ["AAPL", 5]}, "symbols: must be a symbol such as 'AAPL'"),
+        ({"symbols": [""]}, "symbols: must be a symbol such as 'AAPL'"),
+        ({"symbols": ["x" * 65]}, "symbols: must be a symbol such as 'AAPL'"),
+        ({"symbols": ["half \ud83d"]}, "symbols: must be a symbol such as 'AAPL'"),
+        ({"at_open": "yes"}, "at_open: must be true or false"),
+    ],
+)
+async def test_a_close_that_is_mistyped_closes_nothing(
+    commands: Commands, control: Recorder, wrong: dict[str, object], error: str
+) -> None:
+    asked = {"command": "close", "symbols": ["AAPL"], **wrong}
+    assert await commands.answer(asked) == {"status": "invalid", "error": error}
+    assert control.asked == []
+
+
+@pytest.mark.parametrize(
     "since", ["yesterday", "", "0001-01-01T00:00+14:00", 5, ["2026-01-05"], True]
 )
 async def test_a_rebuild_since_no_time_does_nothing(
@@ -221,7 +280,7 @@ async def test_an_unknown_command_is_invalid_and_nothing_is_done(
         "status": "invalid",
         "error": (
             "command: must be 'status', 'events', 'halt', 'resume', 'reload', 'explain',"
-            " 'settle' or 'rebuild'"
+            " 'positions', 'close', 'settle' or 'rebuild'"
         ),
     }
     assert control.asked == []
@@ -306,7 +365,10 @@ async def test_a_fault_of_ours_is_not_passed_off_as_the_askers(
 )
 async def test_no_answer_holds_a_secret(request_: dict[str, object]) -> None:
     class Echo(Recorder):
-        def halt(self, reason: str, *, by: str) -> dict[str, object]:
+        def halt(
+            self, reason: str, *, by: str, for_all: bool = False
+        ) -> dict[str, object]:
+            del for_all
             return {"halted": {"reason": reason, "by": [by, None]}}
 
     mask = SecretMask()

@@ -91,6 +91,7 @@ async def test_status_has_every_field_of_the_contract_in_its_place(
         "latency": {"wireMs": NOT_TIMED, "replyMs": NOT_TIMED, "fillMs": NOT_TIMED},
         "droppedAnswers": 0,
         "problems": {},
+        "exits": None,
     }
     status = await bench.control.status()
     assert status == expected
@@ -175,7 +176,13 @@ async def test_status_says_since_when_and_why_it_is_halted(
     bench.control.halt("fire", by="me")
 
     halted = (await bench.control.status())["halted"]
-    assert halted == {"reason": "fire", "since": MOMENT_TEXT, "by": "me"}
+    assert halted == {
+        "reason": "fire",
+        "since": MOMENT_TEXT,
+        "by": "me",
+        "all": False,
+        "exits": "exits go on",
+    }
     assert len(logged_errors.take()) == 1
 
 
@@ -239,7 +246,7 @@ async def test_the_status_in_one_line_holds_no_secret(
 ) -> None:
     bench.wings.live.mask.learn(["fire-in-here"])
     bench.control.halt("Fire-in-here", by="me")
-    assert bench.control.status_line() == f"HALTED: ***; {LINE}"
+    assert bench.control.status_line() == f"HALTED, exits go on: ***; {LINE}"
     logged_errors.take()
 
 
@@ -247,14 +254,14 @@ async def test_a_halt_is_told_before_all_but_what_is_wrong(
     bench: Bench, logged_errors: LoggedErrors
 ) -> None:
     bench.control.halt("fire", by="me")
-    assert bench.control.status_line() == f"HALTED: fire; {LINE}"
+    assert bench.control.status_line() == f"HALTED, exits go on: fire; {LINE}"
 
     bench.set_healthy(False)
     bench.set_stream("disabled")
     halted = LINE.replace("authorized", "disabled")
     assert bench.control.status_line() == (
         "UNHEALTHY: stream: disabled: there is no key; writer: the database cannot be"
-        f" written, 0 changes wait; HALTED: fire; {halted}"
+        f" written, 0 changes wait; HALTED, exits go on: fire; {halted}"
     )
     assert len(logged_errors.take()) == 1
 
@@ -273,11 +280,26 @@ async def test_a_halt_answers_with_the_halt_that_holds(
     bench: Bench, logged_errors: LoggedErrors
 ) -> None:
     fire = {"halted": True, "reason": "fire", "since": MOMENT_TEXT, "by": "me"}
+    fire |= {"all": False, "exits": "exits go on"}
     assert bench.control.halt("fire", by="me") == fire
     await trio.sleep(10)
     assert bench.control.halt("flood", by="you") == fire, "the earlier one"
     assert bench.wings.halt.is_halted()
     assert len(logged_errors.take()) == 1
+
+
+async def test_a_halt_for_all_says_so_in_each_of_its_lines(
+    bench: Bench, logged_errors: LoggedErrors
+) -> None:
+    answer = bench.control.halt("fire", by="me", for_all=True)
+    assert (answer["all"], answer["exits"]) == (True, "exits are halted too")
+    assert bench.control.status_line() == f"HALTED, exits are halted too: fire; {LINE}"
+    halted = (await bench.control.status())["halted"]
+    assert halted == {k: v for k, v in answer.items() if k != "halted"}
+    (error,) = logged_errors.take()
+    assert "no order leaves any more, the sells of exits neither" in error
+    assert bench.control.resume() == {"halted": False}
+    assert not bench.wings.halt.is_all_halted()
 
 
 async def test_a_resume_answers_that_orders_leave_again(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import trio
 
+from snexec.exits import Watch
 from snexec.intake.admission import Phase
 from snexec.ledger.damage import gone
+from snexec.ops.health import Health
 from tests.fakes import SECRET, make_trade
 from tests.ops.bench import Bench
+from tests.ops.selling import NOTHING, FakeExits
 
 pytestmark = pytest.mark.jumping_time
 
@@ -107,4 +110,32 @@ async def test_what_another_program_says_shows_no_secret(bench: Bench) -> None:
     bench.rig.unsettled.not_written("sn-1", f"trigger {SECRET} says no")
     assert bench.health.problems() == {
         "rows": "1 do not take what the broker says: trigger *** says no"
+    }
+
+
+async def test_a_daemon_that_is_blind_is_unhealthy_at_once(bench: Bench) -> None:
+    bench.set_stream("authorized")
+    exits = FakeExits()
+    health = Health(bench.wings._replace(exits=exits), stream_grace_seconds=60)
+    assert health.problems() == {}
+    exits.now = NOTHING._replace(watched=3, blind=True)
+    assert health.problems() == {
+        "prices": "none counts, so 3 rows are not sold by price; time rules go on"
+    }
+
+
+async def test_a_row_that_cannot_be_sold_is_unhealthy_after_five_minutes(
+    bench: Bench,
+) -> None:
+    bench.set_stream("authorized")
+    exits = FakeExits()
+    blocked = Watch("sn-1", "live", "blocked", blocked_since=trio.current_time())
+    health = Health(bench.wings._replace(exits=exits), stream_grace_seconds=60)
+    exits.watches = [blocked, Watch("sn-2", "live", "watched")]
+    await trio.sleep(299)
+    assert health.problems() == {}
+    exits.watches.append(blocked._replace(blocked_since=trio.current_time()))
+    await trio.sleep(1)
+    assert health.problems() == {
+        "exits": "2 rows cannot be sold, the first for 5.0 min: see snexec positions"
     }

@@ -43,7 +43,7 @@ async def test_each_thing_worth_telling_is_one_sentence(
         "snexec: T refused: no\\npower (paper)",
         "snexec: F: alpaca_expired (paper)",
         "snexec: mode is live now (was paper)",
-        "snexec: HALTED: too wild",
+        "snexec: HALTED, exits go on: too wild",
         "snexec: no longer halted",
     ]
     first = told.messages[0][1]
@@ -143,3 +143,38 @@ async def test_a_database_that_cannot_be_written_is_told(
 def test_every_kind_of_notice_has_a_plural() -> None:
     """Several of a kind are one sentence, and a fault there would end the daemon."""
     assert set(_PLURALS) == set(get_args(NotifyKind))
+
+
+async def test_sells_are_told_in_words_and_a_burst_with_what_it_won(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    publish = told.feed.publish
+
+    def close(symbol: str, pnl: float) -> None:
+        more = {"mode": "paper", "exitPrice": 180.02, "pnl": pnl}
+        publish("closed", more, symbol=symbol, reason="stop_loss")
+
+    close("AAPL", -5.1)
+    await trio.sleep(10)
+    close("KO", -5.1)
+    close("F", 7.25)
+    await trio.sleep(10)
+    publish("exit_blocked", {"mode": "paper"}, symbol="T", reason="HTTP 403: no")
+    await trio.sleep(10)
+    publish("exits_blind", {"mode": "paper", "rows": 3}, reason="positions")
+    await trio.sleep(10)
+    publish("exit_placed", {"mode": "paper"}, symbol="T", reason="stop_loss")
+    publish("halt", {"by": "me", "all": True}, reason="too wild")
+    await trio.sleep(10)
+
+    assert told.texts() == [
+        "snexec: AAPL: closed at 180.02 (stop_loss), P&L -$5.10 (paper)",
+        "snexec: 2 positions closed (paper): KO, F, P&L +$2.15 in 1 s",
+        "snexec: T: CANNOT BE SOLD: HTTP 403: no; see snexec positions (paper)",
+        "snexec: BLIND, no price counts: 3 rows are not sold by price; time rules and"
+        " snexec close go on",
+        "snexec: HALTED, exits are halted too: too wild",
+    ]
+    nursery.cancel_scope.cancel()

@@ -117,8 +117,11 @@ async def test_a_sell_that_has_no_end_is_asked_about_no_more(bench: Bench) -> No
             pause=1.0,
         )
     )
+    bench.rig.accounts.lose_keys("paper")  # or what the broker says would be waited for
     said = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
-    assert "; its sell sn-1-x1 is asked about no more" in str(said["words"])
+    assert "; its sell sn-1-x1 is asked about no more; NOT CHECKED" in str(
+        said["words"]
+    )
     assert unsettled.get("sn-1-x1") is None
     assert bench.rig.store.exits.unsettled() == []
 
@@ -343,3 +346,14 @@ async def test_a_row_that_cannot_be_changed_is_refused_with_the_reason(
     done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
     assert done["status"] == "refused"
     assert str(done["error"]).startswith("the row cannot be changed: ")
+
+
+async def test_a_row_whose_sell_is_under_way_is_not_settled(bench: Bench) -> None:
+    buy(bench)
+    bench.rig.store.exits.plan("sn-1", "manual", held=None, free=None)
+    refused = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert refused["error"] == (
+        "a sell of sn-1 is under way (sn-1-x1): wait until it has ended, or cancel it at"
+        " the broker"
+    )
+    assert bench.rig.rows()["sn-1"]["status"] == "open"

@@ -167,8 +167,10 @@ KEYS = (
     seconds("metrics.stream_grace_sec", "60.0", may_be_0=True),
     Key(
         "notify.events",
-        '["fill","rejected","refused","missed","outage","unhealthy","mode","halt"]',
-        ('["fill"]', "[]", '["partial_fill", "mode"]'),
+        '["fill","rejected","refused","missed","outage","unhealthy","mode","halt",'
+        '"exit_refused","exit_unknown","closed","exit_blocked","exits_blind","external",'
+        '"split","oversold"]',
+        ('["fill"]', "[]", '["partial_fill", "mode"]', '["exit", "exit_placed"]'),
         ('"fill"', "true", "1"),
         (),
     ),

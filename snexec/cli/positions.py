@@ -1,0 +1,66 @@
+"""List the open positions, from a daemon or from the database alone (SPEC 12.8)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.errors import CommandError, NoDaemonError
+from snexec.settings import load_settings
+
+if TYPE_CHECKING:
+    from snexec.settings import Settings
+
+
+def run_positions(config: Path, *, as_json: bool) -> None:
+    """Print the positions.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        CommandError: The daemon does not answer, or the database cannot be read.
+    """
+    settings = load_settings(config)
+    try:
+        answer = _ask(settings, config)
+    except NoDaemonError:
+        answer = _without_daemon(settings)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    from snexec.cli.positions_table import print_positions  # JSON needs no Rich
+
+    print_positions(answer)
+
+
+def _ask(settings: Settings, config: Path) -> dict[str, Any]:
+    with DaemonConnection(settings, config) as connection:
+        answer = read_object(connection.ask(b'{"command":"positions"}'))
+    if answer is None or answer.pop("status", None) != "ok":
+        problem = None if answer is None else answer.get("error")
+        raise CommandError(
+            f"the daemon does not list its positions: {problem or answer}"
+        )
+    return answer
+
+
+def _without_daemon(settings: Settings) -> dict[str, Any]:
+    # Needed only where no daemon answers.
+    from snexec.cli.trades_query import open_to_read
+    from snexec.ledger import read_open_rows
+    from snexec.ops.positions import described
+
+    path = Path(settings.database)
+    if not path.exists():
+        return {"daemon": False, "rows": []}
+    try:
+        with closing(open_to_read(path)) as connection:
+            rows = read_open_rows(connection)
+    except sqlite3.Error as exc:
+        raise CommandError(f"database: {path} cannot be read: {exc}") from None
+    return {"daemon": False, "rows": described(rows, {})}

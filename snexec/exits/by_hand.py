@@ -1,0 +1,127 @@
+"""Positions as the operator sees them, and closes them by hand (SPEC 12.8)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.exits.answers import CloseAnswer, Watch
+from snexec.exits.rules import Trigger, stop_level, target_level, trailing_level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snexec.exits.book import PositionBook
+    from snexec.exits.closing import Closing
+    from snexec.exits.position import Position
+    from snexec.exits.seller import Seller
+    from snexec.exits.watched import Watched
+    from snexec.settings import ExitSettings, LiveSettings
+
+_MANUAL = Trigger("manual", None, "operator", "closed by hand")
+_DURABLE_SECONDS = 10.0  # who asks waits longer; a working buy may have to end first
+
+
+class ByHand:
+    """Closes positions by the operator's word, and says how each of them is.
+
+    Args:
+        live: ``[exits]``, whose limits are said.
+        book: The positions.
+        seller: Sells them.
+    """
+
+    def __init__(self, live: LiveSettings, book: PositionBook, seller: Seller) -> None:
+        self._live = live
+        self._book = book
+        self._seller = seller
+
+    async def close(
+        self, symbols: Sequence[str], *, at_open: bool
+    ) -> list[CloseAnswer]:
+        """Sell what is left of the open rows of these symbols, as ``manual``.
+
+        Returns once each sell is durable, in the order of the symbols. Where something
+        has to be canceled before, that is not waited for longer than 10 s.
+
+        Args:
+            symbols: In their canonical spelling.
+            at_open: Whether a sell may wait until the market opens.
+        """
+        answers: dict[str, CloseAnswer] = {}
+
+        async def close_one(symbol: str) -> None:
+            answers[symbol] = await self._close(symbol, at_open=at_open)
+
+        async with trio.open_nursery() as nursery:
+            for symbol in dict.fromkeys(symbols):
+                nursery.start_soon(close_one, symbol, name=f"close {symbol} by hand")
+        return [answers[symbol] for symbol in dict.fromkeys(symbols)]
+
+    def positions(self) -> list[Watch]:
+        """Return what is known of each position, the oldest first."""
+        exits, now = self._live.now.exits, trio.current_time()
+        return [self._watch(each, exits, now) for each in self._book]
+
+    async def _close(self, symbol: str, *, at_open: bool) -> CloseAnswer:
+        watched = self._book.of_symbol(symbol)
+        if watched is None:
+            return CloseAnswer(symbol, None, None, "refused", "nothing of it is held")
+        position = watched.position
+        earlier = self._seller.of_row(position.row_id)
+        if not at_open and earlier is None and self._seller.has_to_wait(position):
+            why = "the market is closed; to sell at its open: --at-open"
+            return CloseAnswer(symbol, None, None, "refused", why)
+        shares = position.remaining
+        closing = self._seller.begin(position, _MANUAL)
+        with trio.move_on_after(_DURABLE_SECONDS):
+            await closing.durable.wait()
+        return _answer(closing, CloseAnswer(symbol, shares, None, "closing"), earlier)
+
+    def _watch(self, watched: Watched, exits: ExitSettings | None, now: float) -> Watch:
+        position, prices = watched.position, watched.prices
+        closing = self._seller.of_row(position.row_id)
+        blocked_by = position.rests or ""
+        if closing is not None and closing.blocked_by is not None:
+            blocked_by = closing.blocked_by
+        seen = prices.source is not None and prices.at > -math.inf
+        watch = Watch(
+            row_id=position.row_id,
+            mode=position.mode,
+            state=position.state,
+            price=prices.last if seen else None,
+            price_source=prices.source,
+            price_age_sec=round(now - prices.at, 3) if seen else None,
+            blocked_by=blocked_by,
+            blocked_since=None if closing is None else closing.blocked_since,
+        )
+        if exits is None or not exits.enabled:
+            return watch
+        hold = exits.max_hold_duration_sec
+        stops = (stop_level(position, exits), trailing_level(position, exits))
+        return watch._replace(
+            stop=max((stop for stop in stops if stop is not None), default=None),
+            target=target_level(position, exits),
+            seconds_left=None if hold is None else _left(position, hold, now),
+        )
+
+
+def _left(position: Position, hold: float, now: float) -> float:
+    return round(position.held_since + hold - now, 3)
+
+
+def _answer(
+    closing: Closing, answer: CloseAnswer, earlier: Closing | None
+) -> CloseAnswer:
+    """Complete an answer once a sell is durable, or was waited for long enough."""
+    answer = answer._replace(exit_id=closing.exit_id)
+    if closing.result is not None and closing.result != "closed":
+        why = closing.blocked_by or "its row cannot be sold now: see the log"
+        return answer._replace(shares=None, state="refused", error=why)
+    if closing.waits_for_open:
+        return answer._replace(state="queued")
+    if earlier is not None or closing.exit_id is None:
+        return answer._replace(error=closing.blocked_by or "")
+    return answer._replace(state="selling")

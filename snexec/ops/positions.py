@@ -1,0 +1,133 @@
+"""The open positions, row by row: what the rows say, and what is known beyond them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from snexec.assets import canonical_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from snexec.exits import Watch
+    from snexec.ledger import OpenRow
+    from snexec.ops.wings import Wings
+
+
+async def positions(wings: Wings) -> dict[str, object]:
+    """Return the fields of the answer to ``positions``."""
+    try:
+        rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
+    except sqlite3.Error as exc:
+        return _refused(f"the database cannot be read: {exc}")
+    return {"daemon": True, "rows": described(rows, watches_of(wings))}
+
+
+async def explain(wings: Wings, symbol: str) -> dict[str, object]:
+    """Return the fields of the answer to ``explain`` for a symbol's position."""
+    try:
+        rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
+    except sqlite3.Error as exc:
+        return _refused(f"the database cannot be read: {exc}")
+    row = next((row for row in rows if spelled(row.symbol) == spelled(symbol)), None)
+    if row is None:
+        return _refused(f"{symbol} has no open row")
+    watches = watches_of(wings)
+    rules = None if wings.exits is None else wings.exits.explain(row.trade_id)
+    return {
+        **_described(row, watches.get(row.trade_id)),
+        "rules": [
+            {
+                "rule": rule.name,
+                "on": rule.is_on,
+                "threshold": rule.threshold,
+                "distance": rule.distance,
+            }
+            for rule in rules or []
+        ],
+    }
+
+
+def spelled(symbol: str) -> str:
+    """Return the one spelling of a symbol; of what is none, what was written."""
+    try:
+        return canonical_symbol(symbol)
+    except ValueError:
+        return symbol.upper()
+
+
+def _refused(why: str) -> dict[str, object]:
+    return {"status": "refused", "error": why}
+
+
+def watches_of(wings: Wings) -> dict[str, Watch]:
+    """Return what is known of the rows that are watched, by their ids."""
+    if wings.exits is None:
+        return {}
+    return {watch.row_id: watch for watch in wings.exits.positions()}
+
+
+def described(
+    rows: Iterable[OpenRow], watches: dict[str, Watch]
+) -> list[dict[str, object]]:
+    """Return open rows as the fields of an answer, oldest first.
+
+    Args:
+        rows: What the database says.
+        watches: What a daemon knows of them; it has none for what it does not watch.
+    """
+    return [_described(row, watches.get(row.trade_id)) for row in rows]
+
+
+def _described(row: OpenRow, watch: Watch | None) -> dict[str, object]:
+    price = None if watch is None else watch.price
+    left, entry = row.remaining, row.entry_price
+    pnl = None
+    if price is not None and left is not None and entry is not None:
+        pnl = left * (price - entry)
+    return {
+        "tradeId": row.trade_id,
+        "symbol": row.symbol,
+        "mode": row.mode,
+        "shares": _number(left),
+        "entryPrice": _number(entry),
+        "entryAt": row.entry_at,
+        "price": _number(price),
+        "priceSource": None if watch is None else watch.price_source,
+        "priceAgeSec": None if watch is None else watch.price_age_sec,
+        "openPnl": _number(pnl),
+        "stop": None if watch is None else _number(watch.stop),
+        "target": None if watch is None else _number(watch.target),
+        "secondsLeft": None if watch is None else watch.seconds_left,
+        "state": _state(row, watch),
+        "blockedBy": _blocked_by(row, watch) or None,
+    }
+
+
+def _state(row: OpenRow, watch: Watch | None) -> str:
+    """Return what the position is: the table of SPEC 12.2, and what comes before it."""
+    if row.mode is None:
+        return "foreign"
+    if watch is not None:
+        return watch.state
+    if row.is_closing:
+        return "closing"
+    if row.shares is None:
+        return "buying"
+    return "blocked" if row.exit_state == "refused" else "unwatched"
+
+
+def _blocked_by(row: OpenRow, watch: Watch | None) -> str:
+    if watch is not None and watch.blocked_by:
+        return watch.blocked_by
+    if row.mode is None:
+        return "another program's row: it is not ours to sell"
+    if row.exit_state == "refused" and watch is None:
+        return f"the broker refused its last sell, {row.exit_id}"
+    return ""
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)

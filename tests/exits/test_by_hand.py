@@ -1,0 +1,127 @@
+"""Positions as the operator sees them, and closes them by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.exits.answers import CloseAnswer
+from snexec.exits.by_hand import ByHand
+from tests.exits.selling import SHARES, Shop, refused
+from tests.fakes import make_settings
+
+if TYPE_CHECKING:
+    from tests.conftest import LoggedErrors
+    from tests.fakes import Rig
+
+pytestmark = pytest.mark.jumping_time
+
+
+@pytest.fixture
+def shop(rig: Rig, nursery: trio.Nursery) -> Shop:
+    return Shop(rig, nursery)
+
+
+@pytest.fixture
+def hand(shop: Shop) -> ByHand:
+    return ByHand(shop.rig.settings, shop.book, shop.seller)
+
+
+async def test_what_is_closed_by_hand_is_durable_when_it_is_answered(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.start()
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer == CloseAnswer("AAPL", Decimal(SHARES), "sn-1-x1", "selling")
+    assert shop.states().keys() == {"sn-1-x1"}
+    await wait_all_tasks_blocked()
+    await shop.said("fill", SHARES, "180.02")
+    row = shop.rig.rows()["sn-1"]
+    assert (row["status"], row["exitReason"]) == ("closed", "manual")
+
+
+async def test_a_second_close_is_the_same_sell(shop: Shop, hand: ByHand) -> None:
+    await shop.start()
+    await hand.close(["AAPL"], at_open=False)
+    (again,) = await hand.close(["AAPL", "AAPL"], at_open=False)
+    assert (again.state, again.exit_id) == ("closing", "sn-1-x1")
+    await wait_all_tasks_blocked()
+    assert len(shop.posts()) == 1
+
+
+async def test_what_is_not_held_is_refused(shop: Shop, hand: ByHand) -> None:
+    await shop.start()
+    assert await hand.close(["KO"], at_open=False) == [
+        CloseAnswer("KO", None, None, "refused", "nothing of it is held")
+    ]
+
+
+async def test_a_closed_market_is_waited_for_only_if_that_was_said(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer.state == "refused"
+    assert answer.error == "the market is closed; to sell at its open: --at-open"
+    assert shop.states() == {}
+    (answer,) = await hand.close(["AAPL"], at_open=True)
+    assert (answer.state, answer.exit_id) == ("queued", "sn-1-x1")
+    assert shop.states() == {"sn-1-x1": "planned"}
+    assert shop.posts() == []
+
+
+async def test_a_position_has_its_limits_and_the_time_that_is_left(
+    shop: Shop, hand: ByHand
+) -> None:
+    position = await shop.start()
+    (bare,) = hand.positions()
+    assert (bare.state, bare.price, bare.stop, bare.seconds_left) == (
+        ("watched", None, None, None)
+    )
+    rules = {
+        "hard_stop_loss_pct": 5,
+        "trailing_stop_pct": 2,
+        "profit_target_pct": 10,
+        "max_hold_duration_sec": 60,
+    }
+    shop.rig.settings.now = make_settings(exits=rules)
+    entry = position.entry_price or Decimal(0)
+    (watch,) = hand.positions()
+    assert watch.stop == entry * Decimal("0.98"), "the higher one"
+    assert watch.target == entry * Decimal("1.1")
+    held = trio.current_time() - position.held_since
+    assert watch.seconds_left == pytest.approx(60 - held)
+
+
+async def test_what_blocks_a_position_is_said_with_its_time(
+    shop: Shop, hand: ByHand, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(refused(403, "rejected by user request"))
+    await hand.close(["AAPL"], at_open=False)
+    began = trio.current_time()
+    await trio.sleep(0.5)
+    (watch,) = hand.positions()
+    assert watch.state == "blocked"
+    assert "rejected by user request" in watch.blocked_by
+    assert watch.blocked_since == pytest.approx(began, abs=0.5)
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.error) == ("closing", watch.blocked_by)
+    await trio.sleep(5)
+    (watch,) = hand.positions()
+    assert (watch.state, watch.blocked_by, watch.blocked_since) == ("closing", "", None)
+    assert logged_errors.take()
+
+
+async def test_a_position_that_may_not_be_sold_by_price_says_why(
+    shop: Shop, hand: ByHand
+) -> None:
+    position = await shop.start()
+    position.rests = "a split is near"
+    (watch,) = hand.positions()
+    assert (watch.state, watch.blocked_by) == ("watched", "a split is near")
