@@ -12,7 +12,8 @@ from snexec.model import ACCOUNTS
 
 if TYPE_CHECKING:
     from snexec.model import AccountName
-    from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
+    from snexec.reconciliation.due import UnsettledOrder
+    from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Recovery")
@@ -61,10 +62,15 @@ class Start:
             )
         self._over.set()
 
-    def purpose(self, account: AccountName) -> Purpose:
-        """Return what a look-up in an account is for: signals may wait for it."""
+    def purpose(self, account: AccountName, *, is_lost: bool = False) -> Purpose:
+        """Return what a look-up in an account is for: signals may wait for it.
+
+        Args:
+            account: The account.
+            is_lost: Whether nobody knows what became of the order; else it can wait.
+        """
         if self._over.is_set() or account != self._live.now.mode:
-            return Purpose.RECOVERY
+            return Purpose.RECOVERY if is_lost else Purpose.ROUTINE
         return Purpose.START
 
     def mode_changed(self) -> None:

@@ -111,7 +111,7 @@ class Sweep:
             found, began = Found(mode), self._ledger.clock.now()
             tries += 1
             try:
-                await self._rebuild.look(found, since, Purpose.RECOVERY)
+                await self._rebuild.look(found, since, Purpose.ROUTINE)
             except BrokerError as exc:
                 if self._failures[mode].failed(str(exc)):
                     log.warning(
@@ -143,7 +143,7 @@ class Sweep:
 
     async def _conclude(self, found: Found) -> None:
         try:
-            await self._rebuild.conclude(found, Purpose.RECOVERY)
+            await self._rebuild.conclude(found, Purpose.ROUTINE)
         except Exception:
             # The rows are there; the other account, and the daemon, go on.
             log.exception(

@@ -169,6 +169,8 @@ async def test_only_the_current_modes_rows_use_what_is_kept_for_orders(
     leave_row(rig, "paper", "AAPL", seconds_away=5)
     over = start()
     purpose = rig.reconciler.start.purpose
-    assert (purpose("paper"), purpose("live")) == (Purpose.START, Purpose.RECOVERY)
+    assert (purpose("paper"), purpose("live")) == (Purpose.START, Purpose.ROUTINE)
+    assert purpose("live", is_lost=True) is Purpose.RECOVERY
     await over.wait()
-    assert (purpose("paper"), purpose("live")) == (Purpose.RECOVERY, Purpose.RECOVERY)
+    assert (purpose("paper"), purpose("live")) == (Purpose.ROUTINE, Purpose.ROUTINE)
+    assert purpose("paper", is_lost=True) is Purpose.RECOVERY
