@@ -197,6 +197,8 @@ class Committer:
         store = self._store
         try:
             store.begin()
+            if store.stop_note.must_go:
+                self._forget_stop()
             reports: list[Report] = []
             enough = time.perf_counter() + self._batch_seconds()
             for place, change in enumerate(batch.changes):
@@ -207,7 +209,24 @@ class Committer:
         except BaseException:
             store.rollback()
             raise
+        store.stop_note.must_go = False
         return reports
+
+    def _forget_stop(self) -> None:
+        """Take the note of the last stop away; where that is forbidden, leave it."""
+        store = self._store
+        store.savepoint()
+        try:
+            store.stop_note.forget()
+        except Exception as exc:
+            if not is_of_one_change(exc):
+                raise
+            store.stop_note.must_go = False
+            if not store.in_transaction:  # a trigger may end it
+                raise
+            store.undo_to_savepoint()
+        else:
+            store.release()
 
     def _batch_seconds(self) -> float:
         if time.perf_counter() - self._opened_at < _BESIDE_ORDERS_SECONDS:

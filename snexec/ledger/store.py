@@ -13,6 +13,7 @@ from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
+from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 
@@ -51,12 +52,14 @@ class Store(Transactions):
 
     Attributes:
         found: The rows of orders that were found at the broker.
+        stop_note: How the last run on the file ended.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
         self.found = FoundRows(connection, self._counting, clock=clock)
+        self.stop_note = StopNote(connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -296,6 +299,7 @@ class Store(Transactions):
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
         self.found.read_from(connection)
+        self.stop_note.read_from(connection)
 
     def _now(self) -> str:
         return timestamp(self._clock.now())

@@ -189,10 +189,10 @@ class Writer:
         while self._pending > _MAX_WAITING:
             await self._room.wait()
 
-    def probe(self) -> None:
-        """Queue a change that changes nothing, and is not told as one."""
+    def probe(self, note: Callable[[Store], None] | None = None) -> None:
+        """Queue a change of no row, or of notes that may be lost; it is not told as one."""
         self._probing += 1
-        self.put(Probe(self._note_probed))
+        self.put(Probe(self._note_probed, note))
 
     def _note_probed(self) -> None:
         self._probing -= 1

@@ -129,6 +129,7 @@ class Recovery:
                     *(order, lease, turns, starved),
                     name=f"look up {order.trade_id}",
                 )
+                await trio.lowlevel.checkpoint()  # tasks of one step start in any order
 
     async def _check(
         self,

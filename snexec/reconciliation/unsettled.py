@@ -30,7 +30,7 @@ class UnsettledOrders:
     def __init__(self) -> None:
         self._orders: dict[str, UnsettledOrder] = {}
         self._queues = {mode: DueOrders() for mode in ACCOUNTS}
-        self._unswept: set[AccountName] = set()
+        self._unswept: dict[AccountName, float] = {}
         self._streamed = Recent[str](_REMEMBERED_ORDERS)
         # Of orders that are not followed, which may come in any number: said together.
         self._said_of_others: tuple[str | None, float] = (None, -math.inf)
@@ -244,18 +244,29 @@ class UnsettledOrders:
         """Have whoever waits in ``wait_until`` ask again."""
         self._notify()
 
-    def expect_sweep(self, mode: AccountName) -> None:
-        """Count an account as compared only once it was swept."""
-        self._unswept.add(mode)
+    def expect_sweep(self, mode: AccountName, *, seconds: float = math.inf) -> None:
+        """Count an account as compared only once it was swept.
+
+        Args:
+            mode: The account.
+            seconds: How long a start waits for that, where it waits for nothing else.
+        """
+        self._unswept[mode] = seconds
 
     def swept(self, mode: AccountName) -> None:
         """Note that an account was swept, or cannot be."""
-        self._unswept.discard(mode)
+        self._unswept.pop(mode, None)
         self._notify()
 
     def awaits_sweep(self, mode: AccountName) -> bool:
         """Return whether an account is still to be swept before it is compared."""
         return mode in self._unswept
+
+    def patience(self, mode: AccountName) -> float:
+        """Return how many seconds a start waits for an account; infinite for its rows."""
+        if any(o.mode == mode and not o.is_compared for o in self):
+            return math.inf
+        return self._unswept.get(mode, math.inf)
 
     async def wait_answered(self, trade_ids: Iterable[str]) -> None:
         """Wait until the broker has answered about each of these orders."""

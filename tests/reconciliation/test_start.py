@@ -32,7 +32,7 @@ def start(
     caplog.set_level(logging.INFO)
 
     def begin() -> trio.Event:
-        rig.reconciler.load(rig.store.unsettled())
+        rig.reconciler.load(rig.ledger.load(simulated=False, tally=False))
         nursery.start_soon(rig.fills.run)
         nursery.start_soon(rig.recover)
         nursery.start_soon(rig.reconciler.sweep.run)
