@@ -55,6 +55,8 @@ class Ledger:
         newest_row_at: When the last row was written that was there at the start, in
             seconds since 1970; None where there was none.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
+        unconcluded: Rows of each mode of which an earlier run did not find out whether
+            what they bought was sold.
         complete: The modes whose every order has its row, as far as the file and what
             was asked since say; of another one orders may be missing.
     """
@@ -69,6 +71,7 @@ class Ledger:
         self.clock = clock
         self.newest_row_at: float | None = None
         self.swept_at: dict[AccountName, float | None] = {}
+        self.unconcluded: dict[AccountName, list[str]] = {}
         self.complete: set[AccountName] = set()
         self._notes_stop = False
         self.writer = Writer(store, checkpoint=self._checkpoint)
@@ -111,6 +114,8 @@ class Ledger:
             found = self._store.found
             self.newest_row_at = found.newest_at()
             self.swept_at = {mode: found.swept_at(mode) for mode in ACCOUNTS}
+            unconcluded = self._store.unconcluded
+            self.unconcluded = {mode: unconcluded.of(mode) for mode in ACCOUNTS}
             # The account of a simulation is a fresh one each time.
             self._notes_stop = not simulated
             changed_at = self._changed_at()

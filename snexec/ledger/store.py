@@ -11,11 +11,13 @@ from snexec.ledger.counting import COUNT_OPEN
 from snexec.ledger.endings import end_simulation, read_standing, settle
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
+from snexec.ledger.late import LateRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
+from snexec.ledger.unconcluded import Unconcluded
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -52,13 +54,18 @@ class Store(Transactions):
 
     Attributes:
         found: The rows of orders that were found at the broker.
+        unconcluded: Those of which it is not known whether their shares were sold.
         stop_note: How the last run on the file ended.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
-        self.found = FoundRows(connection, self._counting, clock=clock)
+        self.unconcluded = Unconcluded(connection)
+        self._late = LateRows(connection, self._counting, self.unconcluded)
+        self.found = FoundRows(
+            *(connection, self._counting, self._late, self.unconcluded), clock=clock
+        )
         self.stop_note = StopNote(connection)
 
     @property
@@ -125,11 +132,15 @@ class Store(Transactions):
         Returns:
             Whether it is gone; a row that the broker has spoken of stays.
         """
+        # Without it there may be one that gets the symbol back.
+        row = self._row(_BY_ID, trade_id) if self._late.is_any else None
         cursor = self._db.execute(
             "DELETE FROM BotTrade WHERE id = ? AND alpacaOrderId IS NULL"
             " AND settledAt IS NULL AND shares IS NULL",
             [trade_id],
         )
+        if row is not None and cursor.rowcount:
+            self._late.open_in_place_of(trade_id, str(row["symbol"]), now=self._now())
         return cursor.rowcount == 1
 
     # What the broker says; they return None if no row of ours matches.
@@ -213,7 +224,10 @@ class Store(Transactions):
     def settle(self, trade_id: str, how: End, price: Decimal | None) -> Standing | None:
         """End a row by the operator's word, as in ``endings.settle``."""
         self._counting.row_closes()
-        return settle(self._db, trade_id, how, price, self._now())
+        row = settle(self._db, trade_id, how, price, self._now())
+        if row is not None and how == "missed":
+            self._late.open_in_place_of(trade_id, row.symbol, now=self._now())
+        return row
 
     def begin_tallies(self) -> None:
         """Count recent orders from the rows, unless that was done.
@@ -294,11 +308,19 @@ class Store(Transactions):
                 raise sqlite3.IntegrityError(IGNORED)
             if self._db.total_changes != written + 1:
                 check_kept(self._db, row["id"], changes)
+            if changes.get("status") == "missed":
+                self._late.open_in_place_of(
+                    row["id"], str(row["symbol"]), now=self._now()
+                )
+            elif row.open_instead and changes.get("exitReason") == "order_found_late":
+                self._late.gave_way(row["id"], row.open_instead)
         return row.applied(outcome)
 
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
         self.found.read_from(connection)
+        self.unconcluded.read_from(connection)
+        self._late.read_from(connection)
         self.stop_note.read_from(connection)
 
     def _now(self) -> str:

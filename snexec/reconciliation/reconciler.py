@@ -83,6 +83,7 @@ class Reconciler:
     def load(self, rows: list[Unsettled]) -> None:
         """Follow the rows that an earlier run left unsettled."""
         self.recovery.load(rows)
+        self.rebuild.load()
         self.sweep.load(rows)
 
     async def run(self, starved: Starved) -> None:

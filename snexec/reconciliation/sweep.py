@@ -148,7 +148,7 @@ class Sweep:
                     self._whole[mode] = None if is_new else began
                 return
             finally:
-                if found.rows or found.older:
+                if found.rows or found.older or found.left:
                     self._unconcluded[mode] += 1
                     name = f"positions that the sweep of {mode} asks for"
                     nursery.start_soon(self._conclude, found, name=name)

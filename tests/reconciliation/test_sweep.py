@@ -14,6 +14,7 @@ import trio
 
 from snexec.broker.budget import Purpose
 from snexec.errors import NotFoundError, NotSentError, RefusedError, UnknownOutcomeError
+from snexec.ledger import FoundOrder, OrderRef
 from tests.fakes import MOMENT, listed_order, make_order, make_trade, warnings_of
 
 if TYPE_CHECKING:
@@ -535,6 +536,52 @@ async def test_what_was_found_is_concluded_beside_the_next_look(
     await trio.sleep(20)
     assert rig.rows()[OURS]["exitReason"] == "rebuilt"
     assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_a_stop_has_left_open_the_first_sweep_after_a_start_concludes(
+    rig: Rig, nursery: trio.Nursery, *, held: bool
+) -> None:
+    bought_without_row(rig)
+    found = FoundOrder(OURS, "KO", "paper", f"o-{OURS}", None, MOMENT - HOUR)
+    assert rig.store.found.adopt(found) is not None
+    rig.store.apply_fill(
+        OrderRef("paper", f"o-{OURS}", OURS), price=Decimal(50), quantity=Decimal(2)
+    )
+    if not held:
+        rig.paper.positions.clear()
+    start(rig, nursery)
+    await trio.sleep(60)
+    status = rig.rows()[OURS]["status"]
+    assert status == ("open" if held else "closed")
+    assert rig.store.unconcluded.of("paper") == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_found_row_that_gave_way_is_open_once_the_newer_one_bought_nothing(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    newer = make_trade("sn-1", "KO")
+    rig.open_row(newer, order_id="o-1")
+    rig.unsettled.placed(newer, order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", order_id="o-1")
+    bought_without_row(rig)
+    start(rig, nursery)
+    await trio.sleep(30)
+    assert rig.rows()[OURS]["exitReason"] == "order_found_late"
+    rig.paper.book["sn-1"] = make_order("sn-1", "canceled", order_id="o-1")
+    await trio.sleep(61)
+    assert rig.rows()["sn-1"]["exitReason"] == "alpaca_canceled"
+    row = rig.rows()[OURS]
+    assert (row["status"], row["exitReason"], row["shares"]) == ("open", None, 2.0)
+    assert any(
+        f"trade={OURS} had given way to trade=sn-1" in each
+        for each in logged_errors.take()
+    )
+    rig.paper.positions.clear()
+    await trio.sleep(3600)
+    assert rig.rows()[OURS]["exitReason"] == "rebuilt", "it was sold by hand"
     nursery.cancel_scope.cancel()
 
 
