@@ -60,7 +60,7 @@ def quantity_or_zero(value: object) -> Decimal | None:
 
 
 def _number(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         return None
     try:
         text = str(value)
