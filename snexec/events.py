@@ -44,8 +44,6 @@ EventName = Literal[
     "stream",
     "halt",
     "resume",
-    "external",
-    "split",
 ]
 
 

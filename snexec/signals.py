@@ -43,7 +43,7 @@ def _id(value: str) -> str | None:
 
 def _figure(value: object) -> float | None:
     # Feeders may send anything here; what cannot be read counts as missing.
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         figure = float(value)

@@ -634,6 +634,9 @@ class InlineLedger(Ledger):
         super().__init__(store, path=Path("nowhere"), clock=clock)
         self.writer: InlineWriter = writer
 
+    def _changed_at(self) -> float:
+        return MOMENT.timestamp()  # as the note of a new file
+
 
 class Orders:
     """Notes the orders that leave."""

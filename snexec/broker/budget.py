@@ -2,8 +2,9 @@
 
 The broker's ``X-RateLimit-*`` headers decide; where there are none, a sliding minute of
 ``rate_limit_per_min`` does. A fifth is kept for recovery, and no order may use it;
-recovery may use another one while orders leave it idle. Polls take what orders leave.
-Of what orders may use, as many requests as sells wait for are no buy's.
+recovery may use another one while orders leave it idle. What can wait leaves the last
+quarter of a fifth of that share to what cannot. Polls take what orders leave. Of what
+orders may use, as many requests as sells wait for are no buy's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ class Purpose(Enum):
     EXIT = auto()  # a sell: the same, and before any order that buys (SPEC 12.5)
     POLL = auto()  # what orders leave, but for a tenth that stays theirs
     RECOVERY = auto()  # that fifth, and another one that is idle
+    ROUTINE = auto()  # likewise, but for the last quarter of a fifth: it can wait
     START = auto()  # all of it: before the first signal no order competes
+
+    @property
+    def is_recovery(self) -> bool:
+        """Whether it is of recovery's share."""
+        return self in {Purpose.RECOVERY, Purpose.ROUTINE}
 
 
 @dataclass(slots=True)
@@ -66,6 +73,7 @@ class RateBudget:
         self._slices: collections.deque[_Slice] = collections.deque()
         self._sent = 0  # in the last minute
         self._sent_to_recover = 0  # among those
+        self._sent_urgently = 0  # among those that recovery has sent
         self._in_flight = 0
         self._remaining: int | None = None  # the broker's count, once it has sent one
         self._window_end = -math.inf
@@ -168,7 +176,7 @@ class RateBudget:
             ends = [
                 each.ended + _WINDOW_SECONDS
                 for each in self._slices
-                if self._remaining is None or each.purpose is Purpose.RECOVERY
+                if self._remaining is None or each.purpose.is_recovery
             ]
             ends.append(self._window_end)
             wait = max(wait, min((end for end in ends if end > now), default=now) - now)
@@ -196,18 +204,23 @@ class RateBudget:
             self._remaining if self._remaining is not None else self._limit - self._sent
         )
         fifth = self._limit // 5
+        # Of a fifth that is a single request, nothing: no other would ever be made.
+        reserve = -(-fifth // 4) if fifth > 1 else 0
+        reserved = max(0, reserve - self._sent_urgently)
+        kept = max(1, fifth) - self._sent_to_recover
+        idle = left - (self._limit - 2 * fifth)
+        kept_back = max(fifth - self._sent_to_recover, reserved)
         match purpose:
             case Purpose.ORDER:
-                kept = max(0, fifth - self._sent_to_recover)
-                return left - kept - self._exits_waiting
+                return left - kept_back - self._exits_waiting
             case Purpose.EXIT:
-                return left - max(0, fifth - self._sent_to_recover)
+                return left - kept_back
             case Purpose.POLL:
                 return self._available(Purpose.ORDER) - self._orders_own
             case Purpose.RECOVERY:
-                kept = max(1, fifth) - self._sent_to_recover
-                idle = left - (self._limit - 2 * fifth)
-                return min(left, max(kept, idle))
+                return min(left, max(kept, idle, reserved))
+            case Purpose.ROUTINE:
+                return min(left, max(kept, idle)) - reserve
             case Purpose.START:
                 return left
 
@@ -244,8 +257,10 @@ class RateBudget:
 
     def _count(self, purpose: Purpose, requests: int) -> None:
         self._sent += requests
-        if purpose is Purpose.RECOVERY:
+        if purpose.is_recovery:
             self._sent_to_recover += requests
+        if purpose is Purpose.RECOVERY:
+            self._sent_urgently += requests
 
 
 def _requests(headers: Mapping[str, str], name: str) -> int | None:

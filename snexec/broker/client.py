@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from snexec.broker.calendar import TradingDay
     from snexec.broker.lookups import LookUps, Method
     from snexec.broker.positions import HeldPosition, PositionList
-    from snexec.broker.sent import OutgoingOrder
     from snexec.broker.sent import OutgoingOrder, OutgoingSell
     from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock

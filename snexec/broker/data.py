@@ -80,7 +80,7 @@ class DataClient:
         reply, problem, sent = None, "", False
         try:
             look_ups = self._look_ups or await self._begin()
-            reply, problem, sent = await look_ups.get(path)
+            reply, problem, sent = await look_ups.ask("GET", path)
         finally:
             budget.finish(reply.headers if reply is not None else None)
         try:

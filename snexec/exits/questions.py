@@ -116,7 +116,7 @@ class Questions:
         self, mode: Mode, question: Callable[[AlpacaClient], Awaitable[T]]
     ) -> T:
         with self._accounts.lease(mode) as lease:
-            await lease.take(Purpose.RECOVERY)
+            await lease.take(Purpose.ROUTINE)
             try:
                 answer = await question(lease.use())
             except NotFoundError:

@@ -77,7 +77,8 @@ class Outbox:
             return False
         self._lines.append(line)
         self._bytes += len(line)
-        self._wake.unpark()
+        if len(self._lines) == 1:
+            self._wake.unpark()
         return True
 
     def end(self) -> None:

@@ -131,22 +131,28 @@ class AwaitedChange(Generic[T]):
 
 
 class Probe:
-    """A change that changes nothing; its commit writes nothing to the disk.
+    """A change of no row; by itself its commit writes nothing to the disk.
 
     Args:
         seen: Called once it has come through.
+        note: What it changes beside the rows, if anything.
     """
 
-    def __init__(self, seen: Callable[[], None]) -> None:
+    def __init__(
+        self, seen: Callable[[], None], note: Callable[[Store], None] | None = None
+    ) -> None:
         self._seen = seen
+        self._note = note
 
-    def apply(self, _store: Store) -> None:
+    def apply(self, store: Store) -> None:
         """Change no row."""
+        if self._note is not None:
+            self._note(store)
 
     def done(self, _result: None) -> None:
         """Report that it has come through."""
         self._seen()
 
     def failed(self, _error: Exception) -> None:
-        """Report that it has come through; nothing can be wrong with it."""
+        """Report that it has come through; no row depends on it."""
         self._seen()

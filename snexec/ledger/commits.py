@@ -1,8 +1,9 @@
 """Commits of batches of changes, at once or with patience, always in one kept thread.
 
 A commit that has begun cannot be handed over, and any may be the one that the disk holds
-up for a minute. So the event loop never makes one: it waits for the thread, a moment at
-most, which costs it nothing where the disk is quick, and goes on where it is not.
+up for a minute. So the event loop never makes one: it makes the changes, in memory, and
+waits for the thread, a moment at most, which costs it nothing where the disk is quick. In
+a burst it reads on meanwhile. Where the disk is not quick, the thread does it all.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _BATCH_SECONDS_BESIDE_ORDERS = 0.001
 _BESIDE_ORDERS_SECONDS = 1.0  # after the last order; the next may come any time
 _SLOW_SECONDS = 0.02  # after a slower commit, the event loop waits for none
 _LOOP_SECONDS = 0.02  # how long it waits for one
+_FEW = 4  # changes; to switch to others and back takes longer than their commit
 _LOOK_SECONDS = 0.01
 _PATIENCE_SECONDS = 2.0  # for a lock, where it does not
 
@@ -49,7 +51,8 @@ class Committer:
         self._store = store
         self._worker = Worker("commits")
         self._job: Job[list[Report]] | None = None
-        self._opened_at = -math.inf  # by `time.perf_counter`, as is the next
+        self._began_at = -math.inf  # by `time.perf_counter`, as are the next
+        self._opened_at = -math.inf
         self._rows_written_at = -math.inf
         self._looked_at = -math.inf
         self._timer = CommitTimer()
@@ -102,7 +105,33 @@ class Committer:
         that the disk holds up is ``late``: the thread goes on with it, and ``finish``
         returns its reports.
         """
-        job = self._begin(batch, self._commit)
+        return self._ended(batch) if self._began(batch) else None
+
+    async def in_turn(self, batch: Batch) -> list[Report] | None:
+        """Commit as ``at_once``; while it is a large batch, others have a turn."""
+        if not self._began(batch):
+            return None
+        if len(batch.changes) > _FEW:
+            # In a burst they read what is committed next. Twice, as the order in which
+            # ready tasks run is random.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return self._ended(batch)
+
+    def _began(self, batch: Batch) -> bool:
+        """Make the changes, and have the thread commit; False if that needs patience."""
+        try:
+            reports = self._apply(batch)
+        except sqlite3.Error:
+            self._set_quick(quick=False)
+            return False
+        self._start_job(partial(self._commit, batch, reports))
+        return True
+
+    def _ended(self, batch: Batch) -> list[Report] | None:
+        """Wait for the commit that has begun; see ``at_once``."""
+        job = self._job
+        assert job is not None  # noqa: S101 - it has begun
         if not job.has_ended_within(_LOOP_SECONDS):
             self.late = batch
             return None
@@ -120,7 +149,9 @@ class Committer:
             sqlite3.Error: The file cannot be written now.
             NoThreadError: There is no thread for it.
         """
-        return await self._wait_for(self._begin(batch, self._mend_and_commit))
+        return await self._wait_for(
+            self._start_job(partial(self._mend_and_write, batch))
+        )
 
     async def finish(self) -> list[Report]:
         """Wait for the batch that is late, and return its reports.
@@ -137,10 +168,8 @@ class Committer:
         finally:
             self.late = None
 
-    def _begin(
-        self, batch: Batch, write: Callable[[Batch], list[Report]]
-    ) -> Job[list[Report]]:
-        job = Job(partial(write, batch))
+    def _start_job(self, write: Callable[[], list[Report]]) -> Job[list[Report]]:
+        job = Job(write)
         self._worker.begin(job)
         self._job = job
         return job
@@ -155,59 +184,87 @@ class Committer:
         self._job = None
         return job.result()
 
-    def _mend_and_commit(self, batch: Batch) -> list[Report]:
+    def _mend_and_write(self, batch: Batch) -> list[Report]:
         try:
             self._store.mend()
         except sqlite3.Error:
             self.tries += 1  # so that it is seen to be alive
             raise
-        return self._commit(batch)
+        return self._commit(batch, self._apply(batch))
 
-    def _commit(self, batch: Batch) -> list[Report]:
+    def _apply(self, batch: Batch) -> list[Report]:
+        """Make the changes in a transaction that is left open."""
         self.tries += 1
-        began = time.perf_counter()
+        self._began_at = time.perf_counter()
         try:
-            reports = self._write_all(batch, apply)
+            return self._apply_all(batch, apply)
         except Exception as exc:
             if not is_of_one_change(exc):
                 raise
             # One change is at fault, and finding it costs the others time.
-            reports = self._write_each(batch)
+            return self._apply_each(batch)
+
+    def _commit(self, batch: Batch, reports: list[Report]) -> list[Report]:
+        """Make the transaction durable, and return the reports of its changes."""
+        try:
+            self._store.commit()
+        except BaseException:
+            self._store.rollback()
+            raise
         ended = time.perf_counter()
-        self._timer.add(ended - began)
-        self._set_quick(quick=ended - began < _SLOW_SECONDS)
+        took = ended - self._began_at
+        self._timer.add(took)
+        self._set_quick(quick=took < _SLOW_SECONDS)
         if batch.openings:
             self._rows_written_at = ended
         return reports
 
-    def _write_each(self, batch: Batch) -> list[Report]:
-        """Write all that can be, each change undone alone where it is at fault."""
+    def _apply_each(self, batch: Batch) -> list[Report]:
+        """Make all that can be made, each change undone alone where it is at fault."""
         refused: dict[int, Exception] = {}
         while True:
             known = len(refused)
             try:
-                return self._write_all(batch, partial(apply_alone, refused=refused))
+                return self._apply_all(batch, partial(apply_alone, refused=refused))
             except Exception:
                 if len(refused) == known:
                     raise
 
-    def _write_all(
+    def _apply_all(
         self, batch: Batch, apply_one: Callable[[Change[Any], Store], Report]
     ) -> list[Report]:
         store = self._store
         try:
             store.begin()
+            if store.stop_note.must_go:
+                self._forget_stop()
             reports: list[Report] = []
             enough = time.perf_counter() + self._batch_seconds()
             for place, change in enumerate(batch.changes):
                 if place and place >= batch.openings and time.perf_counter() > enough:
                     break
                 reports.append(apply_one(change, store))
-            store.commit()
         except BaseException:
             store.rollback()
             raise
+        store.stop_note.must_go = False
         return reports
+
+    def _forget_stop(self) -> None:
+        """Take the note of the last stop away; where that is forbidden, leave it."""
+        store = self._store
+        store.savepoint()
+        try:
+            store.stop_note.forget()
+        except Exception as exc:
+            if not is_of_one_change(exc):
+                raise
+            store.stop_note.must_go = False
+            if not store.in_transaction:  # a trigger may end it
+                raise
+            store.undo_to_savepoint()
+        else:
+            store.release()
 
     def _batch_seconds(self) -> float:
         if time.perf_counter() - self._opened_at < _BESIDE_ORDERS_SECONDS:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.ledger.counting import Counting
+    from snexec.ledger.late import LateRows
     from snexec.ledger.rows import Ending
+    from snexec.ledger.unconcluded import Unconcluded
     from snexec.model import Mode
 
 _KNOWN = "SELECT 1 FROM BotTrade WHERE id = ?"
@@ -36,7 +38,7 @@ _CLOSE = (
 )
 _ROW = (
     "SELECT id, symbol, mode, status, exitReason, alpacaOrderId, shares, entryPrice,"
-    " settledAt IS NOT NULL FROM BotTrade WHERE id = ?"
+    " createdAt, settledAt IS NOT NULL FROM BotTrade WHERE id = ?"
 )
 # By when it was written: other programs may put anything into the other columns.
 _NEWEST = (
@@ -81,6 +83,7 @@ class FoundRow(NamedTuple):
         status: open, closed or missed.
         reason: Its ``exitReason``.
         entry_price: Dollars a share.
+        created_at: As it is written; of a row of ours text that sorts.
         is_settled: Whether the broker's last word on its order is in it.
         sold: Shares of it that are sold, by its sells.
     """
@@ -93,6 +96,7 @@ class FoundRow(NamedTuple):
     order_id: str | None
     shares: float | None
     entry_price: float | None
+    created_at: object
     is_settled: bool
     sold: Decimal = Decimal(0)
 
@@ -102,13 +106,29 @@ class FoundRow(NamedTuple):
 
 
 class FoundRows:
-    """Writes such rows, over the store's own connection and within its transactions."""
+    """Writes such rows, over the store's own connection and within its transactions.
+
+    Args:
+        connection: The store's.
+        counting: What the limits count.
+        late: Those that give way to a newer row of their symbol.
+        unconcluded: Those of which it is not known whether their shares were sold.
+        clock: Gives rows their time.
+    """
 
     def __init__(
-        self, connection: sqlite3.Connection, counting: Counting, *, clock: Clock
+        self,
+        connection: sqlite3.Connection,
+        counting: Counting,
+        late: LateRows,
+        unconcluded: Unconcluded,
+        *,
+        clock: Clock,
     ) -> None:
         self._db = connection
         self._counting = counting
+        self._late = late
+        self._unconcluded = unconcluded
         self._clock = clock
 
     def read_from(self, connection: sqlite3.Connection) -> None:
@@ -156,11 +176,14 @@ class FoundRows:
         elif order.is_sold:
             self._insert(order, "closed", "rebuilt")
             self._counting.row_closes()
-        elif open_row(self._db, order.symbol) is None:
+        elif (newer_id := open_row(self._db, order.symbol)) is None:
             self._insert(order, "open", None)
             self._counting.row_opens(order.mode)
+            self._unconcluded.note(order.trade_id, order.mode)
         else:
             self._insert(order, "missed", "order_found_late")
+            self._late.gave_way(order.trade_id, newer_id)
+            self._unconcluded.note(order.trade_id, order.mode)
         cents = int((order.notional or 0) * 100)
         self._counting.found(
             OpenedOrder(
@@ -182,7 +205,21 @@ class FoundRows:
         self._counting.row_closes()
         if not self._db.execute(_CLOSE, [now, trade_id]).rowcount:
             return None
+        self._late.forget(trade_id)
+        self._unconcluded.forget(trade_id)
         return self.row(trade_id)
+
+    def keep(self, trade_id: str) -> bool:
+        """Note that the account holds what a row bought; open it if its symbol is free.
+
+        Returns:
+            Whether nothing is left to find out: not while it gives way to a newer row.
+        """
+        now = timestamp(self._clock.now())
+        is_kept = self._late.open_again(trade_id, now=now)
+        if is_kept:
+            self._unconcluded.forget(trade_id)
+        return is_kept
 
     def row(self, trade_id: str) -> FoundRow | None:
         """Return a row as it is now; None if it is not there."""

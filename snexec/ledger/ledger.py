@@ -57,6 +57,10 @@ class Ledger:
             seconds since 1970; None where there was none.
         unsettled_exits: The sells that an earlier run left unsettled, once loaded.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
+        unconcluded: Rows of each mode of which an earlier run did not find out whether
+            what they bought was sold.
+        complete: The modes whose every order has its row, as far as the file and what
+            was asked since say; of another one orders may be missing.
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class Ledger:
         self.newest_row_at: float | None = None
         self.unsettled_exits: list[UnsettledExit] = []
         self.swept_at: dict[AccountName, float | None] = {}
+        self.unconcluded: dict[AccountName, list[str]] = {}
+        self.complete: set[AccountName] = set()
+        self._notes_stop = False
         self.writer = Writer(store, checkpoint=self._checkpoint)
         self.reader = Reader(path, clock, lambda: self.damage)
         self._reading = Threads("database reads", _READERS)
@@ -110,6 +117,14 @@ class Ledger:
             found = self._store.found
             self.newest_row_at = found.newest_at()
             self.swept_at = {mode: found.swept_at(mode) for mode in ACCOUNTS}
+            unconcluded = self._store.unconcluded
+            self.unconcluded = {mode: unconcluded.of(mode) for mode in ACCOUNTS}
+            # The account of a simulation is a fresh one each time.
+            self._notes_stop = not simulated
+            changed_at = self._changed_at()
+            note = self._store.stop_note
+            self.complete = note.read(changed_at=changed_at)
+            note.must_go = bool(self.complete) and not simulated
             rows = self._store.unsettled()
             self.unsettled_exits = self._store.exits.unsettled()
             self._store.watch.begin()
@@ -131,8 +146,11 @@ class Ledger:
             nursery.start_soon(self._write, drain, name="writer")
             nursery.start_soon(self._watch, watching, name="files of the database")
             try:
+                if self._store.stop_note.must_go and self.newest_row_at is not None:
+                    self.writer.probe()  # beside whatever starts, before a backup
                 with self._reading:
                     yield
+                self._note_stop()
             finally:
                 watching.cancel(reason="the writer ends")
                 self.writer.close()
@@ -190,6 +208,16 @@ class Ledger:
     def status(self) -> WriterStatus:
         """Return what was written and what waits."""
         return self.writer.status()._replace(healthy=self.healthy)
+
+    def _note_stop(self) -> None:
+        """Have the last change say that the file has every order's row, if it has."""
+        if self.complete and self._notes_stop and self.damage is None:
+            modes, now = self.complete, self.clock.now()
+            self.writer.probe(lambda store: store.stop_note.write(modes, now))
+
+    def _changed_at(self) -> float:
+        """Return when the file was changed, or what is known of it; a copy is newer."""
+        return self._path.stat().st_ctime
 
     async def _write(self, drain: trio.CancelScope) -> None:
         with drain:

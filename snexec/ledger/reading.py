@@ -56,9 +56,8 @@ def text_of(value: object) -> str | None:
 
 def number_of(value: object) -> float | None:
     """Return what a column of numbers holds; None where that is no finite number."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return value
-    return None
+    # An `int | float` here is made anew at each call, and takes longer than the rest.
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def exact(value: object) -> Decimal | None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from snexec.clock import timestamp
 from snexec.errors import StartError
 from snexec.ledger.file import connect, is_large, make_file, refuse_damaged, tune
+from snexec.ledger.stops import note_stop
 from snexec.ledger.symbols import OPEN_TWICE, respell_rows, symbol_key
+from snexec.model import ACCOUNTS
 from snexec.permissions import files_of, make_private
 
 if TYPE_CHECKING:
@@ -278,6 +280,7 @@ def _create_missing(
     if not columns:
         declared = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
         execute(f"CREATE TABLE BotTrade ({declared})")
+        note_stop(connection, ACCOUNTS, now=now)
     else:
         for name, column_type in _COLUMNS.items():
             if name not in columns:

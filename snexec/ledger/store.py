@@ -13,11 +13,14 @@ from snexec.ledger.exits import Exits
 from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
 from snexec.ledger.held import HeldRows
+from snexec.ledger.late import LateRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
 from snexec.ledger.standing import read_standing
+from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
+from snexec.ledger.unconcluded import Unconcluded
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -56,14 +59,21 @@ class Store(Transactions):
         found: The rows of orders that were found at the broker.
         exits: The sells of the rows.
         held: The rows that may be sold.
+        unconcluded: Those of which it is not known whether their shares were sold.
+        stop_note: How the last run on the file ended.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, clock: Clock) -> None:
         super().__init__(connection)
         self._clock = clock
-        self.found = FoundRows(connection, self._counting, clock=clock)
+        self.unconcluded = Unconcluded(connection)
+        self._late = LateRows(connection, self._counting, self.unconcluded)
+        self.found = FoundRows(
+            *(connection, self._counting, self._late, self.unconcluded), clock=clock
+        )
         self.exits = Exits(connection, self._counting, clock=clock)
         self.held = HeldRows(connection, clock=clock)
+        self.stop_note = StopNote(connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -129,11 +139,15 @@ class Store(Transactions):
         Returns:
             Whether it is gone; a row that the broker has spoken of stays.
         """
+        # Without it there may be one that gets the symbol back.
+        row = self._row(_BY_ID, trade_id) if self._late.is_any else None
         cursor = self._db.execute(
             "DELETE FROM BotTrade WHERE id = ? AND alpacaOrderId IS NULL"
             " AND settledAt IS NULL AND shares IS NULL",
             [trade_id],
         )
+        if row is not None and cursor.rowcount:
+            self._late.open_in_place_of(trade_id, str(row["symbol"]), now=self._now())
         return cursor.rowcount == 1
 
     # What the broker says; they return None if no row of ours matches.
@@ -217,7 +231,10 @@ class Store(Transactions):
     def settle(self, trade_id: str, how: End, price: Decimal | None) -> Standing | None:
         """End a row by the operator's word, as in ``endings.settle``."""
         self._counting.row_closes()
-        return settle(self._db, trade_id, how, price, self._now())
+        row = settle(self._db, trade_id, how, price, self._now())
+        if row is not None and how == "missed":
+            self._late.open_in_place_of(trade_id, row.symbol, now=self._now())
+        return row
 
     def begin_tallies(self) -> None:
         """Count recent orders from the rows, unless that was done.
@@ -298,11 +315,20 @@ class Store(Transactions):
                 raise sqlite3.IntegrityError(IGNORED)
             if self._db.total_changes != written + 1:
                 check_kept(self._db, row["id"], changes)
+            if changes.get("status") == "missed":
+                self._late.open_in_place_of(
+                    row["id"], str(row["symbol"]), now=self._now()
+                )
+            elif row.open_instead and changes.get("exitReason") == "order_found_late":
+                self._late.gave_way(row["id"], row.open_instead)
         return row.applied(outcome)
 
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
-        for part in (self.found, self.exits, self.held):
+        for part in (
+            *(self.found, self.unconcluded, self._late),
+            *(self.exits, self.held, self.stop_note),
+        ):
             part.read_from(connection)
 
     def _now(self) -> str:

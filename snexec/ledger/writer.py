@@ -5,7 +5,7 @@ be written sooner, in the step that asks for them (``open_now``): the switch to 
 task would cost a lone order a tenth of its time. The two never collide, as no step of
 the event loop interrupts another.
 
-One kept thread writes. The event loop waits for it a moment where the disk is quick, as
+One kept thread commits. The event loop waits for it a moment where the disk is quick, as
 to switch to other tasks and back costs an order more than the commit itself; a disk that
 is slow or locked holds up nothing else. A write that fails is tried again, never dropped.
 """
@@ -189,10 +189,10 @@ class Writer:
         while self._pending > _MAX_WAITING:
             await self._room.wait()
 
-    def probe(self) -> None:
-        """Queue a change that changes nothing, and is not told as one."""
+    def probe(self, note: Callable[[Store], None] | None = None) -> None:
+        """Queue a change of no row, or of notes that may be lost; it is not told as one."""
         self._probing += 1
-        self.put(Probe(self._note_probed))
+        self.put(Probe(self._note_probed, note))
 
     def _note_probed(self) -> None:
         self._probing -= 1
@@ -276,7 +276,7 @@ class Writer:
         since, tries, last_logged = trio.current_time(), 0, -_REMIND_SECONDS
         committer = self._committer
         await self._finish_late()
-        reports = committer.at_once(batch) if committer.disk_is_quick else None
+        reports = await committer.in_turn(batch) if committer.disk_is_quick else None
         while reports is None:
             try:
                 if committer.late is not None:

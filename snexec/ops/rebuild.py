@@ -25,7 +25,7 @@ async def rebuild(wings: Wings, since: datetime | None) -> dict[str, object]:
     since = since or wings.ledger.clock.now() - LOOKS_BACK
     return described(
         await wings.reconciler.rebuild.rebuild(
-            since, purpose=Purpose.RECOVERY, patience_seconds=PATIENCE_SECONDS
+            since, purpose=Purpose.ROUTINE, patience_seconds=PATIENCE_SECONDS
         )
     )
 

@@ -187,7 +187,7 @@ class Fills:
         order: BrokerOrder,
         symbol: str,
         *,
-        purpose: Purpose = Purpose.RECOVERY,
+        purpose: Purpose = Purpose.ROUTINE,
         over: Callable[[], None] | None = None,
     ) -> None:
         """Take the answer to a look-up (the table of SPEC 8).

@@ -21,6 +21,7 @@ from snexec.ledger import FoundOrder, is_our_exit, is_ours
 from snexec.model import ACCOUNTS
 from snexec.recent import Recent
 from snexec.reconciliation.adoption import Adoption, found_order
+from snexec.reconciliation.conclusions import Conclusions, has_bought
 from snexec.reconciliation.holdings import holdings
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Found:
             symbol was found too, so the position says whether they were sold.
         sells: Sells of ours that wait for their rows to be there and settled.
         lost: The ids of orders of ours whose row cannot be written.
+        left: The ids of rows that an earlier look wrote, and of which it is not known
+            whether their shares were sold.
     """
 
     mode: AccountName
@@ -59,6 +62,7 @@ class Found:
     older: list[tuple[FoundOrder, Decimal | None]] = field(default_factory=list)
     sells: list[ListedOrder] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 class Rebuilt(NamedTuple):
@@ -98,6 +102,11 @@ class Rebuild:
         self._one_at_a_time = trio.Lock()
         self._waiting: set[str] = set()  # as `Found.older`, of every look
         self._lost: Recent[str] = Recent(_REMEMBERED_LOST)  # and told
+        self._conclusions = Conclusions(ledger)
+
+    def load(self) -> None:
+        """Take over the rows that an earlier run has not concluded."""
+        self._conclusions.load()
 
     async def rebuild(
         self, since: datetime, *, purpose: Purpose, patience_seconds: float
@@ -144,7 +153,8 @@ class Rebuild:
         """Write the row of each order of ours that has none.
 
         Args:
-            found: Gets what was found, also where an error is raised.
+            found: Gets what was found, also where an error is raised, and otherwise
+                what an earlier look has left to conclude.
             since: How far back to look.
             purpose: What the requests are for.
 
@@ -169,26 +179,23 @@ class Rebuild:
             )
         if problem is not None:
             raise problem
+        found.left = self._conclusions.left(found.mode, besides=found.rows)
 
     async def conclude(self, found: Found, purpose: Purpose) -> None:
         """Settle what was found, and close what the account does not hold any more."""
+        names = [*found.rows, *found.left]
+        self._conclusions.begin(names)
         try:
-            await self._unsettled.wait_answered(found.rows)
+            await self._unsettled.wait_answered(names)
             for name in await self._sells.conclude(found.mode, found.sells):
                 self._lose(found, name)
-            bought = [row for row in await self._read(found.rows) if _has_bought(row)]
+            rows = await self._read(names)
             symbols = {
-                *(row.symbol for row in bought),
+                *(row.symbol for row in rows if has_bought(row)),
                 *(order.symbol for order, _quantity in found.older),
             }
             held = await holdings(self._accounts, found.mode, symbols, purpose)
-            for row in bought:
-                left = held[row.symbol]
-                if left == 0:
-                    await self._close(row)
-                elif left is not None:
-                    claim = Decimal(str(row.shares)) - row.sold
-                    held[row.symbol] = max(left - claim, Decimal(0))
+            await self._conclusions.conclude(rows, held)
             for order, quantity in found.older:
                 left = held[order.symbol]
                 is_sold = left is not None and left < _least(order, quantity)
@@ -197,6 +204,7 @@ class Rebuild:
                     held[order.symbol] = max(left - quantity, Decimal(0))
             await self._unsettled.wait_answered(found.rows)
         finally:
+            self._conclusions.end(names)
             self._wait_no_more(found)
 
     def _wait_no_more(self, found: Found) -> None:
@@ -312,28 +320,15 @@ class Rebuild:
                 await adoption.over.wait()
                 if adoption.row is not None:
                     found.rows.append(adoption.row.trade_id)
+                    self._conclusions.add(adoption.row)
                 elif adoption.is_lost:
                     self._lose(found, adoption.order.trade_id)
-
-    async def _close(self, row: FoundRow) -> None:
-        closed = await self._writer.write(lambda store: store.found.close(row.trade_id))
-        if closed is not None:
-            log.warning(
-                "%s trade=%s: the account holds none of it any more; its row is closed"
-                " (rebuilt)",
-                row.symbol,
-                row.trade_id,
-            )
 
 
 def _compare(
     order_ids: Mapping[str, object], mode: AccountName, store: Store
 ) -> tuple[list[str], list[FoundRow]]:
     return store.found.compare(order_ids, mode)
-
-
-def _has_bought(row: FoundRow) -> bool:
-    return row.is_settled and row.shares is not None and row.status != "closed"
 
 
 def _least(order: FoundOrder, quantity: Decimal | None) -> Decimal:

@@ -97,6 +97,7 @@ class Reconciler:
         """Follow the rows that an earlier run left unsettled, and the sells of rows."""
         self.recovery.load(rows)
         self.sells.load(exits)
+        self.rebuild.load()
         self.sweep.load(rows)
 
     async def run(self, starved: Starved) -> None:

@@ -17,11 +17,13 @@ from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedE
 from snexec.ledger import row_of_exit
 from snexec.logs import OrderLog, Repeats, about, about_order
 from snexec.model import ACCOUNTS
+from snexec.reconciliation.due import UnsettledOrder
 from snexec.reconciliation.replaced import follow_replaced
-from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS, UnsettledOrder
+from snexec.reconciliation.turns import Turns
+from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS
 
 if TYPE_CHECKING:
-    from snexec.broker import Accounts, BrokerOrder, Lease
+    from snexec.broker import Accounts, BrokerOrder, Lease, Purpose
     from snexec.clock import Clock
     from snexec.ledger import Unsettled, Writer
     from snexec.model import AccountName
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("Recovery")
 order_log = OrderLog(log)
 
-_LOOKUPS_AT_ONCE = 8  # per mode; look-ups that hang must not hold up all the others
 _GIVE_UP_SECONDS = 24 * 3600.0  # a day order that is unknown a day later never existed
 _STREAM_LAG_SECONDS = 2.0  # the stream may report a fill just after a look-up does
 _WARN_AGAIN_SECONDS = 24 * 3600.0  # of a row that only somebody else can help
@@ -123,33 +124,22 @@ class Recovery:
                 )
 
     async def _run_account(self, mode: AccountName, starved: Starved) -> None:
-        places = trio.Semaphore(_LOOKUPS_AT_ONCE)
+        turns = Turns(mode, self._accounts, self._unsettled, self._start)
         async with trio.open_nursery() as nursery:
             while True:
-                order = await self._unsettled.next_due(mode)
-                await places.acquire()
-                lease = await self._wait_for_lease(mode)
+                order, lease = await turns.next()
                 nursery.start_soon(
                     self._check,
-                    *(order, lease, places, starved),
+                    *(order, lease, turns, starved),
                     name=f"look up {order.trade_id}",
                 )
-
-    async def _wait_for_lease(self, mode: AccountName) -> Lease:
-        """Wait for a client with one request of its budget."""
-        while True:
-            purpose = self._start.purpose(mode)
-            lease = self._accounts.try_take(mode, purpose)
-            if lease is not None:
-                return lease
-            wait = self._accounts.budget(mode).seconds_until(purpose)
-            await trio.sleep(min(wait, 1.0))
+                await trio.lowlevel.checkpoint()  # tasks of one step start in any order
 
     async def _check(
         self,
         order: UnsettledOrder,
         lease: Lease,
-        places: trio.Semaphore,
+        turns: Turns,
         starved: Starved,
     ) -> None:
         settled = False
@@ -173,7 +163,7 @@ class Recovery:
             )
             self._unsettled.compared(order)  # a start waits for no fault of ours
         finally:
-            places.release()
+            turns.over()
             self._unsettled.ask_later(order, longest=self._longest_pause(order))
         if settled and order.of_this_run:
             await self._check_stream(order, starved)
@@ -185,6 +175,7 @@ class Recovery:
 
     async def _look_up(self, order: UnsettledOrder, lease: Lease) -> bool:
         """Ask about one order, and return whether the stream should have reported it."""
+        purpose = self._start.purpose(order.mode, is_lost=order.is_lost)
         try:
             answer = await lease.use().order(
                 client_order_id=order.trade_id,
@@ -193,7 +184,7 @@ class Recovery:
                 side=order.side,
             )
             if answer.status == "replaced":
-                answer = await self._follow_replaced(order, answer, lease)
+                answer = await self._follow_replaced(order, answer, lease, purpose)
         except NotFoundError:
             self._failures[order.mode].worked()
             await self._not_found(order)
@@ -212,17 +203,20 @@ class Recovery:
             self._failed(order, exc)
         else:
             self._failures[order.mode].worked()
-            await self._found(order, answer)
+            await self._found(order, answer, purpose)
             # The stream reports a replacement under an id that no row has.
             return answer.status in _STREAMED_STATUSES and answer.replaced_by is None
         return False
 
     async def _follow_replaced(
-        self, order: UnsettledOrder, replaced: BrokerOrder, lease: Lease
+        self,
+        order: UnsettledOrder,
+        replaced: BrokerOrder,
+        lease: Lease,
+        purpose: Purpose,
     ) -> BrokerOrder:
         """Ask about the orders that took a replaced one's place, and say so once."""
         self._unsettled.known_as(order, replaced.id)
-        purpose = self._start.purpose(order.mode)
         found = await follow_replaced(
             replaced, order.symbol, order.side, lease, purpose
         )
@@ -239,14 +233,16 @@ class Recovery:
             )
         return found.order
 
-    async def _found(self, order: UnsettledOrder, answer: BrokerOrder) -> None:
+    async def _found(
+        self, order: UnsettledOrder, answer: BrokerOrder, purpose: Purpose
+    ) -> None:
         refusal, order.refusal = order.refusal, None
         if refusal is not None:
             refusal.found()
         self._unsettled.known_as(order, answer.id)
         await self._fills.on_looked_up(
             *(order.mode, answer, order.symbol),
-            purpose=self._start.purpose(order.mode),
+            purpose=purpose,
             over=partial(self._unsettled.compared, order),
         )
 

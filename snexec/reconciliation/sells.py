@@ -14,9 +14,9 @@ from snexec.latency import Latencies
 from snexec.ledger import OrderRef, row_of_exit
 from snexec.logs import OrderLog
 from snexec.recent import Recent
+from snexec.reconciliation.due import UnsettledOrder
 from snexec.reconciliation.sell_reports import SellReports
 from snexec.reconciliation.sell_steps import SellStep, looked_up_sell
-from snexec.reconciliation.unsettled import UnsettledOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,7 +14,8 @@ from snexec.model import ACCOUNTS
 
 if TYPE_CHECKING:
     from snexec.model import AccountName
-    from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
+    from snexec.reconciliation.due import UnsettledOrder
+    from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Recovery")
@@ -51,32 +54,70 @@ class Start:
             began = trio.current_time()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._warn_waiting, name="warn that recovery waits")
-                await self._unsettled.wait_until(lambda: not self._is_left())
-                nursery.cancel_scope.cancel(reason="every row is compared")
-            log.info(
-                "every row is compared (%s), in %.1f s; %d orders are not settled yet",
-                self._live.now.mode,
-                trio.current_time() - began,
-                len(self._unsettled),
-            )
+                is_compared = await self._wait_compared()
+                nursery.cancel_scope.cancel(reason="what is waited for is compared")
+            if is_compared:
+                log.info(
+                    "every row is compared (%s), in %.1f s; %d orders are not settled yet",
+                    self._live.now.mode,
+                    trio.current_time() - began,
+                    len(self._unsettled),
+                )
         self._over.set()
 
-    def purpose(self, account: AccountName) -> Purpose:
-        """Return what a look-up in an account is for: signals may wait for it."""
+    async def _wait_compared(self) -> bool:
+        """Wait for the rows; and for the sweep alone for a moment, if there are none.
+
+        Returns:
+            Whether everything is compared.
+        """
+        while self._is_left():
+            mode = self._live.now.mode
+            patience = self._unsettled.patience(mode)
+            with trio.move_on_after(patience) as waiting:
+                await self._unsettled.wait_until(partial(self._is_over_for, mode))
+            if waiting.cancelled_caught:
+                self._say_left()
+                return False
+        return True
+
+    def _say_left(self) -> None:
+        """Warn of what signals do not wait for any more."""
+        mode = self._live.now.mode
+        if self._unsettled.awaits_sweep(mode):
+            log.warning(
+                "what %s has without a row is not known yet: signals are taken all the"
+                " same, and such a symbol may be bought again",
+                mode,
+            )
+        if left := self._left():
+            log.warning(
+                "%d rows of %s are not compared with the broker yet: signals are taken,"
+                " and a symbol whose row is open is blocked",
+                len(left),
+                mode,
+            )
+
+    def purpose(self, account: AccountName, *, is_lost: bool = False) -> Purpose:
+        """Return what a look-up in an account is for: signals may wait for it.
+
+        Args:
+            account: The account.
+            is_lost: Whether nobody knows what became of the order; else it can wait.
+        """
         if self._over.is_set() or account != self._live.now.mode:
-            return Purpose.RECOVERY
+            return Purpose.RECOVERY if is_lost else Purpose.ROUTINE
         return Purpose.START
 
     def mode_changed(self) -> None:
         """Look anew at which rows are waited for; once signals are taken, none are."""
         self._unsettled.look_again()
-        if self._over.is_set() and (left := self._left()):
-            log.warning(
-                "%d rows of %s are not compared with the broker yet: signals are taken,"
-                " and a symbol whose row is open is blocked",
-                len(left),
-                self._live.now.mode,
-            )
+        if self._over.is_set():
+            self._say_left()
+
+    def _is_over_for(self, mode: AccountName) -> bool:
+        """Return whether a mode is compared, or not the one that is waited for."""
+        return not self._is_left() or self._live.now.mode != mode
 
     def _is_left(self) -> bool:
         return bool(self._left()) or self._unsettled.awaits_sweep(self._live.now.mode)
@@ -86,11 +127,18 @@ class Start:
         return [o for o in self._unsettled if o.mode == mode and not o.is_compared]
 
     def _announce(self) -> None:
+        mode = self._live.now.mode
+        if self._unsettled.patience(mode) < math.inf:
+            log.info(
+                "the last stop was none in good order, or the database is a copy: %s is"
+                " asked first for orders without a row",
+                mode,
+            )
         for account in ACCOUNTS:
             count = sum(order.mode == account for order in self._unsettled)
             beside = (
                 ""
-                if account == self._live.now.mode
+                if account == mode
                 else ", beside trading: a symbol whose row is open is blocked meanwhile"
             )
             if count:

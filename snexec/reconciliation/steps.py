@@ -116,7 +116,7 @@ class PartialFillStep(Step):
 
     price: Decimal | None
     shares: Decimal | None = None
-    purpose: Purpose = Purpose.RECOVERY
+    purpose: Purpose = Purpose.ROUTINE
     asks_position = True
 
     def apply(self, store: Store) -> Applied | None:

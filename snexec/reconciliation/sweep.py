@@ -32,6 +32,8 @@ _MOST_FOR_NEWEST_ROW = timedelta(days=7)
 _MARGIN = timedelta(minutes=10)  # the broker's clock is not ours
 _FIRST_RETRY_SECONDS = 1.0
 _WAITED_FOR = 4  # tries; a broker that is away holds the start by its rows anyway
+_WAITED_FOR_ALONE = 1  # where no row is waited for
+_ALONE_SECONDS = 2.0
 
 
 class Sweep:
@@ -60,7 +62,9 @@ class Sweep:
         self._rebuild = rebuild
         self._asked = {mode: trio.Event() for mode in ACCOUNTS}
         self._never_done = set(ACCOUNTS)
-        self._whole: dict[AccountName, datetime] = {}  # looks that are to be noted
+        self._waited_for = _WAITED_FOR
+        # Looks that left out nothing: when each began, if that is to be noted.
+        self._whole: dict[AccountName, datetime | None] = {}
         self._unconcluded: collections.Counter[AccountName] = collections.Counter()
         self._failures = {
             mode: Repeats(f"the list of orders ({mode})", log=log, clock=ledger.clock)
@@ -68,10 +72,19 @@ class Sweep:
         }
 
     def load(self, rows: list[Unsettled]) -> None:
-        """Have the start wait for the current mode's, if it waits for its rows."""
+        """Have the start wait for the current mode's, if it waits for its rows.
+
+        And where the last run on the file did not end in good order, or the file is a
+        copy of another: what it does not know of may be bought again.
+        """
         mode = self._live.now.mode
-        if not self._accounts.simulated and any(row.mode == mode for row in rows):
+        if self._accounts.simulated:
+            return
+        if any(row.mode == mode for row in rows):
             self._unsettled.expect_sweep(mode)
+        elif mode not in self._ledger.complete and self._accounts.has_keys(mode):
+            self._waited_for = _WAITED_FOR_ALONE
+            self._unsettled.expect_sweep(mode, seconds=_ALONE_SECONDS)
 
     def ask(self, mode: AccountName) -> None:
         """Look at an account as soon as possible."""
@@ -111,7 +124,7 @@ class Sweep:
             found, began = Found(mode), self._ledger.clock.now()
             tries += 1
             try:
-                await self._rebuild.look(found, since, Purpose.RECOVERY)
+                await self._rebuild.look(found, since, Purpose.ROUTINE)
             except BrokerError as exc:
                 if self._failures[mode].failed(str(exc)):
                     log.warning(
@@ -122,7 +135,7 @@ class Sweep:
                     )
                 if isinstance(exc, RefusedError):
                     return  # `snexec check` says more of its keys
-                if tries == _WAITED_FOR:
+                if tries == self._waited_for:
                     self._unsettled.swept(mode)
             else:
                 self._failures[mode].worked()
@@ -130,11 +143,12 @@ class Sweep:
                 ledger = self._ledger
                 is_new = ledger.newest_row_at is None and not ledger.writer.applied
                 is_new = is_new and not found.rows
-                if not (found.lost or is_new):  # a new file says as much by itself
-                    self._whole[mode] = began
+                if not found.lost:
+                    # A new file says as much by itself.
+                    self._whole[mode] = None if is_new else began
                 return
             finally:
-                if found.rows or found.older or found.sells:
+                if found.rows or found.older or found.sells or found.left:
                     self._unconcluded[mode] += 1
                     name = f"positions that the sweep of {mode} asks for"
                     nursery.start_soon(self._conclude, found, name=name)
@@ -143,7 +157,7 @@ class Sweep:
 
     async def _conclude(self, found: Found) -> None:
         try:
-            await self._rebuild.conclude(found, Purpose.RECOVERY)
+            await self._rebuild.conclude(found, Purpose.ROUTINE)
         except Exception:
             # The rows are there; the other account, and the daemon, go on.
             log.exception(
@@ -165,6 +179,9 @@ class Sweep:
         if mode not in self._whole or self._unconcluded[mode]:
             return
         began = self._whole.pop(mode)
+        self._ledger.complete.add(mode)
+        if began is None:
+            return
         try:
             await self._ledger.writer.write(
                 lambda store: store.found.note_swept(mode, began)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.model import ACCOUNTS
 from snexec.recent import Recent
+from snexec.reconciliation.due import DueOrders, UnsettledOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,51 +22,6 @@ FIRST_CHECK_SECONDS = 5.0  # after placing (SPEC 8)
 _FIRST_RETRY_SECONDS = 0.5
 _REMEMBERED_ORDERS = 2048  # an event and a look-up say the same within seconds
 _SAY_AGAIN_SECONDS = 3600.0  # what lasts until somebody mends the file
-_SPARE_ENTRIES = 256  # of settled orders; fewer are not worth the time
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False, kw_only=True)
-class UnsettledOrder:
-    """One order that is not final.
-
-    Attributes:
-        placed_at: When it was sent, on Trio's clock.
-        due: When to ask next, on Trio's clock.
-        pause: Seconds between the last question and the next one.
-        missed: Whether its row was given up as not found.
-        of_this_run: Whether this process placed it.
-        follows: The broker's id of the order that took its place, if one did.
-        asking: Whether a look-up is under way; then ``due`` is when to ask again.
-        is_compared: Whether the broker has answered about it since the start.
-        signal_id: For the log, where it is known.
-        unwritten: Why its row does not take what the broker says, if it does not.
-        said_at: When that was last said, on Trio's clock.
-        refusal: The broker's no to it, which no look-up has borne out yet.
-        doubted_id: The broker's id of it, which something else contradicts.
-        side: Whether it buys or sells.
-        resend_at: From when on a sell that the broker does not know is sent again, on
-            Trio's clock.
-    """
-
-    trade_id: str
-    symbol: str
-    mode: AccountName
-    order_id: str | None
-    placed_at: float
-    due: float
-    pause: float
-    missed: bool = False
-    of_this_run: bool = True
-    is_compared: bool = False
-    follows: str | None = None
-    asking: bool = False
-    signal_id: str | None = None
-    unwritten: str | None = None
-    said_at: float = -math.inf
-    refusal: OpenRefusal | None = None
-    doubted_id: str | None = None
-    side: Side = "buy"
-    resend_at: float = math.inf
 
 
 class UnsettledOrders:
@@ -76,14 +29,11 @@ class UnsettledOrders:
 
     def __init__(self) -> None:
         self._orders: dict[str, UnsettledOrder] = {}
-        self._queues: dict[AccountName, list[tuple[float, int, UnsettledOrder]]] = {
-            mode: [] for mode in ACCOUNTS
-        }
-        self._unswept: set[AccountName] = set()
+        self._queues = {mode: DueOrders() for mode in ACCOUNTS}
+        self._unswept: dict[AccountName, float] = {}
         self._streamed = Recent[str](_REMEMBERED_ORDERS)
         # Of orders that are not followed, which may come in any number: said together.
         self._said_of_others: tuple[str | None, float] = (None, -math.inf)
-        self._number = itertools.count()
         self._changed = trio.Event()
         self._queued = trio.Event()
 
@@ -99,6 +49,8 @@ class UnsettledOrders:
 
     def add(self, order: UnsettledOrder) -> None:
         """Follow an order from now on."""
+        if (replaced := self._orders.get(order.trade_id)) is not None:
+            replaced.due = math.inf
         self._orders[order.trade_id] = order
         self._queue(order)
 
@@ -233,7 +185,8 @@ class UnsettledOrders:
         """Stop following an order."""
         order = self._orders.pop(trade_id, None)
         if order is not None:
-            self._forget_settled(self._queues[order.mode])
+            order.due = math.inf
+            self._queues[order.mode].forget_settled(len(self._orders))
             self._notify()
 
     def revived(self, trade_id: str) -> None:
@@ -248,9 +201,9 @@ class UnsettledOrders:
 
     def ask_now(self, trade_id: str) -> None:
         """Ask about an order as soon as possible."""
-        order = self._orders.get(trade_id)
-        if order is not None:
-            order.due = trio.current_time()
+        order, now = self._orders.get(trade_id), trio.current_time()
+        if order is not None and order.due > now:  # or it has its turn already
+            order.due = now
             if not order.asking:
                 self._queue(order)
 
@@ -268,24 +221,26 @@ class UnsettledOrders:
             order.pause = min(order.pause * 2, longest)
             self._queue(order)
 
-    async def next_due(self, mode: AccountName) -> UnsettledOrder:
-        """Wait until an order of a mode is due, and return it."""
+    async def wait_due(self, mode: AccountName) -> UnsettledOrder:
+        """Wait until an order of a mode is due, and return the most urgent one."""
         queue = self._queues[mode]
         while True:
-            queued = self._queued
-            while queue and not self._is_current(queue[0]):
-                heapq.heappop(queue)
-            if not queue:
-                await queued.wait()
-                continue
-            wait = queue[0][0] - trio.current_time()
-            if wait <= 0:
-                order = heapq.heappop(queue)[2]
-                order.asking = True
-                order.due = math.inf
+            now = trio.current_time()
+            if (order := queue.first(now)) is not None:
                 return order
-            with trio.move_on_after(wait):
-                await queued.wait()
+            await self.wait_another(mode)
+
+    async def wait_another(self, mode: AccountName) -> None:
+        """Wait until an order becomes due, or may: others are due already."""
+        now = trio.current_time()
+        with trio.move_on_after(self._queues[mode].seconds_until_next(now)):
+            await self._queued.wait()
+
+    def begin(self, order: UnsettledOrder) -> None:
+        """Note that the look-up of the order that was waited for begins."""
+        self._queues[order.mode].begin(order)
+        order.asking = True
+        order.due = math.inf
 
     async def wait_settled(self) -> None:
         """Wait until every order that this process placed is settled or given up."""
@@ -301,18 +256,29 @@ class UnsettledOrders:
         """Have whoever waits in ``wait_until`` ask again."""
         self._notify()
 
-    def expect_sweep(self, mode: AccountName) -> None:
-        """Count an account as compared only once it was swept."""
-        self._unswept.add(mode)
+    def expect_sweep(self, mode: AccountName, *, seconds: float = math.inf) -> None:
+        """Count an account as compared only once it was swept.
+
+        Args:
+            mode: The account.
+            seconds: How long a start waits for that, where it waits for nothing else.
+        """
+        self._unswept[mode] = seconds
 
     def swept(self, mode: AccountName) -> None:
         """Note that an account was swept, or cannot be."""
-        self._unswept.discard(mode)
+        self._unswept.pop(mode, None)
         self._notify()
 
     def awaits_sweep(self, mode: AccountName) -> bool:
         """Return whether an account is still to be swept before it is compared."""
         return mode in self._unswept
+
+    def patience(self, mode: AccountName) -> float:
+        """Return how many seconds a start waits for an account; infinite for its rows."""
+        if any(o.mode == mode and not o.is_compared for o in self):
+            return math.inf
+        return self._unswept.get(mode, math.inf)
 
     async def wait_answered(self, trade_ids: Iterable[str]) -> None:
         """Wait until the broker has answered about each of these orders."""
@@ -320,18 +286,12 @@ class UnsettledOrders:
             while (order := self._orders.get(each)) and not order.is_compared:
                 await self._changed.wait()
 
-    def _is_current(self, entry: tuple[float, int, UnsettledOrder]) -> bool:
-        due, _number, order = entry
-        return self._orders.get(order.trade_id) is order and order.due == due
-
-    def _forget_settled(self, queue: list[tuple[float, int, UnsettledOrder]]) -> None:
-        """Drop settled orders before their look-ups would be due."""
-        if len(queue) > _SPARE_ENTRIES + 2 * len(self._orders):
-            queue[:] = filter(self._is_current, queue)
-            heapq.heapify(queue)
-
     def _queue(self, order: UnsettledOrder) -> None:
-        heapq.heappush(self._queues[order.mode], (order.due, next(self._number), order))
+        self._queues[order.mode].put(order)
+        self.look_up_again()
+
+    def look_up_again(self) -> None:
+        """Have whoever waits for orders to be due ask again."""
         self._queued.set()
         self._queued = trio.Event()
 

@@ -22,9 +22,8 @@ from tests.fakes import MOMENT, FakeClock, TrioClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ORDER, EXIT = Purpose.ORDER, Purpose.EXIT
-RECOVERY, START = Purpose.RECOVERY, Purpose.START
-POLL = Purpose.POLL
+ORDER, EXIT, POLL = Purpose.ORDER, Purpose.EXIT, Purpose.POLL
+RECOVERY, ROUTINE, START = Purpose.RECOVERY, Purpose.ROUTINE, Purpose.START
 
 # Tests of a minute's limit on a clock that only they move.
 pytestmark = pytest.mark.frozen_time
@@ -111,6 +110,56 @@ async def test_recovery_keeps_to_its_fifth_while_orders_are_many(
     budget = RateBudget(per_minute=limit, clock=FakeClock())
     assert taken(budget, ORDER, most=orders) == orders
     assert taken(budget, RECOVERY) == limit // 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "routine", "kept"), [(200, 70, 10), (20, 7, 1), (10, 3, 1), (5, 2, 0)]
+)
+async def test_what_can_wait_leaves_a_quarter_of_a_fifth_to_what_cannot(
+    limit: int, routine: int, kept: int
+) -> None:
+    budget = RateBudget(per_minute=limit, clock=FakeClock())
+    assert taken(budget, ROUTINE) == routine
+    assert taken(budget, RECOVERY) == kept
+    assert taken(budget, ORDER) == limit - routine - kept
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(200, 10), (20, 1), (10, 1), (5, 0)])
+async def test_orders_leave_that_quarter_too_wherever_recoverys_share_has_gone(
+    limit: int, kept: int
+) -> None:
+    budget = RateBudget(per_minute=limit, clock=FakeClock())
+    routine = taken(budget, ROUTINE)
+    assert taken(budget, ORDER) == limit - routine - kept
+    assert taken(budget, ROUTINE) == 0
+    assert taken(budget, RECOVERY) == kept
+    assert (taken(budget, ORDER), taken(budget, START)) == (0, 0)
+
+
+@pytest.mark.parametrize(("limit", "orders"), [(200, 160), (10, 8), (5, 4), (4, 4)])
+async def test_what_can_wait_is_done_within_the_fifth_while_orders_are_many(
+    limit: int, orders: int
+) -> None:
+    budget = RateBudget(per_minute=limit, clock=FakeClock())
+    assert taken(budget, ORDER) == orders
+    fifth = limit - orders
+    reserve = taken(budget, ROUTINE)
+    assert reserve == (0 if not fifth else fifth - (-(-fifth // 4) if fifth > 1 else 0))
+    assert taken(budget, RECOVERY) == fifth - reserve
+
+
+async def test_the_quarter_is_there_again_a_minute_after_it_was_used(
+    mock_clock: MockClock,
+) -> None:
+    budget = RateBudget(per_minute=200, clock=FakeClock())
+    assert taken(budget, ROUTINE) == 70
+    mock_clock.jump(30)
+    assert taken(budget, RECOVERY) == 10
+    assert taken(budget, ORDER) == 120
+    mock_clock.jump(30)
+    assert (taken(budget, ROUTINE), taken(budget, RECOVERY)) == (20, 10)
+    budget.give_back(RECOVERY)
+    assert taken(budget, RECOVERY) == 1
 
 
 async def test_what_recovery_uses_of_its_own_fifth_is_asked_of_no_order_again() -> None:

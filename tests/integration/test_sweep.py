@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from snexec.exchange.faults import RestFault
 from snexec.exchange.settings import Behaviour
 from tests.integration.harness import Box, alpaca, real_box, signal_line
 
@@ -111,3 +112,63 @@ async def test_a_start_that_waits_for_rows_waits_for_those_that_are_missing_too(
         async with box.daemon():
             row = {each["symbol"]: each for each in box.rows()}["KO"]
             assert (row["status"], row["settledAt"] is not None) == ("open", True)
+
+
+def noted(box: Box, key: str) -> str | None:
+    """Return a note of the file's."""
+    with closing(sqlite3.connect(box.database)) as connection:
+        found = connection.execute(
+            "SELECT value FROM SnexecMeta WHERE key = ?", [key]
+        ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def list_slowly(broker: Exchange, seconds: float) -> None:
+    """Have the paper account's next list of orders take a while."""
+    broker.paper.rest_faults.add(
+        RestFault(how="delay", delay_sec=seconds, method="GET", path="/v2/orders?")
+    )
+
+
+async def test_a_start_from_a_backup_takes_no_signal_before_it_knows_what_is_held() -> (
+    None
+):
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        await bought(box, broker, "MO")
+        async with box.daemon() as process, box.client() as client:
+            await box.until(lambda: noted(box, "stopped") is None, "started")
+            backup = back_up(box)
+            await client.ask(signal_line("KO", id="n-KO"))
+            await box.until(lambda: len(box.rows("settledAt NOT NULL")) == 2, "filled")
+            assert await box.stop(process) == 0
+        put_back(box, backup)
+
+        list_slowly(broker, 0.5)
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("KO", id="another"))
+            await skipped(box, client, "symbol_open", 1)
+            assert await box.stop(process) == 0
+        assert len(broker.paper.posts) == 2
+        assert "paper is asked first for orders without a row" in box.log()
+
+
+async def test_a_start_after_a_kill_asks_first_and_one_after_a_stop_does_not() -> None:
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        await bought(box, broker, "MO")
+        async with box.daemon() as process, box.client() as client:
+            await client.ask(signal_line("KO", id="n-KO"))
+            await box.until(lambda: len(box.rows("settledAt NOT NULL")) == 2, "filled")
+            process.kill()
+            await process.wait()
+        asked = "paper is asked first for orders without a row"
+        assert asked not in box.log()
+        before = noted(box, "swept paper")
+        async with box.daemon() as process:
+            await box.until(lambda: asked in box.log(), "asked first")
+            await box.until(lambda: noted(box, "swept paper") != before, "swept")
+            assert await box.stop(process) == 0
+        async with box.daemon() as process:
+            assert await box.stop(process) == 0
+        assert box.log().count(asked) == 1

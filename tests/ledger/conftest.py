@@ -20,7 +20,7 @@ def patient(database: Path) -> Iterator[CountingStore]:
     """Give a store that waits for locks as long as the daemon's does."""
     store = CountingStore(open_database(database, simulated=False, clock=FakeClock()))
     yield store
-    store.may_begin.set()
+    store.may_commit.set()
     store._db.close()
 
 

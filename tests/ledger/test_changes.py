@@ -150,13 +150,13 @@ async def test_a_cancelled_caller_leaves_its_change_applied(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     nursery.start_soon(writer.run)
     with trio.fail_after(5):
         with trio.move_on_after(0.02) as scope:
             await writer.write(opens("a"))
         assert scope.cancelled_caught
-        counting.may_begin.set()
+        counting.may_commit.set()
         assert await writer.write(opens("b")) == "opened"
     assert list(rows_of(counting)) == ["a", "b"]
     writer.close()
@@ -187,12 +187,12 @@ async def test_a_probe_is_a_sign_of_life_and_no_change(
         nursery.start_soon(writer.run)
         await writer.write(opens("a"))
         before, size = writer.status(), log.stat().st_size
-        counting.may_begin.clear()
+        counting.may_commit.clear()
         writer._committer.disk_is_quick = False  # the thread can be held up
         writer.probe()
         await settled(lambda: writer.status().tries == before.tries + 1)
         assert (writer.pending, writer.status().pending) == (1, 0), "while it waits"
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: writer.pending == 0)
         await wait_all_tasks_blocked()
     status = writer.status()

@@ -216,11 +216,11 @@ async def test_a_lock_that_outlasts_all_patience_is_an_error(
 async def test_a_thread_that_has_the_connection_says_so(
     counting: CountingStore, committer: Committer, nursery: trio.Nursery
 ) -> None:
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     nursery.start_soon(committer.with_patience, batch("a"))
     await wait_all_tasks_blocked()
     assert committer.in_thread
-    counting.may_begin.set()
+    counting.may_commit.set()
     with trio.fail_after(5):
         await settled(lambda: not committer.in_thread)
     assert list(rows_of(counting)) == ["a"]
@@ -233,18 +233,20 @@ async def test_one_kept_thread_makes_every_commit(
     patient: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
+    commit = patient.commit
 
-    def note(store: Store) -> None:
+    def note() -> None:
         threads.append(threading.current_thread())
-        opens(f"s{len(threads)}")(store)
+        commit()
 
+    monkeypatch.setattr(patient, "commit", note)
     writer = Writer(patient)
     with trio.fail_after(5):
         async with trio.open_nursery() as writing:
             writing.start_soon(writer.run)
-            for slow_seconds in (60.0, 60.0, 0.0, 0.0, 60.0, 60.0):
+            for number, slow_seconds in enumerate((60.0, 60.0, 0.0, 0.0, 60.0, 60.0)):
                 monkeypatch.setattr(commits_module, "_SLOW_SECONDS", slow_seconds)
-                await writer.write(note)
+                await writer.write(opens(f"s{number}"))
             writer.close()
     assert len(threads) == 6
     assert {thread.name for thread in threads} == {"commits"}
@@ -262,7 +264,7 @@ async def quick_writer(
     with trio.fail_after(5):
         await quick(writer)
     monkeypatch.setattr(commits_module, "_LOOP_SECONDS", 0.001)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     return writer
 
 
@@ -280,7 +282,7 @@ async def test_the_first_slow_commit_holds_up_an_orders_row_and_nothing_else(
             quick_writer.open_now()
         await trio.sleep(0.05)
         assert (reported, quick_writer.pending) == ([], 3)
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: len(reported) == 3)
     assert reported == list(rows_of(counting)) == ["a", "b", "c"]
     assert (quick_writer.pending, quick_writer.healthy) == (0, True)
@@ -297,7 +299,7 @@ async def test_the_first_slow_commit_holds_up_a_fill_and_nothing_else(
         quick_writer.open(opening("b", reported))
         quick_writer.open_now()
         assert reported == []
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: len(reported) == 2)
     assert list(rows_of(counting)) == ["a", "b"]
     assert sorted(reported) == ["a", "b"], "an order's row may be told first"
@@ -305,19 +307,21 @@ async def test_the_first_slow_commit_holds_up_a_fill_and_nothing_else(
 
 
 async def test_a_late_commit_that_fails_is_made_again(
-    counting: CountingStore, quick_writer: Writer, database: Path
+    counting: CountingStore, quick_writer: Writer, logged_errors: LoggedErrors
 ) -> None:
     reported: list[str] = []
-    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
+    with trio.fail_after(5):
         quick_writer.open(opening("a", reported))
         quick_writer.open_now()
-        other.execute("BEGIN IMMEDIATE")
-        counting.may_begin.set()
-        await settled(lambda: quick_writer.status().tries > 2)
-        other.execute("ROLLBACK")
+        counting.fault = sqlite3.OperationalError("disk I/O error")
+        tries = quick_writer.status().tries
+        counting.may_commit.set()
+        await settled(lambda: quick_writer.status().tries > tries + 1)
+        counting.fault = None
         await settled(lambda: reported == ["a"])
     assert list(rows_of(counting)) == ["a"]
     assert quick_writer.pending == 0
+    assert "disk I/O error" in "".join(logged_errors.take())
     quick_writer.close()
 
 
@@ -330,11 +334,11 @@ async def test_a_writer_that_is_stopped_waits_for_what_the_thread_has(
             writing.start_soon(writer.run)
             await quick(writer)
             monkeypatch.setattr(commits_module, "_LOOP_SECONDS", 0.001)
-            counting.may_begin.clear()
+            counting.may_commit.clear()
             writer.open(opening("a", reported))
             writer.open_now()
             writing.cancel_scope.cancel()
-            threading.Timer(0.05, counting.may_begin.set).start()
+            threading.Timer(0.05, counting.may_commit.set).start()
     assert reported == list(rows_of(counting)) == ["a"]
     assert writer.status().abandoned == 0
 
@@ -409,7 +413,7 @@ async def test_the_event_loop_goes_on_while_the_disk_is_slow(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     nursery.start_soon(writer.run)
     with trio.fail_after(5):
         await writer.submit(ChangeOf(opens("a")))
@@ -417,7 +421,7 @@ async def test_the_event_loop_goes_on_while_the_disk_is_slow(
         for _ in range(1000):
             await trio.lowlevel.checkpoint()
         assert rows_of_elsewhere(counting) == 0
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: writer.status().applied == 1)
     writer.close()
 

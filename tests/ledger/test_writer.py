@@ -307,14 +307,14 @@ async def test_what_a_thread_writes_is_not_disturbed(
     writer = Writer(counting)
     nursery.start_soon(writer.run)
     reported: list[str] = []
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     await writer.submit(opening("a", reported))
     await settled(lambda: writer.status().tries == 1)
     writer._committer.disk_is_quick = True  # as the thread finds before its end
     writer.open(opening("b", reported))
     writer.open_now()
     assert reported == []
-    counting.may_begin.set()
+    counting.may_commit.set()
     with trio.fail_after(5):
         await settled(lambda: sorted(reported) == ["a", "b"])
     assert counting.commits == 2, "each in a transaction of its own"
@@ -434,7 +434,7 @@ async def test_changes_that_come_during_a_commit_are_the_next_batch(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     reported: list[str] = []
     await writer.submit(ChangeOf(opens("a"), reported.append))
     nursery.start_soon(writer.run)
@@ -443,7 +443,7 @@ async def test_changes_that_come_during_a_commit_are_the_next_batch(
         for name in "bcd":
             await writer.submit(ChangeOf(opens(name), reported.append))
         assert (writer.status().pending, reported) == (4, [])
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: len(reported) == 4)
     assert counting.commits == 2
     assert list(rows_of(counting)) == ["a", "b", "c", "d"]
@@ -539,7 +539,7 @@ async def test_close_drains_what_waits_and_ends_the_run(
     counting: CountingStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(counting)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     ended = trio.Event()
 
     async def run() -> None:
@@ -554,7 +554,7 @@ async def test_close_drains_what_waits_and_ends_the_run(
         writer.close()
         await wait_all_tasks_blocked()
         assert not ended.is_set()
-        counting.may_begin.set()
+        counting.may_commit.set()
         await ended.wait()
     assert len(rows_of(counting)) == 400
     assert writer.status().pending == 0
@@ -571,7 +571,7 @@ async def test_a_batch_under_way_is_finished_and_reported_when_the_writer_is_can
     counting: CountingStore,
 ) -> None:
     writer = Writer(counting)
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     reported: list[str] = []
     await writer.submit(ChangeOf(opens("a"), reported.append))
     with trio.fail_after(5):
@@ -579,7 +579,7 @@ async def test_a_batch_under_way_is_finished_and_reported_when_the_writer_is_can
             nursery.start_soon(writer.run)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-            counting.may_begin.set()
+            counting.may_commit.set()
     assert reported == ["opened"]
     assert list(rows_of(counting)) == ["a"]
 
@@ -637,7 +637,7 @@ async def test_who_outruns_the_disk_is_held_back_until_there_is_room(
 ) -> None:
     monkeypatch.setattr(writer_module, "_MAX_WAITING", 2)
     writer, queued = Writer(counting), list[str]()
-    counting.may_begin.clear()
+    counting.may_commit.clear()
     nursery.start_soon(writer.run)
 
     async def flood() -> None:
@@ -649,7 +649,7 @@ async def test_who_outruns_the_disk_is_held_back_until_there_is_room(
         nursery.start_soon(flood)
         await wait_all_tasks_blocked()
         assert (queued, writer.status().pending) == (["a", "b"], 3)
-        counting.may_begin.set()
+        counting.may_commit.set()
         await settled(lambda: writer.status().applied == 4)
     assert queued == list("abcd")
     writer.close()

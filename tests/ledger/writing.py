@@ -27,7 +27,8 @@ class CountingStore(Store):
 
     Attributes:
         commits: How many there were.
-        may_begin: Holds every transaction back until it is set.
+        may_commit: Holds every commit back until it is set.
+        fault: What every commit meets, if anything.
         has_room: The disk has room again from the next transaction on.
         committed: Called once, after the next commit.
     """
@@ -35,18 +36,21 @@ class CountingStore(Store):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection, clock=FakeClock())
         self.commits = 0
-        self.may_begin = threading.Event()
-        self.may_begin.set()
+        self.may_commit = threading.Event()
+        self.may_commit.set()
+        self.fault: sqlite3.Error | None = None
         self.has_room = threading.Event()
         self.committed: Callable[[], None] | None = None
 
     def begin(self) -> None:
-        assert self.may_begin.wait(10)
         if self.has_room.is_set():
             self._db.execute("PRAGMA max_page_count = 1000000")
         super().begin()
 
     def commit(self) -> None:
+        assert self.may_commit.wait(10)
+        if self.fault is not None:
+            raise self.fault
         super().commit()
         self.commits += 1
         if (call := self.committed) is not None:

@@ -17,7 +17,7 @@ from snexec.errors import (
     UnknownOutcomeError,
 )
 from snexec.ledger.rows import OrderRef
-from snexec.reconciliation.unsettled import UnsettledOrder
+from snexec.reconciliation.due import UnsettledOrder
 from tests.fakes import (
     Rig,
     make_order,

@@ -15,7 +15,7 @@ import trio
 from snexec.broker.budget import Purpose
 from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
 from snexec.ledger.rows import trade_id
-from snexec.reconciliation.rebuild import Found
+from snexec.reconciliation.rebuild import Found, Rebuild
 from tests.fakes import (
     MOMENT,
     listed_order,
@@ -320,6 +320,85 @@ async def test_a_rebuild_that_is_cancelled_leaves_nothing_unfindable(
     await rebuild(running)
     assert said(running, older)[0] == "missed"
     logged_errors.take()
+
+
+def started_anew(rig: Rig) -> Rebuild:
+    """Return what the next start on the same file has."""
+    sells = FoundSells(rig.ledger.writer)
+    fresh = Rebuild(rig.accounts, rig.ledger, rig.unsettled, sells)
+    rig.ledger.load(simulated=False, tally=False)
+    fresh.load()
+    return fresh
+
+
+async def look_and_conclude(rebuild: Rebuild) -> Found:
+    """Do what a sweep does."""
+    found = Found("paper")
+    await rebuild.look(found, SINCE, Purpose.RECOVERY)
+    await rebuild.conclude(found, Purpose.RECOVERY)
+    return found
+
+
+@pytest.mark.parametrize("status", ["filled", "partially_filled"])
+async def test_a_row_whose_shares_were_sold_is_closed_by_the_next_start_after_a_stop(
+    running: Rig, logged_errors: LoggedErrors, status: str
+) -> None:
+    row_id = at_broker(running, "o-1", status=status, held=None)
+    with trio.move_on_after(5):  # while it is asked whether the position comes yet
+        await rebuild(running)
+    assert running.rows()[row_id]["status"] == "open"
+    running.paper.book[row_id] = make_order(
+        row_id, "filled", order_id="o-1", quantity="2", price="50"
+    )
+    await trio.sleep(60)
+    await look_and_conclude(started_anew(running))
+    assert said(running, row_id) == SOLD
+    assert (await look_and_conclude(started_anew(running))).left == []
+    logged_errors.take()
+
+
+async def test_a_row_whose_shares_are_held_is_not_asked_about_by_every_start(
+    running: Rig, logged_errors: LoggedErrors
+) -> None:
+    row_id = at_broker(running, "o-1")
+    await rebuild(running)
+    asked = len(running.paper.asked("position"))
+    found = await look_and_conclude(started_anew(running))
+    assert (found.left, said(running, row_id)) == ([], OPEN)
+    assert len(running.paper.asked("position")) == asked
+    logged_errors.take()
+
+
+async def test_what_no_answer_was_got_about_the_next_look_asks_again(
+    running: Rig, logged_errors: LoggedErrors
+) -> None:
+    row_id = at_broker(running, "o-1", held=None)
+    running.paper.asking += [UnknownOutcomeError("lost")] * 3
+    await rebuild(running)
+    assert said(running, row_id) == OPEN
+    await rebuild(running)
+    assert said(running, row_id) == SOLD
+    logged_errors.take()
+
+
+async def test_the_newest_of_what_a_stop_left_and_what_is_found_is_what_is_held(
+    running: Rig, logged_errors: LoggedErrors
+) -> None:
+    older = at_broker(running, "o-1", hours_ago=2)
+    with trio.move_on_after(0):
+        await rebuild(running)
+    first = started_anew(running)
+    found = Found("paper")
+    await first.look(found, SINCE, Purpose.RECOVERY)
+    newer = at_broker(running, "o-2", hours_ago=1)
+    await trio.sleep(1)
+    await look_and_conclude(started_anew(running))
+    assert said(running, older) == SOLD
+    assert said(running, newer) == OPEN, "its symbol is free then"
+    lines = logged_errors.take()
+    assert any(
+        f"trade={newer} had given way to trade={older}" in each for each in lines
+    )
 
 
 async def test_where_it_takes_too_long_it_is_said_and_goes_on_by_itself(

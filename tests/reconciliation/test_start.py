@@ -32,7 +32,7 @@ def start(
     caplog.set_level(logging.INFO)
 
     def begin() -> trio.Event:
-        rig.reconciler.load(rig.store.unsettled())
+        rig.reconciler.load(rig.ledger.load(simulated=False, tally=False))
         nursery.start_soon(rig.fills.run)
         nursery.start_soon(rig.recover)
         nursery.start_soon(rig.reconciler.sweep.run)
@@ -169,6 +169,8 @@ async def test_only_the_current_modes_rows_use_what_is_kept_for_orders(
     leave_row(rig, "paper", "AAPL", seconds_away=5)
     over = start()
     purpose = rig.reconciler.start.purpose
-    assert (purpose("paper"), purpose("live")) == (Purpose.START, Purpose.RECOVERY)
+    assert (purpose("paper"), purpose("live")) == (Purpose.START, Purpose.ROUTINE)
+    assert purpose("live", is_lost=True) is Purpose.RECOVERY
     await over.wait()
-    assert (purpose("paper"), purpose("live")) == (Purpose.RECOVERY, Purpose.RECOVERY)
+    assert (purpose("paper"), purpose("live")) == (Purpose.ROUTINE, Purpose.ROUTINE)
+    assert purpose("paper", is_lost=True) is Purpose.RECOVERY

@@ -14,6 +14,7 @@ import trio
 
 from snexec.broker.budget import Purpose
 from snexec.errors import NotFoundError, NotSentError, RefusedError, UnknownOutcomeError
+from snexec.ledger import FoundOrder, OrderRef
 from tests.fakes import MOMENT, listed_order, make_order, make_trade, warnings_of
 
 if TYPE_CHECKING:
@@ -133,9 +134,10 @@ async def test_it_takes_no_request_that_an_order_may_use(
     for _ in range(3):
         await trio.sleep(1)
         rig.reconciler.sweep.ask("paper")
-    assert len(swept_at(rig)) == 2, "a fifth of ten"
+    assert len(swept_at(rig)) == 1, "a fifth of ten, but for a lost order's request"
     for _ in range(2):
         assert rig.paper.budget.try_take(Purpose.ORDER)
+    assert rig.paper.budget.try_take(Purpose.RECOVERY)
     nursery.cancel_scope.cancel()
 
 
@@ -323,6 +325,138 @@ async def test_a_start_does_not_wait_for_ever_for_a_list_that_never_comes(
     nursery.cancel_scope.cancel()
 
 
+# A start after no stop in good order, or from a copy of the file
+
+
+def be_a_copy(rig: Rig) -> None:
+    """Have the file be one that may lack rows."""
+    rig.store.stop_note.forget()
+
+
+def bought_without_row(rig: Rig) -> None:
+    """Have the broker know an order that bought and has no row."""
+    rig.paper.listed = [listed_order(OURS, "KO")]
+    rig.paper.book[OURS] = make_order(
+        OURS, "filled", order_id=f"o-{OURS}", quantity="2", price="50"
+    )
+    rig.paper.holds["KO"] = Decimal(2)
+
+
+async def test_a_start_from_a_copy_waits_for_the_list_and_what_it_found(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    be_a_copy(rig)
+    bought_without_row(rig)
+    rig.paper.seconds = rig.live.seconds = 0.5
+    start(rig, nursery)
+    assert await started(rig) == 1.0
+    row = rig.rows()[OURS]
+    assert (row["status"], row["shares"]) == ("open", 2.0)
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_start_from_a_copy_waits_two_seconds_at_most(
+    rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    be_a_copy(rig)
+    rig.paper.seconds = 30
+    start(rig, nursery)
+    assert await started(rig) == 2
+    assert warnings_of(caplog) == [
+        "what paper has without a row is not known yet: signals are taken all the same,"
+        " and such a symbol may be bought again"
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_start_from_a_copy_found_is_waited_for_no_longer_either(
+    rig: Rig,
+    nursery: trio.Nursery,
+    logged_errors: LoggedErrors,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    be_a_copy(rig)
+    bought_without_row(rig)
+    rig.paper.looking += [NotSentError("no route")] * 20
+    start(rig, nursery)
+    assert await started(rig) == 2
+    assert rig.rows()[OURS]["status"] == "open", "it blocks its symbol"
+    assert warnings_of(caplog)[-1].startswith("1 rows of paper are not compared")
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_start_from_a_copy_does_not_wait_for_a_broker_that_is_away(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    be_a_copy(rig)
+    rig.paper.listing += [NotSentError("no route")] * 3
+    start(rig, nursery)
+    assert await started(rig) == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_start_from_a_copy_without_keys_waits_for_nothing(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    be_a_copy(rig)
+    rig.accounts.lose_keys("paper")
+    rig.live.seconds = 30
+    start(rig, nursery)
+    assert await started(rig) == 0
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_start_from_a_copy_waits_for_the_mode_that_it_is_changed_to(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    be_a_copy(rig)
+    rig.open_row(make_trade("sn-1", "MO", mode="live"), order_id="o-1")
+    rig.live.book["sn-1"] = make_order("sn-1", order_id="o-1")
+    rig.live.seconds, rig.paper.seconds = 9, 30
+    start(rig, nursery)
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(rig.reconciler.compare)
+        await trio.sleep(1)
+        rig.set_mode("live")
+        rig.feed.publish("mode", {"mode": "live"}, reason="was the other")
+    assert trio.current_time() == 9
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_file_has_every_row_once_it_was_swept_and_all_found_is_concluded(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    be_a_copy(rig)
+    bought_without_row(rig)
+    rig.live.listing += [NotSentError("no route")] * 3
+    rig.paper.asking += [NotSentError("no route")] * 2
+    start(rig, nursery)
+    await trio.sleep(3)
+    assert rig.ledger.complete == set()
+    await trio.sleep(60)
+    assert rig.ledger.complete == {"paper", "live"}
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_order_whose_row_cannot_be_written_leaves_the_file_incomplete(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    be_a_copy(rig)
+    bought_without_row(rig)
+    rig.store._db.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON BotTrade"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    start(rig, nursery)
+    await trio.sleep(60)
+    assert rig.ledger.complete == {"live"}
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
 # Faults
 
 
@@ -402,6 +536,52 @@ async def test_what_was_found_is_concluded_beside_the_next_look(
     await trio.sleep(20)
     assert rig.rows()[OURS]["exitReason"] == "rebuilt"
     assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_a_stop_has_left_open_the_first_sweep_after_a_start_concludes(
+    rig: Rig, nursery: trio.Nursery, *, held: bool
+) -> None:
+    bought_without_row(rig)
+    found = FoundOrder(OURS, "KO", "paper", f"o-{OURS}", None, MOMENT - HOUR)
+    assert rig.store.found.adopt(found) is not None
+    rig.store.apply_fill(
+        OrderRef("paper", f"o-{OURS}", OURS), price=Decimal(50), quantity=Decimal(2)
+    )
+    if not held:
+        rig.paper.holds.clear()
+    start(rig, nursery)
+    await trio.sleep(60)
+    status = rig.rows()[OURS]["status"]
+    assert status == ("open" if held else "closed")
+    assert rig.store.unconcluded.of("paper") == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_found_row_that_gave_way_is_open_once_the_newer_one_bought_nothing(
+    rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    newer = make_trade("sn-1", "KO")
+    rig.open_row(newer, order_id="o-1")
+    rig.unsettled.placed(newer, order_id="o-1")
+    rig.paper.book["sn-1"] = make_order("sn-1", order_id="o-1")
+    bought_without_row(rig)
+    start(rig, nursery)
+    await trio.sleep(30)
+    assert rig.rows()[OURS]["exitReason"] == "order_found_late"
+    rig.paper.book["sn-1"] = make_order("sn-1", "canceled", order_id="o-1")
+    await trio.sleep(61)
+    assert rig.rows()["sn-1"]["exitReason"] == "alpaca_canceled"
+    row = rig.rows()[OURS]
+    assert (row["status"], row["exitReason"], row["shares"]) == ("open", None, 2.0)
+    assert any(
+        f"trade={OURS} had given way to trade=sn-1" in each
+        for each in logged_errors.take()
+    )
+    rig.paper.holds.clear()
+    await trio.sleep(3600)
+    assert rig.rows()[OURS]["exitReason"] == "rebuilt", "it was sold by hand"
     nursery.cancel_scope.cancel()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from snexec.reconciliation.unsettled import UnsettledOrder, UnsettledOrders
+from snexec.reconciliation.due import UnsettledOrder
+from snexec.reconciliation.unsettled import UnsettledOrders
 from tests.fakes import make_trade
 
 if TYPE_CHECKING:
@@ -28,11 +29,18 @@ def follow(
     orders.placed(make_trade(trade_id, mode=mode), order_id=order_id)
 
 
+async def next_due(orders: UnsettledOrders, mode: Mode) -> UnsettledOrder:
+    """Wait for an order, and begin to ask about it."""
+    order = await orders.wait_due(mode)
+    orders.begin(order)
+    return order
+
+
 async def asked_at(orders: UnsettledOrders, times: int, longest: float) -> list[float]:
     """Ask whenever an order is due, and return when that was."""
     found: list[float] = []
     for _ in range(times):
-        order = await orders.next_due("paper")
+        order = await next_due(orders, "paper")
         found.append(round(trio.current_time(), 6))
         orders.ask_later(order, longest=longest)
     return found
@@ -65,7 +73,7 @@ async def test_orders_come_when_they_are_due_whatever_came_first() -> None:
     follow(orders, "sn-2")
     follow(orders, "sn-3", order_id=None)
     found = [
-        ((await orders.next_due("paper")).trade_id, trio.current_time())
+        ((await next_due(orders, "paper")).trade_id, trio.current_time())
         for _ in range(3)
     ]
     assert found == [("sn-3", 1), ("sn-1", 5), ("sn-2", 6)]
@@ -78,7 +86,7 @@ async def test_settled_orders_are_not_kept_until_their_look_ups_would_be_due() -
         if number % 1000:
             orders.settled(f"sn-{number}")
     assert len(orders._queues["paper"]) < 400
-    found = [(await orders.next_due("paper")).trade_id for _ in range(5)]
+    found = [(await next_due(orders, "paper")).trade_id for _ in range(5)]
     assert found == [f"sn-{number}" for number in range(0, 5000, 1000)]
 
 
@@ -88,7 +96,7 @@ async def test_a_new_order_is_seen_by_who_waits_already(nursery: trio.Nursery) -
 
     async def wait() -> None:
         for _ in range(2):
-            order = await orders.next_due("paper")
+            order = await next_due(orders, "paper")
             found.append((order.trade_id, trio.current_time()))
 
     nursery.start_soon(wait)
@@ -104,11 +112,11 @@ async def test_each_mode_has_its_own_queue() -> None:
     orders = UnsettledOrders()
     follow(orders, "sn-1", mode="live")
     follow(orders, "sn-2", mode="paper")
-    assert (await orders.next_due("paper")).trade_id == "sn-2"
+    assert (await next_due(orders, "paper")).trade_id == "sn-2"
     with trio.move_on_after(1000) as nothing:
-        await orders.next_due("paper")
+        await next_due(orders, "paper")
     assert nothing.cancelled_caught
-    assert (await orders.next_due("live")).trade_id == "sn-1"
+    assert (await next_due(orders, "live")).trade_id == "sn-1"
 
 
 async def test_a_settled_order_is_never_due() -> None:
@@ -118,21 +126,21 @@ async def test_a_settled_order_is_never_due() -> None:
     orders.settled("sn-1")
     orders.settled("sn-1")
     assert (len(orders), orders.get("sn-1")) == (1, None)
-    assert (await orders.next_due("paper")).trade_id == "sn-2"
+    assert (await next_due(orders, "paper")).trade_id == "sn-2"
     with trio.move_on_after(1000) as nothing:
-        await orders.next_due("paper")
+        await next_due(orders, "paper")
     assert nothing.cancelled_caught
 
 
 async def test_an_order_settled_during_its_look_up_is_not_asked_about_again() -> None:
     orders = UnsettledOrders()
     follow(orders)
-    order = await orders.next_due("paper")
+    order = await next_due(orders, "paper")
     orders.settled("sn-1")
     orders.ask_later(order, longest=60.0)
     assert len(orders) == 0
     with trio.move_on_after(1000) as nothing:
-        await orders.next_due("paper")
+        await next_due(orders, "paper")
     assert nothing.cancelled_caught
 
 
@@ -148,13 +156,13 @@ async def test_who_needs_to_know_asks_now() -> None:
 async def test_one_order_is_looked_up_once_at_a_time() -> None:
     orders = UnsettledOrders()
     follow(orders, order_id=None)
-    order = await orders.next_due("paper")
+    order = await next_due(orders, "paper")
     orders.ask_now("sn-1")
     with trio.move_on_after(3) as nothing:
-        await orders.next_due("paper")
+        await next_due(orders, "paper")
     assert nothing.cancelled_caught, "the first look-up is still under way"
     orders.ask_later(order, longest=60.0)
-    assert await orders.next_due("paper") is order
+    assert await next_due(orders, "paper") is order
     assert trio.current_time() == 3, "and what was asked for meanwhile comes at once"
 
 
@@ -164,21 +172,21 @@ async def test_all_are_asked_about_when_the_stream_is_fed_again() -> None:
         follow(orders, f"sn-{n}", mode="live" if n == 2 else "paper")
     await trio.sleep(1)
     orders.ask_all()
-    assert [(await orders.next_due("paper")).trade_id for _ in range(2)] == [
+    assert [(await next_due(orders, "paper")).trade_id for _ in range(2)] == [
         "sn-0",
         "sn-1",
     ]
-    assert (await orders.next_due("live")).trade_id == "sn-2"
+    assert (await next_due(orders, "live")).trade_id == "sn-2"
     assert trio.current_time() == 1
 
 
 async def test_an_order_placed_again_replaces_what_was_known() -> None:
     orders = UnsettledOrders()
     follow(orders, order_id=None)
-    old = await orders.next_due("paper")
+    old = await next_due(orders, "paper")
     follow(orders, order_id="o-1")
     orders.ask_later(old, longest=60.0)
-    new = await orders.next_due("paper")
+    new = await next_due(orders, "paper")
     assert (new.order_id, trio.current_time()) == ("o-1", 5)
     assert new is not old
 
@@ -261,7 +269,7 @@ async def test_asking_a_thousand_times_leaves_a_bounded_queue(
     orders = UnsettledOrders()
     follow(orders)
     for _ in range(1000):
-        order = await orders.next_due("paper")
+        order = await next_due(orders, "paper")
         orders.ask_later(order, longest=60.0)
     assert sum(map(len, orders._queues.values())) <= 2
 
@@ -269,12 +277,12 @@ async def test_asking_a_thousand_times_leaves_a_bounded_queue(
 async def test_a_row_that_is_revived_is_asked_about_soon() -> None:
     orders = UnsettledOrders()
     follow(orders)
-    order = await orders.next_due("paper")
+    order = await next_due(orders, "paper")
     order.missed, order.pause = True, 3600.0
     orders.ask_later(order, longest=3600.0)
     await trio.sleep(10)
     orders.revived("sn-1")
-    assert await orders.next_due("paper") is order
+    assert await next_due(orders, "paper") is order
     assert trio.current_time() == 5 + 10 + 5
 
 
@@ -319,7 +327,7 @@ async def test_an_order_that_was_found_is_asked_about_at_once_and_not_waited_for
     orders = UnsettledOrders()
     await trio.sleep(7)
     orders.found(make_trade("sn-1"), is_missed=False)
-    order = await orders.next_due("paper")
+    order = await next_due(orders, "paper")
     assert (order.trade_id, order.of_this_run, order.missed) == ("sn-1", False, False)
     assert trio.current_time() == 7
     await orders.wait_settled()

@@ -607,7 +607,8 @@ class World:
         with ExitStack() as stack:
             for place, name, part in (
                 (Committer, "with_patience", self._commit_with_patience()),
-                (Committer, "at_once", self._commit_at_once()),
+                (Committer, "_began", self._commit_began()),
+                (Committer, "_ended", self._commit_ended()),
                 (commits_module, "_SLOW_SECONDS", slow_seconds),
                 (Worker, "begin", lambda _worker, job: job.work()),  # in place
                 (connection_module, "_dial", self._dial),
@@ -632,7 +633,7 @@ class World:
                 await run.dead.wait()
             if run.crashed:
                 raise PowerCutError
-            reports = committer._commit(batch)
+            reports = committer._commit(batch, committer._apply(batch))
             self._commit_done(run)
             return reports
 
@@ -641,20 +642,27 @@ class World:
     async def _read_settings(self) -> Reread:
         return Reread(self.settings, b"", keys_lie_open=False)
 
-    def _commit_at_once(self) -> Callable[[Committer, Batch], Any]:
-        original = Committer.at_once
+    def _commit_began(self) -> Callable[[Committer, Batch], bool]:
+        original = Committer._began
 
-        def at_once(committer: Committer, batch: Batch) -> Any:  # noqa: ANN401
-            run = self.runs[-1]
+        def began(committer: Committer, batch: Batch) -> bool:
             self._come_to("commit begins")
-            if run.crashed:
+            if self.runs[-1].crashed:
                 raise PowerCutError
-            reports = original(committer, batch)
+            return original(committer, batch)
+
+        return began
+
+    def _commit_ended(self) -> Callable[[Committer, Batch], Any]:
+        original = Committer._ended
+
+        def ended(committer: Committer, batch: Batch) -> Any:  # noqa: ANN401
+            run, reports = self.runs[-1], original(committer, batch)
             if reports is not None:
                 self._commit_done(run)
             return reports
 
-        return at_once
+        return ended
 
     def _commit_done(self, run: Run) -> None:
         self._committed()
