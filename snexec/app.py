@@ -19,6 +19,7 @@ import trio
 
 from snexec.broker import Accounts
 from snexec.events import EventFeed
+from snexec.exits import Exits
 from snexec.intake import Intake, SocketServer, StandardInput
 from snexec.latency import Latencies
 from snexec.market import MarketHours
@@ -58,6 +59,9 @@ class Daemon:
         )
         intake = Intake(live, ledger, orders)
 
+        # The way of a position: watched, sold.
+        exits = Exits(live, accounts, ledger, reconciler, orders, market, halt, feed)
+
         # What watches all of this, and trades nothing.
         self.wings = Wings(
             live=live,
@@ -70,6 +74,7 @@ class Daemon:
             stream=stream,
             intake=intake,
             orders=orders,
+            exits=exits,
         )
         self.stages = Stages(self.wings, opened.systemd, opened.report, feed)
         self.operations = Operations(
@@ -107,6 +112,7 @@ class Daemon:
             services.start_soon(wings.accounts.run, name="REST clients")
             services.start_soon(wings.halt.run, name="halt")
             services.start_soon(wings.market.run, name="market hours")
+            services.start_soon(wings.exits.run, name="exits")
             services.start_soon(stages.check_database, name="database check")
             services.start_soon(self.operations.run, name="operations")
             async with trio.open_nursery() as feeders:

@@ -126,6 +126,7 @@ class Stages:
             simulated=wings.accounts.simulated, tally=counts_orders(wings.live.now.bot)
         )
         wings.reconciler.load(rows, wings.ledger.unsettled_exits)
+        wings.exits.load()
 
     async def run_orders(self) -> None:
         """Take signals once the mode's rows are compared; return when orders have ended."""

@@ -58,6 +58,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
     "snexec.ops.exit_words",
+    "snexec.exits.watching",
 }
 MOST_LINES = 350
 MOST_LINES_OF_ROOT = 120

@@ -10,20 +10,8 @@ while the market is closed, halted or not seen, and never sells what a row did n
 from __future__ import annotations
 
 from snexec.exits.answers import CloseAnswer as CloseAnswer
+from snexec.exits.answers import ExitsStatus as ExitsStatus
 from snexec.exits.answers import Watch as Watch
-from snexec.exits.book import PositionBook as PositionBook
-from snexec.exits.by_hand import ByHand as ByHand
 from snexec.exits.exits import Exits as Exits
-from snexec.exits.exits import ExitsStatus as ExitsStatus
-from snexec.exits.findings import Findings as Findings
-from snexec.exits.findings import Heirs as Heirs
-from snexec.exits.following import Following as Following
 from snexec.exits.judge import Explained as Explained
-from snexec.exits.known_splits import KnownSplits as KnownSplits
-from snexec.exits.lookout import Lookout as Lookout
-from snexec.exits.position import Position as Position
-from snexec.exits.prices import Price as Price
 from snexec.exits.prices import Source as Source
-from snexec.exits.rules import Trigger as Trigger
-from snexec.exits.shelf import LedgerShelf as LedgerShelf
-from snexec.exits.splits import SplitDay as SplitDay

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from snexec.exits.position import State
+    from snexec.exits.prices import PassedOver
     from snexec.model import Mode
 
 
@@ -55,3 +58,27 @@ class Watch(NamedTuple):
     seconds_left: float | None = None
     blocked_by: str = ""
     blocked_since: float | None = None
+
+
+class ExitsStatus(NamedTuple):
+    """How the exits are.
+
+    Attributes:
+        watched: Rows whose rules are asked.
+        closing: Rows that are being sold.
+        blocked: Rows that cannot be sold now.
+        unwatched: Rows of which nothing is asked: exits are off.
+        source: Where the newest price is from; None without one.
+        price_age_sec: Its age.
+        blind: Whether the rows of any mode have had no price for too long.
+        passed_over: Prices that did not count since the start, by the reason.
+    """
+
+    watched: int
+    closing: int
+    blocked: int
+    unwatched: int
+    source: str | None = None
+    price_age_sec: float | None = None
+    blind: bool = False
+    passed_over: Mapping[PassedOver, int] = MappingProxyType({})

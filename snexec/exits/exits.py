@@ -2,194 +2,191 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.exits.market import MarketView
-from snexec.exits.monitor import PositionMonitor
-from snexec.exits.overview import overview
-from snexec.exits.poll import PositionsPoll
-from snexec.exits.records import Records
-from snexec.exits.sink import MonitorSink
-from snexec.exits.snapshots import SnapshotPoll
+from snexec.exits.answers import ExitsStatus
+from snexec.exits.book import PositionBook
+from snexec.exits.by_hand import ByHand
+from snexec.exits.means import Means
+from snexec.exits.seller import Seller
+from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Sequence
 
     from snexec.broker import Accounts
-    from snexec.clock import Clock
     from snexec.events import EventFeed
-    from snexec.exits.answers import Watch
-    from snexec.exits.book import PositionBook
+    from snexec.exits.answers import CloseAnswer, Watch
     from snexec.exits.judge import Explained
-    from snexec.exits.market import Calendar, Hours
-    from snexec.exits.monitor import Halt, Seller
-    from snexec.exits.poll import Onlooker
-    from snexec.exits.prices import PassedOver
-    from snexec.exits.records import Shelf
-    from snexec.exits.snapshots import MarketData
-    from snexec.ledger import Applied, ExitApplied, Split, WatchedRow
-    from snexec.model import AccountName
+    from snexec.exits.watching import Watching
+    from snexec.ledger import Applied, ExitApplied, Ledger, Split
+    from snexec.market import MarketHours
+    from snexec.model import Mode
+    from snexec.orders import OrderDesk
+    from snexec.reconciliation import Reconciler
+    from snexec.risk import HaltSwitch
     from snexec.settings import LiveSettings
 
 
-class ExitsStatus(NamedTuple):
-    """How the exits are.
-
-    Attributes:
-        watched: Rows whose rules are asked.
-        closing: Rows that are being sold.
-        blocked: Rows that cannot be sold now.
-        unwatched: Rows of which nothing is asked: exits are off.
-        source: Where the newest price is from; None without one.
-        price_age_sec: Its age.
-        blind: Whether the rows of any mode have had no price for too long.
-        passed_over: Prices that did not count since the start, by the reason.
-    """
-
-    watched: int
-    closing: int
-    blocked: int
-    unwatched: int
-    source: str | None
-    price_age_sec: float | None
-    blind: bool
-    passed_over: Mapping[PassedOver, int]
-
-
 class Exits:
-    """Watches what is held, and hands to the seller what a rule sells.
+    """Closes positions: by hand, and by rules where there is an ``[exits]``.
 
     Args:
-        live: ``[exits]``, which SIGHUP changes; None of it runs without.
-        accounts: Whose positions are asked for.
-        book: The positions; the seller's as well.
-        seller: Gets what is to be sold.
-        hours: The broker's clock.
-        calendar: The broker's calendar.
+        live: ``[exits]``, which SIGHUP changes; nothing is watched without.
+        accounts: Who is asked what is held.
+        ledger: The rows.
+        reconciler: Reports what was bought and sold.
+        orders: The desk that sells.
+        market: Its hours.
         halt: The kill switch.
-        shelf: The database.
-        data: Market data.
-        feed: Where it is published that nothing is seen.
-        clock: The time of day.
-
-    Attributes:
-        sink: Takes what the market-data stream says.
+        feed: Where it is published.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
         self,
         live: LiveSettings,
         accounts: Accounts,
-        book: PositionBook,
-        seller: Seller,
-        hours: Hours,
-        calendar: Calendar,
-        halt: Halt,
-        *,
-        shelf: Shelf,
-        data: MarketData,
+        ledger: Ledger,
+        reconciler: Reconciler,
+        orders: OrderDesk,
+        market: MarketHours,
+        halt: HaltSwitch,
         feed: EventFeed,
-        clock: Clock,
     ) -> None:
         self._live = live
-        self._book = book
-        view = MarketView(hours, calendar, clock)
-        self._records = Records(shelf)
-        self._monitor = PositionMonitor(
-            live, book, view, seller, halt, records=self._records, feed=feed
-        )
-        self._snapshots = SnapshotPoll(
-            live, data, book, view, self._monitor, clock=clock
-        )
-        self._poll = PositionsPoll(
-            live,
-            accounts,
-            book,
-            view,
-            self._monitor,
-            second=self._snapshots,
-            clock=clock,
-        )
-        self.sink = MonitorSink(self._monitor)
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._below = (live, accounts, ledger, market, halt, feed)
+        self._book = PositionBook(ledger.clock)
+        self._means = Means(live, accounts, ledger, reconciler, orders, market, feed)
+        reconciler.report_to(self)  # before the seller, which finds the book up to date
+        self._seller = Seller(self._means, reconciler)
+        self._by_hand = ByHand(live, self._book, self._seller)
+        self._watching: Watching | None = None
+        self._changed = trio.Event()
 
-    def load(self, rows: Iterable[WatchedRow], rules: str | None) -> None:
-        """Take over what is held at the start, and the rules that were applied last.
+    def load(self) -> None:
+        """Take over what is held, and what an earlier run had begun to sell.
 
-        Before anything runs, so that the market's hours are asked for in time.
+        Before anything runs, and after the ledger's ``load``.
         """
+        rows = self._ledger.watched
         self._book.load(rows)
-        self._monitor.load(rules)
+        self._means.load_tries(self._ledger.tried)
+        if self._live.now.exits is not None:
+            self._begin_watching()
+        for row in rows:
+            if (watched := self._book.of_row(row.id)) is not None:
+                self._seller.take_over(row, watched.position)
 
     async def run(self) -> None:
-        """Watch while there is anything to, until cancelled."""
+        """Sell what is to be sold, and watch once there is an ``[exits]``."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._records.run, name="exit records")
-            nursery.start_soon(self._monitor.run, name="position monitor")
-            nursery.start_soon(self._poll.run, name="positions")
-            nursery.start_soon(self._snapshots.run, name="snapshots")
+            nursery.start_soon(self._seller.run, name="seller")
+            while self._live.now.exits is None:
+                await self._changed.wait()
+            if self._watching is None:
+                await in_own_thread("import of exits", _import_watching)
+                self._begin_watching()
+            assert self._watching is not None  # noqa: S101 - it has begun
+            await self._watching.run()
 
     def settings_changed(self) -> None:
         """Use what the settings are now."""
-        self._monitor.settings_changed()
-        self._poll.look()
+        self._changed.set()
+        self._changed = trio.Event()
+        if self._watching is not None:
+            self._watching.settings_changed()
 
-    def follow_positions(self, onlooker: Onlooker) -> None:
-        """Have somebody hear each list of positions from now on."""
-        self._poll.follow(onlooker)
+    def time_passed(self) -> None:
+        """Look anew at what may have changed in a time that nobody has seen."""
+        if self._watching is not None:
+            self._watching.restart_stream()
 
-    def lose_stream(self) -> None:
-        """Note that the market-data stream was lost."""
-        self._monitor.lose_stream()
+    # What the operator asks for.
 
-    # What reconciliation reports.
+    async def close(
+        self, symbols: Sequence[str], *, at_open: bool
+    ) -> list[CloseAnswer]:
+        """Sell what is left of the open rows of these symbols, as ``manual``.
 
-    def bought(self, applied: Applied) -> None:
-        """Take what the broker's word on a buy did to its row."""
-        self._book.bought(applied)
-        self._poll.look()
+        Returns once each sell is durable; see ``ByHand.close``.
+        """
+        return await self._by_hand.close(symbols, at_open=at_open)
 
-    def sold(self, applied: ExitApplied) -> None:
-        """Take what the broker's word on a sell did to it, and to its row."""
-        self._book.sold(applied)
-
-    def split(self, split: Split) -> None:
-        """Take a row after a split."""
-        self._book.split(split)
-
-    def foreign_sell(self, mode: AccountName, _symbol: str) -> None:
-        """Ask what is held: somebody else has sold."""
-        self._poll.ask_now(mode)
-
-    # What is asked.
+    def positions(self) -> list[Watch]:
+        """Return what is known of each position, the oldest first."""
+        return self._by_hand.positions()
 
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a row's rules with their figures; None if it is not watched."""
-        return self._monitor.explain(row_id)
-
-    def still_holds(self, row_id: str, reason: str) -> bool | None:
-        """Ask anew what a row was to be sold for; None while that cannot be asked."""
-        return self._monitor.still_holds(row_id, reason)
-
-    def positions(self) -> list[Watch]:
-        """Return what is known of each position; what blocks it, the seller knows."""
-        now, exits = trio.current_time(), self._live.now.exits
-        return [overview(each, now, exits) for each in self._book]
+        watching = self._watching
+        return None if watching is None else watching.watcher.explain(row_id)
 
     def status(self) -> ExitsStatus:
-        """Return how the exits are."""
-        exits = self._live.now.exits
+        """Return how the exits are, from memory."""
+        exits, watching, book = self._live.now.exits, self._watching, self._book
         is_on = exits is not None and exits.enabled
-        source, age = self._monitor.source_and_age()
-        watched = self._book.count("watched")
-        return ExitsStatus(
-            watched=watched if is_on else 0,
-            closing=self._book.count("closing"),
-            blocked=self._book.count("blocked"),
-            unwatched=0 if is_on else watched,
-            source=source if is_on else None,
-            price_age_sec=age if is_on else None,
-            blind=self._monitor.is_blind,
-            passed_over=dict(self._monitor.passed_over),
+        status = ExitsStatus(
+            watched=book.count("watched") if is_on else 0,
+            closing=book.count("closing"),
+            blocked=book.count("blocked"),
+            unwatched=0 if is_on else book.count("watched"),
         )
+        if watching is None or not is_on:
+            return status
+        source, age = watching.watcher.source_and_age()
+        return status._replace(
+            source=source,
+            price_age_sec=age,
+            blind=watching.watcher.is_blind,
+            passed_over=dict(watching.watcher.passed_over),
+        )
+
+    # What reconciliation reports, as its holdings.
+
+    def bought(self, applied: Applied) -> None:
+        """Watch what was bought."""
+        self._book.bought(applied)
+        if self._watching is not None:
+            self._watching.watcher.look()
+
+    def sold(self, applied: ExitApplied) -> None:
+        """Watch what is left of a row that was sold."""
+        self._book.sold(applied)
+
+    def foreign_sell(self, mode: Mode, _symbol: str) -> None:
+        """Look at once what somebody else has sold."""
+        if self._watching is not None:
+            self._watching.look(mode)
+
+    # What others did, as the heirs of what is found.
+
+    def sold_by_others(self, applied: ExitApplied) -> None:
+        """Have everybody hear of it who hears of sells of ours."""
+        self._reconciler.sold_by_others(applied)
+
+    def split(self, split: Split) -> None:
+        """Watch a row as it was restated."""
+        self._book.split(split)
+
+    def ended(self, row_id: str) -> None:
+        """Watch a row no more: somebody else has ended it."""
+        self._book.ended(row_id)
+        self._seller.ended(row_id)
+
+    def _begin_watching(self) -> None:
+        self._watching = watching = _import_watching()(
+            *self._below, book=self._book, seller=self._seller, heirs=self
+        )
+        watching.watcher.load(self._ledger.exit_rules)
+        self._means.outside, self._means.wanted = watching, watching.watcher
+
+
+def _import_watching() -> type[Watching]:
+    """Import what watches; only ``[exits]`` needs it."""
+    from snexec.exits.watching import Watching  # noqa: PLC0415
+
+    return Watching

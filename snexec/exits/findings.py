@@ -27,7 +27,7 @@ class Heirs(Protocol):
     Each call changes the row's ``Position`` before it returns.
     """
 
-    def sold(self, applied: ExitApplied) -> None:
+    def sold_by_others(self, applied: ExitApplied) -> None:
         """Take note that something of a row was sold."""
 
     def split(self, split: Split) -> None:
@@ -69,9 +69,9 @@ class Findings:
             self._not_written(result, position, evidence)
             return
         evidence.used |= verdict.used
-        self._heirs.sold(result)
-        evidence.restated(position, case.now)
         self._say_sold(verdict, result)
+        self._heirs.sold_by_others(result)
+        evidence.restated(position, case.now)
 
     async def split(
         self, verdict: Verdict, case: Case, position: Position, evidence: Evidence

@@ -15,6 +15,7 @@ from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
 from snexec.model import ACCOUNTS
+from snexec.risk import day_began
 from snexec.threads import NoThreadError, Threads, in_own_thread
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.ledger.exit_rows import UnsettledExit
+    from snexec.ledger.held_rows import WatchedRow
     from snexec.ledger.rows import Unsettled
     from snexec.ledger.store import Store
     from snexec.ledger.writer import WriterStatus
@@ -56,6 +58,9 @@ class Ledger:
         newest_row_at: When the last row was written that was there at the start, in
             seconds since 1970; None where there was none.
         unsettled_exits: The sells that an earlier run left unsettled, once loaded.
+        watched: Rows that may be sold, likewise.
+        tried: How many sells of each of them were decided in this session.
+        exit_rules: The rules that were applied last.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
         unconcluded: Rows of each mode of which an earlier run did not find out whether
             what they bought was sold.
@@ -73,6 +78,9 @@ class Ledger:
         self.clock = clock
         self.newest_row_at: float | None = None
         self.unsettled_exits: list[UnsettledExit] = []
+        self.watched: list[WatchedRow] = []
+        self.tried: dict[str, int] = {}
+        self.exit_rules: str | None = None
         self.swept_at: dict[AccountName, float | None] = {}
         self.unconcluded: dict[AccountName, list[str]] = {}
         self.complete: set[AccountName] = set()
@@ -127,6 +135,9 @@ class Ledger:
             note.must_go = bool(self.complete) and not simulated
             rows = self._store.unsettled()
             self.unsettled_exits = self._store.exits.unsettled()
+            held = self._store.held
+            self.watched, self.exit_rules = held.watched(), held.rules()
+            self.tried = held.tried(day_began(self.clock.now()))
             self._store.watch.begin()
         except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None

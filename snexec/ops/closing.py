@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snexec.exits import CloseAnswer, Watch
     from snexec.ledger import OpenRow
     from snexec.model import Mode
-    from snexec.ops.exits import Closing, Exits
+    from snexec.ops.exits import Closing
     from snexec.ops.wings import Wings
 
 log = logging.getLogger("Daemon")
@@ -29,9 +29,7 @@ _HALTED = (
 )
 
 
-async def close(
-    wings: Wings, exits: Exits, asked: Closing, *, dry_run: bool
-) -> dict[str, object]:
+async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, object]:
     """Have the positions sold, or say what that would do; return the answer's fields.
 
     It answers once each sell is durable. A row that cannot be sold is named with its
@@ -59,7 +57,7 @@ async def close(
     if wanted:
         symbols = [row.symbol for row in wanted]
         by_symbol = {row.symbol: row for row in wanted}
-        for each in await exits.close(symbols, at_open=asked.at_open):
+        for each in await wings.exits.close(symbols, at_open=asked.at_open):
             row = by_symbol[each.symbol]
             _log(each, row)
             answers.append(_done(each, row, watches))

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Daemon")
 
-_NOTHING_SOLD = "this daemon only buys: it sells nothing"
-
 
 class Control:
     """Reports on every wing, and works the kill switch.
@@ -85,7 +83,7 @@ class Control:
             "latency": wings.latencies.status(),
             "droppedAnswers": intake.dropped_answers,
             "problems": self._health.problems(),
-            "exits": None if wings.exits is None else _exits_of(wings.exits.status()),
+            "exits": _exits_of(wings.exits.status()),
         }
 
     def status_line(self) -> str:
@@ -150,10 +148,7 @@ class Control:
         """Have positions sold, or say what that would do."""
         from snexec.ops.closing import close  # noqa: PLC0415 - it is rare
 
-        exits = self._wings.exits
-        if exits is None:
-            return {"status": "refused", "error": _NOTHING_SOLD}
-        return await close(self._wings, exits, asked, dry_run=dry_run)
+        return await close(self._wings, asked, dry_run=dry_run)
 
     async def positions(self) -> dict[str, object]:
         """Return each open row, and what is known of its position."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from snexec.ops.exits import Exits
+    from snexec.exits import Exits
 
 _STATES = ("watched", "closing", "blocked")
 

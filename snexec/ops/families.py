@@ -83,8 +83,7 @@ def all_families(
     yield from _about_the_stream(sources)
     yield from _about_the_writer(sources)
     yield from _about_the_rest(sources)
-    if sources.wings.exits is not None:
-        yield from about_exits(sources.wings.exits)
+    yield from about_exits(sources.wings.exits)
 
 
 def _about_the_daemon(sources: Sources) -> Iterator[Metric]:

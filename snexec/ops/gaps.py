@@ -74,4 +74,5 @@ class Gaps:
         wings.market.forget()
         wings.accounts.begin_anew(max(uncounted, 0.0))
         wings.stream.restart()
+        wings.exits.time_passed()
         wings.reconciler.unsettled.ask_all()

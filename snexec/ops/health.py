@@ -10,7 +10,7 @@ from snexec.intake import Phase
 from snexec.logs import roughly
 
 if TYPE_CHECKING:
-    from snexec.ops.exits import Exits
+    from snexec.exits import Exits
     from snexec.ops.wings import Wings
 
 _BLOCKED_SECONDS = 300.0  # a row that the broker will not sell may be sold meanwhile
@@ -47,8 +47,7 @@ class Health:
         held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
         if held:
             found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"
-        if wings.exits is not None:
-            found |= _about_exits(wings.exits)
+        found |= _about_exits(wings.exits)
         return {part: wings.live.mask.apply(what) for part, what in found.items()}
 
     def stream_away_seconds(self) -> float:

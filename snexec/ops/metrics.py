@@ -54,10 +54,9 @@ class Metrics:
 
     Args:
         sources: Where the figures are that are kept elsewhere.
-        sells: Whether positions are sold: without that not one series more.
     """
 
-    def __init__(self, sources: Sources, *, sells: bool = False) -> None:
+    def __init__(self, sources: Sources) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._sources = sources
         self._open_trades: int | None = None
@@ -66,7 +65,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Reader(self._collect))
         ProcessCollector(registry=self._registry)
-        self._exits = ExitMetrics(self._registry) if sells else None
+        self._exits = ExitMetrics(self._registry)
         histogram = partial(Histogram, registry=self._registry)
         self._latencies: dict[LatencyKind, Histogram] = {
             "wire": histogram(
@@ -103,7 +102,7 @@ class Metrics:
         elif event.event == "settled":
             self._ends[ENDS.get(event.reason, OTHER_END)] += 1
             self._observe_ms("fill", event.more.get("fillMs"))
-        elif self._exits is not None:
+        else:
             self._exits.happened(event)
 
     def _observe_ms(self, kind: LatencyKind, value: object) -> None:
@@ -139,8 +138,7 @@ class Metrics:
         )
 
     def _collect(self) -> Iterator[Metric]:
-        if self._exits is not None:
-            yield from self._exits.families()
+        yield from self._exits.families()
         yield from all_families(
             self._sources,
             ends=self._ends,

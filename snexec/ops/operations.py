@@ -102,8 +102,7 @@ class Operations:
                     outages=outages,
                     dropped_lines=dropped_lines,
                     notify=notify,
-                ),
-                sells=wings.exits is not None,
+                )
             )
             feed.follow(metrics.happened)
             self._tasks["metrics"] = partial(PageServer(metrics.pages()).run, pages)

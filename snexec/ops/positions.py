@@ -35,7 +35,7 @@ async def explain(wings: Wings, symbol: str) -> dict[str, object]:
     if row is None:
         return _refused(f"{symbol} has no open row")
     watches = watches_of(wings)
-    rules = None if wings.exits is None else wings.exits.explain(row.trade_id)
+    rules = wings.exits.explain(row.trade_id)
     return {
         **_described(row, watches.get(row.trade_id)),
         "rules": [
@@ -64,8 +64,6 @@ def _refused(why: str) -> dict[str, object]:
 
 def watches_of(wings: Wings) -> dict[str, Watch]:
     """Return what is known of the rows that are watched, by their ids."""
-    if wings.exits is None:
-        return {}
     return {watch.row_id: watch for watch in wings.exits.positions()}
 
 

@@ -77,6 +77,7 @@ class Reloader:
             say_keys_lie_open(live.path)
         live.put_in_force(reload)
         wings.market.settings_changed()
+        wings.exits.settings_changed()
         if reload.held:
             log.warning(
                 "%s changed in %s: that needs a restart, the old values stay",

@@ -166,6 +166,7 @@ async def settle(
     if ended is None:
         return _refused(f"{asked.trade_id} has changed meanwhile: ask again")
     wings.reconciler.settled_by_operator(ended, asked.how)
+    wings.exits.ended(ended.trade_id)
     log.warning(
         "%s trade=%s is settled as %s by the operator's word%s",
         ended.symbol,

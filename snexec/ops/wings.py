@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts
+    from snexec.exits import Exits
     from snexec.intake import Intake
     from snexec.latency import Latencies
     from snexec.ledger import Ledger
     from snexec.market import MarketHours
-    from snexec.ops.exits import Exits
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
     from snexec.risk import HaltSwitch
@@ -24,7 +24,6 @@ class Wings(NamedTuple):
     Attributes:
         live: The settings in force.
         latencies: How long orders took.
-        exits: Sells positions; None in a daemon that only buys.
     """
 
     live: LiveSettings
@@ -37,7 +36,7 @@ class Wings(NamedTuple):
     stream: TradingStream
     intake: Intake
     orders: OrderDesk
-    exits: Exits | None = None
+    exits: Exits
 
     @property
     def bot_state(self) -> str:

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts
     from snexec.events import Event, EventFeed
     from snexec.latency import Latencies
-    from snexec.ledger import End, Ledger, Standing, Unsettled, UnsettledExit
+    from snexec.ledger import (
+        End,
+        ExitApplied,
+        Ledger,
+        Standing,
+        Unsettled,
+        UnsettledExit,
+    )
     from snexec.reconciliation.parties import Holdings, Reasons
     from snexec.reconciliation.recovery import Starved
     from snexec.settings import LiveSettings
@@ -88,7 +95,7 @@ class Reconciler:
             start=self.start,
         )
         self._feed = feed
-        found_sells = FoundSells(ledger.writer)
+        found_sells = FoundSells(ledger.writer, self._found_sell)
         self.rebuild = Rebuild(accounts, ledger, self.unsettled, found_sells)
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
         feed.follow(self._happened)
@@ -111,6 +118,10 @@ class Reconciler:
             nursery.start_soon(self.recovery.run, starved, name="recovery")
             nursery.start_soon(self.sells.run, name="sells that are not filled")
             nursery.start_soon(self.sweep.run, name="sweep")
+
+    def sold_by_others(self, applied: ExitApplied) -> None:
+        """Report that a row has lost shares, or was closed, by no order of ours."""
+        self.sells.reports.tell(applied, "lookup")
 
     def report_to(self, holdings: Holdings) -> None:
         """Tell somebody from now on what rows hold."""
@@ -164,6 +175,12 @@ class Reconciler:
     def status(self) -> ReconciliationStatus:
         """Return what is not settled."""
         return ReconciliationStatus(unsettled=len(self.unsettled))
+
+    def _found_sell(self, applied: ExitApplied) -> None:
+        """Report a sell that the broker has and no row had, and follow it."""
+        self.sells.reports.tell(applied, "lookup")
+        if not applied.settled:
+            self.unsettled.follow_sell(applied)
 
     def _happened(self, event: Event) -> None:
         if event.event == "stream" and event.reason == "authorized":

@@ -57,7 +57,7 @@ class SellReports:
 
     def tell(self, applied: ExitApplied, source: Source) -> None:
         """Log and publish what a change did, and hand it on to whoever holds positions."""
-        if applied.executed:
+        if applied.executed and applied.kind != "external":
             self._tell_fill(applied, source)
         if applied.outcome in {"canceled", "expired", "rejected"}:
             log.warning(
@@ -171,7 +171,7 @@ class SellReports:
             if applied.exit_price is None
             else applied.exit_price,
             "not known" if applied.pnl is None else f"{applied.pnl:+}",
-            applied.reason,
+            applied.exit_reason or applied.reason,
             applied.row_id,
             applied.signal_id,
             left,
@@ -179,7 +179,7 @@ class SellReports:
         )
         self.publish(
             "closed",
-            applied,
+            applied._replace(reason=applied.exit_reason or applied.reason),
             {
                 "exitPrice": None
                 if applied.exit_price is None

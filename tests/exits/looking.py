@@ -151,7 +151,7 @@ class Rows:
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         return [each for each in self.all if each.mode == mode]
 
-    def sold(self, applied: ExitApplied) -> None:
+    def sold_by_others(self, applied: ExitApplied) -> None:
         self.heard.append("sold")
         [position] = [each for each in self.all if each.row_id == applied.row_id]
         position.remaining = applied.remaining

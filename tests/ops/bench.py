@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from snexec.clock import timestamp
+from snexec.exits import Exits
 from snexec.intake.admission import Answer
 from snexec.intake.listener import open_listener
 from snexec.ledger.reader import Reader
@@ -36,12 +37,14 @@ def make_wings(rig: Rig) -> Wings:
     database = Path(main["file"])
     rig.settings.path = database.with_name("config.toml")
     rig.ledger.reader = Reader(database, rig.clock)
+    market = MarketHours(rig.settings, rig.accounts)
+    halt = HaltSwitch(rig.settings, rig.feed, rig.clock)
     return Wings(
         live=rig.settings,
         latencies=rig.latencies,
         accounts=rig.accounts,
-        halt=HaltSwitch(rig.settings, rig.feed, rig.clock),
-        market=MarketHours(rig.settings, rig.accounts),
+        halt=halt,
+        market=market,
         ledger=rig.ledger,
         reconciler=rig.reconciler,
         stream=TradingStream(
@@ -49,6 +52,10 @@ def make_wings(rig: Rig) -> Wings:
         ),
         intake=rig.intake,
         orders=rig.orders,
+        exits=Exits(
+            *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
+            *(rig.orders, market, halt, rig.feed),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import trio
 
-from snexec.exits import CloseAnswer, ExitsStatus, Explained, Watch
+from snexec.exits import CloseAnswer, Exits, ExitsStatus, Explained, Watch
 from snexec.ledger.store import Store
 from snexec.model import Mode
 from tests.fakes import make_trade, ref_of
@@ -24,7 +24,7 @@ NOTHING = ExitsStatus(
 )
 
 
-class FakeExits:
+class FakeExits(Exits):
     """Answers as it is told, and notes what it was asked.
 
     Attributes:
@@ -32,7 +32,7 @@ class FakeExits:
         refusals: Why a symbol is not sold.
     """
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # it has no parts
         self.asked: list[tuple[list[str], bool]] = []
         self.refusals: dict[str, str] = {}
         self.watches: list[Watch] = []

@@ -15,6 +15,7 @@ import trio
 from snexec.broker.budget import Purpose
 from snexec.errors import RateLimitedError, RefusedError, UnknownOutcomeError
 from snexec.ledger.rows import trade_id
+from snexec.reconciliation.found_sells import FoundSells
 from snexec.reconciliation.rebuild import Found, Rebuild
 from tests.fakes import (
     MOMENT,

@@ -1,4 +1,4 @@
-"""The exits as the daemon sees them, and what they cost (SPEC 12.8, 12.11)."""
+"""Prices and rules as a whole, and what they cost (SPEC 12.4, 12.11)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import gc
 import time
 import tracemalloc
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from snexec.events import EventFeed
-from snexec.exits import Exits
+from snexec.exits.watcher import Watcher
 from tests.exits.hands import Desk
 from tests.exits.test_book import bought, sold
 from tests.exits.test_poll import Polled
 from tests.exits.test_snapshots import Snapped
+
+if TYPE_CHECKING:
+    from snexec.ledger import Applied, WatchedRow
 
 pytestmark = pytest.mark.jumping_time
 
@@ -29,7 +32,7 @@ class Whole:
     def __init__(self, **keys: Any) -> None:  # noqa: ANN401 - by name
         self.desk = Polled(**keys)
         self.data = Snapped(**keys)
-        self.exits = Exits(
+        self.watcher = Watcher(
             self.desk.live,
             self.desk.accounts,
             self.desk.book,
@@ -42,7 +45,17 @@ class Whole:
             feed=EventFeed(clock=self.desk.clock),
             clock=self.desk.clock,
         )
-        self.exits.follow_positions(self.desk)
+        self.watcher.follow_positions(self.desk)
+
+    def load(self, rows: list[WatchedRow], rules: str | None) -> None:
+        """Take over rows and rules, as at the start."""
+        self.desk.book.load(rows)
+        self.watcher.load(rules)
+
+    def bought(self, applied: Applied) -> None:
+        """Take a fill."""
+        self.desk.book.bought(applied)
+        self.watcher.look()
 
 
 async def test_a_row_is_watched_from_its_fill_to_its_end(
@@ -50,43 +63,37 @@ async def test_a_row_is_watched_from_its_fill_to_its_end(
 ) -> None:
     whole = Whole(**STOP)
     desk = whole.desk
-    whole.exits.load([], None)
-    nursery.start_soon(whole.exits.run)
+    whole.load([], None)
+    nursery.start_soon(whole.watcher.run)
     await trio.sleep(10)
     assert desk.paper.asked == []
     desk.paper.holds = {"AAPL": "189"}
-    whole.exits.bought(bought())
+    whole.bought(bought())
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "170"}
-    assert whole.exits.status()._asdict() == {
-        "watched": 1,
-        "closing": 0,
-        "blocked": 0,
-        "unwatched": 0,
-        "source": None,
-        "price_age_sec": None,
-        "blind": False,
-        "passed_over": {"unmoved": 2},
-    }
+    assert desk.book.count("watched") == 1
+    assert whole.watcher.source_and_age() == (None, None)
+    assert whole.watcher.passed_over == {"unmoved": 2}
+    assert not whole.watcher.is_blind
     await trio.sleep(4)
     assert desk.reasons == [("AAPL", "stop_loss")]
-    status = whole.exits.status()
-    assert (status.watched, status.closing, status.source) == (0, 1, "positions")
-    whole.exits.sold(sold(settled=True, closed=True, row_status="closed"))
-    assert whole.exits.status().closing == 0
+    assert desk.book.count("closing") == 1
+    assert whole.watcher.source_and_age()[0] == "positions"
+    desk.book.sold(sold(settled=True, closed=True, row_status="closed"))
+    assert len(desk.book) == 0
     assert [mode for mode, _positions in desk.lists][:2] == ["paper", "paper"]
     nursery.cancel_scope.cancel()
 
 
 async def test_a_start_goes_on_with_rows_and_rules(nursery: trio.Nursery) -> None:
     first, second = Whole(**STOP), Whole(**STOP)
-    first.exits.load([], None)
-    nursery.start_soon(first.exits.run)
+    first.load([], None)
+    nursery.start_soon(first.watcher.run)
     await trio.sleep(1)
     [rules] = first.desk.shelf.rules
-    second.exits.load([second.desk.row()], rules)
+    second.load([second.desk.row()], rules)
     second.desk.paper.holds = {"AAPL": "170"}
-    nursery.start_soon(second.exits.run)
+    nursery.start_soon(second.watcher.run)
     await trio.sleep(3)
     second.desk.paper.holds = {"AAPL": "169"}
     await trio.sleep(4)
@@ -99,8 +106,8 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
 ) -> None:
     whole = Whole(**STOP)
     desk = whole.desk
-    whole.exits.load([desk.row()], None)
-    nursery.start_soon(whole.exits.run)
+    whole.load([desk.row()], None)
+    nursery.start_soon(whole.watcher.run)
     desk.paper.holds = {"AAPL": "189"}
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "188"}
@@ -115,10 +122,10 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
 
 async def test_a_sell_of_others_is_looked_at_at_once(nursery: trio.Nursery) -> None:
     whole = Whole(max_hold_duration_sec=1e6)
-    whole.exits.load([whole.desk.row()], None)
-    nursery.start_soon(whole.exits.run)
+    whole.load([whole.desk.row()], None)
+    nursery.start_soon(whole.watcher.run)
     await trio.sleep(10)
-    whole.exits.foreign_sell("paper", "AAPL")
+    whole.watcher.ask_now("paper")
     await trio.sleep(1)
     assert whole.desk.paper.asked == [0, 10]
     nursery.cancel_scope.cancel()
@@ -128,15 +135,15 @@ async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
     nursery: trio.Nursery,
 ) -> None:
     whole = Whole()
-    whole.exits.load([whole.desk.row()], None)
-    nursery.start_soon(whole.exits.run)
-    whole.exits.bought(bought(trade_id="row-2", symbol="MSFT"))
+    whole.load([whole.desk.row()], None)
+    nursery.start_soon(whole.watcher.run)
+    whole.bought(bought(trade_id="row-2", symbol="MSFT"))
     await trio.sleep(1000)
     assert whole.desk.paper.asked == []
     assert whole.data.asked == []
     assert whole.desk.shelf.rules == []
-    assert whole.exits.status().unwatched == 2
-    assert whole.exits.explain("row-AAPL") is None
+    assert whole.desk.book.count("watched") == 2
+    assert whole.watcher.explain("row-AAPL") is None
     nursery.cancel_scope.cancel()
 
 
@@ -148,53 +155,43 @@ async def test_the_market_is_asked_for_before_anything_runs() -> None:
         ({}, set()),
     ):
         whole = Whole(**keys)
-        whole.exits.load([whole.desk.row(mode="live")], None)
+        whole.load([whole.desk.row(mode="live")], None)
         assert whole.desk.market.watched == modes
 
 
 async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
     whole = Whole()
     desk = whole.desk
-    whole.exits.load([desk.row()], None)
-    nursery.start_soon(whole.exits.run)
+    whole.load([desk.row()], None)
+    nursery.start_soon(whole.watcher.run)
     desk.paper.holds = {"AAPL": "189"}
     await trio.sleep(10)
     desk.set(**STOP)
-    whole.exits.settings_changed()
+    whole.watcher.settings_changed()
     await trio.sleep(0.1)
     assert desk.paper.asked == [10]
-    told = whole.exits.explain("row-AAPL")
+    told = whole.watcher.explain("row-AAPL")
     assert told is not None
     assert told[0].threshold == "180.10"
     nursery.cancel_scope.cancel()
 
 
-async def test_each_position_says_how_it_is(nursery: trio.Nursery) -> None:
+async def test_a_reason_is_asked_anew(nursery: trio.Nursery) -> None:
     whole = Whole(
         **STOP, trailing_stop_pct=10, profit_target_pct=10, max_hold_duration_sec=60
     )
     desk = whole.desk
-    whole.exits.load([desk.row(high_price=Decimal(220))], None)
-    nursery.start_soon(whole.exits.run)
+    whole.load([desk.row(high_price=Decimal(220))], None)
+    nursery.start_soon(whole.watcher.run)
     desk.paper.holds = {"AAPL": "199"}
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "200"}
     await trio.sleep(2.5)
-    [watch] = whole.exits.positions()
-    assert (watch.row_id, watch.mode, watch.state) == ("row-AAPL", "paper", "watched")
-    assert watch.price == 200
-    assert watch.price_source == "positions"
-    assert watch.price_age_sec == pytest.approx(0.95)
-    assert watch.stop == 198
-    assert watch.target == Decimal("208.538")
-    assert watch.seconds_left == pytest.approx(55)
-    assert whole.exits.still_holds("row-AAPL", "max_hold") is False
-    assert whole.exits.still_holds("row-MSFT", "max_hold") is None
+    assert whole.watcher.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watcher.still_holds("row-MSFT", "max_hold") is None
     desk.set()
-    [watch] = whole.exits.positions()
-    assert (watch.stop, watch.target, watch.seconds_left) == (None, None, None)
-    assert whole.exits.still_holds("row-AAPL", "max_hold") is False
-    assert whole.exits.still_holds("row-AAPL", "manual") is True
+    assert whole.watcher.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watcher.still_holds("row-AAPL", "manual") is True
     nursery.cancel_scope.cancel()
 
 

@@ -1,0 +1,129 @@
+"""What watches positions where there is an ``[exits]``: built then, and not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.broker.splits import known_splits
+from snexec.exits.findings import Findings
+from snexec.exits.following import Following
+from snexec.exits.known_splits import KnownSplits
+from snexec.exits.lookout import Lookout
+from snexec.exits.shelf import LedgerShelf
+from snexec.exits.watcher import Watcher
+from snexec.market.calendar import SessionCalendar
+from snexec.market.data_stream import DataStream
+from snexec.market.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date
+
+    from snexec.broker import Accounts
+    from snexec.broker.splits import Split
+    from snexec.events import EventFeed
+    from snexec.exits.book import PositionBook
+    from snexec.exits.findings import Heirs
+    from snexec.exits.seller import Seller
+    from snexec.ledger import Ledger
+    from snexec.market import MarketHours
+    from snexec.model import Mode
+    from snexec.risk import HaltSwitch
+    from snexec.settings import ExitSettings, LiveSettings
+
+
+class Watching:
+    """Prices and rules, market data, and the lookout for what others do.
+
+    Args:
+        live: ``[exits]``, which SIGHUP changes.
+        accounts: Who is asked.
+        ledger: Keeps high prices, and the rules that were applied last.
+        market: Its hours.
+        halt: The kill switch.
+        feed: Where it is published that nothing is seen, and what others did.
+        book: The positions.
+        seller: Sells them.
+        heirs: Hear what others did.
+
+    Attributes:
+        watcher: Asks the rules.
+    """
+
+    def __init__(  # noqa: PLR0917 - wings, in the order of the floors
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        ledger: Ledger,
+        market: MarketHours,
+        halt: HaltSwitch,
+        feed: EventFeed,
+        *,
+        book: PositionBook,
+        seller: Seller,
+        heirs: Heirs,
+    ) -> None:
+        clock = ledger.clock
+        self._live = live
+        self._book = book
+        self._data = Snapshots(live, accounts, self._settings)
+        self._calendar = SessionCalendar(market, accounts, clock)
+        self.watcher = Watcher(
+            *(live, accounts, book, seller, market, self._calendar, halt),
+            shelf=LedgerShelf(ledger.writer),
+            data=self._data,
+            feed=feed,
+            clock=clock,
+        )
+        self._stream = DataStream(
+            *(live, accounts, self._settings, market, self.watcher.sink),
+            lost=self.watcher.lose_stream,
+            clock=clock,
+        )
+        self._following = Following(live, book, self._stream)
+        findings = Findings(ledger.writer, heirs, feed)
+        self._lookout = Lookout(live, accounts, ledger, book, findings)
+        self._known_splits = KnownSplits(
+            self._ask_splits, self._shares, clock, self._lookout.know_splits
+        )
+        self.watcher.follow_positions(self._stream)
+        self.watcher.follow_positions(self._lookout)
+
+    async def run(self) -> None:
+        """Watch while there is anything to, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.watcher.run, name="position watcher")
+            nursery.start_soon(self._lookout.run, name="lookout")
+            nursery.start_soon(self._known_splits.run, name="known splits")
+            nursery.start_soon(self._calendar.run, name="calendar")
+            nursery.start_soon(self._following.run, name="followed symbols")
+            nursery.start_soon(self._stream.run, name="market data")
+
+    def settings_changed(self) -> None:
+        """Use what the settings are now."""
+        self.watcher.settings_changed()
+        self._stream.settings_changed()
+
+    def restart_stream(self) -> None:
+        """Open the market-data stream anew: time has passed that nobody has seen."""
+        self._stream.restart()
+
+    def look(self, mode: Mode, _symbol: str = "") -> None:
+        """Look at once what others sold of an account's positions."""
+        self._lookout.look_now(mode)
+
+    def _settings(self) -> ExitSettings | None:
+        return self._live.now.exits
+
+    def _shares(self) -> set[str]:
+        exits = self._settings()
+        if exits is None or not (exits.enabled and exits.external):
+            return set()
+        return {each.position.symbol for each in self._book}
+
+    async def _ask_splits(
+        self, symbols: Collection[str], first: date, last: date
+    ) -> Sequence[Split]:
+        return await known_splits(self._data.client(), symbols, first, last)
