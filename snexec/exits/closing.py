@@ -278,7 +278,7 @@ class Closing:
         """Wait as long as the next try is to wait, and clear its way."""
         row_id = self.position.row_id
         if following.looks_outside and self._means.outside is not None:
-            self._means.outside.look(self.position.mode, self.position.symbol)
+            self._means.outside.look_now(self.position.mode)
         if following.is_blocked:
             self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
         await trio.sleep(following.after)

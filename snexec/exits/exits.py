@@ -160,7 +160,7 @@ class Exits:
     def foreign_sell(self, mode: Mode, _symbol: str) -> None:
         """Look at once what somebody else has sold."""
         if self._watching is not None:
-            self._watching.look(mode)
+            self._watching.look_now(mode)
 
     # What others did, as the heirs of what is found.
 

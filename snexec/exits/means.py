@@ -41,8 +41,8 @@ class Hours(Protocol):
 class Outside(Protocol):
     """Looks for what others sold (SPEC 12.7)."""
 
-    def look(self, mode: Mode, symbol: str) -> None:
-        """Look at a symbol as soon as possible."""
+    def look_now(self, mode: Mode) -> None:
+        """Look at an account as soon as possible."""
 
 
 class Wanted(Protocol):

@@ -110,7 +110,7 @@ class Watching:
         """Open the market-data stream anew: time has passed that nobody has seen."""
         self._stream.restart()
 
-    def look(self, mode: Mode, _symbol: str = "") -> None:
+    def look_now(self, mode: Mode) -> None:
         """Look at once what others sold of an account's positions."""
         self._lookout.look_now(mode)
 

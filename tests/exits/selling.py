@@ -45,14 +45,14 @@ class Shop:
     """A rig with a book, a seller, and a row to sell.
 
     Attributes:
-        looks: At which symbols others' sales were to be looked at.
+        looks: At which accounts others' sales were to be looked at.
         holds: Whether the rule still holds, where it is asked.
     """
 
     def __init__(self, rig: Rig, nursery: trio.Nursery) -> None:
         self.rig = rig
         self.nursery = nursery
-        self.looks: list[tuple[Mode, str]] = []
+        self.looks: list[Mode] = []
         self.holds: bool | None = True
         self.book = Book(rig.clock)
         rig.reconciler.report_to(self.book)
@@ -65,8 +65,8 @@ class Shop:
         self.seller = Seller(self.means, rig.reconciler)
         rig.market.open = True
 
-    def look(self, mode: Mode, symbol: str) -> None:
-        self.looks.append((mode, symbol))
+    def look_now(self, mode: Mode) -> None:
+        self.looks.append(mode)
 
     def still_holds(self, _row_id: str, _reason: str) -> bool | None:
         return self.holds

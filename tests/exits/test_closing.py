@@ -243,7 +243,7 @@ async def test_where_nothing_is_held_others_sales_are_looked_at_at_once(
         refused(422, "position intent mismatch, inferred: sell_to_open")
     )
     await shop.sell()
-    assert shop.looks == [("paper", "AAPL")]
+    assert shop.looks == ["paper"]
     assert shop.rig.told("exit_blocked") == [], "that may explain it"
     assert len(logged_errors.take()) == 1
 
