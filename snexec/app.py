@@ -3,7 +3,7 @@
     root ── log lines, OS signals, the simulated exchange     (snexec.cli.daemon)
      └─ ledger                         writes the database, for all the others
          └─ services                   trading stream, reconciliation, REST clients,
-             │                         halt, market hours, database check, operations
+             │                         halt, market hours, exits, database check, operations
              └─ feeders                socket, standard input
                  └─ orders             what each one needs once it is answered
 
@@ -41,7 +41,6 @@ class Daemon:
     def __init__(self, opened: Opened) -> None:
         live, clock, ledger = opened.live, opened.clock, opened.ledger
         feed, latencies = EventFeed(clock=clock, mask=live.mask), Latencies()
-
         # The broker, and what may keep an order from reaching it.
         accounts = Accounts(live, clock, exchange=opened.exchange, tls=opened.tls)
         halt = HaltSwitch(live, feed, clock)
@@ -51,15 +50,13 @@ class Daemon:
         reconciler = Reconciler(live, accounts, ledger, latencies, feed)
         stream = TradingStream(live, accounts, reconciler.fills, feed)
 
-        # The way of a signal: taken, ordered, answered.
+        # The way of a signal: taken, ordered, answered; and of what it bought: sold.
         orders = OrderDesk(
             *(live, accounts, ledger, reconciler, halt, market, latencies, feed),
             id_salt=opened.id_salt,
             onlookers=opened.onlookers,
         )
         intake = Intake(live, ledger, orders)
-
-        # The way of a position: watched, sold.
         exits = Exits(live, accounts, ledger, reconciler, orders, market, halt, feed)
 
         # What watches all of this, and trades nothing.
@@ -99,16 +96,15 @@ class Daemon:
             StartError: The database cannot be used.
             BaseExceptionGroup: One of the services failed, and everything has ended.
         """
-        wings, stream, stages = self.wings, self.wings.stream, self.stages
+        wings, stages = self.wings, self.stages
+        starved = wings.stream.replace_starved
         stages.load()
         async with (
             wings.ledger.writing(until=stages.drain_deadline),
             trio.open_nursery() as services,
         ):
-            services.start_soon(stream.run, name="trading stream")
-            services.start_soon(
-                wings.reconciler.run, stream.replace_starved, name="reconciliation"
-            )
+            services.start_soon(wings.stream.run, name="trading stream")
+            services.start_soon(wings.reconciler.run, starved, name="reconciliation")
             services.start_soon(wings.accounts.run, name="REST clients")
             services.start_soon(wings.halt.run, name="halt")
             services.start_soon(wings.market.run, name="market hours")

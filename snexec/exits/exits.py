@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.exits.answers import CloseAnswer, Watch
     from snexec.exits.judge import Explained
+    from snexec.exits.monitor import Halt
     from snexec.exits.watching import Watching
     from snexec.ledger import Applied, ExitApplied, Ledger, Split
     from snexec.market import MarketHours
     from snexec.model import Mode
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
-    from snexec.risk import HaltSwitch
     from snexec.settings import LiveSettings
 
 
@@ -52,7 +52,7 @@ class Exits:
         reconciler: Reconciler,
         orders: OrderDesk,
         market: MarketHours,
-        halt: HaltSwitch,
+        halt: Halt,
         feed: EventFeed,
     ) -> None:
         self._live = live

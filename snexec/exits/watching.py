@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.exits.book import PositionBook
     from snexec.exits.findings import Heirs
+    from snexec.exits.monitor import Halt
     from snexec.exits.seller import Seller
     from snexec.ledger import Ledger
     from snexec.market import MarketHours
     from snexec.model import Mode
-    from snexec.risk import HaltSwitch
     from snexec.settings import ExitSettings, LiveSettings
 
 
@@ -58,7 +58,7 @@ class Watching:
         accounts: Accounts,
         ledger: Ledger,
         market: MarketHours,
-        halt: HaltSwitch,
+        halt: Halt,
         feed: EventFeed,
         *,
         book: PositionBook,

@@ -225,10 +225,3 @@ async def test_nothing_is_sold_while_rows_cannot_be_written_or_read(
     refused = await bench.control.close(ALL, dry_run=False)
     assert refused["error"] == "the database cannot be written"
     assert exits.asked == []
-
-
-async def test_a_daemon_that_only_buys_sells_nothing(bench: Bench) -> None:
-    assert await bench.control.close(ALL, dry_run=False) == {
-        "status": "refused",
-        "error": "this daemon only buys: it sells nothing",
-    }

@@ -91,7 +91,15 @@ async def test_status_has_every_field_of_the_contract_in_its_place(
         "latency": {"wireMs": NOT_TIMED, "replyMs": NOT_TIMED, "fillMs": NOT_TIMED},
         "droppedAnswers": 0,
         "problems": {},
-        "exits": None,
+        "exits": {
+            "watched": 0,
+            "closing": 0,
+            "blocked": 0,
+            "unwatched": 0,
+            "source": None,
+            "priceAgeSec": None,
+            "blind": False,
+        },
     }
     status = await bench.control.status()
     assert status == expected
