@@ -211,6 +211,7 @@ class Committer:
         except BaseException:
             self._store.rollback()
             raise
+        self._store.stop_note.must_go = False
         ended = time.perf_counter()
         took = ended - self._began_at
         self._timer.add(took)
@@ -247,7 +248,6 @@ class Committer:
         except BaseException:
             store.rollback()
             raise
-        store.stop_note.must_go = False
         return reports
 
     def _forget_stop(self) -> None:

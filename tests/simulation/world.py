@@ -351,6 +351,7 @@ class World:
         self._limits = limits
         self.settings = _settings(per_minute, limits=limits)
         self.clock = TrioClock()
+        self._committed_at = 0.0
         self._database = _new_database()
         self.store = ModelStore(self._database, clock=self.clock)
         self._armed: CrashAt | None = None
@@ -398,6 +399,7 @@ class World:
 
     def _committed(self) -> None:
         """Compare the rows with what they were before the last commit."""
+        self._committed_at = self.clock.now().timestamp()
         rows = self.rows()
         for trade_id, row in rows.items():
             before = self.seen.get(trade_id)
@@ -440,8 +442,9 @@ class World:
     def _changed(self, before: Row, row: Row, rows: dict[str, Row]) -> None:
         kept = ["id", "symbol", "mode", "notional", "entryAt", "createdAt", "signalId"]
         if before["settledAt"] is not None:
-            kept += ["settledAt", "alpacaOrderId", "status", "exitReason"]
-            kept += ["shares", "entryPrice"]
+            kept += ["settledAt", "alpacaOrderId", "shares", "entryPrice"]
+            if not self._has_its_symbol_back(before, row, rows):
+                kept += ["status", "exitReason"]
         if before["alpacaOrderId"] is not None:
             kept.append("alpacaOrderId")
         for name in kept:
@@ -468,6 +471,23 @@ class World:
             )
         ):
             self.wrong(f"found late without a newer row: {shown(row)}")
+
+    def _has_its_symbol_back(self, before: Row, row: Row, rows: dict[str, Row]) -> bool:
+        """Return whether a row found late is open, as the newer one bought nothing."""
+        was_open = {
+            other["id"]
+            for other in self.seen.values()
+            if other["symbol"] == row["symbol"] and other["status"] == "open"
+        }
+        return (
+            before["exitReason"] == "order_found_late"
+            and (row["status"], row["exitReason"]) == ("open", None)
+            and any(
+                other not in rows
+                or (rows[other]["status"] == "missed" and not rows[other]["shares"])
+                for other in was_open
+            )
+        )
 
     def _may_post(self, trade_id: str, before: Sequence[Posted]) -> None:
         """Find out whether an order may leave now."""
@@ -616,6 +636,7 @@ class World:
                 (rows_module, "uuid", ids),
                 (Rereader, "read", self._read_settings),
                 (Ledger, "check", _no_file),
+                (Ledger, "_changed_at", lambda _ledger: self._committed_at),
                 (root, "handlers", [_LogLines(self)]),
                 (root, "level", logging.WARNING),
             ):
