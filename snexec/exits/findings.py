@@ -211,7 +211,7 @@ class Findings:
                 "exitId": applied.id,
                 "mode": applied.mode,
                 "shares": _number(applied.sold),
-                "price": _number(verdict.price),
+                "exitPrice": _number(verdict.price),
                 "remaining": _number(applied.remaining),
                 "closed": applied.closed,
                 "pnl": _number(applied.pnl),

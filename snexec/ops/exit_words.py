@@ -28,7 +28,7 @@ EXIT_KINDS: tuple[NotifyKind, ...] = (
 )
 
 
-def exit_words(event: Mapping[str, Any]) -> str | None:  # noqa: PLR0911, PLR0912 - a table
+def exit_words(event: Mapping[str, Any]) -> str | None:  # noqa: PLR0911 - a table
     """Return what an event about a sell says, without its symbol; None for another one.
 
     Args:
@@ -60,14 +60,10 @@ def exit_words(event: Mapping[str, Any]) -> str | None:  # noqa: PLR0911, PLR091
                 " by price; time rules and snexec close go on"
             )
         case "external":
-            sold = _at(_shares(event.get("shares")), event.get("exitPrice"))
-            if _number(event.get("exitPrice")) is None:
-                row = _text(event.get("tradeId"))
-                sold += f" at an unknown price: snexec settle {row} --as closed --price"
-            return f"others have sold {sold}"
+            return _external(event)
         case "split":
             shares, entry = event.get("shares"), event.get("entryPrice")
-            ratio = _amount(event.get("ratio"))
+            ratio = _text(event.get("ratio"))  # 10, or 1/10
             return f"split {ratio} for 1: {_at(_shares(shares), entry)} now"
         case "oversold":
             over = _shares(event.get("oversold"))
@@ -91,6 +87,18 @@ def _closed(event: Mapping[str, Any]) -> str:
     if _number(event.get("pnl")) is not None:
         text += f", P&L {signed_dollars(event.get('pnl'))}"
     return text
+
+
+def _external(event: Mapping[str, Any]) -> str:
+    if event.get("rests") is not None:
+        return f"its price rules rest: {_text(event.get('rests'))}"
+    sold = _at(_shares(event.get("shares")), event.get("exitPrice"))
+    if _number(event.get("exitPrice")) is None:
+        sold += " at an unknown price"
+        if event.get("closed") is not False:
+            row = _text(event.get("tradeId"))
+            sold += f": snexec settle {row} --as closed --price"
+    return f"others have sold {sold}"
 
 
 def _why(event: Mapping[str, Any]) -> str:

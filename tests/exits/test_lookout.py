@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +16,7 @@ from snexec.errors import NotSentError, RefusedError
 from snexec.exits.splits import SplitDay
 from snexec.ledger.exit_rows import NewExit
 from snexec.ledger.rows import OrderRef
+from snexec.ops.exit_words import exit_words
 from tests.exits.looking import GRACE, INTERVAL, Bench
 from tests.fakes import TrioClock, open_store, warnings_of
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from snexec.events import Event
     from snexec.exits.position import Position
     from tests.conftest import LoggedErrors
 
@@ -51,6 +54,11 @@ def rests(position: Position) -> bool:
     return position.rests is not None
 
 
+def words(event: Event) -> str | None:
+    """Return what a notification says of an event."""
+    return exit_words(json.loads(event.line()))
+
+
 # Sold by others.
 
 
@@ -73,6 +81,7 @@ async def test_what_others_sold_closes_the_row_at_their_mean_price(
         "sn-1",
     )
     assert event.more["closed"] is True
+    assert words(event) == "others have sold 10 shares at 116"
     assert bench.rows.all == []
 
 
@@ -487,6 +496,8 @@ async def test_a_reverse_split_is_no_sale(bench: Bench) -> None:
     row = bench.row()
     assert (row["status"], row["shares"], row["entryPrice"]) == ("open", 1.0, 1000.0)
     assert bench.exits_of_row() == []
+    [event] = bench.events
+    assert words(event) == "split 1/10 for 1: 1 share at 1,000 now"
 
 
 @pytest.mark.parametrize(("held", "average"), [("1", "1000"), ("20", "50")])
@@ -752,6 +763,10 @@ async def test_more_than_before_that_nobody_bought_rests_the_price_rules(
         await trio.sleep(LONG)
         assert rests(position)
         assert len(logged_errors.take()) == 1
+        [event] = bench.events
+        assert words(event) == (
+            "its price rules rest: 3 more are held, and nobody bought them"
+        )
         bench.hold("10")
         await trio.sleep(LONG)
         assert not rests(position)
