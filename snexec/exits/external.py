@@ -184,6 +184,8 @@ def _sold(case: Case) -> Verdict | None:
         if each.order_id in case.ours or each.id in case.used or not missing:
             continue
         shares = min(_shares(each), missing)
+        if not shares:
+            continue
         missing -= shares
         used.append(each)
         dollars += shares * (each.price or _ZERO)

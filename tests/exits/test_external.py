@@ -169,6 +169,20 @@ def test_sells_that_do_not_cover_what_is_missing_are_no_trace_of_it() -> None:
     assert verdict.quantity == 4
 
 
+def test_a_sell_of_an_unreadable_quantity_is_none_of_dust() -> None:
+    unread = fill("1")._replace(quantity=None)
+    seen = standing(
+        "0",
+        30,
+        claim=claim(remaining=Decimal("0.0000005")),
+        now=sight("0", remaining="0.0000005"),
+        first=sight("0", ago=30, remaining="0.0000005"),
+        activities=[unread],
+    )
+    verdict = judge(seen)
+    assert (verdict.kind, verdict.price) == ("sold", None)
+
+
 def test_a_sell_without_a_readable_price_gives_none() -> None:
     verdict = judge(standing("6", activities=[fill("3"), fill("1", None)]))
     assert (verdict.kind, verdict.price) == ("sold", None)
