@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("PositionMonitor")
 
-# How a way ends: nothing is left; the row is the rules' again; or it ended otherwise.
-Result = Literal["closed", "given_back", "ended"]
+# How a way ends: nothing is left; the row is the rules' again; or it ended otherwise, by
+# another program where it is gone.
+Result = Literal["closed", "given_back", "ended", "gone"]
 
 _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _WRITE_AGAIN = ("not_written", "changed", "closing")
+_GONE = ("not_found", "not_ours", "not_open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class _NotPlanned:
 
 @dataclass(frozen=True, slots=True)
 class _Withheld:
+    new: NewExit
     why: Withheld
 
 
@@ -98,7 +101,6 @@ class Closing:
         self._is_handed_in = False
         self._exit_id: str | None = None  # of the sell that has no end yet
         self._waits_for_open = False  # it is planned, and has not left
-        self._planned_before: str | None = None  # it, where it was handed in again
         self._is_resumed = False
         self._history = History(means, position)
         self._alarm = BlockedAlarm(means, position, trigger)
@@ -125,8 +127,10 @@ class Closing:
 
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
-        self.position.state = "closing"
-        if self.position.is_settled and self.position.live_exit is None:
+        position = self.position
+        position.state = "closing"
+        is_clear = position.is_settled and position.live_exit is None
+        if is_clear and not self._has_tried_enough():
             self._hand_in()
 
     def resume(self, exit_id: str) -> None:
@@ -209,9 +213,9 @@ class Closing:
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
         """Wait: reconciliation asks, and sends it again."""
 
-    def withheld(self, _new: NewExit, why: Withheld) -> None:
+    def withheld(self, new: NewExit, why: Withheld) -> None:
         """Go on by why."""
-        self._answer(_Withheld(why))
+        self._answer(_Withheld(new, why))
 
     # The way.
 
@@ -220,7 +224,7 @@ class Closing:
             await self._wait_for_open()
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:
-            await self._clear_way()
+            await self._prepare(Next())
             self._hand_in()
         while True:
             answer = await self._answers.receive()
@@ -237,12 +241,13 @@ class Closing:
                 return Next()
             case _NotPlanned(why):
                 return await self._not_planned(why)
-            case _Withheld(why):
+            case _Withheld(new, why):
                 # What was planned before is planned still; what was new is dropped.
-                self._exit_id = self._planned_before
+                self._exit_id = new.id if new.is_resumed else None
                 return await self._not_planned(why)
             case _Refused(error):
                 self._exit_id = None
+                self.position.state = "blocked"
                 return self._history.refused(error)
             case _Ended(applied):
                 self._exit_id, self._waits_for_open = None, False
@@ -264,6 +269,8 @@ class Closing:
             return Next()
         if why in _WRITE_AGAIN:
             return Next(_AGAIN_SECONDS)
+        if why in _GONE:
+            return "gone"
         # Nor does a rule sell what is left while the daemon stops.
         return "ended" if why == "stopping" else "given_back"
 
@@ -276,15 +283,12 @@ class Closing:
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
-        row_id = self.position.row_id
         if following.looks_outside and self._means.outside is not None:
             self._means.outside.look_now(self.position.mode)
         if following.is_blocked:
             self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
         await trio.sleep(following.after)
-        while self._exit_id is None and (
-            self._means.tries(row_id) >= MOST_TRIES_A_SESSION
-        ):
+        while self._exit_id is None and self._has_tried_enough():
             self._alarm.tell(
                 self.blocked_by or "its sells end unfilled",
                 "no more tries in this session, the next one is tomorrow's",
@@ -294,6 +298,9 @@ class Closing:
             self._history.buy_was_canceled = True
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
+
+    def _has_tried_enough(self) -> bool:
+        return self._means.tries(self.position.row_id) >= MOST_TRIES_A_SESSION
 
     async def _clear_way(self) -> None:
         """Cancel what works for this row, and wait for the broker's word on it."""
@@ -311,7 +318,6 @@ class Closing:
     def _hand_in(self) -> None:
         position, trigger = self.position, self.trigger
         self._is_handed_in = True
-        self._planned_before = self._exit_id
         is_closed = self._means.is_market_closed(position)
         self._waits_for_open = is_closed and self._exit_id is None
         history = self._history

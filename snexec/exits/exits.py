@@ -62,7 +62,7 @@ class Exits:
         self._book = PositionBook(ledger.clock)
         self._means = Means(live, accounts, ledger, reconciler, orders, market, feed)
         reconciler.report_to(self)  # before the seller, which finds the book up to date
-        self._seller = Seller(self._means, reconciler)
+        self._seller = Seller(self._means, reconciler, self._book)
         self._by_hand = ByHand(live, self._book, self._seller)
         self._watching: Watching | None = None
         self._changed = trio.Event()

@@ -11,6 +11,7 @@ from snexec.exits.rules import Trigger
 from snexec.ledger import row_of_exit
 
 if TYPE_CHECKING:
+    from snexec.exits.book import PositionBook
     from snexec.exits.means import Means
     from snexec.exits.position import Position
     from snexec.ledger import Applied, ExitApplied, ExitReason, WatchedRow
@@ -26,10 +27,14 @@ class Seller:
     Args:
         means: What all ways share.
         reconciler: Reports what rows hold, and asks which sells are still wanted.
+        book: The positions; it drops a row that another program has ended.
     """
 
-    def __init__(self, means: Means, reconciler: Reconciler) -> None:
+    def __init__(
+        self, means: Means, reconciler: Reconciler, book: PositionBook
+    ) -> None:
         self._means = means
+        self._book = book
         self._closings: dict[str, Closing] = {}
         self._nursery: trio.Nursery | None = None
         reconciler.report_to(self)
@@ -140,3 +145,5 @@ class Seller:
         row_id = closing.position.row_id
         if self._closings.get(row_id) is closing:
             del self._closings[row_id]
+        if closing.result == "gone":
+            self._book.ended(row_id)

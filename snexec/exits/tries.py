@@ -33,8 +33,9 @@ MOST_TRIES_A_SESSION = 20
 _LAG_SECONDS = 15.0  # within which a position may not show what was just bought
 _LAG_PAUSES = (1.0, 2.0, 4.0, 8.0)
 _PAUSES = (1.0, 5.0, 15.0, 60.0)
-# A sell that finds nothing is explained by others' sales, once those are seen.
-_LOOKS_BEFORE_ALARM = 3
+# A sell that finds nothing is explained by others' sales, once those are seen and have
+# stood for `external_grace_sec`.
+_LOOKS_BEFORE_ALARM = 4
 _ZERO = Decimal(0)
 
 
@@ -127,11 +128,12 @@ def after_refusal(refused: Refused, past: Past, *, retry_max: float) -> Next:
         past: What came before.
         retry_max: The longest pause, in seconds.
     """
-    blocked = Next(pause_after(past.refusals, retry_max), is_blocked=True)
+    refusals = past.refusals - past.lags
+    blocked = Next(pause_after(refusals, retry_max), is_blocked=True)
     following = blocked
     match refused.kind:
         case "intent_field":
-            following = blocked if past.refusals > 1 else Next()
+            following = blocked if refusals > 1 else Next()
             following = following._replace(says_intent=False)
         case "held" | "nothing_held" if (
             past.since_bought < _LAG_SECONDS and past.lags < len(_LAG_PAUSES)
@@ -139,7 +141,7 @@ def after_refusal(refused: Refused, past: Past, *, retry_max: float) -> Next:
             pause = min(_LAG_PAUSES[past.lags], retry_max)
             following = Next(pause, is_lag=True)
         case "nothing_held":
-            is_blocked = past.refusals > _LOOKS_BEFORE_ALARM
+            is_blocked = refusals > _LOOKS_BEFORE_ALARM
             following = blocked._replace(looks_outside=True, is_blocked=is_blocked)
         case "held" if refused.available:
             following = blocked if past.took_free else Next()

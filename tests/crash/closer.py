@@ -35,7 +35,7 @@ class Closer:
         )
         means.wanted = self
         wings.reconciler.report_to(self)
-        self.seller = Seller(means, wings.reconciler)
+        self.seller = Seller(means, wings.reconciler, self.book)
         setattr(wings.reconciler, "run", self.run)  # noqa: B010 - beside it
 
     def load(self, wings: Wings) -> None:

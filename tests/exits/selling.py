@@ -62,7 +62,7 @@ class Shop:
         )
         self.means.outside = self
         self.means.wanted = self
-        self.seller = Seller(self.means, rig.reconciler)
+        self.seller = Seller(self.means, rig.reconciler, self.book)
         rig.market.open = True
 
     def look_now(self, mode: Mode) -> None:

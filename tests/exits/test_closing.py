@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import RefusedError, UnknownOutcomeError
+from snexec.ledger.exit_rows import NewExit
 from snexec.ledger.rows import OrderRef
 from tests.exits.selling import SHARES, Shop, insufficient, refused, trigger
 from tests.fakes import make_order
@@ -245,7 +246,19 @@ async def test_where_nothing_is_held_others_sales_are_looked_at_at_once(
     await shop.sell()
     assert shop.looks == ["paper"]
     assert shop.rig.told("exit_blocked") == [], "that may explain it"
+    assert shop.state() == "blocked", "nothing works, so what others sold may be judged"
     assert len(logged_errors.take()) == 1
+
+
+async def test_a_row_that_another_program_has_ended_is_watched_no_more(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    shop.rig.store._db.execute("UPDATE BotTrade SET status = 'closed'")
+    closing = await shop.sell()
+    assert closing.result == "gone"
+    assert shop.book.of_row("sn-1") is None, "or it would be tried at each price"
+    assert (shop.posts(), shop.seller.of_row("sn-1")) == ([], None)
 
 
 async def test_others_sales_end_the_way_however_long_the_next_try_waits(
@@ -418,6 +431,23 @@ async def test_halt_all_at_the_open_keeps_the_intent(shop: Shop) -> None:
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
 
 
+async def test_halt_all_before_a_sell_is_sent_again_keeps_it(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(UnknownOutcomeError("no answer"))
+    closing = await shop.sell()
+    shop.rig.halt.all_on = True
+    again = shop.rig.store.exits.resume("sn-1-x1")
+    assert isinstance(again, NewExit)
+    closing.withheld(again, "halted")
+    await trio.sleep(10)
+    shop.rig.halt.all_on = False
+    await trio.sleep(3)
+    assert closing.result is None, "it may have left, and is planned"
+    assert {post[1] for post in shop.posts()} == {"sn-1-x1"}
+    await shop.said("fill", SHARES, order_id="paper-o-2")
+    assert closing.result == "closed"
+
+
 # What a kill leaves.
 
 
@@ -503,6 +533,20 @@ async def test_what_an_earlier_run_has_tried_counts_in_its_session(
     await shop.sell()
     await trio.sleep(3600)
     assert len(shop.posts()) == 1
+    logged_errors.take()
+
+
+async def test_a_start_is_no_way_to_one_more_try_than_a_session_has(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.means.load_tries({"sn-1": 20})
+    await shop.sell()
+    await trio.sleep(3600)
+    assert shop.posts() == []
+    assert shop.rig.told("exit_blocked") == [("exit_blocked", "stop_loss")]
+    await trio.sleep(24 * 3600)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"], "tomorrow's"
     logged_errors.take()
 
 

@@ -18,6 +18,7 @@ from snexec.exits.tries import (
     pause_after,
     read_refusal,
 )
+from snexec.settings import ExitSettings
 
 PAST = Past(
     refusals=1, lags=0, since_bought=math.inf, buy_order_id="b-1", took_free=False
@@ -130,13 +131,21 @@ def test_no_position_lags_for_longer() -> None:
     assert follows(what, PAST._replace(since_bought=1.0, lags=4)).is_blocked
 
 
+def test_what_was_taken_for_a_lag_makes_no_later_pause_longer() -> None:
+    past = PAST._replace(since_bought=15.0, lags=4, refusals=5)
+    assert follows(Refused("other"), past) == Next(1.0, is_blocked=True)
+
+
 def test_where_nothing_is_held_what_others_sold_is_looked_at_before_an_alarm() -> None:
     found = [
         follows(Refused("nothing_held"), PAST._replace(refusals=n)) for n in range(1, 6)
     ]
     assert all(each.looks_outside for each in found)
-    assert [each.is_blocked for each in found] == [False, False, False, True, True]
+    assert [each.is_blocked for each in found] == [*[False] * 4, True]
     assert [each.after for each in found] == [1.0, 5.0, 15.0, 60.0, 300.0]
+    before_alarm = sum(each.after for each in found if not each.is_blocked)
+    grace = ExitSettings().external_grace_sec
+    assert before_alarm > 2 * grace, "others' sales are seen, and explain it"
 
 
 def test_our_own_buy_in_the_way_is_canceled_first_and_once() -> None:
