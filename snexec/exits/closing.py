@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from snexec.exits.blocked import BlockedAlarm
+from snexec.exits.heard import (
+    HasEnded,
+    Heard,
+    IsNotPlanned,
+    IsPlanned,
+    IsRefused,
+    IsWithheld,
+)
 from snexec.exits.history import History
 from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
 from snexec.orders import Sell
@@ -35,36 +42,12 @@ _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _WRITE_AGAIN = ("not_written", "changed", "closing")
-_GONE = ("not_found", "not_ours", "not_open")
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A sell is durable, and waits for the market."""
-
-
-@dataclass(frozen=True, slots=True)
-class _NotPlanned:
-    why: NotPlanned
-
-
-@dataclass(frozen=True, slots=True)
-class _Withheld:
-    new: NewExit
-    why: Withheld
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    error: RefusedError
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    applied: ExitApplied
-
-
-_Answer = _Planned | _NotPlanned | _Withheld | _Refused | _Ended
+_ENDS: dict[NotPlanned, Result] = {
+    "not_found": "gone",
+    "not_ours": "gone",
+    "not_open": "gone",
+    "stopping": "ended",  # nor does a rule sell what is left
+}
 
 
 class Closing:
@@ -97,7 +80,7 @@ class Closing:
         self._means = means
         self._tell_ended = ended
         self._scope = trio.CancelScope()
-        self._put, self._answers = trio.open_memory_channel[_Answer](math.inf)
+        self._put, self._answers = trio.open_memory_channel[Heard](math.inf)
         self._is_handed_in = False
         self._exit_id: str | None = None  # of the sell that has no end yet
         self._waits_for_open = False  # it is planned, and has not left
@@ -168,7 +151,7 @@ class Closing:
             if applied.outcome == "dropped" and not self._is_resumed:
                 return
             if applied.outcome != "refused":
-                self._answer(_Ended(applied))
+                self._answer(HasEnded(applied))
 
     def is_wanted(self) -> bool | None:
         """Return whether what it was decided for still holds; None where that is open."""
@@ -194,11 +177,11 @@ class Closing:
                 new.quantity,
                 new.reason,
             )
-            self._answer(_Planned())
+            self._answer(IsPlanned())
 
     def not_planned(self, why: NotPlanned) -> None:
         """Go on by why."""
-        self._answer(_NotPlanned(why))
+        self._answer(IsNotPlanned(why))
 
     def placed(self, _new: NewExit, _order: BrokerOrder) -> None:
         """Take it for no longer blocked: the broker has it."""
@@ -208,14 +191,14 @@ class Closing:
 
     def refused(self, _new: NewExit, error: RefusedError) -> None:
         """Go on by the table."""
-        self._answer(_Refused(error))
+        self._answer(IsRefused(error))
 
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
         """Wait: reconciliation asks, and sends it again."""
 
     def withheld(self, new: NewExit, why: Withheld) -> None:
         """Go on by why."""
-        self._answer(_Withheld(new, why))
+        self._answer(IsWithheld(new, why))
 
     # The way.
 
@@ -234,22 +217,22 @@ class Closing:
             await self._prepare(following)
             self._hand_in()
 
-    async def _follows(self, answer: _Answer) -> Next | Result:
+    async def _follows(self, answer: Heard) -> Next | Result:
         match answer:
-            case _Planned():
+            case IsPlanned():
                 await self._wait_for_open()
                 return Next()
-            case _NotPlanned(why):
+            case IsNotPlanned(why):
                 return await self._not_planned(why)
-            case _Withheld(new, why):
+            case IsWithheld(new, why):
                 # What was planned before is planned still; what was new is dropped.
                 self._exit_id = new.id if new.is_resumed else None
                 return await self._not_planned(why)
-            case _Refused(error):
+            case IsRefused(error):
                 self._exit_id = None
                 self.position.state = "blocked"
                 return self._history.refused(error)
-            case _Ended(applied):
+            case HasEnded(applied):
                 self._exit_id, self._waits_for_open = None, False
                 if applied.outcome == "dropped":
                     return "given_back"
@@ -269,10 +252,7 @@ class Closing:
             return Next()
         if why in _WRITE_AGAIN:
             return Next(_AGAIN_SECONDS)
-        if why in _GONE:
-            return "gone"
-        # Nor does a rule sell what is left while the daemon stops.
-        return "ended" if why == "stopping" else "given_back"
+        return _ENDS.get(why, "given_back")
 
     async def _after_halt(self) -> Next | Result:
         """Wait until orders leave again; then the rule decides anew, if one did."""
@@ -345,5 +325,5 @@ class Closing:
         while self._means.is_market_closed(self.position):  # noqa: ASYNC110 - a clock
             await trio.sleep(_LOOK_SECONDS)
 
-    def _answer(self, answer: _Answer) -> None:
+    def _answer(self, answer: Heard) -> None:
         self._put.send_nowait(answer)
