@@ -270,7 +270,7 @@ class Closing:
         await trio.sleep(following.after)
         while self._exit_id is None and self._has_tried_enough():
             self._alarm.tell(
-                self.blocked_by or "its sells end unfilled",
+                self.blocked_by or "an earlier run could not",
                 "no more tries in this session, the next one is tomorrow's",
             )
             await trio.sleep(_NEXT_DAY_LOOK_SECONDS)

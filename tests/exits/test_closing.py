@@ -542,7 +542,7 @@ async def test_a_start_is_no_way_to_one_more_try_than_a_session_has(
     await shop.start()
     shop.means.load_tries({"sn-1": 20})
     await shop.sell()
-    await trio.sleep(3600)
+    await trio.sleep(3500)
     assert shop.posts() == []
     assert shop.rig.told("exit_blocked") == [("exit_blocked", "stop_loss")]
     await trio.sleep(24 * 3600)
