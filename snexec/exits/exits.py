@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.assets import may_be
 from snexec.exits.answers import ExitsStatus
 from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
@@ -157,9 +158,10 @@ class Exits:
         """Watch what is left of a row that was sold."""
         self._book.sold(applied)
 
-    def foreign_sell(self, mode: Mode, _symbol: str) -> None:
-        """Look at once what somebody else has sold."""
-        if self._watching is not None:
+    def foreign_sell(self, mode: Mode, symbol: str) -> None:
+        """Look at once what somebody else has sold, if it may be of what is watched."""
+        held = self._book.of_mode(mode)
+        if self._watching is not None and any(may_be(p.symbol, symbol) for p in held):
             self._watching.look_now(mode)
 
     # What others did, as the heirs of what is found.

@@ -1,0 +1,92 @@
+"""The exits as the rest of the daemon sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from snexec.broker.positions import PositionList
+from snexec.exits import Exits
+from snexec.market import MarketHours
+from tests.fakes import make_settings
+from tests.orders.hearing import buy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fakes import Rig
+
+pytestmark = pytest.mark.jumping_time
+
+
+def make_exits(rig: Rig) -> Exits:
+    """Build the exits of a rig over the rows that it has."""
+    exits = Exits(
+        *(rig.settings, rig.accounts, rig.ledger, rig.reconciler, rig.orders),
+        *(MarketHours(rig.settings, rig.accounts), rig.halt, rig.feed),
+    )
+    rig.ledger.watched = rig.store.held.watched()
+    exits.load()
+    return exits
+
+
+async def test_a_foreign_sell_is_looked_at_if_it_may_be_of_what_is_held(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(exits={})
+    buy(rig, symbol="BTC/USD")
+    exits, looks = make_exits(rig), list[str]()
+    monkeypatch.setattr(exits._watching, "look_now", looks.append)
+    for _ in range(100):
+        exits.foreign_sell("paper", "MSFT")
+        exits.foreign_sell("live", "BTC/USD")
+    assert looks == [], "a busy account would take recovery's requests"
+    exits.foreign_sell("paper", "BTCUSD")
+    exits.foreign_sell("paper", "")
+    assert looks == ["paper"] * 2
+
+
+async def test_rows_that_nothing_watches_are_counted(
+    make_rig: Callable[..., Rig],
+) -> None:
+    for sections, counts in (
+        ({}, (0, 1)),
+        ({"exits": {"enabled": False}}, (0, 1)),
+        ({"exits": {}}, (1, 0)),
+    ):
+        rig = make_rig(**sections)
+        if not rig.rows():
+            buy(rig)
+        status = make_exits(rig).status()
+        assert (status.watched, status.unwatched) == counts
+
+
+async def test_without_exits_nothing_is_asked_and_with_them_watching_begins(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def positions() -> PositionList:
+        await trio.lowlevel.checkpoint()
+        return PositionList()
+
+    rig = make_rig()
+    monkeypatch.setattr(rig.paper, "positions", positions)
+    buy(rig)
+    exits = make_exits(rig)
+    nursery.start_soon(exits.run)
+    await trio.sleep(60)
+    assert exits.explain("sn-1") is None
+    assert rig.paper.requests == []
+    section = make_settings(exits={"hard_stop_loss_pct": 5}).exits
+    now = rig.settings.now
+    rig.settings.now = now.model_copy(update={"exits": section})
+    exits.settings_changed()
+    while exits._watching is None:
+        await wait_all_tasks_blocked(0.01)
+    explained = exits.explain("sn-1")
+    assert explained is not None
+    assert [each.name for each in explained if each.is_on] == ["stop_loss"]
