@@ -61,7 +61,6 @@ class Closing:
 
     Attributes:
         durable: Set once a sell is durable, or it is certain that there is none yet.
-        over: Set once the way has ended.
         result: How it ended; None before.
     """
 
@@ -75,7 +74,6 @@ class Closing:
         self.position = position
         self.trigger = trigger
         self.durable = trio.Event()
-        self.over = trio.Event()
         self.result: Result | None = None
         self._means = means
         self._tell_ended = ended
@@ -135,7 +133,6 @@ class Closing:
                 self.position.state = "watched"
             self._tell_ended(self)
             self.durable.set()
-            self.over.set()
 
     def end(self, result: Result) -> None:
         """End the way: there is nothing more to sell of this row."""

@@ -86,18 +86,12 @@ class PositionsPoll:
             for mode in MODES
         }
         self._asked_at: dict[Mode, float] = {}
-        self._wanted: set[Mode] = set()
         self._short: dict[Mode, float] = {}  # since the last one that was short
         self._wake = trio.Event()
 
     def follow(self, onlooker: Onlooker) -> None:
         """Have somebody hear each list of positions from now on."""
         self._onlookers.append(onlooker)
-
-    def ask_now(self, mode: Mode) -> None:
-        """Ask without waiting for the next poll, as after a sell of others'."""
-        self._wanted.add(mode)
-        self.look()
 
     def look(self) -> None:
         """Look again at what there is to ask: rows or settings have changed."""
@@ -117,7 +111,7 @@ class PositionsPoll:
                 await wake.wait()
                 continue
             due = self._asked_at.get(mode, -pause) + pause
-            if mode not in self._wanted and trio.current_time() < due:
+            if trio.current_time() < due:
                 with trio.move_on_at(min(due, trio.current_time() + self._look_sec())):
                     await wake.wait()
                 continue
@@ -168,7 +162,6 @@ class PositionsPoll:
             self._report_short(mode, pause, asked_at)
             return False
         self._asked_at[mode] = asked_at
-        self._wanted.discard(mode)
         if asked_at - self._short.get(mode, asked_at) > _CALM_SECONDS:
             del self._short[mode]
             log.info("%s positions are asked for every %.3g s again", mode, pause)

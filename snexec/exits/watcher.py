@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from snexec.exits.prices import PassedOver
     from snexec.exits.records import Shelf
     from snexec.exits.snapshots import MarketData
-    from snexec.model import Mode
     from snexec.settings import LiveSettings
 
 
@@ -116,10 +115,6 @@ class Watcher:
     def look(self) -> None:
         """Poll soon: something was bought, or the settings have changed."""
         self._poll.look()
-
-    def ask_now(self, mode: Mode) -> None:
-        """Ask at once what an account holds: somebody has sold."""
-        self._poll.ask_now(mode)
 
     # What is asked.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from snexec.clock import Clock
-    from snexec.ledger.exit_rows import ExitState
     from snexec.ledger.held_rows import HighPrice
 
 # The upper bounds keep out text, too.
@@ -121,7 +120,6 @@ def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
     sold = (exact(each["filledQty"]) or Decimal(0) for each in sells)
     remaining = max(shares - sum(sold, Decimal(0)), Decimal(0))
     live = next((each for each in sells if each["exitSettledAt"] is None), None)
-    last_state, wanted = _last(sells)
     entered = row["entered"]
     return WatchedRow(
         id=row["rowId"],
@@ -138,18 +136,17 @@ def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
             None if live is None else read_unsettled_exit(live, now.timestamp())
         ),
         signal_id=text_of(row["signalId"]),
-        last_state=last_state,
-        wanted=wanted if live is None and remaining else None,
+        wanted=_wanted(sells) if live is None and remaining else None,
     )
 
 
-def _last(sells: list[sqlite3.Row]) -> tuple[ExitState | None, str | None]:
-    """Return how the last order of ours stands, and what it leaves to be done."""
+def _wanted(sells: list[sqlite3.Row]) -> str | None:
+    """Return why what the last order of ours has left is to be sold, if it is."""
     ours = [each for each in sells if each["kind"] != "external"]
-    if not ours:
-        return None, None
+    if not ours or ours[-1]["state"] == "dropped":
+        return None
     last = ours[-1]
-    reason = last["cancelReason"]
+    reason: str | None = last["cancelReason"]
     if reason is None and last["kind"] == "sell" and last["reason"] != "rebuilt":
         reason = last["reason"]
-    return last["state"], None if last["state"] == "dropped" else reason
+    return reason

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from fractions import Fraction
 
-    from snexec.ledger.exit_rows import ExitState, UnsettledExit
+    from snexec.ledger.exit_rows import UnsettledExit
     from snexec.model import Mode
 
 
@@ -28,7 +28,6 @@ class WatchedRow(NamedTuple):
         is_settled: Whether its buy buys no more.
         order_id: The broker's, of its buy.
         live_exit: Its sell without an end.
-        last_state: How its last sell stands; None before the first.
         wanted: Why the rest of it is to be sold: its last sell ended, and left some.
     """
 
@@ -44,7 +43,6 @@ class WatchedRow(NamedTuple):
     order_id: str | None
     live_exit: UnsettledExit | None = None
     signal_id: str | None = None
-    last_state: ExitState | None = None
     wanted: str | None = None
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from snexec.ledger.file import connect
 from snexec.ledger.oddities import describe_oddities
 from snexec.ledger.open_rows import read_open_rows
-from snexec.ledger.standing import has_exits
 from snexec.ledger.store import Store
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.clock import Clock
-    from snexec.ledger.exit_rows import ExitRecord
     from snexec.ledger.open_rows import OpenRow
 
 log = logging.getLogger("Daemon")
@@ -54,17 +52,6 @@ class Reader:
         """
         with closing(self._connect()) as connection:
             yield Store(connection, clock=self._clock)
-
-    def exits_of(self, row_id: str) -> list[ExitRecord]:
-        """Return all sells of a row, in the order in which they were decided.
-
-        Raises:
-            sqlite3.Error: They cannot be read.
-        """
-        with closing(self._connect()) as connection:
-            if not has_exits(connection):
-                return []
-            return Store(connection, clock=self._clock).exits.of(row_id)
 
     def oddities(self) -> list[str]:
         """Return a line for each row that holds what cannot be read.

@@ -50,7 +50,6 @@ async def test_a_trigger_becomes_a_sell_and_its_fill_closes_the_row(
     assert shop.state() == "closing"
     assert closing.durable.is_set()
     await shop.said("fill", SHARES, "180.02")
-    assert closing.over.is_set()
     assert closing.result == "closed"
     row = shop.rig.rows()["sn-1"]
     assert (row["status"], row["exitReason"], row["exitPrice"]) == (
@@ -123,7 +122,7 @@ async def test_a_buy_that_bought_nothing_leaves_nothing_to_sell(shop: Shop) -> N
     shop.rig.paper.book["sn-1"] = make_order("sn-1", "canceled", order_id="o-sn-1")
     shop.rig.store._db.execute("UPDATE BotTrade SET shares = NULL, entryPrice = NULL")
     await trio.sleep(3)
-    assert closing.over.is_set()
+    assert closing.result == "gone"
     assert shop.posts() == []
 
 

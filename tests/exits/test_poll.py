@@ -225,20 +225,6 @@ async def test_a_row_that_is_bought_is_asked_for_at_once(
     nursery.cancel_scope.cancel()
 
 
-async def test_it_asks_at_once_when_somebody_wants_to_know(
-    nursery: trio.Nursery,
-) -> None:
-    desk = Polled(max_hold_duration_sec=1e6)
-    desk.hold()
-    desk.start(nursery)
-    await trio.sleep(10)
-    desk.poll.ask_now("paper")
-    await trio.sleep(1)
-    assert desk.paper.asked == [0, 10]
-    assert [mode for mode, _positions in desk.lists] == ["paper", "paper"]
-    nursery.cancel_scope.cancel()
-
-
 async def test_what_was_asked_before_a_fill_says_nothing_of_what_is_free(
     nursery: trio.Nursery,
 ) -> None:

@@ -120,17 +120,6 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_sell_of_others_is_looked_at_at_once(nursery: trio.Nursery) -> None:
-    whole = Whole(max_hold_duration_sec=1e6)
-    whole.load([whole.desk.row()], None)
-    nursery.start_soon(whole.watcher.run)
-    await trio.sleep(10)
-    whole.watcher.ask_now("paper")
-    await trio.sleep(1)
-    assert whole.desk.paper.asked == [0, 10]
-    nursery.cancel_scope.cancel()
-
-
 async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
     nursery: trio.Nursery,
 ) -> None:

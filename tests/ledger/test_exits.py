@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from snexec.latency import Times
-from snexec.ledger.reader import Reader
 from snexec.ledger.rows import OrderRef
 from snexec.ledger.store import Store
 from tests.fakes import MOMENT, MOMENT_TEXT, FakeClock, make_trade, row_of
-from tests.ledger.files import make_foreign
 from tests.ledger.hands import drop_trigger, trigger
 from tests.ledger.selling import SELL, SELL_ID, buy, exits_of, plan
 
@@ -471,26 +469,18 @@ def test_what_another_program_forbids_to_close_is_not_half_written(
     assert row_of(store, "sn-1")["status"] == "closed"
 
 
-def test_all_sells_of_a_row_are_read_beside_the_writer(
-    store: Store, database: Path, clock: FakeClock
+def test_all_sells_of_a_row_are_read_in_the_order_of_their_decisions(
+    store: Store,
 ) -> None:
-    reader = Reader(database, clock)
     buy(store)
-    assert reader.exits_of("sn-1") == []
+    assert store.exits.of("sn-1") == []
     plan(store)
     store.exits.apply_ended(SELL, "canceled", quantity=Decimal("0.2"), price=None)
     plan(store)
-    first, second = reader.exits_of("sn-1")
+    first, second = store.exits.of("sn-1")
     assert (first.id, first.state, first.sold) == (
         *("sn-1-x1", "canceled", Decimal("0.2")),
     )
     assert first.settled_at == MOMENT_TEXT
     assert (second.id, second.quantity) == ("sn-1-x2", Decimal("0.3"))
     assert second.settled_at is None
-
-
-def test_a_file_from_before_there_were_sells_has_none(
-    database: Path, clock: FakeClock
-) -> None:
-    make_foreign(database, ("x", "AAPL", "open"))
-    assert Reader(database, clock).exits_of("x") == []
