@@ -196,9 +196,17 @@ class Stages:
                 " broker about their orders",
                 abandoned,
             )
-        log.info("stopped")
+        log.info("stopped%s", self._left_unwatched())
         if self._damage is not None:
             raise self._damage
+
+    def _left_unwatched(self) -> str:
+        """Return what nothing watches from now on, as the last line says it."""
+        rows, stops = self._wings.exits.left_by_a_stop()
+        if not rows:
+            return ""
+        named = "1 row is" if rows == 1 else f"{rows} rows are"
+        return f"; {named} unwatched from now on, {stops} of them with a stop at the broker"
 
     # For standard input.
 

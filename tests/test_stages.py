@@ -28,6 +28,7 @@ from tests.fakes import (
 from tests.input_helpers import signal_line
 from tests.ledger.files import contents, make_foreign
 from tests.ops.bench import make_wings
+from tests.orders.hearing import buy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -470,6 +471,46 @@ async def test_an_end_with_everything_written_is_one_line(
     caplog.set_level(logging.INFO)
     daemon.stages.report_stopped()
     assert infos_of(caplog) == ["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("exits", "symbols", "with_stop", "said"),
+    [
+        (None, ["AAPL"], 0, ""),
+        ({"enabled": False}, ["AAPL"], 0, ""),
+        ({}, [], 0, ""),
+        (
+            *({}, ["AAPL"], 0),
+            "; 1 row is unwatched from now on, 0 of them with a stop at the broker",
+        ),
+        (
+            *({}, ["AAPL", "MSFT"], 1),
+            "; 2 rows are unwatched from now on, 1 of them with a stop at the broker",
+        ),
+    ],
+)
+async def test_the_last_line_says_what_nothing_watches_from_now_on(
+    make_rig: Callable[..., Rig],
+    caplog: pytest.LogCaptureFixture,
+    *,
+    exits: dict[str, object] | None,
+    symbols: list[str],
+    with_stop: int,
+    said: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    rig = make_rig(**({} if exits is None else {"exits": exits}))
+    for number, symbol in enumerate(symbols):
+        buy(rig, f"sn-{number}", symbol)
+        if number < with_stop:
+            rig.store.exits.plan(
+                *(f"sn-{number}", "stop_loss"), held=None, free=None, kind="stop"
+            )
+    daemon = Daemon(rig)
+    rig.ledger.watched = rig.store.held.watched()
+    daemon.wings.exits.load()
+    daemon.stages.report_stopped()
+    assert infos_of(caplog)[-1] == f"stopped{said}"
 
 
 # Standard input

@@ -28,7 +28,7 @@ _OVERLAP = timedelta(microseconds=1)
 
 
 class ListedOrder(NamedTuple):
-    """An order as the list tells it.
+    """An order as the list has it.
 
     Attributes:
         symbol: As the broker spells it.

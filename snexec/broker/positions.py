@@ -1,4 +1,4 @@
-"""What an account holds, as the broker tells it (ALPACA 2.2, SPEC 12.4, 12.7): no I/O here.
+"""What an account holds, as the broker lists it (ALPACA 2.2, SPEC 12.4, 12.7): no I/O here.
 
 An entry that cannot be read says nothing about its symbol, neither that it is held nor that
 it is gone; the others count all the same. How an entry is read:

@@ -95,7 +95,7 @@ def read_splits(content: bytes) -> tuple[list[Split], str | None]:
         page = None
     actions = page.get("corporate_actions") if isinstance(page, dict) else None
     if not isinstance(actions, dict):
-        raise UnknownOutcomeError("the answer tells no corporate actions")
+        raise UnknownOutcomeError("the answer holds no corporate actions")
     token = page.get("next_page_token")
     return list(_splits(actions)), token if isinstance(token, str) and token else None
 

@@ -146,6 +146,17 @@ class Exits:
             passed_over=dict(watching.watcher.passed_over),
         )
 
+    def left_by_a_stop(self) -> tuple[int, int]:
+        """Return how many rows a stop leaves unwatched, and how many with a broker stop.
+
+        Where nothing watched them before, a stop leaves none so.
+        """
+        exits = self._live.now.exits
+        if exits is None or not exits.enabled:
+            return 0, 0
+        stops = sum(each.position.stop_at_broker for each in self._book)
+        return len(self._book), stops
+
     # What reconciliation reports, as its holdings.
 
     def bought(self, applied: Applied) -> None:

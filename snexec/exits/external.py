@@ -260,8 +260,10 @@ def _untraced(case: Case) -> Verdict:
         rests = f"a split, {due} for 1, shows in part of its position only"
         return Verdict("rest", rests, rests=rests)
     if case.stands_since < case.grace_seconds:
-        return Verdict("wait")  # what tells of the sale may come later than it
-    return Verdict("sold", "gone, and nothing tells who sold it", quantity=case.missing)
+        return Verdict("wait")  # an activity may come later than its sale
+    return Verdict(
+        "sold", "gone, and no activity says who sold it", quantity=case.missing
+    )
 
 
 RULES: tuple[Callable[[Case], Verdict | None], ...] = (

@@ -119,7 +119,7 @@ def days_of(
     Args:
         activities: What happened on it.
         symbol: Whose, in its canonical spelling.
-        quantity: Shares that it holds now, by which the last one's ratio is told.
+        quantity: Shares that it holds now, which show the last one's ratio.
         entry_day: Only those after it.
     """
     changes: dict[date, Decimal | None] = {}

@@ -72,7 +72,7 @@ class DataLine:
         place: Says where it is; None while it is not wanted, or has no keys.
         sink: Takes what it says.
         lost: Called when the connection has ended after it was open.
-        has_statuses: Whether it tells of halts.
+        has_statuses: Whether it reports halts.
         tls: Makes the context that verifies a wss:// host.
         clock: For the log.
 

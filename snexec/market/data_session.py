@@ -44,7 +44,7 @@ class DataSession:
         watched: What to ask for; the newest stay out where not all may be asked for.
         reader: Hands on what is said of symbols.
         life: Records when the other side was heard.
-        has_statuses: Whether this endpoint tells of halts.
+        has_statuses: Whether this endpoint reports halts.
         heard: Called after each frame that spoke of a symbol.
         told: What was said already that is said once; it outlives the connection.
 
