@@ -208,11 +208,17 @@ class Closing:
             self._hand_in()
         while True:
             answer = await self._answers.receive()
+            if self._is_needless(answer):
+                continue
             following = await self._follows(answer)
             if not isinstance(following, Next):
                 return following
             await self._prepare(following)
             self._hand_in()
+
+    def _is_needless(self, answer: Heard) -> bool:
+        """Return whether a sell was to be sent again that the broker has by now."""
+        return answer == IsNotPlanned("closing") and self._exit_id is not None
 
     async def _follows(self, answer: Heard) -> Next | Result:
         match answer:

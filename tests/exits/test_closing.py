@@ -447,6 +447,20 @@ async def test_halt_all_before_a_sell_is_sent_again_keeps_it(shop: Shop) -> None
     assert closing.result == "closed"
 
 
+async def test_a_sell_that_needs_not_be_sent_again_is_waited_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.start()
+    closing, handed_in = await shop.sell(), list[object]()
+    monkeypatch.setattr(shop.means.orders, "sell", lambda *sell: handed_in.append(sell))
+    closing.not_planned("closing")  # the broker has it: it was about to be sent again
+    await trio.sleep(20)
+    assert handed_in == []
+    monkeypatch.undo()
+    await shop.said("fill", SHARES)
+    assert closing.result == "closed"
+
+
 # What a kill leaves.
 
 
