@@ -33,6 +33,7 @@ Result = Literal["closed", "given_back", "ended"]
 _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
+_NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
 _WRITE_AGAIN = ("not_written", "changed", "closing")
 
 
@@ -126,7 +127,8 @@ class Closing:
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
         self.position.state = "closing"
-        if self.position.is_settled and self.position.live_exit is None:
+        is_clear = self.position.is_settled and self.position.live_exit is None
+        if is_clear and self._has_tries:
             self._hand_in()
 
     def resume(self, exit_id: str) -> None:
@@ -220,6 +222,7 @@ class Closing:
             await self._wait_for_open()
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:
+            await self._wait_for_session()
             await self._clear_way()
             self._hand_in()
         while True:
@@ -276,24 +279,28 @@ class Closing:
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
-        row_id = self.position.row_id
         if following.looks_outside and self._means.outside is not None:
             self._means.outside.look_now(self.position.mode)
         if following.is_blocked:
             self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
         await trio.sleep(following.after)
-        while self._exit_id is None and (
-            self._means.tries(row_id) >= MOST_TRIES_A_SESSION
-        ):
-            self._alarm.tell(
-                self.blocked_by or "its sells end unfilled",
-                "no more tries in this session, the next one is tomorrow's",
-            )
-            await trio.sleep(_NEXT_DAY_LOOK_SECONDS)
+        await self._wait_for_session()
         if following.cancels_buy:
             self._history.buy_was_canceled = True
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
+
+    @property
+    def _has_tries(self) -> bool:
+        return self._means.tries(self.position.row_id) < MOST_TRIES_A_SESSION
+
+    async def _wait_for_session(self) -> None:
+        """Wait for a session that has tries left, where another sell is needed."""
+        while self._exit_id is None and not self._has_tries:
+            self.durable.set()
+            why = self.blocked_by or "its sells came to nothing"
+            self._alarm.tell(why, _NO_MORE_TRIES)
+            await trio.sleep(_NEXT_DAY_LOOK_SECONDS)
 
     async def _clear_way(self) -> None:
         """Cancel what works for this row, and wait for the broker's word on it."""

@@ -506,6 +506,21 @@ async def test_what_an_earlier_run_has_tried_counts_in_its_session(
     logged_errors.take()
 
 
+async def test_a_start_has_no_try_left_where_the_session_had_none(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.means.load_tries({"sn-1": 20})
+    closing = await shop.sell()
+    assert closing.durable.is_set(), "whoever asked for it waits no longer"
+    await trio.sleep(3600)
+    assert shop.posts() == []
+    assert shop.state() == "blocked"
+    await trio.sleep(24 * 3600)
+    assert len(shop.posts()) == 1
+    logged_errors.take()
+
+
 async def test_what_an_earlier_sell_has_left_is_sold_at_the_start(shop: Shop) -> None:
     buy(shop.rig)
     _decided(shop, 300)
