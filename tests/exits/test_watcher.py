@@ -134,6 +134,20 @@ async def test_a_stop_that_was_passed_before_the_start_sells_by_a_snapshot(
     nursery.cancel_scope.cancel()
 
 
+async def test_trades_of_snapshots_are_passed_on(nursery: trio.Nursery) -> None:
+    whole = Whole(**STOP, price_source="stream")
+    whole.load([whole.desk.row()], None)
+    heard: list[tuple[str, Decimal]] = []
+    whole.watcher.follow_trades(lambda *said: heard.append(said))
+    nursery.start_soon(whole.watcher.run)
+    whole.data.last = {"AAPL": 189}
+    await trio.sleep(2.5)
+    whole.data.last = {"AAPL": 188}
+    await trio.sleep(2)
+    assert heard == [("AAPL", Decimal(189)), ("AAPL", Decimal(188))]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_sell_of_others_is_looked_at_at_once(nursery: trio.Nursery) -> None:
     whole = Whole(max_hold_duration_sec=1e6)
     whole.load([whole.desk.row()], None)
