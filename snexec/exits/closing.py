@@ -41,6 +41,7 @@ Result = Literal["closed", "given_back", "ended", "gone"]
 _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
+_NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
 _WRITE_AGAIN = ("not_written", "changed", "closing")
 _ENDS: dict[NotPlanned, Result] = {
     "not_found": "gone",
@@ -108,10 +109,9 @@ class Closing:
 
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
-        position = self.position
-        position.state = "closing"
-        is_clear = position.is_settled and position.live_exit is None
-        if is_clear and not self._has_tried_enough():
+        self.position.state = "closing"
+        is_clear = self.position.is_settled and self.position.live_exit is None
+        if is_clear and self._has_tries:
             self._hand_in()
 
     def resume(self, exit_id: str) -> None:
@@ -271,19 +271,23 @@ class Closing:
         if following.is_blocked:
             self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
         await trio.sleep(following.after)
-        while self._exit_id is None and self._has_tried_enough():
-            self._alarm.tell(
-                self.blocked_by or "an earlier run could not",
-                "no more tries in this session, the next one is tomorrow's",
-            )
-            await trio.sleep(_NEXT_DAY_LOOK_SECONDS)
+        await self._wait_for_session()
         if following.cancels_buy:
             self._history.buy_was_canceled = True
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
 
-    def _has_tried_enough(self) -> bool:
-        return self._means.tries(self.position.row_id) >= MOST_TRIES_A_SESSION
+    @property
+    def _has_tries(self) -> bool:
+        return self._means.tries(self.position.row_id) < MOST_TRIES_A_SESSION
+
+    async def _wait_for_session(self) -> None:
+        """Wait for a session that has tries left, where another sell is needed."""
+        while self._exit_id is None and not self._has_tries:
+            self.durable.set()
+            why = self.blocked_by or "its sells came to nothing"
+            self._alarm.tell(why, _NO_MORE_TRIES)
+            await trio.sleep(_NEXT_DAY_LOOK_SECONDS)
 
     async def _clear_way(self) -> None:
         """Cancel what works for this row, and wait for the broker's word on it."""

@@ -193,6 +193,15 @@ class PositionMonitor:
             if each.prices.second.doubted is not None
         ]
 
+    def undated(self) -> list[str]:
+        """Return the symbols of which the price stands still, and may be yesterday's."""
+        return [
+            each.position.symbol
+            for each in self._book
+            if each.prices.today.is_undated
+            and self._view.session(each.position).is_open
+        ]
+
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a position's rules with their figures; None if it is not watched."""
         watched, settings = self._book.of_row(row_id), self._live.now.exits
@@ -293,7 +302,7 @@ class PositionMonitor:
     def _report_jump(
         self, watched: Watched, price: Price, settings: ExitSettings
     ) -> None:
-        second, last = watched.prices.second, watched.prices.last
+        second, last = watched.prices.second, watched.prices.measure
         if second.is_reported or last is None:
             return
         second.is_reported = True

@@ -17,7 +17,8 @@ from snexec.exits.sink import price_of
 from snexec.logs import Repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     from snexec.clock import Clock
     from snexec.exits.book import PositionBook
@@ -86,6 +87,11 @@ class SnapshotPoll:
         self._faults = Repeats("the poll of snapshots", log=log, clock=clock)
         self._pause = _FAILED_SECONDS
         self._not_before = 0.0
+        self._followers: list[Callable[[str, Decimal], object]] = []
+
+    def follow(self, heard: Callable[[str, Decimal], object]) -> None:
+        """Have somebody hear each latest trade from now on: its symbol and price."""
+        self._followers.append(heard)
 
     async def run(self) -> None:
         """Poll while snapshots are wanted, until cancelled."""
@@ -121,7 +127,10 @@ class SnapshotPoll:
             if latest.quote is not None:
                 self._monitor.hear_bid(symbol, latest.quote.bid, latest.quote.at)
             if latest.trade is not None:
-                self._monitor.hear(price_of(latest.trade, "snapshots"))
+                price = price_of(latest.trade, "snapshots")
+                self._monitor.hear(price)
+                for heard in self._followers:
+                    heard(symbol, price.price)
 
     def _wanted(self, settings: ExitSettings) -> list[str]:
         if settings.price_source == "positions" or not settings.needs_prices:

@@ -14,7 +14,8 @@ from snexec.exits.sink import MonitorSink
 from snexec.exits.snapshots import SnapshotPoll
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from decimal import Decimal
 
     from snexec.broker import Accounts
     from snexec.clock import Clock
@@ -107,6 +108,10 @@ class Watcher:
     def follow_positions(self, onlooker: Onlooker) -> None:
         """Have somebody hear each list of positions from now on."""
         self._poll.follow(onlooker)
+
+    def follow_trades(self, heard: Callable[[str, Decimal], object]) -> None:
+        """Have somebody hear each trade of a snapshot from now on, with its price."""
+        self._snapshots.follow(heard)
 
     def lose_stream(self) -> None:
         """Note that the market-data stream was lost."""

@@ -89,6 +89,7 @@ class Watching:
             self._ask_splits, self._shares, clock, self._lookout.know_splits
         )
         self.watcher.follow_positions(self._stream)
+        self.watcher.follow_trades(self._stream.seen_trade)
         self.watcher.follow_positions(self._lookout)
 
     async def run(self) -> None:

@@ -73,7 +73,8 @@ class DataStream:
         self._accounts = accounts
         self._settings = settings
         self._hours = hours
-        self._polled: dict[str, Decimal] = {}
+        self._polled: dict[str, Decimal] = {}  # of positions
+        self._traded: dict[str, Decimal] = {}  # of snapshots
         self._lines = {
             "share": DataLine(
                 *("shares", live, self._shares, sink),
@@ -110,17 +111,11 @@ class DataStream:
     def seen(self, _mode: Mode, positions: Iterable[Polled]) -> None:
         """Hear the poll's prices: a connection is silent if it misses their moves."""
         for each in positions:
-            symbol, price, line = (
-                each.symbol,
-                each.current_price,
-                self._line(each.symbol),
-            )
-            if price is None or symbol not in line.watched:
-                self._polled.pop(symbol, None)
-                continue
-            before, self._polled[symbol] = self._polled.get(symbol, price), price
-            if price != before:
-                self._moved(line, symbol)
+            self._compare(self._polled, each.symbol, each.current_price)
+
+    def seen_trade(self, symbol: str, price: Decimal) -> None:
+        """Hear a snapshot's latest trade, in dollars: where they stand in, likewise."""
+        self._compare(self._traded, symbol, price)
 
     def settings_changed(self) -> None:
         """Use what the settings and the keys are now."""
@@ -141,6 +136,17 @@ class DataStream:
         async with trio.open_nursery() as nursery:
             for name, line in self._lines.items():
                 nursery.start_soon(line.run, name=f"market data of {name}")
+
+    def _compare(
+        self, known: dict[str, Decimal], symbol: str, price: Decimal | None
+    ) -> None:
+        line = self._line(symbol)
+        if price is None or symbol not in line.watched:
+            known.pop(symbol, None)
+            return
+        before, known[symbol] = known.get(symbol, price), price
+        if price != before:
+            self._moved(line, symbol)
 
     def _moved(self, line: DataLine, symbol: str) -> None:
         if asset_class(symbol).around_the_clock or self._market_is_open():

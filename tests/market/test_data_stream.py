@@ -310,3 +310,28 @@ async def test_a_poll_that_shows_no_move_accuses_nobody(
         bench.stream.seen("paper", [Held("KO", price), Held("F", Decimal(price or 1))])
         await trio.sleep(2)
     assert restarts == []
+
+
+@pytest.mark.jumping_time
+async def test_snapshots_that_stand_in_find_a_silent_stream_too(
+    restarts: list[float],
+) -> None:
+    bench = silent_bench()
+    bench.stream.watch(["KO"])
+    for number in range(17):
+        bench.stream.seen_trade("KO", Decimal(60 + number % 2))
+        await trio.sleep(2)
+    assert restarts == [32]
+
+
+@pytest.mark.jumping_time
+async def test_two_polls_that_differ_by_a_cent_are_no_move(
+    restarts: list[float],
+) -> None:
+    bench = silent_bench()
+    bench.stream.watch(["KO"])
+    for _ in range(40):
+        bench.stream.seen_trade("KO", Decimal("60.01"))
+        bench.stream.seen("paper", [Held("KO", Decimal(60))])
+        await trio.sleep(2)
+    assert restarts == []
