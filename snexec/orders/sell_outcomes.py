@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.errors import RateLimitedError
+from snexec.errors import DuplicateOrderError, RateLimitedError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
 from snexec.reconciliation import is_final
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("TradeExecutor")
 order_log = OrderLog(log)
+
+_SENT_AGAIN = ", and it is sent again with its id if there is no such order"
 
 
 class SellOutcomes:
@@ -114,21 +116,25 @@ class SellOutcomes:
     def unknown(self, attempt: SellAttempt, problem: BrokerError) -> None:
         """Leave a sell planned, and ask about it; unknown to the broker, it goes again.
 
-        A 429 says that it was not taken: only a look-up has to bear that out.
+        A 429 says that it was not taken: only a look-up has to bear that out. An id that
+        was taken before is sent no more: there is an order, or will never be one.
         """
         new = attempt.trade
         self.counts["unknown"] += 1
-        wait = self._resend_after()
+        wait, following = self._resend_after(), _SENT_AGAIN
         if isinstance(problem, RateLimitedError):
             attempt.lease.client.budget.block(problem.wait_seconds)
             wait = 0.0
+        elif isinstance(problem, DuplicateOrderError):
+            wait, following = math.inf, ""
         log.warning(
             "Sell outcome unknown: %s trade=%s signal=%s: %s; the broker is asked what"
-            " became of it, and it is sent again with its id if there is no such order",
+            " became of it%s",
             new.symbol,
             new.id,
             new.signal_id,
             problem,
+            following,
             extra=about_order(new),
         )
         resend_at = trio.current_time() + wait
