@@ -63,6 +63,7 @@ class Closing:
     Attributes:
         durable: Set once a sell is durable, or it is certain that there is none yet.
         result: How it ended; None before.
+        is_resumed: Whether its sell never reached the broker, and is asked about anew.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Closing:
         self._is_handed_in = False
         self._exit_id: str | None = None  # of the sell that has no end yet
         self._waits_for_open = False  # it is planned, and has not left
-        self._is_resumed = False
+        self.is_resumed = False
         self._history = History(means, position)
         self._alarm = BlockedAlarm(means, position, trigger)
 
@@ -117,7 +118,7 @@ class Closing:
     def resume(self, exit_id: str) -> None:
         """Listen to a sell that an earlier run has decided."""
         self.position.state = "closing"
-        self._exit_id, self._is_resumed, self._is_handed_in = exit_id, True, True
+        self._exit_id, self.is_resumed, self._is_handed_in = exit_id, True, True
         self.durable.set()
         self._means.orders.listen(exit_id, self)
 
@@ -145,9 +146,8 @@ class Closing:
             self.end("closed")
         elif applied.id == self._exit_id and applied.settled:
             # A refusal, and what was withheld, are heard of with their reason.
-            if applied.outcome == "dropped" and not self._is_resumed:
-                return
-            if applied.outcome != "refused":
+            is_withheld = applied.outcome == "dropped" and not self.is_resumed
+            if applied.outcome != "refused" and not is_withheld:
                 self._answer(HasEnded(applied))
 
     def is_wanted(self) -> bool | None:
@@ -163,7 +163,7 @@ class Closing:
 
     def planned(self, new: NewExit) -> None:
         """Note it; while the market is closed it waits."""
-        self._exit_id, self._is_resumed = new.id, False
+        self._exit_id, self.is_resumed = new.id, False
         self._means.tried(self.position.row_id)
         self.durable.set()
         if self._waits_for_open:
@@ -200,7 +200,7 @@ class Closing:
     # The way.
 
     async def _close(self) -> Result:
-        if self._is_resumed:
+        if self.is_resumed:
             await self._wait_for_open()
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:

@@ -130,6 +130,17 @@ class Seller:
             return "drop"
         return "wait" if self._means.is_market_closed(closing.position) else "send"
 
+    def waits(self, exit_id: str) -> bool:
+        """Return whether a sell that never reached the broker has to wait for the open.
+
+        What it was decided for is asked anew then, as after a start.
+        """
+        closing = self._closings.get(row_of_exit(exit_id) or "")
+        if closing is None or not self._means.is_market_closed(closing.position):
+            return False
+        closing.is_resumed = True
+        return True
+
     def _add(self, position: Position, trigger: Trigger) -> Closing:
         closing = Closing(self._means, position, trigger, self._ended)
         self._closings[position.row_id] = closing

@@ -31,6 +31,9 @@ class Reasons(Protocol):
     def verdict(self, exit_id: str) -> Verdict:
         """Say what is to be done with a sell that never reached the broker."""
 
+    def waits(self, exit_id: str) -> bool:
+        """Return whether one of this run has to wait, and then for a verdict."""
+
 
 class SellAgain(Protocol):
     """Sends a sell that is in the database once more, with the same id."""

@@ -196,13 +196,14 @@ class Sells:
         """Take that the broker does not know a sell: it is sent again, or dropped.
 
         One of this run is sent again, as its reason was just true; the broker takes an
-        id once. One of an earlier run is first asked anew whether it is still wanted.
+        id once. One of an earlier run is first asked anew whether it is still wanted; so
+        is one whose market has closed meanwhile.
         """
         now = trio.current_time()
         has_waited = now - order.placed_at >= self._live.now.alpaca.unknown_grace_sec
         if order.of_this_run:
             if now >= order.resend_at:
-                self._send_again(order)
+                self._send_again_if_open(order)
             elif has_waited:
                 await self._let_go_if_over(order)
             return
@@ -239,6 +240,13 @@ class Sells:
         found = await self._writer.write(lambda store: store.exits.resume(exit_id))
         if found == "over":
             self._unsettled.settled(exit_id)
+
+    def _send_again_if_open(self, order: UnsettledOrder) -> None:
+        """Send it again; while its market is closed it waits, as one of an earlier run."""
+        if self.reasons is not None and self.reasons.waits(order.trade_id):
+            order.of_this_run = False
+        else:
+            self._send_again(order)
 
     def _send_again(self, order: UnsettledOrder) -> None:
         if self.again is None or not self.again.send_again(order.trade_id):

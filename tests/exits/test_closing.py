@@ -364,6 +364,25 @@ async def test_an_unknown_outcome_keeps_its_one_sell(shop: Shop) -> None:
     assert closing.result == "closed"
 
 
+@pytest.mark.parametrize("holds", [True, False])
+async def test_what_goes_again_waits_for_its_market_and_is_asked_anew(
+    shop: Shop, logged_errors: LoggedErrors, *, holds: bool
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(UnknownOutcomeError("HTTP 502"))
+    closing = await shop.sell()
+    shop.rig.market.open = False
+    await trio.sleep(3600)
+    assert len(shop.posts()) == 1
+    shop.rig.market.open, shop.holds = True, holds
+    await trio.sleep(120)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"] * (1 + holds)
+    assert closing.result == (None if holds else "given_back")
+    assert shop.states() == {"sn-1-x1": "working" if holds else "dropped"}
+    [alarm] = logged_errors.take()
+    assert "not filled after 30 s" in alarm
+
+
 # The market, and the switches.
 
 

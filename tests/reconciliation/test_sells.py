@@ -50,6 +50,9 @@ class Book:
         self.asked.append(exit_id)
         return self.say
 
+    def waits(self, exit_id: str) -> bool:
+        raise AssertionError(f"{exit_id} is of an earlier run")
+
 
 @pytest.fixture
 def run(
