@@ -242,6 +242,7 @@ class Stages:
     async def _settle(self) -> None:
         with self._settling_scope:
             await self._wings.reconciler.wait_settled()
+            await trio.lowlevel.checkpoint()  # a stop that is no end of input ends here
             await self._wait_for_stories()
 
     async def _wait_for_stories(self) -> None:

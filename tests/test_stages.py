@@ -471,6 +471,19 @@ async def test_a_stop_ends_the_wait_for_the_simulation(moved: Daemon) -> None:
     assert moved.ended_at == 9
 
 
+async def test_a_stop_that_is_no_end_of_input_waits_for_no_simulation(
+    moved: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with moved.running():
+        moved.take("AAPL")
+        await trio.sleep(1)
+        fill(moved.rig, "AAPL")
+        await trio.sleep(8)
+        moved.stages.stop(why="SIGTERM", seconds=10)
+    assert moved.ended_at == 9
+    assert infos_of(caplog)[-1] == "stopping: SIGTERM"
+
+
 async def test_nothing_is_waited_for_where_nothing_sells(moved: Daemon) -> None:
     moved.rig.set_exits(enabled=False)
     async with moved.running():
