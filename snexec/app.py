@@ -73,7 +73,7 @@ class Daemon:
             orders=orders,
             exits=exits,
         )
-        self.stages = Stages(self.wings, opened.systemd, opened.report, feed)
+        self.stages = Stages(self.wings, opened, feed)
         self.operations = Operations(
             self.wings,
             feed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
@@ -19,7 +20,7 @@ from snexec.ops import Systemd
 from snexec.risk import counts_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from ssl import SSLContext
 
     from snexec.broker import BuiltInExchange
@@ -35,6 +36,8 @@ log = logging.getLogger("Daemon")
 
 _STREAM_SECONDS = 5.0  # how long the lines of a file wait for the stream
 _CLOCK_SECONDS = 2.0  # how long the first signal waits for the market's clock
+_NO_STORIES: Mapping[str, float] = MappingProxyType({})
+_LAST_SELLS_SECONDS = 1.0  # that left as a simulation's time was up
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop's own time is used up
 
 
@@ -86,6 +89,11 @@ class Opened(NamedTuple):
         return "" if self.exchange is None else self.exchange.id_salt
 
     @property
+    def stories(self) -> Mapping[str, float]:
+        """For how many seconds a simulation moves what is bought, by symbol."""
+        return _NO_STORIES if self.exchange is None else self.exchange.stories
+
+    @property
     def onlookers(self) -> list[Onlooker]:
         """The parts that must know of each order just before it leaves."""
         return [each for each in (self.exchange, self.report) if each is not None]
@@ -96,20 +104,17 @@ class Stages:
 
     Args:
         wings: What it starts and stops.
-        systemd: Sent each step.
-        report: Gets every answer to standard input, in a run of ``--stdin``; that run
-            stops at the end of its input.
+        opened: The service manager, which is sent each step; in a run of ``--stdin`` the
+            report, which gets every answer, and that run stops at the end of its input.
         feed: The events, which the report follows.
     """
 
-    def __init__(
-        self, wings: Wings, systemd: Systemd, report: Report | None, feed: EventFeed
-    ) -> None:
-        if report is not None:
-            feed.follow(report.happened)
+    def __init__(self, wings: Wings, opened: Opened, feed: EventFeed) -> None:
+        self._systemd, self._report = opened.systemd, opened.report
+        self._stories = opened.stories
+        if self._report is not None:
+            feed.follow(self._report.happened)
         self._wings = wings
-        self._systemd = systemd
-        self._report = report
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._deadline = math.inf
@@ -136,9 +141,7 @@ class Stages:
             with trio.move_on_after(_CLOCK_SECONDS):
                 await wings.market.wait_decided()
             self._begin_taking()
-            await wings.orders.run()
-            with self._settling_scope:
-                await wings.reconciler.wait_settled()
+            await wings.orders.run(settle=self._settle)
         wings.orders.drop_pending()
         if self._orders_scope.cancelled_caught:
             log.warning(
@@ -225,11 +228,41 @@ class Stages:
             self._report.answered(answer)
 
     def input_ended(self) -> None:
-        """Stop a run of ``--stdin``, once every order is settled."""
+        """Stop a run of ``--stdin``, once every order is settled.
+
+        In a simulation once what is bought has also been sold, where its market or a
+        hand moves it; ``settle_timeout_sec`` after the last of that at most.
+        """
         intake = self._wings.intake
         if self._report is not None and intake.phase is not Phase.STOPPING:
             seconds = self._wings.live.now.intake.settle_timeout_sec
+            seconds += max(self._stories.values(), default=0.0)
             self.stop(why="end of input", seconds=seconds, settle=True)
+
+    async def _settle(self) -> None:
+        with self._settling_scope:
+            await self._wings.reconciler.wait_settled()
+            await trio.lowlevel.checkpoint()  # a stop that is no end of input ends here
+            await self._wait_for_stories()
+
+    async def _wait_for_stories(self) -> None:
+        """Wait until what a simulation moves is sold, where anything sells it."""
+        settings, exits = self._wings.live.now, self._wings.exits
+        held = exits.held(self._stories)
+        if not held or settings.exits is None or not settings.exits.enabled:
+            return
+        # Every order has settled, so nothing is cut short; the last sells may finish.
+        self._orders_scope.deadline = self._deadline + _LAST_SELLS_SECONDS
+        log.info(
+            "every order is settled; waiting until the simulated market has sold %s,"
+            " %.0f s at most (Ctrl-C ends it)",
+            ", ".join(held),
+            self._deadline - trio.current_time(),
+        )
+        with trio.move_on_at(self._deadline):
+            await exits.wait_sold(held)
+        if still := exits.held(held):
+            log.info("time is up, and %s is not sold", ", ".join(still))
 
     def _begin_taking(self) -> None:
         intake, settings = self._wings.intake, self._wings.live.now

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.broker.simulated import BuiltInExchange
 from snexec.errors import StartError
 from snexec.intake.admission import Answer, Phase
 from snexec.ledger import file as file_module
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from snexec.broker.simulated import BuiltInExchange
     from snexec.events import Event
     from snexec.ledger.rows import NewTrade
     from snexec.stream.trading import StreamState
@@ -85,12 +85,27 @@ class Daemon:
         ended_at: When ``run_orders`` returned, on Trio's clock; infinite until then.
     """
 
-    def __init__(self, rig: Rig, report: Run | None = None) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        report: Run | None = None,
+        exchange: BuiltInExchange | None = None,
+    ) -> None:
         self.rig = rig
         rig.intake.phase = Phase.STARTING
         self.wings = make_wings(rig)
         self.manager = Manager()
-        self.stages = Stages(self.wings, self.manager, report, rig.feed)
+        unused: Any = None
+        opened = Opened(
+            live=rig.settings,
+            clock=rig.clock,
+            ledger=rig.ledger,
+            listener=unused,
+            systemd=self.manager,
+            report=report,
+            exchange=exchange,
+        )
+        self.stages = Stages(self.wings, opened, rig.feed)
         self.ended_at = math.inf
 
     def take(self, symbol: str = "AAPL", *, early: bool = False) -> Answer:
@@ -392,6 +407,93 @@ async def test_a_stop_ends_the_settling_of_an_earlier_one(daemon: Daemon) -> Non
     assert daemon.ended_at == 2
 
 
+# A simulation that moves what is bought
+
+
+@pytest.fixture
+async def moved(rig: Rig, run: Run, caplog: pytest.LogCaptureFixture) -> Daemon:
+    """Give a run of ``--stdin`` in which AAPL is to be sold 5 s after it is bought."""
+    caplog.set_level(logging.INFO, logger="Daemon")
+    stories = {"AAPL": 5.0, "KO": 2.0}
+    exchange = BuiltInExchange({}, lambda *_: None, id_salt="", stories=stories)
+    daemon = Daemon(rig, run, exchange)
+    rig.set_exits(hard_stop_loss_pct=5)
+    return daemon
+
+
+def sell_by_others(daemon: Daemon, symbol: str) -> None:
+    """Have a row end without a sell of ours, as the exits hear of it."""
+    daemon.wings.exits.ended(trade_id("paper", symbol))
+
+
+async def test_a_run_waits_until_what_the_simulation_moves_is_sold(
+    moved: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with moved.running():
+        for symbol in ("AAPL", "BTC"):
+            moved.take(symbol)
+        await trio.sleep(1)
+        moved.stages.input_ended()
+        fill(moved.rig, "AAPL")
+        fill(moved.rig, "BTC", "paper-o-2")
+        await trio.sleep(20)
+        assert moved.ended_at == math.inf
+        sell_by_others(moved, "AAPL")
+    assert moved.ended_at == 21
+    assert [line for line in infos_of(caplog) if "simulated" in line] == [
+        "every order is settled; waiting until the simulated market has sold AAPL,"
+        " 31 s at most (Ctrl-C ends it)"
+    ]
+
+
+async def test_a_run_waits_for_the_simulation_as_long_as_for_orders_after_its_end(
+    moved: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with moved.running():
+        moved.take("AAPL")
+        await trio.sleep(1)
+        moved.stages.input_ended()
+        fill(moved.rig, "AAPL")
+    settle_seconds = moved.rig.settings.now.intake.settle_timeout_sec
+    assert moved.ended_at == 1 + 5 + settle_seconds
+    assert infos_of(caplog)[-1] == "time is up, and AAPL is not sold"
+    assert warnings_of(caplog) == []
+
+
+async def test_a_stop_ends_the_wait_for_the_simulation(moved: Daemon) -> None:
+    async with moved.running():
+        moved.take("AAPL")
+        await trio.sleep(1)
+        moved.stages.input_ended()
+        fill(moved.rig, "AAPL")
+        await trio.sleep(8)
+        moved.stages.stop(why="SIGINT", seconds=10)
+    assert moved.ended_at == 9
+
+
+async def test_a_stop_that_is_no_end_of_input_waits_for_no_simulation(
+    moved: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with moved.running():
+        moved.take("AAPL")
+        await trio.sleep(1)
+        fill(moved.rig, "AAPL")
+        await trio.sleep(8)
+        moved.stages.stop(why="SIGTERM", seconds=10)
+    assert moved.ended_at == 9
+    assert infos_of(caplog)[-1] == "stopping: SIGTERM"
+
+
+async def test_nothing_is_waited_for_where_nothing_sells(moved: Daemon) -> None:
+    moved.rig.set_exits(enabled=False)
+    async with moved.running():
+        moved.take("AAPL")
+        await trio.sleep(1)
+        moved.stages.input_ended()
+        fill(moved.rig, "AAPL")
+    assert moved.ended_at < 8
+
+
 # The writer's time
 
 
@@ -614,6 +716,7 @@ async def test_an_order_is_seen_by_a_simulated_exchange_and_a_run_and_nobody_els
 ) -> None:
     class Simulated:
         id_salt = "salt"
+        stories: ClassVar[dict[str, float]] = {"KO": 3.0}
 
     exchange = cast("BuiltInExchange", Simulated())
     unused: Any = None
@@ -624,6 +727,7 @@ async def test_an_order_is_seen_by_a_simulated_exchange_and_a_run_and_nobody_els
         listener=unused,
         systemd=Systemd({}),
     )
-    assert (opened.onlookers, opened.id_salt) == ([], "")
+    assert (opened.onlookers, opened.id_salt, opened.stories) == ([], "", {})
     simulated = opened._replace(exchange=exchange, report=run)
     assert (simulated.onlookers, simulated.id_salt) == ([exchange, run], "salt")
+    assert simulated.stories == {"KO": 3.0}

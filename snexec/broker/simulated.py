@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -32,12 +33,15 @@ class BuiltInExchange(NamedTuple):
         id_salt: Sets this run's order ids apart: a simulated account starts empty each
             time, and so do its ids.
         data_url: Base URL of its market data, REST and streams.
+        stories: For how many seconds symbols do something by themselves once they are
+            bought.
     """
 
     urls: Mapping[AccountName, str]
     quote: Callable[[str, Decimal], None]
     id_salt: str
     data_url: str = ""
+    stories: Mapping[str, float] = MappingProxyType({})
 
     def leaving(self, order: Priced, _sequence: int | None) -> None:
         """Have a symbol cost what the signal of an order said."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli import check_machine
+from snexec.cli.check_exits import check_exits
 from snexec.cli.check_findings import Finding, line, masked, ok
 from snexec.cli.console import open_console, print_line
 from snexec.settings import load_settings
@@ -41,6 +42,7 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
     found = [
         check_machine.check_config(config, settings),
         check_machine.check_guards(config, settings),
+        check_exits(settings),
         *check_machine.check_sizes(settings),
         *check_machine.check_database(settings),
         daemon,

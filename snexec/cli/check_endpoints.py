@@ -13,6 +13,7 @@ import trio
 
 from snexec.broker import amount
 from snexec.cli.account_client import endpoint_of, masked_number, open_account
+from snexec.cli.check_exits import ask_for_exits
 from snexec.cli.check_findings import Finding, fail, ok, softened, warn
 from snexec.cli.check_rows import check_open_rows
 from snexec.cli.check_stream import try_stream
@@ -48,7 +49,9 @@ async def _ask_all(
     settings: Settings, status: Mapping[str, Any] | None
 ) -> list[Finding]:
     found: dict[Mode, list[Finding]] = {mode: [] for mode in MODES}
+    exits: list[Finding] = []
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_for_exits, settings, exits)
         for mode in MODES:
             endpoint = endpoint_of(mode, settings)
             if endpoint is None:
@@ -67,7 +70,7 @@ async def _ask_all(
         finding if mode == settings.mode else softened(finding)
         for mode in MODES
         for finding in sorted(found[mode], key=lambda finding: finding.check)
-    ]
+    ] + sorted(exits, key=lambda finding: finding.check)
 
 
 async def _ask_mode(

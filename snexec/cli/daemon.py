@@ -238,6 +238,7 @@ async def _start_exchange(
         quote=exchange.quote,
         id_salt=secrets.token_hex(8),
         data_url=exchange.data_url,
+        stories=exchange.stories,
     )
 
 

@@ -69,8 +69,14 @@ def _verdict(answer: Mapping[str, Any]) -> str:
         text += f", {shares(held)} shares"
         text += "" if entry is None else f" bought at {price(entry)}"
     text += f": {foreign(answer['state'])}"
+    if any(_lacks_a_price(line) for line in answer["rules"]):
+        text += ", and no price of it counts now: rules of price rest"
     if not answer["rules"]:
         text += ", no rule is asked about it"
     if answer.get("blockedBy"):
         text += f"; {foreign(answer['blockedBy'])}"
     return text
+
+
+def _lacks_a_price(line: Mapping[str, Any]) -> bool:
+    return bool(line["on"] and line["threshold"] and not line["distance"])

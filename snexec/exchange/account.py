@@ -26,6 +26,7 @@ from snexec.exchange.ratelimit import RateWindow
 from snexec.exchange.settings import Behaviour, ExchangeSettings
 from snexec.exchange.spelling import new_id
 from snexec.exchange.stops import Stops
+from snexec.exchange.story import begin
 from snexec.exchange.timeline import Timeline
 from snexec.exchange.trade_updates import Event, Events
 from snexec.exchange.validation import OrderRequest
@@ -299,6 +300,9 @@ class Account:
             self._timeline.after(late, partial(self._report, life, event))
         else:
             self._report(life, event)
+        if order.status == "filled" and order.side == "buy":
+            stage, sell = self._timeline, self.close_position
+            begin(life.behaviour, order, stage, prices=self._prices, sell=sell)
         self._schedule(life)
 
     def _carry_out(self, life: _Life, step: Step) -> Event:

@@ -84,6 +84,10 @@ class Prices:
         """Return what is asked while the last sale was at a price."""
         return _rounded(price * (1 + _HALF_SPREAD))
 
+    def apart(self, price: Decimal, percent: float) -> Decimal:
+        """Return the price that is so many percent above another, or below."""
+        return _rounded(price * (1 + Decimal(repr(percent)) / 100))
+
     def _print(self, symbol: str, price: Decimal) -> None:
         self._last[symbol] = price
         for follower in self._followers:

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
 
 from snexec.exchange.account import Account
 from snexec.exchange.announcements import Announcements
+from snexec.exchange.assets import canonical
 from snexec.exchange.connections import serve
 from snexec.exchange.control_routes import control_routes
 from snexec.exchange.data_control import DataControl
@@ -36,6 +37,8 @@ class Exchange:
         tape: What the market prints.
         announcements: What corporations are about to do.
         data_feeds: The streams of market data below `/data`, by their path.
+        stories: For how many seconds symbols do something by themselves once they are
+            bought.
     """
 
     def __init__(self, settings: ExchangeSettings) -> None:
@@ -48,6 +51,11 @@ class Exchange:
         self.announcements = Announcements(time.time_ns)
         self.data_feeds = {
             name: DataFeed(self.tape, self._knows_key) for name in _DATA_FEEDS
+        }
+        self.stories = {
+            canonical(symbol): behaviour.story_sec
+            for symbol, behaviour in settings.symbols.items()
+            if behaviour.story_sec is not None
         }
         self._data_rate = RateWindow(settings.rate_limit_per_min, time.time_ns)
         self._base: str | None = None

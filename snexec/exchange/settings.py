@@ -1,6 +1,6 @@
 """What a user may set for the simulated exchange; imports neither server nor trio."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,6 +8,13 @@ from snexec.exchange.statuses import EndStatus, RestingStatus
 
 LoseHow = Literal[
     "reset", "hang", "500", "502_html", "504_html", "garbage_200", "close"
+]
+
+
+# Lists in TOML and JSON, which are no tuples in the strict sense.
+Move = Annotated[
+    tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=-100)]],
+    Field(strict=False),
 ]
 
 
@@ -38,6 +45,9 @@ class Behaviour(BaseModel):
         cancel_delay_sec: Seconds that an order is `pending_cancel` before it is canceled;
             what is executed meanwhile is executed.
         refuse_cancel: Whether cancels are refused with 422.
+        path: How the price moves once a buy is filled: pairs of seconds after that, and
+            percent above what was paid, or below.
+        sold_by_hand_sec: Seconds after that in which somebody else sells the position.
         side: Which orders this holds for; None is those for which nothing else is set.
         times: How many orders this holds for; None is all.
     """
@@ -64,8 +74,18 @@ class Behaviour(BaseModel):
     position_404_times: int = Field(default=0, ge=0)
     cancel_delay_sec: float = Field(default=0.0, ge=0)
     refuse_cancel: bool = False
+    path: tuple[Move, ...] = Field(default=(), strict=False)
+    sold_by_hand_sec: float | None = Field(default=None, ge=0)
     side: Literal["buy", "sell"] | None = None
     times: int | None = Field(default=None, ge=0)
+
+    @property
+    def story_sec(self) -> float | None:
+        """Seconds that a symbol's market needs after a buy; None where it does nothing."""
+        moments = [after_sec for after_sec, _percent in self.path]
+        if self.sold_by_hand_sec is not None:
+            moments.append(self.sold_by_hand_sec)
+        return max(moments, default=None)
 
 
 class ExchangeSettings(BaseModel):

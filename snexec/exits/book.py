@@ -31,6 +31,7 @@ class PositionBook:
         self._clock = clock
         self._rows: dict[str, Watched] = {}
         self._symbols: dict[str, Watched] = {}
+        self._dropped = trio.Event()
 
     # What is asked.
 
@@ -61,6 +62,10 @@ class PositionBook:
     def count(self, state: State) -> int:
         """Count the positions in a state."""
         return sum(each.position.state == state for each in self._rows.values())
+
+    async def wait_dropped(self) -> None:
+        """Wait until a position is watched no more."""
+        await self._dropped.wait()
 
     # What changes it.
 
@@ -179,6 +184,8 @@ class PositionBook:
         del self._rows[position.row_id]
         if self._symbols.get(position.symbol) is watched:
             del self._symbols[position.symbol]
+        self._dropped.set()
+        self._dropped = trio.Event()
 
 
 def exact(value: float) -> Decimal:

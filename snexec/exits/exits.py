@@ -15,7 +15,7 @@ from snexec.exits.seller import Seller
 from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from snexec.broker import Accounts
     from snexec.events import EventFeed
@@ -120,6 +120,17 @@ class Exits:
     def positions(self) -> list[Watch]:
         """Return what is known of each position, the oldest first."""
         return self._by_hand.positions()
+
+    def held(self, symbols: Iterable[str]) -> list[str]:
+        """Return those of some symbols of which there is a position, in their order."""
+        return [each for each in symbols if self._book.of_symbol(each) is not None]
+
+    async def wait_sold(self, symbols: Iterable[str]) -> None:
+        """Wait until there is no position in any of some symbols."""
+        left = self.held(symbols)
+        while left:
+            await self._book.wait_dropped()
+            left = self.held(left)
 
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a row's rules with their figures; None if it is not watched."""

@@ -196,7 +196,9 @@ class Findings:
             level,
             "%s trade=%s (%s): %s shares are gone by no order of ours (%s)%s, %s%s",
             *(applied.symbol, applied.row_id, applied.mode, applied.sold, verdict.why),
-            "" if verdict.price is None else f" at {verdict.price:.6f}",
+            ""
+            if verdict.price is None
+            else f" at {round(verdict.price, 6).normalize():f}",
             "its row is closed" if applied.closed else f"{applied.remaining} are left",
             remedy,
             extra=about(

@@ -33,7 +33,7 @@ async def explain(wings: Wings, symbol: str) -> dict[str, object]:
         return _refused(f"the database cannot be read: {exc}")
     row = next((row for row in rows if spelled(row.symbol) == spelled(symbol)), None)
     if row is None:
-        return _refused(f"{symbol} has no open row")
+        return _refused(f"{symbol} has no open row; why one was sold: snexec trades")
     watches = watches_of(wings)
     rules = wings.exits.explain(row.trade_id)
     return {

@@ -19,7 +19,7 @@ from snexec.orders.sell_outcomes import SellOutcomes
 from snexec.orders.skips import Skips
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from snexec.broker import Accounts
     from snexec.events import EventFeed
@@ -158,11 +158,17 @@ class OrderDesk:
         """Take no more intents; those that were submitted are still ordered."""
         self._queue.close()
 
-    async def run(self) -> None:
-        """Place orders, until closed and the last one has ended."""
+    async def run(self, *, settle: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Place orders, until closed and the last one has ended.
+
+        Args:
+            settle: Awaited once every buy has ended; sells are taken until it returns.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sells.run, name="sells")
             await self.dispatcher.run()
+            if settle is not None:
+                await settle()
             self.sells.close()
 
     def drop_pending(self) -> None:

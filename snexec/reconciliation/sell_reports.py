@@ -165,12 +165,14 @@ class SellReports:
     def _tell_closed(self, applied: ExitApplied, source: Source) -> None:
         left = f"; {applied.remaining} left, which is dust" if applied.remaining else ""
         log.info(
-            "Closed: %s at %s, %s dollars (%s) trade=%s signal=%s%s",
+            "Closed: %s at %s, %s (%s) trade=%s signal=%s%s",
             applied.symbol,
             "a price that is not known"
             if applied.exit_price is None
-            else applied.exit_price,
-            "not known" if applied.pnl is None else f"{applied.pnl:+}",
+            else f"{applied.exit_price.normalize():f}",
+            "P&L not known"
+            if applied.pnl is None
+            else f"{'-' if applied.pnl < 0 else '+'}${abs(applied.pnl):.2f}",
             applied.exit_reason or applied.reason,
             applied.row_id,
             applied.signal_id,

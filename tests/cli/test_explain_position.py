@@ -59,6 +59,17 @@ def test_what_blocks_a_position_is_said(
     assert done.lines[-1].endswith(": blocked; HTTP 403")
 
 
+def test_a_position_of_which_no_price_counts_says_so(
+    desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
+) -> None:
+    rules = [{**line, "distance": None} for line in WATCHED["rules"]]
+    fake_daemon(answering({**WATCHED, "rules": rules}))
+    done = desk.run(box.config, "explain", "AAPL")
+    assert done.lines[-1].endswith(
+        ": watched, and no price of it counts now: rules of price rest"
+    )
+
+
 def test_what_nobody_watches_has_no_rules(
     desk: Desk, box: Box, fake_daemon: Callable[..., FakeDaemon]
 ) -> None:

@@ -27,9 +27,19 @@ def outcomes(table: str) -> dict[tuple[str, str], str]:
         if line.startswith("news-"):
             symbol = words[1] if words[1] != "invalid" else ""
             match = re.search(
-                r" (filled|skipped|missed|refused|repeated|invalid)\b", line
+                r" (filled|closed|skipped|missed|refused|repeated|invalid)\b", line
             )
             found[words[0], symbol] = match.group(1) if match else line
+    return found
+
+
+def exits(table: str) -> dict[str, tuple[str, str]]:
+    """Read the closing table as symbol → why it was sold, and whether it won."""
+    found = {}
+    for line in table.splitlines():
+        if " closed " in line and line.startswith("news-"):
+            words = line.split()
+            found[words[1]] = words[5], words[6][0]
     return found
 
 
@@ -46,12 +56,20 @@ async def test_the_first_command_shows_each_outcome_and_exits_0() -> None:
     assert log.rstrip().endswith("[Daemon] stopped")
     table = done.stdout.decode()
     found = outcomes(table)
-    assert found["news-1", "AAPL"] == "filled"
+    assert found["news-1", "AAPL"] == "closed"
+    assert found["news-9", "BTC/USD"] == "filled"
     assert found["news-4", "AAPL"] == "skipped"
     assert found["news-5", "HALT"] == "missed"
     assert found["news-6", "NOFRAC"] == "refused"
     assert found["news-8", ""] == "invalid"
-    assert table.rstrip().splitlines()[-1].startswith("10 signals: 4 filled")
+    assert exits(table) == {
+        "AAPL": ("profit_target", "+"),
+        "MSFT": ("stop_loss", "-"),
+        "KO": ("external", "+"),
+    }
+    totals, result = table.rstrip().splitlines()[-2:]
+    assert totals.startswith("10 signals: 3 closed, ")
+    assert result.startswith("3 closed: P&L +$")
 
 
 async def test_the_first_command_can_be_run_twice() -> None:
@@ -62,10 +80,11 @@ async def test_the_first_command_can_be_run_twice() -> None:
         rows = box.rows()
 
     assert first.returncode == second.returncode == 0
-    assert outcomes(first.stdout.decode()) == outcomes(second.stdout.decode())
-    ended = [row for row in rows if row["exitReason"] == "simulation_ended"]
-    assert {row["status"] for row in ended} == {"closed"}
-    assert len(ended) == 4
+    tables = first.stdout.decode(), second.stdout.decode()
+    assert outcomes(tables[0]) == outcomes(tables[1])
+    assert exits(tables[0]) == exits(tables[1])
+    (ended,) = [row for row in rows if row["exitReason"] == "simulation_ended"]
+    assert (ended["symbol"], ended["status"]) == ("BTC/USD", "closed")
     assert len({row["id"] for row in rows}) == len(rows)
 
 

@@ -162,5 +162,5 @@ async def test_a_row_that_nobody_watches_has_no_rules(
     assert (await bench.control.explain_position("AAPL"))["rules"] == []
     assert await bench.control.explain_position("KO") == {
         "status": "refused",
-        "error": "KO has no open row",
+        "error": "KO has no open row; why one was sold: snexec trades",
     }

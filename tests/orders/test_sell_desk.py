@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -376,3 +377,22 @@ async def test_many_sells_of_one_instant_leave_before_answers_are_recorded(
     assert all(each.names == ["planned", "placed"] for each in heard)
     states = {row["state"] for row in exits_of(rig).values()}
     assert states == {"working"}
+
+
+async def test_sells_are_taken_until_the_last_orders_have_settled(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    settled = trio.Event()
+    buy(rig)
+    rig.orders.close()
+    nursery.start_soon(partial(rig.orders.run, settle=settled.wait))
+    await wait_all_tasks_blocked()
+    heard = Heard()
+    rig.orders.sell(SELL, heard)
+    await wait_all_tasks_blocked()
+    settled.set()
+    await wait_all_tasks_blocked()
+    late = Heard()
+    rig.orders.sell(SELL, late)
+    assert heard.names == ["planned", "placed"]
+    assert late.calls == [("not_planned", "stopping")]

@@ -61,6 +61,16 @@ COMMENTED_LIMITS = {
     "bot.min_relative_volume",
 }
 
+SHIPPED_EXITS = {
+    "hard_stop_loss_pct": 5,
+    "profit_target_pct": 10,
+    "external_grace_sec": 10,
+}
+RULES_OF_EXITS = (
+    *("hard_stop_loss_pct", "profit_target_pct", "trailing_stop_pct"),
+    *("max_hold_duration_sec", "flatten_before_close_sec"),
+)
+
 
 def test_the_sample_of_the_contract_holds_the_defaults(file: ConfigFile) -> None:
     assert file.load(SAMPLE) == file.load("")
@@ -81,8 +91,26 @@ def test_the_shipped_file_holds_the_defaults_but_for_the_exchange() -> None:
     assert {n for n in names if not n.startswith("exchange")} == {
         "database",  # a path that is absolute once loaded
         "intake.socket",
+        "exits.enabled",
+        *(f"exits.{name}" for name in SHIPPED_EXITS),
         *SHIPPED_LIMITS,
     }
+
+
+def test_the_shipped_exits_hold_the_defaults_but_for_those_that_show_a_full_life() -> (
+    None
+):
+    exits = load_settings(ROOT / "config.toml").exits
+
+    assert exits is not None
+    assert exits.model_dump(exclude_defaults=True) == SHIPPED_EXITS
+
+
+def test_the_shipped_file_shows_every_rule_that_sells() -> None:
+    text = (ROOT / "config.toml").read_text()
+
+    for rule in RULES_OF_EXITS:
+        assert f"\n{rule} = " in text or f"\n# {rule} = " in text
 
 
 def test_the_shipped_limit_of_a_shares_price_lets_the_dearest_share_pass() -> None:
