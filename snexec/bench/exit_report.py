@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
     from snexec.bench.exit_rounds import ExitRound, ExitRun
 
+    Figure = Callable[[ExitRound], float]
+    Samples = Callable[[ExitRound], list[float]]
+
 _MOST_CPU = 0.20
 _MOST_RULE_MS = 5.0
 _MOST_ROW_BYTES = 2048.0
 _MOST_BESIDE = 1.15
 _MOST_START = 1.05  # "no slower", as far as starts can be told apart
-_ROUND_TRIP_SECONDS = 0.1  # one, and the daemon's own time for {rows} positions
+_ROUND_TRIP_SECONDS = 0.1  # one, and the daemon's time for all positions
 _HEADS = ("", "snexec", "beside", "ratio", "goal", "")
 _NOTES = """\
 Medians of {rounds}. Whatever else this machine does is in them: trust no single run,
@@ -88,36 +91,35 @@ class Line:
 
 def lines_of(run: ExitRun) -> list[Line]:
     """Return every figure of a run, in the order of the goals."""
-
-    def typical(figure: Callable[[ExitRound], float]) -> float:
-        return median(figure(each) for each in run.rounds)
+    rows, full = run.sizes.rows, median(run.full_starts_ms)
 
     def line(
         name: str,
         label: str,
-        value: Callable[[ExitRound], float],
-        beside: Callable[[ExitRound], float] | None = None,
+        value: Figure,
+        beside: Figure | None = None,
         most: float | None = None,
     ) -> Line:
-        other = None if beside is None else typical(beside)
-        return Line(
-            name=name, label=label, value=typical(value), beside=other, most=most
-        )
+        other = None if beside is None else median(map(beside, run.rounds))
+        own = median(map(value, run.rounds))
+        return Line(name=name, label=label, value=own, beside=other, most=most)
 
-    rows, percent_of = run.sizes.rows, _percent_of
-    lines = []
-    for percent, most in ((50, 1.0), (99, 1.3)):
-        at = partial(percent_of, percent)
-        lines += [
+    def percentiles(
+        name: str, label: str, value: Samples, beside: Samples, *most: float | None
+    ) -> list[Line]:
+        return [
             line(
-                f"triggerP{percent}Us",
-                f"trigger to POST, p{percent}, µs; signal",
-                lambda each, at=at: at(each.quiet.triggers_us),
-                lambda each, at=at: at(each.quiet.signals_us),
-                most,
+                f"{name}P{percent}Us",
+                f"{label}, p{percent}, µs; {'signal' if 'rigger' in name else 'without'}",
+                partial(_percentile, percent, value),
+                partial(_percentile, percent, beside),
+                goal,
             )
+            for percent, goal in zip((50, 99), most, strict=True)
         ]
-    lines += [
+
+    return [
+        *percentiles("trigger", "trigger to POST", _triggers, _signals, 1.0, 1.3),
         line(
             "atOnceMs",
             f"{rows} stops at once: last POST, ms; signals",
@@ -136,42 +138,31 @@ def lines_of(run: ExitRun) -> list[Line]:
         line(
             "tickToRuleP99Ms",
             "tick to rule among them, p99, ms",
-            lambda each: percent_of(99, each.busy.rules_us) / 1e3,
+            lambda each: percentile(each.busy.rules_us, 99) / 1e3,
             most=_MOST_RULE_MS,
         ),
-    ]
-    for percent in (50, 99):
-        at = partial(percent_of, percent)
-        lines += [
-            line(
-                f"triggerAmongTicksP{percent}Us",
-                f"trigger among them, p{percent}, µs; signal",
-                lambda each, at=at: at(each.busy.triggers_us),
-                lambda each, at=at: at(each.busy.signals_us),
-            ),
-            line(
-                f"signalBesideTicksP{percent}Us",
-                f"signal beside ticks, p{percent}, µs; without",
-                lambda each, at=at: at(each.ticks.beside),
-                lambda each, at=at: at(each.ticks.without),
-                _MOST_BESIDE,
-            ),
-            line(
-                f"signalBesidePollsP{percent}Us",
-                f"signal beside polls, p{percent}, µs; without",
-                lambda each, at=at: at(each.polls.beside),
-                lambda each, at=at: at(each.polls.without),
-                _MOST_BESIDE,
-            ),
-        ]
-    slowest = max(max(each.moves_sec) for each in run.rounds)
-    full, plain = median(run.full_starts_ms), median(run.starts_ms)
-    return [
-        *lines,
+        *percentiles(
+            *("triggerAmongTicks", "trigger among them"),
+            _busy_triggers,
+            _busy_signals,
+            *(None, None),
+        ),
+        *percentiles(
+            *("signalBesideTicks", "signal beside ticks"),
+            lambda each: each.ticks.beside,
+            lambda each: each.ticks.without,
+            *(_MOST_BESIDE, _MOST_BESIDE),
+        ),
+        *percentiles(
+            *("signalBesidePolls", "signal beside polls"),
+            lambda each: each.polls.beside,
+            lambda each: each.polls.without,
+            *(_MOST_BESIDE, _MOST_BESIDE),
+        ),
         Line(
             name="movedToPostSec",
             label="positions: moved to POST, slowest, s",
-            value=slowest,
+            value=max(max(each.moves_sec) for each in run.rounds),
             beside=None,
             most=POLL_SECONDS * CONFIRM_TICKS + _ROUND_TRIP_SECONDS,
         ),
@@ -186,7 +177,7 @@ def lines_of(run: ExitRun) -> list[Line]:
             name="startMs",
             label=f"start, {run.sizes.closed:,} closed rows, ms; none",
             value=full,
-            beside=plain,
+            beside=median(run.starts_ms),
             most=_MOST_START,
         ),
     ]
@@ -251,8 +242,24 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
-def _percent_of(percent: int, samples: list[float]) -> float:
-    return percentile(samples, percent)
+def _percentile(percent: int, samples: Samples, each: ExitRound) -> float:
+    return percentile(samples(each), percent)
+
+
+def _triggers(each: ExitRound) -> list[float]:
+    return each.quiet.triggers_us
+
+
+def _signals(each: ExitRound) -> list[float]:
+    return each.quiet.signals_us
+
+
+def _busy_triggers(each: ExitRound) -> list[float]:
+    return each.busy.triggers_us
+
+
+def _busy_signals(each: ExitRound) -> list[float]:
+    return each.busy.signals_us
 
 
 def _number(value: float) -> str:

@@ -269,7 +269,7 @@ def _compared(
     for _ in range(sizes.blocks):
         for figures, is_on in ((without, False), (beside, True)):
             set_load(is_on=is_on)
-            figures += exit_measure.signals(subject, broker, sizes.signals)
+            figures.extend(exit_measure.signals(subject, broker, sizes.signals))
         set_load(is_on=False)
         exit_measure.settle(subject, broker)
     return Compared(without=without, beside=beside)

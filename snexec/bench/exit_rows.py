@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from snexec.bench.brokers import MarketData
 
 _AT = "2026-01-05T14:30:00.018Z"
-_ROW = (
-    "INSERT INTO BotTrade (id, symbol, entryPrice, shares, catalystType, catalystTier,"
+_ROW = (  # constants only, as are the others
+    "INSERT INTO BotTrade (id, symbol, entryPrice, shares, catalystType, catalystTier,"  # noqa: S608
     " status, alpacaOrderId, entryAt, createdAt, updatedAt, settledAt, mode, notional,"
     " starRating, priceAtSignal, signalId, wireMs, replyMs, fillMs)"
     f" VALUES (?, ?, {PRICE}, 1, 'earnings_beat', 1, 'open', ?, '{_AT}', '{_AT}',"
     f" '{_AT}', '{_AT}', 'paper', {PRICE}, 5, {PRICE}, ?, 1.5, 20.5, 250.5)"
 )
 _CLOSED = (
-    "UPDATE BotTrade SET status = 'closed', exitPrice = 101, pnl = 1,"
+    "UPDATE BotTrade SET status = 'closed', exitPrice = 101, pnl = 1,"  # noqa: S608
     f" exitReason = 'profit_target', exitAt = '{_AT}', exitOrderId = id"
     " WHERE status = 'open'"
 )
 _EXITS = (
-    "INSERT INTO BotExit (id, tradeId, kind, reason, qty, filledQty, filledAvgPrice,"
+    "INSERT INTO BotExit (id, tradeId, kind, reason, qty, filledQty, filledAvgPrice,"  # noqa: S608
     " triggerPrice, triggerSource, state, alpacaOrderId, decidedAt, wireMs, fillMs,"
     " createdAt, updatedAt, settledAt)"
     " SELECT id || '-x1', id, 'sell', 'profit_target', '1', '1', '101', '101', 'stream',"

@@ -145,7 +145,7 @@ class Server(ABC):
     def told(self, connection: Connection, message: dict[str, Any]) -> object:
         """Return the answer to a message on a stream, as JSON has it."""
 
-    def begun(self, connection: Connection) -> None:
+    def begun(self, connection: Connection) -> None:  # noqa: B027 - few have to greet
         """Take a stream that was opened."""
 
     def tend(self) -> float:

@@ -97,7 +97,7 @@ class MarketData(Server):
                 for name in names:
                     self._symbols.pop(name, None)
         symbols = list(self._symbols)
-        channels = {name: symbols for name in ("trades", "quotes", "statuses")}
+        channels = dict.fromkeys(("trades", "quotes", "statuses"), symbols)
         return [{"T": "subscription", **channels}]
 
     def tend(self) -> float:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PRICE, _SHARES = "187.177", "0.533386947"
 _AT = "2026-01-05T14:30:00.018261663Z"
@@ -76,7 +79,8 @@ _SELL = _ORDER | {
 class _Spellings:
     """How an order is spelled while it works, and once it has ended."""
 
-    def __init__(self, order: dict[str, object], shares: str) -> None:
+    def __init__(self, order: Mapping[str, object], shares: str) -> None:
+        order = dict(order)
         filled = order | {
             "status": "filled",
             "filled_at": _AT,
