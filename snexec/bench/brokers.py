@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from snexec.bench.programs import PATIENCE_SECONDS, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _LOOK_SECONDS = 0.05  # not more often, as it takes the broker's time
@@ -29,14 +29,8 @@ class Post:
     symbol: str
 
 
-class Broker(ABC):
-    """What a measurement asks of a broker, through the broker's own controls.
-
-    Attributes:
-        keeps_order: Whether ``posts`` gives them in the order in which they came.
-    """
-
-    keeps_order: bool
+class Controls:
+    """What a program of ours is asked over HTTP."""
 
     def __init__(self, program: Program, port: int) -> None:
         self.port = port
@@ -44,6 +38,29 @@ class Broker(ABC):
         self._http = http.client.HTTPConnection(
             "127.0.0.1", port, timeout=PATIENCE_SECONDS
         )
+
+    def close(self) -> None:
+        """Close the connection to the controls."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
+        try:
+            self._http.request(method, path)
+            with self._http.getresponse() as answer:
+                return json.loads(answer.read())
+        except (OSError, http.client.HTTPException):
+            self._program.check_alive(grace_seconds=0.5)
+            raise
+
+
+class Broker(Controls, ABC):
+    """What a measurement asks of a broker, through the broker's own controls.
+
+    Attributes:
+        keeps_order: Whether ``posts`` gives them in the order in which they came.
+    """
+
+    keeps_order: bool
 
     @abstractmethod
     def count(self) -> int:
@@ -67,19 +84,6 @@ class Broker(ABC):
                 seen, last = now, time.monotonic()
         return self.posts(known)
 
-    def close(self) -> None:
-        """Close the connection to the controls."""
-        self._http.close()
-
-    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
-        try:
-            self._http.request(method, path)
-            with self._http.getresponse() as answer:
-                return json.loads(answer.read())
-        except (OSError, http.client.HTTPException):
-            self._program.check_alive(grace_seconds=0.5)
-            raise
-
 
 class StandIn(Broker):
     """The stand-in broker, ``snexec.bench.stand_in``."""
@@ -101,6 +105,18 @@ class StandIn(Broker):
     def posts(self, known: int) -> list[Post]:
         """Return all POSTs but the first ``known``, in the order of their arrival."""
         return [Post(*post) for post in self._ask("GET", f"/bench/posts?{known}")]
+
+    def end(self) -> None:
+        """End every order: what sells is filled, and what buys is canceled."""
+        self._ask("POST", "/bench/ends")
+
+    def hold(self, count: int) -> None:
+        """Let the account hold one share each of W0, W1, …, at 100 dollars."""
+        self._ask("POST", f"/bench/hold?{count}")
+
+    def move(self, symbol: str, price: float) -> int:
+        """Let positions show another price; return ``time.monotonic_ns`` from before."""
+        return int(self._ask("POST", f"/bench/price?{symbol}={price:.2f}"))
 
     def fill(self) -> tuple[int, int]:
         """Fill every order that is not filled.
@@ -141,6 +157,47 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
         port = int(program.expect(r"port (\d+)\n"))
         with closing(StandIn(program, port)) as broker:
             yield broker
+
+
+class MarketData(Controls):
+    """The stand-in for market data, ``snexec.bench.stand_in_data``."""
+
+    def symbols(self) -> int:
+        """Return how many symbols it is asked for."""
+        return int(self._ask("GET", "/bench/counts")["symbols"])
+
+    def sent(self) -> int:
+        """Return how many ticks it has sent by itself."""
+        return int(self._ask("GET", "/bench/counts")["sent"])
+
+    def tick(self, rate: float) -> None:
+        """Have it send ticks by itself, so many a second of all symbols in turns."""
+        self._ask("POST", f"/bench/ticks?{rate:g}")
+
+    def bid(self, symbols: Sequence[str], price: float) -> None:
+        """Have it send one frame of quotes, in 5 ms."""
+        self._ask("POST", f"/bench/bids?{price:.2f}&{','.join(symbols)}")
+
+    def print_(self, symbols: Sequence[str], price: float) -> None:
+        """Have it send one frame of prints, in 5 ms."""
+        self._ask("POST", f"/bench/prints?{price:.2f}&{','.join(symbols)}")
+
+    def said(self, known: int = 0) -> list[int]:
+        """Return when each of those frames left but the first ``known``.
+
+        On the clock of ``time.monotonic_ns``, from just before.
+        """
+        return [int(ns) for ns in self._ask("GET", f"/bench/said?{known}")]
+
+
+@contextmanager
+def market_data(folder: Path) -> Iterator[MarketData]:
+    """Run the stand-in for market data until the block ends."""
+    words, output = ["snexec.bench.stand_in_data"], folder / "data.log"
+    with Program("the stand-in for market data", words, output) as program:
+        port = int(program.expect(r"port (\d+)\n"))
+        with closing(MarketData(program, port)) as data:
+            yield data
 
 
 @contextmanager

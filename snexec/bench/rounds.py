@@ -124,20 +124,11 @@ def run(settings: Settings, sizes: Sizes, tell: Callable[[str], None]) -> Run:
     """
     load = os.getloadavg()[0]
     rounds: list[Round] = []
-    try:
-        with _interruptible(), _places(settings) as places:
-            for number in range(1, sizes.rounds + 1):
-                tell(f"round {number} of {sizes.rounds}")
-                rounds.append(_round(places, sizes, number))
-            connections, disk = places.connections, places.disk.parent
-    except (
-        OSError,
-        HTTPException,
-        sqlite3.Error,
-        subprocess.SubprocessError,
-    ) as exc:
-        reason = first_words(exc) or type(exc).__name__
-        raise StartError(f"bench: {reason}") from exc
+    with measured(), places_of(settings) as places:
+        for number in range(1, sizes.rounds + 1):
+            tell(f"round {number} of {sizes.rounds}")
+            rounds.append(_round(places, sizes, number))
+        connections, disk = places.connections, places.disk.parent
     return Run(
         load=load, sizes=sizes, connections=connections, disk=disk, rounds=rounds
     )
@@ -191,7 +182,28 @@ def _measure(subject: Subject, broker: Broker, sizes: Sizes) -> Figures:
 
 
 @contextmanager
-def _places(settings: Settings) -> Iterator[Places]:
+def measured() -> Iterator[None]:
+    """Measure in a block that SIGINT and SIGTERM interrupt, and that fails in one way.
+
+    Raises:
+        StartError: Something could not be measured.
+        KeyboardInterrupt: SIGINT or SIGTERM came.
+    """
+    try:
+        with _interruptible():
+            yield
+    except (
+        OSError,
+        HTTPException,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+    ) as exc:
+        reason = first_words(exc) or type(exc).__name__
+        raise StartError(f"bench: {reason}") from exc
+
+
+@contextmanager
+def places_of(settings: Settings) -> Iterator[Places]:
     """Make the folders of a run; remove them, with everything in them, at its end."""
     database = Path(settings.database)
     with ExitStack() as stack:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PRICE, _SHARES = "187.177", "0.533386947"
 _AT = "2026-01-05T14:30:00.018261663Z"
@@ -51,18 +54,13 @@ _ORDER = {
     "type": "market",
     "updated_at": _AT,
 }
-_FILLED = _ORDER | {
-    "status": "filled",
-    "filled_at": _AT,
-    "filled_avg_price": _PRICE,
-    "filled_qty": _SHARES,
-}
-_FILL = {
+_END = {
     "at": _AT,
     "event_id": "01M2TB1W7J21FPR8S4CTGVBY7J",
-    "event": "fill",
     "timestamp": _AT,
-    "order": _FILLED,
+}
+_EXECUTION = {
+    "event": "fill",
     "price": _PRICE,
     "qty": _SHARES,
     "position_qty": _SHARES,
@@ -70,15 +68,42 @@ _FILL = {
     "swap_rate": "1",
     "settle_date": "2026-01-06",
 }
+_SELL = _ORDER | {
+    "notional": None,
+    "position_intent": "sell_to_close",
+    "qty": "%(qty)s",
+    "side": "sell",
+}
+
+
+class _Spellings:
+    """How an order is spelled while it works, and once it has ended."""
+
+    def __init__(self, order: Mapping[str, object], shares: str) -> None:
+        order = dict(order)
+        filled = order | {
+            "status": "filled",
+            "filled_at": _AT,
+            "filled_avg_price": _PRICE,
+            "filled_qty": shares,
+        }
+        canceled = order | {"status": "canceled", "canceled_at": _AT}
+        fill = _END | _EXECUTION | {"qty": shares, "order": filled}
+        end = _END | {"event": "canceled", "order": canceled}
+        self.works = _template(order)
+        self.ended = {True: _template(filled), False: _template(canceled)}
+        self.events = {
+            fills: _template({"stream": "trade_updates", "data": data})
+            for fills, data in ((True, fill), (False, end))
+        }
 
 
 def _template(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-_ORDER_REPLY = _template(_ORDER)
-_FILLED_REPLY = _template(_FILLED)
-_FILL_EVENT = _template({"stream": "trade_updates", "data": _FILL})
+_BUYS = _Spellings(_ORDER, _SHARES)
+_SELLS = _Spellings(_SELL, "%(qty)s")
 
 
 @dataclass(slots=True)
@@ -88,20 +113,40 @@ class Order:
     Attributes:
         arrived_ns: ``time.monotonic_ns``, which all processes share, at its arrival.
         fields: The POST's own fields, and ``id``.
+        filled: Whether all of it was bought or sold; None while it works.
     """
 
     arrived_ns: int
     fields: dict[str, Any]
-    filled: bool = False
+    filled: bool | None = None
+
+    @property
+    def is_sell(self) -> bool:
+        """Whether it sells."""
+        return bool(self.fields.get("side") == "sell")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was filled or canceled."""
+        return self.filled is not None
+
+    def end(self, *, fills: bool) -> None:
+        """Fill all of it, or cancel it."""
+        self.filled = fills
 
     def reply(self) -> bytes:
         """Return the order as REST replies spell it."""
-        template = _FILLED_REPLY if self.filled else _ORDER_REPLY
+        spelled = self._spellings()
+        template = spelled.works if self.filled is None else spelled.ended[self.filled]
         return (template % self.fields).encode()
 
-    def fill_event(self) -> bytes:
-        """Return the stream's event that all of it was bought."""
-        return (_FILL_EVENT % self.fields).encode()
+    def last_event(self) -> bytes:
+        """Return the stream's event of its end."""
+        events = self._spellings().events
+        return (events[bool(self.filled)] % self.fields).encode()
+
+    def _spellings(self) -> _Spellings:
+        return _SELLS if self.is_sell else _BUYS
 
 
 def take_order(body: bytes, arrived_ns: int, number: int) -> Order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import time
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from snexec.clock import SystemClock
 from snexec.ledger import connect, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from snexec.bench.brokers import Broker
@@ -50,12 +51,14 @@ class Subject:
     Attributes:
         ready_ms: Milliseconds from the start of its process until it took signals.
         rows: Its database, read-only; None for the floor, which has none.
+        configure: Gives it another section ``[exits]``; the floor has none.
     """
 
     program: Program
     feeder: Feeder
     ready_ms: float
     rows: sqlite3.Connection | None = None
+    configure: Callable[[str], None] | None = None
 
     def wait_placed(self, count: int) -> None:
         """Wait until ``count`` rows in all have their order's id."""
@@ -65,6 +68,17 @@ class Subject:
         """Wait for ``count`` settled rows in all; return ``time.monotonic_ns``."""
         self._wait_rows("settledAt", count)
         return time.monotonic_ns()
+
+    def wait_no_row(self, query: str) -> None:
+        """Wait until a query finds no row in its database."""
+        assert self.rows is not None  # noqa: S101 - the floor is not asked
+        rows = self.rows
+
+        def gone() -> bool:
+            self.program.check_alive()
+            return rows.execute(query).fetchone() is None
+
+        wait_until(gone, f"nothing is found by: {query}")
 
     def _wait_rows(self, column: str, count: int) -> None:
         if self.rows is None:
@@ -81,15 +95,33 @@ class Subject:
 
 
 @contextmanager
-def daemon(places: Places, broker: Broker) -> Iterator[Subject]:
-    """Run a daemon on a new database until the block ends."""
+def daemon(
+    places: Places,
+    broker: Broker,
+    *,
+    fill: Callable[[sqlite3.Connection], None] | None = None,
+    exits: str = "",
+) -> Iterator[Subject]:
+    """Run a daemon on a new database until the block ends.
+
+    Args:
+        places: Where it may write.
+        broker: Whom it trades with.
+        fill: Writes rows before it starts.
+        exits: Its section ``[exits]``, if it has one.
+    """
     database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
     for old in places.disk.glob(f"{database.name}*"):
         old.unlink()
     # Created beforehand, as most starts find their tables.
-    open_database(database, simulated=False, clock=SystemClock()).close()
+    with closing(
+        open_database(database, simulated=False, clock=SystemClock())
+    ) as writing:
+        if fill is not None:
+            fill(writing)
     config = places.folder / "daemon.toml"
-    config.write_text(_configuration(places, broker.port, database, socket))
+    plain = _configuration(places, broker.port, database, socket)
+    config.write_text(plain + exits)
     words = ["snexec", "--config", str(config)]
     with (
         Program("the daemon", words, places.folder / "daemon.log") as program,
@@ -105,7 +137,18 @@ def daemon(places: Places, broker: Broker) -> Iterator[Subject]:
         wait_until(takes_signals, "the daemon takes signals")
         ready_ms = (time.monotonic_ns() - program.started_ns) / 1e6
         wait_until(broker.listeners, "the daemon listens to the trading stream")
-        yield Subject(program=program, feeder=feeder, ready_ms=ready_ms, rows=rows)
+
+        def configure(exits: str) -> None:
+            config.write_text(plain + exits)
+            program.signal(signal.SIGHUP)
+
+        yield Subject(
+            program=program,
+            feeder=feeder,
+            ready_ms=ready_ms,
+            rows=rows,
+            configure=configure,
+        )
 
 
 @contextmanager

@@ -9,7 +9,8 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _FINAL = 0x80
-_TWO_BYTE_LENGTH = 126
+_TWO_BYTE_LENGTH, _EIGHT_BYTE_LENGTH = 126, 127
+_MOST_IN_TWO_BYTES = 0xFFFF
 
 
 def upgrade(key: bytes) -> bytes:
@@ -23,11 +24,15 @@ def upgrade(key: bytes) -> bytes:
 
 
 def frame(payload: bytes, opcode: int = BINARY) -> bytes:
-    """Return an unmasked frame; the payload is at most 65,535 bytes long."""
-    if len(payload) < _TWO_BYTE_LENGTH:
-        return bytes([_FINAL | opcode, len(payload)]) + payload
-    length = len(payload).to_bytes(2, "big")
-    return bytes([_FINAL | opcode, _TWO_BYTE_LENGTH]) + length + payload
+    """Return an unmasked frame."""
+    length = len(payload)
+    if length < _TWO_BYTE_LENGTH:
+        head = bytes([_FINAL | opcode, length])
+    elif length <= _MOST_IN_TWO_BYTES:
+        head = bytes([_FINAL | opcode, _TWO_BYTE_LENGTH]) + length.to_bytes(2, "big")
+    else:
+        head = bytes([_FINAL | opcode, _EIGHT_BYTE_LENGTH]) + length.to_bytes(8, "big")
+    return head + payload
 
 
 def take_frame(buffer: bytearray) -> tuple[int, bytes] | None:
@@ -39,8 +44,9 @@ def take_frame(buffer: bytearray) -> tuple[int, bytes] | None:
     if len(buffer) < 2:
         return None
     start, length = 2, buffer[1] & 0x7F
-    if length == _TWO_BYTE_LENGTH:
-        start, length = 4, int.from_bytes(buffer[2:4], "big")
+    if length >= _TWO_BYTE_LENGTH:
+        start = 4 if length == _TWO_BYTE_LENGTH else 10
+        length = int.from_bytes(buffer[2:start], "big")
     end = start + 4 + length
     if len(buffer) < end:
         return None

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from snexec.broker.wire import Listener
 
-_DIALS_AT_ONCE = 4  # in the background; an order that needs a connection never waits
+_DIALS_AT_ONCE = 4  # in the background
+_MOST_DIALS = 64  # for orders that need a connection, of which 500 may come at once
+# Where the server is quick, what waits for longer than those take finds one that is free
+# again sooner than another is opened. Where it is not, more are opened after this long.
+_ENOUGH_SECONDS = 0.1
 _DIALS_PER_SECOND = 2.0  # for a server that closes what was just opened
 _FIRST_PAUSE_SECONDS = 1.0
 _MOST_RETIRED = 64  # a broker that refuses thousands must not use up all files
@@ -54,6 +58,7 @@ class Pool:
         self._unreachable = False  # when it was last dialed or used
         self._warm = 0
         self._dial_tokens = 0.0
+        self._short_since: float | None = None  # when requests began to wait
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._readers = Readers()
@@ -84,7 +89,9 @@ class Pool:
         self._send_waiting()
         if not request.sent:
             request.waited = True
-            if self._nursery is not None:
+            if self._short_since is None:
+                self._short_since = trio.current_time()
+            if self._nursery is not None and self._dialing < _MOST_DIALS:
                 # One of its own, as what is being opened already may lead nowhere.
                 self._start_dialing()
         return request
@@ -94,7 +101,7 @@ class Pool:
         try:
             async with trio.open_nursery() as self._nursery:
                 self.start_soon(self._readers.run)
-                for _ in range(len(self._waiting)):
+                for _ in range(min(len(self._waiting), _MOST_DIALS)):
                     self._dial_for_waiting()
                 await self._keep_warm()
         finally:
@@ -151,12 +158,16 @@ class Pool:
     def _next_waiting(self) -> Request | None:
         while self._waiting and self._waiting[0].done.is_set():
             self._waiting.popleft()  # given up
-        return self._waiting[0] if self._waiting else None
+        if self._waiting:
+            return self._waiting[0]
+        self._short_since = None
+        return None
 
     def _dial_for_waiting(self) -> None:
         """Open another connection, if more requests wait than are being opened."""
         self._next_waiting()
-        if self._nursery is not None and len(self._waiting) > self._dialing:
+        is_short = min(len(self._waiting), _MOST_DIALS) > self._dialing
+        if self._nursery is not None and is_short:
             self._start_dialing()
 
     def _start_dialing(self) -> None:
@@ -182,12 +193,14 @@ class Pool:
         self.free(connection)
         if connection.died_young:
             self._fail_waiting("the server closes connections as they open")
+        if self._short_since is not None:
+            await trio.sleep_until(self._short_since + _ENOUGH_SECONDS)
+            self._dial_for_waiting()
 
     def _fail_waiting(self, problem: str) -> None:
-        """End the request that has waited longest, unless another connection may do."""
-        request = self._next_waiting()
+        """End the requests that have waited longest, unless other connections may do."""
         others = self._dialing + len(self._connections)
-        if request is not None and len(self._waiting) > others:
+        while (request := self._next_waiting()) and len(self._waiting) > others:
             request.end(problem=problem)
 
     async def _keep_warm(self) -> None:

@@ -103,15 +103,20 @@ def exchange(config: Path, port: int) -> None:
     run_exchange(config, port)
 
 
-@cli.command(epilog=examples("snexec bench --quick", "snexec bench --json"))
+@cli.command(epilog=examples("snexec bench --quick", "snexec bench exits --json"))
+@click.argument("what", type=click.Choice(["exits"]), required=False)
 @click.option("--quick", is_flag=True, help="Some seconds, and rougher figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 @click.pass_obj
-def bench(config: Path, *, quick: bool, as_json: bool) -> None:
-    """Measure snexec on this machine, next to the least it could take."""
-    from snexec.cli.bench import run_bench
+def bench(config: Path, what: str | None, *, quick: bool, as_json: bool) -> None:
+    """Measure snexec on this machine, next to the least it could take.
 
-    run_bench(config, quick=quick, as_json=as_json)
+    With `exits`: how it sells, next to how it buys, and to its goals.
+    """
+    from snexec.cli.bench import run_bench, run_exits_bench
+
+    run = run_bench if what is None else run_exits_bench
+    run(config, quick=quick, as_json=as_json)
 
 
 @cli.command(

@@ -45,18 +45,20 @@ class Blindness:
         self, rows: Iterable[Watched], now: Instant, settings: ExitSettings | None
     ) -> None:
         """Look at every row; no settings are no rules that need a price."""
-        needed: dict[Mode, list[Watched]] = {mode: [] for mode in MODES}
+        unseen: dict[Mode, int] = {}
+        seen: set[Mode] = set()  # one row with a fresh price is enough
         if settings is not None and settings.needs_prices:
             for each in rows:
-                if self._is_needed(each):
-                    needed[each.position.mode].append(each)
-        for mode, watched in needed.items():
-            if (
-                settings is not None
-                and watched
-                and not _is_any_fresh(watched, now, settings)
-            ):
-                self._sees_nothing(mode, len(watched), now, settings)
+                mode = each.position.mode
+                if mode in seen or not self._is_needed(each):
+                    continue
+                if each.prices.is_fresh(now.elapsed, settings):
+                    seen.add(mode)
+                else:
+                    unseen[mode] = unseen.get(mode, 0) + 1
+        for mode in MODES:
+            if settings is not None and mode in unseen and mode not in seen:
+                self._sees_nothing(mode, unseen[mode], now, settings)
             else:
                 self._sees(mode, now)
 
@@ -90,9 +92,3 @@ class Blindness:
         )
         more = {"mode": mode, "rows": rows, "seconds": round(since, 1)}
         self._feed.publish("exits_blind", more, reason=settings.price_source)
-
-
-def _is_any_fresh(
-    rows: Iterable[Watched], now: Instant, settings: ExitSettings
-) -> bool:
-    return any(each.prices.is_fresh(now.elapsed, settings) for each in rows)

@@ -9,7 +9,7 @@ from snexec.exits.rules import RULES, Trigger, show_price
 
 if TYPE_CHECKING:
     from snexec.exits.position import Position
-    from snexec.exits.rules import Moment, Rule
+    from snexec.exits.rules import Holds, Moment, Rule
     from snexec.exits.symbol_prices import SymbolPrices
     from snexec.settings import ExitSettings
 
@@ -22,17 +22,16 @@ def first_trigger(
     """Return the first rule that is true and confirmed, None if none is."""
     price = usable_price(position, prices, moment, settings)
     for rule in RULES:
-        if rule.level is None:
+        if rule.holds is None:
             text = rule.says(position, _NO_PRICE, moment, settings)
             if text is not None:
                 return Trigger(rule.reason, None, "clock", text)
-        elif price is not None:
-            text = rule.says(position, price, moment, settings)
-            if text is not None:
-                name = _confirmed(rule, position, prices, moment, settings)
-                if name is not None:
-                    source = prices.source or ""
-                    return Trigger(rule.reason, price, source, f"{text}, {name}")
+        elif price is not None and rule.holds(position, price, settings):
+            name = _confirmed(rule.holds, position, prices, moment, settings)
+            if name is not None:
+                text = rule.says(position, price, moment, settings)
+                source = prices.source or ""
+                return Trigger(rule.reason, price, source, f"{text}, {name}")
     return None
 
 
@@ -52,12 +51,12 @@ def still_holds(
         return True
     if getattr(settings, rule.key) is None or not settings.enabled:
         return False
-    if rule.level is None:
+    if rule.holds is None:
         return rule.says(position, _NO_PRICE, moment, settings) is not None
     price = usable_price(position, prices, moment, settings)
     if price is None or next(prices.confirmations(moment.now, settings), None) is None:
         return None
-    return _confirmed(rule, position, prices, moment, settings) is not None
+    return _confirmed(rule.holds, position, prices, moment, settings) is not None
 
 
 def usable_price(
@@ -70,7 +69,7 @@ def usable_price(
 
 
 def _confirmed(
-    rule: Rule,
+    holds: Holds,
     position: Position,
     prices: SymbolPrices,
     moment: Moment,
@@ -78,7 +77,7 @@ def _confirmed(
 ) -> str | None:
     """Return what confirms that a rule is true, in words; None if nothing does."""
     for name, together in prices.confirmations(moment.now, settings):
-        if all(rule.says(position, each, moment, settings) for each in together):
+        if all(holds(position, each, settings) for each in together):
             return name
     return None
 

@@ -75,6 +75,8 @@ class MarketView:
         self._hours = hours
         self._calendar = calendar
         self._clock = clock
+        self._asked_for: tuple[Mode, Instant, float | None] | None = None
+        self._moment = Moment(0.0, is_open=False)
 
     def now(self) -> Instant:
         """Return this moment on both clocks."""
@@ -100,7 +102,17 @@ class MarketView:
         """Return when a rule is asked of a position."""
         if asset_class(position.symbol).around_the_clock:
             return Moment(now.elapsed, is_open=True)
-        view = self._hours.view(position.mode)
+        # Each second it is the same for every row of shares.
+        asked_for = (position.mode, now, flatten_since)
+        if asked_for != self._asked_for:
+            self._asked_for = asked_for
+            self._moment = self._moment_of(position.mode, now, flatten_since)
+        return self._moment
+
+    def _moment_of(
+        self, mode: Mode, now: Instant, flatten_since: float | None
+    ) -> Moment:
+        view = self._hours.view(mode)
         if view is None:
             return Moment(now.elapsed, is_open=False)
         left = max(0.0, view.until - now.elapsed)

@@ -289,7 +289,8 @@ class PositionMonitor:
         if trigger is None or self._halt.is_all_halted():
             return
         position.state = "closing"
-        log.log(
+        self._seller.sell(position, trigger)
+        log.log(  # what takes time comes after it has left
             logging.ERROR if trigger.text == MISSED else logging.INFO,
             "%s %s: %s; selling %s",
             position.symbol,
@@ -297,7 +298,6 @@ class PositionMonitor:
             trigger.text,
             f"{position.remaining:f}",
         )
-        self._seller.sell(position, trigger)
 
     def _report_jump(
         self, watched: Watched, price: Price, settings: ExitSettings

@@ -140,14 +140,12 @@ class PositionsPoll:
 
     def _lacks_price(self, watched: Watched, settings: ExitSettings) -> bool:
         """Return whether positions are to say a row's price, as no better source does."""
-        position, elapsed = watched.position, trio.current_time()
-        if not self._view.session(position).is_open:
-            return False
-        if settings.price_source == "positions":
-            return True
-        source = watched.prices.source
-        is_better = source is not None and RANK[source] > RANK["positions"]
-        return not (is_better and watched.prices.is_fresh(elapsed, settings))
+        if settings.price_source != "positions":
+            source = watched.prices.source
+            is_better = source is not None and RANK[source] > RANK["positions"]
+            if is_better and watched.prices.is_fresh(trio.current_time(), settings):
+                return False
+        return self._view.session(watched.position).is_open
 
     def _look_sec(self) -> float:
         """Return after how many seconds to look whether polls are needed more often."""

@@ -71,6 +71,7 @@ class Moment(NamedTuple):
 
 
 Says = Callable[["Position", Decimal, Moment, "ExitSettings"], str | None]
+Holds = Callable[["Position", Decimal, "ExitSettings"], bool]
 Level = Callable[["Position", "ExitSettings"], Decimal | None]
 
 
@@ -82,12 +83,15 @@ class Rule(NamedTuple):
         says: Why it is true; None if it is not, or is off.
         level: The price at which it is; None of a rule that needs no price, which is
             asked with any, and of one that is off or cannot be true yet.
+        holds: Whether it is true of a price: ``says`` without words, which take longer
+            than a sell's way to its row.
     """
 
     reason: ExitReason
     key: str
     says: Says
     level: Level | None = None
+    holds: Holds | None = None
 
 
 def stop_level(position: Position, settings: ExitSettings) -> Decimal | None:
@@ -116,11 +120,26 @@ def trailing_level(position: Position, settings: ExitSettings) -> Decimal | None
     return high * (1 - settings.trailing_stop_pct / 100)
 
 
+def _stops(position: Position, price: Decimal, settings: ExitSettings) -> bool:
+    level = stop_level(position, settings)
+    return level is not None and price <= level and not position.stop_at_broker
+
+
+def _trails(position: Position, price: Decimal, settings: ExitSettings) -> bool:
+    level = trailing_level(position, settings)
+    return level is not None and price <= level
+
+
+def _gains(position: Position, price: Decimal, settings: ExitSettings) -> bool:
+    level = target_level(position, settings)
+    return level is not None and price >= level
+
+
 def _stop_loss(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = stop_level(position, settings)
-    if level is None or price > level or position.stop_at_broker:
+    if level is None or not _stops(position, price, settings):
         return None
     return f"{_below(price, level)} ({_entry(position, price)})"
 
@@ -129,7 +148,7 @@ def _trailing_stop(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = trailing_level(position, settings)
-    if level is None or price > level:
+    if level is None or not _trails(position, price, settings):
         return None
     high = max(position.high_price or price, position.entry_price or price)
     return (
@@ -142,7 +161,7 @@ def _profit_target(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = target_level(position, settings)
-    if level is None or price < level:
+    if level is None or not _gains(position, price, settings):
         return None
     shown = show_price(level, ROUND_CEILING)
     return f"{show_price(price)} is at or above {shown} ({_entry(position, price)})"
@@ -180,9 +199,9 @@ def missed_close(position: Position, moment: Moment) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("stop_loss", "hard_stop_loss_pct", _stop_loss, stop_level),
-    Rule("trailing_stop", "trailing_stop_pct", _trailing_stop, trailing_level),
-    Rule("profit_target", "profit_target_pct", _profit_target, target_level),
+    Rule("stop_loss", "hard_stop_loss_pct", _stop_loss, stop_level, _stops),
+    Rule("trailing_stop", "trailing_stop_pct", _trailing_stop, trailing_level, _trails),
+    Rule("profit_target", "profit_target_pct", _profit_target, target_level, _gains),
     Rule("max_hold", "max_hold_duration_sec", _max_hold),
     Rule("market_close", "flatten_before_close_sec", _market_close),
 )

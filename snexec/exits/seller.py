@@ -60,7 +60,10 @@ class Seller:
         closing = self._closings.get(position.row_id)
         if closing is None:
             closing = self._add(position, trigger)
-            closing.begin()
+            try:
+                closing.begin()
+            finally:
+                self._start(closing)  # a task that waits; it need not be there before
         return closing
 
     def take_over(self, row: WatchedRow, position: Position) -> None:
@@ -74,7 +77,9 @@ class Seller:
             reason = cast("ExitReason", live.reason)
             source = live.trigger_source or _EARLIER
             why = Trigger(reason, live.trigger_price, source, _EARLIER)
-            self._add(position, why).resume(live.id)
+            closing = self._add(position, why)
+            closing.resume(live.id)
+            self._start(closing)
             return
         wanted = row.wanted if live is None else live.cancel_reason
         if wanted is not None:
@@ -144,7 +149,6 @@ class Seller:
     def _add(self, position: Position, trigger: Trigger) -> Closing:
         closing = Closing(self._means, position, trigger, self._ended)
         self._closings[position.row_id] = closing
-        self._start(closing)
         return closing
 
     def _start(self, closing: Closing) -> None:

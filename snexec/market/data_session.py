@@ -176,8 +176,11 @@ class DataSession:
             frame = await self._socket.get_message()
             life.heard()
             before = reader.ticks
-            for message in reader.read(frame):
-                self._take(message)
+            for number, part in enumerate(reader.split(frame)):
+                if number:
+                    await trio.lowlevel.checkpoint()
+                for message in reader.take(part):
+                    self._take(message)
             if reader.ticks != before:
                 self._heard()
 

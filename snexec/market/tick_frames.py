@@ -36,6 +36,7 @@ _CORRECTED = {"p": "cp", "s": "cs", "c": "cc", "i": "ci"}
 _HALTED = frozenset({"2", "H", "P"})
 _RESUMED = frozenset({"3", "T"})
 _SHOWN_CHARS = 200
+_AT_ONCE = 16  # messages
 
 
 def _no_number(name: str) -> NoReturn:
@@ -88,14 +89,31 @@ class TickReader:
         Returns:
             What it says about the connection, in its order.
         """
+        return [each for part in self.split(frame) for each in self.take(part)]
+
+    def split(self, frame: str | bytes) -> list[list[Message]]:
+        """Read a frame, and return it in parts, each to be taken in one step.
+
+        Between them others have their turn: what a crash sells leaves while the rest of
+        the frame is still to be taken, and no signal waits for all of it.
+        """
         try:
             text = frame if isinstance(frame, str) else frame.decode()
             messages = _decode(text)
         except (ValueError, RecursionError) as exc:
             self._pass_over("that is not JSON", exc)
             return []
+        if type(messages) is not list:
+            return [[messages]]
+        if len(messages) <= _AT_ONCE:
+            return [messages]
+        starts = range(0, len(messages), _AT_ONCE)
+        return [messages[start : start + _AT_ONCE] for start in starts]
+
+    def take(self, messages: list[Message]) -> list[Message]:
+        """Hand on a part of a frame; see ``read``."""
         about_connection: list[Message] = []
-        for message in messages if type(messages) is list else [messages]:
+        for message in messages:
             kind = message.get("T") if type(message) is dict else None
             if type(kind) is not str:
                 self._pass_over("of an unexpected shape", message)

@@ -63,6 +63,25 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind() -> None:
         assert len(counts) == len(edges) - 1
 
 
+def test_a_quick_run_of_exits_has_every_figure_and_leaves_nothing_behind() -> None:
+    with short_folder() as folder:
+        process = start_bench(folder, "exits", "--quick", "--json")
+        out, err = process.communicate(timeout=240)
+
+        assert process.returncode == 0, err
+        assert err == ""
+        found = json.loads(out)
+        assert left_behind(folder) == []
+    figures = found["figures"]
+    assert (figures["lost"]["value"], figures["lost"]["met"]) == (0, True)
+    for name, figure in figures.items():
+        if name not in {"lost", "rowBytes"}:  # which a few rows are too few for
+            assert figure["value"] > 0
+        if figure["beside"] is not None:
+            assert figure["beside"] > 0
+    assert found["ticksPerSec"] > 0
+
+
 def check_figures(figures: dict[str, Any], sizes: dict[str, int]) -> None:
     check_percentiles(figures["signalToPostUs"])
     assert figures["burst"]["lastPostMs"] > 0

@@ -10,7 +10,9 @@ def test_an_upgrade_is_answered_as_the_standard_says() -> None:
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in upgrade(b"dGhlIHNhbXBsZSBub25jZQ==")
 
 
-@given(st.binary(max_size=1000), st.binary(min_size=4, max_size=4))
+@given(
+    st.binary(max_size=1000) | st.just(bytes(70_000)), st.binary(min_size=4, max_size=4)
+)
 def test_a_clients_frame_is_taken_once_it_is_complete(
     payload: bytes, mask: bytes
 ) -> None:

@@ -749,6 +749,42 @@ async def test_orders_that_wait_beside_busy_connections_dial_once_each(
 
 
 @pytest.mark.jumping_time
+async def test_a_flood_at_a_quick_server_is_not_dialed_for_one_by_one(
+    pool: Pool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_ENOUGH_SECONDS", 60.0)  # all this is quick
+    network.seconds = 0.01
+    requests = [pool.submit(numbered(n)) for n in range(300)]
+    with trio.fail_after(10):
+        while not all(request.sent for request in requests):
+            await trio.sleep(0.01)
+            for end, data in _arrived(network):
+                if data:
+                    end.send(ANSWER)
+    assert len(network.dials) == 64
+
+
+async def test_a_flood_at_a_slow_server_has_a_connection_for_each_soon(
+    pool: Pool, network: Network
+) -> None:
+    requests = [pool.submit(numbered(n)) for n in range(300)]
+    with trio.fail_after(10):
+        while not all(request.sent for request in requests):  # noqa: ASYNC110
+            await trio.sleep(0.01)  # nothing is answered
+    assert len(network.dials) == 300
+
+
+async def test_a_flood_at_a_dead_server_is_told_as_soon_as_a_lone_order(
+    pool: Pool, network: Network
+) -> None:
+    network.refuses = True
+    requests = [pool.submit(numbered(n)) for n in range(300)]
+    with trio.fail_after(5):
+        for request in requests:
+            await request.done.wait()
+    assert not any(request.sent for request in requests)
+
+
 async def test_connections_are_warm_again_soon_after_a_short_outage(
     pool: Pool, network: Network
 ) -> None:

@@ -138,6 +138,21 @@ async def test_symbols_come_and_go_one_request_each(
     nursery.cancel_scope.cancel()
 
 
+async def test_others_have_their_turn_while_a_large_frame_is_taken(
+    bench: Bench, run: Run, nursery: trio.Nursery
+) -> None:
+    await run("AAPL")
+    bench.server.send([trade(price=100 + number) for number in range(500)])
+    seen: list[int] = []
+    while len(bench.sink.taken) < 500:
+        await trio.lowlevel.checkpoint()
+        seen.append(len(bench.sink.taken))
+    steps = [after - before for before, after in zip([0, *seen], seen, strict=False)]
+    assert max(steps) <= 32  # whoever has the first turn
+    assert [tick.price for tick in bench.sink.taken] == list(range(100, 600))  # type: ignore[union-attr]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_change_while_an_answer_is_awaited_is_not_lost(
     bench: Bench, run: Run, nursery: trio.Nursery
 ) -> None:
