@@ -1,8 +1,9 @@
 """New or stricter rules: what they would sell at once waits, and is said (SPEC 12.3).
 
 A row that a new rule does not sell when it is first asked is armed: the rule holds for it
-from then on. One that it would sell at once is held back until the delay is over. A plain
-restart finds the rules that were applied last, and waits for nothing.
+from then on. One that it would sell at once, its market being open, is held back for the
+delay, which begins there. A plain restart finds the rules that were applied last, and waits
+for nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("PositionMonitor")
 
-_REPORT_SECONDS = 10.0  # the first prices have come by then, or come late
+_REPORT_SECONDS = 10.0  # for others to come, as at the open, and be said together
 _SHOWN = 5
 
 
@@ -47,9 +48,8 @@ class Activation:
         self.applied = applied or NO_RULES
         self.pending: RuleSet | None = None
         self._meanwhile = NO_RULES
-        self._deadline = 0.0
-        self._report_at = 0.0
-        self._is_reported = True
+        self._unsaid: list[Watched] = []
+        self._say_at = 0.0
 
     def change(
         self, settings: ExitSettings, rows: Iterable[Watched], now: Instant
@@ -64,7 +64,7 @@ class Activation:
             is_new, self.applied = new != self.applied, new
             return is_new
         self.pending, self._meanwhile = new, laxer(self.applied, new)
-        self._begin(rows, settings, now)
+        self._begin(rows, settings)
         return False
 
     def ask(
@@ -79,10 +79,8 @@ class Activation:
         if trigger is None:
             watched.held_back = None
             watched.is_armed = self._was_asked(watched, now, settings)
-        elif watched.held_back is None:
-            watched.held_back = trigger
-            if self._is_reported:
-                self._say([watched], now)
+        elif self._view.moment(watched.position, now, None).is_open:
+            self._hold_back(watched, trigger, now, settings.activation_delay_sec)
         held = self._meanwhile
         return self._first(watched, now, held.within(settings), held)
 
@@ -105,14 +103,16 @@ class Activation:
         if self.pending is None:
             return False
         rows = tuple(rows)
-        if halted:
-            self._deadline = now.elapsed + settings.activation_delay_sec
         waiting = [each for each in rows if not each.is_armed]
-        known = all(each.held_back is not None for each in waiting)
-        if not self._is_reported and (known or now.elapsed >= self._report_at):
-            self._is_reported = True
-            self._say([each for each in waiting if each.held_back], now)
-        if now.elapsed < self._deadline and waiting:
+        self._say_in_time(waiting, now)
+        for each in waiting:
+            if each.waits_until is None:
+                continue
+            if halted:
+                each.waits_until = now.elapsed + settings.activation_delay_sec
+            elif now.elapsed >= each.waits_until:
+                self._arm(each)
+        if any(not each.is_armed for each in waiting):
             return False
         self.applied = self.pending
         self.withdraw(rows)
@@ -121,24 +121,34 @@ class Activation:
     def withdraw(self, rows: Iterable[Watched]) -> None:
         """Let nothing wait any more."""
         self.pending = None
+        self._unsaid.clear()
         for each in rows:
-            each.is_armed, each.held_back = True, None
+            self._arm(each)
 
-    def _begin(
-        self, rows: tuple[Watched, ...], settings: ExitSettings, now: Instant
-    ) -> None:
-        delay = settings.activation_delay_sec
-        self._deadline = now.elapsed + delay
-        self._report_at = now.elapsed + min(_REPORT_SECONDS, delay / 2)
-        self._is_reported = False
+    def _begin(self, rows: tuple[Watched, ...], settings: ExitSettings) -> None:
         for each in rows:
             each.is_armed = False
         log.info(
-            "the rules are new or stricter for %s: what they would sell at once is sold"
-            " in %g s",
+            "the rules are new or stricter for %s: what they would sell at once is said,"
+            " and sold %g s later; shares wait for the market to open first",
             count_rows(len(rows)),
-            delay,
+            settings.activation_delay_sec,
         )
+
+    def _hold_back(
+        self, watched: Watched, trigger: Trigger, now: Instant, delay: float
+    ) -> None:
+        watched.held_back = watched.held_back or trigger
+        if watched.waits_until is not None:
+            return  # a price that was too old for a while
+        watched.waits_until = now.elapsed + delay
+        if not self._unsaid:
+            self._say_at = now.elapsed + min(_REPORT_SECONDS, delay / 2)
+        self._unsaid.append(watched)
+
+    @staticmethod
+    def _arm(watched: Watched) -> None:
+        watched.is_armed, watched.held_back, watched.waits_until = True, None, None
 
     def _first(
         self, watched: Watched, now: Instant, settings: ExitSettings, rules: RuleSet
@@ -157,9 +167,17 @@ class Activation:
         confirmed = next(watched.prices.confirmations(now.elapsed, settings), None)
         return price is not None and confirmed is not None
 
+    def _say_in_time(self, waiting: list[Watched], now: Instant) -> None:
+        """Say what is held back once that is all, or some of it has waited long enough."""
+        is_all = all(each.held_back is not None for each in waiting)
+        if self._unsaid and (is_all or now.elapsed >= self._say_at):
+            rows, self._unsaid = self._unsaid, []
+            self._say([each for each in rows if each.held_back is not None], now)
+
     def _say(self, rows: list[Watched], now: Instant) -> None:
         if not rows:
             return
+        first = min(each.waits_until or now.elapsed for each in rows)
         dollars = sum((_worth(each) for each in rows), Decimal(0))
         shown = ", ".join(
             f"{each.position.symbol} {each.held_back.reason}"
@@ -174,7 +192,7 @@ class Activation:
             dollars,
             shown,
             more,
-            max(0.0, self._deadline - now.elapsed),
+            max(0.0, first - now.elapsed),
         )
 
 

@@ -89,6 +89,7 @@ class PositionBook:
                     is_settled=row.is_settled,
                     order_id=row.order_id,
                     live_exit=None if live is None else live.id,
+                    waits=live is not None and live.waits,
                     stop_at_broker=live is not None and live.kind == "stop",
                     state=(
                         "closing"

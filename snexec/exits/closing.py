@@ -83,7 +83,6 @@ class Closing:
         self._put, self._answers = trio.open_memory_channel[Heard](math.inf)
         self._is_handed_in = False
         self._exit_id: str | None = None  # of the sell that has no end yet
-        self._waits_for_open = False  # it is planned, and has not left
         self.is_resumed = False
         self._history = History(means, position)
         self._alarm = BlockedAlarm(means, position, trigger)
@@ -106,7 +105,7 @@ class Closing:
     @property
     def waits_for_open(self) -> bool:
         """Return whether that sell has not left, as its market is closed."""
-        return self._waits_for_open
+        return self.position.waits
 
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
@@ -130,6 +129,7 @@ class Closing:
                 result = await self._close()
         finally:
             self.result = self.result or result
+            self.position.waits = False
             if self.result == "given_back":
                 self.position.state = "watched"
             self._tell_ended(self)
@@ -166,7 +166,7 @@ class Closing:
         self._exit_id, self.is_resumed = new.id, False
         self._means.tried(self.position.row_id)
         self.durable.set()
-        if self._waits_for_open:
+        if self.position.waits:
             log.info(
                 "%s trade=%s: its market is closed; %s shares are sold (%s) when it opens",
                 new.symbol,
@@ -202,6 +202,7 @@ class Closing:
     async def _close(self) -> Result:
         if self.is_resumed:
             await self._wait_for_open()
+            self.position.waits = False
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:
             await self._prepare(Next())
@@ -236,7 +237,7 @@ class Closing:
                 self.position.state = "blocked"
                 return self._history.refused(error)
             case HasEnded(applied):
-                self._exit_id, self._waits_for_open = None, False
+                self._exit_id, self.position.waits = None, False
                 if applied.outcome == "dropped":
                     return "given_back"
                 return self._history.ended(applied)
@@ -246,7 +247,7 @@ class Closing:
             self.durable.set()
             return await self._after_halt()
         if why == "over":
-            self._exit_id, self._waits_for_open = None, False
+            self._exit_id, self.position.waits = None, False
             return Next()
         if why == "not_settled":
             return Next(cancels_buy=True)
@@ -306,7 +307,7 @@ class Closing:
         position, trigger = self.position, self.trigger
         self._is_handed_in = True
         is_closed = self._means.is_market_closed(position)
-        self._waits_for_open = is_closed and self._exit_id is None
+        position.waits = is_closed and self._exit_id is None
         history = self._history
         free = None if history.asks_for_all else position.free
         held = None if history.asks_for_all else position.held
@@ -321,7 +322,7 @@ class Closing:
                 held=held if history.held is None else history.held,
                 free=free if history.free is None else history.free,
                 exit_id=self._exit_id,
-                leaves=not self._waits_for_open,
+                leaves=not position.waits,
                 says_intent=history.says_intent,
             ),
             self,

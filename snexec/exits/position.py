@@ -28,6 +28,7 @@ class Position:
         is_settled: Whether its buy can buy no more.
         order_id: The buy's, as the broker names it.
         live_exit: The id of its unsettled sell, if there is one.
+        waits: Whether its sell has not left, as the market is closed.
         state: Whose it is: the rules', the seller's. The seller gives it back.
         rests: Why no price rule is asked for it; None where they are.
         stop_at_broker: Whether a stop works at the broker, which stands for the rule.
@@ -47,6 +48,7 @@ class Position:
     is_settled: bool = True
     order_id: str | None = None
     live_exit: str | None = None
+    waits: bool = False
     state: State = "watched"
     rests: str | None = None
     stop_at_broker: bool = False

@@ -35,7 +35,7 @@ class Claim(NamedTuple):
         entry_price: Dollars a share; None while not known.
         entry_at: When it was bought.
         order_id: The buy's, as the broker names it.
-        is_selling: Whether a sell of it has not ended.
+        is_selling: Whether a sell of it has left, or may have, and has not ended.
         quiet_seconds: Since it last bought or sold anything.
     """
 

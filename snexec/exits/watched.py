@@ -23,6 +23,7 @@ class Watched:
         is_armed: Whether new rules hold for it, while they wait for the others: it was
             asked once, and they did not sell it.
         held_back: What a new rule would sell it for, while that waits.
+        waits_until: Until when, on Trio's clock; None before that was seen.
         changed_at: When its shares last changed, on Trio's clock: what was asked before
             says nothing of what is held.
         written_high: Its highest price as the row has it.
@@ -35,6 +36,7 @@ class Watched:
         "is_armed",
         "position",
         "prices",
+        "waits_until",
         "written_at",
         "written_high",
     )
@@ -45,6 +47,7 @@ class Watched:
         self.is_armed = True
         self.changed_at = NEVER
         self.held_back: Trigger | None = None
+        self.waits_until: float | None = None
         self.written_high: Decimal | None = position.high_price
         self.written_at = NEVER
 

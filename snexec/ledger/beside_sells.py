@@ -6,14 +6,14 @@ and what was written before a kill is not written twice.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from snexec.ledger.exit_plans import left_of, next_id, unsold
+from snexec.ledger.exit_plans import has_not_left, left_of, next_id, unsold
 from snexec.ledger.exit_row import times
 from snexec.ledger.exit_rows import ExitApplied
-from snexec.ledger.exit_table import ExitTable, real
+from snexec.ledger.exit_table import SHARE_STEP, ExitTable, real
 from snexec.ledger.held_rows import Split
 from snexec.ledger.reading import exact, plain, text_of
 
@@ -36,6 +36,10 @@ _SPLIT_EXIT = (
     "UPDATE BotExit SET qty = ?, filledQty = ?, filledAvgPrice = ?, triggerPrice = ?,"
     " splitRatio = ?, updatedAt = ? WHERE id = ?"
 )
+_CUT_EXIT = "UPDATE BotExit SET qty = ?, wholePosition = 0, updatedAt = ? WHERE id = ?"
+_DROP_EXIT = (
+    "UPDATE BotExit SET state = 'dropped', settledAt = ?, updatedAt = ? WHERE id = ?"
+)
 
 
 class BesideSells(ExitTable):
@@ -53,6 +57,8 @@ class BesideSells(ExitTable):
     ) -> ExitApplied | Unplanned:
         """Write what others sold of a row; it closes if nothing is left.
 
+        A sell that waits for its market sells what is left, or is dropped.
+
         Args:
             row_id: The row.
             quantity: Shares; no more than are left count.
@@ -64,7 +70,7 @@ class BesideSells(ExitTable):
         row, exits = self._row(row_id), self._exits(row_id)
         if row is None:
             return "not_found"
-        if (why_not := unsold(row, exits)) is not None:
+        if (why_not := unsold(row, exits, by_us=False)) is not None:
             return why_not
         left = left_of(row, exits)
         if left != remaining:
@@ -98,7 +104,9 @@ class BesideSells(ExitTable):
             kind="external",
             executed=quantity,
         )
-        return self._conclude(applied, row, whole_position=False, at=at)
+        applied = self._conclude(applied, row, whole_position=False, at=at)
+        waiting = next((each for each in exits if has_not_left(each)), None)
+        return applied if waiting is None else self._cut(waiting, applied)
 
     def split(
         self, row_id: str, ratio: Fraction, *, remaining: Decimal
@@ -106,7 +114,8 @@ class BesideSells(ExitTable):
         """Restate a row, and what was sold of it, in the shares after a split.
 
         Quantities are multiplied and prices divided, those of earlier sells too, so
-        that what is left, and every dollar won or lost, stay what they are.
+        that what is left, and every dollar won or lost, stay what they are. So is a
+        sell that waits for its market.
 
         Args:
             row_id: The row.
@@ -121,7 +130,7 @@ class BesideSells(ExitTable):
         row, exits = self._row(row_id), self._exits(row_id)
         if row is None:
             return "not_found"
-        if (why_not := unsold(row, exits)) is not None:
+        if (why_not := unsold(row, exits, by_us=False)) is not None:
             return why_not
         if left_of(row, exits) != remaining:
             return "changed"
@@ -145,14 +154,25 @@ class BesideSells(ExitTable):
             high_price=exact(after["highPrice"]),
         )
 
+    def _cut(self, waiting: sqlite3.Row, applied: ExitApplied) -> ExitApplied:
+        """Have a sell that has not left sell no more than is left; drop it at nothing."""
+        exit_id, now = waiting["id"], self._now()
+        if applied.closed:
+            self._db.execute(_DROP_EXIT, [now, now, exit_id])
+            return applied._replace(also_live=None, dropped=exit_id)
+        least = min(exact(waiting["qty"]) or Decimal(0), applied.remaining)
+        self._db.execute(_CUT_EXIT, [_sellable(least), now, exit_id])
+        return applied
+
     def _split_exit(self, each: sqlite3.Row, ratio: Fraction) -> None:
+        quantity, waits = _scaled(each["qty"], ratio), has_not_left(each)
         values = (
-            _text(_scaled(each["qty"], ratio)) or each["qty"],
+            (_sellable(quantity) if waits else _text(quantity)) or each["qty"],
             _text(_scaled(each["filledQty"], ratio)) or each["filledQty"],
             _text(_scaled(each["filledAvgPrice"], 1 / ratio)),
             _text(_scaled(each["triggerPrice"], 1 / ratio)),
             # What the broker says of that order stays in the shares of then.
-            str(Fraction(each["splitRatio"] or 1) * ratio),
+            str(Fraction(each["splitRatio"] or 1) * (1 if waits else ratio)),
             *(self._now(), each["id"]),
         )
         self._db.execute(_SPLIT_EXIT, values)
@@ -161,6 +181,11 @@ class BesideSells(ExitTable):
 def _scaled(value: object, ratio: Fraction) -> Decimal | None:
     number = exact(value)
     return None if number is None else times(number, ratio)
+
+
+def _sellable(number: Decimal | None) -> str | None:
+    """Return a quantity as Alpaca takes it."""
+    return None if number is None else plain(number.quantize(SHARE_STEP, ROUND_DOWN))
 
 
 def _text(number: Decimal | None) -> str | None:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 _INSERT = (
     "INSERT INTO BotExit (id, tradeId, kind, reason, qty, filledQty, triggerPrice,"
-    " triggerSource, state, decidedAt, createdAt, updatedAt, wholePosition)"
-    " VALUES (?, ?, ?, ?, ?, '0', ?, ?, 'planned', ?, ?, ?, ?)"
+    " triggerSource, state, decidedAt, createdAt, updatedAt, wholePosition, waits)"
+    " VALUES (?, ?, ?, ?, ?, '0', ?, ?, 'planned', ?, ?, ?, ?, ?)"
 )
 _EXIT = "SELECT * FROM BotExit WHERE id = ?"
+_LEAVES = "UPDATE BotExit SET waits = 0 WHERE id = ?"
 _NOTE_CANCEL = (
     "UPDATE BotExit SET cancelReason = ?, updatedAt = ? WHERE id = ?"
     " AND settledAt IS NULL AND cancelReason IS NULL"
@@ -40,10 +41,11 @@ class ExitPlans(ExitTable):
         trigger_price: Decimal | None = None,
         trigger_source: str | None = None,
         kind: ExitKind = "sell",
+        waits: bool = False,
     ) -> NewExit | Unplanned:
         """Write a sell of all that is left of a row, before it leaves.
 
-        While the market is closed it waits as it is, ``planned``.
+        While the market is closed it waits as it is, ``planned``, until ``resume``.
 
         Args:
             row_id: The row, whose buy buys no more.
@@ -53,6 +55,7 @@ class ExitPlans(ExitTable):
             trigger_price: Dollars a share: of the price that decided it, or of the stop.
             trigger_source: Where that price is from.
             kind: A sell, or a stop that rests at the broker.
+            waits: Whether it does not leave now, as the market is closed.
         """
         row, exits = self._row(row_id), self._exits(row_id)
         if row is None:
@@ -85,13 +88,13 @@ class ExitPlans(ExitTable):
         price = None if trigger_price is None else plain(trigger_price)
         values = (
             *(new.id, row_id, kind, reason, plain(quantity), price, trigger_source),
-            *(now, now, now, is_whole),
+            *(now, now, now, is_whole, waits),
         )
         self._db.execute(_INSERT, values)
         return new
 
     def resume(self, exit_id: str) -> NewExit | Unplanned:
-        """Return a planned sell once more, as it is to leave: same id, same quantity.
+        """Return a planned sell once more, as it leaves now: same id, same quantity.
 
         It is ``over`` if it has ended, and ``closing`` if the broker knows it.
         """
@@ -106,6 +109,8 @@ class ExitPlans(ExitTable):
             return "not_open"
         if found["state"] != "planned":
             return "closing"
+        if found["waits"]:
+            self._db.execute(_LEAVES, [exit_id])
         return NewExit(
             id=found["id"],
             row_id=row["id"],
@@ -133,8 +138,29 @@ class ExitPlans(ExitTable):
         return cursor.rowcount == 1
 
 
-def unsold(row: sqlite3.Row, exits: list[sqlite3.Row]) -> Unplanned | None:
-    """Return why a row cannot be sold now; None if it can."""
+def has_not_left(exit_row: sqlite3.Row) -> bool:
+    """Return whether a sell waits for its market, so that the broker cannot have it."""
+    return bool(
+        exit_row["waits"]
+        and exit_row["state"] == "planned"
+        and exit_row["alpacaOrderId"] is None
+        and exit_row["settledAt"] is None
+    )
+
+
+def unsold(
+    row: sqlite3.Row, exits: list[sqlite3.Row], *, by_us: bool = True
+) -> Unplanned | None:
+    """Return why a row cannot be sold now; None if it can.
+
+    Args:
+        row: The row.
+        exits: Its sells.
+        by_us: Whether it is to be sold by an order of ours. What others did to it, did
+            it beside a sell of ours that has not left.
+    """
+    if not by_us:
+        exits = [each for each in exits if not has_not_left(each)]
     shares = exact(row["shares"])
     reasons: list[tuple[bool, Unplanned]] = [
         (row["mode"] not in MODES, "not_ours"),

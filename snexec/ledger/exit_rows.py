@@ -147,6 +147,7 @@ class ExitApplied(NamedTuple):
         exit_reason: The row's, once it is closed: of the sell that sold most.
         also_live: Another sell of the row that has not ended, and is not wanted where
             this closed the row.
+        dropped: A sell of the row that had not left, and never will.
     """
 
     id: str
@@ -174,6 +175,7 @@ class ExitApplied(NamedTuple):
     entry_price: Decimal | None = None
     exit_reason: str | None = None
     also_live: str | None = None
+    dropped: str | None = None
 
     @property
     def trade_id(self) -> str:
@@ -193,6 +195,7 @@ class UnsettledExit(NamedTuple):
         trigger_source: Where that price is from.
         is_whole_position: Whether it sells all that the account held of the symbol.
         cancel_reason: Why it is canceled, to be sold by the next; None if it is not.
+        waits: Whether it has not left, as its market was closed.
     """
 
     id: str
@@ -211,6 +214,7 @@ class UnsettledExit(NamedTuple):
     trigger_source: str | None = None
     is_whole_position: bool = False
     cancel_reason: str | None = None
+    waits: bool = False
 
     @property
     def trade_id(self) -> str:

@@ -64,7 +64,8 @@ _EXIT_TABLE = (
     " triggerSource TEXT, state TEXT NOT NULL, alpacaOrderId TEXT,"
     " decidedAt DATETIME NOT NULL, wireMs REAL, fillMs REAL,"
     " createdAt DATETIME NOT NULL, updatedAt DATETIME NOT NULL, settledAt DATETIME,"
-    " cancelReason TEXT, wholePosition INTEGER, splitRatio TEXT)"
+    " cancelReason TEXT, wholePosition INTEGER, splitRatio TEXT,"
+    " waits INTEGER)"
 )
 
 _INDICES = {

@@ -92,6 +92,7 @@ class SellAttempt:
             trigger_price=sell.trigger_price,
             trigger_source=sell.trigger_source,
             kind=sell.kind,
+            waits=not sell.leaves,
         )
 
     def done(self, result: NewExit | Unplanned | None) -> None:

@@ -122,6 +122,8 @@ class Reconciler:
     def sold_by_others(self, applied: ExitApplied) -> None:
         """Report that a row has lost shares, or was closed, by no order of ours."""
         self.sells.reports.tell(applied, "lookup")
+        if applied.dropped is not None:
+            self.unsettled.settled(applied.dropped)
 
     def report_to(self, holdings: Holdings) -> None:
         """Tell somebody from now on what rows hold."""

@@ -52,10 +52,10 @@ async def test_the_first_start_on_open_rows_says_what_it_will_sell_and_waits(
     assert desk.reasons == []
     assert warnings_of(caplog) == [
         "the new rules sell 1 row at once, about $90.68: AAPL stop_loss; that happens"
-        " in 58 s unless `snexec halt --all` or a SIGHUP with other rules comes first"
+        " in 60 s unless `snexec halt --all` or a SIGHUP with other rules comes first"
     ]
     assert desk.shelf.rules == []
-    await trio.sleep(2.1)
+    await trio.sleep(3.1)
     fall(desk)
     assert desk.reasons == [("AAPL", "stop_loss")]
     [kept] = desk.shelf.rules
@@ -215,6 +215,7 @@ async def test_what_turns_out_later_to_be_sold_is_said_too(
     await trio.sleep(20)  # no price so far
     assert warnings_of(caplog) == []
     fall(desk)
+    await trio.sleep(1.1)
     assert len(warnings_of(caplog)) == 1
     assert desk.reasons == []
     nursery.cancel_scope.cancel()
@@ -235,6 +236,82 @@ async def test_what_recovers_meanwhile_is_not_sold(
         await trio.sleep(1)
     assert held.is_armed
     assert desk.reasons == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_delay_of_rules_that_are_new_at_night_begins_at_the_open(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(**STOP)
+    desk.hold("AAPL", "MSFT")
+    desk.market.close(opens_in=3600)
+    desk.start(nursery, again=False)
+    await trio.sleep(3600)
+    assert warnings_of(caplog) == []
+    desk.market.open()
+    for _ in range(58):
+        fall(desk)
+        desk.say(170, "MSFT")
+        await trio.sleep(1)
+    assert desk.reasons == []
+    [warning] = warnings_of(caplog)
+    assert warning.startswith("the new rules sell 2 rows at once, about $181.35: ")
+    for _ in range(4):
+        await trio.sleep(1)
+        fall(desk)
+        desk.say(170, "MSFT")
+    assert desk.reasons == [("AAPL", "stop_loss"), ("MSFT", "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_time_rule_that_is_new_at_night_plans_nothing_before_its_delay(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(max_hold_duration_sec=60)
+    desk.hold(entry_at=desk.clock.now() - timedelta(days=1))
+    desk.market.close(opens_in=3600)
+    desk.start(nursery, again=False)
+    await trio.sleep(3600)
+    assert (desk.reasons, warnings_of(caplog)) == ([], [])
+    desk.market.open()
+    await trio.sleep(59)
+    assert desk.reasons == []
+    assert len(warnings_of(caplog)) == 1
+    await trio.sleep(3)
+    assert desk.reasons == [("AAPL", "max_hold")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_coin_waits_for_no_open(nursery: trio.Nursery) -> None:
+    desk = Desk(max_hold_duration_sec=60)
+    yesterday = desk.clock.now() - timedelta(days=1)
+    desk.hold("AAPL", "BTC/USD", entry_at=yesterday)
+    desk.market.close(opens_in=3600)
+    desk.start(nursery, again=False)
+    await trio.sleep(62)
+    assert desk.reasons == [("BTC/USD", "max_hold")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_price_that_comes_late_is_said_before_its_delay(
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    logged_errors: LoggedErrors,
+) -> None:
+    desk = Desk(**STOP)
+    desk.hold()
+    desk.start(nursery, again=False)
+    await trio.sleep(200)
+    assert len(logged_errors.take()) == 1, "no price counts"
+    for _ in range(58):
+        fall(desk)
+        await trio.sleep(1)
+    assert desk.reasons == []
+    assert len(warnings_of(caplog)) == 1
+    for _ in range(4):
+        fall(desk)
+        await trio.sleep(1)
+    assert desk.reasons == [("AAPL", "stop_loss")]
     nursery.cancel_scope.cancel()
 
 

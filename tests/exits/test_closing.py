@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import RefusedError, UnknownOutcomeError
-from snexec.ledger.exit_rows import NewExit
+from snexec.ledger.exit_rows import ExitApplied, NewExit
+from snexec.ledger.held_rows import Split
 from snexec.ledger.rows import OrderRef
 from tests.exits.selling import SHARES, Shop, insufficient, refused, trigger
 from tests.fakes import make_order
@@ -402,6 +404,82 @@ async def test_while_the_market_is_closed_the_intent_is_durable_and_waits(
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
     await shop.said("fill", SHARES)
     assert closing.result == "closed"
+
+
+async def test_what_waits_for_the_open_is_sold_in_the_shares_of_after_a_split(
+    shop: Shop,
+) -> None:
+    await shop.start(shares="0.5")
+    shop.rig.market.open = False
+    closing = await shop.sell(trigger("max_hold"))
+    assert closing.waits_for_open
+    split = shop.rig.store.exits.split(
+        "sn-1", Fraction(10), remaining=shop.position.remaining
+    )
+    assert isinstance(split, Split)
+    shop.book.split(split)
+    shop.rig.market.open = True
+    await trio.sleep(1.1)
+    assert not shop.position.waits
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "5")]
+    await shop.said("fill", "5", "19")
+    assert closing.result == "closed"
+
+
+async def test_what_others_sold_before_the_open_is_not_sold_at_it(shop: Shop) -> None:
+    await shop.start(shares="0.5")
+    shop.rig.market.open = False
+    await shop.sell(trigger("max_hold"))
+    applied = shop.rig.store.exits.external(
+        "sn-1",
+        quantity=Decimal("0.2"),
+        price=Decimal(180),
+        remaining=shop.position.remaining,
+    )
+    assert isinstance(applied, ExitApplied)
+    shop.rig.reconciler.sold_by_others(applied)
+    shop.rig.market.open = True
+    await trio.sleep(1.1)
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.3")]
+
+
+async def test_others_sale_of_all_before_the_open_ends_the_way(shop: Shop) -> None:
+    await shop.start(shares="0.5")
+    shop.rig.market.open = False
+    closing = await shop.sell(trigger("max_hold"))
+    applied = shop.rig.store.exits.external(
+        "sn-1", quantity=Decimal(1), price=None, remaining=shop.position.remaining
+    )
+    assert isinstance(applied, ExitApplied)
+    shop.rig.reconciler.sold_by_others(applied)
+    await trio.sleep(1)
+    assert closing.result == "closed"
+    shop.rig.market.open = True
+    await trio.sleep(100)
+    assert shop.posts() == []
+
+
+async def test_others_sale_of_what_an_earlier_run_left_for_the_open_ends_it(
+    shop: Shop,
+) -> None:
+    buy(shop.rig, shares="0.5")
+    planned = shop.rig.store.exits.plan(
+        "sn-1", "manual", held=None, free=None, waits=True
+    )
+    assert isinstance(planned, NewExit)
+    shop.rig.market.open = False
+    position = await shop.start_with_rows()
+    assert position.waits
+    assert shop.rig.unsettled.get("sn-1-x1") is not None
+    applied = shop.rig.store.exits.external(
+        "sn-1", quantity=Decimal(1), price=None, remaining=position.remaining
+    )
+    assert isinstance(applied, ExitApplied)
+    shop.rig.reconciler.sold_by_others(applied)
+    assert shop.rig.unsettled.get("sn-1-x1") is None, "nobody asks about it any more"
+    shop.rig.market.open = True
+    await trio.sleep(100)
+    assert shop.posts() == []
 
 
 async def test_a_coin_waits_for_no_market(shop: Shop) -> None:

@@ -159,6 +159,23 @@ async def test_nothing_is_concluded_while_a_sell_of_ours_is_under_way(
     assert [name for name, *_ in bench.exits_of_row()] == ["sn-1-x1"]
 
 
+async def test_what_happens_while_a_sell_waits_for_the_open_is_found(
+    bench: Bench,
+) -> None:
+    position = bench.buy(shares="10", price="100")
+    planned = bench.store.exits.plan("sn-1", "manual", held=None, free=None, waits=True)
+    assert isinstance(planned, NewExit)
+    position.state, position.waits = "closing", True
+    async with bench.looking():
+        bench.acted("SPLIT", "40")
+        bench.hold("50", average="20")
+        await trio.sleep(LONG)
+    assert (position.shares, position.entry_price) == (Decimal(50), Decimal(20))
+    leaves = bench.store.exits.resume("sn-1-x1")
+    assert isinstance(leaves, NewExit)
+    assert leaves.quantity == Decimal(50)
+
+
 async def test_nothing_is_concluded_just_after_a_fill_of_ours(bench: Bench) -> None:
     position = bench.buy(shares="10")
     bench.hold("4")  # the position lags behind its order

@@ -42,10 +42,15 @@ def plan(
     row_id: str = "sn-1",
     held: str | None = None,
     free: str | None = None,
+    waits: bool = False,
 ) -> NewExit:
     """Plan a sell of the row."""
     planned = store.exits.plan(
-        row_id, reason, held=held, free=None if free is None else Decimal(free)
+        row_id,
+        reason,
+        held=held,
+        free=None if free is None else Decimal(free),
+        waits=waits,
     )
     assert isinstance(planned, NewExit), planned
     return planned

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.ledger.exit_rows import ExitApplied
+from snexec.ledger.exit_rows import ExitApplied, NewExit
 from snexec.ledger.held_rows import HighPrice, Split
 from tests.fakes import MOMENT, FakeClock, open_store, row_of
 from tests.ledger.selling import buy, exits_of, held, plan, ref_of, sell
@@ -176,6 +176,62 @@ def test_a_high_price_from_before_a_split_is_not_written_after_it(store: Store) 
     assert held(store).high_price is None
     store.held.raise_highs([HighPrice("sn-1", Decimal(12), Decimal(10))])
     assert held(store).high_price == Decimal(12)
+
+
+# Beside a sell that waits for its market
+
+
+def test_a_split_restates_a_sell_that_has_not_left(store: Store) -> None:
+    buy(store, shares="0.5", price="100")
+    waiting = plan(store, "manual", waits=True)
+    split(store, Fraction(10))
+    leaves = store.exits.resume(waiting.id)
+    assert isinstance(leaves, NewExit)
+    assert leaves.quantity == Decimal(5)
+    done = store.exits.apply_sold(
+        ref_of(waiting.id), quantity=Decimal(5), price=Decimal(11), final=True
+    )
+    assert done is not None
+    assert (done.sold, done.closed, done.pnl) == (Decimal(5), True, Decimal(5))
+
+
+def test_a_restated_sell_is_of_a_quantity_that_the_broker_takes(store: Store) -> None:
+    buy(store, shares="1", price="100")
+    waiting = plan(store, "manual", waits=True)
+    split(store, Fraction(1, 3))
+    leaves = store.exits.resume(waiting.id)
+    assert isinstance(leaves, NewExit)
+    assert leaves.quantity == Decimal("0.333333333")
+
+
+def test_a_sell_that_has_left_keeps_its_row_from_being_restated(store: Store) -> None:
+    buy(store)
+    half = Decimal("0.5")
+    waiting = plan(store, "manual", waits=True)
+    assert isinstance(store.exits.resume(waiting.id), NewExit)
+    assert store.exits.split("sn-1", Fraction(2), remaining=half) == "closing"
+    asked = store.exits.external("sn-1", quantity=half, price=None, remaining=half)
+    assert asked == "closing"
+
+
+def test_what_others_sold_is_not_sold_by_a_sell_that_waits(store: Store) -> None:
+    buy(store)
+    waiting = plan(store, "manual", held="0.5", waits=True)
+    done = external(store, "0.2", "90")
+    assert (done.closed, done.dropped) == (False, None)
+    leaves = store.exits.resume(waiting.id)
+    assert isinstance(leaves, NewExit)
+    assert (leaves.quantity, leaves.is_whole_position) == (Decimal("0.3"), False)
+
+
+def test_a_sell_that_waits_is_dropped_where_others_sold_it_all(store: Store) -> None:
+    buy(store)
+    waiting = plan(store, "manual", waits=True)
+    done = external(store, "0.5", "90")
+    assert (done.closed, done.dropped, done.also_live) == (True, waiting.id, None)
+    assert exits_of(store)[waiting.id]["state"] == "dropped"
+    assert store.exits.unsettled() == []
+    assert store.exits.resume(waiting.id) == "over"
 
 
 _MICRO = Decimal("0.000001")

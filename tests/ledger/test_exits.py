@@ -73,6 +73,7 @@ def test_a_planned_sell_is_written_before_it_leaves(store: Store) -> None:
             "cancelReason": None,
             "wholePosition": 0,
             "splitRatio": None,
+            "waits": 0,
         }
     }
     assert row_of(store, "sn-1")["status"] == "open", "its symbol stays blocked"
