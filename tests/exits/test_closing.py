@@ -553,7 +553,7 @@ async def test_a_start_is_no_way_to_one_more_try_than_a_session_has(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
     await shop.start()
-    shop.means.load_tries({"sn-1": 20})
+    shop.means.load_tries({"sn-1": 20}, {})
     await shop.sell()
     await trio.sleep(3500)
     assert shop.posts() == []
