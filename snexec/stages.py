@@ -161,7 +161,7 @@ class Stages:
         self._systemd.stopping(seconds=seconds)
         starting = self._wings.intake.phase is Phase.STARTING
         self._wings.intake.close()
-        self._wings.orders.close()
+        self._wings.orders.close(sells_too=not settle)
         self._deadline = min(self._deadline, trio.current_time() + seconds)
         self._orders_scope.deadline = self._deadline
         if not settle:

@@ -67,6 +67,11 @@ class PositionBook:
         """Wait until a position is watched no more."""
         await self._dropped.wait()
 
+    @property
+    def stops(self) -> int:
+        """How many of them have a stop that works at the broker."""
+        return sum(each.position.stop_at_broker for each in self._rows.values())
+
     # What changes it.
 
     def load(self, rows: Iterable[WatchedRow]) -> None:
@@ -90,7 +95,11 @@ class PositionBook:
                     order_id=row.order_id,
                     live_exit=None if live is None else live.id,
                     waits=live is not None and live.waits,
-                    stop_at_broker=live is not None and live.kind == "stop",
+                    stop_at_broker=(
+                        live is not None
+                        and live.kind == "stop"
+                        and live.state == "working"
+                    ),
                     state=(
                         "closing"
                         if live is not None and live.kind == "sell"

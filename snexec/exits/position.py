@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from snexec.ledger import kind_of_exit
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -31,6 +33,7 @@ class Position:
         waits: Whether its sell has not left, as the market is closed.
         state: Whose it is: the rules', the seller's. The seller gives it back.
         rests: Why no price rule is asked for it; None where they are.
+        is_doubted: Whether others seem to have changed what is held; that is looked into.
         stop_at_broker: Whether a stop works at the broker, which stands for the rule.
         held: The account's whole position as the broker spelled it last.
         free: How much of that no order held.
@@ -51,6 +54,15 @@ class Position:
     waits: bool = False
     state: State = "watched"
     rests: str | None = None
+    is_doubted: bool = False
     stop_at_broker: bool = False
     held: str | None = None
     free: Decimal | None = None
+
+    @property
+    def has_resting_stop(self) -> bool:
+        """Whether its order without an end is a stop, and nothing is being sold."""
+        live = self.live_exit
+        if live is None or self.state != "watched":
+            return False
+        return kind_of_exit(live) == "stop"

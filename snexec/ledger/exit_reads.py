@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Of a sell, with its row's symbol, mode and signal.
 LIVE_COLUMNS = (
-    "BotExit.id AS exitId, tradeId, symbol, mode, signalId, state, reason, kind, qty,"
+    "BotExit.id AS exitId, tradeId, status, symbol, mode, signalId, state, reason, kind, qty,"
     " BotExit.alpacaOrderId AS exitOrder, filledQty, triggerPrice, triggerSource,"
     " wholePosition, cancelReason, waits, BotExit.settledAt AS exitSettledAt,"
     " (julianday(decidedAt) - 2440587.5) * 86400.0 AS decided"
@@ -71,6 +71,7 @@ def read_unsettled_exit(row: sqlite3.Row, now: float) -> UnsettledExit:
         is_whole_position=bool(row["wholePosition"]),
         cancel_reason=row["cancelReason"],
         waits=bool(row["waits"]),
+        row_status=row["status"],
     )
 
 

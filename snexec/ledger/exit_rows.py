@@ -196,6 +196,7 @@ class UnsettledExit(NamedTuple):
         is_whole_position: Whether it sells all that the account held of the symbol.
         cancel_reason: Why it is canceled, to be sold by the next; None if it is not.
         waits: Whether it has not left, as its market was closed.
+        row_status: The row's.
     """
 
     id: str
@@ -215,6 +216,7 @@ class UnsettledExit(NamedTuple):
     is_whole_position: bool = False
     cancel_reason: str | None = None
     waits: bool = False
+    row_status: str = "open"
 
     @property
     def trade_id(self) -> str:

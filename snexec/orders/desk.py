@@ -146,6 +146,11 @@ class OrderDesk:
         self.sells.listen(exit_id, listener)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more sells are taken: the daemon stops."""
+        return self.sells.is_closed
+
+    @property
     def is_all_halted(self) -> bool:
         """Whether no order leaves at all, the sells of exits neither."""
         return self.sells.is_all_halted
@@ -154,9 +159,15 @@ class OrderDesk:
         """Write the rows of orders that have begun, so that those leave in this step."""
         self._writer.open_now()
 
-    def close(self) -> None:
-        """Take no more intents; those that were submitted are still ordered."""
+    def close(self, *, sells_too: bool = True) -> None:
+        """Take no more intents; what was submitted is still ordered.
+
+        Args:
+            sells_too: Whether no more sells are taken either, from now on.
+        """
         self._queue.close()
+        if sells_too:
+            self.sells.close()
 
     async def run(self, *, settle: Callable[[], Awaitable[None]] | None = None) -> None:
         """Place orders, until closed and the last one has ended.
