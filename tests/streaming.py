@@ -13,6 +13,7 @@ from tests.fakes import FakeAccounts, FakeClock, live_settings, make_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from snexec.broker.endpoint import Endpoint
     from snexec.model import Mode
@@ -66,6 +67,7 @@ class RecordingFills(TradeUpdates):
     def __init__(self) -> None:
         self.taken: list[tuple[object, ...]] = []
         self.sides: list[str | None] = []
+        self.moments: list[datetime | None] = []
         self.problem: Exception | None = None
 
     async def on_fill_event(
@@ -80,11 +82,35 @@ class RecordingFills(TradeUpdates):
         client_order_id: str | None = None,
         execution_id: str | None = None,
         side: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         self.sides.append(side)
+        self.moments.append(at)
         await trio.lowlevel.checkpoint()
         if self.problem is not None:
             raise self.problem
+        self.taken.append(
+            (
+                *(event, order_id, filled_qty, filled_avg_price, symbol),
+                *(mode, client_order_id, execution_id),
+            )
+        )
+
+    async def on_sell_ended_event(
+        self,
+        event: str,
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        self.moments.append(at)
+        await trio.lowlevel.checkpoint()
         self.taken.append(
             (
                 *(event, order_id, filled_qty, filled_avg_price, symbol),

@@ -21,6 +21,7 @@ from snexec.broker.answers import (
 from snexec.broker.answers import MAX_ORDER_ID_CHARS as MAX_ORDER_ID_CHARS
 from snexec.broker.answers import BrokerOrder as BrokerOrder
 from snexec.broker.answers import amount as amount
+from snexec.broker.answers import moment as moment
 from snexec.broker.answers import quantity_or_zero as quantity_or_zero
 from snexec.broker.budget import Purpose as Purpose
 from snexec.broker.client import AlpacaClient as AlpacaClient

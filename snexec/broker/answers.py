@@ -61,13 +61,14 @@ def quantity_or_zero(value: object) -> Decimal | None:
     return number if number is not None and number.is_zero() else amount(value)
 
 
-def _moment(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """Read a time as Alpaca sends it; None if it cannot be read."""
     if not isinstance(value, str):
         return None
     with contextlib.suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
     return None
 
 
@@ -109,7 +110,7 @@ class BrokerOrder(BaseModel):
     filled_qty: Annotated[Decimal | None, BeforeValidator(quantity_or_zero)] = None
     filled_avg_price: Annotated[Decimal | None, BeforeValidator(amount)] = None
     replaced_by: Annotated[str | None, BeforeValidator(_order_id)] = None
-    filled_at: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    filled_at: Annotated[datetime | None, BeforeValidator(moment)] = None
 
     @property
     def has_bought(self) -> bool:

@@ -62,6 +62,11 @@ class PositionBook:
         """Count the positions in a state."""
         return sum(each.position.state == state for each in self._rows.values())
 
+    @property
+    def stops(self) -> int:
+        """How many of them have a stop that works at the broker."""
+        return sum(each.position.stop_at_broker for each in self._rows.values())
+
     # What changes it.
 
     def load(self, rows: Iterable[WatchedRow]) -> None:
@@ -84,7 +89,11 @@ class PositionBook:
                     is_settled=row.is_settled,
                     order_id=row.order_id,
                     live_exit=None if live is None else live.id,
-                    stop_at_broker=live is not None and live.kind == "stop",
+                    stop_at_broker=(
+                        live is not None
+                        and live.kind == "stop"
+                        and live.state == "working"
+                    ),
                     state=(
                         "closing"
                         if live is not None and live.kind == "sell"

@@ -19,6 +19,7 @@ from snexec.exits.heard import (
 )
 from snexec.exits.history import History
 from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
+from snexec.ledger import kind_of_exit
 from snexec.orders import Sell
 
 if TYPE_CHECKING:
@@ -259,10 +260,13 @@ class Closing:
 
     async def _after_halt(self) -> Next | Result:
         """Wait until orders leave again; then the rule decides anew, if one did."""
-        while self._means.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
-            await trio.sleep(_LOOK_SECONDS)
+        await self._after_all_halted()
         goes_on = self._exit_id is not None or self.trigger.reason == "manual"
         return Next() if goes_on else "given_back"
+
+    async def _after_all_halted(self) -> None:
+        while self._means.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
+            await trio.sleep(_LOOK_SECONDS)
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
@@ -297,7 +301,8 @@ class Closing:
         live = position.live_exit
         if live is None or live == self._exit_id:
             return
-        if position.stop_at_broker:
+        if kind_of_exit(live) == "stop":
+            await self._after_all_halted()
             await way.cancel_stop(position, live, self.trigger.reason)
         else:
             await way.sell_ended(live)

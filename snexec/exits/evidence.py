@@ -85,7 +85,10 @@ class Evidence:
             entry_price=position.entry_price,
             entry_at=datetime.fromtimestamp(position.entry_at, UTC),
             order_id=position.order_id,
-            is_selling=position.live_exit is not None or position.state == "closing",
+            is_selling=(
+                position.state == "closing"
+                or (position.live_exit is not None and not position.has_resting_stop)
+            ),
             quiet_seconds=now.at - self._traded_at,
         )
         case = Case(

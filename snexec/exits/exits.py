@@ -75,12 +75,15 @@ class Exits:
         """
         rows = self._ledger.watched
         self._book.load(rows)
-        self._means.load_tries(self._ledger.tried)
+        self._means.load_tries(self._ledger.tried, self._ledger.failed_stops)
         if self._live.now.exits is not None:
             self._begin_watching()
         for row in rows:
             if (watched := self._book.of_row(row.id)) is not None:
                 self._seller.take_over(row, watched.position)
+        self._seller.load(self._ledger.unsettled_exits)
+        if self._watching is not None:
+            self._watching.stops.load(rows)
 
     async def run(self) -> None:
         """Sell what is to be sold, and watch once there is an ``[exits]``."""
@@ -154,8 +157,7 @@ class Exits:
         exits = self._live.now.exits
         if exits is None or not exits.enabled:
             return 0, 0
-        stops = sum(each.position.stop_at_broker for each in self._book)
-        return len(self._book), stops
+        return len(self._book), self._book.stops
 
     # What reconciliation reports, as its holdings.
 
@@ -163,11 +165,13 @@ class Exits:
         """Watch what was bought."""
         self._book.bought(applied)
         if self._watching is not None:
-            self._watching.watcher.look()
+            self._watching.bought()
 
     def sold(self, applied: ExitApplied) -> None:
         """Watch what is left of a row that was sold."""
         self._book.sold(applied)
+        if self._watching is not None:
+            self._watching.stops.heard(applied)
 
     def foreign_sell(self, mode: Mode, symbol: str) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
@@ -192,10 +196,15 @@ class Exits:
 
     def _begin_watching(self) -> None:
         self._watching = watching = _import_watching()(
-            *self._below, book=self._book, seller=self._seller, heirs=self
+            *self._below,
+            book=self._book,
+            seller=self._seller,
+            means=self._means,
+            heirs=self,
         )
         watching.watcher.load(self._ledger.exit_rules)
         self._means.outside, self._means.wanted = watching, watching.watcher
+        self._means.stops = watching.stops
 
 
 def _import_watching() -> type[Watching]:

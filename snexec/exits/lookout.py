@@ -181,7 +181,10 @@ class Lookout:
             if at < evidence.ask_at:
                 return
             case = await self._asked(verdict, case, position, evidence)
+        if verdict.kind in {"sold", "split"} and position.has_resting_stop:
+            return  # it is being taken back, as what is held is in doubt
         await self._carry_out(verdict, case, position, evidence)
+        position.is_doubted = evidence.is_troubled
 
     async def _asked(
         self, verdict: Verdict, case: Case, position: Position, evidence: Evidence

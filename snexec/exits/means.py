@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Applied, Ledger
     from snexec.model import Mode
     from snexec.orders import OrderDesk
-    from snexec.reconciliation import Reconciler
+    from snexec.reconciliation import Reconciler, Verdict
     from snexec.settings import LiveSettings
 
 _NEW_YORK = ZoneInfo("America/New_York")  # a day of the broker's calendar is one there
@@ -52,6 +52,13 @@ class Wanted(Protocol):
         """Ask the rule anew; None while nothing is known that it could be asked with."""
 
 
+class Stops(Protocol):
+    """Keeps stops at the broker (SPEC 12.6)."""
+
+    def verdict(self, exit_id: str) -> Verdict:
+        """Say what is to be done with a stop that never reached the broker."""
+
+
 class Means:
     """What all ways share.
 
@@ -68,6 +75,7 @@ class Means:
         way: Cancels what is in a sell's way.
         outside: Looks for what others sold, once there is somebody who does.
         wanted: Knows the rules, once there is somebody who does.
+        stops: Keeps stops at the broker, once there is somebody who does.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
@@ -88,8 +96,10 @@ class Means:
         self.way = WayClear(accounts, ledger, reconciler)
         self.outside: Outside | None = None
         self.wanted: Wanted | None = None
+        self.stops: Stops | None = None
         self._bought_at: collections.OrderedDict[str, float] = collections.OrderedDict()
         self._tries: collections.Counter[str] = collections.Counter()
+        self._stop_failures: collections.Counter[str] = collections.Counter()
         self._tries_on: date | None = None
 
     @property
@@ -118,10 +128,26 @@ class Means:
         self._begin_session()
         self._tries[row_id] += 1
 
-    def load_tries(self, tries: Mapping[str, int]) -> None:
-        """Take over how many sells of each row an earlier run planned in this session."""
+    def stop_failures(self, row_id: str) -> int:
+        """Return how many stops of a row came to nothing in this session."""
+        self._begin_session()
+        return self._stop_failures[row_id]
+
+    def stop_failed(self, row_id: str) -> None:
+        """Note that a stop of a row came to nothing; it takes no try from its sells."""
+        self._begin_session()
+        self._stop_failures[row_id] += 1
+
+    def load_tries(self, tries: Mapping[str, int], stops: Mapping[str, int]) -> None:
+        """Take over what an earlier run has tried in this session.
+
+        Args:
+            tries: How many sells of each row it planned.
+            stops: How many stops of each came to nothing.
+        """
         self._begin_session()
         self._tries.update(tries)
+        self._stop_failures.update(stops)
 
     def bought(self, applied: Applied) -> None:
         """Note when a row's buy was filled."""
@@ -135,6 +161,7 @@ class Means:
     def closed(self, row_id: str) -> None:
         """Forget a row that is closed."""
         self._tries.pop(row_id, None)
+        self._stop_failures.pop(row_id, None)
         self._bought_at.pop(row_id, None)
 
     def _begin_session(self) -> None:
@@ -143,3 +170,4 @@ class Means:
         if today != self._tries_on:
             self._tries_on = today
             self._tries.clear()
+            self._stop_failures.clear()

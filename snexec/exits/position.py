@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from snexec.ledger import kind_of_exit
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -30,6 +32,7 @@ class Position:
         live_exit: The id of its unsettled sell, if there is one.
         state: Whose it is: the rules', the seller's. The seller gives it back.
         rests: Why no price rule is asked for it; None where they are.
+        is_doubted: Whether others seem to have changed what is held; that is looked into.
         stop_at_broker: Whether a stop works at the broker, which stands for the rule.
         held: The account's whole position as the broker spelled it last.
         free: How much of that no order held.
@@ -49,6 +52,15 @@ class Position:
     live_exit: str | None = None
     state: State = "watched"
     rests: str | None = None
+    is_doubted: bool = False
     stop_at_broker: bool = False
     held: str | None = None
     free: Decimal | None = None
+
+    @property
+    def has_resting_stop(self) -> bool:
+        """Whether its order without an end is a stop, and nothing is being sold."""
+        live = self.live_exit
+        if live is None or self.state != "watched":
+            return False
+        return kind_of_exit(live) == "stop"

@@ -8,13 +8,22 @@ import trio
 
 from snexec.exits.closing import Closing
 from snexec.exits.rules import Trigger
-from snexec.ledger import row_of_exit
+from snexec.exits.unwanted import Unwanted
+from snexec.ledger import kind_of_exit, row_of_exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from snexec.exits.book import PositionBook
     from snexec.exits.means import Means
     from snexec.exits.position import Position
-    from snexec.ledger import Applied, ExitApplied, ExitReason, WatchedRow
+    from snexec.ledger import (
+        Applied,
+        ExitApplied,
+        ExitReason,
+        UnsettledExit,
+        WatchedRow,
+    )
     from snexec.model import Mode
     from snexec.reconciliation import Reconciler, Verdict
 
@@ -36,6 +45,7 @@ class Seller:
         self._means = means
         self._book = book
         self._closings: dict[str, Closing] = {}
+        self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
         reconciler.report_to(self)
         reconciler.ask_reasons(self)
@@ -43,6 +53,7 @@ class Seller:
     async def run(self) -> None:
         """See every way to its end, until cancelled."""
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._unwanted.run, name="unwanted sells")
             for closing in self._closings.values():
                 self._start(closing)
             await trio.sleep_forever()
@@ -62,6 +73,10 @@ class Seller:
             closing = self._add(position, trigger)
             closing.begin()
         return closing
+
+    def load(self, exits: Iterable[UnsettledExit]) -> None:
+        """Take over the sells that an earlier run left for rows that are closed."""
+        self._unwanted.load(exits)
 
     def take_over(self, row: WatchedRow, position: Position) -> None:
         """Go on with what an earlier run has begun to sell of a row, if it has.
@@ -103,6 +118,7 @@ class Seller:
     def sold(self, applied: ExitApplied) -> None:
         """Pass it on to the row's way."""
         self._means.way.heard_of_sell(applied)
+        self._unwanted.heard(applied)
         if (closing := self._closings.get(applied.row_id)) is not None:
             closing.heard(applied)
         if applied.closed:
@@ -117,10 +133,14 @@ class Seller:
         """Say what is to be done with a sell that never reached the broker (SPEC 12.5).
 
         What was asked for by hand is wanted; the rule of any other is asked anew. While
-        the market is closed it waits: its own way sends it at the open.
+        the market is closed it waits: its own way sends it at the open. A stop is not,
+        once its row is being sold.
         """
         row_id = row_of_exit(exit_id) or ""
         closing = self._closings.get(row_id)
+        if kind_of_exit(exit_id) == "stop":
+            stops = self._means.stops
+            return "drop" if closing or stops is None else stops.verdict(exit_id)
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted = closing.is_wanted()

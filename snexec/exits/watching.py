@@ -12,6 +12,7 @@ from snexec.exits.following import Following
 from snexec.exits.known_splits import KnownSplits
 from snexec.exits.lookout import Lookout
 from snexec.exits.shelf import LedgerShelf
+from snexec.exits.stop_keeper import StopKeeper
 from snexec.exits.watcher import Watcher
 from snexec.market.calendar import SessionCalendar
 from snexec.market.data_stream import DataStream
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.exits.book import PositionBook
     from snexec.exits.findings import Heirs
+    from snexec.exits.means import Means
     from snexec.exits.monitor import Halt
     from snexec.exits.seller import Seller
     from snexec.ledger import Ledger
@@ -46,10 +48,12 @@ class Watching:
         feed: Where it is published that nothing is seen, and what others did.
         book: The positions.
         seller: Sells them.
+        means: What sells share with stops.
         heirs: Hear what others did.
 
     Attributes:
         watcher: Asks the rules.
+        stops: Keeps a stop at the broker for each row.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
@@ -63,6 +67,7 @@ class Watching:
         *,
         book: PositionBook,
         seller: Seller,
+        means: Means,
         heirs: Heirs,
     ) -> None:
         clock = ledger.clock
@@ -82,6 +87,7 @@ class Watching:
             lost=self.watcher.lose_stream,
             clock=clock,
         )
+        self.stops = StopKeeper(live, accounts, book, means)
         self._following = Following(live, book, self._stream)
         findings = Findings(ledger.writer, heirs, feed)
         self._lookout = Lookout(live, accounts, ledger, book, findings)
@@ -96,6 +102,7 @@ class Watching:
         """Watch while there is anything to, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.watcher.run, name="position watcher")
+            nursery.start_soon(self.stops.run, name="stops at the broker")
             nursery.start_soon(self._lookout.run, name="lookout")
             nursery.start_soon(self._known_splits.run, name="known splits")
             nursery.start_soon(self._calendar.run, name="calendar")
@@ -105,7 +112,13 @@ class Watching:
     def settings_changed(self) -> None:
         """Use what the settings are now."""
         self.watcher.settings_changed()
+        self.stops.look()
         self._stream.settings_changed()
+
+    def bought(self) -> None:
+        """Look at what was bought soon."""
+        self.watcher.look()
+        self.stops.look()
 
     def restart_stream(self) -> None:
         """Open the market-data stream anew: time has passed that nobody has seen."""

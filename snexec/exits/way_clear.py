@@ -57,6 +57,11 @@ class WayClear:
         order_id = None if order is None else order.order_id
         await self._end(position, exit_id, order_id, "broker stop")
 
+    async def take_back_stop(self, position: Position, exit_id: str) -> None:
+        """Cancel a row's stop, which is not to be sold for that, and wait likewise."""
+        what, why = "broker stop", "as another one is to rest, or none"
+        await self._end(position, exit_id, None, what, why)
+
     async def sell_ended(self, exit_id: str) -> None:
         """Wait for the broker's last word on a sell of the row."""
         if self._unsettled.get(exit_id) is None:
@@ -68,56 +73,7 @@ class WayClear:
         if exit_id is not None:
             self._unsettled.ask_now(exit_id)
 
-    def heard_of_buy(self, applied: Applied) -> None:
-        """Go on where a buy has ended."""
-        if applied.settled:
-            self._note(applied.trade_id)
-
-    def heard_of_sell(self, applied: ExitApplied) -> None:
-        """Go on where a sell has ended."""
-        if applied.settled:
-            self._note(applied.id)
-
-    async def _end(
-        self, position: Position, client_order_id: str, order_id: str | None, what: str
-    ) -> None:
-        if self._unsettled.get(client_order_id) is None:
-            return  # its last word has been heard
-        ended = self._ended.setdefault(client_order_id, trio.Event())
-        log.info(
-            "%s trade=%s: its %s is canceled before it is sold",
-            position.symbol,
-            position.row_id,
-            what,
-        )
-        began, canceled_at = trio.current_time(), -_CANCEL_AGAIN_SECONDS
-        tries, alarmed = 0, False
-        while not ended.is_set() and self._unsettled.get(client_order_id) is not None:
-            now = trio.current_time()
-            known = self._unsettled.get(client_order_id)
-            order_id = order_id or (known.order_id if known is not None else None)
-            if order_id is not None and now - canceled_at >= _CANCEL_AGAIN_SECONDS:
-                canceled_at = now
-                await self._cancel(position.mode, order_id, position.symbol)
-            self._unsettled.ask_now(client_order_id)
-            if now - began >= _ALARM_SECONDS and not alarmed:
-                alarmed = True
-                log.error(
-                    "%s trade=%s cannot be sold yet: its %s (orderId=%s) is not canceled"
-                    " after %.0f s, and nothing is sold beside it; look at the account",
-                    position.symbol,
-                    position.row_id,
-                    what,
-                    order_id,
-                    _ALARM_SECONDS,
-                )
-            pause = _LOOK_AGAIN_SECONDS[min(tries, len(_LOOK_AGAIN_SECONDS) - 1)]
-            tries += 1
-            with trio.move_on_after(pause):
-                await ended.wait()
-        self._ended.pop(client_order_id, None)
-
-    async def _cancel(self, mode: Mode, order_id: str, symbol: str) -> None:
+    async def cancel(self, mode: Mode, order_id: str, symbol: str) -> None:
         """Ask for a cancel; whatever is answered, a look-up says what it came to."""
         with self._accounts.lease(mode) as lease:
             await lease.take(Purpose.EXIT)
@@ -142,6 +98,61 @@ class WayClear:
                     order_id,
                     exc,
                 )
+
+    def heard_of_buy(self, applied: Applied) -> None:
+        """Go on where a buy has ended."""
+        if applied.settled:
+            self._note(applied.trade_id)
+
+    def heard_of_sell(self, applied: ExitApplied) -> None:
+        """Go on where a sell has ended."""
+        if applied.settled:
+            self._note(applied.id)
+
+    async def _end(
+        self,
+        position: Position,
+        client_order_id: str,
+        order_id: str | None,
+        what: str,
+        why: str = "before it is sold",
+    ) -> None:
+        if self._unsettled.get(client_order_id) is None:
+            return  # its last word has been heard
+        ended = self._ended.setdefault(client_order_id, trio.Event())
+        log.info(
+            "%s trade=%s: its %s is canceled %s",
+            position.symbol,
+            position.row_id,
+            what,
+            why,
+        )
+        began, canceled_at = trio.current_time(), -_CANCEL_AGAIN_SECONDS
+        tries, alarmed = 0, False
+        while not ended.is_set() and self._unsettled.get(client_order_id) is not None:
+            now = trio.current_time()
+            known = self._unsettled.get(client_order_id)
+            order_id = order_id or (known.order_id if known is not None else None)
+            if order_id is not None and now - canceled_at >= _CANCEL_AGAIN_SECONDS:
+                canceled_at = now
+                await self.cancel(position.mode, order_id, position.symbol)
+            self._unsettled.ask_now(client_order_id)
+            if now - began >= _ALARM_SECONDS and not alarmed:
+                alarmed = True
+                log.error(
+                    "%s trade=%s cannot be sold yet: its %s (orderId=%s) is not canceled"
+                    " after %.0f s, and nothing is sold beside it; look at the account",
+                    position.symbol,
+                    position.row_id,
+                    what,
+                    order_id,
+                    _ALARM_SECONDS,
+                )
+            pause = _LOOK_AGAIN_SECONDS[min(tries, len(_LOOK_AGAIN_SECONDS) - 1)]
+            tries += 1
+            with trio.move_on_after(pause):
+                await ended.wait()
+        self._ended.pop(client_order_id, None)
 
     def _note(self, client_order_id: str) -> None:
         if (ended := self._ended.pop(client_order_id, None)) is not None:

@@ -26,6 +26,7 @@ from snexec.ledger.exit_rows import Unplanned as Unplanned
 from snexec.ledger.exit_rows import UnsettledExit as UnsettledExit
 from snexec.ledger.exit_rows import exit_id as exit_id
 from snexec.ledger.exit_rows import is_our_exit as is_our_exit
+from snexec.ledger.exit_rows import kind_of_exit as kind_of_exit
 from snexec.ledger.exit_rows import row_of_exit as row_of_exit
 from snexec.ledger.file import check_large as check_large
 from snexec.ledger.file import checkpoint as checkpoint

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Of a sell, with its row's symbol, mode and signal.
 LIVE_COLUMNS = (
-    "BotExit.id AS exitId, tradeId, symbol, mode, signalId, state, reason, kind, qty,"
+    "BotExit.id AS exitId, tradeId, status, symbol, mode, signalId, state, reason, kind, qty,"
     " BotExit.alpacaOrderId AS exitOrder, filledQty, triggerPrice, triggerSource,"
     " wholePosition, cancelReason, BotExit.settledAt AS exitSettledAt,"
     " (julianday(decidedAt) - 2440587.5) * 86400.0 AS decided"
@@ -70,6 +70,7 @@ def read_unsettled_exit(row: sqlite3.Row, now: float) -> UnsettledExit:
         trigger_source=row["triggerSource"],
         is_whole_position=bool(row["wholePosition"]),
         cancel_reason=row["cancelReason"],
+        row_status=row["status"],
     )
 
 

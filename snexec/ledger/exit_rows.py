@@ -193,6 +193,7 @@ class UnsettledExit(NamedTuple):
         trigger_source: Where that price is from.
         is_whole_position: Whether it sells all that the account held of the symbol.
         cancel_reason: Why it is canceled, to be sold by the next; None if it is not.
+        row_status: The row's.
     """
 
     id: str
@@ -211,6 +212,7 @@ class UnsettledExit(NamedTuple):
     trigger_source: str | None = None
     is_whole_position: bool = False
     cancel_reason: str | None = None
+    row_status: str = "open"
 
     @property
     def trade_id(self) -> str:

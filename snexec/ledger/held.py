@@ -51,6 +51,9 @@ TRIED = (
     " CROSS JOIN BotExit ON tradeId = BotTrade.id"  # which SQLite keeps in this order
     f" WHERE {_IS_HELD} AND kind = 'sell' AND decidedAt >= ? GROUP BY tradeId"
 )
+_FAILED_STOPS = TRIED.replace(
+    "kind = 'sell'", "kind = 'stop' AND state IN ('refused', 'rejected')"
+)
 _RULES = "SELECT value FROM SnexecMeta WHERE key = 'exit rules'"
 _NOTE_RULES = "INSERT OR REPLACE INTO SnexecMeta VALUES ('exit rules', ?)"
 
@@ -82,6 +85,10 @@ class HeldRows:
     def tried(self, since: datetime) -> dict[str, int]:
         """Return how many sells of each held row were decided since then, if any was."""
         return dict(self._db.execute(TRIED, [timestamp(since)]).fetchall())
+
+    def failed_stops(self, since: datetime) -> dict[str, int]:
+        """Return how many stops of each held row were refused since then, if any was."""
+        return dict(self._db.execute(_FAILED_STOPS, [timestamp(since)]).fetchall())
 
     def raise_highs(self, highs: Iterable[HighPrice]) -> None:
         """Note how high prices have been; what is higher already stays."""
@@ -143,10 +150,11 @@ def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
 def _wanted(sells: list[sqlite3.Row]) -> str | None:
     """Return why what the last order of ours has left is to be sold, if it is."""
     ours = [each for each in sells if each["kind"] != "external"]
-    if not ours or ours[-1]["state"] == "dropped":
+    if not ours:
         return None
     last = ours[-1]
     reason: str | None = last["cancelReason"]
-    if reason is None and last["kind"] == "sell" and last["reason"] != "rebuilt":
+    is_sell = last["kind"] == "sell" and last["state"] != "dropped"
+    if reason is None and is_sell and last["reason"] != "rebuilt":
         reason = last["reason"]
     return reason

@@ -60,6 +60,7 @@ class Ledger:
         unsettled_exits: The sells that an earlier run left unsettled, once loaded.
         watched: Rows that may be sold, likewise.
         tried: How many sells of each of them were decided in this session.
+        failed_stops: How many stops of each of them came to nothing in it.
         exit_rules: The rules that were applied last.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
         unconcluded: Rows of each mode of which an earlier run did not find out whether
@@ -80,6 +81,7 @@ class Ledger:
         self.unsettled_exits: list[UnsettledExit] = []
         self.watched: list[WatchedRow] = []
         self.tried: dict[str, int] = {}
+        self.failed_stops: dict[str, int] = {}
         self.exit_rules: str | None = None
         self.swept_at: dict[AccountName, float | None] = {}
         self.unconcluded: dict[AccountName, list[str]] = {}
@@ -137,7 +139,8 @@ class Ledger:
             self.unsettled_exits = self._store.exits.unsettled()
             held = self._store.held
             self.watched, self.exit_rules = held.watched(), held.rules()
-            self.tried = held.tried(day_began(self.clock.now()))
+            since = day_began(self.clock.now())
+            self.tried, self.failed_stops = held.tried(since), held.failed_stops(since)
             self._store.watch.begin()
         except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None

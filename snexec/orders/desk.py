@@ -146,6 +146,11 @@ class OrderDesk:
         self.sells.listen(exit_id, listener)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more sells are taken: the daemon stops."""
+        return self.sells.is_closed
+
+    @property
     def is_all_halted(self) -> bool:
         """Whether no order leaves at all, the sells of exits neither."""
         return self.sells.is_all_halted

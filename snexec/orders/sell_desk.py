@@ -91,6 +91,11 @@ class SellDesk:
         return len(self._awaiting_row) + len(self._awaiting_answer)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether no more sells are taken."""
+        return self._closed.is_set()
+
+    @property
     def is_all_halted(self) -> bool:
         """Whether ``halt-all`` is on."""
         return self._halt.is_all_halted()
@@ -229,7 +234,8 @@ class SellDesk:
             if attempt.is_withheld():
                 return False
             new = attempt.trade
-            self._sells.latencies.begin(new.id, read_at=attempt.decided_at)
+            if new.kind == "sell":  # a stop rests for hours, which is no slowness
+                self._sells.latencies.begin(new.id, read_at=attempt.decided_at)
             self._sells.left(new)
             attempt.sent = attempt.lease.send_sell(attempt)
             self._awaiting_answer[attempt] = attempt.sent

@@ -96,10 +96,13 @@ class SellOutcomes:
         new = attempt.trade
         times = self._sells.latencies.replied(new.id, at=attempt.answered_at)
         self.counts["placed"] += 1
+        is_stop = new.kind == "stop"
         log.info(
-            "Sell placed: %s %s shares (%s, %s) orderId=%s trade=%s signal=%s",
+            "%s placed: %s %s shares%s (%s, %s) orderId=%s trade=%s signal=%s",
+            "Stop" if is_stop else "Sell",
             new.symbol,
             new.quantity,
+            f" at {new.trigger_price}" if is_stop else "",
             new.reason,
             new.mode,
             order.id,

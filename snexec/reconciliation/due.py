@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from snexec.ledger import kind_of_exit
+
 if TYPE_CHECKING:
     from snexec.model import AccountName, Side
     from snexec.reconciliation.refusal import OpenRefusal
@@ -58,6 +60,13 @@ class UnsettledOrder:
     doubted_id: str | None = None
     side: Side = "buy"
     resend_at: float = math.inf
+
+    @property
+    def is_resting_stop(self) -> bool:
+        """Whether it waits at the broker for a price."""
+        if self.side == "buy" or self.order_id is None:
+            return False
+        return kind_of_exit(self.trade_id) == "stop"
 
     @property
     def is_lost(self) -> bool:

@@ -10,7 +10,6 @@ import collections
 import logging
 import math
 import sqlite3
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -21,6 +20,7 @@ from snexec.ledger import OrderRef
 from snexec.logs import about, about_order
 from snexec.recent import Recent
 from snexec.reconciliation.sells import is_sell_of_ours
+from snexec.reconciliation.step_queue import StepQueue
 from snexec.reconciliation.steps import (
     EndedStep,
     PartialFillStep,
@@ -31,6 +31,7 @@ from snexec.reconciliation.steps import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from decimal import Decimal
 
     from snexec.broker import Accounts, BrokerOrder
@@ -44,30 +45,8 @@ log = logging.getLogger("TradeExecutor")
 
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # the broker's own books may lag
 _REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
-# Of one order; partial fills are cumulative, so that the newest says it all.
-_APART = 16
-_MOST_STEPS = 64
 _MOST_QUEUES = 2000  # orders with partial fills at work; then the stream is held back
 _MOST_SYMBOL_CHARS = 32
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """The steps of one order that wait behind a partial fill."""
-
-    steps: collections.deque[Step] = field(default_factory=collections.deque)
-    asking: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-    def add(self, step: Step) -> bool:
-        """Add a step; return False where too many wait, and it is not kept."""
-        last = self.steps[-1] if len(self.steps) >= _APART else None
-        if isinstance(step, PartialFillStep) and isinstance(last, PartialFillStep):
-            self.steps[-1] = step.in_place_of(last)
-            return True
-        if len(self.steps) >= _MOST_STEPS:
-            return False
-        self.steps.append(step)
-        return True
 
 
 class Fills:
@@ -86,7 +65,7 @@ class Fills:
         self._latencies = latencies
         self._confirmations = confirmations
         self._sells = sells
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, StepQueue] = {}
         self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
         self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
@@ -112,6 +91,7 @@ class Fills:
         client_order_id: str | None = None,
         execution_id: str | None = None,
         side: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Take a fill from the stream, as ``stream.TradeUpdates`` says."""
         if self._is_repeated(event, mode, order_id, execution_id):
@@ -119,8 +99,8 @@ class Fills:
         symbol = _bounded(symbol)
         ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
         if side == "sell" and is_sell_of_ours(client_order_id):
-            final = event == "fill"
-            await self._sells.take_fill(ref, filled_qty, filled_avg_price, final=final)
+            numbers, final = (filled_qty, filled_avg_price), event == "fill"
+            await self._sells.take_fill(ref, *numbers, final=final, at=at)
             return
         price = amount(filled_avg_price)
         step: Step
@@ -181,6 +161,31 @@ class Fills:
             )
         )
 
+    async def on_sell_ended_event(
+        self,
+        event: Literal["canceled", "expired"],
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: AccountName,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Take the end of a sell from the stream; others' ends change nothing here."""
+        if not is_sell_of_ours(client_order_id):
+            log.debug("%s of order %s: nothing to do", event, order_id)
+            return
+        if self._is_repeated(event, mode, order_id, execution_id):
+            return
+        ref = OrderRef(
+            *(mode, order_id, client_order_id), symbol=_bounded(symbol), side="sell"
+        )
+        numbers = filled_qty, filled_avg_price
+        await self._sells.take_end(ref, event, *numbers, at=at)
+
     async def on_looked_up(
         self,
         mode: AccountName,
@@ -225,7 +230,7 @@ class Fills:
                 # What follows says more than the position would; it must not wait.
                 queue.asking.cancel(reason="superseded by a later event")
         elif step.asks_position:
-            self._queues[key] = _Queue(collections.deque([step]))
+            self._queues[key] = StepQueue(collections.deque([step]))
             self._busy_send.send_nowait(key)
             while len(self._queues) > _MOST_QUEUES:
                 await self._fewer.park()
@@ -256,7 +261,7 @@ class Fills:
             del self._queues[key]
             self._fewer.unpark_all()
 
-    async def _write(self, step: Step, queue: _Queue) -> Applied | None:
+    async def _write(self, step: Step, queue: StepQueue) -> Applied | None:
         """Write a step to its row, with the position where it is a partial fill."""
         applied = await self._writer.write(step.apply)
         # What waits behind a partial fill says more than the position would.
@@ -270,7 +275,7 @@ class Fills:
         return applied
 
     async def _with_position(
-        self, step: PartialFillStep, applied: Applied, queue: _Queue
+        self, step: PartialFillStep, applied: Applied, queue: StepQueue
     ) -> Applied | None:
         """Complete a partial fill with the position's quantity, if it can be read."""
         with trio.CancelScope() as queue.asking:

@@ -54,14 +54,20 @@ class SellReports:
                 " broker",
             )
             self._unsettled.follow_sell(applied)
+        elif step.how is not None:  # how much it sold before could not be read
+            self._unsettled.follow_sell(applied)
 
     def tell(self, applied: ExitApplied, source: Source) -> None:
         """Log and publish what a change did, and hand it on to whoever holds positions."""
         if applied.executed and applied.kind != "external":
             self._tell_fill(applied, source)
         if applied.outcome in {"canceled", "expired", "rejected"}:
-            log.warning(
-                "Sell %s: %s %s of %s sold orderId=%s trade=%s signal=%s",
+            # A stop ends with each session, and whenever something else sells the row.
+            is_stop = applied.kind == "stop" and applied.outcome != "rejected"
+            log.log(
+                logging.INFO if is_stop else logging.WARNING,
+                "%s %s: %s %s of %s sold orderId=%s trade=%s signal=%s",
+                "Stop" if applied.kind == "stop" else "Sell",
                 applied.outcome,
                 applied.symbol,
                 applied.sold,

@@ -20,6 +20,7 @@ from snexec.reconciliation.sell_steps import SellStep, looked_up_sell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from snexec.broker import BrokerOrder
     from snexec.events import EventFeed
@@ -76,7 +77,7 @@ class Sells:
         """Follow the sells that an earlier run left unsettled."""
         now = trio.current_time()
         for each in exits:
-            if each.reason == "manual":
+            if "manual" in {each.reason, each.cancel_reason}:
                 self._manual.add(each.id)
             self._unsettled.add(
                 UnsettledOrder(
@@ -144,6 +145,7 @@ class Sells:
         price: object,
         *,
         final: bool,
+        at: datetime | None = None,
     ) -> None:
         """Take a fill from the stream."""
         await self._writer.submit(
@@ -155,12 +157,19 @@ class Sells:
                 quantity=amount_of(quantity),
                 price=amount_of(price),
                 is_filled=final,
+                at=at,
                 times=self.latencies.filled(ref.client_order_id) if final else None,
             )
         )
 
     async def take_end(
-        self, ref: OrderRef, how: Ending, quantity: object, price: object
+        self,
+        ref: OrderRef,
+        how: Ending,
+        quantity: object,
+        price: object,
+        *,
+        at: datetime | None = None,
     ) -> None:
         """Take a sell's end from the stream; what was sold before stays sold."""
         await self._writer.submit(
@@ -169,9 +178,12 @@ class Sells:
                 symbol=ref.symbol,
                 source="stream",
                 reporter=self.reports,
-                quantity=quantity_or_zero(0 if quantity is None else quantity),
+                quantity=quantity_or_zero(
+                    0 if quantity is None and how == "rejected" else quantity
+                ),
                 price=amount_of(price),
                 how=how,
+                at=at,
             )
         )
 

@@ -243,8 +243,14 @@ class UnsettledOrders:
         order.due = math.inf
 
     async def wait_settled(self) -> None:
-        """Wait until every order that this process placed is settled or given up."""
-        while any(o.of_this_run and not o.missed for o in self._orders.values()):
+        """Wait until every order that this process placed is settled or given up.
+
+        A stop that rests at the broker may do so for days.
+        """
+        while any(
+            o.of_this_run and not o.missed and not o.is_resting_stop
+            for o in self._orders.values()
+        ):
             await self._changed.wait()
 
     async def wait_until(self, reached: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.broker import MAX_CLIENT_ORDER_ID_CHARS, MAX_ORDER_ID_CHARS
+from snexec.broker import MAX_CLIENT_ORDER_ID_CHARS, MAX_ORDER_ID_CHARS, moment
 from snexec.errors import StreamClosedError, StreamUnauthorizedError
 from snexec.stream.frames import text_of
 from snexec.stream.life import QUIET_SECONDS
@@ -35,6 +35,7 @@ _LONGEST = {
     "side": 64,
 }
 _EVENTS = frozenset({"fill", "partial_fill", "rejected"})
+_ENDS_OF_SELLS = frozenset({"canceled", "expired"})  # of a buy a look-up says them
 
 
 class Session:
@@ -150,11 +151,14 @@ class Session:
         mode = self._endpoint.mode
         event: Any = data.get("event")
         order: Any = data.get("order")
-        handled = isinstance(event, str) and event in _EVENTS
+        order = order if isinstance(order, dict) else {}
+        handled = isinstance(event, str) and (
+            event in _EVENTS
+            or (event in _ENDS_OF_SELLS and order.get("side") == "sell")
+        )
         if not handled:
             log.debug("event %s: nothing to do", self._frames.shown(event))
             return
-        order = order if isinstance(order, dict) else {}
         for name, longest in _LONGEST.items():
             told = order.get(name)
             if isinstance(told, str) and len(told) > longest:
@@ -183,16 +187,23 @@ class Session:
                 side=side,
             )
             return
+        numbers = order.get("filled_qty"), order.get("filled_avg_price")
+        if event in _ENDS_OF_SELLS:
+            await self._updates.on_sell_ended_event(
+                *(event, order_id, *numbers, symbol),
+                mode=mode,
+                client_order_id=client_order_id,
+                execution_id=execution_id,
+                at=moment(order.get("filled_at")),
+            )
+            return
         await self._updates.on_fill_event(
-            event,
-            order_id,
-            order.get("filled_qty"),
-            order.get("filled_avg_price"),
-            symbol,
+            *(event, order_id, *numbers, symbol),
             mode=mode,
             client_order_id=client_order_id,
             execution_id=execution_id,
             side=side,
+            at=moment(data.get("timestamp")) if side == "sell" else None,
         )
 
     async def _ping(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from snexec.model import Mode
 
 
@@ -28,6 +30,7 @@ class TradeUpdates(Protocol):
         client_order_id: str | None = None,
         execution_id: str | None = None,
         side: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Take a fill; numbers are as they came, readable or not.
 
@@ -41,6 +44,34 @@ class TradeUpdates(Protocol):
             client_order_id: The row's id, if the order is ours.
             execution_id: The broker's id of this execution; each counts once.
             side: What the order does, in the broker's words.
+            at: When it was filled; None where that is not said, and of a buy.
+        """
+
+    async def on_sell_ended_event(
+        self,
+        event: Literal["canceled", "expired"],
+        order_id: str,
+        filled_qty: object,
+        filled_avg_price: object,
+        symbol: str | None,
+        *,
+        mode: Mode,
+        client_order_id: str | None = None,
+        execution_id: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Take the end of an order that sells; numbers are as they came.
+
+        Args:
+            event: How it ended.
+            order_id: The broker's id of the order.
+            filled_qty: Shares sold before by this order.
+            filled_avg_price: Dollars per share of those.
+            symbol: The order's symbol, as the broker spells it.
+            mode: The account that the stream belongs to.
+            client_order_id: The sell's id, if the order is ours.
+            execution_id: The broker's id of this event; each counts once.
+            at: When it sold last, if it did and that is said.
         """
 
     async def on_rejected_event(

@@ -15,7 +15,7 @@ from tests.exits.hands import Desk
 
 if TYPE_CHECKING:
     from snexec.exits.book import PositionBook
-    from snexec.ledger import ExitKind
+    from snexec.ledger import ExitKind, ExitState
 
 pytestmark = pytest.mark.jumping_time
 
@@ -87,16 +87,23 @@ async def test_a_row_from_the_future_is_held_since_now(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "stop"), [("sell", "closing", False), ("stop", "watched", True)]
+    ("kind", "known", "state", "stop"),
+    [
+        ("sell", "planned", "closing", False),
+        ("sell", "working", "closing", False),
+        ("stop", "planned", "watched", False),
+        ("stop", "working", "watched", True),
+    ],
 )
 async def test_a_row_with_a_sell_of_the_last_run_is_the_sellers(
     desk: Desk,
     kind: ExitKind,
+    known: ExitState,
     state: str,
     stop: bool,
 ) -> None:
     live = UnsettledExit(
-        *("row-AAPL-x1", "row-AAPL", "AAPL", "paper", None, "planned", "manual", 1.0),
+        *("row-AAPL-x1", "row-AAPL", "AAPL", "paper", None, known, "manual", 1.0),
         None,
         kind=kind,
     )

@@ -541,7 +541,7 @@ async def test_what_an_earlier_run_has_tried_counts_in_its_session(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
     await shop.start()
-    shop.means.load_tries({"sn-1": 19})
+    shop.means.load_tries({"sn-1": 19}, {})
     shop.rig.paper.placing.extend([refused(403, "no")] * 9)
     await shop.sell()
     await trio.sleep(3600)
