@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.errors import StartError
 from snexec.intake.admission import Answer, Phase
 from snexec.ledger import file as file_module
-from snexec.ledger.rows import trade_id
+from snexec.ledger.rows import OrderRef, trade_id
 from snexec.ops.systemd import Systemd
 from snexec.stages import Opened, Stages
 from tests.fakes import (
@@ -506,6 +506,8 @@ async def test_the_last_line_says_what_nothing_watches_from_now_on(
             rig.store.exits.plan(
                 *(f"sn-{number}", "stop_loss"), held=None, free=None, kind="stop"
             )
+            ref = OrderRef("paper", f"o-stop-{number}", f"sn-{number}-s1")
+            assert rig.store.exits.apply_working(ref) is not None
     daemon = Daemon(rig)
     rig.ledger.watched = rig.store.held.watched()
     daemon.wings.exits.load()

@@ -160,15 +160,15 @@ class OrderDesk:
         self._writer.open_now()
 
     def close(self) -> None:
-        """Take no more intents; those that were submitted are still ordered."""
+        """Take no more intents and sells; what was submitted is still ordered."""
         self._queue.close()
+        self.sells.close()
 
     async def run(self) -> None:
         """Place orders, until closed and the last one has ended."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sells.run, name="sells")
             await self.dispatcher.run()
-            self.sells.close()
 
     def drop_pending(self) -> None:
         """Drop every intent that still waits: time is up."""

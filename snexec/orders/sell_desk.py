@@ -75,6 +75,7 @@ class SellDesk:
         self._early: list[tuple[Sell, SellListener]] = []  # before orders may leave
         self._awaiting_row: set[SellAttempt] = set()
         self._awaiting_answer: dict[SellAttempt, SentOrder] = {}
+        self._awaiting_request = 0  # tasks
         self._listeners: dict[str, SellListener] = {}  # by sells without an end
         self._progress = trio.Event()
         self.left_at = -math.inf
@@ -88,7 +89,8 @@ class SellDesk:
     @property
     def under_way(self) -> int:
         """How many sells are not planned yet, or not answered."""
-        return len(self._awaiting_row) + len(self._awaiting_answer)
+        waiting = len(self._awaiting_row) + self._awaiting_request
+        return waiting + len(self._awaiting_answer)
 
     @property
     def is_closed(self) -> bool:
@@ -299,6 +301,7 @@ class SellDesk:
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt
     ) -> None:
         assert self._nursery is not None  # noqa: S101 - `run` waits, or gives up
+        self._awaiting_request += 1
         self._nursery.start_soon(
             self._contained, do, attempt, name=f"sell {attempt.trade.symbol}"
         )
@@ -306,8 +309,12 @@ class SellDesk:
     async def _contained(
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt
     ) -> None:
-        with contain_faults(attempt):
-            await do(attempt)
+        try:
+            with contain_faults(attempt):
+                await do(attempt)
+        finally:
+            self._awaiting_request -= 1
+            self._progress.set()
 
     def _is_busy(self) -> bool:
         return bool(self.under_way or len(self._acks) or self._acks.unwritten)

@@ -553,7 +553,7 @@ async def test_a_start_has_no_try_left_where_the_session_had_none(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
     await shop.start()
-    shop.means.load_tries({"sn-1": 20})
+    shop.means.load_tries({"sn-1": 20}, {})
     closing = await shop.sell()
     assert closing.durable.is_set(), "whoever asked for it waits no longer"
     await trio.sleep(3600)

@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.exchange.settings import Behaviour
 from snexec.exits.rules import Trigger
 from snexec.exits.stop_keeper import StopKeeper
+from snexec.ledger.rows import OrderRef
 from tests.exits.selling import Shop
 from tests.exits.venue import Venue, VenueClient
 from tests.fakes import warnings_of
@@ -81,6 +82,11 @@ class Life:
     @property
     def row(self) -> dict[str, Any]:
         return self.rig.rows()["sn-1"]
+
+    @property
+    def rule_rests(self) -> bool:
+        """Whether the stop at the broker stands for the rule."""
+        return self.shop.position.stop_at_broker
 
     def price(self, price: str) -> None:
         """Have the monitor know a price."""
@@ -157,27 +163,26 @@ async def test_a_row_has_a_stop_for_all_of_it_which_the_broker_elects(
 
 async def test_the_rule_rests_while_it_works_and_not_before(world: World) -> None:
     async with world.life() as life:
-        assert life.shop.position.stop_at_broker
+        assert life.rule_rests
         life.client.misses = 1
         world.venue.close()
         await trio.sleep(0.2)
         assert life.sells[-1][1] == "planned"
-        assert not life.shop.position.stop_at_broker
+        assert not life.rule_rests
     async with world.life() as life:
-        assert not life.shop.position.stop_at_broker
+        assert not life.rule_rests
         await settle(120)
-        assert life.shop.position.stop_at_broker
+        assert life.rule_rests
 
 
 async def test_a_row_whose_buy_works_has_none_before_its_last_fill(
     world: World,
 ) -> None:
     async with world.life() as life:
-        position = life.shop.position
-        position.is_settled = False
+        life.shop.position.is_settled = False
         await settle()
         assert world.venue.told == [("sn-1-s1", "canceled")]
-        position.is_settled = True
+        life.shop.position.is_settled = True
         await settle()
         assert world.venue.live == ["sn-1-s2"]
 
@@ -424,6 +429,35 @@ async def test_one_that_would_sell_nothing_yet_waits_for_nothing(world: World) -
         assert world.venue.live == ["sn-1-s1"]
 
 
+# What others do.
+
+
+@pytest.mark.parametrize("doubt", [{"is_doubted": True}, {"rests": "a split is known"}])
+async def test_none_rests_while_what_is_held_is_in_doubt(
+    world: World, doubt: dict[str, Any]
+) -> None:
+    async with world.life() as life:
+        for name, value in doubt.items():
+            setattr(life.shop.position, name, value)
+        await settle()
+        assert world.venue.told == [("sn-1-s1", "canceled")]
+        assert life.shop.position.live_exit is None
+        life.shop.position.is_doubted, life.shop.position.rests = False, None
+        await settle()
+        assert world.venue.live == ["sn-1-s2"]
+
+
+async def test_the_stop_of_a_row_that_others_have_ended_is_taken_back(
+    world: World,
+) -> None:
+    async with world.life() as life:
+        life.shop.book.ended("sn-1")
+        await settle()
+        assert world.venue.told == [("sn-1-s1", "canceled")]
+        await settle(120)
+        assert world.venue.live == []
+
+
 # kill -9.
 
 
@@ -524,8 +558,6 @@ async def test_killed_between_a_dropped_stop_and_its_sell_that_sell_comes(
         life.client.misses = 1
         await trio.sleep(0.2)
         store.exits.note_cancel("sn-1-s2", "manual")
-        from snexec.ledger.rows import OrderRef  # noqa: PLC0415
-
         store.exits.apply_gone(OrderRef("paper", None, "sn-1-s2"), "dropped")
     world.venue.open()
     async with world.life() as life:

@@ -33,8 +33,7 @@ from snexec.stream.session import Session
 from tests.fakes import AskedOrder, FakeClient, TrioClock
 
 if TYPE_CHECKING:
-    from snexec.broker.client import OutgoingSell
-    from snexec.broker.sent import SentOrder
+    from snexec.broker.sent import OutgoingSell, SentOrder
     from snexec.errors import BrokerError
     from snexec.exchange.order import Order
     from snexec.model import Side

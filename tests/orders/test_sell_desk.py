@@ -363,3 +363,93 @@ async def test_many_sells_of_one_instant_leave_before_answers_are_recorded(
     assert all(each.names == ["planned", "placed"] for each in heard)
     states = {row["state"] for row in exits_of(rig).values()}
     assert states == {"working"}
+
+
+# What a stop of the daemon makes of sells (SPEC 12.8).
+
+
+async def begin(rig: Rig, nursery: trio.Nursery) -> None:
+    for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
+        nursery.start_soon(run)
+    buy(rig)
+
+
+async def test_a_sell_under_way_is_answered_before_the_desk_ends(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    await begin(rig, nursery)
+    rig.paper.seconds = 3.0
+    with trio.fail_after(5):
+        async with trio.open_nursery() as desk:
+            desk.start_soon(rig.orders.run)
+            await wait_all_tasks_blocked()
+            rig.orders.sell(SELL, Heard())
+            await wait_all_tasks_blocked()
+            rig.orders.close()
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+
+
+async def test_no_sell_begins_while_orders_still_finish(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    await begin(rig, nursery)
+    rig.paper.seconds = 3.0
+    heard = Heard()
+    async with trio.open_nursery() as desk:
+        desk.start_soon(rig.orders.run)
+        await wait_all_tasks_blocked()
+        rig.offer(make_signal("MSFT"))
+        await wait_all_tasks_blocked()
+        rig.orders.close()
+        rig.orders.sell(SELL, heard)
+    assert heard.calls == [("not_planned", "stopping")]
+    assert exits_of(rig) == {}
+
+
+async def test_a_sell_that_waits_for_a_request_is_sent_within_the_stops_time(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 5}, intake={"max_signal_age_sec": 600})
+    await begin(rig, nursery)
+    async with trio.open_nursery() as desk:
+        desk.start_soon(rig.orders.run)
+        await wait_all_tasks_blocked()
+        rig.offer(*[make_signal(f"B{n}") for n in range(4)])
+        await wait_all_tasks_blocked()
+        rig.orders.sell(SELL, Heard())
+        await wait_all_tasks_blocked()
+        assert exits_of(rig)["sn-1-x1"]["state"] == "planned"
+        rig.orders.close()
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+
+
+async def test_one_that_is_not_sent_by_then_stays_for_the_next_start(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery
+) -> None:
+    rig = make_rig(alpaca={"rate_limit_per_min": 5}, intake={"max_signal_age_sec": 600})
+    await begin(rig, nursery)
+    with trio.move_on_after(10):
+        async with trio.open_nursery() as desk:
+            desk.start_soon(rig.orders.run)
+            await wait_all_tasks_blocked()
+            rig.offer(*[make_signal(f"B{n}") for n in range(4)])
+            await wait_all_tasks_blocked()
+            rig.orders.sell(SELL, Heard())
+            await wait_all_tasks_blocked()
+            rig.orders.close()
+    sells = [each for each in rig.paper.asked("place") if each.side == "sell"]
+    assert sells == []
+    assert exits_of(rig)["sn-1-x1"]["state"] == "planned"
+
+
+async def test_a_stop_that_rests_is_not_waited_for(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    await begin(rig, nursery)
+    nursery.start_soon(rig.orders.run)
+    await wait_all_tasks_blocked()
+    rig.orders.sell(SELL._replace(kind="stop", trigger_price=None), Heard())
+    await trio.sleep(1)
+    assert exits_of(rig)["sn-1-s1"]["state"] == "working"
+    with trio.fail_after(1):
+        await rig.unsettled.wait_settled()

@@ -287,6 +287,72 @@ async def test_a_row_is_closed_as_of_the_time_at_which_it_was_sold(
     assert rig.rows()["sn-1"]["exitAt"] == timestamp(sold_at)
 
 
+async def test_a_fill_of_the_stream_closes_its_row_as_of_its_own_time(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    await selling(rig, run)
+    await trio.sleep(20)
+    sold_at = rig.clock.now() - timedelta(seconds=7)
+    await heard(rig, "fill", "0.533386947", at=sold_at)
+    assert rig.rows()["sn-1"]["exitAt"] == timestamp(sold_at)
+
+
+@pytest.mark.parametrize("how", ["canceled", "expired"])
+async def test_the_streams_word_that_a_sell_has_ended_is_taken_at_once(
+    rig: Rig,
+    run: Callable[[Rig], None],
+    how: Any,  # noqa: ANN401 - one of two words
+) -> None:
+    book = await selling(rig, run)
+    said = (how, "paper-o-1", HALF, "180", "AAPL")
+    for _twice in range(2):
+        await rig.fills.on_sell_ended_event(
+            *said, mode="paper", client_order_id="sn-1-x1", execution_id="e-1"
+        )
+    assert exits_of(rig)["sn-1-x1"]["state"] == how
+    assert book.heard[-1] == (how, Decimal("0.266693474"))
+    assert rig.unsettled.get("sn-1-x1") is None
+    assert rig.rows()["sn-1"]["status"] == "open"
+
+
+async def test_an_end_that_does_not_say_what_was_sold_is_asked_about(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    await selling(rig, run)
+    asked = len(rig.paper.asked("order"))
+    await rig.fills.on_sell_ended_event(
+        *("canceled", "paper-o-1", None, None, "AAPL"),
+        mode="paper",
+        client_order_id="sn-1-x1",
+    )
+    await wait_all_tasks_blocked()
+    assert exits_of(rig)["sn-1-x1"]["settledAt"] is None
+    assert len(rig.paper.asked("order")) == asked + 1
+
+
+async def test_the_end_of_somebody_elses_sell_changes_nothing(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    book = await selling(rig, run)
+    before = len(book.heard)
+    await rig.fills.on_sell_ended_event(
+        *("canceled", "hand-1", "0", None, "AAPL"),
+        mode="paper",
+        client_order_id="by-hand",
+    )
+    assert len(book.heard) == before
+
+
+async def test_a_stop_that_was_to_make_room_for_a_close_by_hand_is_wanted(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    decided(rig, 300)
+    rig.store.exits.note_cancel("sn-1-x1", "manual")
+    await start_up(rig, run)
+    await trio.sleep(1)
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+
+
 # What a kill leaves.
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -236,6 +237,33 @@ async def test_any_other_event_is_a_debug_line(
     assert await taken_from(update(event), update()) == [TAKEN_FILL]
     assert lines(caplog) == []
     assert any(line.startswith("event ") for line in lines(caplog, logging.DEBUG))
+
+
+@pytest.mark.parametrize("event", ["canceled", "expired"])
+async def test_the_end_of_an_order_that_sells_is_handed_on(event: str) -> None:
+    fills = RecordingFills()
+    sell = update(event, side="sell", filled_at="2026-09-18T13:24:50.0193Z")
+    frames = [sell, update(event, side="buy"), update(event)]
+    await session_on(ScriptedSocket(frames), fills).take_events()
+    assert fills.taken == [
+        (
+            *(event, "o-1", "0.057436865", "86.878", "AAPL"),
+            *("paper", "sn-1", "e-1"),
+        )
+    ]
+    assert fills.moments == [datetime(2026, 9, 18, 13, 24, 50, 19300, tzinfo=UTC)]
+
+
+async def test_the_time_of_a_sells_fill_is_handed_on_and_that_of_a_buy_is_not_read() -> (
+    None
+):
+    fills = RecordingFills()
+    broken = update("partial_fill", side="sell")
+    broken["data"]["timestamp"] = "yesterday"
+    frames = [update(side="sell"), broken, update(side="buy"), update()]
+    await session_on(ScriptedSocket(frames), fills).take_events()
+    sold_at = datetime(2026, 9, 18, 13, 24, 50, 19303, tzinfo=UTC)
+    assert fills.moments == [sold_at, None, None, None]
 
 
 async def test_an_event_counts_as_heard_and_nonsense_counts_too() -> None:
