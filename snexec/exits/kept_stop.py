@@ -97,13 +97,14 @@ class KeptStop:
 
     async def take_back(self) -> None:
         """Cancel it, and wait for the broker's last word on it."""
-        if self.exit_id is None:
-            return
-        self.is_canceling = True
+        self.is_canceling, exit_id = True, self.exit_id
         try:
-            await self._means.way.take_back_stop(self.position, self.exit_id)
+            if exit_id is not None:
+                await self._means.way.take_back_stop(self.position, exit_id)
         finally:
             self.is_canceling = False
+        if self.exit_id == exit_id:
+            self.exit_id = self.resting = None  # its last word was heard elsewhere
 
     def heard(self, applied: ExitApplied) -> None:
         """Take what the broker's word did to a stop of this row."""

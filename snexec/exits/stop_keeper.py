@@ -94,9 +94,14 @@ class StopKeeper:
         if applied.closed or applied.row_status != "open":
             self._kept.pop(applied.row_id, None)
             return
-        watched = self._book.of_row(applied.row_id)
-        if applied.kind == "stop" and watched is not None:
-            self._of(watched.position).heard(applied)
+        kept, watched = (
+            self._kept.get(applied.row_id),
+            self._book.of_row(applied.row_id),
+        )
+        if kept is None and watched is not None and applied.kind == "stop":
+            kept = self._of(watched.position)
+        if kept is not None and applied.kind == "stop":
+            kept.heard(applied)
         self.look()
 
     def verdict(self, exit_id: str) -> Verdict:
@@ -129,7 +134,8 @@ class StopKeeper:
     def _forget_ended(self) -> None:
         """Take back the stops of rows that somebody else has ended."""
         for row_id, kept in tuple(self._kept.items()):
-            if self._book.of_row(row_id) is not None or kept.is_canceling:
+            is_busy = kept.is_canceling or kept.is_in_flight
+            if is_busy or self._book.of_row(row_id) is not None:
                 continue
             if kept.exit_id is None:
                 del self._kept[row_id]
