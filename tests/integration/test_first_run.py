@@ -53,7 +53,8 @@ async def test_the_first_command_shows_each_outcome_and_exits_0() -> None:
     assert "Order placed: AAPL $100.00" in log
     assert "Order filled: AAPL" in log
     assert "[TradeExecutor] Order rejected: HALT orderId=" in log
-    assert log.rstrip().endswith("[Daemon] stopped")
+    last = log.rstrip().splitlines()[-1]
+    assert "[Daemon] stopped; 1 row is unwatched from now on" in last, "BTC/USD"
     table = done.stdout.decode()
     found = outcomes(table)
     assert found["news-1", "AAPL"] == "closed"
