@@ -6,7 +6,7 @@ it is gone; the others count all the same. How an entry is read:
 | in it | is |
 | --- | --- |
 | `symbol` of an asset that no row can have, as an option | passed over |
-| `symbol` that is no text of an asset's | unreadable, and may be any symbol's |
+| `symbol` that is no text of an asset's; no fields | unreadable, may be any symbol's |
 | `qty` unreadable, or of the other sign than `side` | unreadable |
 | a second entry of one asset | both unreadable |
 | `qty_available` missing, unreadable or out of bounds | at most `qty`, at least 0 |
@@ -102,12 +102,12 @@ def read_positions(content: bytes) -> PositionList:
         page = from_json(content)
     except ValueError:
         page = None
-    if not isinstance(page, list) or not all(isinstance(each, dict) for each in page):
+    if not isinstance(page, list):
         raise UnknownOutcomeError("the answer is no list of positions")
     held: dict[str, HeldPosition] = {}
     seen, unreadable, is_whole = set(), set(), True
     for fields in page:
-        named = _symbol(fields)
+        named = _symbol(fields) if isinstance(fields, dict) else None
         if named is None:
             is_whole = False
         if not named:

@@ -293,7 +293,7 @@ class PositionMonitor:
     def _report_jump(
         self, watched: Watched, price: Price, settings: ExitSettings
     ) -> None:
-        second, last = watched.prices.second, watched.prices.last
+        second, last = watched.prices.second, watched.prices.measure
         if second.is_reported or last is None:
             return
         second.is_reported = True

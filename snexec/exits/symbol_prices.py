@@ -34,10 +34,18 @@ class SymbolPrices:
         highs: The confirmed ones, of which the highest counts.
         today: Its session.
         second: Its second sources.
-        last: The last accepted price, however old; the next one is measured by it.
+        last: The last accepted price, however old.
     """
 
-    __slots__ = ("_bid_confirmed", "_ticks", "highs", "last", "second", "today")
+    __slots__ = (
+        "_bid_confirmed",
+        "_ticks",
+        "_unmoved",
+        "highs",
+        "last",
+        "second",
+        "today",
+    )
 
     def __init__(self, high: Decimal | None = None) -> None:
         self.highs = Highs(high)
@@ -46,8 +54,17 @@ class SymbolPrices:
         self.last: Decimal | None = None
         self._ticks = Ticks()
         self._bid_confirmed: Decimal | None = None
+        self._unmoved: Decimal | None = None
 
     # What is known.
+
+    @property
+    def measure(self) -> Decimal | None:
+        """The price by which the next one jumps, if it does.
+
+        It is the last accepted one; before there is one, that which positions had shown.
+        """
+        return self._unmoved if self.last is None else self.last
 
     @property
     def source(self) -> Source | None:
@@ -137,7 +154,7 @@ class SymbolPrices:
         why: PassedOver | None = None
         if price.at is None:
             if not self.today.moves(price.price, now.wall):
-                why = "unmoved"
+                why, self._unmoved = "unmoved", price.price
         else:
             why = self._why_not_at(price.at, now, session, settings)
         if why is None and self.today.is_halted:
@@ -154,9 +171,11 @@ class SymbolPrices:
     ) -> PassedOver | None:
         if session.opened_at is not None and at < session.opened_at:
             return "closed"
-        if abs(now.wall - at) > settings.max_price_age_sec:
+        if at - now.wall > settings.max_price_age_sec:
             return "stale"
-        self.today.traded(at, now.wall, session)
+        self.today.traded(at, now.wall, session)  # however long ago that is
+        if now.wall - at > settings.max_price_age_sec:
+            return "stale"
         if self.today.resumes_by(at):
             self._ticks.clear()
         return None
@@ -174,10 +193,11 @@ class SymbolPrices:
             same = price.source == source == "snapshots" and price.price == self.last
             if same and abs(now.of(price.at) - self.at) < _SAME_SECONDS:
                 return "repeated"
-        if self.last is None:
+        measure = self.measure
+        if measure is None:
             return None
-        most = self.last * settings.max_price_jump_pct / 100
-        if abs(price.price - self.last) <= most:
+        most = measure * settings.max_price_jump_pct / 100
+        if abs(price.price - measure) <= most:
             return None
         return None if self.second.agree(price, now, settings) else "jump"
 

@@ -149,8 +149,18 @@ def test_what_is_owed_is_not_held(qty: object) -> None:
     assert (position.held, position.available) == (Decimal(0), Decimal(0))
 
 
+@pytest.mark.parametrize("entry", [None, 1, "KO", [], True])
+def test_an_entry_that_is_no_position_hides_none_and_shows_none_gone(
+    entry: object,
+) -> None:
+    positions = read_positions(body(entry, KO))
+    assert list(positions) == [READ]
+    assert positions.speaks_of("KO")
+    assert not positions.speaks_of("GE")
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"null", b"[1]", b"<html>", b"[" * 99_999, b'{"a":[]}']
+    "content", [b"", b"{}", b"null", b"<html>", b"[" * 99_999, b'{"a":[]}']
 )
 def test_what_is_no_list_is_no_answer(content: bytes) -> None:
     with pytest.raises(UnknownOutcomeError, match="no list of positions"):

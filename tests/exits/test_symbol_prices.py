@@ -83,6 +83,30 @@ def test_a_price_of_positions_counts_once_a_print_is_from_after_the_open() -> No
     assert symbol.hear(100, "positions") is None
 
 
+def test_a_print_after_the_open_dates_positions_however_old_it_is_now() -> None:
+    symbol = Symbol(price_source="positions")
+    symbol.seconds += 600
+    assert symbol.hear(100, "positions") == "unmoved"
+    assert symbol.hear(100, "snapshots", age=60) == "stale"
+    assert symbol.hear(100, "positions") is None
+
+
+def test_a_print_of_a_time_to_come_dates_nothing() -> None:
+    symbol = Symbol(price_source="positions")
+    assert symbol.hear(100, "snapshots", age=-60) == "stale"
+    assert symbol.hear(100, "positions") == "unmoved"
+
+
+def test_the_first_price_that_counts_is_measured_by_the_one_it_moved_from() -> None:
+    symbol = Symbol()
+    assert symbol.hear(100, "positions") == "unmoved"
+    for _ in range(5):
+        assert symbol.hear(50, "positions") == "jump"
+    assert symbol.prices.measure == 100
+    symbol.bid(50)
+    assert symbol.prices.last == 50
+
+
 def test_it_has_to_move_each_day_anew() -> None:
     symbol = Symbol()
     symbol.hear(100, "positions")
