@@ -193,6 +193,15 @@ class PositionMonitor:
             if each.prices.second.doubted is not None
         ]
 
+    def undated(self) -> list[str]:
+        """Return the symbols of which the price stands still, and may be yesterday's."""
+        return [
+            each.position.symbol
+            for each in self._book
+            if each.prices.today.is_undated
+            and self._view.session(each.position).is_open
+        ]
+
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a position's rules with their figures; None if it is not watched."""
         watched, settings = self._book.of_row(row_id), self._live.now.exits

@@ -33,6 +33,7 @@ log = logging.getLogger("PositionMonitor")
 
 _REFUSED_SECONDS = 60.0  # between two tries where the account says no
 _CALM_SECONDS = 60.0  # after which the next shortage is news again
+_UNDATED_SECONDS = 15.0  # between two questions of which day a price is
 _LATE = 2.5  # times as long as it should be between two polls: that is news
 
 
@@ -44,7 +45,7 @@ class Onlooker(Protocol):
 
 
 class SecondSource(Protocol):
-    """Asks what else is known of some prices."""
+    """Asks what else is known of some prices, and of which day they are."""
 
     async def ask(self, symbols: Sequence[str]) -> None:
         """Ask for the snapshots of some symbols; the monitor hears them."""
@@ -59,7 +60,8 @@ class PositionsPoll:
         book: The positions.
         view: The market's hours.
         monitor: Hears the prices.
-        second: Asked about a price that needs a second source; None where nobody is.
+        second: Asked about a price that needs a second source, or that stands still and
+            may be yesterday's; None where nobody is.
         clock: Dates the lines about faults.
     """
 
@@ -87,6 +89,7 @@ class PositionsPoll:
         }
         self._asked_at: dict[Mode, float] = {}
         self._short: dict[Mode, float] = {}  # since the last one that was short
+        self._undated_due = 0.0
         self._wake = trio.Event()
 
     def follow(self, onlooker: Onlooker) -> None:
@@ -199,9 +202,15 @@ class PositionsPoll:
             onlooker.seen(mode, positions)
 
     async def _ask_second(self) -> None:
-        doubted = self._monitor.doubted()
-        if doubted and self._second is not None:
-            await self._second.ask(doubted)
+        symbols, settings = self._monitor.doubted(), self._live.now.exits
+        is_only = settings is not None and settings.price_source == "positions"
+        if is_only and trio.current_time() >= self._undated_due:
+            undated = self._monitor.undated()
+            if undated:
+                self._undated_due = trio.current_time() + _UNDATED_SECONDS
+            symbols = list(dict.fromkeys([*symbols, *undated]))
+        if symbols and self._second is not None:
+            await self._second.ask(symbols)
 
     def _report_fault(self, mode: Mode, exc: BrokerError) -> None:
         if self._faults[mode].failed(type(exc).__name__):

@@ -33,6 +33,7 @@ class Today:
         "_halted_at",
         "_has_moved",
         "_is_certain",
+        "_stands_still",
         "is_halted",
     )
 
@@ -42,6 +43,7 @@ class Today:
         self._first: Decimal | None = None  # of positions
         self._first_at = _EVER
         self._has_moved = False
+        self._stands_still = False
         self._halted_at = NEVER
         self._is_certain = True
 
@@ -56,6 +58,7 @@ class Today:
             self._is_certain = False
         self._day = session.day
         self._first, self._first_at = None, _EVER
+        self._stands_still = False
         self._has_moved = session.opened_at == NEVER
         return True
 
@@ -68,7 +71,14 @@ class Today:
             self._first_at = min(self._first_at, wall)
         elif price != self._first:
             self._first, self._has_moved = None, True
+        else:
+            self._stands_still = True
         return self._has_moved
+
+    @property
+    def is_undated(self) -> bool:
+        """Whether positions have shown one price only, and nobody knows of which day."""
+        return self._stands_still and not self._has_moved
 
     def traded(self, at: float, wall: float, session: Session) -> None:
         """Take the time of a print, which may prove that positions show today's."""

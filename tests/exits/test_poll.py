@@ -164,6 +164,23 @@ async def test_yesterdays_price_sells_nothing_in_the_morning(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_price_that_stands_still_is_dated_by_a_snapshot(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Polled(**STOP)
+    desk.hold("AAPL", "MSFT")
+    desk.paper.holds = {"AAPL": "170", "MSFT": "170"}
+    desk.start(nursery)
+    await trio.sleep(1)
+    desk.paper.holds["MSFT"] = "170.01"
+    await trio.sleep(39)
+    assert desk.seconds == [["AAPL"]] * 3
+    desk.market.close()
+    await trio.sleep(100)
+    assert desk.seconds == [["AAPL"]] * 3
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("why", ["closed", "no price rule", "stream"])
 async def test_positions_are_compared_seldom_where_they_say_no_price(
     nursery: trio.Nursery, why: str
@@ -263,7 +280,7 @@ async def test_a_price_that_jumps_is_asked_for_a_second_time(
     desk.hold()
     desk.paper.holds = {"AAPL": "189"}
     desk.start(nursery)
-    await trio.sleep(2.5)
+    await trio.sleep(1.5)
     desk.paper.holds = {"AAPL": "188"}
     await trio.sleep(2)
     assert desk.seconds == []

@@ -109,7 +109,7 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
     whole.load([desk.row()], None)
     nursery.start_soon(whole.watcher.run)
     desk.paper.holds = {"AAPL": "189"}
-    await trio.sleep(2.5)
+    await trio.sleep(1.5)
     desk.paper.holds = {"AAPL": "188"}
     await trio.sleep(4)
     desk.paper.holds = {"AAPL": "120"}
@@ -117,6 +117,20 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
     await trio.sleep(2)
     assert desk.reasons == [("AAPL", "stop_loss")]
     assert len(whole.data.asked) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_that_was_passed_before_the_start_sells_by_a_snapshot(
+    nursery: trio.Nursery,
+) -> None:
+    whole = Whole(**STOP, activation_delay_sec=0.5)
+    desk = whole.desk
+    whole.load([desk.row()], None)
+    nursery.start_soon(whole.watcher.run)
+    desk.paper.holds = {"AAPL": "170"}
+    whole.data.last = {"AAPL": 170}
+    await trio.sleep(5)
+    assert desk.reasons == [("AAPL", "stop_loss")]
     nursery.cancel_scope.cancel()
 
 
