@@ -130,7 +130,7 @@ class Start:
         mode = self._live.now.mode
         if self._unsettled.patience(mode) < math.inf:
             log.info(
-                "the last stop was none in good order, or the database is a copy: %s is"
+                "the last run did not stop in good order, or the database is a copy: %s is"
                 " asked first for orders without a row",
                 mode,
             )

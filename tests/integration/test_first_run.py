@@ -43,19 +43,22 @@ def exits(table: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-async def test_the_first_command_shows_each_outcome_and_exits_0() -> None:
+async def test_the_first_command_shows_each_outcome_and_can_be_run_twice() -> None:
     with short_folder() as folder:
-        done = await shipped_box(folder).run("--stdin", stdin=SIGNALS)
+        box = shipped_box(folder)
+        first = await box.run("--stdin", stdin=SIGNALS)
+        second = await box.run("--stdin", stdin=SIGNALS)
+        rows = box.rows()
 
-    log = done.stderr.decode()
-    assert done.returncode == 0, log
+    log = first.stderr.decode()
+    assert first.returncode == second.returncode == 0, log
     assert "nothing is traded" in log
     assert "Order placed: AAPL $100.00" in log
     assert "Order filled: AAPL" in log
     assert "[TradeExecutor] Order rejected: HALT orderId=" in log
     last = log.rstrip().splitlines()[-1]
     assert "[Daemon] stopped; 1 row is unwatched from now on" in last, "BTC/USD"
-    table = done.stdout.decode()
+    table, again = first.stdout.decode(), second.stdout.decode()
     found = outcomes(table)
     assert found["news-1", "AAPL"] == "closed"
     assert found["news-9", "BTC/USD"] == "filled"
@@ -72,18 +75,8 @@ async def test_the_first_command_shows_each_outcome_and_exits_0() -> None:
     assert totals.startswith("10 signals: 3 closed, ")
     assert result.startswith("3 closed: P&L +$")
 
-
-async def test_the_first_command_can_be_run_twice() -> None:
-    with short_folder() as folder:
-        box = shipped_box(folder)
-        first = await box.run("--stdin", stdin=SIGNALS)
-        second = await box.run("--stdin", stdin=SIGNALS)
-        rows = box.rows()
-
-    assert first.returncode == second.returncode == 0
-    tables = first.stdout.decode(), second.stdout.decode()
-    assert outcomes(tables[0]) == outcomes(tables[1])
-    assert exits(tables[0]) == exits(tables[1])
+    assert outcomes(again) == found
+    assert exits(again) == exits(table)
     (ended,) = [row for row in rows if row["exitReason"] == "simulation_ended"]
     assert (ended["symbol"], ended["status"]) == ("BTC/USD", "closed")
     assert len({row["id"] for row in rows}) == len(rows)
