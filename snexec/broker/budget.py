@@ -208,7 +208,7 @@ class RateBudget:
         reserve = -(-fifth // 4) if fifth > 1 else 0
         reserved = max(0, reserve - self._sent_urgently)
         kept = max(1, fifth) - self._sent_to_recover
-        idle = left - (self._limit - 2 * fifth)
+        idle = left - (self._limit - 2 * fifth) - self._exits_waiting
         kept_back = max(fifth - self._sent_to_recover, reserved)
         match purpose:
             case Purpose.ORDER:

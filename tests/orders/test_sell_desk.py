@@ -115,6 +115,7 @@ async def test_a_sell_goes_before_buys_where_the_rate_limit_is_short(
     rig = make_rig(alpaca={"rate_limit_per_min": 5}, intake={"max_signal_age_sec": 600})
     buy(rig)
     run(rig)
+    await rig.reconciler.compare()  # before that, look-ups may use all of it
     await wait_all_tasks_blocked()
     rig.offer(*[make_signal(f"B{n}") for n in range(6)])
     await wait_all_tasks_blocked()
