@@ -127,7 +127,7 @@ class DueOrders:
 
     def seconds_until_next(self, now: float) -> float:
         """Return how long until another one may be due, where none is."""
-        return self._later[0][0] - now if self._later else math.inf
+        return max(0.0, self._later[0][0] - now) if self._later else math.inf
 
     def forget_settled(self, orders: int) -> None:
         """Drop the entries of settled orders, where there are many.

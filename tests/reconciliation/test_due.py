@@ -63,6 +63,7 @@ def test_lost_ones_go_first_then_those_of_this_run_then_old_ones() -> None:
         *("new", "doubtful", "old", "given up"),
     ]
     assert due.seconds_until_next(10) == 1
+    assert due.seconds_until_next(11.5) == 0, "it became due since it was looked at"
     assert begun(due, 11) == ["not due"]
 
 
