@@ -792,7 +792,8 @@ class World:
 
     async def _reload(self, **changes: object) -> None:
         self.settings = self.settings.model_copy(update=changes)
-        if self.daemon is not None:
+        is_dead = self.runs[-1].dead.is_set()  # it reads nothing
+        if self.daemon is not None and not is_dead:
             await self.daemon.operations.reload()
 
     def _connections(self) -> list[Connection]:
