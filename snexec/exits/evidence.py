@@ -11,12 +11,13 @@ import trio
 
 from snexec.exits.external import APART_SECONDS
 from snexec.exits.sights import Case, Claim, day_of_trade
-from snexec.exits.splits import merged
+from snexec.exits.splits import merged, restated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
+    from snexec.broker import HeldPosition
     from snexec.exits.position import Position
     from snexec.exits.sights import Sight
     from snexec.exits.splits import SplitDay
@@ -122,6 +123,16 @@ class Evidence:
             if entry_day < split.day <= today
         ]
         return merged(since, self.splits)
+
+    def looks_split(self, position: Position, held: HeldPosition) -> str | None:
+        """Return why its price rules are to rest, if a position looks split."""
+        quantity, average = position.remaining, position.entry_price
+        if self.before is not None:
+            quantity, average = self.before.quantity, self.before.average
+        if held.quantity == quantity:
+            return None  # of nearly all rows in nearly all lists
+        ratio = restated((quantity, average), (held.held, held.average_price))
+        return None if ratio is None else f"its position looks split, {ratio} for 1"
 
     def forget(self) -> None:
         """Count nothing that was seen to be wrong before."""

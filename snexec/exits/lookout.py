@@ -83,7 +83,17 @@ class Lookout:
         self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
 
     def seen(self, mode: Mode, positions: PositionList) -> None:
-        """Judge the rows of an account by a list that somebody has asked for."""
+        """Judge the rows of an account by a list that somebody has asked for.
+
+        Its prices are heard next: where it shows a split they are of other shares than
+        the row's, and its price rules rest from now on.
+        """
+        if self._is_on():
+            for position in self._watched.of_mode(mode):
+                evidence = self._evidence.setdefault(position.row_id, Evidence())
+                held = positions.get(position.symbol)
+                if held and (rests := evidence.looks_split(position, held)):
+                    self._findings.rests(position, evidence, rests)
         self._lists[mode] = (trio.current_time(), positions)
         self._woken[mode].set()
 
@@ -111,9 +121,7 @@ class Lookout:
                 await self._woken[mode].wait()
             self._woken[mode] = trio.Event()
             self._due[mode] = trio.current_time() + self._interval()
-            exits = self._live.now.exits
-            is_on = exits is not None and exits.enabled and exits.external
-            if not (is_on and self._watched.of_mode(mode)):
+            if not (self._is_on() and self._watched.of_mode(mode)):
                 self._wanted.discard(mode)
                 self._lists.pop(mode, None)
                 continue
@@ -290,6 +298,10 @@ class Lookout:
                 await self._findings.sold(verdict, case, position, evidence)
             case _:
                 await self._findings.split(verdict, case, position, evidence)
+
+    def _is_on(self) -> bool:
+        exits = self._live.now.exits
+        return exits is not None and exits.enabled and exits.external
 
     def _interval(self) -> float:
         return self._live.now.alpaca.reconcile_interval_sec

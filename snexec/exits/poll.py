@@ -186,6 +186,9 @@ class PositionsPoll:
         return True
 
     def _hear(self, mode: Mode, positions: PositionList, asked_at: float) -> None:
+        # First whoever may see in it that its prices are of other shares than the row's.
+        for onlooker in self._onlookers:
+            onlooker.seen(mode, positions)
         for held in positions:
             watched = self._book.of_symbol(held.symbol)
             if watched is None or watched.position.mode != mode:
@@ -196,8 +199,6 @@ class PositionsPoll:
             if held.current_price:
                 price = Price(held.symbol, held.current_price, None, "positions")
                 self._monitor.hear(price)
-        for onlooker in self._onlookers:
-            onlooker.seen(mode, positions)
 
     async def _ask_second(self) -> None:
         symbols, settings = self._monitor.doubted(), self._live.now.exits

@@ -543,6 +543,30 @@ async def test_price_rules_rest_from_the_first_sight_of_one_ratio(bench: Bench) 
     assert bench.row()["shares"] == 10.0
 
 
+async def test_a_list_that_shows_a_split_rests_the_rules_before_its_price_is_heard(
+    bench: Bench,
+) -> None:
+    position = bench.buy()  # just now, or by a start after the night of the split
+    async with bench.looking():
+        bench.hold("20", average="50")
+        bench.lookout.seen("paper", await bench.paper.positions())
+        assert rests(position)
+        bench.hold("10", average="100")
+        await trio.sleep(LONG)
+        assert not rests(position)
+
+
+async def test_where_it_is_off_no_list_rests_anything(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(external=False)
+    position = bench.buy()
+    async with bench.looking():
+        bench.hold("20", average="50")
+        bench.lookout.seen("paper", await bench.paper.positions())
+        assert not rests(position)
+
+
 async def test_a_split_beside_what_others_hold_is_of_all_of_it(bench: Bench) -> None:
     bench.buy(shares="10", price="100")
     bench.hold("30", average="90")

@@ -295,6 +295,28 @@ async def test_a_price_that_jumps_is_asked_for_a_second_time(
 # Requests
 
 
+async def test_who_follows_a_list_sees_it_before_its_prices_are_heard(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Polled(**STOP)
+    position = desk.hold().position
+
+    class Split:
+        def seen(self, _mode: Mode, _positions: PositionList) -> None:
+            position.rests = "its position looks split"
+
+    desk.poll.follow(Split())
+    desk.paper.holds = {"AAPL": "189"}
+    desk.start(nursery)
+    await trio.sleep(1)
+    desk.paper.holds = {"AAPL": "90"}
+    desk.say(90, source="snapshots")
+    position.rests = None
+    await trio.sleep(20)
+    assert desk.reasons == []
+    nursery.cancel_scope.cancel()
+
+
 async def test_polls_take_what_orders_leave_and_none_of_recoverys(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
