@@ -47,6 +47,7 @@ class Seller:
         self._closings: dict[str, Closing] = {}
         self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
+        self._unasked_since: dict[str, float] = {}  # by sells whose rule cannot be asked
         reconciler.report_to(self)
         reconciler.ask_reasons(self)
 
@@ -138,8 +139,10 @@ class Seller:
         """Say what is to be done with a sell that never reached the broker (SPEC 12.5).
 
         What was asked for by hand is wanted; the rule of any other is asked anew. While
-        the market is closed it waits: its own way sends it at the open. A stop is not,
-        once its row is being sold.
+        the market is closed it waits: its own way sends it at the open. A rule that
+        cannot be asked is waited for as long as one may be blind: there is no price of
+        what is not held any more, and others' sales are not looked for until it has ended.
+        A stop is not wanted once its row is being sold.
         """
         row_id = row_of_exit(exit_id) or ""
         closing = self._closings.get(row_id)
@@ -148,12 +151,15 @@ class Seller:
             return "drop" if closing or stops is None else stops.verdict(exit_id)
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
-        is_wanted = closing.is_wanted()
-        if is_wanted is None:
-            return "wait"
-        if not is_wanted:
+        is_wanted, now = closing.is_wanted(), trio.current_time()
+        is_closed = self._means.is_market_closed(closing.position)
+        if is_wanted is None and not is_closed:
+            since = self._unasked_since.setdefault(exit_id, now)
+            return "wait" if now - since < self._means.settings.blind_sec else "drop"
+        self._unasked_since.pop(exit_id, None)
+        if is_wanted is False:
             return "drop"
-        return "wait" if self._means.is_market_closed(closing.position) else "send"
+        return "wait" if is_closed else "send"
 
     def waits(self, exit_id: str) -> bool:
         """Return whether a sell that never reached the broker has to wait for the open.
@@ -180,5 +186,6 @@ class Seller:
         row_id = closing.position.row_id
         if self._closings.get(row_id) is closing:
             del self._closings[row_id]
+            self._unasked_since.pop(closing.exit_id or "", None)
         if closing.result == "gone":
             self._book.ended(row_id)

@@ -40,6 +40,25 @@ async def test_the_rule_is_asked_anew(
     assert shop.seller.verdict("sn-1-x1") == verdict
 
 
+async def test_a_rule_that_cannot_be_asked_is_not_waited_for_for_ever(
+    shop: Shop,
+) -> None:
+    shop.rig.set_exits(blind_sec=5)
+    await shop.start()
+    await shop.sell(trigger("max_hold"))
+    shop.holds = None  # as where nothing is held any more, so that no price comes
+    assert shop.seller.verdict("sn-1-x1") == "wait"
+    await trio.sleep(4)
+    assert shop.seller.verdict("sn-1-x1") == "wait"
+    await trio.sleep(2)
+    shop.rig.market.open = False
+    assert shop.seller.verdict("sn-1-x1") == "wait"
+    shop.rig.market.open = True
+    assert shop.seller.verdict("sn-1-x1") == "wait", "it has just opened"
+    await trio.sleep(6)
+    assert shop.seller.verdict("sn-1-x1") == "drop"
+
+
 async def test_what_was_asked_for_by_hand_is_always_wanted(shop: Shop) -> None:
     await shop.start()
     await shop.sell(trigger("manual"))
