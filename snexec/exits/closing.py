@@ -251,7 +251,8 @@ class Closing:
             self._exit_id, self.position.waits = None, False
             return Next()
         if why == "not_settled":
-            return Next(cancels_buy=True)
+            was_canceled = self._history.buy_was_canceled
+            return Next(_AGAIN_SECONDS if was_canceled else 0.0, cancels_buy=True)
         if why == "none_left" and not self._history.asks_for_all:
             self._history.asks_for_all = True
             return Next()
