@@ -614,11 +614,15 @@ class FakeHalt(HaltSwitch):
 
 
 class FakeMarket:
-    """A market that is open, closed, or of which that is not known."""
+    """A market that is open, closed, or of which that is not known, or is asked."""
 
     def __init__(self) -> None:
         self.open: bool | None = None
+        self.asks = False
         self.closes_in = 3600.0
+
+    def is_being_asked(self, _mode: Mode) -> bool:
+        return self.asks
 
     def is_open(self, _mode: Mode) -> bool | None:
         return self.open

@@ -37,6 +37,9 @@ class Hours(Protocol):
     def is_open(self, mode: Mode) -> bool | None:
         """Return whether it is open; None where that is not known now."""
 
+    def is_being_asked(self, mode: Mode) -> bool:
+        """Return whether that is not known, and the answer is on its way."""
+
 
 class Outside(Protocol):
     """Looks for what others sold (SPEC 12.7)."""
@@ -108,10 +111,18 @@ class Means:
         return self._live.now.exits or _DEFAULTS
 
     def is_market_closed(self, position: Position) -> bool:
-        """Return whether a sell has to wait for the market; not where nobody knows."""
+        """Return whether a sell has to wait for the market; not where nobody knows.
+
+        At a start, and at a change, it waits until the broker's clock has answered.
+        """
         if asset_class(position.symbol).around_the_clock:
             return False
-        return self._hours.is_open(position.mode) is False
+        is_open = self._hours.is_open(position.mode)
+        return is_open is False or self.is_market_asked(position)
+
+    def is_market_asked(self, position: Position) -> bool:
+        """Return whether the broker is just asked whether its market is open."""
+        return self._hours.is_being_asked(position.mode)
 
     def since_bought(self, row_id: str) -> float:
         """Return the seconds since a row's buy was filled last, as far as that is known."""

@@ -60,6 +60,7 @@ class MarketHours:
         self._accounts = accounts
         self._views: dict[Mode, View] = {}
         self._watched: frozenset[Mode] = frozenset()
+        self._unanswered: set[Mode] = set()  # the last time that they were asked
         self._changed = trio.Event()
         self._decided = trio.Event()
         self._said = trio.Event()
@@ -68,6 +69,17 @@ class MarketHours:
         """Return whether the market is open, or None if that is not known now."""
         view = self.view(mode)
         return None if view is None else view.is_open
+
+    def is_being_asked(self, mode: Mode) -> bool:
+        """Return whether it is not known, and the answer is on its way, or soon.
+
+        So it is at a start, and in the moment of each opening and closing.
+        """
+        return (
+            self.view(mode) is None
+            and mode not in self._unanswered
+            and self._is_needed(mode)
+        )
 
     def seconds_to_close(self, mode: Mode) -> float | None:
         """Return in how many seconds the market closes; None if it is not open.
@@ -133,7 +145,9 @@ class MarketHours:
                 continue
             if await self._ask(mode, warn=pause == _FIRST_PAUSE_SECONDS):
                 pause = _FIRST_PAUSE_SECONDS
+                self._unanswered.discard(mode)
                 continue
+            self._unanswered.add(mode)
             with trio.move_on_after(pause) as waiting:
                 await changed.wait()
             pause = (

@@ -495,6 +495,20 @@ async def test_others_sale_of_what_an_earlier_run_left_for_the_open_ends_it(
     assert shop.posts() == []
 
 
+async def test_a_sell_waits_until_it_is_known_whether_its_market_is_open(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    shop.rig.market.open, shop.rig.market.asks = None, True
+    await shop.sell(trigger("max_hold"))
+    assert shop.states() == {"sn-1-x1": "planned"}
+    await trio.sleep(3)
+    assert shop.posts() == []
+    shop.rig.market.asks = False  # nobody knows: a sell waits for no clock that is away
+    await trio.sleep(1.1)
+    assert len(shop.posts()) == 1
+
+
 async def test_a_coin_waits_for_no_market(shop: Shop) -> None:
     await shop.start(symbol="BTC/USD", shares="0.1")
     shop.rig.market.open = False

@@ -114,6 +114,27 @@ async def test_nobody_is_asked_without_keys(
     nursery.cancel_scope.cancel()
 
 
+async def test_at_a_start_and_at_a_change_it_is_being_asked(bench: Bench) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    assert bench.market.is_being_asked("paper")
+    assert not bench.market.is_being_asked("live"), "nobody needs to know"
+    await trio.sleep(1)
+    assert not bench.market.is_being_asked("paper")
+    await trio.sleep_until(600.05)
+    assert bench.market.is_open("paper") is None
+    assert bench.market.is_being_asked("paper")
+    await trio.sleep(1)
+    assert bench.market.is_open("paper") is False
+
+
+async def test_a_clock_that_does_not_answer_is_waited_for_once(bench: Bench) -> None:
+    bench.broker.script = [UnknownOutcomeError("no answer within 10 s")] * 3
+    await trio.sleep(0.2)
+    assert not bench.market.is_being_asked("paper"), "nobody knows"
+    await trio.sleep(60)
+    assert bench.market.is_open("paper") is True
+
+
 async def test_it_is_asked_once_until_its_own_next_change(bench: Bench) -> None:
     bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
     assert bench.market.is_open("paper") is None
