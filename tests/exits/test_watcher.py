@@ -129,7 +129,7 @@ async def test_a_stop_that_was_passed_before_the_start_sells_by_a_snapshot(
     nursery.start_soon(whole.watcher.run)
     desk.paper.holds = {"AAPL": "170"}
     whole.data.last = {"AAPL": 170}
-    await trio.sleep(5)
+    await trio.sleep(10)
     assert desk.reasons == [("AAPL", "stop_loss")]
     nursery.cancel_scope.cancel()
 
