@@ -619,10 +619,14 @@ class FakeMarket:
     def __init__(self) -> None:
         self.open: bool | None = None
         self.asks = False
+        self.wanted: set[Mode] = set()
         self.closes_in = 3600.0
 
     def is_being_asked(self, _mode: Mode) -> bool:
         return self.asks
+
+    def want(self, mode: Mode) -> None:
+        self.wanted.add(mode)
 
     def is_open(self, _mode: Mode) -> bool | None:
         return self.open

@@ -336,8 +336,10 @@ class Closing:
         self._means.orders.flush()
 
     async def _wait_for_open(self) -> None:
-        while self._means.is_market_closed(self.position):  # noqa: ASYNC110 - a clock
+        self._means.want_hours(self.position)
+        while self._means.is_market_closed(self.position):
             await trio.sleep(_LOOK_SECONDS)
+            self._means.want_hours(self.position)
 
     def _answer(self, answer: Heard) -> None:
         self._put.send_nowait(answer)

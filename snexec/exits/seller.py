@@ -112,7 +112,8 @@ class Seller:
         return self._means.is_market_closed(position)
 
     async def hours_known(self, position: Position) -> None:
-        """Wait until the broker has said whether its market is open, if it is asked."""
+        """Wait until the broker has said whether its market is open, or does not say."""
+        self._means.want_hours(position)
         while self._means.is_market_asked(position):  # noqa: ASYNC110 - a clock
             await trio.sleep(_LOOK_SECONDS)
 

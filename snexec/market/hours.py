@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
@@ -23,6 +24,7 @@ log = logging.getLogger("Market")
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_WANTED_SECONDS = 60.0
 
 
 class View(NamedTuple):
@@ -60,6 +62,7 @@ class MarketHours:
         self._accounts = accounts
         self._views: dict[Mode, View] = {}
         self._watched: frozenset[Mode] = frozenset()
+        self._wanted_until: dict[Mode, float] = {}
         self._unanswered: set[Mode] = set()  # the last time that they were asked
         self._changed = trio.Event()
         self._decided = trio.Event()
@@ -103,6 +106,13 @@ class MarketHours:
         watched = frozenset(modes)
         if watched != self._watched:
             self._watched = watched
+            self.settings_changed()
+
+    def want(self, mode: Mode) -> None:
+        """Ask for a mode for a minute as well: a sell depends on it."""
+        is_news = not self._is_needed(mode)
+        self._wanted_until[mode] = trio.current_time() + _WANTED_SECONDS
+        if is_news:
             self.settings_changed()
 
     def settings_changed(self) -> None:
@@ -159,7 +169,10 @@ class MarketHours:
     def _is_needed(self, mode: Mode) -> bool:
         settings = self._live.now
         required = settings.bot.require_market_open and mode == settings.mode
-        return (required or mode in self._watched) and self._accounts.has_keys(mode)
+        wanted = trio.current_time() < self._wanted_until.get(mode, -math.inf)
+        return (
+            required or wanted or mode in self._watched
+        ) and self._accounts.has_keys(mode)
 
     def _decide(self, mode: Mode) -> None:
         if mode == self._live.now.mode:

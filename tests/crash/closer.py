@@ -77,6 +77,9 @@ class Closer:
         """Say that it is known."""
         return False
 
+    def want(self, _mode: Mode) -> None:
+        """Take no notice."""
+
     def is_open(self, _mode: Mode) -> bool:
         """Say that the market is open."""
         return True

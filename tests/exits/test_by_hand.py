@@ -56,9 +56,11 @@ async def test_a_close_waits_until_it_is_known_whether_the_market_is_open(
         market.open, market.asks = False, False
 
     nursery.start_soon(answer)
+    assert market.wanted == set()
     (refusal,) = await hand.close(["AAPL"], at_open=False)
     assert refusal.state == "refused"
     assert "--at-open" in refusal.error
+    assert market.wanted == {"paper"}, "without rules nobody else asks"
     assert shop.states() == {}
 
 
