@@ -48,7 +48,8 @@ class Seller:
         self._closings: dict[str, Closing] = {}
         self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
-        self._unasked_since: dict[str, float] = {}  # by sells whose rule cannot be asked
+        # Since when the rule of a sell, by its id, cannot be asked.
+        self._unasked_since: dict[str, float] = {}
         reconciler.report_to(self)
         reconciler.ask_reasons(self)
 
