@@ -228,6 +228,19 @@ STORIES: dict[str, tuple[bool, list[Step]]] = {
         False,
         [Send(), Wait(seconds=25.0), EmptyLists(count=25), Move(price="90")],
     ),
+    "closed by hand while a rule sells it": (
+        False,
+        [
+            Send(),
+            Wait(seconds=7.0),
+            Fates(fates=(Fate(life="part fill", pace=12.0),)),
+            Move(price="90"),
+            Wait(seconds=7.0),
+            CloseByHand(),
+            CloseByHand(),
+            Wait(seconds=25.0),
+        ],
+    ),
     "every sell is refused for an hour": (
         False,
         [
@@ -256,6 +269,13 @@ def test_a_bad_price_sells_nothing() -> None:
     for price in ("80", "60", "94", "120"):
         story += [BadPrint(price=price), Wait(seconds=25.0)]
     world = play(story, max_hold=10_000.0)
+    assert world.sells == {}
+
+
+def test_an_empty_list_of_positions_closes_nothing() -> None:
+    story = [Send(), Wait(seconds=25.0), EmptyLists(count=200), Wait(seconds=200.0)]
+    world = play(story, max_hold=10_000.0)
+    assert [row["status"] for row in world.seen.values()] == ["open"]
     assert world.sells == {}
 
 
