@@ -240,6 +240,8 @@ class ExitWorld(World):
                 self.wrong(f"{row_id} has {count} sells without an end")
 
     def _changed(self, before: Row, row: Row, _rows: dict[str, Row]) -> None:
+        if row["exitReason"] == "order_not_found":
+            self.given_up.add(row["id"])
         if before["status"] == "closed" and any(
             row[name] != before[name] for name in _FINAL
         ):
