@@ -614,11 +614,19 @@ class FakeHalt(HaltSwitch):
 
 
 class FakeMarket:
-    """A market that is open, closed, or of which that is not known."""
+    """A market that is open, closed, or of which that is not known, or is asked."""
 
     def __init__(self) -> None:
         self.open: bool | None = None
+        self.asks = False
+        self.wanted: set[Mode] = set()
         self.closes_in = 3600.0
+
+    def is_being_asked(self, _mode: Mode) -> bool:
+        return self.asks
+
+    def want(self, mode: Mode) -> None:
+        self.wanted.add(mode)
 
     def is_open(self, _mode: Mode) -> bool | None:
         return self.open

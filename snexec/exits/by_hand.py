@@ -70,6 +70,7 @@ class ByHand:
         if watched is None:
             return CloseAnswer(symbol, None, None, "refused", "nothing of it is held")
         position = watched.position
+        await self._seller.hours_known(position)
         earlier = self._seller.of_row(position.row_id)
         if not at_open and earlier is None and self._seller.has_to_wait(position):
             why = "the market is closed; to sell at its open: --at-open"

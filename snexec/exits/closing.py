@@ -251,7 +251,8 @@ class Closing:
             self._exit_id, self.position.waits = None, False
             return Next()
         if why == "not_settled":
-            return Next(cancels_buy=True)
+            was_canceled = self._history.buy_was_canceled
+            return Next(_AGAIN_SECONDS if was_canceled else 0.0, cancels_buy=True)
         if why == "none_left" and not self._history.asks_for_all:
             self._history.asks_for_all = True
             return Next()
@@ -335,8 +336,10 @@ class Closing:
         self._means.orders.flush()
 
     async def _wait_for_open(self) -> None:
-        while self._means.is_market_closed(self.position):  # noqa: ASYNC110 - a clock
+        self._means.want_hours(self.position)
+        while self._means.is_market_closed(self.position):
             await trio.sleep(_LOOK_SECONDS)
+            self._means.want_hours(self.position)
 
     def _answer(self, answer: Heard) -> None:
         self._put.send_nowait(answer)

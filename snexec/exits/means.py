@@ -37,6 +37,12 @@ class Hours(Protocol):
     def is_open(self, mode: Mode) -> bool | None:
         """Return whether it is open; None where that is not known now."""
 
+    def is_being_asked(self, mode: Mode) -> bool:
+        """Return whether that is not known, and the answer is on its way."""
+
+    def want(self, mode: Mode) -> None:
+        """Ask for it for a while, also where nothing is watched."""
+
 
 class Outside(Protocol):
     """Looks for what others sold (SPEC 12.7)."""
@@ -108,10 +114,24 @@ class Means:
         return self._live.now.exits or _DEFAULTS
 
     def is_market_closed(self, position: Position) -> bool:
-        """Return whether a sell has to wait for the market; not where nobody knows."""
+        """Return whether a sell has to wait for the market; not where nobody knows.
+
+        At a start, and at a change, it waits until the broker's clock has answered.
+        """
         if asset_class(position.symbol).around_the_clock:
             return False
-        return self._hours.is_open(position.mode) is False
+        is_open = self._hours.is_open(position.mode)
+        return is_open is False or self.is_market_asked(position)
+
+    def want_hours(self, position: Position) -> None:
+        """Have its market's hours asked for: a sell depends on them."""
+        if not asset_class(position.symbol).around_the_clock:
+            self._hours.want(position.mode)
+
+    def is_market_asked(self, position: Position) -> bool:
+        """Return whether the broker is just asked whether its market is open."""
+        is_coin = asset_class(position.symbol).around_the_clock
+        return not is_coin and self._hours.is_being_asked(position.mode)
 
     def since_bought(self, row_id: str) -> float:
         """Return the seconds since a row's buy was filled last, as far as that is known."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.model import Mode
     from snexec.reconciliation import Reconciler, Verdict
 
+_LOOK_SECONDS = 0.05
 _EARLIER = "an earlier run"
 
 
@@ -47,9 +48,8 @@ class Seller:
         self._closings: dict[str, Closing] = {}
         self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
-        self._unasked_since: dict[
-            str, float
-        ] = {}  # by sells whose rule cannot be asked
+        # Since when the rule of a sell, by its id, cannot be asked.
+        self._unasked_since: dict[str, float] = {}
         reconciler.report_to(self)
         reconciler.ask_reasons(self)
 
@@ -111,6 +111,12 @@ class Seller:
     def has_to_wait(self, position: Position) -> bool:
         """Return whether a sell of it would wait for its market to open."""
         return self._means.is_market_closed(position)
+
+    async def hours_known(self, position: Position) -> None:
+        """Wait until the broker has said whether its market is open, or does not say."""
+        self._means.want_hours(position)
+        while self._means.is_market_asked(position):  # noqa: ASYNC110 - a clock
+            await trio.sleep(_LOOK_SECONDS)
 
     def ended(self, row_id: str) -> None:
         """End the way of a row that ended without a sell, as by ``settle``."""

@@ -117,7 +117,9 @@ class WayClear:
         what: str,
         why: str = "before it is sold",
     ) -> None:
-        if self._unsettled.get(client_order_id) is None:
+        # A buy whose request is still to be answered is not followed yet.
+        is_early = what == "buy" and not position.is_settled
+        if self._unsettled.get(client_order_id) is None and not is_early:
             return  # its last word has been heard
         ended = self._ended.setdefault(client_order_id, trio.Event())
         log.info(
@@ -129,14 +131,18 @@ class WayClear:
         )
         began, canceled_at = trio.current_time(), -_CANCEL_AGAIN_SECONDS
         tries, alarmed = 0, False
-        while not ended.is_set() and self._unsettled.get(client_order_id) is not None:
+        while not ended.is_set():
             now = trio.current_time()
             known = self._unsettled.get(client_order_id)
+            is_early = is_early and known is None and not position.is_settled
+            if known is None and not is_early:
+                break
             order_id = order_id or (known.order_id if known is not None else None)
             if order_id is not None and now - canceled_at >= _CANCEL_AGAIN_SECONDS:
                 canceled_at = now
                 await self.cancel(position.mode, order_id, position.symbol)
-            self._unsettled.ask_now(client_order_id)
+            if known is not None:
+                self._unsettled.ask_now(client_order_id)
             if now - began >= _ALARM_SECONDS and not alarmed:
                 alarmed = True
                 log.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
@@ -23,6 +24,7 @@ log = logging.getLogger("Market")
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_WANTED_SECONDS = 60.0
 
 
 class View(NamedTuple):
@@ -60,6 +62,8 @@ class MarketHours:
         self._accounts = accounts
         self._views: dict[Mode, View] = {}
         self._watched: frozenset[Mode] = frozenset()
+        self._wanted_until: dict[Mode, float] = {}
+        self._unanswered: set[Mode] = set()  # the last time that they were asked
         self._changed = trio.Event()
         self._decided = trio.Event()
         self._said = trio.Event()
@@ -68,6 +72,17 @@ class MarketHours:
         """Return whether the market is open, or None if that is not known now."""
         view = self.view(mode)
         return None if view is None else view.is_open
+
+    def is_being_asked(self, mode: Mode) -> bool:
+        """Return whether it is not known, and the answer is on its way, or soon.
+
+        So it is at a start, and in the moment of each opening and closing.
+        """
+        return (
+            self.view(mode) is None
+            and mode not in self._unanswered
+            and self._is_needed(mode)
+        )
 
     def seconds_to_close(self, mode: Mode) -> float | None:
         """Return in how many seconds the market closes; None if it is not open.
@@ -91,6 +106,13 @@ class MarketHours:
         watched = frozenset(modes)
         if watched != self._watched:
             self._watched = watched
+            self.settings_changed()
+
+    def want(self, mode: Mode) -> None:
+        """Ask for a mode for a minute as well: a sell depends on it."""
+        is_news = not self._is_needed(mode)
+        self._wanted_until[mode] = trio.current_time() + _WANTED_SECONDS
+        if is_news:
             self.settings_changed()
 
     def settings_changed(self) -> None:
@@ -133,7 +155,9 @@ class MarketHours:
                 continue
             if await self._ask(mode, warn=pause == _FIRST_PAUSE_SECONDS):
                 pause = _FIRST_PAUSE_SECONDS
+                self._unanswered.discard(mode)
                 continue
+            self._unanswered.add(mode)
             with trio.move_on_after(pause) as waiting:
                 await changed.wait()
             pause = (
@@ -145,7 +169,10 @@ class MarketHours:
     def _is_needed(self, mode: Mode) -> bool:
         settings = self._live.now
         required = settings.bot.require_market_open and mode == settings.mode
-        return (required or mode in self._watched) and self._accounts.has_keys(mode)
+        wanted = trio.current_time() < self._wanted_until.get(mode, -math.inf)
+        return (
+            required or wanted or mode in self._watched
+        ) and self._accounts.has_keys(mode)
 
     def _decide(self, mode: Mode) -> None:
         if mode == self._live.now.mode:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from snexec.errors import DuplicateOrderError, RateLimitedError
+from snexec.errors import DuplicateOrderError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
 from snexec.reconciliation import is_final
@@ -142,8 +142,34 @@ class SellOutcomes:
         )
         resend_at = trio.current_time() + wait
         self._unsettled.placed(new, order_id=None, side="sell", resend_at=resend_at)
+        if isinstance(problem, UnknownOutcomeError):
+            self._unsettled.unanswered(new.id)
         self._publish("exit_unknown", new, {"problem": str(problem)})
         attempt.listener.unknown(new, problem)
+
+    def waits_for_earlier(self, attempt: SellAttempt) -> bool:
+        """Wait until no earlier request for a refused sell can arrive any more.
+
+        It says nothing of that one; and another sell beside it may fill as well.
+
+        Returns:
+            Whether there is one to wait for.
+        """
+        new, now = attempt.trade, trio.current_time()
+        order = self._unsettled.get(new.id)
+        if order is None or order.unanswered_at is None:
+            return False
+        over_at = order.unanswered_at + self._live.now.alpaca.unknown_grace_sec
+        if now >= over_at:
+            return False
+        order_log.warning(
+            new,
+            "an earlier request for this sell had no answer, and may still arrive: it is"
+            " asked about for %.0f s more, then sent once more",
+            over_at - now,
+        )
+        self._unsettled.placed(new, order_id=None, side="sell", resend_at=over_at)
+        return True
 
     def lost(self, attempt: SellAttempt) -> None:
         """Ask the broker about a sell whose acceptance could not be recorded."""

@@ -32,9 +32,11 @@ class SellRefusal:
     error: RefusedError
 
     async def not_found(self) -> None:
-        """Settle the sell, unless the refusal may be another order's."""
+        """Settle the sell, unless the refusal is not known to be all that becomes of it."""
         if self.sent.is_doubtful:
             self.outcomes.unknown(self.attempt, UnknownOutcomeError(DOUBTFUL))
+            return
+        if self.outcomes.waits_for_earlier(self.attempt):
             return
         await self.outcomes.refused_durably(self.attempt, self.error)
         self.sent.if_doubted(self._doubt)

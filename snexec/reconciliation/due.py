@@ -39,6 +39,8 @@ class UnsettledOrder:
         side: Whether it buys or sells.
         resend_at: From when on a sell that the broker does not know is sent again, on
             Trio's clock.
+        unanswered_at: When a request for it was first left without an answer, on Trio's
+            clock: that one may still arrive. None if none was.
     """
 
     trade_id: str
@@ -60,6 +62,7 @@ class UnsettledOrder:
     doubted_id: str | None = None
     side: Side = "buy"
     resend_at: float = math.inf
+    unanswered_at: float | None = None
 
     @property
     def is_resting_stop(self) -> bool:

@@ -74,6 +74,7 @@ class UnsettledOrders:
         """
         now = trio.current_time()
         first = FIRST_CHECK_SECONDS if order_id is not None else 0.0
+        earlier = self._orders.get(order.trade_id)
         self.add(
             UnsettledOrder(
                 trade_id=order.trade_id,
@@ -87,8 +88,15 @@ class UnsettledOrders:
                 refusal=refusal,
                 side=side,
                 resend_at=resend_at,
+                unanswered_at=None if earlier is None else earlier.unanswered_at,
             )
         )
+
+    def unanswered(self, trade_id: str) -> None:
+        """Note that a request for an order has no answer, and may still arrive."""
+        order = self._orders[trade_id]
+        if order.unanswered_at is None:
+            order.unanswered_at = trio.current_time()
 
     def found(self, order: NamesOrder, *, is_missed: bool) -> None:
         """Follow an order that was found at the broker; ask about it at once."""

@@ -73,6 +73,13 @@ class Closer:
         """Say that all is due."""
         return True
 
+    def is_being_asked(self, _mode: Mode) -> bool:
+        """Say that it is known."""
+        return False
+
+    def want(self, _mode: Mode) -> None:
+        """Take no notice."""
+
     def is_open(self, _mode: Mode) -> bool:
         """Say that the market is open."""
         return True

@@ -44,6 +44,26 @@ async def test_what_is_closed_by_hand_is_durable_when_it_is_answered(
     assert (row["status"], row["exitReason"]) == ("closed", "manual")
 
 
+async def test_a_close_waits_until_it_is_known_whether_the_market_is_open(
+    shop: Shop, hand: ByHand, nursery: trio.Nursery
+) -> None:
+    await shop.start()
+    market = shop.rig.market
+    market.open, market.asks = None, True
+
+    async def answer() -> None:
+        await trio.sleep(2)
+        market.open, market.asks = False, False
+
+    nursery.start_soon(answer)
+    assert market.wanted == set()
+    (refusal,) = await hand.close(["AAPL"], at_open=False)
+    assert refusal.state == "refused"
+    assert "--at-open" in refusal.error
+    assert market.wanted == {"paper"}, "without rules nobody else asks"
+    assert shop.states() == {}
+
+
 async def test_a_second_close_is_the_same_sell(shop: Shop, hand: ByHand) -> None:
     await shop.start()
     await hand.close(["AAPL"], at_open=False)

@@ -108,6 +108,19 @@ async def test_a_buy_that_still_works_is_canceled_and_then_all_it_bought_is_sold
     assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.3")]
 
 
+async def test_a_buy_whose_request_is_not_answered_yet_is_canceled_as_well(
+    shop: Shop,
+) -> None:
+    await shop.buy_in_part()
+    shop.rig.unsettled.settled("sn-1")  # it is followed once it is answered
+    await shop.sell()
+    await trio.sleep(5)
+    assert [each.order_id for each in shop.rig.paper.asked("cancel")] == ["o-sn-1"]
+    assert shop.posts() == [], "nothing is sold beside it"
+    await shop.said("fill", "0.5", row="sn-1", order_id="o-sn-1")
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.5")]
+
+
 async def test_a_buy_whose_cancel_loses_to_its_fill_is_sold_whole(shop: Shop) -> None:
     await shop.buy_in_part()
     shop.rig.paper.canceling.append(
@@ -480,6 +493,20 @@ async def test_others_sale_of_what_an_earlier_run_left_for_the_open_ends_it(
     shop.rig.market.open = True
     await trio.sleep(100)
     assert shop.posts() == []
+
+
+async def test_a_sell_waits_until_it_is_known_whether_its_market_is_open(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    shop.rig.market.open, shop.rig.market.asks = None, True
+    await shop.sell(trigger("max_hold"))
+    assert shop.states() == {"sn-1-x1": "planned"}
+    await trio.sleep(3)
+    assert shop.posts() == []
+    shop.rig.market.asks = False  # nobody knows: a sell waits for no clock that is away
+    await trio.sleep(1.1)
+    assert len(shop.posts()) == 1
 
 
 async def test_a_coin_waits_for_no_market(shop: Shop) -> None:

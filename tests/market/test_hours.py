@@ -114,6 +114,48 @@ async def test_nobody_is_asked_without_keys(
     nursery.cancel_scope.cancel()
 
 
+async def test_at_a_start_and_at_a_change_it_is_being_asked(bench: Bench) -> None:
+    bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
+    assert bench.market.is_being_asked("paper")
+    assert not bench.market.is_being_asked("live"), "nobody needs to know"
+    await trio.sleep(1)
+    assert not bench.market.is_being_asked("paper")
+    await trio.sleep_until(600.05)
+    assert bench.market.is_open("paper") is None
+    assert bench.market.is_being_asked("paper")
+    await trio.sleep(1)
+    assert bench.market.is_open("paper") is False
+
+
+async def test_it_is_asked_while_somebody_wants_to_know(
+    nursery: trio.Nursery,
+) -> None:
+    bench = Bench()
+    bench.change(asked=False)
+    bench.broker.script = [times(10, is_open=False), times(600, is_open=True)]
+    nursery.start_soon(bench.market.run)
+    await trio.sleep(1)
+    bench.market.want("paper")
+    assert bench.market.is_being_asked("paper")
+    await trio.sleep(5)
+    assert bench.market.is_open("paper") is False
+    bench.market.want("paper")
+    await trio.sleep(6)
+    assert bench.market.is_open("paper") is True
+    await trio.sleep(80_000)
+    assert len(bench.broker.asked) == 2, "nobody has wanted to know since"
+    assert not bench.market.is_being_asked("paper")
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_that_does_not_answer_is_waited_for_once(bench: Bench) -> None:
+    bench.broker.script = [UnknownOutcomeError("no answer within 10 s")] * 3
+    await trio.sleep(0.2)
+    assert not bench.market.is_being_asked("paper"), "nobody knows"
+    await trio.sleep(60)
+    assert bench.market.is_open("paper") is True
+
+
 async def test_it_is_asked_once_until_its_own_next_change(bench: Bench) -> None:
     bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
     assert bench.market.is_open("paper") is None

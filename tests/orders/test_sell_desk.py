@@ -209,6 +209,34 @@ async def test_what_has_no_answer_is_sent_again_with_the_same_id(
     assert len(rig.told("exit")) == 1, "it was decided once"
 
 
+async def test_a_no_to_the_second_request_says_nothing_of_the_first(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    no = refusal(reason="account is restricted")
+    rig.paper.placing.extend([UnknownOutcomeError("no answer within 10 s"), no, no])
+    heard = await sold(rig, run)
+    await trio.sleep(50)
+    assert heard.names == ["planned", "unknown"], "the first may still come"
+    assert exits_of(rig)["sn-1-x1"]["state"] == "planned"
+    assert len(rig.paper.asked("place")) == 2
+    await trio.sleep(60)
+    assert heard.names == ["planned", "unknown", "refused"]
+    assert len(rig.paper.asked("place")) == 3
+    assert exits_of(rig)["sn-1-x1"]["state"] == "refused"
+    logged_errors.take()
+
+
+async def test_a_no_after_what_never_left_counts_at_once(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    no = refusal(reason="account is restricted")
+    rig.paper.placing.extend([NotSentError("no route to host"), no])
+    heard = await sold(rig, run)
+    await trio.sleep(10)
+    assert heard.names == ["planned", "unknown", "refused"]
+    logged_errors.take()
+
+
 async def test_what_has_no_answer_and_is_found_is_not_sent_again(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:

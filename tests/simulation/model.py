@@ -474,7 +474,7 @@ class Broker:
         await trio.sleep(0.02)
         if self._is_unreachable():
             raise NotSentError("no route")
-        quantity = self.accounts[mode].position(symbol)
+        quantity = self._holds(mode, symbol)
         match kind:
             case "lost":
                 raise UnknownOutcomeError("lost")
@@ -487,6 +487,9 @@ class Broker:
         self.told_positions.setdefault((mode, symbol), set()).add(float(quantity))
         self._say(f"position of {symbol}: {quantity}")
         return quantity
+
+    def _holds(self, mode: Mode, symbol: str) -> Decimal:
+        return self.accounts[mode].position(symbol)
 
     def _is_unreachable(self) -> bool:
         return trio.current_time() < self.unreachable_until
@@ -524,11 +527,11 @@ class Broker:
                 self._emit(order.replaced_by, "new")
             case "part":
                 order.status, order.bought = "partially_filled", _PARTS[part]
-                order.price = Decimal(10 * order.number + part)
+                order.price = self._price(order, part)
                 self._emit(order, "partial_fill")
             case "fill":
                 order.status, order.bought = "filled", _WHOLE
-                order.price = Decimal(10 * order.number + 9)
+                order.price = self._price(order, 9)
                 self._emit(order, "fill")
             case "cancel":
                 order.status = "canceled"
@@ -544,6 +547,10 @@ class Broker:
                 self._emit(order, "rejected")
             case _:
                 raise AssertionError(kind)
+
+    def _price(self, order: Order, part: int) -> Decimal:
+        """Return the average price of what an order has bought by now."""
+        return Decimal(10 * order.number + part)
 
     def cancel(self, symbol: str) -> None:
         """Cancel what still works, as its owner may at any time."""

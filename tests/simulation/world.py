@@ -198,6 +198,8 @@ class ModelClient(AlpacaClient):
 class ModelAccounts(Accounts):
     """The daemon's accounts, with clients that ask the model."""
 
+    client: type[ModelClient] = ModelClient
+
     def __init__(self, *wings: Any, broker: Broker, run: Run, **more: Any) -> None:  # noqa: ANN401
         self._broker = broker
         self._run = run
@@ -208,7 +210,7 @@ class ModelAccounts(Accounts):
             per_minute=settings.alpaca.rate_limit_per_min, clock=self._clock
         )
         return Held(
-            endpoint, ModelClient(endpoint.mode, budget, self._broker, self._run)
+            endpoint, self.client(endpoint.mode, budget, self._broker, self._run)
         )
 
 
@@ -349,8 +351,8 @@ class World:
         self.runs: list[Run] = []
         self.daemon: app.Daemon | None = None
         self._limits = limits
-        self.settings = _settings(per_minute, limits=limits)
-        self.clock = TrioClock()
+        self.settings = self._settings(per_minute)
+        self.clock = self._clock()
         self._committed_at = 0.0
         self._database = _new_database()
         self.store = ModelStore(self._database, clock=self.clock)
@@ -360,6 +362,30 @@ class World:
         self._refuses_until = -math.inf
         self._crowded = False
         self._numbers = itertools.count(1)
+
+    # What a world of its own kind has in their place.
+
+    def _settings(self, per_minute: int) -> Settings:
+        return _settings(per_minute, limits=self._limits)
+
+    def _clock(self) -> TrioClock:
+        return TrioClock()
+
+    def _make_broker(self, nursery: trio.Nursery) -> Broker:
+        return Broker(
+            nursery=nursery,
+            say=self.say,
+            come_to=self._come_to,
+            may_post=self._may_post,
+        )
+
+    def _parts(self, run: Run) -> dict[str, Any]:
+        """Return what the daemon is built with, by the names that app.py knows."""
+        return {
+            "Accounts": partial(ModelAccounts, broker=self.broker, run=run),
+            "SocketServer": _NoSocket,
+            "StandardInput": _NoInput,
+        }
 
     # What is seen.
 
@@ -519,12 +545,7 @@ class World:
 
     async def _play(self, check: Callable[[World], list[str]]) -> None:
         async with trio.open_nursery() as nursery:
-            self.broker = Broker(
-                nursery=nursery,
-                say=self.say,
-                come_to=self._come_to,
-                may_post=self._may_post,
-            )
+            self.broker = self._make_broker(nursery)
             nursery.start_soon(self._keep_running)
             await trio.sleep(0.1)
             for number, step in enumerate(self.story):
@@ -607,11 +628,7 @@ class World:
     def _built_for(self, run: Run) -> Iterator[None]:
         """Let the daemon build itself with the model's parts."""
         with ExitStack() as stack:
-            for name, part in (
-                ("Accounts", partial(ModelAccounts, broker=self.broker, run=run)),
-                ("SocketServer", _NoSocket),
-                ("StandardInput", _NoInput),
-            ):
+            for name, part in self._parts(run).items():
                 stack.enter_context(mock.patch.object(app, name, part))
             yield
 
