@@ -176,6 +176,7 @@ class ExitWorld(World):
         self.halted_until = self.all_halted_until = -math.inf
         self._nursery: trio.Nursery | None = None
         self._enabled_at = -math.inf
+        self._unseen: set[str] = set()  # rows of shares before a split
         self._closes: set[trio.CancelScope] = set()
         self._entries: dict[str, set[Decimal]] = {}
         super().__init__(story, **more)
@@ -266,6 +267,7 @@ class ExitWorld(World):
 
     def _restated(self, before: Row, row: Row) -> None:
         """See that a split has moved no dollar."""
+        self._unseen.discard(row["id"])
         ratio = next(
             (
                 ratio
@@ -415,6 +417,10 @@ class ExitWorld(World):
             case steps.BadPrint():
                 price = Decimal(step.price) / self._ratio(step.symbol)
                 market.bad[step.symbol] = BadTick(price)
+            case steps.OthersSell() | steps.OthersBuy() if self._is_split(step.symbol):
+                self.say(
+                    "  what others do beside a split that nobody has seen is doubt"
+                )
             case steps.OthersSell():
                 broker.others_sell(mode, step.symbol, step.part, traced=step.traced)
             case steps.OthersBuy():
@@ -477,6 +483,14 @@ class ExitWorld(World):
     def _ratio(self, symbol: str) -> int:
         return math.prod(ratio for name, ratio, _done in self.splits if name == symbol)
 
+    def _is_split(self, symbol: str) -> bool:
+        """Return whether a row is of shares before a split."""
+        return any(
+            (row["symbol"], row["status"]) == (symbol, "open")
+            and row["id"] in self._unseen
+            for row in self.seen.values()
+        )
+
     async def _split(self, step: steps.Splits) -> None:
         is_split = any(symbol == step.symbol for symbol, _ratio, _done in self.splits)
         if not self.market.closes or trio.current_time() >= OPENS or is_split:
@@ -486,6 +500,9 @@ class ExitWorld(World):
         if self.broker.split(step.symbol, step.ratio, traced=step.traced):
             # A row that is bought from now on is bought in new shares.
             self.splits.append((step.symbol, step.ratio, set()))
+            self._unseen |= {
+                row["id"] for row in self.seen.values() if row["symbol"] == step.symbol
+            }
 
 
 @cache

@@ -474,6 +474,9 @@ class SellingBroker(Broker):
 
     def others_buy(self, mode: Mode, symbol: str) -> None:
         """Have somebody else buy on the same account."""
+        if not self.market.is_open or symbol in self.market.halted:
+            self._say("  there is nobody who would sell")
+            return
         price = self.market.price(symbol)
         holding = self.holding(mode, symbol)
         holding.add(_OTHERS_BUY, price)
