@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("PositionMonitor")
 
 _SECOND = 1.0
-# What is no fault of a price.
-_UNNEEDED: frozenset[PassedOver] = frozenset(("stand_in", "repeated"))
 
 
 class Seller(Protocol):
@@ -129,7 +127,7 @@ class PositionMonitor:
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
             self._priced(watched, now, settings)
-        if why is not None and why not in _UNNEEDED:
+        if why is not None and why != "stand_in":
             self.passed_over[why] += 1
             if why == "jump":
                 self._report_jump(watched, price, settings)

@@ -33,7 +33,6 @@ PassedOver = Literal[
     "unmoved",
     "halted",
     "stand_in",
-    "repeated",
     "jump",
 ]
 NOT_LAST_SALES = frozenset("BW479CGHIMNPQRTUVZ")

@@ -20,30 +20,31 @@ class SecondSources:
     Attributes:
         doubted: A price too far from the last one; None if there is none.
         is_reported: Whether one was logged since the last price that counted.
+        latest_bid: The latest quote's, however old; None if nobody bids.
     """
 
     __slots__ = (
-        "_bid",
         "_bid_at",
         "_doubted_at",
         "_snapshot",
         "_snapshot_at",
         "doubted",
         "is_reported",
+        "latest_bid",
     )
 
     def __init__(self) -> None:
         self.doubted: Price | None = None
         self.is_reported = False
         self._doubted_at = NEVER
-        self._bid: Decimal | None = None
+        self.latest_bid: Decimal | None = None
         self._bid_at = NEVER
         self._snapshot: Decimal | None = None
         self._snapshot_at = NEVER
 
     def hear_bid(self, bid: Decimal | None, at: float) -> None:
         """Take the latest quote's bid, and when it was, on Trio's clock."""
-        self._bid = bid or None
+        self.latest_bid = bid or None
         self._bid_at = at
 
     def hear_snapshot(self, price: Decimal, at: float) -> None:
@@ -53,7 +54,7 @@ class SecondSources:
     def bid(self, elapsed: float, settings: ExitSettings) -> Decimal | None:
         """Return the latest bid, while it counts."""
         is_old = elapsed - self._bid_at > settings.max_price_age_sec
-        return None if is_old else self._bid
+        return None if is_old else self.latest_bid
 
     def doubt(self, price: Price, now: Instant) -> None:
         """Keep a price until a second source agrees with it."""

@@ -1,7 +1,8 @@
 """Which price counts, and what confirms it: one symbol's state, pure (SPEC 12.4).
 
 Only accepted prices are shown to a rule, and a rule sells when as many in a row as
-``confirm_ticks`` say so, or one print and the latest bid.
+``confirm_ticks`` say so, or one print and the latest bid. Polls that show the same trade
+again count as polls in a row, unless the bid says otherwise.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from snexec.exits.prices import Instant, PassedOver, Price, Session, Source
     from snexec.settings import ExitSettings
-
-_SAME_SECONDS = 0.001
 
 
 class SymbolPrices:
@@ -87,10 +86,11 @@ class SymbolPrices:
     ) -> Iterator[tuple[str, tuple[Decimal, ...]]]:
         """Yield the prices that together confirm what each of them says, with a name."""
         ticks, count = self._ticks, settings.confirm_ticks
-        if len(ticks) >= count:
-            yield ticks.name(count), ticks.prices(count)
         bid = self.second.bid(elapsed, settings)
-        if len(ticks) and bid is not None:
+        if len(ticks) >= count:
+            also = () if bid is None or not ticks.repeat(count) else (bid,)
+            yield ticks.name(count), (*ticks.prices(count), *also)
+        if self.source == "stream" and bid is not None:
             yield f"{ticks.name(1)} and the bid", (*ticks.prices(1), bid)
 
     # What is heard.
@@ -139,7 +139,7 @@ class SymbolPrices:
             self.last = self._ticks.prices(1)[0] if len(self._ticks) else None
             self._bid_confirmed = None
         lower = self.highs.take_back(number)
-        self._confirm_in_a_row(settings)
+        self._confirm_in_a_row(settings, self.second.latest_bid)
         return lower
 
     # Whether it counts.
@@ -190,9 +190,6 @@ class SymbolPrices:
             stands_in = min(RANK[price.source], best) < min(RANK[source], best)
             if stands_in and self.is_fresh(now.elapsed, settings):
                 return "stand_in"
-            same = price.source == source == "snapshots" and price.price == self.last
-            if same and abs(now.of(price.at) - self.at) < _SAME_SECONDS:
-                return "repeated"
         measure = self.measure
         if measure is None:
             return None
@@ -222,17 +219,21 @@ class SymbolPrices:
             # One more than confirm a rule: it is the last, where the last is taken back.
             keep=settings.confirm_ticks + 1,
         )
-        self._confirm_in_a_row(settings)
+        self._confirm_in_a_row(settings, self.second.bid(now.elapsed, settings))
         self._confirm_by_bid(now.elapsed, settings)
 
-    def _confirm_in_a_row(self, settings: ExitSettings) -> None:
-        count = settings.confirm_ticks
-        if len(self._ticks) >= count:
-            self.highs.offer(self._ticks.least(count), self._ticks.prints(count))
+    def _confirm_in_a_row(self, settings: ExitSettings, bid: Decimal | None) -> None:
+        ticks, count = self._ticks, settings.confirm_ticks
+        if len(ticks) < count:
+            return
+        value = ticks.least(count)
+        if bid is not None and ticks.repeat(count):
+            value = min(value, float(bid))
+        self.highs.offer(value, ticks.prints(count))
 
     def _confirm_by_bid(self, elapsed: float, settings: ExitSettings) -> None:
         bid, last = self.second.bid(elapsed, settings), self.last
-        if bid is None or last is None:
+        if bid is None or last is None or self.source != "stream":
             return
         value = min(last, bid)
         if self._bid_confirmed is None or value > self._bid_confirmed:

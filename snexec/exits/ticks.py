@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 4  # numbers a price: dollars, time, print, rank of its source
 _SOURCES: dict[float, Source] = {rank: source for source, rank in RANK.items()}
-_STREAM = float(RANK["stream"])
+_STREAM, _SNAPSHOTS = float(RANK["stream"]), float(RANK["snapshots"])
+_SAME_SECONDS = 0.001
 
 
 class Ticks:
@@ -78,6 +79,16 @@ class Ticks:
     def prints(self, count: int) -> list[int]:
         """Return their prints' numbers."""
         return [int(each) for each in self._numbers[-count * _WIDTH :][2::_WIDTH]]
+
+    def repeat(self, count: int) -> bool:
+        """Return whether a trade is among them twice, as polls showed it twice."""
+        numbers = self._numbers[-count * _WIDTH :]
+        times, sources = numbers[1::_WIDTH], numbers[3::_WIDTH]
+        return any(
+            sources[i] == sources[i - 1] == _SNAPSHOTS
+            and abs(times[i] - times[i - 1]) < _SAME_SECONDS
+            for i in range(1, len(times))
+        )
 
     def name(self, count: int) -> str:
         """Say how many prices these are, and of which kind."""

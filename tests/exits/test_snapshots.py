@@ -42,7 +42,11 @@ class Latest(NamedTuple):
 
 
 class Snapped(Desk):
-    """A desk with market data, which says what ``last`` and ``bids`` hold, of now."""
+    """A desk with market data, which says what ``last`` and ``bids`` hold, of now.
+
+    Attributes:
+        traded_at: When the last trades were instead, UTC.
+    """
 
     def __init__(self, **keys: object) -> None:
         super().__init__(**keys)
@@ -50,6 +54,7 @@ class Snapped(Desk):
         self.last: dict[str, float] = {}
         self.bids: dict[str, float] = {}
         self.fails = False
+        self.traded_at: float | None = None
         self.poll = SnapshotPoll(
             self.live, self, self.book, self.view, self.monitor, clock=self.clock
         )
@@ -60,9 +65,10 @@ class Snapped(Desk):
         if self.fails:
             raise UnknownOutcomeError("no answer within 10 s")
         now = self.clock.now().timestamp()
+        traded_at = now if self.traded_at is None else self.traded_at
         return {
             symbol: Latest(
-                Trade(symbol, Decimal(str(self.last[symbol])), now)
+                Trade(symbol, Decimal(str(self.last[symbol])), traded_at)
                 if symbol in self.last
                 else None,
                 Quote(symbol, Decimal(str(self.bids[symbol])), now)
@@ -77,7 +83,7 @@ class Snapped(Desk):
         nursery.start_soon(self.poll.run)
 
 
-async def test_a_stop_sells_by_a_trade_and_the_bid_of_one_snapshot(
+async def test_a_stop_sells_by_two_snapshots_of_one_trade_where_the_bid_agrees(
     nursery: trio.Nursery,
 ) -> None:
     desk = Snapped(**STOP, price_source="snapshots")
@@ -85,11 +91,15 @@ async def test_a_stop_sells_by_a_trade_and_the_bid_of_one_snapshot(
     desk.last = {"AAPL": 180.02, "MSFT": 180.02}
     desk.bids = {"AAPL": 179.9, "MSFT": 181}
     desk.start(nursery)
+    desk.traded_at = desk.clock.now().timestamp() + 1
     await trio.sleep(2.1)
     assert desk.asked == [(2, ["AAPL", "MSFT"])]
-    [(_at, _position, trigger)] = desk.seller.sells
-    assert (trigger.price, trigger.source) == (Decimal("180.02"), "snapshots")
-    assert trigger.text.endswith("1 poll and the bid")
+    await trio.sleep(2)
+    [(sold_at, position, trigger)] = desk.seller.sells
+    assert sold_at == 4
+    assert (position.symbol, trigger.source) == ("AAPL", "snapshots")
+    assert trigger.price == Decimal("180.02")
+    assert trigger.text.endswith("2 polls")
     nursery.cancel_scope.cancel()
 
 

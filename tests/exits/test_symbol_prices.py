@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from snexec.exits.prices import AROUND_THE_CLOCK, Session
 from tests.exits.hands import OPENED, Symbol
+
+if TYPE_CHECKING:
+    from snexec.exits.prices import Source
 
 # What is no last sale
 
@@ -166,14 +170,37 @@ def test_polls_in_a_row_confirm_also_with_the_same_price() -> None:
     assert symbol.confirmed == [("2 polls", [100, 100])]
 
 
-def test_a_snapshots_print_that_was_seen_before_confirms_nothing() -> None:
+def test_a_trade_that_two_polls_show_is_confirmed_by_them_unless_the_bid_disagrees() -> (
+    None
+):
     symbol = Symbol(price_source="snapshots")
     assert symbol.hear(100, "snapshots", age=1) is None
     symbol.seconds += 2
-    assert symbol.hear(100, "snapshots", age=3) == "repeated"
-    assert symbol.confirmed == []
+    assert symbol.hear(100, "snapshots", age=3) is None
+    assert symbol.confirmed == [("2 polls", [100, 100])]
+    symbol.bid(104)
+    assert symbol.confirmed == [("2 polls", [100, 100, 104])]
+    symbol.seconds += 2
     assert symbol.hear(100, "snapshots", age=1) is None
     assert symbol.confirmed == [("2 polls", [100, 100])]
+
+
+@pytest.mark.parametrize("source", ["positions", "snapshots"])
+def test_one_poll_and_the_bid_confirm_nothing(source: Source) -> None:
+    symbol = Symbol(price_source=source)
+    symbol.hear(100, source)
+    symbol.bid(99)
+    assert symbol.confirmed == []
+    assert symbol.prices.highs.highest is None
+
+
+def test_a_trade_that_two_polls_show_raises_the_highest_price_to_the_bid() -> None:
+    symbol = Symbol(price_source="snapshots")
+    symbol.bid(97)
+    symbol.hear(100, "snapshots", age=1)
+    symbol.seconds += 2
+    symbol.hear(100, "snapshots", age=3)
+    assert symbol.prices.highs.highest == 97
 
 
 def test_a_print_and_the_bid_confirm_whichever_comes_first() -> None:
