@@ -16,6 +16,7 @@ from snexec.exits.heard import (
     IsPlanned,
     IsRefused,
     IsWithheld,
+    is_needless,
 )
 from snexec.exits.history import History
 from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
@@ -177,9 +178,9 @@ class Closing:
             )
             self._answer(IsPlanned())
 
-    def not_planned(self, why: NotPlanned) -> None:
+    def not_planned(self, why: NotPlanned, exit_id: str | None) -> None:
         """Go on by why."""
-        self._answer(IsNotPlanned(why))
+        self._answer(IsNotPlanned(why, exit_id))
 
     def placed(self, _new: NewExit, _order: BrokerOrder) -> None:
         """Take it for no longer blocked: the broker has it."""
@@ -210,7 +211,7 @@ class Closing:
             self._hand_in()
         while True:
             answer = await self._answers.receive()
-            if self._is_needless(answer):
+            if is_needless(answer, self._exit_id):
                 continue
             following = await self._follows(answer)
             if not isinstance(following, Next):
@@ -218,16 +219,12 @@ class Closing:
             await self._prepare(following)
             self._hand_in()
 
-    def _is_needless(self, answer: Heard) -> bool:
-        """Return whether a sell was to be sent again that the broker has by now."""
-        return answer == IsNotPlanned("closing") and self._exit_id is not None
-
     async def _follows(self, answer: Heard) -> Next | Result:
         match answer:
             case IsPlanned():
                 await self._wait_for_open()
                 return Next()
-            case IsNotPlanned(why):
+            case IsNotPlanned(why, _):
                 return await self._not_planned(why)
             case IsWithheld(new, why):
                 # What was planned before is planned still; what was new is dropped.

@@ -18,9 +18,10 @@ class IsPlanned:
 
 @dataclass(frozen=True, slots=True)
 class IsNotPlanned:
-    """There is no sell."""
+    """There is no sell, or a planned one does not leave."""
 
     why: NotPlanned
+    exit_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,19 @@ class HasEnded:
 
 
 Heard = IsPlanned | IsNotPlanned | IsWithheld | IsRefused | HasEnded
+
+
+def is_needless(answer: Heard, live: str | None) -> bool:
+    """Return whether a sell was to be sent again that the broker has had by now.
+
+    Args:
+        answer: What was heard.
+        live: The id of the sell that has no end yet.
+    """
+    match answer:
+        case IsNotPlanned("closing"):
+            return live is not None
+        case IsNotPlanned("over", exit_id):
+            return exit_id != live
+        case _:
+            return False

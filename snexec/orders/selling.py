@@ -64,8 +64,8 @@ class SellListener(Protocol):
     def planned(self, new: NewExit) -> None:
         """Hear that it is durable."""
 
-    def not_planned(self, why: NotPlanned) -> None:
-        """Hear that there is none."""
+    def not_planned(self, why: NotPlanned, exit_id: str | None) -> None:
+        """Hear that there is none, or why one that is planned does not leave."""
 
     def placed(self, new: NewExit, order: BrokerOrder) -> None:
         """Hear that the broker has it, and that this is durable."""
@@ -86,7 +86,7 @@ class Unheard:
     def planned(self, new: NewExit) -> None:
         """Do nothing."""
 
-    def not_planned(self, why: NotPlanned) -> None:
+    def not_planned(self, why: NotPlanned, exit_id: str | None) -> None:
         """Do nothing."""
 
     def placed(self, new: NewExit, order: BrokerOrder) -> None:

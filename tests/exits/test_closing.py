@@ -571,13 +571,33 @@ async def test_halt_all_before_a_sell_is_sent_again_keeps_it(shop: Shop) -> None
     assert closing.result == "closed"
 
 
+async def test_that_an_earlier_sell_is_over_is_not_taken_for_the_next_ones_end(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    closing = await shop.sell()
+    shop.rig.paper.placing.append(_takes_the_second)
+    shop.rig.paper.book["sn-1-x1"] = make_order(
+        "sn-1-x1", "expired", order_id="paper-o-1"
+    )
+    await trio.sleep(6)
+    assert closing.exit_id == "sn-1-x2"
+    closing.not_planned("over", "sn-1-x1")  # which was to be sent again
+    await wait_all_tasks_blocked()
+    assert closing.exit_id == "sn-1-x2"
+    closing.not_planned("over", "sn-1-x2")
+    await wait_all_tasks_blocked()
+    assert closing.exit_id != "sn-1-x2"
+
+
 async def test_a_sell_that_needs_not_be_sent_again_is_waited_for(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shop.start()
     closing, handed_in = await shop.sell(), list[object]()
     monkeypatch.setattr(shop.means.orders, "sell", lambda *sell: handed_in.append(sell))
-    closing.not_planned("closing")  # the broker has it: it was about to be sent again
+    # The broker has it: it was about to be sent again.
+    closing.not_planned("closing", "sn-1-x1")
     await trio.sleep(20)
     assert handed_in == []
     monkeypatch.undo()

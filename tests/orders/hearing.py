@@ -35,7 +35,7 @@ class Heard:
         self.new = new
         self.calls.append(("planned", new.id))
 
-    def not_planned(self, why: NotPlanned) -> None:
+    def not_planned(self, why: NotPlanned, _exit_id: str | None = None) -> None:
         self.calls.append(("not_planned", why))
 
     def placed(self, _new: NewExit, order: BrokerOrder) -> None:
