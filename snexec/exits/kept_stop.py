@@ -131,8 +131,10 @@ class KeptStop:
         self.rests_since = trio.current_time()
         self.resting = Stop(new.trigger_price or _UNKNOWN, new.quantity)
 
-    def not_planned(self, _why: NotPlanned) -> None:
+    def not_planned(self, why: NotPlanned, exit_id: str | None) -> None:
         """Try again soon; whoever sells the row goes first."""
+        if exit_id is not None and why in {"halted", "not_written"}:
+            return  # it is sent again later
         self.is_in_flight = False
         self.due = trio.current_time() + _AGAIN_SECONDS
 
@@ -158,8 +160,10 @@ class KeptStop:
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
         """Wait: reconciliation asks, and sends it again."""
 
-    def withheld(self, _new: NewExit, _why: Withheld) -> None:
+    def withheld(self, new: NewExit, _why: Withheld) -> None:
         """Try again soon."""
+        if new.is_resumed:
+            return  # it is sent again later
         self.is_in_flight = False
         self.due = trio.current_time() + _AGAIN_SECONDS
 

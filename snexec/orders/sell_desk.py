@@ -6,6 +6,7 @@ that the broker takes once, so that one whose outcome is not known is sent again
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from typing import TYPE_CHECKING
@@ -105,10 +106,13 @@ class SellDesk:
     def sell(self, sell: Sell, listener: SellListener) -> None:
         """Take a sell; it leaves once its row is written, in that very step."""
         if (why_not := self._refuses()) is not None:
-            listener.not_planned(why_not)
+            listener.not_planned(why_not, sell.exit_id)
             return
         if self._nursery is None:
             self._early.append((sell, listener))
+            return
+        if self._is_under_way(sell.exit_id):
+            listener.not_planned("closing", sell.exit_id)
             return
         lease = self._accounts.lease(sell.mode)
         attempt = SellAttempt(
@@ -129,6 +133,8 @@ class SellDesk:
         """Send a sell that the broker does not know, as reconciliation asks for it."""
         order = self._sells.order(exit_id)
         if order is None or self._nursery is None or self._refuses() is not None:
+            return False
+        if self._is_under_way(exit_id):
             return False
         listener = self._listeners.get(exit_id) or Unheard()
         sell = Sell("", order.symbol, order.mode, "manual", exit_id=exit_id)
@@ -290,7 +296,17 @@ class SellDesk:
                 attempt.error,
             )
         why = "not_written" if attempt.why_not is None else attempt.why_not
-        attempt.listener.not_planned(why)
+        if why == "not_written" and sell.exit_id is not None:
+            self._sells.did_not_leave(sell.exit_id)
+        attempt.listener.not_planned(why, sell.exit_id)
+
+    def _is_under_way(self, exit_id: str | None) -> bool:
+        """Return whether a planned sell is about to leave, or is not answered yet."""
+        if exit_id is None:
+            return False
+        early = (each.sell.exit_id for each in self._awaiting_row)
+        sent = (each.trade.id for each in self._awaiting_answer)
+        return any(each == exit_id for each in itertools.chain(early, sent))
 
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():

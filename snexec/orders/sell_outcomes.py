@@ -229,6 +229,8 @@ class SellOutcomes:
             applied = await self._gone(new, "dropped")
             if applied is not None:
                 self._sells.reports.tell(applied, "lookup")
+        else:
+            self._sells.did_not_leave(new.id)
         attempt.listener.withheld(new, why)
 
     def recorded(self, acceptance: _Acceptance, applied: ExitApplied | None) -> None:

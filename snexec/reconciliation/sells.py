@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,7 @@ from snexec.recent import Recent
 from snexec.reconciliation.due import UnsettledOrder
 from snexec.reconciliation.sell_reports import SellReports
 from snexec.reconciliation.sell_steps import SellStep, looked_up_sell
+from snexec.settings import ExitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,8 +120,15 @@ class Sells:
 
     def left(self, sell: NewExit) -> None:
         """Note that a sell leaves."""
+        if (order := self._unsettled.get(sell.id)) is not None:
+            order.resend_at = math.inf  # its answer says when, if ever
         if sell.kind == "sell":
             self._watch(sell.id)
+
+    def did_not_leave(self, exit_id: str) -> None:
+        """Have a sell sent again later that was to be sent again, and could not be."""
+        if (order := self._unsettled.get(exit_id)) is not None:
+            order.resend_at = trio.current_time() + self._resend_after()
 
     def order(self, exit_id: str) -> UnsettledOrder | None:
         """Return a sell that is followed."""
@@ -261,13 +270,20 @@ class Sells:
             self._send_again(order)
 
     def _send_again(self, order: UnsettledOrder) -> None:
-        if self.again is None or not self.again.send_again(order.trade_id):
+        if self.again is None:
             return
-        # Its answer has it followed anew.
-        order.of_this_run, order.resend_at = True, float("inf")
+        before = order.of_this_run, order.resend_at
+        # Its answer has it followed anew; what keeps it here says when to try again.
+        order.of_this_run, order.resend_at = True, math.inf
+        if not self.again.send_again(order.trade_id):
+            order.of_this_run, order.resend_at = before
+            return
         order_log.warning(
             order, "the broker does not know this sell: it is sent again with its id"
         )
+
+    def _resend_after(self) -> float:
+        return (self._live.now.exits or ExitSettings()).resend_after_sec
 
     def _verdict(self, exit_id: str) -> Verdict:
         if self.reasons is not None:

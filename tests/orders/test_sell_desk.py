@@ -276,6 +276,72 @@ async def test_an_id_that_the_broker_has_taken_is_sent_no_more(
     assert "sent again" not in line
 
 
+async def test_what_could_not_be_sent_again_is_sent_later(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(UnknownOutcomeError("HTTP 502"))
+    buy(rig)
+    rig.store.exits.plan("sn-1", "manual", held=None, free=None)
+    run(rig)
+    await wait_all_tasks_blocked()
+    rig.orders.sell(SELL._replace(exit_id="sn-1-x1"), Heard())
+    await wait_all_tasks_blocked()
+    rig.orders.sells._listeners.clear()  # as after a start without [exits]
+    db = rig.store._db
+    db.execute("UPDATE BotExit SET waits = 1")
+    db.execute(
+        "CREATE TRIGGER no BEFORE UPDATE OF waits ON BotExit"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    await trio.sleep(30)
+    assert len(rig.paper.asked("place")) == 1
+    assert "the database refuses the sell's row" in logged_errors.take()[0]
+    db.execute("DROP TRIGGER no")
+    await trio.sleep(60)
+    logged_errors.take()  # that it is not filled after 30 s
+    assert len(rig.paper.asked("place")) == 2
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+
+
+async def test_a_sell_that_halt_all_keeps_from_going_again_goes_after_it(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    async def withheld(_request: object) -> BrokerOrder:
+        rig.halt.all_on = True
+        assert rig.paper.withheld is not None
+        assert rig.paper.withheld()
+        raise NotSentError("withheld")
+
+    rig.paper.placing.extend([UnknownOutcomeError("HTTP 502"), withheld])
+    heard = await sold(rig, run)
+    await trio.sleep(60)
+    assert heard.calls[-1] == ("withheld", "halted")
+    assert len(rig.paper.asked("place")) == 2
+    rig.halt.all_on = False
+    await trio.sleep(60)
+    assert [each.client_order_id for each in rig.paper.asked("place")] == (
+        ["sn-1-x1"] * 3
+    )
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+    logged_errors.take()  # that it is not filled after 30 s
+
+
+async def test_one_id_is_never_sent_twice_at_once(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    async def slow(_request: object) -> BrokerOrder:
+        await trio.sleep(3)
+        return make_order("sn-1-x1", order_id="paper-o-1")
+
+    rig.paper.placing.append(slow)
+    await sold(rig, run)
+    second = Heard()
+    rig.orders.sell(SELL._replace(exit_id="sn-1-x1"), second)
+    assert second.calls == [("not_planned", "closing")]
+    await trio.sleep(5)
+    assert len(rig.paper.asked("place")) == 1
+
+
 async def test_after_a_429_a_sell_goes_again_as_soon_as_the_broker_lets_it(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:
