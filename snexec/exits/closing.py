@@ -40,11 +40,11 @@ log = logging.getLogger("PositionMonitor")
 # another program where it is gone.
 Result = Literal["closed", "given_back", "ended", "gone"]
 
-_LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
 _WRITE_AGAIN = ("not_written", "changed", "closing")
+_KEPT_BACK = ("halted", "not_written")
 _ENDS: dict[NotPlanned, Result] = {
     "not_found": "gone",
     "not_ours": "gone",
@@ -203,7 +203,7 @@ class Closing:
 
     async def _close(self) -> Result:
         if self.is_resumed:
-            await self._wait_for_open()
+            await self._means.wait_for_open(self.position)
             self.position.waits = False
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:
@@ -214,15 +214,17 @@ class Closing:
             if is_needless(answer, self._exit_id):
                 continue
             following = await self._follows(answer)
+            if following is None:
+                continue
             if not isinstance(following, Next):
                 return following
             await self._prepare(following)
             self._hand_in()
 
-    async def _follows(self, answer: Heard) -> Next | Result:
+    async def _follows(self, answer: Heard) -> Next | Result | None:
         match answer:
             case IsPlanned():
-                await self._wait_for_open()
+                await self._means.wait_for_open(self.position)
                 return Next()
             case IsNotPlanned(why, _):
                 return await self._not_planned(why)
@@ -240,7 +242,13 @@ class Closing:
                     return "given_back"
                 return self._history.ended(applied)
 
-    async def _not_planned(self, why: NotPlanned) -> Next | Result:
+    async def _not_planned(self, why: NotPlanned) -> Next | Result | None:
+        if why in _KEPT_BACK and self._means.way.follows(self._exit_id):
+            await (
+                self._means.wait_for_orders()
+            )  # then it is sent again, if its rule holds
+            self._means.way.ask(self._exit_id)
+            return None
         if why == "halted":
             self.durable.set()
             return await self._after_halt()
@@ -259,13 +267,9 @@ class Closing:
 
     async def _after_halt(self) -> Next | Result:
         """Wait until orders leave again; then the rule decides anew, if one did."""
-        await self._after_all_halted()
+        await self._means.wait_for_orders()
         goes_on = self._exit_id is not None or self.trigger.reason == "manual"
         return Next() if goes_on else "given_back"
-
-    async def _after_all_halted(self) -> None:
-        while self._means.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
-            await trio.sleep(_LOOK_SECONDS)
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
@@ -279,6 +283,8 @@ class Closing:
             self._history.buy_was_canceled = True
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
+        if self._exit_id is not None:
+            await self._means.wait_for_open(self.position)
 
     @property
     def _has_tries(self) -> bool:
@@ -301,7 +307,7 @@ class Closing:
         if live is None or live == self._exit_id:
             return
         if kind_of_exit(live) == "stop":
-            await self._after_all_halted()
+            await self._means.wait_for_orders()
             await way.cancel_stop(position, live, self.trigger.reason)
         else:
             await way.sell_ended(live)
@@ -331,12 +337,6 @@ class Closing:
             self,
         )
         self._means.orders.flush()
-
-    async def _wait_for_open(self) -> None:
-        self._means.want_hours(self.position)
-        while self._means.is_market_closed(self.position):
-            await trio.sleep(_LOOK_SECONDS)
-            self._means.want_hours(self.position)
 
     def _answer(self, answer: Heard) -> None:
         self._put.send_nowait(answer)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 _NEW_YORK = ZoneInfo("America/New_York")  # a day of the broker's calendar is one there
+_LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _REMEMBERED_FILLS = 2048  # a position lags for seconds
 _DEFAULTS = ExitSettings()  # for `close`, where there is no [exits]
 
@@ -132,6 +133,18 @@ class Means:
         """Return whether the broker is just asked whether its market is open."""
         is_coin = asset_class(position.symbol).around_the_clock
         return not is_coin and self._hours.is_being_asked(position.mode)
+
+    async def wait_for_open(self, position: Position) -> None:
+        """Wait until a position's market is open."""
+        self.want_hours(position)
+        while self.is_market_closed(position):
+            await trio.sleep(_LOOK_SECONDS)
+            self.want_hours(position)
+
+    async def wait_for_orders(self) -> None:
+        """Wait until no `halt-all` keeps sells back."""
+        while self.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
+            await trio.sleep(_LOOK_SECONDS)
 
     def since_bought(self, row_id: str) -> float:
         """Return the seconds since a row's buy was filled last, as far as that is known."""

@@ -68,6 +68,10 @@ class WayClear:
             return
         await self._ended.setdefault(exit_id, trio.Event()).wait()
 
+    def follows(self, exit_id: str | None) -> bool:
+        """Return whether the broker is asked about a sell, which is sent again then."""
+        return exit_id is not None and self._unsettled.get(exit_id) is not None
+
     def ask(self, exit_id: str | None) -> None:
         """Have the broker asked about a sell as soon as possible."""
         if exit_id is not None:

@@ -571,6 +571,43 @@ async def test_halt_all_before_a_sell_is_sent_again_keeps_it(shop: Shop) -> None
     assert closing.result == "closed"
 
 
+async def test_halt_all_that_ends_at_night_lets_no_sell_out_before_the_open(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(UnknownOutcomeError("no answer"))
+    closing = await shop.sell()
+    shop.rig.halt.all_on = True
+    again = shop.rig.store.exits.resume("sn-1-x1")
+    assert isinstance(again, NewExit)
+    closing.withheld(again, "halted")
+    await trio.sleep(30)
+    shop.rig.market.open = False
+    shop.rig.halt.all_on = False
+    await trio.sleep(3600)
+    assert len(shop.posts()) == 1
+    shop.rig.market.open = True
+    await trio.sleep(61)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"] * 2
+    assert "is not filled after 30 s" in logged_errors.take()[0]
+
+
+async def test_halt_all_at_one_open_has_a_sell_wait_for_the_next(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    await shop.sell(trigger("max_hold"))
+    shop.rig.halt.all_on = True
+    shop.rig.market.open = True
+    await trio.sleep(30)
+    shop.rig.market.open = False
+    shop.rig.halt.all_on = False
+    await trio.sleep(3600)
+    assert shop.posts() == []
+    shop.rig.market.open = True
+    await trio.sleep(5)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+
+
 async def test_that_an_earlier_sell_is_over_is_not_taken_for_the_next_ones_end(
     shop: Shop,
 ) -> None:
