@@ -43,7 +43,7 @@ Result = Literal["closed", "given_back", "ended", "gone"]
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
-_WRITE_AGAIN = ("not_written", "changed", "closing")
+_WRITE_AGAIN = ("changed", "closing")
 _KEPT_BACK = ("halted", "not_written")
 _ENDS: dict[NotPlanned, Result] = {
     "not_found": "gone",
@@ -243,15 +243,8 @@ class Closing:
                 return self._history.ended(applied)
 
     async def _not_planned(self, why: NotPlanned) -> Next | Result | None:
-        if why in _KEPT_BACK and self._means.way.follows(self._exit_id):
-            await (
-                self._means.wait_for_orders()
-            )  # then it is sent again, if its rule holds
-            self._means.way.ask(self._exit_id)
-            return None
-        if why == "halted":
-            self.durable.set()
-            return await self._after_halt()
+        if why in _KEPT_BACK:
+            return await self._kept_back(why)
         if why == "over":
             self._exit_id, self.position.waits = None, False
             return Next()
@@ -265,9 +258,19 @@ class Closing:
             return Next(_AGAIN_SECONDS)
         return _ENDS.get(why, "given_back")
 
-    async def _after_halt(self) -> Next | Result:
-        """Wait until orders leave again; then the rule decides anew, if one did."""
+    async def _kept_back(self, why: NotPlanned) -> Next | Result | None:
+        """Wait until orders leave again; then the rule decides anew, if one did.
+
+        What the broker is asked about is sent by that, once its rule was asked anew.
+        """
+        if why == "halted":
+            self.durable.set()
+        elif not self._means.way.follows(self._exit_id):
+            return Next(_AGAIN_SECONDS)
         await self._means.wait_for_orders()
+        if self._means.way.follows(self._exit_id):
+            self._means.way.ask(self._exit_id)
+            return None
         goes_on = self._exit_id is not None or self.trigger.reason == "manual"
         return Next() if goes_on else "given_back"
 

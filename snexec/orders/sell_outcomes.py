@@ -14,6 +14,7 @@ import trio
 from snexec.errors import DuplicateOrderError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
+from snexec.orders.taken_id import TakenId
 from snexec.reconciliation import is_final
 from snexec.settings import ExitSettings
 
@@ -124,12 +125,13 @@ class SellOutcomes:
         """
         new = attempt.trade
         self.counts["unknown"] += 1
-        wait, following = self._resend_after(), _SENT_AGAIN
+        wait, following, refusal = self._resend_after(), _SENT_AGAIN, None
         if isinstance(problem, RateLimitedError):
             attempt.lease.client.budget.block(problem.wait_seconds)
             wait = 0.0
         elif isinstance(problem, DuplicateOrderError):
             wait, following = math.inf, ""
+            refusal = TakenId(new, self._live.now.alpaca.unknown_grace_sec)
         log.warning(
             "Sell outcome unknown: %s trade=%s signal=%s: %s; the broker is asked what"
             " became of it%s",
@@ -141,7 +143,9 @@ class SellOutcomes:
             extra=about_order(new),
         )
         resend_at = trio.current_time() + wait
-        self._unsettled.placed(new, order_id=None, side="sell", resend_at=resend_at)
+        self._unsettled.placed(
+            new, order_id=None, side="sell", resend_at=resend_at, refusal=refusal
+        )
         if isinstance(problem, UnknownOutcomeError):
             self._unsettled.unanswered(new.id)
         self._publish("exit_unknown", new, {"problem": str(problem)})

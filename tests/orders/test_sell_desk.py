@@ -263,19 +263,6 @@ async def test_an_id_that_the_broker_has_taken_is_looked_up(
     assert len(rig.paper.asked("place")) == 1
 
 
-async def test_an_id_that_the_broker_has_taken_is_sent_no_more(
-    rig: Rig, run: Callable[[Rig], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    rig.paper.placing.append(
-        DuplicateOrderError(status_code=422, body="", reason="must be unique")
-    )
-    await sold(rig, run)
-    await trio.sleep(25)
-    assert len(rig.paper.asked("place")) == 1, "a look-up may lag behind"
-    [line] = [each for each in caplog.messages if "outcome unknown" in each]
-    assert "sent again" not in line
-
-
 async def test_what_could_not_be_sent_again_is_sent_later(
     rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
 ) -> None:
