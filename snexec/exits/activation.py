@@ -118,6 +118,12 @@ class Activation:
         self.withdraw(rows)
         return True
 
+    def end(self, rows: Iterable[Watched]) -> bool:
+        """Have no rules hold: if they come back, they are new; return whether any did."""
+        self.withdraw(rows)
+        had_any, self.applied = self.applied != NO_RULES, NO_RULES
+        return had_any
+
     def withdraw(self, rows: Iterable[Watched]) -> None:
         """Let nothing wait any more."""
         self.pending = None

@@ -90,6 +90,8 @@ class Exits:
         """Sell what is to be sold, and watch once there is an ``[exits]``."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._seller.run, name="seller")
+            if self._live.now.exits is None:
+                await self._forget_rules()
             while self._live.now.exits is None:
                 await self._changed.wait()
             if self._watching is None:
@@ -205,6 +207,12 @@ class Exits:
         """Watch a row no more: somebody else has ended it."""
         self._book.ended(row_id)
         self._seller.ended(row_id)
+
+    async def _forget_rules(self) -> None:
+        """Forget the rules of an earlier run: if they come back, they are new."""
+        rules, self._ledger.exit_rules = self._ledger.exit_rules, None
+        if rules is not None:
+            await self._ledger.writer.write(lambda store: store.held.forget_rules())
 
     def _begin_watching(self) -> None:
         self._watching = watching = _import_watching()(

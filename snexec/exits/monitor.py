@@ -241,7 +241,8 @@ class PositionMonitor:
     def _change(self, settings: ExitSettings | None) -> None:
         self._settings = settings
         if settings is None:
-            self._activation.withdraw(self._book)
+            if self._activation.end(self._book):
+                self._records.note_rules(self._activation.applied.text())
             return
         if not settings.enabled and len(self._book):
             log.warning(

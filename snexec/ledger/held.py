@@ -56,6 +56,7 @@ _FAILED_STOPS = TRIED.replace(
 )
 _RULES = "SELECT value FROM SnexecMeta WHERE key = 'exit rules'"
 _NOTE_RULES = "INSERT OR REPLACE INTO SnexecMeta VALUES ('exit rules', ?)"
+_FORGET_RULES = "DELETE FROM SnexecMeta WHERE key = 'exit rules'"
 
 
 class HeldRows:
@@ -106,6 +107,10 @@ class HeldRows:
     def note_rules(self, rules: str) -> None:
         """Note the rules that are applied from now on (SPEC 12.3)."""
         self._db.execute(_NOTE_RULES, [rules])
+
+    def forget_rules(self) -> None:
+        """Note that no rules are applied: any that come are new."""
+        self._db.execute(_FORGET_RULES)
 
 
 def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:

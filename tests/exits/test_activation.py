@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from snexec.exits.rule_set import read_rules
+from snexec.exits.rule_set import NO_RULES, read_rules
 from tests.exits.hands import Desk
 from tests.fakes import make_settings, warnings_of
 
@@ -344,6 +344,26 @@ async def test_enabling_exits_is_a_new_rule(nursery: trio.Nursery) -> None:
     rules = read_rules(desk.shelf.rules[0])
     assert rules is not None
     assert rules.values["hard_stop_loss_pct"] is None
+    nursery.cancel_scope.cancel()
+
+
+async def test_rules_that_were_taken_away_are_new_when_they_come_back(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Desk(**STOP, activation_delay_sec=10)
+    desk.hold()
+    desk.start(nursery)
+    await trio.sleep(1)
+    desk.set()
+    await trio.sleep(1)
+    (kept,) = desk.shelf.rules
+    assert read_rules(kept) == NO_RULES, "a start that finds the same rules waits too"
+    desk.set(**STOP, activation_delay_sec=10)
+    fall(desk)
+    assert desk.reasons == []
+    await trio.sleep(11)
+    fall(desk)
+    assert desk.reasons == [("AAPL", "stop_loss")]
     nursery.cancel_scope.cancel()
 
 

@@ -90,3 +90,16 @@ async def test_without_exits_nothing_is_asked_and_with_them_watching_begins(
     explained = exits.explain("sn-1")
     assert explained is not None
     assert [each.name for each in explained if each.is_on] == ["stop_loss"]
+
+
+async def test_a_start_without_exits_forgets_the_rules_that_were_applied(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery
+) -> None:
+    rig = make_rig()
+    rig.store.held.note_rules("the rules of an earlier run")
+    rig.ledger.exit_rules = rig.store.held.rules()
+    exits = make_exits(rig)
+    nursery.start_soon(exits.run)
+    await wait_all_tasks_blocked()
+    assert rig.store.held.rules() is None
+    assert rig.ledger.exit_rules is None, "those that SIGHUP brings are new"

@@ -175,6 +175,12 @@ def test_the_rules_that_were_applied_last_are_known_after_a_restart(
     assert Store(store._db, clock=clock).held.rules() == '{"hard_stop_loss_pct": "5"}'
 
 
+def test_rules_that_were_forgotten_are_not_known(store: Store) -> None:
+    store.held.note_rules("first")
+    store.held.forget_rules()
+    assert store.held.rules() is None
+
+
 # Beside many closed rows
 
 
