@@ -77,6 +77,8 @@ class ByHand:
             return CloseAnswer(symbol, None, None, "refused", why)
         shares = position.remaining
         closing = self._seller.begin(position, _MANUAL)
+        if earlier is not None or closing.exit_id is None:
+            await self._seller.keep(closing)
         with trio.move_on_after(_DURABLE_SECONDS):
             await closing.durable.wait()
         return _answer(closing, CloseAnswer(symbol, shares, None, "closing"), earlier)

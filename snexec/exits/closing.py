@@ -125,10 +125,12 @@ class Closing:
 
     async def run(self) -> None:
         """Go on until nothing is left, or the row is not to be sold any more."""
-        result: Result = "given_back"
+        result: Result = "ended"  # with the daemon
         try:
             with self._scope:
                 result = await self._close()
+                if result == "given_back" and self.trigger.reason == "manual":
+                    await self._means.way.forget_close(self.position.row_id)
         finally:
             self.result = self.result or result
             self.position.waits = False
@@ -264,6 +266,8 @@ class Closing:
         What the broker is asked about is sent by that, once its rule was asked anew.
         """
         if why == "halted":
+            if self._exit_id is None and self.trigger.reason == "manual":
+                await self._means.way.note_close(self.position.row_id)
             self.durable.set()
         elif not self._means.way.follows(self._exit_id):
             return Next(_AGAIN_SECONDS)

@@ -78,7 +78,16 @@ class Seller:
                 closing.begin()
             finally:
                 self._start(closing)  # a task that waits; it need not be there before
+        elif trigger.reason == "manual":
+            closing.trigger = trigger  # whatever its rule says, it is wanted
         return closing
+
+    async def keep(self, closing: Closing) -> None:
+        """Have a start go on with what was asked for by hand, before a sell is durable."""
+        way, row_id = self._means.way, closing.position.row_id
+        await way.note_close(row_id)
+        if closing.result == "given_back":
+            await way.forget_close(row_id)
 
     def load(self, exits: Iterable[UnsettledExit]) -> None:
         """Take over the sells that an earlier run left for rows that are closed."""
@@ -92,14 +101,14 @@ class Seller:
         """
         live = row.live_exit
         if live is not None and live.kind == "sell":
-            reason = cast("ExitReason", live.reason)
+            reason = cast("ExitReason", row.wanted or live.reason)
             source = live.trigger_source or _EARLIER
             why = Trigger(reason, live.trigger_price, source, _EARLIER)
             closing = self._add(position, why)
             closing.resume(live.id)
             self._start(closing)
             return
-        wanted = row.wanted if live is None else live.cancel_reason
+        wanted = row.wanted if live is None else row.wanted or live.cancel_reason
         if wanted is not None:
             reason = cast("ExitReason", wanted)
             self.begin(position, Trigger(reason, None, _EARLIER, _EARLIER))

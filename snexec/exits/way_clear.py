@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,9 +12,11 @@ from snexec.broker import Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snexec.broker import Accounts
     from snexec.exits.position import Position
-    from snexec.ledger import Applied, ExitApplied, ExitReason, Ledger
+    from snexec.ledger import Applied, ExitApplied, ExitReason, Ledger, Store
     from snexec.model import Mode
     from snexec.reconciliation import Reconciler
 
@@ -103,6 +106,14 @@ class WayClear:
                     exc,
                 )
 
+    async def note_close(self, row_id: str) -> None:
+        """Note that a row is to be closed by hand, so that a start goes on with it."""
+        await self._keep(lambda store: store.held.note_close(row_id), row_id)
+
+    async def forget_close(self, row_id: str) -> None:
+        """Note that a row is not to be closed by hand any more."""
+        await self._keep(lambda store: store.held.forget_close(row_id), row_id)
+
     def heard_of_buy(self, applied: Applied) -> None:
         """Go on where a buy has ended."""
         if applied.settled:
@@ -112,6 +123,17 @@ class WayClear:
         """Go on where a sell has ended."""
         if applied.settled:
             self._note(applied.id)
+
+    async def _keep(self, note: Callable[[Store], None], row_id: str) -> None:
+        try:
+            await self._writer.write(note)
+        except sqlite3.Error as exc:
+            log.error(  # noqa: TRY400 - the database says why
+                "trade=%s: whether it is to be closed by hand cannot be noted (%s): look"
+                " at it after a restart",
+                row_id,
+                exc,
+            )
 
     async def _end(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from snexec.ledger.exit_rows import NewExit, exit_id
 from snexec.ledger.exit_table import SHARE_STEP, ExitTable, sold_by
+from snexec.ledger.held import FORGET_CLOSE
 from snexec.ledger.reading import exact, plain
 from snexec.model import MODES
 
@@ -91,6 +92,8 @@ class ExitPlans(ExitTable):
             *(now, now, now, is_whole, waits),
         )
         self._db.execute(_INSERT, values)
+        if reason == "manual":
+            self._db.execute(FORGET_CLOSE, [row_id])  # what was asked for is kept here
         return new
 
     def resume(self, exit_id: str) -> NewExit | Unplanned:

@@ -16,7 +16,7 @@ from snexec.ledger.reading import exact, id_of, seconds_sql, text_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from snexec.clock import Clock
     from snexec.ledger.held_rows import HighPrice
@@ -57,6 +57,13 @@ _FAILED_STOPS = TRIED.replace(
 _RULES = "SELECT value FROM SnexecMeta WHERE key = 'exit rules'"
 _NOTE_RULES = "INSERT OR REPLACE INTO SnexecMeta VALUES ('exit rules', ?)"
 _FORGET_RULES = "DELETE FROM SnexecMeta WHERE key = 'exit rules'"
+_TO_CLOSE = "SELECT substr(key, 7) FROM SnexecMeta WHERE key GLOB 'close *'"
+_NOTE_CLOSE = "INSERT OR REPLACE INTO SnexecMeta VALUES ('close ' || ?, ?)"
+FORGET_CLOSE = "DELETE FROM SnexecMeta WHERE key = 'close ' || ?"
+_FORGET_ENDED = (
+    "DELETE FROM SnexecMeta WHERE key GLOB 'close *'"
+    " AND substr(key, 7) NOT IN (SELECT id FROM BotTrade WHERE status = 'open')"
+)
 
 
 class HeldRows:
@@ -76,12 +83,13 @@ class HeldRows:
         for each in self._db.execute(WATCHED):
             by_row.setdefault(each["rowId"], []).append(each)
         now = self._clock.now()
-        return [_watched(each, now) for each in by_row.values()]
+        to_close = {row_id for (row_id,) in self._db.execute(_TO_CLOSE)}
+        return [_watched(each, now, to_close) for each in by_row.values()]
 
     def row(self, row_id: str) -> WatchedRow | None:
         """Return a row if it is held."""
         found = self._db.execute(_WATCHED_ROW, [row_id]).fetchall()
-        return _watched(found, self._clock.now()) if found else None
+        return _watched(found, self._clock.now(), ()) if found else None
 
     def tried(self, since: datetime) -> dict[str, int]:
         """Return how many sells of each held row were decided since then, if any was."""
@@ -112,6 +120,15 @@ class HeldRows:
         """Note that no rules are applied: any that come are new."""
         self._db.execute(_FORGET_RULES)
 
+    def note_close(self, row_id: str) -> None:
+        """Note that a row is to be closed by hand, until its sell is planned."""
+        self._db.execute(_FORGET_ENDED)
+        self._db.execute(_NOTE_CLOSE, [row_id, timestamp(self._clock.now())])
+
+    def forget_close(self, row_id: str) -> None:
+        """Note that a row is not to be closed by hand any more."""
+        self._db.execute(FORGET_CLOSE, [row_id])
+
 
 def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
     return [
@@ -124,14 +141,25 @@ def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
     ]
 
 
-def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
-    """Read a row from what was joined with each of its sells, in their order."""
+def _watched(
+    found: list[sqlite3.Row], now: datetime, to_close: Collection[str]
+) -> WatchedRow:
+    """Read a row from what was joined with each of its sells, in their order.
+
+    Args:
+        found: It.
+        now: This moment.
+        to_close: The rows that are to be closed by hand.
+    """
     row = found[0]
     shares = exact(row["shares"]) or Decimal(0)
     sells = [each for each in found if each["exitId"] is not None]
     sold = (exact(each["filledQty"]) or Decimal(0) for each in sells)
     remaining = max(shares - sum(sold, Decimal(0)), Decimal(0))
     live = next((each for each in sells if each["exitSettledAt"] is None), None)
+    wanted = _wanted(sells) if live is None else None
+    if row["rowId"] in to_close:
+        wanted = "manual"
     entered = row["entered"]
     return WatchedRow(
         id=row["rowId"],
@@ -148,7 +176,7 @@ def _watched(found: list[sqlite3.Row], now: datetime) -> WatchedRow:
             None if live is None else read_unsettled_exit(live, now.timestamp())
         ),
         signal_id=text_of(row["signalId"]),
-        wanted=_wanted(sells) if live is None and remaining else None,
+        wanted=wanted if remaining else None,
     )
 
 

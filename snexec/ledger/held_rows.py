@@ -28,7 +28,8 @@ class WatchedRow(NamedTuple):
         is_settled: Whether its buy buys no more.
         order_id: The broker's, of its buy.
         live_exit: Its sell without an end.
-        wanted: Why the rest of it is to be sold: its last sell ended, and left some.
+        wanted: Why the rest of it is to be sold: its last sell ended, and left some, or
+            somebody has asked for it.
     """
 
     id: str

@@ -12,9 +12,11 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.exits.answers import CloseAnswer
 from snexec.exits.by_hand import ByHand
 from tests.exits.selling import SHARES, Shop, refused
-from tests.fakes import make_settings
+from tests.fakes import make_order, make_settings, make_trade, ref_of
+from tests.orders.hearing import buy, exits_of
 
 if TYPE_CHECKING:
+    from snexec.ledger import WatchedRow
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -93,6 +95,115 @@ async def test_a_closed_market_is_waited_for_only_if_that_was_said(
     assert (answer.state, answer.exit_id) == ("queued", "sn-1-x1")
     assert shop.states() == {"sn-1-x1": "planned"}
     assert shop.posts() == []
+
+
+# What a kill does not take back.
+
+
+def start_again(shop: Shop) -> WatchedRow:
+    """Return the row as the next start finds it."""
+    (row,) = shop.rig.store.held.watched()
+    return row
+
+
+async def test_a_close_that_waits_for_its_buys_cancel_is_kept(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.buy_in_part()
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.exit_id) == ("closing", None)
+    row = start_again(shop)
+    assert (row.wanted, row.live_exit) == ("manual", None)
+    shop.rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    await trio.sleep(6)
+    assert shop.states() == {"sn-1-x1": "working"}
+    assert start_again(shop).wanted is None, "the sell is kept in its place"
+
+
+async def test_a_start_goes_on_with_a_close_that_waited_for_its_buys_cancel(
+    shop: Shop,
+) -> None:
+    rig = shop.rig
+    trade = make_trade("sn-1", "AAPL")
+    rig.open_row(trade, order_id="o-sn-1")
+    rig.store.apply_partial_fill(
+        ref_of(trade, "o-sn-1"), price=Decimal(189), shares=Decimal("0.2")
+    )
+    rig.store.held.note_close("sn-1")
+    await shop.start_with_rows()
+    await wait_all_tasks_blocked()
+    assert [each.order_id for each in rig.paper.asked("cancel")] == ["o-sn-1"]
+    rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    await trio.sleep(6)
+    assert exits_of(rig)["sn-1-x1"]["reason"] == "manual"
+    assert [post[1:] for post in shop.posts()] == [("sn-1-x1", "0.3")]
+
+
+async def test_a_close_that_halt_all_keeps_back_is_kept(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.buy_in_part()
+    shop.rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    shop.rig.halt.all_on = True
+    await hand.close(["AAPL"], at_open=False)
+    await trio.sleep(10)
+    assert shop.states() == {}
+    assert start_again(shop).wanted == "manual"
+    shop.rig.halt.all_on = False
+    await trio.sleep(2)
+    assert shop.states() == {"sn-1-x1": "working"}
+
+
+async def test_a_close_beside_a_rules_sell_is_wanted_whatever_the_rule_says_later(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.buy_in_part()
+    closing = await shop.sell()
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer.state == "closing"
+    assert start_again(shop).wanted == "manual"
+    shop.rig.halt.all_on = True
+    shop.rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    await trio.sleep(10)
+    shop.rig.halt.all_on, shop.holds = False, False
+    await trio.sleep(2)
+    assert closing.result is None, "it is not given back"
+    assert exits_of(shop.rig)["sn-1-x1"]["reason"] == "manual"
+
+
+async def test_a_rules_sell_that_was_closed_by_hand_too_is_sent_after_a_kill(
+    shop: Shop,
+) -> None:
+    buy(shop.rig)
+    shop.rig.store.exits.plan("sn-1", "stop_loss", held=None, free=None)
+    shop.rig.store.held.note_close("sn-1")
+    shop.holds = False
+    await shop.start_with_rows()
+    await trio.sleep(70)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
+
+
+async def test_a_close_that_came_to_nothing_is_forgotten(
+    shop: Shop, hand: ByHand
+) -> None:
+    position = await shop.start()
+    position.free = Decimal(0)
+    shop.rig.store._db.execute("UPDATE BotTrade SET shares = 1e-12")
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer.state == "refused"
+    await wait_all_tasks_blocked()
+    assert start_again(shop).wanted is None
+
+
+# What is shown.
 
 
 async def test_a_position_has_its_limits_and_the_time_that_is_left(
