@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import heapq
 import logging
 import math
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ class Sells:
         self.again: SellAgain | None = None
         self.reasons: Reasons | None = None
         self._manual: set[str] = set()  # of earlier runs: wanted until they are settled
-        self._watched: collections.deque[tuple[float, str]] = collections.deque()
+        self._watched: list[tuple[float, str]] = []  # a heap
         self._seen_to = Recent[str](_REMEMBERED)  # watched once, and not again
         self._more = trio.Event()
 
@@ -99,22 +99,31 @@ class Sells:
                 self._watch(each.id)
 
     async def run(self) -> None:
-        """Say once of each sell that it is not filled in time, until cancelled."""
+        """Say once of each sell that it is not filled in time, until cancelled.
+
+        That is of one that the broker has; any other is looked at again.
+        """
         while True:
             if not self._watched:
                 self._more = trio.Event()
                 await self._more.wait()
                 continue
-            moment, exit_id = self._watched.popleft()
+            moment, exit_id = heapq.heappop(self._watched)
             await trio.sleep_until(moment)
-            if (order := self._unsettled.get(exit_id)) is not None:
-                order_log.error(
-                    order,
-                    "the sell is not filled after %g s (orderId=%s): it is asked about"
-                    " until it ends; look at the account, and whether its market trades",
-                    _ALARM_SECONDS,
-                    order.order_id,
-                )
+            if (order := self._unsettled.get(exit_id)) is None:
+                continue
+            over_at = order.placed_at + _ALARM_SECONDS
+            if order.order_id is None or trio.current_time() < over_at:
+                again = moment + _ALARM_SECONDS if order.order_id is None else over_at
+                heapq.heappush(self._watched, (again, exit_id))
+                continue
+            order_log.error(
+                order,
+                "the sell is not filled after %g s (orderId=%s): it is asked about until"
+                " it ends; look at the account, and whether its market trades",
+                _ALARM_SECONDS,
+                order.order_id,
+            )
 
     # What the order desk says.
 
@@ -294,7 +303,8 @@ class Sells:
         if exit_id in self._seen_to:
             return
         self._seen_to.add(exit_id)
-        self._watched.append((trio.current_time() + _ALARM_SECONDS, exit_id))
+        moment = trio.current_time() + _ALARM_SECONDS
+        heapq.heappush(self._watched, (moment, exit_id))
         self._more.set()
 
 

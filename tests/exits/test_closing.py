@@ -394,8 +394,7 @@ async def test_what_goes_again_waits_for_its_market_and_is_asked_anew(
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"] * (1 + holds)
     assert closing.result == (None if holds else "given_back")
     assert shop.states() == {"sn-1-x1": "working" if holds else "dropped"}
-    [alarm] = logged_errors.take()
-    assert "not filled after 30 s" in alarm
+    assert len(logged_errors.take()) == holds, "that the broker has it, unfilled"
 
 
 # The market, and the switches.
@@ -572,7 +571,7 @@ async def test_halt_all_before_a_sell_is_sent_again_keeps_it(shop: Shop) -> None
 
 
 async def test_halt_all_that_ends_at_night_lets_no_sell_out_before_the_open(
-    shop: Shop, logged_errors: LoggedErrors
+    shop: Shop,
 ) -> None:
     await shop.start()
     shop.rig.paper.placing.append(UnknownOutcomeError("no answer"))
@@ -589,7 +588,6 @@ async def test_halt_all_that_ends_at_night_lets_no_sell_out_before_the_open(
     shop.rig.market.open = True
     await trio.sleep(61)
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"] * 2
-    assert "is not filled after 30 s" in logged_errors.take()[0]
 
 
 async def test_halt_all_at_one_open_has_a_sell_wait_for_the_next(shop: Shop) -> None:

@@ -399,6 +399,36 @@ async def test_a_sell_that_is_not_filled_in_time_is_an_alarm_once(
     assert "is not filled after 30 s (orderId=paper-o-1)" in alarm
 
 
+async def test_a_sell_that_the_broker_never_got_is_no_such_alarm(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.extend([UnknownOutcomeError("HTTP 502")] * 12)
+    await sold(rig, run)
+    while len(rig.paper.asked("place")) < 13:  # noqa: ASYNC110 - time alone brings it
+        await trio.sleep(1)
+    assert trio.current_time() > 60
+    assert logged_errors.take() == []
+    await trio.sleep(28)
+    assert logged_errors.take() == [], "30 s after the broker has it, and not before"
+    await trio.sleep(3)
+    (alarm,) = logged_errors.take()
+    assert "is not filled after 30 s" in alarm
+
+
+async def test_a_sell_that_was_refused_is_no_such_alarm(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    rig.paper.placing.append(refusal())
+    rig.paper.looking.extend([UnknownOutcomeError("HTTP 502")] * 7)
+    await sold(rig, run)
+    await trio.sleep(40)
+    assert rig.unsettled.get("sn-1-x1") is not None, "its refusal is not borne out yet"
+    await trio.sleep(80)
+    (line,) = logged_errors.take()
+    assert "Sell refused" in line
+    assert exits_of(rig)["sn-1-x1"]["state"] == "refused"
+
+
 async def test_every_lease_and_request_is_given_back(
     rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
 ) -> None:
