@@ -39,6 +39,14 @@ class BlockedAlarm:
         self._told_at = -math.inf
         self.since: float | None = None
 
+    async def wait(self, why: str | None, seconds: float) -> None:
+        """Wait for the next try, and say at once and hourly that nothing is sold."""
+        over_at = trio.current_time() + seconds
+        while (left := over_at - trio.current_time()) > 0:
+            self.tell(why, f"next try in {left:g} s")
+            due = self._told_at + _REMIND_SECONDS - trio.current_time()
+            await trio.sleep(min(left, due))
+
     def tell(self, why: str | None, following: str) -> None:
         """Say why, and what comes next, unless that was said within the hour."""
         position = self._position

@@ -283,8 +283,9 @@ class Closing:
         if following.looks_outside and self._means.outside is not None:
             self._means.outside.look_now(self.position.mode)
         if following.is_blocked:
-            self._alarm.tell(self.blocked_by, f"next try in {following.after:g} s")
-        await trio.sleep(following.after)
+            await self._alarm.wait(self.blocked_by, following.after)
+        else:
+            await trio.sleep(following.after)
         await self._wait_for_session()
         if following.cancels_buy:
             self._history.buy_was_canceled = True

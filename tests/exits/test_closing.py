@@ -337,6 +337,19 @@ async def test_no_pause_is_longer_than_retry_max(
     logged_errors.take()
 
 
+async def test_the_alarm_comes_hourly_however_long_the_next_try_waits(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.set_exits(retry_max_sec=4 * 3600)
+    shop.rig.paper.placing.extend([refused(403, "account is restricted")] * 9)
+    await shop.sell()
+    await trio.sleep(3 * 3600 + 600)
+    alarms = [each for each in logged_errors.take() if "cannot be sold" in each]
+    assert len(alarms) == 4
+    assert "next try in" in alarms[-1]
+
+
 @pytest.mark.parametrize("how", ["canceled", "expired", "rejected"])
 async def test_what_an_ended_sell_has_left_is_sold_by_the_next(
     shop: Shop, how: str
