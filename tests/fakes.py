@@ -85,6 +85,10 @@ class TrioClock:
     def now(self) -> datetime:
         return self._moment + timedelta(seconds=trio.current_time())
 
+    def put_ahead(self, seconds: float) -> None:
+        """Have time pass that Trio's clock does not count."""
+        self._moment += timedelta(seconds=seconds)
+
 
 def make_settings(**sections: Any) -> Settings:  # noqa: ANN401 - as in the file
     """Make settings from what a config file would hold."""

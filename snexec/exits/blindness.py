@@ -41,6 +41,10 @@ class Blindness:
         """Whether the rows of any mode are not seen."""
         return bool(self._blind)
 
+    def begin_anew(self) -> None:
+        """Count no time in which nobody looked."""
+        self._seen.clear()
+
     def look(
         self, rows: Iterable[Watched], now: Instant, settings: ExitSettings | None
     ) -> None:

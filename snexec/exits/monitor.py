@@ -13,6 +13,7 @@ from snexec.exits.blindness import Blindness
 from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
 from snexec.exits.rules import MISSED, RULE_REASONS, show_price
+from snexec.exits.unseen import Unseen
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -86,6 +87,7 @@ class PositionMonitor:
         self._records = records
         self._activation = Activation(view, None)
         self._blindness = Blindness(view, feed)
+        self._unseen = Unseen()
         self._settings: ExitSettings | None = None
         self._changed = trio.Event()
         self.passed_over: Counter[PassedOver] = Counter()
@@ -120,7 +122,7 @@ class PositionMonitor:
         watched, settings = self._book.of_symbol(price.symbol), self._now_set()
         if watched is None or settings is None:
             return None
-        now = self._view.now()
+        now = self._moment()
         session, prices = self._view.session(watched.position), watched.prices
         doubted = prices.second.doubted
         why = prices.hear(price, now, session, settings)
@@ -138,7 +140,7 @@ class PositionMonitor:
         watched, settings = self._book.of_symbol(symbol), self._now_set()
         if watched is None or settings is None:
             return
-        now = self._view.now()
+        now = self._moment()
         if watched.prices.hear_bid(bid, at, now, settings):
             self._priced(watched, now, settings)
 
@@ -231,6 +233,17 @@ class PositionMonitor:
 
     # The rules.
 
+    def _moment(self) -> Instant:
+        """Return this moment; if nobody has watched before it, all begins anew."""
+        now = self._view.now()
+        uncounted = self._unseen.since_last(now)
+        if uncounted is not None:
+            for each in self._book:
+                each.prices.begin_anew()
+                each.position.held_since -= uncounted
+            self._blindness.begin_anew()
+        return now
+
     def _now_set(self) -> ExitSettings | None:
         """Return the settings if anything is watched; new rules are seen here first."""
         settings = self._live.now.exits
@@ -254,7 +267,7 @@ class PositionMonitor:
             self._records.note_rules(self._activation.applied.text())
 
     def _tick(self) -> None:
-        settings, now = self._now_set(), self._view.now()
+        settings, now = self._now_set(), self._moment()
         self._view.watch(self._modes(settings))
         self._blindness.look(self._book, now, settings)
         if settings is None:

@@ -142,6 +142,11 @@ class SymbolPrices:
         self._confirm_in_a_row(settings, self.second.latest_bid)
         return lower
 
+    def begin_anew(self) -> None:
+        """Let nothing confirm anything that was seen before a time without a look."""
+        self._ticks.clear()
+        self.second = SecondSources()
+
     # Whether it counts.
 
     def _why_not(
