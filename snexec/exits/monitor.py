@@ -125,7 +125,8 @@ class PositionMonitor:
         now = self._moment()
         session, prices = self._view.session(watched.position), watched.prices
         doubted = prices.second.doubted
-        why = prices.hear(price, now, session, settings)
+        entry = watched.position.entry_price
+        why = prices.hear(price, now, session, settings, entry)
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
             self._priced(watched, now, settings)
@@ -314,7 +315,8 @@ class PositionMonitor:
     def _report_jump(
         self, watched: Watched, price: Price, settings: ExitSettings
     ) -> None:
-        second, last = watched.prices.second, watched.prices.measure
+        second = watched.prices.second
+        last = watched.prices.measure or watched.position.entry_price
         if second.is_reported or last is None:
             return
         second.is_reported = True

@@ -96,12 +96,25 @@ class SymbolPrices:
     # What is heard.
 
     def hear(
-        self, price: Price, now: Instant, session: Session, settings: ExitSettings
+        self,
+        price: Price,
+        now: Instant,
+        session: Session,
+        settings: ExitSettings,
+        entry: Decimal | None = None,
     ) -> PassedOver | None:
-        """Take a price; return why it does not count, None if it does."""
+        """Take a price; return why it does not count, None if it does.
+
+        Args:
+            price: It.
+            now: This moment.
+            session: What its market does.
+            settings: In force.
+            entry: What was paid for a share: the first price is measured by it.
+        """
         if self.today.begin(session):
             self._ticks.clear()  # yesterday's confirm nothing
-        why = self._why_not(price, now, session, settings)
+        why = self._why_not(price, now, session, settings, entry)
         if why is None:
             self._accept(price, now, settings)
         elif why == "jump":
@@ -150,7 +163,12 @@ class SymbolPrices:
     # Whether it counts.
 
     def _why_not(
-        self, price: Price, now: Instant, session: Session, settings: ExitSettings
+        self,
+        price: Price,
+        now: Instant,
+        session: Session,
+        settings: ExitSettings,
+        entry: Decimal | None,
     ) -> PassedOver | None:
         if price.conditions and not NOT_LAST_SALES.isdisjoint(price.conditions):
             return "conditions"
@@ -169,7 +187,7 @@ class SymbolPrices:
         if price.source == "snapshots":
             self.second.hear_snapshot(price.price, now.of(price.at))
             self._accept_doubted(now, settings)
-        return self._why_unneeded(price, now, settings)
+        return self._why_unneeded(price, now, settings, entry)
 
     def _why_not_at(
         self, at: float, now: Instant, session: Session, settings: ExitSettings
@@ -186,7 +204,7 @@ class SymbolPrices:
         return None
 
     def _why_unneeded(
-        self, price: Price, now: Instant, settings: ExitSettings
+        self, price: Price, now: Instant, settings: ExitSettings, entry: Decimal | None
     ) -> PassedOver | None:
         source = self.source
         if source is not None:
@@ -195,13 +213,20 @@ class SymbolPrices:
             stands_in = min(RANK[price.source], best) < min(RANK[source], best)
             if stands_in and self.is_fresh(now.elapsed, settings):
                 return "stand_in"
-        measure = self.measure
-        if measure is None:
-            return None
-        most = measure * settings.max_price_jump_pct / 100
-        if abs(price.price - measure) <= most:
+        if self._is_near(price.price, entry, settings):
             return None
         return None if self.second.agree(price, now, settings) else "jump"
+
+    def _is_near(
+        self, price: Decimal, entry: Decimal | None, settings: ExitSettings
+    ) -> bool:
+        """Return whether a price is no jump."""
+        most, measure = settings.max_price_jump_pct / 100, self.measure
+        if measure is not None:
+            return abs(price - measure) <= measure * most
+        # The first of a run, and the next may be as bad.
+        known = [each for each in (entry, self.highs.highest) if each is not None]
+        return not known or any(abs(price - each) <= each * most for each in known)
 
     def _accept_doubted(self, now: Instant, settings: ExitSettings) -> None:
         if self.today.is_halted:

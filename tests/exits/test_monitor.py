@@ -15,6 +15,7 @@ from tests.exits.hands import Desk
 from tests.fakes import warnings_of
 
 if TYPE_CHECKING:
+    from snexec.exits.prices import Source
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -296,6 +297,49 @@ async def test_a_jump_is_passed_over_counted_and_reported_once(
     desk.say(189)
     assert desk.say(100) == "jump"
     assert len(warnings_of(caplog)) == 2
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "source"),
+    [("BTC/USD", "positions"), ("BTC/USD", "stream"), ("AAPL", "snapshots")],
+)
+async def test_the_first_price_is_measured_by_the_rows_own_entry(
+    desk: Desk, nursery: trio.Nursery, symbol: str, source: Source
+) -> None:
+    desk.hold(symbol)
+    desk.start(nursery)
+    for _ in range(4):
+        assert desk.say("1.10", symbol, source) == "jump"
+        await trio.sleep(2)
+    assert desk.reasons == []
+    assert desk.say("189.00", symbol, source) is None
+    assert desk.say("180.00", symbol, source) is None
+    assert desk.say("180.00", symbol, source) is None
+    assert desk.reasons == [(symbol, "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_first_price_may_be_near_the_highest_instead(
+    desk: Desk, nursery: trio.Nursery
+) -> None:
+    desk.hold("BTC/USD", high_price=Decimal(400))
+    desk.start(nursery)
+    assert desk.say(380, "BTC/USD", "positions") is None
+    assert desk.say(800, "BTC/USD", "positions") == "jump"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_first_price_far_from_the_entry_counts_once_the_bid_agrees(
+    desk: Desk, nursery: trio.Nursery
+) -> None:
+    desk.hold("BTC/USD")
+    desk.start(nursery)
+    assert desk.say(100, "BTC/USD", "positions") == "jump"
+    assert desk.monitor.doubted() == ["BTC/USD"], "so that it is asked for"
+    desk.monitor.hear_bid("BTC/USD", Decimal(99), desk.clock.now().timestamp())
+    assert desk.say(100, "BTC/USD", "positions") is None
+    assert desk.reasons == [("BTC/USD", "stop_loss")]
     nursery.cancel_scope.cancel()
 
 
