@@ -88,6 +88,7 @@ class PositionsPoll:
             for mode in MODES
         }
         self._asked_at: dict[Mode, float] = {}
+        self._wanted_at: dict[Mode, float] = {}  # since when there is one to ask for
         self._short: dict[Mode, float] = {}  # since the last one that was short
         self._undated_due = 0.0
         self._wake = trio.Event()
@@ -111,8 +112,10 @@ class PositionsPoll:
         while True:
             wake, pause = self._wake, self._pause(mode)
             if pause is None:
+                self._wanted_at.pop(mode, None)
                 await wake.wait()
                 continue
+            self._wanted_at.setdefault(mode, trio.current_time())
             due = self._asked_at.get(mode, -pause) + pause
             if trio.current_time() < due:
                 with trio.move_on_at(min(due, trio.current_time() + self._look_sec())):
@@ -221,8 +224,8 @@ class PositionsPoll:
             )
 
     def _report_short(self, mode: Mode, pause: float, now: float) -> None:
-        last = self._asked_at.get(mode)
-        if last is None or now - last < pause * _LATE:
+        wanted_at = self._wanted_at.get(mode, now)
+        if now - max(wanted_at, self._asked_at.get(mode, wanted_at)) < pause * _LATE:
             return
         is_news = mode not in self._short
         self._short[mode] = now

@@ -335,7 +335,8 @@ async def test_polls_take_what_orders_leave_and_none_of_recoverys(
     assert recovered == 20
     await trio.sleep(60)
     assert desk.paper.asked
-    assert warnings_of(caplog) == []
+    [line] = warnings_of(caplog)
+    assert "orders leave no requests for a poll of paper positions" in line
     nursery.cancel_scope.cancel()
 
 
@@ -357,6 +358,25 @@ async def test_polls_that_orders_crowd_out_are_a_warning_once(
     asked = len(desk.paper.asked)
     await trio.sleep(180)
     assert len(desk.paper.asked) - asked > 50
+    nursery.cancel_scope.cancel()
+
+
+async def test_150_buys_in_a_minute_before_the_first_poll_are_told_as_well(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Polled(**STOP, blind_sec=1000.0)
+    budget = desk.accounts.budget("paper")
+    for _ in range(150):  # of 200, with a fifth for recovery and a tenth for orders
+        assert budget.try_take(Purpose.ORDER)
+        budget.finish(None)
+    desk.hold()
+    desk.start(nursery)
+    await trio.sleep(20)
+    assert desk.paper.asked == [], "orders go first"
+    [line] = warnings_of(caplog)
+    assert "orders leave no requests for a poll of paper positions" in line
+    await trio.sleep(60)
+    assert len(desk.paper.asked) > 5
     nursery.cancel_scope.cancel()
 
 
