@@ -51,7 +51,6 @@ class Exits(ExitPlans, BesideSells, FoundExits):
         quantity: Decimal | None,
         price: Decimal | None,
         final: bool,
-        whole_position: bool = False,
         at: datetime | None = None,
         times: Times | None = None,
     ) -> ExitApplied | None:
@@ -62,7 +61,6 @@ class Exits(ExitPlans, BesideSells, FoundExits):
             quantity: Shares, all executions together, where they could be read.
             price: Dollars a share over them, where it could be read.
             final: Whether the order is filled.
-            whole_position: Whether the account holds nothing of the symbol any more.
             at: When it sold last, if that is known.
             times: How long it took, as far as that is known.
         """
@@ -71,9 +69,7 @@ class Exits(ExitPlans, BesideSells, FoundExits):
             said = in_new_shares(quantity, price, ratio, sell.sold)
             return sell.sells(*said, final=final)
 
-        return self._apply(
-            ref, sells, whole_position=whole_position, at=at, times=times
-        )
+        return self._apply(ref, sells, at=at, times=times)
 
     def apply_ended(
         self,
@@ -113,7 +109,6 @@ class Exits(ExitPlans, BesideSells, FoundExits):
         ref: OrderRef,
         change: Callable[[Sell, Fraction], ExitOutcome],
         *,
-        whole_position: bool = False,
         at: datetime | None = None,
         times: Times | None = None,
     ) -> ExitApplied | None:
@@ -158,7 +153,7 @@ class Exits(ExitPlans, BesideSells, FoundExits):
             kind=exit_row["kind"],
             executed=sell.sold - sold_before,
         )
-        whole = whole_position or bool(exit_row["wholePosition"])
+        whole = bool(exit_row["wholePosition"])
         return self._conclude(
             applied, row, whole_position=whole and sell.state == "filled", at=at
         )

@@ -49,20 +49,6 @@ class Place(NamedTuple):
     credentials: Credentials
 
 
-class LineStatus(NamedTuple):
-    """How the connection is; times are on Trio's clock.
-
-    Attributes:
-        state: ``off`` is not wanted, ``idle`` wants a symbol first.
-        symbols: How many it has now.
-        ticked_at: When it last said something of a symbol; None if it never did.
-    """
-
-    state: LineState
-    symbols: int
-    ticked_at: float | None
-
-
 class DataLine:
     """Keeps the connection to one endpoint while there is something to ask it for.
 
@@ -78,6 +64,7 @@ class DataLine:
 
     Attributes:
         watched: The symbols; whoever changes them does so by ``set``.
+        state: ``off`` is not wanted, ``idle`` wants a symbol first.
     """
 
     def __init__(
@@ -108,8 +95,7 @@ class DataLine:
         )
         self._silence = Silence()
         self._session: DataSession | None = None
-        self._state: LineState = "off"
-        self._ticked_at: float | None = None
+        self.state: LineState = "off"
         self._failures = self._refusals = 0
         self._told: set[object] = set()  # what is said once
         self._used: Place | None = None
@@ -118,14 +104,9 @@ class DataLine:
         """Return whether ticks of a symbol come over it now."""
         return self._session is not None and symbol in self._session.served
 
-    def status(self) -> LineStatus:
-        """Return how it is now."""
-        symbols = 0 if self._session is None else len(self._session.served)
-        return LineStatus(self._state, symbols, self._ticked_at)
-
     def settings_changed(self) -> None:
         """Use what the settings say now; the connection goes only if they move it."""
-        if self._place() != self._used or self._state in {"refused", "waiting"}:
+        if self._place() != self._used or self.state in {"refused", "waiting"}:
             self._failures = self._refusals = 0
             self._told.clear()
             self._keeper.restart()
@@ -161,12 +142,12 @@ class DataLine:
         self._keeper.life.expect_within(math.inf)
         self._used = place = self._place()
         if place is None:
-            self._state = "off"
+            self.state = "off"
             await trio.sleep_forever()  # until the settings change
-        self._state = "idle"
+        self.state = "idle"
         while not self.watched:
             await self.watched.changed.wait()
-        self._state = "connecting"
+        self.state = "connecting"
         log.debug("connecting to %s", place.address)
         ended = await self._keeper.follow(place.address, partial(self._speak, place))
         if ended:
@@ -182,7 +163,7 @@ class DataLine:
             told=self._told,
         )
         await session.begin()
-        self._state, self._session = "open", session
+        self.state, self._session = "open", session
         self._silence.begun()
         self._failures = 0
         self._keeper.logged_fault = True
@@ -194,7 +175,6 @@ class DataLine:
             self._lost()
 
     def _heard(self) -> None:
-        self._ticked_at = trio.current_time()
         self._silence.ticked()
         self._refusals = 0
         self._reader.worked()
@@ -206,14 +186,14 @@ class DataLine:
                 isinstance(exc, StreamRejectedError) and exc.status_code == _CROWDED
             )
             if crowded or isinstance(exc, StreamRefusedError):
-                self._state = "refused"
+                self.state = "refused"
                 steps = _REFUSED_SECONDS
                 delay = steps[min(self._refusals, len(steps) - 1)]
                 self._refusals += 1
                 if isinstance(exc, StreamRefusedError):
                     self._say_refused(exc)
                 return delay
-        self._state = "waiting"
+        self.state = "waiting"
         first = self._live.now.stream.reconnect_delay_sec
         pause: float = min(first * 2 ** min(self._failures, 16), _LONGEST_PAUSE_SECONDS)
         self._failures += 1

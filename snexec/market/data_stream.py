@@ -13,7 +13,7 @@ import trio
 
 from snexec.assets import asset_class
 from snexec.clock import SystemClock
-from snexec.market.data_line import DataLine, LineStatus, Place
+from snexec.market.data_line import DataLine, Place
 from snexec.market.data_settings import data_endpoint
 from snexec.model import MODES
 
@@ -104,10 +104,6 @@ class DataStream:
         for name, line in self._lines.items():
             line.watched.set(of_class[name])
 
-    def serves(self, symbol: str) -> bool:
-        """Return whether its ticks come now; if not, its price is left to the poll."""
-        return self._line(symbol).serves(symbol)
-
     def seen(self, _mode: Mode, positions: Iterable[Polled]) -> None:
         """Hear the poll's prices: a connection is silent if it misses their moves."""
         for each in positions:
@@ -126,10 +122,6 @@ class DataStream:
         """Replace the connections that are open, as after a gap in time."""
         for line in self._lines.values():
             line.restart()
-
-    def status(self) -> dict[str, LineStatus]:
-        """Return how the connections are, by the class of asset."""
-        return {name: line.status() for name, line in self._lines.items()}
 
     async def run(self) -> None:
         """Keep the connections, until cancelled."""

@@ -26,14 +26,12 @@ def sold(
     *,
     final: bool = True,
     ref: OrderRef = SELL,
-    whole: bool = False,
 ) -> object:
     return store.exits.apply_sold(
         ref,
         quantity=Decimal(quantity),
         price=Decimal(price),
         final=final,
-        whole_position=whole,
     )
 
 
@@ -293,8 +291,8 @@ def test_dust_and_the_fee_of_a_coin_keep_no_row_open(  # noqa: PLR0917 - a table
     status: str,
 ) -> None:
     buy(store, symbol, shares, price)
-    plan(store)
-    sold(store, quantity, price, whole=whole)
+    assert plan(store, held=quantity if whole else None).is_whole_position is whole
+    sold(store, quantity, price)
     assert row_of(store, "sn-1")["status"] == status
 
 

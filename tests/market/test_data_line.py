@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from snexec.errors import StreamRejectedError
-from snexec.market.data_line import DataLine, LineStatus, Place
+from snexec.market.data_line import DataLine, Place
 from snexec.market.data_session import LINGER_SECONDS
 from snexec.stream import connection as connection_module
 from tests.fakes import (
@@ -115,17 +115,15 @@ async def bench(
 async def test_nothing_is_opened_before_there_is_a_symbol(bench: Bench) -> None:
     await trio.sleep(10_000)
     assert bench.opened == []
-    assert bench.line.status() == LineStatus("idle", 0, None)
+    assert bench.line.state == "idle"
     bench.line.watched.set(["AAPL"])
     await trio.sleep(1)
     assert bench.opened == [(10_001, PLACE.address)]
-    assert bench.line.status() == LineStatus("open", 1, None)
     assert bench.line.serves("AAPL")
     assert not bench.line.serves("KO")
     bench.server.send([trade()])
     await trio.sleep(1)
     assert symbols_of(bench.sink.taken) == ["AAPL"]
-    assert bench.line.status().ticked_at == 10_002
 
 
 async def test_nothing_is_ever_opened_while_it_is_not_wanted(
@@ -141,7 +139,7 @@ async def test_nothing_is_ever_opened_while_it_is_not_wanted(
     bench.line.poll_moved("AAPL")
     await trio.sleep(80_000)
     assert bench.opened == []
-    assert bench.line.status().state == "off"
+    assert bench.line.state == "off"
     bench.place = PLACE
     bench.line.settings_changed()
     await trio.sleep(1)
@@ -157,7 +155,7 @@ async def test_one_that_is_wanted_no_longer_is_closed(bench: Bench) -> None:
     await trio.sleep(10_000)
     assert bench.open == 0
     assert len(bench.opened) == 1
-    assert bench.line.status().state == "off"
+    assert bench.line.state == "off"
 
 
 async def test_settings_that_move_nothing_leave_the_connection_alone(
@@ -180,7 +178,7 @@ async def test_the_slot_is_given_back_while_nothing_is_watched(bench: Bench) -> 
     await trio.sleep(1)
     bench.line.watched.set([])
     await trio.sleep(LINGER_SECONDS + 1)
-    assert (bench.open, bench.line.status().state) == (0, "idle")
+    assert (bench.open, bench.line.state) == (0, "idle")
     bench.line.watched.set(["KO"])
     await trio.sleep(1)
     assert (bench.open, len(bench.opened)) == (1, 2)
@@ -212,7 +210,7 @@ async def test_a_server_that_keeps_failing_is_asked_less_and_less_often(
     await trio.sleep(200)
     began = bench.tried_at[0]
     assert [at - began for at in bench.tried_at] == [0, 5, 15, 35, 75, 135, 195]
-    assert bench.line.status().state == "waiting"
+    assert bench.line.state == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ async def test_a_refusal_is_said_once_and_tried_down_to_once_an_hour(
     assert [at - began for at in bench.tried_at] == [
         *(0, 60, 360, 1260, 4860, 8460, 12060)
     ]
-    assert bench.line.status() == LineStatus("refused", 0, None)
+    assert bench.line.state == "refused"
     assert bench.lost_at == [], "it was never open"
     assert bench.open == 0
     (told,) = warnings_of(caplog)
@@ -258,7 +256,7 @@ async def test_new_settings_end_the_wait_of_the_refused(bench: Bench) -> None:
     bench.server.refuse = None
     bench.line.settings_changed()
     await trio.sleep(1)
-    assert bench.line.status().state == "open"
+    assert bench.line.state == "open"
 
 
 async def test_a_tick_makes_the_next_refusal_the_first_again(bench: Bench) -> None:
