@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from contextlib import closing, contextmanager
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -78,7 +79,9 @@ def _settle_here(
     asked = Settlement(trade_id, how, price)
     with _opened(settings) as store:
         row = store.standing(trade_id)
-        judged = trio.run(judge, asked, row, _Account(settings))
+        before = SystemClock().now().timestamp() - settings.alpaca.unknown_grace_sec
+        asking = partial(judge, before=before)
+        judged = trio.run(asking, asked, row, _Account(settings))
         if judged.refusal:
             raise CommandError(f"not settled: {judged.refusal}")
         _confirm(judged.words, sure=sure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.ledger.exit_row import Sold, result_of
 from snexec.ledger.exit_table import sold_by
-from snexec.ledger.reading import number_of, text_of
+from snexec.ledger.reading import number_of, seconds_sql, text_of
 from snexec.ledger.symbols import symbol_key
 from snexec.model import MODES
 
@@ -27,7 +27,10 @@ _CLAIMS = (
     f" AND {symbol_key('symbol')} = {symbol_key(':symbol')}"
     " AND (mode = :mode OR mode IS NULL)"
 )
-_EXITS = "SELECT * FROM BotExit WHERE tradeId = ? ORDER BY rowid"
+_EXITS = (
+    f"SELECT *, {seconds_sql('decidedAt')} AS decided FROM BotExit"  # noqa: S608 - constants only
+    " WHERE tradeId = ? ORDER BY rowid"
+)
 # A file that was not migrated has no such table.
 _HAS_EXITS = "SELECT 1 FROM sqlite_master WHERE name = 'BotExit'"
 
@@ -43,6 +46,7 @@ class Standing(NamedTuple):
         claimed: Shares that other open rows of its symbol say they hold.
         sold: What its sells have sold.
         live_exit: The id of its sell that has no end.
+        live_since: When that was decided, in seconds since 1970; None if not known.
         exit_price: Dollars a share at which it went; None if not known.
     """
 
@@ -57,6 +61,7 @@ class Standing(NamedTuple):
     signal_id: str | None
     sold: tuple[Sold, ...] = ()
     live_exit: str | None = None
+    live_since: float | None = None
     exit_price: Decimal | None = None
 
     @property
@@ -121,7 +126,7 @@ def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
         return None
     row_id, symbol, mode, status, shares, price, settled_at, signal_id, exit_ = found
     exits = _exits(db, trade_id)
-    live = (each["id"] for each in exits if each["settledAt"] is None)
+    live = next((each for each in exits if each["settledAt"] is None), None)
     return Standing(
         trade_id=str(row_id),
         symbol=text_of(symbol) or "",
@@ -133,7 +138,8 @@ def read_standing(db: sqlite3.Connection, trade_id: str) -> Standing | None:
         claimed=_claimed(db, {"id": trade_id, "symbol": symbol, "mode": mode}),
         signal_id=text_of(signal_id),
         sold=tuple(each for each in sold_by(exits) if each.quantity),
-        live_exit=next(live, None),
+        live_exit=None if live is None else live["id"],
+        live_since=None if live is None else number_of(live["decided"]),
         exit_price=_decimal(exit_),
     )
 

@@ -66,7 +66,9 @@ class Broker(Protocol):
         """Return the status of a row's order."""
 
 
-async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judged:
+async def judge(
+    asked: Settlement, row: Standing | None, broker: Broker, *, before: float
+) -> Judged:
     """Return whether a row may be ended, having asked the broker for its position.
 
     Only where asking again would not help is the operator's word enough.
@@ -75,6 +77,7 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
         asked: What the operator says.
         row: The row as it is; None if it is not there.
         broker: Is asked.
+        before: A sell that was decided since, in seconds since 1970, may still arrive.
     """
     if row is None:
         return Judged(f"there is no row {asked.trade_id}")
@@ -91,11 +94,16 @@ async def judge(asked: Settlement, row: Standing | None, broker: Broker) -> Judg
         if _never_answers(exc):
             return Judged("", f"{_words(asked, row)}; NOT CHECKED, {unasked}")
         return Judged(f"{unasked}: try again later")
-    return await _judge_by(asked, row, row.mode, held, broker)
+    return await _judge_by(asked, row, row.mode, held, broker, before)
 
 
-async def _judge_by(
-    asked: Settlement, row: Standing, mode: Mode, held: Decimal, broker: Broker
+async def _judge_by(  # noqa: PLR0917 - what is known
+    asked: Settlement,
+    row: Standing,
+    mode: Mode,
+    held: Decimal,
+    broker: Broker,
+    before: float,
 ) -> Judged:
     """Return whether a row may be ended while its account holds so much."""
     left = held - row.claimed
@@ -108,7 +116,10 @@ async def _judge_by(
             f"{mode} holds {held} {row.symbol}{claims}: {left} are left, so"
             f" {row.trade_id} has not ended"
         )
-    if row.live_exit is not None:
+    is_lost = row.live_since is not None and row.live_since < before
+    if row.live_exit is not None and not (
+        is_lost and await _is_unknown(row.live_exit, row, mode, broker)
+    ):
         # What the broker says of it may close the row by itself, and truly.
         return Judged(
             f"a sell of {row.trade_id} is under way ({row.live_exit}): wait until it"
@@ -118,6 +129,17 @@ async def _judge_by(
     if not row.is_settled:
         words += await _order_words(row, mode, broker)
     return Judged("", words)
+
+
+async def _is_unknown(exit_id: str, row: Standing, mode: Mode, broker: Broker) -> bool:
+    """Return whether the broker says that it has no such sell of a row."""
+    try:
+        await broker.order_status(mode, exit_id, row.symbol)
+    except NotFoundError:
+        return True
+    except (BrokerError, OSError):
+        pass
+    return False
 
 
 async def _order_words(row: Standing, mode: Mode, broker: Broker) -> str:
@@ -147,7 +169,9 @@ async def settle(
     elif row is not None and _is_being_placed(wings, row):
         judged = Judged(f"the order of {row.trade_id} is being placed just now")
     else:
-        judged = await judge(asked, row, _Accounts(wings.accounts))
+        grace = wings.live.now.alpaca.unknown_grace_sec
+        before = wings.ledger.clock.now().timestamp() - grace
+        judged = await judge(asked, row, _Accounts(wings.accounts), before=before)
     if judged.refusal:
         return _refused(judged.refusal)
     if dry_run:

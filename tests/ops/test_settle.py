@@ -357,3 +357,36 @@ async def test_a_row_whose_sell_is_under_way_is_not_settled(bench: Bench) -> Non
         " the broker"
     )
     assert bench.rig.rows()["sn-1"]["status"] == "open"
+
+
+@pytest.mark.parametrize("decided_ago", [59, 61])
+async def test_a_sell_that_the_broker_does_not_have_keeps_no_row_open_for_ever(
+    bench: Bench, clock: FakeClock, decided_ago: float
+) -> None:
+    buy(bench)
+    bench.rig.store.exits.plan("sn-1", "manual", held=None, free=None)
+    clock.advance(decided_ago)
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    if decided_ago < 60:
+        assert "is under way" in str(done["error"]), "it may still arrive"
+        return
+    assert "; its sell sn-1-x1 is asked about no more; paper holds none of it" in (
+        str(done["words"])
+    )
+    assert bench.rig.rows()["sn-1"]["status"] == "closed"
+    assert bench.rig.store.exits.unsettled() == []
+
+
+async def test_a_sell_that_the_broker_has_may_close_its_row_by_itself(
+    bench: Bench, clock: FakeClock
+) -> None:
+    buy(bench)
+    bench.rig.store.exits.plan("sn-1", "manual", held=None, free=None)
+    bench.rig.paper.book["sn-1-x1"] = make_order("sn-1-x1", "filled", order_id="o-2")
+    clock.advance(3600)
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert "is under way" in str(done["error"])
+    bench.rig.paper.looking.append(UnknownOutcomeError("HTTP 500"))
+    done = await bench.control.settle("sn-1", "closed", Decimal(90), dry_run=False)
+    assert "is under way" in str(done["error"])
+    assert bench.rig.rows()["sn-1"]["status"] == "open"
