@@ -47,6 +47,13 @@ class BlockedAlarm:
             due = self._told_at + _REMIND_SECONDS - trio.current_time()
             await trio.sleep(min(left, due))
 
+    def give_up(self) -> None:
+        """Say that it is not tried again, as its rule is off now."""
+        log.warning(
+            "%s trade=%s is not tried again: the rule that was to sell it (%s) is off",
+            *(self._position.symbol, self._position.row_id, self._trigger.reason),
+        )
+
     def tell(self, why: str | None, following: str) -> None:
         """Say why, and what comes next, unless that was said within the hour."""
         position = self._position

@@ -21,7 +21,6 @@ from snexec.exits.heard import (
 from snexec.exits.history import History
 from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
 from snexec.ledger import kind_of_exit
-from snexec.orders import Sell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,13 +220,16 @@ class Closing:
             if not isinstance(following, Next):
                 return following
             await self._prepare(following)
+            if following.is_blocked and not self._means.is_set(self.trigger.reason):
+                self._alarm.give_up()
+                return "given_back"
             self._hand_in()
 
     async def _follows(self, answer: Heard) -> Next | Result | None:
         match answer:
             case IsPlanned():
                 await self._means.wait_for_open(self.position)
-                return Next()
+                return await self._at_open()
             case IsNotPlanned(why, _):
                 return await self._not_planned(why)
             case IsWithheld(new, why):
@@ -243,6 +245,14 @@ class Closing:
                 if applied.outcome == "dropped":
                     return "given_back"
                 return self._history.ended(applied)
+
+    async def _at_open(self) -> Next | None:
+        """Ask anew what a sell has waited for, as after a start; drop what does not hold."""
+        if self._exit_id is None or self.is_wanted() is not False:
+            return Next()
+        self.is_resumed = True  # its end is heard of like that of any other
+        await self._means.way.drop(self.position, self._exit_id)
+        return None
 
     async def _not_planned(self, why: NotPlanned) -> Next | Result | None:
         if why in _KEPT_BACK:
@@ -325,25 +335,8 @@ class Closing:
         self._is_handed_in = True
         is_closed = self._means.is_market_closed(position)
         position.waits = is_closed and self._exit_id is None
-        history = self._history
-        free = None if history.asks_for_all else position.free
-        held = None if history.asks_for_all else position.held
-        self._means.orders.sell(
-            Sell(
-                row_id=position.row_id,
-                symbol=position.symbol,
-                mode=position.mode,
-                reason=trigger.reason,
-                trigger_price=trigger.price,
-                trigger_source=trigger.source,
-                held=held if history.held is None else history.held,
-                free=free if history.free is None else history.free,
-                exit_id=self._exit_id,
-                leaves=not position.waits,
-                says_intent=history.says_intent,
-            ),
-            self,
-        )
+        sell = self._history.sell(trigger, self._exit_id)
+        self._means.orders.sell(sell, self)
         self._means.orders.flush()
 
     def _answer(self, answer: Heard) -> None:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from snexec.exits.tries import Past, after_end, after_refusal, read_refusal
+from snexec.orders import Sell
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from snexec.errors import RefusedError
     from snexec.exits.means import Means
     from snexec.exits.position import Position
+    from snexec.exits.rules import Trigger
     from snexec.exits.tries import Next
     from snexec.ledger import ExitApplied
 
@@ -45,6 +47,31 @@ class History:
         self.held: str | None = None
         self.buy_was_canceled = False
         self.blocked_by: str | None = None
+
+    def sell(self, trigger: Trigger, exit_id: str | None) -> Sell:
+        """Return the next sell of what is left.
+
+        Args:
+            trigger: Why it is sold.
+            exit_id: Of the sell that is planned already, if one is.
+        """
+        position = self._position
+        held, free = position.held, position.free
+        if self.asks_for_all:
+            held = free = None
+        return Sell(
+            row_id=position.row_id,
+            symbol=position.symbol,
+            mode=position.mode,
+            reason=trigger.reason,
+            trigger_price=trigger.price,
+            trigger_source=trigger.source,
+            held=held if self.held is None else self.held,
+            free=free if self.free is None else self.free,
+            exit_id=exit_id,
+            leaves=not position.waits,
+            says_intent=self.says_intent,
+        )
 
     def refused(self, error: RefusedError) -> Next:
         """Return what follows a refusal."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts
     from snexec.events import EventFeed
     from snexec.exits.position import Position
-    from snexec.ledger import Applied, Ledger
+    from snexec.ledger import Applied, ExitReason, Ledger
     from snexec.model import Mode
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler, Verdict
@@ -57,6 +57,9 @@ class Wanted(Protocol):
 
     def still_holds(self, row_id: str, reason: str) -> bool | None:
         """Ask the rule anew; None while nothing is known that it could be asked with."""
+
+    def is_set(self, reason: str) -> bool:
+        """Return whether its rule is set; what is no rule's is."""
 
 
 class Stops(Protocol):
@@ -113,6 +116,10 @@ class Means:
     def settings(self) -> ExitSettings:
         """How patient to be."""
         return self._live.now.exits or _DEFAULTS
+
+    def is_set(self, reason: ExitReason) -> bool:
+        """Return whether what a row is sold for is still set, where there are rules."""
+        return self.wanted is None or self.wanted.is_set(reason)
 
     def is_market_closed(self, position: Position) -> bool:
         """Return whether a sell has to wait for the market; not where nobody knows.

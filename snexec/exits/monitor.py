@@ -12,7 +12,7 @@ from snexec.exits.activation import Activation, count_rows
 from snexec.exits.blindness import Blindness
 from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
-from snexec.exits.rules import MISSED, RULE_REASONS, show_price
+from snexec.exits.rules import MISSED, RULE_KEYS, show_price
 from snexec.exits.unseen import Unseen
 
 if TYPE_CHECKING:
@@ -219,11 +219,18 @@ class PositionMonitor:
         if watched is None:
             return None
         if settings is None:
-            return reason not in RULE_REASONS
+            return reason not in RULE_KEYS
         now = self._view.now()
         since = self._activation.applied.flatten_since
         moment = self._view.moment(watched.position, now, since)
         return still_holds(reason, watched.position, watched.prices, moment, settings)
+
+    def is_set(self, reason: str) -> bool:
+        """Return whether the rule of a reason is set; what is no rule's is."""
+        if reason not in RULE_KEYS:
+            return True
+        settings = self._now_set()
+        return settings is not None and getattr(settings, RULE_KEYS[reason]) is not None
 
     def source_and_age(self) -> tuple[str | None, float | None]:
         """Return where the newest price is from, and its age in seconds."""

@@ -141,6 +141,10 @@ class Watcher:
         """Return a row's rules with their figures; None if it is not watched."""
         return self._monitor.explain(row_id)
 
+    def is_set(self, reason: str) -> bool:
+        """Return whether the rule of a reason is set; what is no rule's is."""
+        return self._monitor.is_set(reason)
+
     def still_holds(self, row_id: str, reason: str) -> bool | None:
         """Ask anew what a row was to be sold for; None while that cannot be asked."""
         return self._monitor.still_holds(row_id, reason)

@@ -42,6 +42,7 @@ class WayClear:
         self._accounts = accounts
         self._writer = ledger.writer
         self._unsettled = reconciler.unsettled
+        self._sells = reconciler.sells
         self._ended: dict[str, trio.Event] = {}  # by the client order ids waited for
 
     async def cancel_buy(self, position: Position) -> None:
@@ -74,6 +75,10 @@ class WayClear:
     def follows(self, exit_id: str | None) -> bool:
         """Return whether the broker is asked about a sell, which is sent again then."""
         return exit_id is not None and self._unsettled.get(exit_id) is not None
+
+    async def drop(self, position: Position, exit_id: str) -> None:
+        """End a sell of a row that has not left, and is not wanted any more."""
+        await self._sells.drop(position.mode, exit_id)
 
     def ask(self, exit_id: str | None) -> None:
         """Have the broker asked about a sell as soon as possible."""

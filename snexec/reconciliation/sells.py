@@ -243,18 +243,18 @@ class Sells:
             case "send":
                 self._send_again(order)
             case "drop":
-                await self.drop(order)
+                await self.drop(order.mode, order.trade_id)
             case "wait":
                 pass
 
-    async def drop(self, order: UnsettledOrder) -> None:
+    async def drop(self, mode: AccountName, exit_id: str) -> None:
         """Settle a sell that the broker never got, and that is not wanted any more."""
-        ref = OrderRef(order.mode, None, order.trade_id)
+        ref = OrderRef(mode, None, exit_id)
         applied: ExitApplied | None = await self._writer.write(
             lambda store: store.exits.apply_gone(ref, "dropped")
         )
         if applied is None or applied.settled:
-            self._unsettled.settled(order.trade_id)
+            self._unsettled.settled(exit_id)
         if applied is not None and applied.outcome == "dropped":
             order_log.warning(
                 applied,

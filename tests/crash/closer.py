@@ -69,6 +69,9 @@ class Closer:
     def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
         """Take no notice."""
 
+    def is_set(self, _reason: str) -> bool:
+        return True
+
     def still_holds(self, _row_id: str, _reason: str) -> bool:
         """Say that all is due."""
         return True

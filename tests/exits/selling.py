@@ -47,6 +47,7 @@ class Shop:
     Attributes:
         looks: At which accounts others' sales were to be looked at.
         holds: Whether the rule still holds, where it is asked.
+        set: Whether there still is such a rule.
     """
 
     def __init__(self, rig: Rig, nursery: trio.Nursery) -> None:
@@ -54,6 +55,7 @@ class Shop:
         self.nursery = nursery
         self.looks: list[Mode] = []
         self.holds: bool | None = True
+        self.set = True
         self.book = Book(rig.clock)
         rig.reconciler.report_to(self.book)
         self.means = Means(
@@ -67,6 +69,9 @@ class Shop:
 
     def look_now(self, mode: Mode) -> None:
         self.looks.append(mode)
+
+    def is_set(self, _reason: str) -> bool:
+        return self.set
 
     def still_holds(self, _row_id: str, _reason: str) -> bool | None:
         return self.holds

@@ -350,6 +350,24 @@ async def test_the_alarm_comes_hourly_however_long_the_next_try_waits(
     assert "next try in" in alarms[-1]
 
 
+async def test_a_blocked_sell_ends_with_its_rule(
+    shop: Shop, logged_errors: LoggedErrors, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.extend([refused(403, "account is restricted")] * 9)
+    closing = await shop.sell()
+    await trio.sleep(10)
+    assert len(shop.posts()) == 3
+    shop.set = False
+    await trio.sleep(3600)
+    assert len(shop.posts()) == 3
+    assert (closing.result, shop.state()) == ("given_back", "watched")
+    assert "is not tried again: the rule that was to sell it (stop_loss) is off" in (
+        caplog.text
+    )
+    logged_errors.take()
+
+
 @pytest.mark.parametrize("how", ["canceled", "expired", "rejected"])
 async def test_what_an_ended_sell_has_left_is_sold_by_the_next(
     shop: Shop, how: str
@@ -519,6 +537,33 @@ async def test_a_sell_waits_until_it_is_known_whether_its_market_is_open(
     shop.rig.market.asks = False  # nobody knows: a sell waits for no clock that is away
     await trio.sleep(1.1)
     assert len(shop.posts()) == 1
+
+
+async def test_what_waits_for_the_open_is_asked_anew_there(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    closing = await shop.sell(trigger("max_hold"))
+    shop.holds = False  # SIGHUP has made it longer
+    shop.rig.market.open = True
+    await trio.sleep(5)
+    assert shop.posts() == []
+    assert shop.states() == {"sn-1-x1": "dropped"}
+    assert (closing.result, shop.state()) == ("given_back", "watched")
+    assert "does not hold any more: dropped" in caplog.text
+    await shop.sell(trigger("max_hold"))
+    assert [post[1] for post in shop.posts()] == ["sn-1-x2"]
+
+
+async def test_what_was_asked_for_by_hand_is_sold_at_the_open(shop: Shop) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    await shop.sell(trigger("manual"))
+    shop.holds = False
+    shop.rig.market.open = True
+    await trio.sleep(5)
+    assert shop.states() == {"sn-1-x1": "working"}
 
 
 async def test_a_coin_waits_for_no_market(shop: Shop) -> None:

@@ -389,6 +389,17 @@ async def test_exits_that_are_not_enabled_say_how_many_rows_nobody_watches(
     nursery.cancel_scope.cancel()
 
 
+async def test_it_is_known_which_rules_are_set(desk: Desk) -> None:
+    assert desk.monitor.is_set("stop_loss")
+    assert not desk.monitor.is_set("profit_target")
+    assert desk.monitor.is_set("manual"), "which is no rule's"
+    desk.set(**STOP, enabled=False)
+    assert not desk.monitor.is_set("stop_loss")
+    desk.set()
+    assert not desk.monitor.is_set("stop_loss")
+    assert desk.monitor.is_set("manual")
+
+
 async def test_nothing_is_handed_over_while_all_is_halted(
     desk: Desk, nursery: trio.Nursery
 ) -> None:
