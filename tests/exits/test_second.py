@@ -75,6 +75,16 @@ def test_both_count_until_they_are_too_old(age: float, *, counts: bool) -> None:
     assert (by_bid.bid(age, SETTINGS) is not None) is counts
 
 
+@pytest.mark.parametrize(("at", "counts"), [(115.0, True), (115.1, False)])
+def test_their_age_counts_from_when_they_were(at: float, *, counts: bool) -> None:
+    second = SecondSources()
+    second.hear_bid(Decimal(100), 100.0)
+    assert (second.bid(at, SETTINGS) is not None) is counts
+    by_snapshot = SecondSources()
+    by_snapshot.hear_snapshot(Decimal(100), 100.0)
+    assert by_snapshot.agree(price(), now(at), SETTINGS) is counts
+
+
 @pytest.mark.parametrize("bid", [None, Decimal(0)])
 def test_where_nobody_bids_there_is_no_bid(bid: Decimal | None) -> None:
     second = SecondSources()
