@@ -124,6 +124,13 @@ def test_growth_is_of_what_is_not_the_rows(quantity: str, growth: str) -> None:
     assert case.has_grown is (Decimal(growth) > 0)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "has_grown"), [("10.000001", False), ("10.0000011", True)]
+)
+def test_dust_is_no_growth(quantity: str, *, has_grown: bool) -> None:
+    assert seen(quantity, before=make_sight("10")).has_grown is has_grown
+
+
 def test_without_a_sight_before_nothing_has_grown() -> None:
     assert seen("99").growth == 0
     assert not seen("99").has_grown
