@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from snexec.exits.sights import Case, Claim, Sight, day_of_trade
+from snexec.exits.sights import Case, Claim, Sight
 
 NOON = datetime(2026, 1, 5, 17, tzinfo=UTC)
 
@@ -197,20 +197,6 @@ def test_or_from_the_claim_where_there_is_none() -> None:
 
 
 # Days
-
-
-@pytest.mark.parametrize(
-    ("moment", "day"),
-    [
-        ("2026-01-05T04:59:00+00:00", date(2026, 1, 4)),
-        ("2026-01-05T05:01:00+00:00", date(2026, 1, 5)),
-        ("2026-01-05T23:00:00-05:00", date(2026, 1, 5)),
-        ("2026-07-06T13:30:00+00:00", date(2026, 7, 6)),
-        ("2026-07-06T23:59:00+00:00", date(2026, 7, 6)),
-    ],
-)
-def test_a_day_of_trade_is_new_yorks(moment: str, day: date) -> None:
-    assert day_of_trade(datetime.fromisoformat(moment)) == day
 
 
 def test_a_claims_day_is_that_of_its_buy() -> None:
