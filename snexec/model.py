@@ -18,3 +18,8 @@ Side = Literal["buy", "sell"]
 def to_cents(dollars: Decimal) -> Decimal:
     """Round dollars down to cents, with two decimals, as Alpaca takes them."""
     return dollars.quantize(Decimal("0.01"), rounding=ROUND_DOWN)
+
+
+def plain(number: Decimal) -> str:
+    """Return a number in digits, without needless zeros and never as ``4E-10``."""
+    return f"{number.normalize():f}"

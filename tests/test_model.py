@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.model import MODES, to_cents
+from snexec.model import MODES, plain, to_cents
 
 
 def test_an_account_is_paper_or_live() -> None:
@@ -47,3 +47,23 @@ def test_a_notional_is_never_more_and_less_than_a_cent_less(dollars: Decimal) ->
     assert 0 <= dollars - Decimal(text) < Decimal("0.01")
     assert text[-3] == "."
     assert text.replace(".", "").isdigit()
+
+
+# Digits
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("6.0", "6"),
+        ("100", "100"),
+        ("1E+2", "100"),
+        ("0.533386947", "0.533386947"),
+        ("0.0000000004", "0.0000000004"),
+        ("4E-10", "0.0000000004"),
+        ("-0.50", "-0.5"),
+        ("0.000", "0"),
+    ],
+)
+def test_a_number_is_shown_in_digits(number: str, text: str) -> None:
+    assert plain(Decimal(number)) == text

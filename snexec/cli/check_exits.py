@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from snexec.cli.check_findings import Finding, fail, ok, warn
 from snexec.cli.formats import foreign
 from snexec.errors import BrokerError, RefusedError
 from snexec.model import MODES
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from snexec.broker import Endpoint
@@ -26,7 +27,6 @@ _RULES = {
     "flatten_before_close_sec": "s",
 }
 _ASKED = "AAPL"  # one that every feed has
-_NEW_YORK = timedelta(hours=-5)  # for days only
 _BY_HAND = "nothing is sold but by `snexec close`"
 
 
@@ -95,7 +95,7 @@ async def _find_data(endpoint: Endpoint, exits: ExitSettings) -> Finding:
 
 
 async def _find_calendar(endpoint: Endpoint) -> Finding:
-    what, day = "calendar", (datetime.now(UTC) + _NEW_YORK).date().isoformat()
+    what, day = "calendar", day_of_trade(datetime.now(UTC)).isoformat()
     lost = "prices without a time count from the first poll of a session on"
     try:
         async with open_account(endpoint) as client:

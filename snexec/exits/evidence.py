@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.exits.external import APART_SECONDS
-from snexec.exits.sights import Case, Claim, day_of_trade
+from snexec.exits.sights import Case, Claim
 from snexec.exits.splits import merged, restated
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -31,8 +31,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.broker import Activity
-from snexec.exits.sights import day_of_trade
 from snexec.exits.splits import is_nearer, still_due, times
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

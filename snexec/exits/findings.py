@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from snexec.ledger import ExitApplied, Split
 from snexec.logs import about
+from snexec.model import plain
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from snexec.events import EventFeed
     from snexec.exits.evidence import Evidence
     from snexec.exits.external import Verdict
@@ -92,8 +95,8 @@ class Findings:
         log.warning(
             "%s trade=%s: split %s for 1; %s shares at %s are %s at %s",
             *(position.symbol, position.row_id, ratio),
-            *(case.claim.shares, case.claim.entry_price),
-            *(result.shares, result.entry_price),
+            *(_shown(case.claim.shares), _shown(case.claim.entry_price)),
+            *(_shown(result.shares), _shown(result.entry_price)),
             extra=about(symbol=position.symbol, trade_id=position.row_id),
         )
         self._feed.publish(
@@ -195,11 +198,12 @@ class Findings:
         log.log(
             level,
             "%s trade=%s (%s): %s shares are gone by no order of ours (%s)%s, %s%s",
-            *(applied.symbol, applied.row_id, applied.mode, applied.sold, verdict.why),
-            ""
-            if verdict.price is None
-            else f" at {round(verdict.price, 6).normalize():f}",
-            "its row is closed" if applied.closed else f"{applied.remaining} are left",
+            *(applied.symbol, applied.row_id, applied.mode, plain(applied.sold)),
+            verdict.why,
+            "" if verdict.price is None else f" at {plain(round(verdict.price, 6))}",
+            "its row is closed"
+            if applied.closed
+            else f"{plain(applied.remaining)} are left",
             remedy,
             extra=about(
                 symbol=applied.symbol,
@@ -227,3 +231,7 @@ class Findings:
 
 def _number(value: object) -> float | None:
     return None if value is None else float(str(value))
+
+
+def _shown(number: Decimal | None) -> str:
+    return "a price that is not known" if number is None else plain(number)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.errors import BrokerError
-from snexec.exits.sights import day_of_trade
 from snexec.exits.splits import SplitDay, fraction_of
 from snexec.logs import Repeats
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

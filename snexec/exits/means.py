@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import math
 from typing import TYPE_CHECKING, Protocol
-from zoneinfo import ZoneInfo
 
 import trio
 
 from snexec.assets import asset_class
 from snexec.exits.way_clear import WayClear
 from snexec.settings import ExitSettings
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from snexec.reconciliation import Reconciler, Verdict
     from snexec.settings import LiveSettings
 
-_NEW_YORK = ZoneInfo("America/New_York")  # a day of the broker's calendar is one there
 _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _REMEMBERED_FILLS = 2048  # a position lags for seconds
 _DEFAULTS = ExitSettings()  # for `close`, where there is no [exits]
@@ -206,7 +205,7 @@ class Means:
 
     def _begin_session(self) -> None:
         """Count from 0 on each day of the broker's calendar, which is New York's."""
-        today = self._clock.now().astimezone(_NEW_YORK).date()
+        today = day_of_trade(self._clock.now())
         if today != self._tries_on:
             self._tries_on = today
             self._tries.clear()

@@ -6,6 +6,7 @@ Its own task waits for the writer, so that no rule ever does.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,7 @@ import trio
 from snexec.ledger import HighPrice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
     from snexec.exits.watched import Watched
 
@@ -50,6 +51,7 @@ class Records:
         self._raised: dict[str, HighPrice] = {}
         self._lowered: dict[str, HighPrice] = {}
         self._wake = trio.Event()
+        self._unkept: set[str] = set()  # rows of which it was said
 
     def note_rules(self, rules: str) -> None:
         """Keep the rules that are applied from now on."""
@@ -87,8 +89,44 @@ class Records:
             raised, self._raised = self._raised, {}
             lowered, self._lowered = self._lowered, {}
             if rules is not None:
-                await self._shelf.note_rules(rules)
+                await self._write_rules(rules)
             if raised:
-                await self._shelf.raise_highs(list(raised.values()))
+                await self._write_highs(self._shelf.raise_highs, raised.values())
             if lowered:
-                await self._shelf.set_highs(list(lowered.values()))
+                await self._write_highs(self._shelf.set_highs, lowered.values())
+
+    async def _write_rules(self, rules: str) -> None:
+        try:
+            await self._shelf.note_rules(rules)
+        except sqlite3.Error as exc:
+            log.warning(
+                "the rules that are applied now cannot be kept (%s): a restart takes"
+                " them for new ones, and waits before it sells by them",
+                exc,
+            )
+
+    async def _write_highs(
+        self,
+        write: Callable[[Sequence[HighPrice]], Awaitable[None]],
+        highs: Collection[HighPrice],
+    ) -> None:
+        """Write high prices; a row that takes none keeps no other from its own."""
+        try:
+            await write(list(highs))
+        except sqlite3.Error:
+            for each in highs:
+                try:
+                    await write([each])
+                except sqlite3.Error as exc:
+                    self._say_unkept(each.row_id, exc)
+
+    def _say_unkept(self, row_id: str, why: sqlite3.Error) -> None:
+        if row_id in self._unkept:
+            return
+        self._unkept.add(row_id)
+        log.warning(
+            "trade=%s: its highest price cannot be kept (%s): after a restart its"
+            " trailing stop goes by the last one that was",
+            row_id,
+            why,
+        )

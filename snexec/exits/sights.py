@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snexec.assets import asset_class
 from snexec.exits.splits import restated
+from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
+    from datetime import date, datetime
     from fractions import Fraction
 
     from snexec.broker import Activity
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _DUST_SHARES = Decimal("0.000001")
 _DUST_DOLLARS = Decimal("0.01")
 _CLOCKS_DIFFER = timedelta(minutes=1)  # ours and the broker's, and lists lag 10 s
-_NEW_YORK = timedelta(
-    hours=-5
-)  # for days only; the hour of summer moves no day of trade
 
 
 class Claim(NamedTuple):
@@ -192,11 +190,6 @@ class Case:
     def is_begun(self) -> bool:
         """Whether it was seen before as it is now."""
         return self.first is not None and _is_same(self.first, self.now)
-
-
-def day_of_trade(moment: datetime) -> date:
-    """Return the exchange's day of a time."""
-    return (moment.astimezone(UTC) + _NEW_YORK).date()
 
 
 def _is_same(one: Sight, other: Sight) -> bool:

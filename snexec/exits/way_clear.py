@@ -56,7 +56,18 @@ class WayClear:
 
         Why is written first, so that a start goes on from it.
         """
-        await self._writer.write(lambda store: store.exits.note_cancel(exit_id, reason))
+        try:
+            await self._writer.write(
+                lambda store: store.exits.note_cancel(exit_id, reason)
+            )
+        except sqlite3.Error as exc:
+            log.warning(
+                "%s trade=%s: why it is canceled cannot be kept (%s): a restart before"
+                " its row is sold does not go on with that",
+                position.symbol,
+                exit_id,
+                exc,
+            )
         order = self._unsettled.get(exit_id)
         order_id = None if order is None else order.order_id
         await self._end(position, exit_id, order_id, "broker stop")

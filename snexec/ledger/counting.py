@@ -16,10 +16,10 @@ from snexec.risk import (
     OpenedOrder,
     Recently,
     Tally,
-    day_began,
     day_start,
     too_late,
 )
+from snexec.trading_days import day_began
 
 if TYPE_CHECKING:
     import sqlite3

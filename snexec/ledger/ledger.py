@@ -15,8 +15,8 @@ from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
 from snexec.model import ACCOUNTS
-from snexec.risk import day_began
 from snexec.threads import NoThreadError, Threads, in_own_thread
+from snexec.trading_days import day_began
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

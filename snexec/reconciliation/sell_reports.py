@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from snexec.logs import OrderLog, about, about_order
+from snexec.model import plain
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed, EventName
@@ -169,13 +170,15 @@ class SellReports:
         )
 
     def _tell_closed(self, applied: ExitApplied, source: Source) -> None:
-        left = f"; {applied.remaining} left, which is dust" if applied.remaining else ""
+        left = ""
+        if applied.remaining:
+            left = f"; {plain(applied.remaining)} left, which is dust"
         log.info(
             "Closed: %s at %s, %s (%s) trade=%s signal=%s%s",
             applied.symbol,
             "a price that is not known"
             if applied.exit_price is None
-            else f"{applied.exit_price.normalize():f}",
+            else plain(applied.exit_price),
             "P&L not known"
             if applied.pnl is None
             else f"{'-' if applied.pnl < 0 else '+'}${abs(applied.pnl):.2f}",

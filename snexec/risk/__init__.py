@@ -35,6 +35,5 @@ from snexec.risk.limits import Snapshot as Snapshot
 from snexec.risk.tally import OpenedOrder as OpenedOrder
 from snexec.risk.tally import Recently as Recently
 from snexec.risk.tally import Tally as Tally
-from snexec.risk.tally import day_began as day_began
 from snexec.risk.tally import day_start as day_start
 from snexec.risk.tally import too_late as too_late

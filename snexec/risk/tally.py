@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import collections
 import math
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+
+from snexec.trading_days import day_began
 
 MINUTE_SECONDS = 60.0
-_NEW_YORK = ZoneInfo("America/New_York")
 _SHORTEST_DAY_SECONDS = 23 * 3600.0
 _LONGEST_TWO_DAYS_SECONDS = 49 * 3600.0
 # Memory stays bounded: beyond these, the symbol ordered longest ago has no cooldown.
@@ -62,12 +62,6 @@ class Recently(NamedTuple):
             today=self.today + 1,
             cents_today=self.cents_today + order.cents,
         )
-
-
-def day_began(moment: datetime) -> datetime:
-    """Return when the moment's trading day began: midnight in New York, as UTC."""
-    day = moment.astimezone(_NEW_YORK).date()
-    return datetime.combine(day, time(), _NEW_YORK).astimezone(UTC)
 
 
 @lru_cache(maxsize=4)

@@ -22,7 +22,8 @@ from snexec.ledger.writer import Writer
 from snexec.model import MODES
 from snexec.risk.gates import ActiveGates
 from snexec.risk.limits import Counts, Limits
-from snexec.risk.tally import Recently, day_began
+from snexec.risk.tally import Recently
+from snexec.trading_days import day_began
 from tests.fakes import (
     FakeClock,
     make_settings,

@@ -10,10 +10,10 @@ from snexec.risk.tally import (
     OpenedOrder,
     Recently,
     Tally,
-    day_began,
     day_start,
     too_late,
 )
+from snexec.trading_days import day_began
 
 NOON = datetime.fromisoformat("2026-01-05T17:00:00+00:00").timestamp()  # in New York
 HOUR = 3600.0

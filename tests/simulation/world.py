@@ -50,10 +50,10 @@ from snexec.ledger.store import Store
 from snexec.model import MODES
 from snexec.ops.rereading import Reread, Rereader
 from snexec.ops.systemd import Systemd
-from snexec.risk.tally import day_began
 from snexec.stages import Opened
 from snexec.stream import connection as connection_module
 from snexec.threads import Worker
+from snexec.trading_days import day_began
 from tests.fakes import AskedOrder, TrioClock, live_settings, make_settings
 from tests.simulation.model import Broker, Connection
 from tests.simulation.steps import (
