@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from snexec.broker.sent import OutgoingOrder, SentOrder
     from snexec.events import Event
     from snexec.exchange.order import Order
+    from snexec.intake.admission import Answer
     from snexec.ledger.changes import Batch
+    from snexec.ledger.rows import NewTrade
     from snexec.settings import Settings
     from tests.day.auditor import Row
 
@@ -116,8 +118,7 @@ class FloorAccounts(Accounts):
         self, endpoint: DataEndpoint, *, timeout_seconds: float
     ) -> DataClient:
         client = super().data_client(endpoint, timeout_seconds=timeout_seconds)
-        asked = Questions(self._floor.app, urlsplit(endpoint.url).path)
-        client._look_ups = cast("Any", asked)
+        client._look_ups = cast("Any", self._floor.questions(endpoint.url))
         return client
 
     def _hold(self, endpoint: Endpoint, settings: Settings) -> Held:
@@ -125,7 +126,7 @@ class FloorAccounts(Accounts):
         return Held(
             endpoint,
             Client(
-                Questions(self._floor.app, urlsplit(endpoint.url).path),
+                self._floor.questions(endpoint.url),
                 self._life,
                 mode=endpoint.mode,
                 base_url=endpoint.url,
@@ -177,6 +178,7 @@ class Life:
                             ),
                             listener=cast("Any", None),
                             systemd=Systemd({}),
+                            report=self,
                         )
                     )
                 await self.daemon.run()
@@ -184,6 +186,20 @@ class Life:
                 assert self.is_dead
         store._db.close()
         self.over.set()
+
+    # As its report.
+
+    def happened(self, event: Event) -> None:
+        """Note an event."""
+        self.events.append(event)
+
+    def leaving(self, trade: NewTrade, sequence: int | None) -> None:
+        """Take no notice."""
+
+    def answered(self, answer: Answer) -> None:
+        raise NotImplementedError("no signal comes by standard input")
+
+    # What is done with it.
 
     async def until_ready(self) -> None:
         with trio.fail_after(_PATIENCE_SECONDS):
@@ -205,6 +221,10 @@ class Life:
         line = json.dumps(values).encode()
         intake = self.daemon.wings.intake
         return intake.take(line, read_at=trio.current_time()).status
+
+    def told(self, event: str) -> list[Event]:
+        """Return the events of a kind."""
+        return [each for each in self.events if each.event == event]
 
     async def buy(self, symbol: str = "AAPL", *, price: str = "100") -> Row:
         """Send a signal, and return its row once it is bought."""
@@ -248,6 +268,7 @@ class Floor:
     Attributes:
         paper: The account that is traded on.
         auditor: What has watched each order and each execution there.
+        requests: Everything that was ever asked of the exchange.
     """
 
     def __init__(
@@ -268,6 +289,7 @@ class Floor:
         self.paper = self.exchange.paper
         self.app: ASGIApp = self.exchange._app()
         self.auditor = Auditor(self.paper)
+        self.requests: list[str] = []
         self._life: Life | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -347,6 +369,12 @@ class Floor:
         )
 
     # How it is put together.
+
+    def questions(self, url: str) -> Questions:
+        """Return what asks the exchange below a URL; its requests are noted."""
+        asked = Questions(self.app, urlsplit(url).path)
+        asked.asked = self.requests
+        return asked
 
     def built_for(self, life: Life) -> ExitStack:
         """Let a daemon build itself with what is here."""

@@ -49,11 +49,15 @@ class Questions:
         app: The exchange's application.
         base: The path below which the account is.
         timeout_seconds: How long an answer may take.
+
+    Attributes:
+        asked: The method and the path of each request.
     """
 
     def __init__(
         self, app: ASGIApp, base: str, *, timeout_seconds: float = 10.0
     ) -> None:
+        self.asked: list[str] = []
         self._app = app
         self._base = base
         self._timeout_seconds = timeout_seconds
@@ -68,6 +72,7 @@ class Questions:
         link = Link()
         call = _Call(body)
         url = urlsplit(self._base + path)
+        self.asked.append(f"{method} {url.path}")
         scope = {
             **_scope("http", unquote(url.path), link),
             "method": method,
