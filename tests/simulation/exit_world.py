@@ -299,7 +299,8 @@ class ExitWorld(World):
         for name in kept:
             if sell[name] != before[name]:
                 self.wrong(f"{name} of a sell was {before[name]}: {sell}")
-        if sell["cancelReason"] == "stop_loss":
+        begun = sell["cancelReason"] if before["cancelReason"] is None else None
+        if (before["state"], begun) == ("working", "stop_loss"):
             self.wrong(f"a stop is canceled to sell at the stop: {sell}")
         said = (sell["state"], sell["filledQty"], sell["filledAvgPrice"])
         self.say(f"sell {sell['id']} " + " ".join(map(str, said)))
