@@ -39,8 +39,11 @@ _UNAUTHORIZED_HTML = (
 class Rest:
     """Answers REST requests, unless the account's faults say otherwise."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(
+        self, account: Account, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._account = account
+        self._now_ns = now_ns
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes to mount at the account's base."""
@@ -201,7 +204,7 @@ class Rest:
         return _json(queries.account(self._account.book))
 
     async def _clock(self, _request: Request) -> Response:
-        return _json(queries.clock(time.time_ns(), self._account.market))
+        return _json(queries.clock(self._now_ns(), self._account.market))
 
     async def _calendar(self, request: Request) -> Response:
         return _json(calendar(request.query_params))

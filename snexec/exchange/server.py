@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
@@ -31,6 +32,10 @@ _DATA_FEEDS = ("v2/iex", "v2/test", "v1beta3/crypto/us")
 class Exchange:
     """Serves Alpaca's trading API on loopback, while its `run` is awaited.
 
+    Args:
+        settings: How it behaves.
+        now_ns: The time of day, in nanoseconds since the epoch.
+
     Attributes:
         paper: The account at the root of the port.
         live: The account below `/live`.
@@ -41,14 +46,17 @@ class Exchange:
             bought.
     """
 
-    def __init__(self, settings: ExchangeSettings) -> None:
+    def __init__(
+        self, settings: ExchangeSettings, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         # Nothing here is a secret, and a seed must repeat it.
         rng = random.Random(settings.seed)  # noqa: S311
         self._prices = Prices(rng)
-        self.paper = Account(settings, prices=self._prices, rng=rng)
-        self.live = Account(settings, prices=self._prices, rng=rng)
-        self.tape = Tape(self._prices, now_ns=time.time_ns)
-        self.announcements = Announcements(time.time_ns)
+        self._now_ns = now_ns
+        self.paper = Account(settings, prices=self._prices, rng=rng, now_ns=now_ns)
+        self.live = Account(settings, prices=self._prices, rng=rng, now_ns=now_ns)
+        self.tape = Tape(self._prices, now_ns=now_ns)
+        self.announcements = Announcements(now_ns)
         self.data_feeds = {
             name: DataFeed(self.tape, self._knows_key) for name in _DATA_FEEDS
         }
@@ -57,7 +65,7 @@ class Exchange:
             for symbol, behaviour in settings.symbols.items()
             if behaviour.story_sec is not None
         }
-        self._data_rate = RateWindow(settings.rate_limit_per_min, time.time_ns)
+        self._data_rate = RateWindow(settings.rate_limit_per_min, now_ns)
         self._base: str | None = None
 
     @property
@@ -146,4 +154,4 @@ class Exchange:
 
     def _account_routes(self, account: Account) -> list[BaseRoute]:
         stream = WebSocketRoute("/stream", account.feed.serve)
-        return [stream, *Rest(account).routes()]
+        return [stream, *Rest(account, self._now_ns).routes()]

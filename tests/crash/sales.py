@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import json
 import random
 import signal
 import sqlite3
 import subprocess
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.exchange.settings import Behaviour, ExchangeSettings
-from snexec.ledger.exit_rows import row_of_exit
 from tests.crash.victim import NO_STEP
+from tests.day.auditor import agree, exact, never, results
 from tests.integration.harness import Box, alpaca, real_box, signal_line
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 75.0
 _STEP_SECONDS = 15.0  # from its start on, beside others that start
 _SETTLE_SECONDS = 150.0  # a machine may stand still for a minute
-_MILLIONTH = Decimal("0.000001")
+_HALF = Decimal(40)  # dollars; bought at about 100, with a stop at half of that
 
 # How the sells of one symbol go; its buys are filled.
 SELLS: dict[str, Behaviour] = {
@@ -60,19 +59,61 @@ SELLS: dict[str, Behaviour] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sale:
-    """What a run does: at which steps its daemons die, but for the last."""
+    """What a run does.
+
+    Attributes:
+        steps: At which its daemons die, but for the last.
+        count: The how-manieth time.
+        stops: Whether a stop rests at the broker for each row, and the market falls
+            through some of them while nobody lives.
+    """
 
     seed: int
     steps: tuple[str, ...]
     count: int = 1
+    stops: bool = False
+
+
+@dataclass(kw_only=True)
+class SaleFigures:
+    """What runs have done; adds up.
+
+    Attributes:
+        audits: How often rows, sells and orders were compared.
+        by_stop: Rows that a stop has sold.
+    """
+
+    runs: int = 0
+    kills: collections.Counter[str] = field(default_factory=collections.Counter)
+    sells: int = 0
+    closed: int = 0
+    by_stop: int = 0
+    audits: int = 0
+
+    def add(self, other: SaleFigures) -> None:
+        """Count what another one counted too."""
+        self.runs += other.runs
+        self.kills += other.kills
+        self.sells += other.sells
+        self.closed += other.closed
+        self.by_stop += other.by_stop
+        self.audits += other.audits
+
+    def __str__(self) -> str:
+        points = ", ".join(f"{n} {name}" for name, n in sorted(self.kills.items()))
+        return (
+            f"{self.runs} runs, {self.kills.total()} kills ({points}); {self.sells} sell"
+            f" orders, {self.closed} rows closed, {self.by_stop} of them by a stop at the"
+            f" broker; {self.audits} audits"
+        )
 
 
 class SaleError(Exception):
     """A promise was broken; the message is the whole story."""
 
 
-async def sell_through(sale: Sale) -> set[str]:
-    """Carry out a run, and return the steps at which its daemons died.
+async def sell_through(sale: Sale) -> SaleFigures:
+    """Carry out a run, and return what was done.
 
     Raises:
         SaleError: Rows and broker do not agree.
@@ -108,22 +149,34 @@ class _Run:
                 rate_limit_per_min=1_000_000,
             ),
             stream={"reconnect_delay_sec": 0.2, "restart_delay_sec": 0.02},
-            exits={"resend_after_sec": 0.5, "retry_max_sec": 0.5, "external": False},
+            exits={
+                "max_hold_duration_sec": 1.0,
+                "resend_after_sec": 0.5,
+                "retry_max_sec": 0.5,
+                "activation_delay_sec": 0.5,
+                "external": False,
+                "broker_stop": sale.stops,
+                "broker_stop_pct": 50.0,
+            },
         )
+        self.figures = SaleFigures(runs=1)
 
-    async def carry_out(self) -> set[str]:
-        reached = set()
+    async def carry_out(self) -> SaleFigures:
+        figures = self.figures
         for step in self._sale.steps:
             async with self._daemon(step) as process, trio.open_nursery() as nursery:
                 nursery.start_soon(self._feed)
                 with trio.move_on_after(_STEP_SECONDS):
                     await process.wait()
                 if process.returncode == -signal.SIGKILL:
-                    reached.add(step)
+                    figures.kills[step] += 1
                 elif process.returncode is not None:
                     self._fail([f"a daemon ended with {process.returncode}"])
                 nursery.cancel_scope.cancel(reason="the daemon is dead")
             self._check(is_over=False)
+            if self._sale.stops:
+                for number in self._rng.sample(range(len(self._names)), 4):
+                    self._exchange.quote(f"S{number}", _HALF)
         problems: list[str] = ["the last daemon did not take its signals"]
         async with self._daemon(NO_STEP) as process:
             with trio.move_on_after(_START_SECONDS):
@@ -141,7 +194,11 @@ class _Run:
         if problems:
             self._fail(problems)
         self._check(is_over=True)
-        return reached
+        rows = self._box.rows()
+        figures.sells = sum(o.side == "sell" for o in self._orders())
+        figures.closed = sum(row["status"] == "closed" for row in rows)
+        figures.by_stop = sum(row["exitReason"] == "stop_loss" for row in rows)
+        return figures
 
     @asynccontextmanager
     async def _daemon(self, step: str) -> AsyncIterator[trio.Process]:
@@ -196,21 +253,25 @@ class _Run:
         rows = {row["id"]: row for row in self._box.rows()}
         sells = self._sells()
         account = self._exchange.paper
-        orders = [order for order in account.book.orders() if order.side == "sell"]
-        problems += _never(rows, sells, orders)
+        orders = [order for order in self._orders() if order.side == "sell"]
+        self.figures.audits += 1
+        problems += [*never(rows, sells, orders), *results(rows.values(), sells)]
         problems += [
             f"the account is short of {each.symbol}"
             for each in account.book.positions.all()
             if each.qty < 0
         ]
         if is_over:
-            problems += _in_the_end(rows, sells, orders)
+            problems += [*agree(sells, orders), *_in_the_end(rows)]
             problems += [
                 f"{each.qty} of {each.symbol} are left"
                 for each in account.book.positions.all()
                 if each.qty
             ]
         return problems
+
+    def _orders(self) -> list[Order]:
+        return list(self._exchange.paper.book.orders())
 
     def _sells(self) -> dict[str, Row]:
         if not self._box.database.exists():
@@ -231,7 +292,7 @@ class _Run:
         orders = [
             f"{order.submitted_ns / 1e9:.3f} {order.side} {order.symbol} {order.status}"
             f" {order.filled_qty} at {order.filled_avg_price} {order.client_order_id}"
-            for order in self._exchange.paper.book.orders()
+            for order in self._orders()
         ]
         parts = {
             f"{self._sale}: broken promises": problems,
@@ -247,78 +308,13 @@ class _Run:
         )
 
 
-def _never(
-    rows: dict[str, Row], sells: dict[str, Row], orders: list[Order]
-) -> Iterator[str]:
-    """Find what may never be, not even in what a killed daemon leaves behind."""
-    by_row: dict[str, list[Order]] = collections.defaultdict(list)
-    for order in orders:
-        row_id = row_of_exit(order.client_order_id)
-        if row_id is None or order.client_order_id not in sells:
-            yield f"sell {order.client_order_id} was sent, and nothing decided it"
-        else:
-            by_row[row_id].append(order)
-    for row_id, own in by_row.items():
-        own.sort(key=lambda order: order.submitted_ns)
-        for first, second in itertools.pairwise(own):
-            if not first.terminal or first.updated_ns > second.submitted_ns:
-                yield f"{row_id} had two sells at once: {first.id} and {second.id}"
-        sold = sum((order.filled_qty for order in own), Decimal(0))
-        bought = _exact(rows[row_id]["shares"])
-        if sold > bought:
-            yield f"{row_id} has bought {bought} and sold {sold}"
-    for row in rows.values():
-        own_sells = [each for each in sells.values() if each["tradeId"] == row["id"]]
-        if sum(each["settledAt"] is None for each in own_sells) > 1:
-            yield f"{row['id']} has two sells without an end"
-        if row["status"] == "closed" and not any(
-            _exact(each["filledQty"]) for each in own_sells
-        ):
-            yield f"{row['id']} is closed without evidence"
-
-
-def _in_the_end(
-    rows: dict[str, Row], sells: dict[str, Row], orders: list[Order]
-) -> Iterator[str]:
+def _in_the_end(rows: dict[str, Row]) -> Iterator[str]:
     """Find what is not as it must be once all is settled."""
     if len(rows) < len(SELLS):
         yield f"there are {len(rows)} rows of {len(SELLS)} signals"
-    for order in orders:
-        sell = sells.get(order.client_order_id, {})
-        expected = (order.id, order.status, order.filled_qty)
-        told = (
-            sell.get("alpacaOrderId"),
-            sell.get("state"),
-            _exact(sell.get("filledQty")),
-        )
-        if told != expected:
-            yield f"{order.client_order_id} is {told}, and the broker says {expected}"
     for row in rows.values():
         if (row["status"], row["exitReason"]) == ("missed", "order_not_found"):
             continue  # its buy never left: what was left of it is looked at
-        own = [each for each in sells.values() if each["tradeId"] == row["id"]]
-        quantity = sum((_exact(each["filledQty"]) for each in own), Decimal(0))
-        dollars = sum(
-            (
-                _exact(each["filledQty"]) * _exact(each["filledAvgPrice"])
-                for each in own
-            ),
-            Decimal(0),
-        )
-        if (row["status"], quantity) != ("closed", _exact(row["shares"])):
-            yield f"{row['id']} ({row['symbol']}) is {row['status']}, sold {quantity}"
-            continue
-        pnl = dollars - _exact(row["entryPrice"]) * _exact(row["shares"])
-        price = dollars / quantity
-        expected_row = {
-            "pnl": float(pnl.quantize(_MILLIONTH, ROUND_HALF_EVEN)),
-            "exitPrice": float(price.quantize(_MILLIONTH, ROUND_HALF_EVEN)),
-            "exitReason": "max_hold",
-        }
-        for name, value in expected_row.items():
-            if row[name] != value:
-                yield f"{row['id']}: {name} is {row[name]}, not {value}"
-
-
-def _exact(value: Any) -> Decimal:  # noqa: ANN401 - whatever SQLite holds
-    return Decimal(0) if value is None else Decimal(str(value))
+        ended = row["status"], row["exitReason"]
+        if ended not in {("closed", "max_hold"), ("closed", "stop_loss")}:
+            yield f"{row['id']} ({row['symbol']}, {exact(row['shares'])}) is {ended}"

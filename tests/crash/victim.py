@@ -19,6 +19,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from snexec.__main__ import main
+from snexec.broker.client import AlpacaClient
 from snexec.broker.sent import SentOrder
 from snexec.broker.wire import Connection
 from snexec.cli import daemon
@@ -30,7 +31,6 @@ from snexec.ledger.store import Store
 from snexec.orders.sell_desk import SellDesk
 from snexec.reconciliation.fills import Fills
 from snexec.stream.trading import TradingStream
-from tests.crash.closer import sell_everything
 
 if TYPE_CHECKING:
     import sqlite3
@@ -267,23 +267,30 @@ def _closed(applied: ExitApplied | None) -> bool:
     return applied is not None and applied.closed
 
 
-def _on_sell_written(bomb: _Bomb) -> None:
-    """Kill when a sell's whole request has been given to the kernel."""
+def _of_a_stop(applied: ExitApplied | None) -> bool:
+    return applied is not None and applied.changed and applied.kind == "stop"
 
-    def write(original: Callable[[bytes], int], data: bytes) -> int:
-        taken = original(data)
-        if b'"side":"sell"' in data:
-            bomb.light()
-        return taken
 
-    _wrap(Connection, "_write", write)
+def _on_written(words: bytes) -> Callable[[_Bomb], None]:
+    """Kill when a whole request with these words has been given to the kernel."""
+
+    def install(bomb: _Bomb) -> None:
+        def write(original: Callable[[bytes], int], data: bytes) -> int:
+            taken = original(data)
+            if words in data:
+                bomb.light()
+            return taken
+
+        _wrap(Connection, "_write", write)
+
+    return install
 
 
 # Of a daemon that sells what it buys.
 SELL_STEPS: dict[str, Callable[[_Bomb], None]] = {
     "exit decided": _on_commit("plan", did=_is_planned, before=True, owner=Exits),
     "planned durable": _on_commit("plan", did=_is_planned, owner=Exits),
-    "sell sent": _on_sell_written,
+    "sell sent": _on_written(b'"side":"sell"'),
     "sell accepted": _on_entry(SellDesk, "sell_answered"),
     "sell's id stored": _on_commit("apply_working", did=_changed, owner=Exits),
     "sell refused": _on_commit("apply_gone", did=_changed, owner=Exits),
@@ -294,16 +301,20 @@ SELL_STEPS: dict[str, Callable[[_Bomb], None]] = {
     ),
     "closed": _on_commit("apply_sold", did=_closed, owner=Exits),
 }
+# Of one that has a stop rest at the broker for each row.
+STOP_STEPS: dict[str, Callable[[_Bomb], None]] = {
+    "stop sent": _on_written(b'"type":"stop"'),
+    "stop placed": _on_commit("apply_working", did=_of_a_stop, owner=Exits),
+    "cancel noted": _on_commit("note_cancel", did=lambda _nothing: True, owner=Exits),
+    "cancel asked": _on_entry(AlpacaClient, "cancel"),
+    "stop canceled": _on_commit("apply_ended", did=_of_a_stop, owner=Exits),
+}
 NO_STEP = "none"
 
 
 if __name__ == "__main__":
     step, count, *rest = sys.argv[1:]
-    if step in STEPS:
-        STEPS[step](_Bomb(int(count)))
-    else:
-        sell_everything()
-        if step != NO_STEP:
-            SELL_STEPS[step](_Bomb(int(count)))
+    if step != NO_STEP:
+        (STEPS | SELL_STEPS | STOP_STEPS)[step](_Bomb(int(count)))
     sys.argv = ["snexec", *rest]
     main()

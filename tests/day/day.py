@@ -1,12 +1,10 @@
-"""A day in a minute: trades that end for every reason, and the books of both sides."""
+"""A day of trades that end for every reason, and the books of both sides."""
 
 from __future__ import annotations
 
 import collections
-import json
 import math
 import random
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -19,13 +17,13 @@ from snexec.exchange.book import OPENING_CASH
 from snexec.exchange.corporate_actions import Action, carry_out
 from snexec.exchange.market import Market
 from snexec.exchange.settings import ExchangeSettings
-from tests.integration.harness import Box, alpaca, real_box, signal_line
+from tests.day.floor import open_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from pathlib import Path
 
-    from snexec.exchange.server import Exchange
-    from tests.integration.harness import Client
+    from tests.day.floor import Floor, Life
 
 Reason = Literal[
     "stop_loss",
@@ -38,21 +36,21 @@ Reason = Literal[
     "corporate_action",
 ]
 
-_FLATTEN_SECONDS = 30.0  # the least that may be set
-_FIRST_PRICE = Decimal(100)
+FLATTEN_SECONDS = 60.0
+_FIRST_PRICE = "100"
 _TAKEN_OVER_AT = Decimal(130)  # dollars a share, paid in cash
 _CENT = Decimal("0.01")
-_AGREE_SECONDS = 60.0
+_AFTER_SECONDS = 120.0  # for what is still to be found out, once the market is closed
 
 # Seconds after the fill, and dollars; the stop is at 95, the target at 110, and the
 # trailing stop 3 % below the highest price once that was above 106.
 _PATHS: dict[Reason, list[tuple[float, str]]] = {
-    "stop_loss": [(0.5, "99.2"), (1.2, "97.4"), (1.9, "94.1")],
-    "trailing_stop": [(0.5, "103.5"), (1.2, "107.9"), (3.2, "104")],
-    "profit_target": [(0.5, "102.3"), (1.2, "106.5"), (1.9, "111.7")],
+    "stop_loss": [(5, "99.2"), (15, "97.4"), (25, "94.1")],
+    "trailing_stop": [(5, "103.5"), (15, "107.9"), (35, "104")],
+    "profit_target": [(5, "102.3"), (15, "106.5"), (25, "111.7")],
 }
-_GAP: list[tuple[float, str]] = [(0.5, "99.6"), (1.2, "71.5")]  # needs a second source
-_REST: list[tuple[float, str]] = [(0.5, "100.4"), (1.2, "99.7")]
+_GAP: list[tuple[float, str]] = [(5, "99.6"), (15, "71.5")]  # needs a second source
+_REST: list[tuple[float, str]] = [(5, "100.4"), (15, "99.7")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +60,16 @@ class Day:
     Attributes:
         trades: How many trades end for each reason.
         hold: ``max_hold_duration_sec``.
-        last_buys: Seconds after the start at which those are bought that are held until
-            the market is about to close.
-        flatten: Seconds after the start at which that is.
+        apart: Seconds between two buys.
+        close: Seconds from the first buy to the market's close.
+        poll: ``poll_sec``.
     """
 
     trades: dict[Reason, int]
-    hold: float
-    last_buys: float
-    flatten: float
+    hold: float = 240.0
+    apart: float = 3.0
+    close: float = 900.0
+    poll: float = 4.0
     seed: int = 1
 
 
@@ -85,6 +84,8 @@ class Books:
         paid_out: Dollars won with shares that a corporation took, of which no row knows.
         cash: Dollars that the account has won.
         left: Shares that it still holds.
+        sells: How many orders have sold.
+        audits: How often the account was looked at.
     """
 
     rows: dict[str, dict[str, Any]]
@@ -93,7 +94,8 @@ class Books:
     paid_out: Decimal
     cash: Decimal
     left: Decimal
-    seconds: float
+    sells: int
+    audits: int
 
     @property
     def differences(self) -> list[str]:
@@ -117,13 +119,13 @@ class Books:
     def table(self) -> str:
         """Show what closed each, and both books."""
         lines = []
-        for reason, symbols in _by_reason(self.rows.values()).items():
-            pnls = [row["pnl"] for row in symbols if row["pnl"] is not None]
-            held = [_seconds_held(row) for row in symbols]
+        for reason, rows in sorted(_by_reason(self.rows.values()).items()):
+            pnls = [Decimal(repr(row["pnl"])) for row in rows if row["pnl"] is not None]
+            held = [_seconds_held(row) for row in rows]
             lines.append(
                 [
                     reason,
-                    len(symbols),
+                    len(rows),
                     f"{sum(pnls):.2f}" if pnls else "-",
                     f"{min(held):.1f} to {max(held):.1f}",
                 ]
@@ -133,7 +135,8 @@ class Books:
         return (
             f"{shown}\n\nrows {self.won:.6f} + paid out by corporations"
             f" {self.paid_out:.6f} = {self.won + self.paid_out:.2f}; the exchange's cash"
-            f" has changed by {self.cash:.2f}; {self.seconds:.0f} s"
+            f" has changed by {self.cash:.2f}; {self.sells} sell orders, {self.audits}"
+            " audits"
         )
 
 
@@ -153,112 +156,82 @@ def _seconds_held(row: dict[str, Any]) -> float:
     return (end - entry).total_seconds()
 
 
-async def live_through(day: Day) -> Books:
+async def live_through(day: Day, folder: Path) -> Books:
     """Trade for a day, and return the books of both sides."""
-    settings = ExchangeSettings(
-        fill_delay_sec=0.02,
-        partial_fill_ratio=0.2,
-        rate_limit_per_min=1_000_000,
-        seed=day.seed,
+    exchange = ExchangeSettings(
+        fill_delay_sec=0.2, partial_fill_ratio=0.2, seed=day.seed
     )
-    async with real_box(settings) as (box, exchange):
-        return await _Run(day, box, exchange).carry_out()
+    exits = {
+        "hard_stop_loss_pct": 5.0,
+        "profit_target_pct": 10.0,
+        "trailing_stop_pct": 3.0,
+        "trailing_start_pct": 6.0,
+        "max_hold_duration_sec": day.hold,
+        "flatten_before_close_sec": FLATTEN_SECONDS,
+        "poll_sec": day.poll,
+    }
+    async with open_floor(folder, exchange=exchange, exits=exits) as floor:
+        return await _Run(day, floor).carry_out()
 
 
 @dataclass(eq=False)
 class _Run:
     day: Day
-    box: Box
-    exchange: Exchange
+    floor: Floor
     _expected: dict[str, Reason] = field(default_factory=dict)
-    _began: float = 0.0
 
     async def carry_out(self) -> Books:
-        day, exchange, box = self.day, self.exchange, self.box
-        box.configure(
-            alpaca=alpaca(
-                exchange, rate_limit_per_min=1_000_000, reconcile_interval_sec=2.0
-            ),
-            exits={
-                "hard_stop_loss_pct": 5.0,
-                "profit_target_pct": 10.0,
-                "trailing_stop_pct": 3.0,
-                "trailing_start_pct": 6.0,
-                "max_hold_duration_sec": day.hold,
-                "flatten_before_close_sec": _FLATTEN_SECONDS,
-                "poll_sec": 0.5,
-                "external_grace_sec": 0.5,
-                "data_url": exchange.data_url,
-            },
-        )
-        self._began = trio.current_time()
-        closes_ns = time.time_ns() + int((day.flatten + _FLATTEN_SECONDS) * 1e9)
-        exchange.paper.market = Market(changes_ns=closes_ns)
-        async with box.daemon() as process:
-            async with box.client() as client:
-                await self._trade(client)
-            with trio.move_on_after(_AGREE_SECONDS):
-                while self._books().differences:  # noqa: ASYNC110 - another process
-                    await trio.sleep(0.2)
-            books = self._books()
-            status = await box.stop(process)
-        assert status == 0, box.log()[-4000:]
-        assert "Traceback" not in box.log(), box.log()[-4000:]
-        return books
+        floor = self.floor
+        began = trio.current_time()
+        closes_ns = floor._now_ns() + int(self.day.close * 1e9)
+        floor.paper.market = Market(changes_ns=closes_ns)
+        async with floor.life() as life, trio.open_nursery() as nursery:
+            await self._trade(life, nursery, began)
+            await trio.sleep_until(began + self.day.close + _AFTER_SECONDS)
+        return self._books()
 
-    async def _trade(self, client: Client) -> None:
-        symbols = [
-            reason for reason, count in self.day.trades.items() for _ in range(count)
-        ]
-        random.Random(self.day.seed).shuffle(symbols)  # noqa: S311
-        self._expected = {f"S{n}": reason for n, reason in enumerate(symbols)}
+    async def _trade(self, life: Life, nursery: trio.Nursery, began: float) -> None:
+        day = self.day
+        reasons = [reason for reason, n in day.trades.items() for _ in range(n)]
+        random.Random(day.seed).shuffle(reasons)  # noqa: S311 - a seed repeats it
+        self._expected = {f"S{n}": reason for n, reason in enumerate(reasons)}
         late = [s for s, reason in self._expected.items() if reason == "market_close"]
-        async with trio.open_nursery() as nursery:
-            for symbol, reason in self._expected.items():
-                if symbol not in late:
-                    await self._buy(client, symbol)
-                    nursery.start_soon(self._live, symbol, reason)
-            await trio.sleep_until(self._began + self.day.last_buys)
-            for symbol in late:
-                await self._buy(client, symbol)
-                nursery.start_soon(self._live, symbol, "market_close")
+        # What is held until the market closes is not to be held for too long.
+        last = began + day.close - FLATTEN_SECONDS - day.hold / 2
+        early = [symbol for symbol in self._expected if symbol not in late]
+        in_time = day.hold / 3 / max(len(late), 1)
+        for at, symbols, apart in (
+            (began, early, day.apart),
+            (last, late, min(day.apart, in_time)),
+        ):
+            await trio.sleep_until(at)
+            for symbol in symbols:
+                assert life.send(symbol, price=_FIRST_PRICE) == "accepted"
+                nursery.start_soon(self._live, life, symbol, self._expected[symbol])
+                await trio.sleep(apart)
 
-    async def _buy(self, client: Client, symbol: str) -> None:
-        self.exchange.quote(symbol, _FIRST_PRICE)
-        answer = await client.ask(signal_line(symbol, id=f"n-{symbol}"))
-        assert answer["status"] == "accepted", answer
-
-    async def _live(self, symbol: str, reason: Reason) -> None:
+    async def _live(self, life: Life, symbol: str, reason: Reason) -> None:
         """Let come what ends the trade."""
-        account = self.exchange.paper
-        await self._until(lambda: account.book.positions.qty(symbol) > 0)
+        floor, account = self.floor, self.floor.paper
+        await floor.until(lambda row: bool(row["settledAt"]), symbol=symbol)
         path = _PATHS.get(reason, _REST)
         if reason == "stop_loss" and int(symbol[1:]) % 3 == 0:
             path = _GAP
         account.follow_path(symbol, [(after, Decimal(p)) for after, p in path])
-        await trio.sleep(3.0)
+        await trio.sleep(20.0 + int(symbol[1:]) % 40)
         match reason:
             case "manual":
-                async with self.box.client() as client:
-                    line = {"command": "close", "symbols": [symbol]}
-                    answer = await client.ask(json.dumps(line).encode() + b"\n")
-                    assert answer["status"] == "ok", answer
+                assert await life.close(symbol) == [""]
             case "external":
                 account.close_position(symbol)
             case "corporate_action":
                 action = Action(symbol=symbol, kind="MA", price=_TAKEN_OVER_AT)
-                carry_out(action, account.book, account.activities, time.time_ns())
+                carry_out(action, account.book, account.activities, floor._now_ns())
             case _:
                 pass
 
-    async def _until(self, holds: Callable[[], bool]) -> None:
-        with trio.fail_after(_AGREE_SECONDS):
-            while not holds():  # noqa: ASYNC110 - another process changes it
-                await trio.sleep(0.02)
-
     def _books(self) -> Books:
-        account = self.exchange.paper
-        rows = {row["symbol"]: row for row in self.box.rows()}
+        account, rows = self.floor.paper, self.floor.rows()
         paid_out = Decimal(0)
         for order in account.book.orders():
             if self._expected.get(order.symbol) == "corporate_action":
@@ -271,5 +244,6 @@ class _Run:
             paid_out=paid_out,
             cash=account.book.cash - OPENING_CASH,
             left=sum((each.qty for each in account.book.positions.all()), Decimal(0)),
-            seconds=trio.current_time() - self._began,
+            sells=len(self.floor.orders()),
+            audits=self.floor.auditor.audits,
         )

@@ -7,40 +7,71 @@ The long form is for the nightly run, and for whoever changes how positions are 
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from tests.day.day import Day, Reason, live_through
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import LoggedErrors
+
+pytestmark = pytest.mark.jumping_time
+
 _REASONS: tuple[Reason, ...] = get_args(Reason)
-# What others did is believed no sooner than half a minute after a fill of ours.
-_SOON: tuple[Reason, ...] = _REASONS[:6]
+_ROW = re.compile(r"^(\w+) +(\d+) +(-|-?\d+\.\d\d)(?: |$)", re.MULTILINE)
 
 
-async def test_a_short_day_ends_with_the_books_of_the_exchange() -> None:
-    day = Day(
-        trades=dict.fromkeys(_SOON, 2),
-        hold=5.5,
-        last_buys=4.0,
-        flatten=8.5,
-    )
-    books = await live_through(day)
+def take_mergers(logged_errors: LoggedErrors) -> int:
+    """Expect the alarm of each row that a corporation took over, and count them."""
+    said = logged_errors.take()
+    assert [each for each in said if "a merger" not in each] == []
+    return len(said)
+
+
+async def test_200_trades_end_for_every_reason_with_the_books_of_the_exchange(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    books = await live_through(Day(trades=dict.fromkeys(_REASONS, 25)), tmp_path)
     assert books.differences == [], books.table()
+    assert take_mergers(logged_errors) == 25
+    shown = {reason: int(rows) for reason, rows, _pnl in _ROW.findall(books.table())}
+    assert shown == dict.fromkeys(_REASONS, 25) | {"all": 200}, books.table()
+
+
+async def test_a_day_goes_the_same_way_each_time(
+    tmp_path: Path, logged_errors: LoggedErrors
+) -> None:
+    day = Day(trades=dict.fromkeys(_REASONS, 1), close=400.0)
+    tables = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        tables.add((await live_through(day, tmp_path / name)).table())
+    assert len(tables) == 1, "\n".join(tables)
+    assert take_mergers(logged_errors) == 2
 
 
 @pytest.mark.soak
-async def test_a_long_day_of_every_reason_ends_with_the_books_of_the_exchange(
+@pytest.mark.parametrize("seed", range(1, 6))
+async def test_a_long_day_ends_with_the_books_of_the_exchange(
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    logged_errors: LoggedErrors,
+    seed: int,
 ) -> None:
     day = Day(
         trades=dict.fromkeys(_REASONS, 25),
-        hold=42.0,
-        last_buys=25.0,
-        flatten=54.0,
+        hold=1200.0,
+        apart=60.0,
+        close=6.5 * 3600,
+        seed=seed,
     )
-    books = await live_through(day)
+    books = await live_through(day, tmp_path)
     with capsys.disabled():
-        sys.stdout.write(f"\n{books.table()}\n")
+        sys.stdout.write(f"\nseed {seed}\n{books.table()}\n")
     assert books.differences == []
+    assert take_mergers(logged_errors) == 25

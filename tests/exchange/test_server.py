@@ -1,5 +1,6 @@
 """Start, stop, load and idleness of the whole."""
 
+import json
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.exchange.market import Market
 from snexec.exchange.server import Exchange
 from snexec.exchange.settings import Behaviour, ExchangeSettings
+from tests.day.in_process import Questions
 
 from .conftest import Start, new_client, within
 
@@ -104,6 +107,24 @@ async def test_a_port_is_free_again_after_the_end() -> None:
             lambda task_status: again.run(port=port, task_status=task_status)
         )
         nursery.cancel_scope.cancel()
+
+
+@within(5)
+async def test_everything_in_it_goes_by_the_clock_that_it_is_given() -> None:
+    exchange = Exchange(ExchangeSettings(), now_ns=lambda: 1_000_000_000)
+    exchange.paper.market = Market(is_open=False, changes_ns=1_000_000_001)
+    asked = Questions(exchange._app(), "")
+    clock, _problem, _sent = await asked.ask("GET", "/v2/clock")
+    body = {"symbol": "KO", "side": "buy", "type": "market", "notional": "10"}
+    order = json.dumps(body | {"time_in_force": "day"}).encode()
+    placed, _problem, _sent = await asked.ask("POST", "/v2/orders", order)
+    assert clock is not None
+    assert placed is not None
+    said = json.loads(clock.body)
+    assert said["timestamp"] == "1969-12-31T20:00:01-04:00"
+    assert said["is_open"] is False
+    assert json.loads(placed.body)["submitted_at"].startswith("1970-01-01T00:00:01")
+    assert exchange.tape.trade("KO").at_ns == 1_000_000_000
 
 
 @within(20)

@@ -278,6 +278,30 @@ async def test_no_price_sells_a_row_whose_price_rules_rest(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_price_while_the_price_rules_rest_is_no_highest_price(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Desk(trailing_stop_pct=10)
+    held = desk.hold()
+    desk.start(nursery)
+    for number, price in enumerate((190, 195, 196, 197), 1):
+        desk.say(price, number=number)
+    held.position.rests = "its position looks split"
+    for number, price in enumerate((220, 221, 222), 5):
+        desk.say(price, number=number)
+    await trio.sleep(6)
+    assert held.position.high_price == 196
+    assert [high.price for _at, highs in desk.shelf.raised for high in highs] == [196]
+    for number in (5, 6, 7, 4):
+        desk.monitor.take_back("AAPL", number)
+    assert held.position.high_price == 195, "what is taken back counts no more"
+    held.position.rests = None
+    desk.say(198, number=8)
+    desk.say(199, number=9)
+    assert held.position.high_price == 198, "it was no split"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_jump_is_passed_over_counted_and_reported_once(
     desk: Desk, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:

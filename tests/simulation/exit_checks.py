@@ -74,7 +74,8 @@ def _every_sale_has_its_row(world: ExitWorld) -> Iterator[str]:
         split = Fraction(sell["splitRatio"] or 1)
         ratio = Decimal(split.numerator) / split.denominator
         said = sell["alpacaOrderId"], sell["state"]
-        if said != (sale.id, sale.status):
+        status = sale.status if sale.is_final else "working"
+        if said != (sale.id, status):
             yield f"{name} is {said}, and the broker says {sale.id} {sale.status}"
         elif abs(Decimal(sell["filledQty"]) - sale.sold * ratio) > Decimal("1e-12"):
             yield f"{name} has sold {sell['filledQty']}, and {sale.sold} x {ratio} are"
@@ -90,11 +91,16 @@ def _near(one: Decimal, other: Decimal) -> bool:
 
 def _every_exit_has_ended(world: ExitWorld) -> Iterator[str]:
     for name, sell in world.exits().items():
-        if sell["settledAt"] is None:
+        sale = world.broker.sales.get(name)
+        rests = sale is not None and sale.stop_price and not sale.sold
+        if sell["settledAt"] is None and rests:
+            if world.seen[sell["tradeId"]]["status"] != "open":
+                yield f"{name} rests, and its row has ended"
+        elif sell["settledAt"] is None:
             yield f"{name} has no end: {sell['state']}"
         elif (
-            sell["kind"] == "sell"
-            and name not in world.broker.sales
+            sell["kind"] != "external"
+            and sale is None
             and sell["state"] not in {"refused", "dropped"}
         ):
             yield f"{name} is {sell['state']}, and the broker never had it"

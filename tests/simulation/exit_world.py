@@ -20,6 +20,7 @@ from tests.fakes import AskedOrder, TrioClock, make_settings
 from tests.simulation import exit_steps as steps
 from tests.simulation.market import AHEAD_SECONDS, OPENS, SPLITS, BadTick, Market
 from tests.simulation.sells import SellingBroker
+from tests.simulation.steps import DiskFull
 from tests.simulation.world import ModelAccounts, ModelClient, Row, Run, World, shown
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ class ExitClient(ModelClient):
     def send_sell(self, sell: OutgoingSell) -> SentOrder:
         sell.left()
         assert sell.side == "sell"
-        assert sell.stop_price is None
         post = partial(self._broker.post_sell, self.mode, sell)
         return AskedOrder(partial(self._ask, post), sell)
 
@@ -151,6 +151,7 @@ class ExitWorld(World):
     Args:
         closes: Whether a night falls.
         max_hold: ``max_hold_duration_sec``.
+        stops: ``broker_stop``.
 
     Attributes:
         sells: The ``BotExit`` rows as they were last committed.
@@ -166,9 +167,10 @@ class ExitWorld(World):
         *,
         closes: bool = False,
         max_hold: float = 300.0,
+        stops: bool = False,
         **more: Any,  # noqa: ANN401
     ) -> None:
-        self.max_hold = max_hold
+        self.max_hold, self._stops = max_hold, stops
         self.market = Market(closes=closes)
         self.sells: dict[str, Row] = {}
         self.splits: list[tuple[str, int, set[str]]] = []
@@ -179,10 +181,11 @@ class ExitWorld(World):
         self._unseen: set[str] = set()  # rows of shares before a split
         self._closes: set[trio.CancelScope] = set()
         self._entries: dict[str, set[Decimal]] = {}
+        self._disk = (-math.inf, -math.inf)  # since when it was full, and until when
         super().__init__(story, **more)
 
     def _settings(self, per_minute: int) -> Settings:
-        return _exit_settings(per_minute, self.max_hold)
+        return _exit_settings(per_minute, self.max_hold, stops=self._stops)
 
     def _clock(self) -> TrioClock:
         return TrioClock(ahead=AHEAD_SECONDS)
@@ -296,6 +299,9 @@ class ExitWorld(World):
         for name in kept:
             if sell[name] != before[name]:
                 self.wrong(f"{name} of a sell was {before[name]}: {sell}")
+        begun = sell["cancelReason"] if before["cancelReason"] is None else None
+        if (before["state"], begun) == ("working", "stop_loss"):
+            self.wrong(f"a stop is canceled to sell at the stop: {sell}")
         said = (sell["state"], sell["filledQty"], sell["filledAvgPrice"])
         self.say(f"sell {sell['id']} " + " ".join(map(str, said)))
         if Decimal(sell["filledQty"]) < Decimal(before["filledQty"]):
@@ -327,7 +333,11 @@ class ExitWorld(World):
         symbol = row["symbol"]
         if not self.market.was_open:
             self.wrong(f"a price rule fires while the market is closed: {sell['id']}")
-        since = trio.current_time() - _LOOK_BACK_SECONDS
+        # What is decided while the disk is full becomes durable once it is not.
+        filled, emptied = self._disk
+        now = trio.current_time()
+        decided = filled if now < emptied + _LOOK_BACK_SECONDS else now
+        since = decided - _LOOK_BACK_SECONDS
         been = self.market.was_since(symbol, since)
         # A buy that worked when the rule was true was canceled first, and bought more.
         entries = self._entries[row["id"]]
@@ -355,7 +365,8 @@ class ExitWorld(World):
             self.wrong(f"a sell leaves during halt-all: {name}")
         # Where nothing is watched, nobody asks for the market's hours.
         knows_hours = trio.current_time() - self._enabled_at > 1
-        if not self.market.was_open and knows_hours:
+        is_stop = sell.stop_price is not None  # which waits for the open at the broker
+        if not self.market.was_open and knows_hours and not is_stop:
             self.wrong(f"a sell leaves while the market is closed: {name}")
         trade = self.rows()[row["tradeId"]]
         if trade["mode"] != mode:
@@ -446,6 +457,11 @@ class ExitWorld(World):
                 if self.daemon is not None and self._nursery is not None:
                     run, exits = self.runs[-1], self.daemon.wings.exits
                     self._nursery.start_soon(self._close, run, exits, step.symbol)
+            case DiskFull():
+                now = trio.current_time()
+                began = now if now > self._disk[1] else self._disk[0]
+                self._disk = (began, now + step.seconds)
+                await super()._do(number, step)
             case steps.ExitsEnabled() if market.closes:
                 self.say("  a split of the night would be seen by nobody")
             case steps.ExitsEnabled():
@@ -497,7 +513,15 @@ class ExitWorld(World):
             self.say("  no night, no split; and one a night")
             return
         await trio.sleep_until(SPLITS)
-        if self.broker.split(step.symbol, step.ratio, traced=step.traced):
+        # With shares of others beside it, and the daemon killed before it has seen it
+        # twice, a split without a trace cannot be told from what others bought.
+        has_others = any(
+            holding.others_bought
+            for (_mode, symbol), holding in self.broker.holdings.items()
+            if symbol == step.symbol
+        )
+        traced = step.traced or has_others
+        if self.broker.split(step.symbol, step.ratio, traced=traced):
             # A row that is bought from now on is bought in new shares.
             self.splits.append((step.symbol, step.ratio, set()))
             self._unseen |= {
@@ -506,7 +530,7 @@ class ExitWorld(World):
 
 
 @cache
-def _exit_settings(per_minute: int, max_hold: float) -> Settings:
+def _exit_settings(per_minute: int, max_hold: float, *, stops: bool) -> Settings:
     return make_settings(
         alpaca={
             "simulate": False,
@@ -521,6 +545,7 @@ def _exit_settings(per_minute: int, max_hold: float) -> Settings:
             "trailing_stop_pct": float(steps.TRAIL),
             "trailing_start_pct": float(steps.TRAIL_START),
             "max_hold_duration_sec": max_hold,
+            "broker_stop": stops,
             "retry_max_sec": 30.0,
             "activation_delay_sec": 5.0,
         },

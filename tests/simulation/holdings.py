@@ -22,6 +22,7 @@ class Sale:
     """One sell order that the broker has.
 
     Attributes:
+        stop_price: At which price it sells; None at once.
         sold: Shares, as they were when they were sold.
         dollars: What they brought.
         ended_at: When it became final.
@@ -35,6 +36,7 @@ class Sale:
     fate: Fate
     found_from: float
     placed_at: float
+    stop_price: Decimal | None = None
     status: str = "new"
     sold: Decimal = Decimal(0)
     dollars: Decimal = Decimal(0)
@@ -80,6 +82,7 @@ class PostedSell:
     symbol: str
     client_order_id: str
     at: float
+    stop_price: Decimal | None = None
     is_handled: bool = False
     answered: Answered | None = None
 

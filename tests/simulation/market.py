@@ -21,6 +21,8 @@ from tests.fakes import MOMENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Ask = Callable[[], bool]
+
 FIRST_QUOTE = Decimal(100)
 _NEW_YORK = ZoneInfo("America/New_York")
 START = datetime(2026, 1, 5, 23, 50, tzinfo=_NEW_YORK)
@@ -61,6 +63,7 @@ class Market:
         self.halted: set[str] = set()
         self.been: dict[str, list[tuple[float, Decimal]]] = {}
         self._reopened = trio.Event()
+        self._moved = trio.Event()
 
     def price(self, symbol: str) -> Decimal:
         """Return the last sale."""
@@ -71,6 +74,7 @@ class Market:
         self.been.setdefault(symbol, [(0.0, self.price(symbol))])
         self.prices[symbol] = price
         self.been[symbol].append((trio.current_time(), price))
+        self._tell()
 
     def was_since(self, symbol: str, since: float) -> list[Decimal]:
         """Return every price that a symbol has had since a time."""
@@ -131,9 +135,25 @@ class Market:
         while not self.is_open or symbol in self.halted:
             await self._reopened.wait()
 
+    async def elects(self, symbol: str, stop: Decimal, *, is_over: Ask) -> None:
+        """Wait until a symbol trades at a stop's price, or the stop is over."""
+        while not is_over() and (
+            not self.is_open or symbol in self.halted or self.price(symbol) > stop
+        ):
+            await self._moved.wait()
+
+    def end_a_wait(self) -> None:
+        """Have every stop see whether it is over."""
+        self._tell()
+
     def _wake(self) -> None:
         self._reopened.set()
         self._reopened = trio.Event()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
 
     # What the broker says of it.
 

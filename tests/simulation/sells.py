@@ -161,6 +161,7 @@ class SellingBroker(Broker):
             symbol=sell.symbol,
             client_order_id=name,
             at=trio.current_time(),
+            stop_price=sell.stop_price,
         )
         self.posted_sells.append(posted)
         what = _POSTS[kind]
@@ -267,6 +268,7 @@ class SellingBroker(Broker):
             fate=fate,
             found_from=now + fate.hidden,
             placed_at=now,
+            stop_price=posted.stop_price,
         )
         self.sales[sale.client_order_id] = sale
         self._say(f"the broker accepts {sale.id}: sell {qty} {sale.symbol}")
@@ -477,6 +479,9 @@ class SellingBroker(Broker):
         if not self.market.is_open or symbol in self.market.halted:
             self._say("  there is nobody who would sell")
             return
+        if any(s.left and s.stop_price for s in self.sales.values()):
+            self._say("  a buy beside a stop is a wash trade")
+            return
         price = self.market.price(symbol)
         holding = self.holding(mode, symbol)
         holding.add(_OTHERS_BUY, price)
@@ -489,6 +494,10 @@ class SellingBroker(Broker):
 
     def split(self, symbol: str, ratio: int, *, traced: bool) -> bool:
         """Split a symbol on both accounts; return whether that was possible now."""
+        stops = [s for s in self.sales.values() if s.stop_price and s.symbol == symbol]
+        for stop in stops:
+            if not stop.is_final:
+                self._end(stop, "canceled")
         orders: list[Order | Sale] = [*self.orders(), *self.sales.values()]
         works = any(not each.is_final for each in orders if each.symbol == symbol)
         if works or any(not each.is_handled for each in self.posted_sells):
@@ -521,6 +530,7 @@ class SellingBroker(Broker):
     async def _sell(self, sale: Sale) -> None:
         try:
             self._emit_sale(sale, "new")
+            await self._rest(sale)
             parts = iter(_PARTS)
             for kind in sale.fate.life.split():
                 await trio.sleep(sale.fate.pace)
@@ -537,6 +547,20 @@ class SellingBroker(Broker):
                 self._execute(sale, goal - sale.sold)
         finally:
             self.busy -= 1
+
+    async def _rest(self, sale: Sale) -> None:
+        """Have a stop wait until it is elected; what rests keeps nobody busy."""
+        if sale.stop_price is None:
+            return
+        self.busy -= 1
+        try:
+            await self.market.elects(
+                sale.symbol, sale.stop_price, is_over=lambda: sale.is_final
+            )
+        finally:
+            self.busy += 1
+        if not sale.is_final:
+            self._say(f"{sale.id} is elected")
 
     def _execute(self, sale: Sale, qty: Decimal) -> None:
         if qty <= 0:
@@ -561,6 +585,8 @@ class SellingBroker(Broker):
     def _end(self, sale: Sale, how: str) -> None:
         sale.status, sale.ended_at = how, trio.current_time()
         self._emit_sale(sale, how)
+        if sale.stop_price is not None:
+            self.market.end_a_wait()
 
     def _session_ends(self) -> None:
         self._say("the market closes")

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import (
+    HealthCheck,
+    Phase,
+    currently_in_test_context,
+    given,
+    note,
+    settings,
+)
 from hypothesis import strategies as st
 
 from tests.simulation.exit_checks import exit_problems
@@ -26,7 +33,15 @@ from tests.simulation.exit_steps import (
     exit_stories,
 )
 from tests.simulation.exit_world import ExitWorld
-from tests.simulation.steps import Crash, CrashAt, Send, Stop, Wait
+from tests.simulation.steps import (
+    Crash,
+    CrashAt,
+    DiskFull,
+    Point,
+    Send,
+    Stop,
+    Wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +58,7 @@ _drawn = given(
     story=exit_stories(),
     closes=st.booleans(),
     max_hold=st.sampled_from([300.0, 300.0, 2000.0]),
+    stops=st.booleans(),
     schedule=st.integers(0, 2**16),
 )
 
@@ -52,6 +68,7 @@ def play(
     *,
     closes: bool = False,
     max_hold: float = 300.0,
+    stops: bool = False,
     per_minute: int = 200,
     schedule: int = 0,
 ) -> ExitWorld:
@@ -60,13 +77,15 @@ def play(
         story,
         closes=closes,
         max_hold=max_hold,
+        stops=stops,
         per_minute=per_minute,
         schedule=schedule,
     )
     try:
         world.play(exit_problems)
-    except BaseException:
-        note("\n".join(world.said))
+    except BaseException as exc:
+        tell = note if currently_in_test_context() else exc.add_note
+        tell("\n".join(world.said))
         raise
     return world
 
@@ -77,9 +96,10 @@ def test_rows_and_account_agree_after_every_story_of_exits(
     story: list[Step],
     closes: bool,
     max_hold: float,
+    stops: bool,
     schedule: int,
 ) -> None:
-    play(story, closes=closes, max_hold=max_hold, schedule=schedule)
+    play(story, closes=closes, max_hold=max_hold, stops=stops, schedule=schedule)
 
 
 @pytest.mark.soak
@@ -89,9 +109,10 @@ def test_rows_and_account_agree_after_very_many_stories_of_exits(
     story: list[Step],
     closes: bool,
     max_hold: float,
+    stops: bool,
     schedule: int,
 ) -> None:
-    play(story, closes=closes, max_hold=max_hold, schedule=schedule)
+    play(story, closes=closes, max_hold=max_hold, stops=stops, schedule=schedule)
 
 
 _HANGS = Fate(posts=("hangs before accept",))
@@ -241,6 +262,29 @@ STORIES: dict[str, tuple[bool, list[Step]]] = {
             Wait(seconds=25.0),
         ],
     ),
+    "decided on a full disk, and the price is back before that is durable": (
+        False,
+        [
+            Send(),
+            Wait(seconds=25.0),
+            DiskFull(seconds=70.0),
+            Move(price="94"),
+            Wait(seconds=7.0),
+            Move(price="100"),
+            Wait(seconds=130.0),
+        ],
+    ),
+    "split beside shares of others, and killed between two looks": (
+        True,
+        [
+            OthersBuy(),
+            Send(),
+            Wait(seconds=25.0),
+            Splits(ratio=2, traced=False),
+            Wait(seconds=25.0),
+            Crash(down=130.0),
+        ],
+    ),
     "every sell is refused for an hour": (
         False,
         [
@@ -255,13 +299,55 @@ STORIES: dict[str, tuple[bool, list[Step]]] = {
 
 
 @pytest.mark.parametrize(("closes", "story"), STORIES.values(), ids=STORIES)
-@pytest.mark.parametrize("max_hold", [300.0, 2000.0])
+@pytest.mark.parametrize(
+    ("max_hold", "stops"),
+    [(300.0, False), (2000.0, True)],
+    ids=["soon sold", "with stops at the broker"],
+)
 def test_rows_and_account_agree_after(
-    closes: bool,
-    story: list[Step],
-    max_hold: float,
+    *, closes: bool, story: list[Step], max_hold: float, stops: bool
 ) -> None:
-    play(story, closes=closes, max_hold=max_hold)
+    play(story, closes=closes, max_hold=max_hold, stops=stops)
+
+
+def _stops(*steps: Step, closes: bool = False, max_hold: float = 2000.0) -> ExitWorld:
+    """Play a story of a row with a stop at the broker."""
+    start: list[Step] = [Send(), Wait(seconds=7.0)]
+    return play([*start, *steps], closes=closes, max_hold=max_hold, stops=True)
+
+
+def _ends(world: ExitWorld) -> list[tuple[str, str, Decimal]]:
+    return [
+        (name.rpartition("-")[2], sale.status, sale.sold)
+        for name, sale in world.broker.sales.items()
+    ]
+
+
+_ALL = Decimal("1.5")
+
+
+def test_a_stop_works_while_the_daemon_is_dead() -> None:
+    world = _stops(Stop(down=130.0), Move(price="95.01"), Wait(), Move(price="95"))
+    assert _ends(world) == [("s1", "filled", _ALL)]
+    (row,) = world.seen.values()
+    assert (row["status"], row["exitReason"]) == ("closed", "stop_loss")
+
+
+def test_a_stop_of_the_session_is_placed_again_for_the_next_one() -> None:
+    world = _stops(Wait(seconds=600.0), Stop(down=700.0), Move(price="90"), closes=True)
+    assert _ends(world) == [("s1", "expired", Decimal(0)), ("s2", "filled", _ALL)]
+
+
+@pytest.mark.parametrize("point", [p for p in get_args(Point) if p != "mode switches"])
+@pytest.mark.parametrize("step", [CloseByHand(), Move(price="111"), Move(price="94")])
+def test_a_kill_beside_a_stop_sells_once(point: Point, step: Step) -> None:
+    # What was not durable when the daemon died is asked for again.
+    again = [step, Wait(seconds=25.0), step]
+    world = _stops(CrashAt(point=point, down=2.0), *again, Wait(seconds=25.0))
+    sold = [end for end in _ends(world) if end[2]]
+    assert [quantity for _name, _status, quantity in sold] == [_ALL]
+    (row,) = world.seen.values()
+    assert row["status"] == "closed"
 
 
 def test_a_bad_price_sells_nothing() -> None:
