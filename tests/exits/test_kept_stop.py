@@ -179,7 +179,7 @@ async def test_what_keeps_it_for_a_moment_is_tried_again_in_a_second(
     bench: Bench,
 ) -> None:
     bench.stop.place(STOP)
-    bench.stop.not_planned("closing")
+    bench.stop.not_planned("closing", None)
     assert (bench.pause(), bench.stop.is_in_flight) == (1, False)
     await trio.sleep(1)
     bench.stop.place(STOP)
