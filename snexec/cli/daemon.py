@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -107,7 +108,9 @@ def run_daemon(
     finally:
         drain.flush_now()
     if report is not None:
-        click.echo(report.table())
+        is_screen = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if is_screen else None
+        click.echo(report.table(width))
     return status
 
 

@@ -6,9 +6,14 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
-from snexec.cli.formats import number, price, signed_dollars
+from snexec.cli.formats import (
+    brief_price,
+    brief_shares,
+    number,
+    price,
+    signed_dollars,
+)
+from snexec.cli.run_table import Line, fold, show
 from snexec.logs import printable
 
 if TYPE_CHECKING:
@@ -27,7 +32,9 @@ class _Entry:
     outcome: str = "pending"
     exit: str = ""
     pnl: str = ""
+    exit_reason: str = ""
     detail: str = ""
+    brief: str = ""
     sequence: int | None = None
     trade_id: str | None = None
     is_listed: bool = True
@@ -98,29 +105,32 @@ class RunReport:
                     entry.outcome = "placed"
             case "fill" | "partial_fill" if entry.outcome != "closed":
                 entry.outcome = "filled" if event.event == "fill" else "partly filled"
-                shares, price = event.more["shares"], event.more["entryPrice"]
-                count = "shares not known yet" if shares is None else f"{shares} shares"
-                entry.detail = count if price is None else f"{count} at {price}"
+                shares, entry_price = event.more["shares"], event.more["entryPrice"]
+                entry.detail, entry.brief = _bought(shares, entry_price)
             case "settled":
                 entry.is_final = True
                 if event.reason is not None:
                     entry.outcome, entry.detail = "missed", event.reason
             case "closed":
                 entry.outcome = "closed"
-                entry.exit = _exit_of(event)
+                entry.exit, entry.exit_reason = _exit_of(event)
                 entry.pnl = signed_dollars(event.more.get("pnl"))
             case _:
                 pass
 
-    def table(self) -> str:
-        """Return the table and a line of totals."""
+    def table(self, width: int | None = None) -> str:
+        """Return the table and a line of totals.
+
+        Args:
+            width: Columns of the screen; None where there is no edge.
+        """
         rows = [
-            (e.signal_id, e.symbol, e.dollars, e.outcome, e.exit, e.pnl, e.detail)
+            Line(
+                *(e.signal_id, e.symbol, e.dollars, e.outcome),
+                *(e.exit, e.exit_reason, e.pnl, e.detail, e.brief),
+            )
             for e in self._entries
         ]
-        heads = ("signal", "symbol", "dollars", "outcome", "exit", "P&L", "detail")
-        # Without an exit there are no columns for it.
-        shown = [n for n in range(len(heads)) if self._closed or n not in {4, 5}]
         totals = collections.Counter(e.outcome for e in self._entries) + self._unlisted
         counted = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
         lines = [f"{self._lines} signals: {counted or 'nothing was read'}"]
@@ -128,14 +138,9 @@ class RunReport:
             lines.append(self._result())
         if len(self._entries) < self._lines:
             lines.append(f"(the last {len(self._entries)} are listed)")
+        lines = [fold(line, width) for line in lines]
         if rows:
-            table = tabulate(
-                [[row[n] for n in shown] for row in rows],
-                [heads[n] for n in shown],
-                tablefmt="simple",
-                disable_numparse=True,
-            )
-            lines.insert(0, table)
+            lines.insert(0, show(rows, width=width, has_exits=bool(self._closed)))
         return "\n".join(lines)
 
     def _result(self) -> str:
@@ -161,8 +166,21 @@ class RunReport:
             self._by_trade.pop(entry.trade_id or "", None)
 
 
-def _exit_of(event: Event) -> str:
-    """Return what a row was sold for, and why: 180.02 stop_loss."""
+def _bought(shares: object, entry_price: object) -> tuple[str, str]:
+    """Return what was bought in words, exact and rounded."""
+    count, at = number(shares), number(entry_price)
+    if count is None:
+        known = "shares not known yet"
+        known = known if entry_price is None else f"{known} at {entry_price}"
+        return known, known
+    brief = brief_shares(count)
+    if at is None:
+        return f"{shares} shares", f"{brief} shares"
+    return f"{shares} shares at {entry_price}", f"{brief} at {brief_price(at)}"
+
+
+def _exit_of(event: Event) -> tuple[str, str]:
+    """Return what a row was sold for, and why: 180.02 stop_loss; and why alone."""
     sold_for = number(event.more.get("exitPrice"))
     reason = printable(str(event.reason))
-    return reason if sold_for is None else f"{price(sold_for)} {reason}"
+    return reason if sold_for is None else f"{price(sold_for)} {reason}", reason

@@ -34,7 +34,18 @@ _STATUS_STYLES = {"open": "green", "missed": "red", "closed": "dim"}
 _LABELS = {"wireMs": "wire ms", "replyMs": "reply ms", "fillMs": "fill ms"}
 _SHARES = (50, 90, 99)
 _TEXTS = ("age", "symbol", "mode", "status")
-_ROOMY = 100  # columns of a screen that hold all of the table's
+# What a narrow screen is spared, in this order; what is left is what became of each row.
+_LEAST_USEFUL = (
+    "star",
+    "dollars",
+    "slip",
+    "shares",
+    "reply ms",
+    "wire ms",
+    "exit",
+    "entry",
+)
+_LEAST_REASON = 12
 
 
 def print_trades(
@@ -68,26 +79,46 @@ def _table(rows: Sequence[Row], now: datetime, *, latency: bool, width: int) -> 
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 0), show_edge=False, header_style="bold"
     )
-    columns = _columns(rows, now, latency=latency, width=width)
-    for head in columns:
+    columns = _columns(rows, now, latency=latency)
+    cells = {head: [show(row) for row in rows] for head, show in columns.items()}
+    room = _fit(cells, width)
+    for head in cells:
         if head == "reason":
-            table.add_column(head, overflow="fold")
+            table.add_column(head, overflow="fold", max_width=room)
         elif head in _TEXTS:
             table.add_column(head, no_wrap=True)
         else:
             table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(show(row) for show in columns.values()))
+    for shown in zip(*cells.values(), strict=True):
+        table.add_row(*shown)
     return table
 
 
+def _fit(cells: dict[str, list[Text]], width: int) -> int | None:
+    """Leave out what can be done without on a narrow screen.
+
+    Returns:
+        How wide the reasons may be, where they are wider than that.
+    """
+    widths = {
+        head: max(len(head), *(each.cell_len for each in column))
+        for head, column in cells.items()
+    }
+    for head in _LEAST_USEFUL:
+        if sum(widths.values()) + len(widths) - 1 <= width:
+            return None
+        if widths.pop(head, None) is not None:
+            del cells[head]
+    room = width - sum(widths.values()) - len(widths) + 1 + widths["reason"]
+    return None if room >= widths["reason"] else max(_LEAST_REASON, room)
+
+
 def _columns(
-    rows: Sequence[Row], now: datetime, *, latency: bool, width: int
+    rows: Sequence[Row], now: datetime, *, latency: bool
 ) -> dict[str, Callable[[Row], Text]]:
     """Return the columns with what each shows of a row.
 
-    What was sold for is left out where nothing was; beside it the narrow screen has no
-    room for what can be done without.
+    What was sold for is left out where nothing was.
     """
     sold = any(row.get("exitPrice") is not None for row in rows)
     columns: dict[str, Callable[[Row], Text]] = {
@@ -103,8 +134,6 @@ def _columns(
     if sold:
         columns["exit"] = lambda row: _shown(row.get("exitPrice"), price)
         columns["P&L"] = lambda row: Text(signed_dollars(row.get("pnl")))
-        if width < _ROOMY:
-            del columns["star"], columns["dollars"]
     for name, label in _LABELS.items() if latency else ():
         columns[label] = partial(_measured, name)
     columns["status"] = _status

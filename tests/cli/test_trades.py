@@ -167,15 +167,55 @@ def test_closed_rows_without_a_result_say_so(
     assert trades().lines[-1] == "1 closed, P&L not known"
 
 
-def test_a_screen_of_80_columns_holds_what_was_sold(
+LARGE: dict[str, Any] = CLOSED | {
+    "symbol": "BTC/USD",
+    "mode": "paper",
+    "starRating": 5,
+    "notional": 25_000.0,
+    "shares": 1234.533386947,
+    "entryPrice": 64_017.8265,
+    "exitPrice": 63_995.1234,
+    "pnl": -12_345.67,
+    "exitReason": "corporate_action",
+    "wireMs": 1234.5,
+    "replyMs": 1234.5,
+    "fillMs": 12_345.67,
+}
+
+
+@pytest.mark.parametrize("latency", [False, True])
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_each_row_has_one_line_no_wider_than_the_screen(
+    trades: Callable[..., Done],
+    box: Box,
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    latency: bool,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    insert(box, LARGE, CLOSED | {"exitReason": "trailing_stop"})
+    words = ["--latency"] if latency else []
+    shown = trades(*words, terminal=True).out
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    end = plain.index("") if "" in plain else len(plain)
+    table = [line.rstrip() for line in plain[:end] if line.strip()]
+    assert len(table) == 4, "a head, a rule, and a line for each row"
+    assert max(map(len, plain[: plain.index("")])) <= width
+    heads = plain[0].split()
+    assert {"symbol", "mode", "P&L", "status", "reason"} <= set(heads)
+    assert ("star" in heads) == (width == 200)
+
+
+def test_a_reason_that_is_too_long_is_folded_alone(
     trades: Callable[..., Done], box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    insert(box, CLOSED, CLOSED | {"symbol": "BTC/USD", "exitReason": "profit_target"})
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", trades(terminal=True).out).splitlines()
-    heads = "age symbol mode shares entry slip exit P&L status reason"
-    assert plain[0].split() == heads.split()
-    assert max(len(line.rstrip()) for line in plain[:4]) <= 80
+    insert(box, LARGE, LARGE | {"exitReason": "a reason of another program " * 4})
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", trades(terminal=True).out).splitlines()
+    table = shown[: shown.index("")]
+    assert max(map(len, table)) <= 80
+    assert len([line for line in table if "BTC/USD" in line]) == 2
+    assert len([line for line in table if "another" in line]) > 1
 
 
 def test_the_rows_of_a_running_daemon_are_read_beside_it(
