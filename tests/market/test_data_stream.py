@@ -183,6 +183,19 @@ async def test_the_thirty_first_symbol_stays_out(bench: Bench) -> None:
     assert not bench.serves("S30")
 
 
+async def test_of_forty_the_newest_come_in_as_older_ones_go(bench: Bench) -> None:
+    symbols = [f"S{number}" for number in range(40)]
+    bench.stream.watch(symbols)
+    await bench.served(*symbols[:30])
+    assert not any(map(bench.serves, symbols[30:]))
+    bench.exchange.data_feeds["v2/iex"].drop()
+    await bench.until(lambda: not bench.serves("S0"))
+    await bench.served(*symbols[:30])
+    bench.stream.watch(symbols[15:])
+    await bench.served(*symbols[15:])
+    assert not any(map(bench.serves, symbols[:15]))
+
+
 async def test_a_dropped_connection_comes_back_with_its_symbols(bench: Bench) -> None:
     bench.stream.watch(["KO"])
     await bench.served("KO")
