@@ -53,6 +53,7 @@ class New:
     id: str = "sn-1-s1"
     trigger_price: Decimal | None = Decimal("95.00")
     quantity: Decimal = Decimal("0.5")
+    is_resumed: bool = False
 
 
 @dataclass
