@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snexec.settings import ExitSettings, LiveSettings
 
 _MANUAL = Trigger("manual", None, "operator", "closed by hand")
+_STOPPED = "the daemon stops; its next start goes on with it"
 _DURABLE_SECONDS = 10.0  # who asks waits longer; a working buy may have to end first
 
 
@@ -120,6 +121,8 @@ def _answer(
 ) -> CloseAnswer:
     """Complete an answer once a sell is durable, or was waited for long enough."""
     answer = answer._replace(exit_id=closing.exit_id)
+    if closing.result == "stopped":
+        return answer._replace(error=_STOPPED)
     if closing.result is not None and closing.result != "closed":
         why = closing.blocked_by or "its row cannot be sold now: see the log"
         return answer._replace(shares=None, state="refused", error=why)

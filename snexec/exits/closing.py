@@ -37,7 +37,7 @@ log = logging.getLogger("PositionMonitor")
 
 # How a way ends: nothing is left; the row is the rules' again; or it ended otherwise, by
 # another program where it is gone.
-Result = Literal["closed", "given_back", "ended", "gone"]
+Result = Literal["closed", "given_back", "ended", "gone", "stopped"]
 
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
@@ -48,7 +48,7 @@ _ENDS: dict[NotPlanned, Result] = {
     "not_found": "gone",
     "not_ours": "gone",
     "not_open": "gone",
-    "stopping": "ended",  # nor does a rule sell what is left
+    "stopping": "stopped",  # nor does a rule sell what is left
 }
 
 
@@ -124,7 +124,7 @@ class Closing:
 
     async def run(self) -> None:
         """Go on until nothing is left, or the row is not to be sold any more."""
-        result: Result = "ended"  # with the daemon
+        result: Result = "stopped"  # with the daemon
         try:
             with self._scope:
                 result = await self._close()

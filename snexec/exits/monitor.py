@@ -227,10 +227,8 @@ class PositionMonitor:
 
     def is_set(self, reason: str) -> bool:
         """Return whether the rule of a reason is set; what is no rule's is."""
-        if reason not in RULE_KEYS:
-            return True
-        settings = self._now_set()
-        return settings is not None and getattr(settings, RULE_KEYS[reason]) is not None
+        key, settings = RULE_KEYS.get(reason), self._now_set()
+        return key is None or getattr(settings, key, None) is not None
 
     def source_and_age(self) -> tuple[str | None, float | None]:
         """Return where the newest price is from, and its age in seconds."""

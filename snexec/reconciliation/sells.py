@@ -95,7 +95,7 @@ class Sells:
                     side="sell",
                 )
             )
-            if each.kind == "sell" and each.order_id is not None:
+            if each.kind == "sell":
                 self._watch(each.id)
 
     async def run(self) -> None:

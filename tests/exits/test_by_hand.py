@@ -191,6 +191,32 @@ async def test_a_rules_sell_that_was_closed_by_hand_too_is_sent_after_a_kill(
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"]
 
 
+async def test_a_stop_in_the_midst_is_said_and_leaves_it_to_the_next_start(
+    shop: Shop, hand: ByHand, nursery: trio.Nursery
+) -> None:
+    await shop.buy_in_part()
+    answers: list[CloseAnswer] = []
+
+    async def close() -> None:
+        answers.extend(await hand.close(["AAPL"], at_open=False))
+
+    nursery.start_soon(close)
+    await trio.sleep(1)
+    shop.rig.orders.close()  # as SIGTERM has it
+    shop.rig.orders.sells.close()
+    shop.rig.paper.book["sn-1"] = make_order(
+        "sn-1", "canceled", order_id="o-sn-1", quantity="0.3", price="189"
+    )
+    await trio.sleep(10)
+    [answer] = answers
+    assert (answer.state, answer.error) == (
+        "closing",
+        "the daemon stops; its next start goes on with it",
+    )
+    assert shop.states() == {}
+    assert start_again(shop).wanted == "manual"
+
+
 async def test_a_close_that_came_to_nothing_is_forgotten(
     shop: Shop, hand: ByHand
 ) -> None:

@@ -189,6 +189,19 @@ async def test_what_keeps_it_for_a_moment_is_tried_again_in_a_second(
     assert bench.failures == 0
 
 
+async def test_one_that_was_to_be_sent_again_is_waited_for_and_not_placed_twice(
+    bench: Bench,
+) -> None:
+    bench.stop.place(STOP)
+    bench.stop.planned(cast("NewExit", New()))
+    bench.stop.unknown(cast("NewExit", New()), cast("BrokerError", None))
+    bench.stop.withheld(cast("NewExit", New(is_resumed=True)), "halted")
+    bench.stop.not_planned("not_written", "sn-1-s1")
+    assert bench.stop.is_in_flight
+    bench.stop.not_planned("over", "sn-1-s1")
+    assert not bench.stop.is_in_flight
+
+
 async def test_one_whose_outcome_is_not_known_is_waited_for(bench: Bench) -> None:
     bench.stop.place(STOP)
     bench.stop.planned(cast("NewExit", New()))

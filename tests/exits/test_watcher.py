@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from snexec.events import EventFeed
+from snexec.exits.rule_set import NO_RULES, rules_of
 from snexec.exits.watcher import Watcher
 from tests.exits.hands import Desk
 from tests.exits.test_book import bought, sold
@@ -131,6 +132,33 @@ async def test_a_stop_that_was_passed_before_the_start_sells_by_a_snapshot(
     whole.data.last = {"AAPL": 170}
     await trio.sleep(10)
     assert desk.reasons == [("AAPL", "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("source", ["positions", "snapshots"])
+async def test_rows_of_two_modes_are_each_sold_by_their_own_accounts_price(
+    nursery: trio.Nursery, source: str
+) -> None:
+    whole = Whole(**STOP, price_source=source)
+    desk = whole.desk
+    assert desk.live.now.exits is not None
+    rows = [desk.row("AAPL"), desk.row("MSFT", mode="live")]
+    whole.load(rows, rules_of(desk.live.now.exits, NO_RULES, 0.0).text())
+    # Each account also holds the symbol of the other's row, at a price that is not its.
+    desk.paper.holds = {"AAPL": "189", "MSFT": "170"}
+    desk.real.holds = {"AAPL": "170", "MSFT": "189"}
+    whole.data.last = {"AAPL": 189, "MSFT": 189}
+    nursery.start_soon(whole.watcher.run)
+    await trio.sleep(3)
+    desk.paper.holds |= {"AAPL": "188.5", "MSFT": "169"}
+    desk.real.holds |= {"AAPL": "169", "MSFT": "188.5"}
+    await trio.sleep(12)
+    assert desk.reasons == []
+    desk.real.holds["MSFT"] = "170"
+    whole.data.last["MSFT"] = 170
+    await trio.sleep(12)
+    [(_at, position, _trigger)] = desk.seller.sells
+    assert (position.symbol, position.mode) == ("MSFT", "live")
     nursery.cancel_scope.cancel()
 
 

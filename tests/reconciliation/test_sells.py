@@ -440,6 +440,18 @@ async def test_evidence_that_comes_after_a_sell_was_dropped_wins(
     assert rig.rows()["sn-1"]["status"] == "closed"
 
 
+async def test_a_sell_that_a_start_finds_at_work_is_an_alarm_once_it_stays_so(
+    rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
+) -> None:
+    decided(rig, 10)
+    rig.paper.book["sn-1-x1"] = make_order("sn-1-x1", order_id="paper-o-1")
+    await start_up(rig, run)
+    await trio.sleep(60)
+    assert exits_of(rig)["sn-1-x1"]["state"] == "working"
+    (alarm,) = logged_errors.take()
+    assert "is not filled after 30 s (orderId=paper-o-1)" in alarm
+
+
 async def test_a_sell_that_its_account_does_not_know_any_more_stays(
     rig: Rig, run: Callable[[Rig], None], logged_errors: LoggedErrors
 ) -> None:
