@@ -166,7 +166,7 @@ class PositionMonitor:
         if watched is None or settings is None:
             return
         if watched.prices.take_back(number, settings):
-            _take_high(watched)
+            watched.take_high()
             high = watched.position.high_price
             log.info(
                 "%s: a print was taken back; the highest price is %s now",
@@ -296,7 +296,7 @@ class PositionMonitor:
         return self._book.modes() | ({self._live.now.mode} if flattens else set())
 
     def _priced(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
-        _take_high(watched)
+        watched.take_high()
         self._ask(watched, now, settings)
 
     def _ask(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
@@ -336,16 +336,3 @@ class PositionMonitor:
             show_price(last),
             price.symbol,
         )
-
-
-def _take_high(watched: Watched) -> None:
-    """Have a position know its highest price.
-
-    While its price rules rest, prices may be of other shares than the row's, as after a
-    split that the row has not seen: they only lower it, where a print is taken back.
-    """
-    position, high = watched.position, watched.prices.highs.highest
-    before = position.high_price
-    is_lower = high is None or (before is not None and high < before)
-    if position.rests is None or is_lower:
-        position.high_price = high

@@ -55,3 +55,15 @@ class Watched:
         """Note that its shares have changed."""
         self.changed_at = trio.current_time()
         self.position.held = self.position.free = None
+
+    def take_high(self) -> None:
+        """Have the position know its highest price.
+
+        While its price rules rest, prices may be of other shares than the row's, as after
+        a split that the row has not seen: they only lower it, where a print is taken back.
+        """
+        position, high = self.position, self.prices.highs.highest
+        before = position.high_price
+        is_lower = high is None or (before is not None and high < before)
+        if position.rests is None or is_lower:
+            position.high_price = high
