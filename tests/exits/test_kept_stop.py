@@ -189,6 +189,16 @@ async def test_what_keeps_it_for_a_moment_is_tried_again_in_a_second(
     assert bench.failures == 0
 
 
+async def test_one_that_was_to_be_sent_again_and_could_not_be_has_no_end_yet(
+    bench: Bench,
+) -> None:
+    bench.stop.place(STOP)
+    bench.stop.planned(cast("NewExit", New()))
+    bench.stop.withheld(cast("NewExit", New(is_resumed=True)), "halted")
+    assert bench.stop.is_in_flight
+    assert bench.stop.exit_id == "sn-1-s1"
+
+
 async def test_one_whose_outcome_is_not_known_is_waited_for(bench: Bench) -> None:
     bench.stop.place(STOP)
     bench.stop.planned(cast("NewExit", New()))
