@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
     from snexec.settings import LiveSettings
+
+log = logging.getLogger("PositionMonitor")
 
 
 class Exits:
@@ -141,7 +145,7 @@ class Exits:
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a row's rules with their figures; None if it is not watched."""
         watching = self._watching
-        return None if watching is None else watching.watcher.explain(row_id)
+        return None if watching is None else watching.monitor.explain(row_id)
 
     def status(self) -> ExitsStatus:
         """Return how the exits are, from memory."""
@@ -155,12 +159,12 @@ class Exits:
         )
         if watching is None or not is_on:
             return status
-        source, age = watching.watcher.source_and_age()
+        source, age = watching.monitor.source_and_age()
         return status._replace(
             source=source,
             price_age_sec=age,
-            blind=watching.watcher.is_blind,
-            passed_over=dict(watching.watcher.passed_over),
+            blind=watching.monitor.is_blind,
+            passed_over=dict(watching.monitor.passed_over),
         )
 
     def left_by_a_stop(self) -> tuple[int, int]:
@@ -211,8 +215,16 @@ class Exits:
     async def _forget_rules(self) -> None:
         """Forget the rules of an earlier run: if they come back, they are new."""
         rules, self._ledger.exit_rules = self._ledger.exit_rules, None
-        if rules is not None:
+        if rules is None:
+            return
+        try:
             await self._ledger.writer.write(lambda store: store.held.forget_rules())
+        except sqlite3.Error as exc:
+            log.warning(
+                "the rules of an earlier run cannot be forgotten (%s): if [exits] comes"
+                " back with them after a restart, they sell at once",
+                exc,
+            )
 
     def _begin_watching(self) -> None:
         self._watching = watching = _import_watching()(
@@ -222,8 +234,8 @@ class Exits:
             means=self._means,
             heirs=self,
         )
-        watching.watcher.load(self._ledger.exit_rules)
-        self._means.outside, self._means.wanted = watching, watching.watcher
+        watching.monitor.load(self._ledger.exit_rules)
+        self._means.outside, self._means.wanted = watching, watching.monitor
         self._means.stops = watching.stops
 
 
