@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from snexec.exits.blocked import BlockedAlarm
 from snexec.exits.heard import (
+    Answers,
     HasEnded,
     Heard,
     IsNotPlanned,
@@ -18,7 +18,7 @@ from snexec.exits.heard import (
     IsWithheld,
 )
 from snexec.exits.history import History
-from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
+from snexec.exits.tries import Next
 from snexec.ledger import kind_of_exit
 from snexec.orders import Sell
 
@@ -39,7 +39,6 @@ log = logging.getLogger("PositionMonitor")
 # another program where it is gone.
 Result = Literal["closed", "given_back", "ended", "gone"]
 
-_LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
@@ -55,10 +54,14 @@ _ENDS: dict[NotPlanned, Result] = {
 class Closing:
     """Sells a position until nothing is left of it; listens to its sells.
 
+    It has a task only once there is something to wait for: a sell that leaves at once and
+    is filled needs none.
+
     Args:
         means: What all ways share.
         position: What is sold; it is the rules' again when the way has ended.
         trigger: Why.
+        start: Called once ``run`` is to be called, in a task.
         ended: Called when the way has ended.
 
     Attributes:
@@ -72,6 +75,8 @@ class Closing:
         means: Means,
         position: Position,
         trigger: Trigger,
+        *,
+        start: Callable[[Closing], None],
         ended: Callable[[Closing], None],
     ) -> None:
         self.position = position
@@ -79,9 +84,10 @@ class Closing:
         self.durable = trio.Event()
         self.result: Result | None = None
         self._means = means
+        self._start_task = start
         self._tell_ended = ended
-        self._scope = trio.CancelScope()
-        self._put, self._answers = trio.open_memory_channel[Heard](math.inf)
+        self._scope: trio.CancelScope | None = None  # of its task
+        self._answers = Answers()
         self._is_handed_in = False
         self._exit_id: str | None = None  # of the sell that has no end yet
         self.is_resumed = False
@@ -112,8 +118,10 @@ class Closing:
         """Sell in this step, if nothing is in the way."""
         self.position.state = "closing"
         is_clear = self.position.is_settled and self.position.live_exit is None
-        if is_clear and self._has_tries:
+        if is_clear and self._means.has_tries(self.position.row_id):
             self._hand_in()
+        else:
+            self._start()
 
     def resume(self, exit_id: str) -> None:
         """Listen to a sell that an earlier run has decided."""
@@ -121,25 +129,33 @@ class Closing:
         self._exit_id, self.is_resumed, self._is_handed_in = exit_id, True, True
         self.durable.set()
         self._means.orders.listen(exit_id, self)
+        self._start()
 
     async def run(self) -> None:
         """Go on until nothing is left, or the row is not to be sold any more."""
-        result: Result = "given_back"
+        assert self._scope is not None  # noqa: S101 - it has asked for its task
         try:
             with self._scope:
                 result = await self._close()
+                self.result = self.result or result
         finally:
-            self.result = self.result or result
-            self.position.waits = False
-            if self.result == "given_back":
-                self.position.state = "watched"
-            self._tell_ended(self)
-            self.durable.set()
+            self._end()
 
     def end(self, result: Result) -> None:
         """End the way: there is nothing more to sell of this row."""
         self.result = result
-        self._scope.cancel(reason=f"the row is {result}")
+        if self._scope is None:
+            self._end()
+        else:
+            self._scope.cancel(reason=f"the row is {result}")
+
+    def _end(self) -> None:
+        self.result = self.result or "given_back"
+        self.position.waits = False
+        if self.result == "given_back":
+            self.position.state = "watched"
+        self._tell_ended(self)
+        self.durable.set()
 
     def heard(self, applied: ExitApplied) -> None:
         """Take what a sell, ours or another's, did to the row."""
@@ -202,30 +218,26 @@ class Closing:
 
     async def _close(self) -> Result:
         if self.is_resumed:
-            await self._wait_for_open()
+            await self._means.wait_for_open(self.position)
             self.position.waits = False
             self._means.way.ask(self._exit_id)
         elif not self._is_handed_in:
             await self._prepare(Next())
             self._hand_in()
         while True:
-            answer = await self._answers.receive()
-            if self._is_needless(answer):
-                continue
+            answer = await self._answers.next()
+            if answer == IsNotPlanned("closing") and self._exit_id is not None:
+                continue  # it was to be sent again, and the broker has it by now
             following = await self._follows(answer)
             if not isinstance(following, Next):
                 return following
             await self._prepare(following)
             self._hand_in()
 
-    def _is_needless(self, answer: Heard) -> bool:
-        """Return whether a sell was to be sent again that the broker has by now."""
-        return answer == IsNotPlanned("closing") and self._exit_id is not None
-
     async def _follows(self, answer: Heard) -> Next | Result:
         match answer:
             case IsPlanned():
-                await self._wait_for_open()
+                await self._means.wait_for_open(self.position)
                 return Next()
             case IsNotPlanned(why):
                 return await self._not_planned(why)
@@ -262,13 +274,9 @@ class Closing:
 
     async def _after_halt(self) -> Next | Result:
         """Wait until orders leave again; then the rule decides anew, if one did."""
-        await self._after_all_halted()
+        await self._means.wait_for_orders()
         goes_on = self._exit_id is not None or self.trigger.reason == "manual"
         return Next() if goes_on else "given_back"
-
-    async def _after_all_halted(self) -> None:
-        while self._means.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
-            await trio.sleep(_LOOK_SECONDS)
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
@@ -283,13 +291,9 @@ class Closing:
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
 
-    @property
-    def _has_tries(self) -> bool:
-        return self._means.tries(self.position.row_id) < MOST_TRIES_A_SESSION
-
     async def _wait_for_session(self) -> None:
         """Wait for a session that has tries left, where another sell is needed."""
-        while self._exit_id is None and not self._has_tries:
+        while self._exit_id is None and not self._means.has_tries(self.position.row_id):
             self.durable.set()
             why = self.blocked_by or "its sells came to nothing"
             self._alarm.tell(why, _NO_MORE_TRIES)
@@ -304,7 +308,7 @@ class Closing:
         if live is None or live == self._exit_id:
             return
         if kind_of_exit(live) == "stop":
-            await self._after_all_halted()
+            await self._means.wait_for_orders()
             await way.cancel_stop(position, live, self.trigger.reason)
         else:
             await way.sell_ended(live)
@@ -335,11 +339,11 @@ class Closing:
         )
         self._means.orders.flush()
 
-    async def _wait_for_open(self) -> None:
-        self._means.want_hours(self.position)
-        while self._means.is_market_closed(self.position):
-            await trio.sleep(_LOOK_SECONDS)
-            self._means.want_hours(self.position)
-
     def _answer(self, answer: Heard) -> None:
-        self._put.send_nowait(answer)
+        self._answers.put(answer)
+        self._start()
+
+    def _start(self) -> None:
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+            self._start_task(self)

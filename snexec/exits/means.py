@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import trio
 
 from snexec.assets import asset_class
+from snexec.exits.tries import MOST_TRIES_A_SESSION
 from snexec.exits.way_clear import WayClear
 from snexec.settings import ExitSettings
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 _NEW_YORK = ZoneInfo("America/New_York")  # a day of the broker's calendar is one there
+_LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
 _REMEMBERED_FILLS = 2048  # a position lags for seconds
 _DEFAULTS = ExitSettings()  # for `close`, where there is no [exits]
 
@@ -133,6 +135,18 @@ class Means:
         is_coin = asset_class(position.symbol).around_the_clock
         return not is_coin and self._hours.is_being_asked(position.mode)
 
+    async def wait_for_open(self, position: Position) -> None:
+        """Wait until its market is open."""
+        self.want_hours(position)
+        while self.is_market_closed(position):
+            await trio.sleep(_LOOK_SECONDS)
+            self.want_hours(position)
+
+    async def wait_for_orders(self) -> None:
+        """Wait until no ``halt-all`` holds orders back."""
+        while self.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
+            await trio.sleep(_LOOK_SECONDS)
+
     def since_bought(self, row_id: str) -> float:
         """Return the seconds since a row's buy was filled last, as far as that is known."""
         at = self._bought_at.get(row_id)
@@ -142,6 +156,10 @@ class Means:
         """Return how many sells of a row were planned in this session."""
         self._begin_session()
         return self._tries[row_id]
+
+    def has_tries(self, row_id: str) -> bool:
+        """Return whether a sell of a row may be planned in this session."""
+        return self.tries(row_id) < MOST_TRIES_A_SESSION
 
     def tried(self, row_id: str) -> None:
         """Note that a sell of a row was planned."""

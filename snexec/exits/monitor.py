@@ -52,6 +52,9 @@ class Halt(Protocol):
     def is_all_halted(self) -> bool:
         """Return whether no order may leave, not even a sell."""
 
+    def is_all_known(self) -> bool:
+        """Return whether that is known, without a look: the last one comes later."""
+
 
 class PositionMonitor:
     """Asks the rules of each position at each accepted price and each second.
@@ -61,7 +64,7 @@ class PositionMonitor:
         book: The positions.
         view: The market's hours.
         seller: Gets each trigger.
-        halt: While it halts all, no trigger is handed over; asked last.
+        halt: While it is known to halt all, no trigger is handed over; asked last.
         records: What is kept in the database.
         feed: Where it is published that no price counts.
 
@@ -286,7 +289,7 @@ class PositionMonitor:
         if position.state != "watched":
             return
         trigger = self._activation.ask(watched, now, settings)
-        if trigger is None or self._halt.is_all_halted():
+        if trigger is None or self._halt.is_all_known():
             return
         position.state = "closing"
         self._seller.sell(position, trigger)

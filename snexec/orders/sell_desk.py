@@ -295,7 +295,7 @@ class SellDesk:
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():
             return "stopping"
-        return "halted" if self._halt.is_all_halted() else None
+        return "halted" if self._halt.is_all_known() else None
 
     def _start(
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt

@@ -181,6 +181,9 @@ class Switch:
     def is_all_halted(self) -> bool:
         return self.all_halted
 
+    def is_all_known(self) -> bool:
+        return self.all_halted
+
 
 @dataclass
 class NotedShelf:
