@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -15,6 +16,7 @@ from snexec.exits.rule_set import read_rules
 from snexec.exits.rules import MISSED, RULE_REASONS, show_price
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.events import EventFeed
@@ -44,6 +46,9 @@ class Seller(Protocol):
 
         The position's ``state`` is closing, and the seller's until it is set back.
         """
+
+    def announce(self, say: Callable[[], None]) -> None:
+        """Have something said once no more sells leave."""
 
 
 class Halt(Protocol):
@@ -292,15 +297,11 @@ class PositionMonitor:
         if trigger is None or self._halt.is_all_known():
             return
         position.state = "closing"
+        remaining = position.remaining
         self._seller.sell(position, trigger)
-        log.log(  # what takes time comes after it has left
-            logging.ERROR if trigger.text == MISSED else logging.INFO,
-            "%s %s: %s; selling %s",
-            position.symbol,
-            trigger.reason,
-            trigger.text,
-            f"{position.remaining:f}",
-        )
+        level = logging.ERROR if trigger.text == MISSED else logging.INFO
+        words = position.symbol, trigger.reason, trigger.text, f"{remaining:f}"
+        self._seller.announce(partial(log.log, level, "%s %s: %s; selling %s", *words))
 
     def _report_jump(
         self, watched: Watched, price: Price, settings: ExitSettings

@@ -12,7 +12,7 @@ from snexec.exits.unwanted import Unwanted
 from snexec.ledger import kind_of_exit, row_of_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from snexec.exits.book import PositionBook
     from snexec.exits.means import Means
@@ -71,6 +71,10 @@ class Seller:
     def sell(self, position: Position, trigger: Trigger) -> None:
         """Begin to sell what is left of a position, as the monitor asks for it."""
         self.begin(position, trigger)
+
+    def announce(self, say: Callable[[], None]) -> None:
+        """Have something said once no more sells leave."""
+        self._means.orders.announce(say)
 
     def begin(self, position: Position, trigger: Trigger) -> Closing:
         """Sell a position now, and return its way to closed.

@@ -149,6 +149,7 @@ class SellDesk:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._acks.run, name="answers to sells")
+            nursery.start_soon(self._outcomes.announcements.run, name="what leaves")
             try:
                 early, self._early = self._early, []
                 for sell, listener in early:
@@ -324,6 +325,7 @@ class SellDesk:
         self._closed.set()
         self._sells.pause()
         self._acks.close()
+        self._outcomes.announcements.close()
         for attempt in self._awaiting_row:
             with attempt.lease:
                 attempt.given_up = True

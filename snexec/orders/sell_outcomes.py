@@ -7,6 +7,7 @@ import logging
 import math
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -14,6 +15,7 @@ import trio
 from snexec.errors import DuplicateOrderError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
+from snexec.orders.announcements import Announcements
 from snexec.reconciliation import is_final
 from snexec.settings import ExitSettings
 
@@ -48,6 +50,7 @@ class SellOutcomes:
 
     Attributes:
         counts: How many sells had each outcome.
+        announcements: What is said of sells that leave.
     """
 
     def __init__(
@@ -63,24 +66,24 @@ class SellOutcomes:
         self._unsettled = unsettled
         self._sells = sells
         self._feed = feed
+        self.announcements = Announcements()
+        sells.reports.say_first = self.announcements.say_all
         self.counts: collections.Counter[Literal["placed", "refused", "unknown"]] = (
             collections.Counter()
         )
 
     def decided(self, attempt: SellAttempt) -> None:
         """Report that a sell is durable, and perhaps on its way."""
-        new = attempt.trade
-        self._publish(
-            "exit",
-            new,
-            {
-                "shares": float(new.quantity),
-                "triggerPrice": None
-                if new.trigger_price is None
-                else float(new.trigger_price),
-                "triggerSource": new.trigger_source,
-            },
-        )
+        self.announcements.add(partial(self._publish_decided, attempt.trade))
+
+    def _publish_decided(self, new: NewExit) -> None:
+        price = new.trigger_price
+        more = {
+            "shares": float(new.quantity),
+            "triggerPrice": None if price is None else float(price),
+            "triggerSource": new.trigger_source,
+        }
+        self._publish("exit", new, more)
 
     def accepted(
         self,
@@ -95,6 +98,7 @@ class SellOutcomes:
             order: What the broker says of it.
             recorded: Called when that is durable, or never will be.
         """
+        self.announcements.say_all()
         new = attempt.trade
         times = self._sells.latencies.replied(new.id, at=attempt.answered_at)
         self.counts["placed"] += 1
@@ -122,6 +126,7 @@ class SellOutcomes:
         A 429 says that it was not taken: only a look-up has to bear that out. An id that
         was taken before is sent no more: there is an order, or will never be one.
         """
+        self.announcements.say_all()
         new = attempt.trade
         self.counts["unknown"] += 1
         wait, following = self._resend_after(), _SENT_AGAIN
@@ -190,6 +195,7 @@ class SellOutcomes:
         self, attempt: SellAttempt, refusal: OpenRefusal, error: RefusedError
     ) -> None:
         """Have a refusal borne out by a look-up; until then the sell may exist."""
+        self.announcements.say_all()
         new = attempt.trade
         log.error(
             "Sell refused: %s %s shares trade=%s signal=%s HTTP %d: %s (body: %s)",
@@ -217,6 +223,7 @@ class SellOutcomes:
 
     async def withheld(self, attempt: SellAttempt, why: Withheld) -> None:
         """Drop a sell that did not leave, unless it may have left at another time."""
+        self.announcements.say_all()
         new = attempt.trade
         order_log.warning(
             new,

@@ -24,7 +24,7 @@ from snexec.ledger import WatchedRow
 from tests.fakes import TrioClock, live_settings, make_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from snexec.events import Event
     from snexec.exits.prices import Source
@@ -162,6 +162,9 @@ class Sold:
     """Notes what it is to sell."""
 
     sells: list[tuple[float, Position, Trigger]] = field(default_factory=list)
+
+    def announce(self, say: Callable[[], None]) -> None:
+        say()
 
     def sell(self, position: Position, trigger: Trigger) -> None:
         assert position.state == "closing"
