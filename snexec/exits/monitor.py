@@ -14,6 +14,7 @@ from snexec.exits.blindness import Blindness
 from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
 from snexec.exits.rules import MISSED, RULE_REASONS, show_price
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ class PositionMonitor:
         """Ask the rules each second while exits are set, until cancelled."""
         while True:
             changed = self._changed
-            self._tick()
+            await self._tick()
             if self._live.now.exits is None:
                 await changed.wait()
                 continue
@@ -262,21 +263,32 @@ class PositionMonitor:
         if self._activation.change(settings, self._book, self._view.now()):
             self._records.note_rules(self._activation.applied.text())
 
-    def _tick(self) -> None:
+    async def _tick(self) -> None:
         settings, now = self._now_set(), self._view.now()
         self._view.watch(self._modes(settings))
         self._blindness.look(self._book, now, settings)
+        if not await self._ask_all():
+            return
+        settings, now = self._now_set(), self._view.now()
         if settings is None:
             return
-        for each in self._book:
-            self._ask(each, now, settings)
         halted = self._halt.is_all_halted()
         if self._activation.tick(self._book, now, settings, halted=halted):
             self._records.note_rules(self._activation.applied.text())
             log.info("the new rules hold for every row")
-            for each in self._book:
-                self._ask(each, now, settings)
+            await self._ask_all()
         self._records.note_highs(self._book, now.elapsed)
+
+    async def _ask_all(self) -> bool:
+        """Ask the rules of every row; return whether that is done and they still hold."""
+        asked = self._now_set()
+        now = self._view.now()
+        async for each in InTurns(self._book):
+            if asked is None or self._now_set() is not asked:
+                return False  # all are asked anew by what is set now
+            if self._book.of_row(each.position.row_id) is each:
+                self._ask(each, now, asked)
+        return asked is not None
 
     def _modes(self, settings: ExitSettings | None) -> set[Mode]:
         """Return the modes whose market hours matter."""
