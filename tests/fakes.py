@@ -616,6 +616,9 @@ class FakeHalt(HaltSwitch):
     def is_all_halted(self) -> bool:
         return self.all_on
 
+    def is_all_known(self) -> bool:
+        return self.all_on
+
 
 class FakeMarket:
     """A market that is open, closed, or of which that is not known, or is asked."""

@@ -30,7 +30,7 @@ WINGS["ops"] = set(WINGS)
 GROUND = {
     *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
     *("locks", "logs", "model", "recent", "settings", "signals", "small_files"),
-    *("names", "permissions", "threads", "trading_days"),
+    *("names", "permissions", "threads", "trading_days", "turns"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {

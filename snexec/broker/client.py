@@ -253,7 +253,7 @@ class AlpacaClient:
         Raises:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
-        return read_positions(await self._get("/v2/positions"))
+        return await read_positions(await self._get("/v2/positions"))
 
     async def position(self, symbol: str) -> HeldPosition:
         """Return what the account holds of a symbol (ALPACA 2.2, 8).

@@ -24,6 +24,7 @@ from pydantic_core import from_json
 from snexec.assets import canonical_symbol
 from snexec.broker.answers import amount, quantity_or_zero
 from snexec.errors import UnknownOutcomeError
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,8 +93,8 @@ class PositionList(list[HeldPosition]):
         return self.is_whole and symbol not in self.unreadable
 
 
-def read_positions(content: bytes) -> PositionList:
-    """Read the body of a 200 as the list of all positions.
+async def read_positions(content: bytes) -> PositionList:
+    """Read the body of a 200 as the list of all positions, in turns with other tasks.
 
     Raises:
         UnknownOutcomeError: It is no list of positions.
@@ -106,7 +107,7 @@ def read_positions(content: bytes) -> PositionList:
         raise UnknownOutcomeError("the answer is no list of positions")
     held: dict[str, HeldPosition] = {}
     seen, unreadable, is_whole = set(), set(), True
-    for fields in page:
+    async for fields in InTurns(page):
         named = _symbol(fields) if isinstance(fields, dict) else None
         if named is None:
             is_whole = False

@@ -126,7 +126,7 @@ def _answer(
     if closing.result is not None and closing.result != "closed":
         why = closing.blocked_by or "its row cannot be sold now: see the log"
         return answer._replace(shares=None, state="refused", error=why)
-    if closing.waits_for_open:
+    if closing.position.waits:
         return answer._replace(state="queued")
     if earlier is not None or closing.exit_id is None:
         return answer._replace(error=closing.blocked_by or "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from snexec.exits.blocked import BlockedAlarm
 from snexec.exits.heard import (
+    Answers,
     HasEnded,
     Heard,
     IsNotPlanned,
@@ -19,7 +19,7 @@ from snexec.exits.heard import (
     is_needless,
 )
 from snexec.exits.history import History
-from snexec.exits.tries import MOST_TRIES_A_SESSION, Next
+from snexec.exits.tries import Next
 from snexec.ledger import kind_of_exit
 
 if TYPE_CHECKING:
@@ -55,15 +55,20 @@ _ENDS: dict[NotPlanned, Result] = {
 class Closing:
     """Sells a position until nothing is left of it; listens to its sells.
 
+    It has a task only once there is something to wait for: a sell that leaves at once and
+    is filled needs none.
+
     Args:
         means: What all ways share.
         position: What is sold; it is the rules' again when the way has ended.
         trigger: Why.
+        start: Called once ``run`` is to be called, in a task.
         ended: Called when the way has ended.
 
     Attributes:
         durable: Set once a sell is durable, or it is certain that there is none yet.
         result: How it ended; None before.
+        exit_id: Of its sell that is durable and has no end yet, if there is one.
         is_resumed: Whether its sell never reached the broker, and is asked about anew.
     """
 
@@ -72,6 +77,8 @@ class Closing:
         means: Means,
         position: Position,
         trigger: Trigger,
+        *,
+        start: Callable[[Closing], None],
         ended: Callable[[Closing], None],
     ) -> None:
         self.position = position
@@ -79,11 +86,12 @@ class Closing:
         self.durable = trio.Event()
         self.result: Result | None = None
         self._means = means
+        self._start_task = start
         self._tell_ended = ended
-        self._scope = trio.CancelScope()
-        self._put, self._answers = trio.open_memory_channel[Heard](math.inf)
+        self._scope: trio.CancelScope | None = None  # of its task
+        self._answers = Answers()
         self._is_handed_in = False
-        self._exit_id: str | None = None  # of the sell that has no end yet
+        self.exit_id: str | None = None
         self.is_resumed = False
         self._history = History(means, position)
         self._alarm = BlockedAlarm(means, position, trigger)
@@ -98,56 +106,56 @@ class Closing:
         """Since when it cannot be sold, on Trio's clock; None if it can."""
         return self._alarm.since
 
-    @property
-    def exit_id(self) -> str | None:
-        """The id of its sell that is durable and has no end yet, if there is one."""
-        return self._exit_id
-
-    @property
-    def waits_for_open(self) -> bool:
-        """Return whether that sell has not left, as its market is closed."""
-        return self.position.waits
-
     def begin(self) -> None:
         """Sell in this step, if nothing is in the way."""
         self.position.state = "closing"
         is_clear = self.position.is_settled and self.position.live_exit is None
-        if is_clear and self._has_tries:
+        if is_clear and self._means.has_tries(self.position.row_id):
             self._hand_in()
+        else:
+            self._start()
 
     def resume(self, exit_id: str) -> None:
         """Listen to a sell that an earlier run has decided."""
         self.position.state = "closing"
-        self._exit_id, self.is_resumed, self._is_handed_in = exit_id, True, True
+        self.exit_id, self.is_resumed, self._is_handed_in = exit_id, True, True
         self.durable.set()
         self._means.orders.listen(exit_id, self)
+        self._start()
 
     async def run(self) -> None:
         """Go on until nothing is left, or the row is not to be sold any more."""
-        result: Result = "stopped"  # with the daemon
+        assert self._scope is not None  # noqa: S101 - it has asked for its task
         try:
             with self._scope:
                 result = await self._close()
                 if result == "given_back" and self.trigger.reason == "manual":
                     await self._means.way.forget_close(self.position.row_id)
+                self.result = self.result or result
         finally:
-            self.result = self.result or result
-            self.position.waits = False
-            if self.result == "given_back":
-                self.position.state = "watched"
-            self._tell_ended(self)
-            self.durable.set()
+            self._end()
 
     def end(self, result: Result) -> None:
         """End the way: there is nothing more to sell of this row."""
         self.result = result
-        self._scope.cancel(reason=f"the row is {result}")
+        if self._scope is None:
+            self._end()
+        else:
+            self._scope.cancel(reason=f"the row is {result}")
+
+    def _end(self) -> None:
+        self.result = self.result or "stopped"  # with the daemon
+        self.position.waits = False
+        if self.result == "given_back":
+            self.position.state = "watched"
+        self._tell_ended(self)
+        self.durable.set()
 
     def heard(self, applied: ExitApplied) -> None:
         """Take what a sell, ours or another's, did to the row."""
         if applied.closed or applied.row_status != "open":
             self.end("closed")
-        elif applied.id == self._exit_id and applied.settled:
+        elif applied.id == self.exit_id and applied.settled:
             # A refusal, and what was withheld, are heard of with their reason.
             is_withheld = applied.outcome == "dropped" and not self.is_resumed
             if applied.outcome != "refused" and not is_withheld:
@@ -155,18 +163,13 @@ class Closing:
 
     def is_wanted(self) -> bool | None:
         """Return whether what it was decided for still holds; None where that is open."""
-        if self.trigger.reason == "manual":
-            return True
-        wanted = self._means.wanted
-        if wanted is None:
-            return False
-        return wanted.still_holds(self.position.row_id, self.trigger.reason)
+        return self._means.still_holds(self.position.row_id, self.trigger.reason)
 
     # As the listener of its sells.
 
     def planned(self, new: NewExit) -> None:
         """Note it; while the market is closed it waits."""
-        self._exit_id, self.is_resumed = new.id, False
+        self.exit_id, self.is_resumed = new.id, False
         self._means.tried(self.position.row_id)
         self.durable.set()
         if self.position.waits:
@@ -206,13 +209,13 @@ class Closing:
         if self.is_resumed:
             await self._means.wait_for_open(self.position)
             self.position.waits = False
-            self._means.way.ask(self._exit_id)
+            self._means.way.ask(self.exit_id)
         elif not self._is_handed_in:
             await self._prepare(Next())
             self._hand_in()
         while True:
-            answer = await self._answers.receive()
-            if is_needless(answer, self._exit_id):
+            answer = await self._answers.next()
+            if is_needless(answer, self.exit_id):
                 continue
             following = await self._follows(answer)
             if following is None:
@@ -234,31 +237,31 @@ class Closing:
                 return await self._not_planned(why)
             case IsWithheld(new, why):
                 # What was planned before is planned still; what was new is dropped.
-                self._exit_id = new.id if new.is_resumed else None
+                self.exit_id = new.id if new.is_resumed else None
                 return await self._not_planned(why)
             case IsRefused(error):
-                self._exit_id = None
+                self.exit_id = None
                 self.position.state = "blocked"
                 return self._history.refused(error)
             case HasEnded(applied):
-                self._exit_id, self.position.waits = None, False
+                self.exit_id, self.position.waits = None, False
                 if applied.outcome == "dropped":
                     return "given_back"
                 return self._history.ended(applied)
 
     async def _at_open(self) -> Next | None:
         """Ask anew what a sell has waited for, as after a start; drop what does not hold."""
-        if self._exit_id is None or self.is_wanted() is not False:
+        if self.exit_id is None or self.is_wanted() is not False:
             return Next()
         self.is_resumed = True  # its end is heard of like that of any other
-        await self._means.way.drop(self.position, self._exit_id)
+        await self._means.way.drop(self.position, self.exit_id)
         return None
 
     async def _not_planned(self, why: NotPlanned) -> Next | Result | None:
         if why in _KEPT_BACK:
             return await self._kept_back(why)
         if why == "over":
-            self._exit_id, self.position.waits = None, False
+            self.exit_id, self.position.waits = None, False
             return Next()
         if why == "not_settled":
             was_canceled = self._history.buy_was_canceled
@@ -276,16 +279,16 @@ class Closing:
         What the broker is asked about is sent by that, once its rule was asked anew.
         """
         if why == "halted":
-            if self._exit_id is None and self.trigger.reason == "manual":
+            if self.exit_id is None and self.trigger.reason == "manual":
                 await self._means.way.note_close(self.position.row_id)
             self.durable.set()
-        elif not self._means.way.follows(self._exit_id):
+        elif not self._means.way.follows(self.exit_id):
             return Next(_AGAIN_SECONDS)
         await self._means.wait_for_orders()
-        if self._means.way.follows(self._exit_id):
-            self._means.way.ask(self._exit_id)
+        if self._means.way.follows(self.exit_id):
+            self._means.way.ask(self.exit_id)
             return None
-        goes_on = self._exit_id is not None or self.trigger.reason == "manual"
+        goes_on = self.exit_id is not None or self.trigger.reason == "manual"
         return Next() if goes_on else "given_back"
 
     async def _prepare(self, following: Next) -> None:
@@ -301,16 +304,12 @@ class Closing:
             self._history.buy_was_canceled = True
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
-        if self._exit_id is not None:
+        if self.exit_id is not None:
             await self._means.wait_for_open(self.position)
-
-    @property
-    def _has_tries(self) -> bool:
-        return self._means.tries(self.position.row_id) < MOST_TRIES_A_SESSION
 
     async def _wait_for_session(self) -> None:
         """Wait for a session that has tries left, where another sell is needed."""
-        while self._exit_id is None and not self._has_tries:
+        while self.exit_id is None and not self._means.has_tries(self.position.row_id):
             self.durable.set()
             why = self.blocked_by or "its sells came to nothing"
             self._alarm.tell(why, _NO_MORE_TRIES)
@@ -322,7 +321,7 @@ class Closing:
         if not position.is_settled:
             await way.cancel_buy(position)
         live = position.live_exit
-        if live is None or live == self._exit_id:
+        if live is None or live == self.exit_id:
             return
         if kind_of_exit(live) == "stop":
             await self._means.wait_for_orders()
@@ -331,13 +330,18 @@ class Closing:
             await way.sell_ended(live)
 
     def _hand_in(self) -> None:
-        position, trigger = self.position, self.trigger
         self._is_handed_in = True
-        is_closed = self._means.is_market_closed(position)
-        position.waits = is_closed and self._exit_id is None
-        sell = self._history.sell(trigger, self._exit_id)
+        is_closed = self._means.is_market_closed(self.position)
+        self.position.waits = is_closed and self.exit_id is None
+        sell = self._history.sell(self.trigger, self.exit_id)
         self._means.orders.sell(sell, self)
         self._means.orders.flush()
 
     def _answer(self, answer: Heard) -> None:
-        self._put.send_nowait(answer)
+        self._answers.put(answer)
+        self._start()
+
+    def _start(self) -> None:
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+            self._start_task(self)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import trio
 
 if TYPE_CHECKING:
     from snexec.errors import RefusedError
@@ -63,3 +66,24 @@ def is_needless(answer: Heard, live: str | None) -> bool:
             return exit_id != live
         case _:
             return False
+
+
+class Answers:
+    """What was heard and is not followed yet, the oldest first."""
+
+    def __init__(self) -> None:
+        self._heard: collections.deque[Heard] = collections.deque()
+        self._more: trio.Event | None = None  # where somebody waits
+
+    def put(self, answer: Heard) -> None:
+        """Add one, and wake who waits for it."""
+        self._heard.append(answer)
+        if self._more is not None:
+            self._more.set()
+
+    async def next(self) -> Heard:
+        """Take the oldest, or wait for one."""
+        while not self._heard:
+            self._more = trio.Event()
+            await self._more.wait()
+        return self._heard.popleft()

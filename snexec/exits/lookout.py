@@ -23,6 +23,7 @@ from snexec.exits.sights import Sight
 from snexec.exits.splits import days_of
 from snexec.ledger import is_our_exit, row_of_exit
 from snexec.model import ACCOUNTS
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("PositionMonitor")
 
-_AT_ONCE = 25  # rows that are judged before another task has its turn
 _MOST_SELLERS = 20  # orders of which it is asked whose they are, in one look
 
 
@@ -141,9 +141,7 @@ class Lookout:
                 return
         self._happened.pop(mode, None)
         moment, rows = self._ledger.clock.now(), self._watched.of_mode(mode)
-        for number, position in enumerate(rows, 1):
-            if number % _AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+        async for position in InTurns(rows):
             evidence = self._evidence.setdefault(position.row_id, Evidence())
             try:
                 await self._look_at(position, evidence, positions, at, moment)

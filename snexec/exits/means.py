@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.assets import asset_class
+from snexec.exits.tries import MOST_TRIES_A_SESSION
 from snexec.exits.way_clear import WayClear
 from snexec.settings import ExitSettings
 from snexec.trading_days import day_of_trade
@@ -120,6 +121,12 @@ class Means:
         """Return whether what a row is sold for is still set, where there are rules."""
         return self.wanted is None or self.wanted.is_set(reason)
 
+    def still_holds(self, row_id: str, reason: ExitReason) -> bool | None:
+        """Return whether what a row is sold for still holds; None where that is open."""
+        if reason == "manual":
+            return True
+        return self.wanted is not None and self.wanted.still_holds(row_id, reason)
+
     def is_market_closed(self, position: Position) -> bool:
         """Return whether a sell has to wait for the market; not where nobody knows.
 
@@ -161,6 +168,10 @@ class Means:
         """Return how many sells of a row were planned in this session."""
         self._begin_session()
         return self._tries[row_id]
+
+    def has_tries(self, row_id: str) -> bool:
+        """Return whether a sell of a row may be planned in this session."""
+        return self.tries(row_id) < MOST_TRIES_A_SESSION
 
     def tried(self, row_id: str) -> None:
         """Note that a sell of a row was planned."""

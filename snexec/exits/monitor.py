@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -14,8 +15,10 @@ from snexec.exits.judge import explain, still_holds
 from snexec.exits.rule_set import read_rules
 from snexec.exits.rules import MISSED, RULE_KEYS, show_price
 from snexec.exits.unseen import Unseen
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.events import EventFeed
@@ -44,12 +47,18 @@ class Seller(Protocol):
         The position's ``state`` is closing, and the seller's until it is set back.
         """
 
+    def announce(self, say: Callable[[], None]) -> None:
+        """Have something said once no more sells leave."""
+
 
 class Halt(Protocol):
     """The kill switch."""
 
     def is_all_halted(self) -> bool:
         """Return whether no order may leave, not even a sell."""
+
+    def is_all_known(self) -> bool:
+        """Return whether that is known, without a look: the last one comes later."""
 
 
 class PositionMonitor:
@@ -60,7 +69,7 @@ class PositionMonitor:
         book: The positions.
         view: The market's hours.
         seller: Gets each trigger.
-        halt: While it halts all, no trigger is handed over; asked last.
+        halt: While it is known to halt all, no trigger is handed over; asked last.
         records: What is kept in the database.
         feed: Where it is published that no price counts.
 
@@ -108,7 +117,7 @@ class PositionMonitor:
         """Ask the rules each second while exits are set, until cancelled."""
         while True:
             changed = self._changed
-            self._tick()
+            await self._tick()
             if self._live.now.exits is None:
                 await changed.wait()
                 continue
@@ -133,7 +142,7 @@ class PositionMonitor:
         if why is not None and why != "stand_in":
             self.passed_over[why] += 1
             if why == "jump":
-                self._report_jump(watched, price, settings)
+                watched.say_jump(price, settings.max_price_jump_pct)
         return why
 
     def hear_bid(self, symbol: str, bid: Decimal | None, at: float) -> None:
@@ -272,21 +281,32 @@ class PositionMonitor:
         if self._activation.change(settings, self._book, self._view.now()):
             self._records.note_rules(self._activation.applied.text())
 
-    def _tick(self) -> None:
+    async def _tick(self) -> None:
         settings, now = self._now_set(), self._moment()
         self._view.watch(self._modes(settings))
         self._blindness.look(self._book, now, settings)
+        if not await self._ask_all():
+            return
+        settings, now = self._now_set(), self._view.now()
         if settings is None:
             return
-        for each in self._book:
-            self._ask(each, now, settings)
         halted = self._halt.is_all_halted()
         if self._activation.tick(self._book, now, settings, halted=halted):
             self._records.note_rules(self._activation.applied.text())
             log.info("the new rules hold for every row")
-            for each in self._book:
-                self._ask(each, now, settings)
+            await self._ask_all()
         self._records.note_highs(self._book, now.elapsed)
+
+    async def _ask_all(self) -> bool:
+        """Ask the rules of every row; return whether that is done and they still hold."""
+        asked = self._now_set()
+        now = self._view.now()
+        async for each in InTurns(self._book):
+            if asked is None or self._now_set() is not asked:
+                return False  # all are asked anew by what is set now
+            if self._book.of_row(each.position.row_id) is each:
+                self._ask(each, now, asked)
+        return asked is not None
 
     def _modes(self, settings: ExitSettings | None) -> set[Mode]:
         """Return the modes whose market hours matter."""
@@ -304,35 +324,11 @@ class PositionMonitor:
         if position.state != "watched":
             return
         trigger = self._activation.ask(watched, now, settings)
-        if trigger is None or self._halt.is_all_halted():
+        if trigger is None or self._halt.is_all_known():
             return
         position.state = "closing"
+        remaining = position.remaining
         self._seller.sell(position, trigger)
-        log.log(  # what takes time comes after it has left
-            logging.ERROR if trigger.text == MISSED else logging.INFO,
-            "%s %s: %s; selling %s",
-            position.symbol,
-            trigger.reason,
-            trigger.text,
-            f"{position.remaining:f}",
-        )
-
-    def _report_jump(
-        self, watched: Watched, price: Price, settings: ExitSettings
-    ) -> None:
-        second = watched.prices.second
-        last = watched.prices.measure or watched.position.entry_price
-        if second.is_reported or last is None:
-            return
-        second.is_reported = True
-        log.warning(
-            "%s: %s (%s) is more than %s %% from the last price, %s, and no second source"
-            " is near it: it is passed over until a snapshot or the bid agrees; `snexec"
-            " close %s` sells without a price",
-            price.symbol,
-            show_price(price.price),
-            price.source,
-            f"{settings.max_price_jump_pct:f}",
-            show_price(last),
-            price.symbol,
-        )
+        level = logging.ERROR if trigger.text == MISSED else logging.INFO
+        words = position.symbol, trigger.reason, trigger.text, f"{remaining:f}"
+        self._seller.announce(partial(log.log, level, "%s %s: %s; selling %s", *words))

@@ -16,6 +16,7 @@ from snexec.errors import BrokerError, RateLimitedError, RefusedError
 from snexec.exits.prices import RANK, Price
 from snexec.logs import Repeats
 from snexec.model import MODES
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,15 +185,15 @@ class PositionsPoll:
                 self._report_fault(mode, exc)
                 return True
         self._faults[mode].worked()
-        self._hear(mode, positions, asked_at)
+        await self._hear(mode, positions, asked_at)
         await self._ask_second()
         return True
 
-    def _hear(self, mode: Mode, positions: PositionList, asked_at: float) -> None:
+    async def _hear(self, mode: Mode, positions: PositionList, asked_at: float) -> None:
         # First whoever may see in it that its prices are of other shares than the row's.
         for onlooker in self._onlookers:
             onlooker.seen(mode, positions)
-        for held in positions:
+        async for held in InTurns(positions):
             watched = self._book.of_symbol(held.symbol)
             if watched is None or watched.position.mode != mode:
                 continue

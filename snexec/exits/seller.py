@@ -12,7 +12,7 @@ from snexec.exits.unwanted import Unwanted
 from snexec.ledger import kind_of_exit, row_of_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from snexec.exits.book import PositionBook
     from snexec.exits.means import Means
@@ -48,6 +48,7 @@ class Seller:
         self._closings: dict[str, Closing] = {}
         self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
+        self._unstarted: list[Closing] = []  # that need a task
         # Since when the rule of a sell, by its id, cannot be asked.
         self._unasked_since: dict[str, float] = {}
         reconciler.report_to(self)
@@ -55,15 +56,25 @@ class Seller:
 
     async def run(self) -> None:
         """See every way to its end, until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._unwanted.run, name="unwanted sells")
-            for closing in self._closings.values():
-                self._start(closing)
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._unwanted.run, name="unwanted sells")
+                unstarted, self._unstarted = self._unstarted, []
+                for closing in unstarted:
+                    self._start(closing)
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+            for closing in tuple(self._closings.values()):
+                closing.end("stopped")
 
     def sell(self, position: Position, trigger: Trigger) -> None:
         """Begin to sell what is left of a position, as the monitor asks for it."""
         self.begin(position, trigger)
+
+    def announce(self, say: Callable[[], None]) -> None:
+        """Have something said once no more sells leave."""
+        self._means.orders.announce(say)
 
     def begin(self, position: Position, trigger: Trigger) -> Closing:
         """Sell a position now, and return its way to closed.
@@ -74,10 +85,7 @@ class Seller:
         closing = self._closings.get(position.row_id)
         if closing is None:
             closing = self._add(position, trigger)
-            try:
-                closing.begin()
-            finally:
-                self._start(closing)  # a task that waits; it need not be there before
+            closing.begin()
         elif trigger.reason == "manual":
             closing.trigger = trigger  # whatever its rule says, it is wanted
         return closing
@@ -106,7 +114,6 @@ class Seller:
             why = Trigger(reason, live.trigger_price, source, _EARLIER)
             closing = self._add(position, why)
             closing.resume(live.id)
-            self._start(closing)
             return
         wanted = row.wanted if live is None else row.wanted or live.cancel_reason
         if wanted is not None:
@@ -190,12 +197,19 @@ class Seller:
         return True
 
     def _add(self, position: Position, trigger: Trigger) -> Closing:
-        closing = Closing(self._means, position, trigger, self._ended)
+        closing = Closing(
+            *(self._means, position, trigger),
+            start=self._start,
+            ended=self._ended,
+        )
         self._closings[position.row_id] = closing
         return closing
 
     def _start(self, closing: Closing) -> None:
-        if self._nursery is not None:
+        """Start a way's task; one from before ``run`` starts with that."""
+        if self._nursery is None:
+            self._unstarted.append(closing)
+        else:
             name = f"close {closing.position.symbol}"
             self._nursery.start_soon(closing.run, name=name)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.exits.prices import NEVER
+from snexec.exits.rules import show_price
 from snexec.exits.symbol_prices import SymbolPrices
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from snexec.exits.position import Position
+    from snexec.exits.prices import Price
     from snexec.exits.rules import Trigger
+
+log = logging.getLogger("PositionMonitor")
 
 
 class Watched:
@@ -55,6 +60,30 @@ class Watched:
         """Note that its shares have changed."""
         self.changed_at = trio.current_time()
         self.position.held = self.position.free = None
+
+    def say_jump(self, price: Price, most_pct: Decimal) -> None:
+        """Warn, once, of a price that is too far from the last one to count alone.
+
+        Args:
+            price: What was passed over.
+            most_pct: How far it may be, in percent.
+        """
+        second = self.prices.second
+        last = self.prices.measure or self.position.entry_price
+        if second.is_reported or last is None:
+            return
+        second.is_reported = True
+        log.warning(
+            "%s: %s (%s) is more than %s %% from the last price, %s, and no second source"
+            " is near it: it is passed over until a snapshot or the bid agrees; `snexec"
+            " close %s` sells without a price",
+            price.symbol,
+            show_price(price.price),
+            price.source,
+            f"{most_pct:f}",
+            show_price(last),
+            price.symbol,
+        )
 
     def take_high(self) -> None:
         """Have the position know its highest price.

@@ -155,6 +155,10 @@ class OrderDesk:
         """Whether no order leaves at all, the sells of exits neither."""
         return self.sells.is_all_halted
 
+    def announce(self, say: Callable[[], None]) -> None:
+        """Have something said of a sell once no more of them leave."""
+        self.sell_outcomes.announcements.add(say)
+
     def flush(self) -> None:
         """Write the rows of orders that have begun, so that those leave in this step."""
         self._writer.open_now()

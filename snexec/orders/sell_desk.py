@@ -155,6 +155,7 @@ class SellDesk:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._acks.run, name="answers to sells")
+            nursery.start_soon(self._outcomes.announcements.run, name="what leaves")
             try:
                 early, self._early = self._early, []
                 for sell, listener in early:
@@ -261,9 +262,8 @@ class SellDesk:
             if attempt.withheld is not None:
                 await self._outcomes.withheld(attempt, attempt.withheld)
             else:
-                self._outcomes.look_up(
-                    attempt.trade
-                )  # a fault of ours, which is logged
+                # A fault of ours, which is logged.
+                self._outcomes.look_up(attempt.trade)
 
     def _see_through(self, attempt: SellAttempt, sent: SentOrder) -> None:
         """Do what follows from any answer but an acceptance."""
@@ -302,16 +302,14 @@ class SellDesk:
 
     def _is_under_way(self, exit_id: str | None) -> bool:
         """Return whether a planned sell is about to leave, or is not answered yet."""
-        if exit_id is None:
-            return False
         early = (each.sell.exit_id for each in self._awaiting_row)
         sent = (each.trade.id for each in self._awaiting_answer)
-        return any(each == exit_id for each in itertools.chain(early, sent))
+        return exit_id is not None and exit_id in itertools.chain(early, sent)
 
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():
             return "stopping"
-        return "halted" if self._halt.is_all_halted() else None
+        return "halted" if self._halt.is_all_known() else None
 
     def _start(
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt
@@ -340,6 +338,7 @@ class SellDesk:
         self._closed.set()
         self._sells.pause()
         self._acks.close()
+        self._outcomes.announcements.close()
         for attempt in self._awaiting_row:
             with attempt.lease:
                 attempt.given_up = True

@@ -7,6 +7,7 @@ import logging
 import math
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -14,6 +15,7 @@ import trio
 from snexec.errors import DuplicateOrderError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
+from snexec.orders.announcements import Announcements
 from snexec.orders.taken_id import TakenId
 from snexec.reconciliation import is_final
 from snexec.settings import ExitSettings
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradeExecutor")
 order_log = OrderLog(log)
 
+_KEPT_BACK: dict[Withheld, str] = {
+    "halted": "halt-all is on",
+    "not_written": "its row is in a file that was touched",
+}
 _SENT_AGAIN = ", and it is sent again with its id if there is no such order"
 
 
@@ -49,6 +55,7 @@ class SellOutcomes:
 
     Attributes:
         counts: How many sells had each outcome.
+        announcements: What is said of sells that leave.
     """
 
     def __init__(
@@ -64,24 +71,22 @@ class SellOutcomes:
         self._unsettled = unsettled
         self._sells = sells
         self._feed = feed
-        self.counts: collections.Counter[Literal["placed", "refused", "unknown"]] = (
-            collections.Counter()
-        )
+        self.announcements = Announcements()
+        sells.reports.say_first = self.announcements.say_all
+        self.counts = collections.Counter[Literal["placed", "refused", "unknown"]]()
 
     def decided(self, attempt: SellAttempt) -> None:
         """Report that a sell is durable, and perhaps on its way."""
-        new = attempt.trade
-        self._publish(
-            "exit",
-            new,
-            {
-                "shares": float(new.quantity),
-                "triggerPrice": None
-                if new.trigger_price is None
-                else float(new.trigger_price),
-                "triggerSource": new.trigger_source,
-            },
-        )
+        self.announcements.add(partial(self._publish_decided, attempt.trade))
+
+    def _publish_decided(self, new: NewExit) -> None:
+        price = new.trigger_price
+        more = {
+            "shares": float(new.quantity),
+            "triggerPrice": None if price is None else float(price),
+            "triggerSource": new.trigger_source,
+        }
+        self._publish("exit", new, more)
 
     def accepted(
         self,
@@ -96,6 +101,7 @@ class SellOutcomes:
             order: What the broker says of it.
             recorded: Called when that is durable, or never will be.
         """
+        self.announcements.say_all()
         new = attempt.trade
         times = self._sells.latencies.replied(new.id, at=attempt.answered_at)
         self.counts["placed"] += 1
@@ -123,6 +129,7 @@ class SellOutcomes:
         A 429 says that it was not taken: only a look-up has to bear that out. An id that
         was taken before is sent no more: there is an order, or will never be one.
         """
+        self.announcements.say_all()
         new = attempt.trade
         self.counts["unknown"] += 1
         wait, following, refusal = self._resend_after(), _SENT_AGAIN, None
@@ -194,6 +201,7 @@ class SellOutcomes:
         self, attempt: SellAttempt, refusal: OpenRefusal, error: RefusedError
     ) -> None:
         """Have a refusal borne out by a look-up; until then the sell may exist."""
+        self.announcements.say_all()
         new = attempt.trade
         log.error(
             "Sell refused: %s %s shares trade=%s signal=%s HTTP %d: %s (body: %s)",
@@ -221,14 +229,9 @@ class SellOutcomes:
 
     async def withheld(self, attempt: SellAttempt, why: Withheld) -> None:
         """Drop a sell that did not leave, unless it may have left at another time."""
+        self.announcements.say_all()
         new = attempt.trade
-        order_log.warning(
-            new,
-            "not sold: %s",
-            "halt-all is on"
-            if why == "halted"
-            else "its row is in a file that was touched",
-        )
+        order_log.warning(new, "not sold: %s", _KEPT_BACK[why])
         if attempt.sell.exit_id is None:
             applied = await self._gone(new, "dropped")
             if applied is not None:
@@ -267,14 +270,12 @@ class SellOutcomes:
 
     def not_recorded(self, acceptance: _Acceptance, error: Exception) -> None:
         """Log that the sell cannot be changed; the broker is asked again."""
-        order_id = acceptance.order.id
         order_log.error(
             acceptance.attempt.trade,
-            "the row does not take that the broker has the sell %s (%s); the broker is"
-            " asked again",
-            order_id,
+            "the row does not take that the broker has the sell %s (%s); it is asked again",
+            acceptance.order.id,
             error,
-            order_id=order_id,
+            order_id=acceptance.order.id,
         )
 
     def _resend_after(self) -> float:

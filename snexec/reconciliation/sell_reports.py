@@ -10,6 +10,8 @@ from snexec.logs import OrderLog, about, about_order
 from snexec.model import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snexec.events import EventFeed, EventName
     from snexec.ledger import ExitApplied
     from snexec.reconciliation.parties import Holdings
@@ -28,6 +30,10 @@ class SellReports:
         unsettled: Follows each sell until the broker's last word.
         holdings: Hear of each change.
         feed: Where it is published.
+
+    Attributes:
+        say_first: Called before it is reported what became of a sell: what was to be said
+            of its leaving comes first.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class SellReports:
         self._unsettled = unsettled
         self._holdings = holdings
         self._feed = feed
+        self.say_first: Callable[[], None] = lambda: None
 
     def report(self, step: SellStep, applied: ExitApplied | None) -> None:
         """Report what a step did to its sell; None where no sell of ours matches."""
@@ -60,6 +67,7 @@ class SellReports:
 
     def tell(self, applied: ExitApplied, source: Source) -> None:
         """Log and publish what a change did, and hand it on to whoever holds positions."""
+        self.say_first()
         if applied.executed and applied.kind != "external":
             self._tell_fill(applied, source)
         if applied.outcome in {"canceled", "expired", "rejected"}:

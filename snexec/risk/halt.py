@@ -101,6 +101,14 @@ class HaltSwitch:
         """
         return self._announced and self.is_halted()
 
+    def is_all_known(self) -> bool:
+        """Return whether every order is known to be halted, as ``is_known``.
+
+        For whatever a sell meets before its row: the last look before its request is the
+        one that counts.
+        """
+        return self._announced_all and self.is_all_halted()
+
     def current(self) -> Halt | None:
         """Return why the daemon is halted, None if it is not."""
         return (

@@ -44,15 +44,17 @@ def body(*entries: object) -> bytes:
     return json.dumps(entries).encode()
 
 
-def test_a_position_is_read_as_alpaca_writes_it() -> None:
-    assert list(read_positions(body(KO))) == [READ]
+async def test_a_position_is_read_as_alpaca_writes_it() -> None:
+    assert list(await read_positions(body(KO))) == [READ]
     assert read_position(json.dumps(KO).encode(), "KO") == READ
 
 
-def test_the_brokers_own_spelling_of_the_quantity_is_kept() -> None:
+async def test_the_brokers_own_spelling_of_the_quantity_is_kept() -> None:
     told = {**KO, "qty": "1.500000000"}
-    assert read_positions(body(told))[0].quantity_text == "1.500000000"
-    assert read_positions(body({**KO, "qty": 1e-9}))[0].quantity_text == "0.000000001"
+    assert (await read_positions(body(told)))[0].quantity_text == "1.500000000"
+    assert (await read_positions(body({**KO, "qty": 1e-9})))[
+        0
+    ].quantity_text == "0.000000001"
 
 
 @pytest.mark.parametrize(
@@ -65,15 +67,17 @@ def test_the_brokers_own_spelling_of_the_quantity_is_kept() -> None:
         ("BRK.B", "us_equity", "BRK.B"),
     ],
 )
-def test_a_symbol_has_its_canonical_spelling(told: str, kind: str, symbol: str) -> None:
+async def test_a_symbol_has_its_canonical_spelling(
+    told: str, kind: str, symbol: str
+) -> None:
     entry = {**KO, "symbol": told, "asset_class": kind}
-    assert [each.symbol for each in read_positions(body(entry))] == [symbol]
+    assert [each.symbol for each in await read_positions(body(entry))] == [symbol]
     assert read_position(json.dumps(entry).encode(), symbol).symbol == symbol
 
 
-def test_what_no_row_can_have_is_passed_over() -> None:
+async def test_what_no_row_can_have_is_passed_over() -> None:
     option = {**KO, "symbol": "AAPL240119C00100000", "asset_class": "us_option"}
-    positions = read_positions(body(option, {**KO, "symbol": "ETHBTC"}, KO))
+    positions = await read_positions(body(option, {**KO, "symbol": "ETHBTC"}, KO))
     assert list(positions) == [READ]
     assert positions.speaks_of("AAPL")
 
@@ -92,10 +96,10 @@ def test_what_no_row_can_have_is_passed_over() -> None:
     ],
     ids=str,
 )
-def test_an_entry_that_cannot_be_read_says_neither_held_nor_gone(
+async def test_an_entry_that_cannot_be_read_says_neither_held_nor_gone(
     changes: dict[str, object],
 ) -> None:
-    positions = read_positions(body({**KO, **changes}, {**KO, "symbol": "GE"}))
+    positions = await read_positions(body({**KO, **changes}, {**KO, "symbol": "GE"}))
     assert [each.symbol for each in positions] == ["GE"]
     assert not positions.speaks_of("KO")
     assert positions.speaks_of("GE")
@@ -104,15 +108,17 @@ def test_an_entry_that_cannot_be_read_says_neither_held_nor_gone(
 
 
 @pytest.mark.parametrize("symbol", [None, 5, "", "A" * 65, "A\u0000B", "Ä", ["KO"]])
-def test_an_entry_without_a_symbol_may_be_any_symbols(symbol: object) -> None:
-    positions = read_positions(body({**KO, "symbol": symbol}, {**KO, "symbol": "GE"}))
+async def test_an_entry_without_a_symbol_may_be_any_symbols(symbol: object) -> None:
+    positions = await read_positions(
+        body({**KO, "symbol": symbol}, {**KO, "symbol": "GE"})
+    )
     assert not positions.speaks_of("KO")
     assert positions.speaks_of("GE")
 
 
 @pytest.mark.parametrize("second", ["KO", "ko"])
-def test_two_entries_of_one_asset_contradict_each_other(second: str) -> None:
-    positions = read_positions(body(KO, {**KO, "symbol": second, "qty": "9"}))
+async def test_two_entries_of_one_asset_contradict_each_other(second: str) -> None:
+    positions = await read_positions(body(KO, {**KO, "symbol": second, "qty": "9"}))
     assert list(positions) == []
     assert not positions.speaks_of("KO")
 
@@ -127,33 +133,33 @@ def test_two_entries_of_one_asset_contradict_each_other(second: str) -> None:
         ("-1", "0.557436865"),
     ],
 )
-def test_what_is_free_is_never_more_than_what_is_held(
+async def test_what_is_free_is_never_more_than_what_is_held(
     free: object, available: str
 ) -> None:
-    [position] = read_positions(body({**KO, "qty_available": free}))
+    [position] = await read_positions(body({**KO, "qty_available": free}))
     assert position.available == Decimal(available)
 
 
 @pytest.mark.parametrize("price", [None, "0", "-5", "NaN", "1e19", "x", [], True])
-def test_a_price_that_is_none_hides_no_position(price: object) -> None:
+async def test_a_price_that_is_none_hides_no_position(price: object) -> None:
     entry = {**KO, "current_price": price, "avg_entry_price": price}
-    assert list(read_positions(body(entry))) == [
+    assert list(await read_positions(body(entry))) == [
         READ._replace(current_price=None, average_price=None)
     ]
 
 
 @pytest.mark.parametrize("qty", ["-5", "5", -5])
-def test_what_is_owed_is_not_held(qty: object) -> None:
-    [position] = read_positions(body({**KO, "qty": qty, "side": "short"}))
+async def test_what_is_owed_is_not_held(qty: object) -> None:
+    [position] = await read_positions(body({**KO, "qty": qty, "side": "short"}))
     assert (position.quantity, position.side) == (Decimal(-5), "short")
     assert (position.held, position.available) == (Decimal(0), Decimal(0))
 
 
 @pytest.mark.parametrize("entry", [None, 1, "KO", [], True])
-def test_an_entry_that_is_no_position_hides_none_and_shows_none_gone(
+async def test_an_entry_that_is_no_position_hides_none_and_shows_none_gone(
     entry: object,
 ) -> None:
-    positions = read_positions(body(entry, KO))
+    positions = await read_positions(body(entry, KO))
     assert list(positions) == [READ]
     assert positions.speaks_of("KO")
     assert not positions.speaks_of("GE")
@@ -162,9 +168,9 @@ def test_an_entry_that_is_no_position_hides_none_and_shows_none_gone(
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"null", b"<html>", b"[" * 99_999, b'{"a":[]}']
 )
-def test_what_is_no_list_is_no_answer(content: bytes) -> None:
+async def test_what_is_no_list_is_no_answer(content: bytes) -> None:
     with pytest.raises(UnknownOutcomeError, match="no list of positions"):
-        read_positions(content)
+        await read_positions(content)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +203,10 @@ def test_an_answer_that_does_not_speak_of_the_position_is_none(content: bytes) -
         )
     )
 )
-def test_no_entry_whatsoever_breaks_the_list(entries: list[dict[str, object]]) -> None:
-    mixed = read_positions(body(*[{**KO, **each} for each in entries], {**KO, "symbol": "GE"}))  # fmt: skip
+async def test_no_entry_whatsoever_breaks_the_list(
+    entries: list[dict[str, object]],
+) -> None:
+    mixed = await read_positions(body(*[{**KO, **each} for each in entries], {**KO, "symbol": "GE"}))  # fmt: skip
     for position in mixed:
         assert 0 <= position.available <= max(position.quantity, Decimal(0))
         assert Decimal(position.quantity_text).copy_abs() == abs(position.quantity)

@@ -165,6 +165,9 @@ class Sold:
 
     sells: list[tuple[float, Position, Trigger]] = field(default_factory=list)
 
+    def announce(self, say: Callable[[], None]) -> None:
+        say()
+
     def sell(self, position: Position, trigger: Trigger) -> None:
         assert position.state == "closing"
         self.sells.append((trio.current_time(), position, trigger))
@@ -181,6 +184,9 @@ class Switch:
     all_halted: bool = False
 
     def is_all_halted(self) -> bool:
+        return self.all_halted
+
+    def is_all_known(self) -> bool:
         return self.all_halted
 
 

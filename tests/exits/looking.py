@@ -81,7 +81,7 @@ class TradedClient(FakeClient):
     async def positions(self) -> PositionList:
         await self._hear("positions")
         listed = [each for each in self.holds if each not in self.unlisted]
-        return read_positions(
+        return await read_positions(
             json.dumps([self._held(each) for each in listed]).encode()
         )
 

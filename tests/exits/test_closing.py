@@ -455,7 +455,7 @@ async def test_what_waits_for_the_open_is_sold_in_the_shares_of_after_a_split(
     await shop.start(shares="0.5")
     shop.rig.market.open = False
     closing = await shop.sell(trigger("max_hold"))
-    assert closing.waits_for_open
+    assert closing.position.waits
     split = shop.rig.store.exits.split(
         "sn-1", Fraction(10), remaining=shop.position.remaining
     )

@@ -15,7 +15,9 @@ from tests.exits.hands import Desk
 from tests.fakes import warnings_of
 
 if TYPE_CHECKING:
+    from snexec.exits.position import Position
     from snexec.exits.prices import Source
+    from snexec.exits.rules import Trigger
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -422,6 +424,49 @@ async def test_it_is_known_which_rules_are_set(desk: Desk) -> None:
     desk.set()
     assert not desk.monitor.is_set("stop_loss")
     assert desk.monitor.is_set("manual")
+
+
+async def test_each_second_many_rows_are_asked_in_turns_with_other_tasks(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Desk(max_hold_duration_sec=60)
+    desk.hold(*(f"S{number}" for number in range(40)))
+    desk.start(nursery)
+    seen: list[int] = []
+
+    async def look() -> None:
+        await trio.sleep(60)
+        while len(desk.reasons) < 40:
+            seen.append(len(desk.reasons))
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(look)
+    await trio.sleep(61)
+    assert len(desk.reasons) == 40
+    assert {0, 8, 16, 24, 32} & {*seen} == {*seen} != {0}
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_changes_while_many_rows_are_asked_counts_for_the_rest(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(max_hold_duration_sec=60)
+    desk.hold(*(f"S{number}" for number in range(40)))
+    desk.start(nursery)
+    sell = desk.seller.sell
+
+    def sell_and_change(position: Position, trigger: Trigger) -> None:
+        sell(position, trigger)
+        if position.symbol == "S10":
+            desk.book.ended("row-S20")
+        if position.symbol == "S30":
+            desk.set(max_hold_duration_sec=600)
+
+    monkeypatch.setattr(desk.seller, "sell", sell_and_change)
+    await trio.sleep(61)
+    sold = [symbol for symbol, _reason in desk.reasons]
+    assert sold == [f"S{number}" for number in range(31) if number != 20]
+    nursery.cancel_scope.cancel()
 
 
 async def test_nothing_is_handed_over_while_all_is_halted(

@@ -88,6 +88,31 @@ async def test_the_monitor_hands_a_position_over_and_its_way_ends_by_itself(
     assert shop.seller.of_row("sn-1") is None
 
 
+async def test_a_sell_that_leaves_at_once_and_is_filled_needs_no_task(
+    shop: Shop,
+) -> None:
+    await shop.start()
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    closing = await shop.sell()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    await shop.said("partial_fill", "0.2")
+    await shop.said("fill", SHARES)
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert closing.result == "closed"
+    assert closing.durable.is_set()
+
+
+async def test_when_the_daemon_stops_no_rule_begins_to_sell_what_is_not_sold(
+    rig: Rig,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        shop = Shop(rig, nursery)
+        await shop.start()
+        position, closing = shop.position, await shop.sell()
+        nursery.cancel_scope.cancel()
+    assert (closing.result, position.state) == ("stopped", "closing")
+
+
 async def test_a_row_that_ended_otherwise_is_not_sold(shop: Shop) -> None:
     await shop.start()
     shop.seller.ended("sn-1")  # which was not being sold

@@ -78,6 +78,26 @@ async def test_a_sell_is_durable_when_it_leaves_and_carries_its_own_id(
     assert followed.side == "sell"
 
 
+async def test_that_a_sell_was_decided_is_said_soon_and_before_what_it_sold(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.paper.seconds = 1.0  # until it answers
+    await sold(rig, run)
+    await rig.fills.on_fill_event(
+        *("partial_fill", "paper-o-1", "0.2", "180", "AAPL"),
+        mode="paper",
+        client_order_id="sn-1-x1",
+        side="sell",
+    )
+    await wait_all_tasks_blocked()
+    assert [name for name, _reason in rig.told()] == ["exit", "exit_fill"]
+    assert trio.current_time() < 0.01
+    await trio.sleep(2)
+    assert [name for name, _reason in rig.told()] == [
+        *("exit", "exit_fill", "exit_placed")
+    ]
+
+
 async def test_two_triggers_in_one_instant_are_one_sell(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:

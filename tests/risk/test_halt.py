@@ -354,6 +354,18 @@ def test_a_file_named_halt_all_is_enough(
     assert len(logged_errors.take()) == 1
 
 
+def test_what_a_sell_meets_before_its_row_knows_of_a_halt_once_somebody_has_looked(
+    desk: Desk, logged_errors: LoggedErrors
+) -> None:
+    desk.all_file.touch()
+    assert not desk.switch.is_all_known(), "the last look is the one that counts"
+    assert desk.switch.is_all_halted()
+    assert desk.switch.is_all_known()
+    desk.all_file.unlink()
+    assert not desk.switch.is_all_known(), "its end is seen at once"
+    assert len(logged_errors.take()) == 1
+
+
 def test_what_stops_all_after_what_stops_buys_is_told_as_well(
     desk: Desk, logged_errors: LoggedErrors
 ) -> None:

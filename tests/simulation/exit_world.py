@@ -141,6 +141,9 @@ class _Switch(HaltSwitch):
     def is_known(self) -> bool:
         return self.is_halted()
 
+    def is_all_known(self) -> bool:
+        return self.is_all_halted()
+
     async def run(self) -> None:
         await trio.sleep_forever()
 

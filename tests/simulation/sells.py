@@ -356,16 +356,16 @@ class SellingBroker(Broker):
         """List what an account holds."""
         await self._on_its_way()
         if self.is_another:
-            return read_positions(b"[]")
+            return await read_positions(b"[]")
         if self.empty_lists:
             self.empty_lists -= 1
-            return read_positions(b"[]")
+            return await read_positions(b"[]")
         held = [
             self._position(mode, symbol, self.market.told(symbol))
             for (account, symbol), holding in self.holdings.items()
             if account == mode and holding.qty
         ]
-        return read_positions(json.dumps(held).encode())
+        return await read_positions(json.dumps(held).encode())
 
     async def one_position(self, mode: Mode, symbol: str) -> HeldPosition:
         """Tell of one position."""
