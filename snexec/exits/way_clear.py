@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("PositionMonitor")
 
 _LOOK_AGAIN_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_CANCEL_AGAIN_SECONDS = 60.0
+_CANCEL_AGAIN_SECONDS = _DROP_AGAIN_SECONDS = 60.0
 _ALARM_SECONDS = 30.0  # pending_cancel has lasted for hours
 
 
@@ -89,7 +89,18 @@ class WayClear:
 
     async def drop(self, position: Position, exit_id: str) -> None:
         """End a sell of a row that has not left, and is not wanted any more."""
-        await self._sells.drop(position.mode, exit_id)
+        while True:
+            try:
+                await self._sells.drop(position.mode, exit_id)
+            except sqlite3.Error as exc:
+                log.error(  # noqa: TRY400 - the database says why
+                    "%s trade=%s is not wanted any more, which cannot be written (%s): it"
+                    " is tried again",
+                    *(position.symbol, exit_id, exc),
+                )
+                await trio.sleep(_DROP_AGAIN_SECONDS)
+            else:
+                return
 
     def ask(self, exit_id: str | None) -> None:
         """Have the broker asked about a sell as soon as possible."""
