@@ -73,13 +73,17 @@ class ByHand:
         position = watched.position
         await self._seller.hours_known(position)
         earlier = self._seller.of_row(position.row_id)
-        if not at_open and earlier is None and self._seller.has_to_wait(position):
+        has_to_wait = not at_open and self._seller.has_to_wait(position)
+        if has_to_wait and earlier is None:
             why = "the market is closed; to sell at its open: --at-open"
             return CloseAnswer(symbol, None, None, "refused", why)
         shares = position.remaining
-        closing = self._seller.begin(position, _MANUAL)
-        if earlier is not None or closing.exit_id is None:
-            await self._seller.keep(closing)
+        if has_to_wait and earlier is not None:
+            closing = earlier  # a rule's, whose word it stays
+        else:
+            closing = self._seller.begin(position, _MANUAL)
+            if earlier is not None or closing.exit_id is None:
+                await self._seller.keep(closing)
         with trio.move_on_after(_DURABLE_SECONDS):
             await closing.durable.wait()
         return _answer(closing, CloseAnswer(symbol, shares, None, "closing"), earlier)

@@ -132,10 +132,9 @@ class PositionMonitor:
         if watched is None or settings is None:
             return None
         now = self._moment()
-        session, prices = self._view.session(watched.position), watched.prices
-        doubted = prices.second.doubted
-        entry = watched.position.entry_price
-        why = prices.hear(price, now, session, settings, entry)
+        position, prices = watched.position, watched.prices
+        session, doubted = self._view.session(position), prices.second.doubted
+        why = prices.hear(price, now, session, settings, position.entry_price)
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
             self._priced(watched, now, settings)

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.exits.answers import CloseAnswer
 from snexec.exits.by_hand import ByHand
-from tests.exits.selling import SHARES, Shop, refused
+from tests.exits.selling import SHARES, Shop, refused, trigger
 from tests.fakes import make_order, make_settings, make_trade, ref_of
 from tests.orders.hearing import buy, exits_of
 
@@ -177,6 +177,21 @@ async def test_a_close_beside_a_rules_sell_is_wanted_whatever_the_rule_says_late
     await trio.sleep(2)
     assert closing.result is None, "it is not given back"
     assert exits_of(shop.rig)["sn-1-x1"]["reason"] == "manual"
+
+
+@pytest.mark.parametrize("at_open", [False, True])
+async def test_a_close_at_night_beside_a_rules_sell_is_none_unless_it_may_wait(
+    shop: Shop, hand: ByHand, at_open: bool
+) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    await shop.sell(trigger("max_hold"))
+    (answer,) = await hand.close(["AAPL"], at_open=at_open)
+    assert (answer.state, answer.exit_id) == ("queued", "sn-1-x1")
+    shop.holds = False  # SIGHUP has made the longest hold longer
+    shop.rig.market.open = True
+    await trio.sleep(5)
+    assert shop.states() == {"sn-1-x1": "working" if at_open else "dropped"}
 
 
 async def test_a_rules_sell_that_was_closed_by_hand_too_is_sent_after_a_kill(

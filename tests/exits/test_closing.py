@@ -556,6 +556,26 @@ async def test_what_waits_for_the_open_is_asked_anew_there(
     assert [post[1] for post in shop.posts()] == ["sn-1-x2"]
 
 
+async def test_what_cannot_be_dropped_at_the_open_is_dropped_later(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.market.open = False
+    await shop.sell(trigger("max_hold"))
+    db = shop.rig.store._db
+    db.execute(
+        "CREATE TRIGGER no BEFORE UPDATE OF state ON BotExit"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    shop.holds, shop.rig.market.open = False, True
+    await trio.sleep(5)
+    assert "which cannot be written (no)" in logged_errors.take()[0]
+    db.execute("DROP TRIGGER no")
+    await trio.sleep(60)
+    assert shop.states() == {"sn-1-x1": "dropped"}
+    assert shop.posts() == []
+
+
 async def test_what_was_asked_for_by_hand_is_sold_at_the_open(shop: Shop) -> None:
     await shop.start()
     shop.rig.market.open = False

@@ -111,6 +111,7 @@ NAMES = {"exitId": "sn-1-x1", "orderId": None, "mode": "paper"}
 
 async def test_what_is_decided_is_published_with_what_decided_it(sent: Sent) -> None:
     sent.outcomes.decided(sent.attempt)
+    sent.outcomes.announcements.say_all()
     assert sent.event("exit") == {
         **NAMES,
         "shares": 0.533386947,
@@ -122,6 +123,7 @@ async def test_what_is_decided_is_published_with_what_decided_it(sent: Sent) -> 
 async def test_a_rule_of_time_has_no_price(sent: Sent) -> None:
     sent.attempt.new = sent.new._replace(trigger_price=None, trigger_source="clock")
     sent.outcomes.decided(sent.attempt)
+    sent.outcomes.announcements.say_all()
     assert sent.event("exit")["triggerPrice"] is None
 
 
