@@ -7,7 +7,7 @@ and each execution is ``tests.day.auditor``.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any, get_args
 from unittest import mock
 
@@ -44,8 +44,6 @@ RULES: dict[str, Any] = {
 }
 STREAM = RULES | {"price_source": "stream"}
 STOP = {"broker_stop": True, "hard_stop_loss_pct": 5}
-# A millisecond of the market's prices, as they are rounded.
-_MILL = Decimal("0.001")
 _MILLIONTH = Decimal("0.000001")
 
 
@@ -428,12 +426,10 @@ async def test_9_a_price_rule_fires_at_its_threshold_and_not_a_cent_before(
 ) -> None:
     async with bought(tmp_path) as (floor, _life):
         level = Decimal(repr(floor.row()["entryPrice"])) * factor
-        rounding = ROUND_FLOOR if beyond < 0 else ROUND_CEILING
-        at = level.quantize(_MILL, rounding)
-        floor.quote("AAPL", f"{at - beyond * Decimal('0.01')}")
+        floor.quote("AAPL", f"{level - beyond * Decimal('0.01')}")
         await trio.sleep(30.0)
         assert floor.orders() == []
-        floor.quote("AAPL", f"{at}")
+        floor.quote("AAPL", f"{level}")
         assert (await floor.until_closed(seconds=5.0))["exitReason"] == reason
 
 
