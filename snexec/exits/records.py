@@ -8,16 +8,19 @@ from __future__ import annotations
 import logging
 import sqlite3
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.ledger import HighPrice
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from snexec.exits.watched import Watched
+    from snexec.ledger import Store, Writer
+
+    _Note = Callable[[Store, Iterable[HighPrice]], None]
 
 log = logging.getLogger("PositionMonitor")
 
@@ -25,28 +28,15 @@ _RISE = Decimal("1.001")  # written from then on: 0.1 %
 _APART_SECONDS = 5.0
 
 
-class Shelf(Protocol):
-    """Where the database keeps it."""
-
-    async def note_rules(self, rules: str) -> None:
-        """Keep the rules that are applied from now on."""
-
-    async def raise_highs(self, highs: Sequence[HighPrice]) -> None:
-        """Keep how high prices have been; what is higher already stays."""
-
-    async def set_highs(self, highs: Sequence[HighPrice]) -> None:
-        """Keep the same where a print was taken back: lower, too."""
-
-
 class Records:
     """Writes what has changed, in batches.
 
     Args:
-        shelf: The database.
+        writer: The database's one writer.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
         self._rules: str | None = None
         self._raised: dict[str, HighPrice] = {}
         self._lowered: dict[str, HighPrice] = {}
@@ -91,13 +81,13 @@ class Records:
             if rules is not None:
                 await self._write_rules(rules)
             if raised:
-                await self._write_highs(self._shelf.raise_highs, raised.values())
+                await self._write_highs(_raise, raised.values())
             if lowered:
-                await self._write_highs(self._shelf.set_highs, lowered.values())
+                await self._write_highs(_set, lowered.values())
 
     async def _write_rules(self, rules: str) -> None:
         try:
-            await self._shelf.note_rules(rules)
+            await self._writer.write(lambda store: store.held.note_rules(rules))
         except sqlite3.Error as exc:
             log.warning(
                 "the rules that are applied now cannot be kept (%s): a restart takes"
@@ -105,20 +95,19 @@ class Records:
                 exc,
             )
 
-    async def _write_highs(
-        self,
-        write: Callable[[Sequence[HighPrice]], Awaitable[None]],
-        highs: Collection[HighPrice],
-    ) -> None:
+    async def _write_highs(self, note: _Note, highs: Collection[HighPrice]) -> None:
         """Write high prices; a row that takes none keeps no other from its own."""
         try:
-            await write(list(highs))
+            await self._writer.write(lambda store: note(store, highs))
         except sqlite3.Error:
             for each in highs:
-                try:
-                    await write([each])
-                except sqlite3.Error as exc:
-                    self._say_unkept(each.row_id, exc)
+                await self._write_high(note, each)
+
+    async def _write_high(self, note: _Note, high: HighPrice) -> None:
+        try:
+            await self._writer.write(lambda store: note(store, [high]))
+        except sqlite3.Error as exc:
+            self._say_unkept(high.row_id, exc)
 
     def _say_unkept(self, row_id: str, why: sqlite3.Error) -> None:
         if row_id in self._unkept:
@@ -130,3 +119,11 @@ class Records:
             row_id,
             why,
         )
+
+
+def _raise(store: Store, highs: Iterable[HighPrice]) -> None:
+    store.held.raise_highs(highs)
+
+
+def _set(store: Store, highs: Iterable[HighPrice]) -> None:
+    store.held.set_highs(highs)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from snexec.exits.monitor import Halt, Seller
     from snexec.exits.poll import Onlooker
     from snexec.exits.prices import PassedOver
-    from snexec.exits.records import Shelf
     from snexec.exits.snapshots import MarketData
+    from snexec.ledger import Writer
     from snexec.settings import LiveSettings
 
 
@@ -42,7 +42,7 @@ class Watcher:
         hours: The broker's clock.
         calendar: The broker's calendar.
         halt: The kill switch.
-        shelf: The database.
+        writer: Keeps in the database what outlives a restart.
         data: Market data.
         feed: Where it is published that nothing is seen.
         clock: The time of day.
@@ -61,13 +61,13 @@ class Watcher:
         calendar: Calendar,
         halt: Halt,
         *,
-        shelf: Shelf,
+        writer: Writer,
         data: MarketData,
         feed: EventFeed,
         clock: Clock,
     ) -> None:
         view = MarketView(hours, calendar, clock)
-        self._records = Records(shelf)
+        self._records = Records(writer)
         self._monitor = PositionMonitor(
             live, book, view, seller, halt, records=self._records, feed=feed
         )

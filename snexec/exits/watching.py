@@ -11,7 +11,6 @@ from snexec.exits.findings import Findings
 from snexec.exits.following import Following
 from snexec.exits.known_splits import KnownSplits
 from snexec.exits.lookout import Lookout
-from snexec.exits.shelf import LedgerShelf
 from snexec.exits.stop_keeper import StopKeeper
 from snexec.exits.watcher import Watcher
 from snexec.market.calendar import SessionCalendar
@@ -77,7 +76,7 @@ class Watching:
         self._calendar = SessionCalendar(market, accounts, clock)
         self.watcher = Watcher(
             *(live, accounts, book, seller, market, self._calendar, halt),
-            shelf=LedgerShelf(ledger.writer),
+            writer=ledger.writer,
             data=self._data,
             feed=feed,
             clock=clock,

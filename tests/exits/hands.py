@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import trio
 
@@ -20,19 +20,21 @@ from snexec.exits.prices import Instant, PassedOver, Price, Session
 from snexec.exits.records import Records
 from snexec.exits.rules import Moment
 from snexec.exits.symbol_prices import SymbolPrices
-from snexec.ledger import WatchedRow
+from snexec.ledger import WatchedRow, Writer
 from tests.fakes import TrioClock, live_settings, make_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from snexec.events import Event
     from snexec.exits.prices import Source
     from snexec.exits.rules import Trigger
     from snexec.exits.watched import Watched
-    from snexec.ledger import HighPrice
+    from snexec.ledger import HighPrice, Store
     from snexec.model import Mode
     from snexec.settings import ExitSettings
+
+T = TypeVar("T")
 
 OPENED = 1_000_000.0  # when the session of ``Symbol`` opened, in seconds since 1970
 
@@ -182,24 +184,26 @@ class Switch:
         return self.all_halted
 
 
-@dataclass
-class NotedShelf:
-    """A database that remembers what was written, and when."""
+class Shelf(Writer):
+    """A database that remembers what was written, and when; a store of held rows, too."""
 
-    rules: list[str] = field(default_factory=list)
-    raised: list[tuple[float, list[HighPrice]]] = field(default_factory=list)
-    lowered: list[tuple[float, list[HighPrice]]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.rules: list[str] = []
+        self.raised: list[tuple[float, list[HighPrice]]] = []
+        self.lowered: list[tuple[float, list[HighPrice]]] = []
+        self.held = self
 
-    async def note_rules(self, rules: str) -> None:
+    async def write(self, function: Callable[[Store], T]) -> T:
         await trio.lowlevel.checkpoint()
+        return function(cast("Store", self))
+
+    def note_rules(self, rules: str) -> None:
         self.rules.append(rules)
 
-    async def raise_highs(self, highs: Sequence[HighPrice]) -> None:
-        await trio.lowlevel.checkpoint()
+    def raise_highs(self, highs: Iterable[HighPrice]) -> None:
         self.raised.append((trio.current_time(), list(highs)))
 
-    async def set_highs(self, highs: Sequence[HighPrice]) -> None:
-        await trio.lowlevel.checkpoint()
+    def set_highs(self, highs: Iterable[HighPrice]) -> None:
         self.lowered.append((trio.current_time(), list(highs)))
 
 
@@ -214,7 +218,7 @@ class Desk:
         self.book = PositionBook(self.clock)
         self.seller = Sold()
         self.switch = Switch()
-        self.shelf = NotedShelf()
+        self.shelf = Shelf()
         self.records = Records(self.shelf)
         self.events: list[Event] = []
         feed = EventFeed(clock=self.clock)

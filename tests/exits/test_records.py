@@ -10,17 +10,18 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.exits.records import Records
-from snexec.exits.shelf import LedgerShelf
 from snexec.exits.watched import Watched
-from tests.exits.hands import NotedShelf, make_position
-from tests.fakes import InlineWriter, warnings_of
+from tests.exits.hands import Shelf, make_position
+from tests.fakes import InlineWriter, open_store, warnings_of
 from tests.ledger.selling import buy, held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from snexec.ledger import HighPrice
     from snexec.ledger.store import Store
+    from tests.fakes import FakeClock
 
 pytestmark = pytest.mark.jumping_time
 
@@ -29,7 +30,7 @@ class Kept:
     """Records of some rows, and what they wrote."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
-        self.shelf = NotedShelf()
+        self.shelf = Shelf()
         self.records = Records(self.shelf)
         nursery.start_soon(self.records.run)
 
@@ -173,7 +174,7 @@ async def test_a_row_that_takes_no_high_keeps_no_other_from_it(
         "CREATE TRIGGER guard BEFORE UPDATE OF highPrice ON BotTrade"
         " WHEN NEW.symbol = 'AAPL' BEGIN SELECT RAISE(ABORT, 'not that one'); END"
     )
-    records = Records(LedgerShelf(writer))
+    records = Records(writer)
     nursery.start_soon(records.run)
     rows = [row("110"), row("120", "MSFT")]
     for number, watched in enumerate(rows, 1):
@@ -198,10 +199,36 @@ async def test_rules_that_cannot_be_kept_end_nothing(
         "CREATE TRIGGER guard BEFORE INSERT ON SnexecMeta"
         " BEGIN SELECT RAISE(ABORT, 'no notes'); END"
     )
-    records = Records(LedgerShelf(InlineWriter(store)))
+    records = Records(InlineWriter(store))
     nursery.start_soon(records.run)
     records.note_rules("strict")
     await wait_all_tasks_blocked()
     assert store.held.rules() is None
     [line] = warnings_of(caplog)
     assert line.startswith("the rules that are applied now cannot be kept (no notes)")
+
+
+async def test_what_is_kept_is_there_at_the_next_start(
+    database: Path, clock: FakeClock, nursery: trio.Nursery
+) -> None:
+    store = open_store(database, clock)
+    buy(store)
+    records = Records(InlineWriter(store))
+    nursery.start_soon(records.run)
+    watched = row("120")
+    watched.position.row_id = "sn-1"
+    records.note_rules("the rules")
+    records.note_highs([watched], trio.current_time())
+    await wait_all_tasks_blocked()
+    store._db.close()
+
+    store = open_store(database, clock)
+    assert store.held.rules() == "the rules"
+    assert held(store).high_price == 120
+    records = Records(InlineWriter(store))
+    nursery.start_soon(records.run)
+    rise(watched, "110")
+    records.note_highs([watched], trio.current_time() + 5)
+    await wait_all_tasks_blocked()
+    assert held(store).high_price == 110, "a print was taken back"
+    store._db.close()

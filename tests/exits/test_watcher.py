@@ -41,7 +41,7 @@ class Whole:
             self.desk.market,
             self.desk.market,
             self.desk.switch,
-            shelf=self.desk.shelf,
+            writer=self.desk.shelf,
             data=self.data,
             feed=EventFeed(clock=self.desk.clock),
             clock=self.desk.clock,
