@@ -141,7 +141,7 @@ class Exits:
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a row's rules with their figures; None if it is not watched."""
         watching = self._watching
-        return None if watching is None else watching.watcher.explain(row_id)
+        return None if watching is None else watching.monitor.explain(row_id)
 
     def status(self) -> ExitsStatus:
         """Return how the exits are, from memory."""
@@ -155,12 +155,12 @@ class Exits:
         )
         if watching is None or not is_on:
             return status
-        source, age = watching.watcher.source_and_age()
+        source, age = watching.monitor.source_and_age()
         return status._replace(
             source=source,
             price_age_sec=age,
-            blind=watching.watcher.is_blind,
-            passed_over=dict(watching.watcher.passed_over),
+            blind=watching.monitor.is_blind,
+            passed_over=dict(watching.monitor.passed_over),
         )
 
     def left_by_a_stop(self) -> tuple[int, int]:
@@ -222,8 +222,8 @@ class Exits:
             means=self._means,
             heirs=self,
         )
-        watching.watcher.load(self._ledger.exit_rules)
-        self._means.outside, self._means.wanted = watching, watching.watcher
+        watching.monitor.load(self._ledger.exit_rules)
+        self._means.outside, self._means.wanted = watching, watching.monitor
         self._means.stops = watching.stops
 
 

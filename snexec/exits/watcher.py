@@ -14,18 +14,16 @@ from snexec.exits.sink import MonitorSink
 from snexec.exits.snapshots import SnapshotPoll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from decimal import Decimal
 
     from snexec.broker import Accounts
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.exits.book import PositionBook
-    from snexec.exits.judge import Explained
     from snexec.exits.market import Calendar, Hours
     from snexec.exits.monitor import Halt, Seller
     from snexec.exits.poll import Onlooker
-    from snexec.exits.prices import PassedOver
     from snexec.exits.snapshots import MarketData
     from snexec.ledger import Writer
     from snexec.settings import LiveSettings
@@ -48,6 +46,7 @@ class Watcher:
         clock: The time of day.
 
     Attributes:
+        monitor: Asks the rules.
         sink: Takes what the market-data stream says.
     """
 
@@ -68,41 +67,34 @@ class Watcher:
     ) -> None:
         view = MarketView(hours, calendar, clock)
         self._records = Records(writer)
-        self._monitor = PositionMonitor(
+        self.monitor = PositionMonitor(
             live, book, view, seller, halt, records=self._records, feed=feed
         )
         self._snapshots = SnapshotPoll(
-            live, data, book, view, self._monitor, clock=clock
+            live, data, book, view, self.monitor, clock=clock
         )
         self._poll = PositionsPoll(
             live,
             accounts,
             book,
             view,
-            self._monitor,
+            self.monitor,
             second=self._snapshots,
             clock=clock,
         )
-        self.sink = MonitorSink(self._monitor)
-
-    def load(self, rules: str | None) -> None:
-        """Take over the rules that were applied last.
-
-        Before anything runs, so that the market's hours are asked for in time.
-        """
-        self._monitor.load(rules)
+        self.sink = MonitorSink(self.monitor)
 
     async def run(self) -> None:
         """Watch while there is anything to, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._records.run, name="exit records")
-            nursery.start_soon(self._monitor.run, name="position monitor")
+            nursery.start_soon(self.monitor.run, name="position monitor")
             nursery.start_soon(self._poll.run, name="positions")
             nursery.start_soon(self._snapshots.run, name="snapshots")
 
     def settings_changed(self) -> None:
         """Use what the settings are now."""
-        self._monitor.settings_changed()
+        self.monitor.settings_changed()
         self._poll.look()
 
     def follow_positions(self, onlooker: Onlooker) -> None:
@@ -113,38 +105,6 @@ class Watcher:
         """Have somebody hear each trade of a snapshot from now on, with its price."""
         self._snapshots.follow(heard)
 
-    def lose_stream(self) -> None:
-        """Note that the market-data stream was lost."""
-        self._monitor.lose_stream()
-
     def look(self) -> None:
         """Poll soon: something was bought, or the settings have changed."""
         self._poll.look()
-
-    # What is asked.
-
-    @property
-    def is_blind(self) -> bool:
-        """Whether the rows of any mode have had no price for too long."""
-        return self._monitor.is_blind
-
-    @property
-    def passed_over(self) -> Mapping[PassedOver, int]:
-        """Prices that did not count since the start, by the reason."""
-        return self._monitor.passed_over
-
-    def source_and_age(self) -> tuple[str | None, float | None]:
-        """Return where the newest price is from, and its age in seconds."""
-        return self._monitor.source_and_age()
-
-    def explain(self, row_id: str) -> list[Explained] | None:
-        """Return a row's rules with their figures; None if it is not watched."""
-        return self._monitor.explain(row_id)
-
-    def is_set(self, reason: str) -> bool:
-        """Return whether the rule of a reason is set; what is no rule's is."""
-        return self._monitor.is_set(reason)
-
-    def still_holds(self, row_id: str, reason: str) -> bool | None:
-        """Ask anew what a row was to be sold for; None while that cannot be asked."""
-        return self._monitor.still_holds(row_id, reason)

@@ -51,7 +51,7 @@ class Watching:
         heirs: Hear what others did.
 
     Attributes:
-        watcher: Asks the rules.
+        monitor: Asks the rules.
         stops: Keeps a stop at the broker for each row.
     """
 
@@ -74,16 +74,17 @@ class Watching:
         self._book = book
         self._data = Snapshots(live, accounts, self._settings)
         self._calendar = SessionCalendar(market, accounts, clock)
-        self.watcher = Watcher(
+        self._watcher = Watcher(
             *(live, accounts, book, seller, market, self._calendar, halt),
             writer=ledger.writer,
             data=self._data,
             feed=feed,
             clock=clock,
         )
+        self.monitor = self._watcher.monitor
         self._stream = DataStream(
-            *(live, accounts, self._settings, market, self.watcher.sink),
-            lost=self.watcher.lose_stream,
+            *(live, accounts, self._settings, market, self._watcher.sink),
+            lost=self.monitor.lose_stream,
             clock=clock,
         )
         self.stops = StopKeeper(live, accounts, book, means)
@@ -93,14 +94,14 @@ class Watching:
         self._known_splits = KnownSplits(
             self._ask_splits, self._shares, clock, self._lookout.know_splits
         )
-        self.watcher.follow_positions(self._stream)
-        self.watcher.follow_trades(self._stream.seen_trade)
-        self.watcher.follow_positions(self._lookout)
+        self._watcher.follow_positions(self._stream)
+        self._watcher.follow_trades(self._stream.seen_trade)
+        self._watcher.follow_positions(self._lookout)
 
     async def run(self) -> None:
         """Watch while there is anything to, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.watcher.run, name="position watcher")
+            nursery.start_soon(self._watcher.run, name="position watcher")
             nursery.start_soon(self.stops.run, name="stops at the broker")
             nursery.start_soon(self._lookout.run, name="lookout")
             nursery.start_soon(self._known_splits.run, name="known splits")
@@ -110,13 +111,13 @@ class Watching:
 
     def settings_changed(self) -> None:
         """Use what the settings are now."""
-        self.watcher.settings_changed()
+        self._watcher.settings_changed()
         self.stops.look()
         self._stream.settings_changed()
 
     def bought(self) -> None:
         """Look at what was bought soon."""
-        self.watcher.look()
+        self._watcher.look()
         self.stops.look()
 
     def restart_stream(self) -> None:

@@ -51,7 +51,7 @@ class Whole:
     def load(self, rows: list[WatchedRow], rules: str | None) -> None:
         """Take over rows and rules, as at the start."""
         self.desk.book.load(rows)
-        self.watcher.load(rules)
+        self.watcher.monitor.load(rules)
 
     def bought(self, applied: Applied) -> None:
         """Take a fill."""
@@ -73,13 +73,13 @@ async def test_a_row_is_watched_from_its_fill_to_its_end(
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "170"}
     assert desk.book.count("watched") == 1
-    assert whole.watcher.source_and_age() == (None, None)
-    assert whole.watcher.passed_over == {"unmoved": 2}
-    assert not whole.watcher.is_blind
+    assert whole.watcher.monitor.source_and_age() == (None, None)
+    assert whole.watcher.monitor.passed_over == {"unmoved": 2}
+    assert not whole.watcher.monitor.is_blind
     await trio.sleep(4)
     assert desk.reasons == [("AAPL", "stop_loss")]
     assert desk.book.count("closing") == 1
-    assert whole.watcher.source_and_age()[0] == "positions"
+    assert whole.watcher.monitor.source_and_age()[0] == "positions"
     desk.book.sold(sold(settled=True, closed=True, row_status="closed"))
     assert len(desk.book) == 0
     assert [mode for mode, _positions in desk.lists][:2] == ["paper", "paper"]
@@ -188,7 +188,7 @@ async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
     assert whole.data.asked == []
     assert whole.desk.shelf.rules == []
     assert whole.desk.book.count("watched") == 2
-    assert whole.watcher.explain("row-AAPL") is None
+    assert whole.watcher.monitor.explain("row-AAPL") is None
     nursery.cancel_scope.cancel()
 
 
@@ -215,7 +215,7 @@ async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
     whole.watcher.settings_changed()
     await trio.sleep(0.1)
     assert desk.paper.asked == [10]
-    told = whole.watcher.explain("row-AAPL")
+    told = whole.watcher.monitor.explain("row-AAPL")
     assert told is not None
     assert told[0].threshold == "180.10"
     nursery.cancel_scope.cancel()
@@ -232,11 +232,11 @@ async def test_a_reason_is_asked_anew(nursery: trio.Nursery) -> None:
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "200"}
     await trio.sleep(2.5)
-    assert whole.watcher.still_holds("row-AAPL", "max_hold") is False
-    assert whole.watcher.still_holds("row-MSFT", "max_hold") is None
+    assert whole.watcher.monitor.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watcher.monitor.still_holds("row-MSFT", "max_hold") is None
     desk.set()
-    assert whole.watcher.still_holds("row-AAPL", "max_hold") is False
-    assert whole.watcher.still_holds("row-AAPL", "manual") is True
+    assert whole.watcher.monitor.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watcher.monitor.still_holds("row-AAPL", "manual") is True
     nursery.cancel_scope.cancel()
 
 
