@@ -316,6 +316,8 @@ async def test_one_that_works_on_is_asked_about_in_its_turn(said: Said) -> None:
     said.follow()
     said.reports.report(said.step(), made())
     assert said.asks() is False
+    assert said.published()["exit_fill"]["source"] == "stream"
+    assert said.heard == ["sn-1-x1"]
 
 
 @pytest.mark.parametrize("is_followed", [True, False])
