@@ -79,9 +79,7 @@ class WayClear:
 
     async def sell_ended(self, exit_id: str) -> None:
         """Wait for the broker's last word on a sell of the row."""
-        if self._unsettled.get(exit_id) is None:
-            return
-        await self._ended.setdefault(exit_id, trio.Event()).wait()
+        await self._unsettled.wait_until(lambda: self._unsettled.get(exit_id) is None)
 
     def follows(self, exit_id: str | None) -> bool:
         """Return whether the broker is asked about a sell, which is sent again then."""

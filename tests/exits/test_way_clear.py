@@ -296,6 +296,18 @@ async def test_a_sell_is_waited_for_through_its_parts_and_is_not_canceled(
     assert way.over() == 100
 
 
+async def test_a_sell_that_is_followed_no_more_is_waited_for_no_longer(
+    way: Way,
+) -> None:
+    """As one whose row another program has removed: no row says how it ended."""
+    way.rest()
+    await way.start(lambda: way.clear.sell_ended("sn-1-s1"))
+    await trio.sleep(10)
+    way.rig.unsettled.settled("sn-1-s1")
+    await wait_all_tasks_blocked()
+    assert way.over() == 10
+
+
 async def test_the_broker_is_asked_at_once_about_a_sell_that_somebody_asks_about(
     way: Way,
 ) -> None:
@@ -307,6 +319,46 @@ async def test_the_broker_is_asked_at_once_about_a_sell_that_somebody_asks_about
     assert order.due == 1000
     way.clear.ask("sn-1-s1")
     assert order.due == 0
+
+
+# A sell that has not left, and a close by hand.
+
+
+async def test_a_sell_is_followed_until_its_end_was_heard(way: Way) -> None:
+    way.rest()
+    assert way.clear.follows("sn-1-s1")
+    assert not way.clear.follows("sn-1-x1")
+    assert not way.clear.follows(None)
+
+
+async def test_a_sell_that_is_not_wanted_any_more_is_dropped(way: Way) -> None:
+    buy(way.rig)
+    way.rig.store.exits.plan("sn-1", "max_hold", held=None, free=None)
+    await way.clear.drop(make_position(row_id="sn-1"), "sn-1-x1")
+    assert exits_of(way.rig)["sn-1-x1"]["state"] == "dropped"
+
+
+async def test_a_close_by_hand_is_kept_for_a_start_until_it_is_over(way: Way) -> None:
+    buy(way.rig)
+    await way.clear.note_close("sn-1")
+    assert [row.wanted for row in way.rig.store.held.watched()] == ["manual"]
+    await way.clear.forget_close("sn-1")
+    assert [row.wanted for row in way.rig.store.held.watched()] == [None]
+
+
+async def test_a_close_that_cannot_be_kept_is_said_and_goes_on(
+    way: Way, logged_errors: LoggedErrors
+) -> None:
+    buy(way.rig)
+    way.rig.store._db.execute(
+        "CREATE TRIGGER guard BEFORE INSERT ON SnexecMeta"
+        " BEGIN SELECT RAISE(ABORT, 'no notes'); END"
+    )
+    await way.clear.note_close("sn-1")
+    [line] = logged_errors.take()
+    assert line.startswith(
+        "trade=sn-1: whether it is to be closed by hand cannot be no"
+    )
 
 
 # The request.
