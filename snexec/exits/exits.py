@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
     from snexec.settings import LiveSettings
+
+log = logging.getLogger("PositionMonitor")
 
 
 class Exits:
@@ -211,8 +215,16 @@ class Exits:
     async def _forget_rules(self) -> None:
         """Forget the rules of an earlier run: if they come back, they are new."""
         rules, self._ledger.exit_rules = self._ledger.exit_rules, None
-        if rules is not None:
+        if rules is None:
+            return
+        try:
             await self._ledger.writer.write(lambda store: store.held.forget_rules())
+        except sqlite3.Error as exc:
+            log.warning(
+                "the rules of an earlier run cannot be forgotten (%s): if [exits] comes"
+                " back with them after a restart, they sell at once",
+                exc,
+            )
 
     def _begin_watching(self) -> None:
         self._watching = watching = _import_watching()(

@@ -24,6 +24,7 @@ log = logging.getLogger("PositionMonitor")
 
 _LOOK_AGAIN_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _CANCEL_AGAIN_SECONDS = 60.0
+_WRITE_AGAIN_SECONDS = 60.0  # what another program keeps from being written
 _ALARM_SECONDS = 30.0  # pending_cancel has lasted for hours
 
 
@@ -87,7 +88,23 @@ class WayClear:
 
     async def drop(self, position: Position, exit_id: str) -> None:
         """End a sell of a row that has not left, and is not wanted any more."""
-        await self._sells.drop(position.mode, exit_id)
+        is_said = False
+        while True:
+            try:
+                await self._sells.drop(position.mode, exit_id)
+            except sqlite3.Error as exc:
+                if not is_said:
+                    log.error(  # noqa: TRY400 - the database says why
+                        "%s trade=%s: that it is not wanted any more cannot be written"
+                        " (%s); it has not left, and that is tried again each minute",
+                        position.symbol,
+                        exit_id,
+                        exc,
+                    )
+                is_said = True
+                await trio.sleep(_WRITE_AGAIN_SECONDS)
+            else:
+                return
 
     def ask(self, exit_id: str | None) -> None:
         """Have the broker asked about a sell as soon as possible."""

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.broker.positions import PositionList
 from snexec.exits import Exits
 from snexec.market import MarketHours
-from tests.fakes import make_settings
+from tests.fakes import make_settings, warnings_of
 from tests.orders.hearing import buy
 
 if TYPE_CHECKING:
@@ -47,6 +47,24 @@ async def test_a_foreign_sell_is_looked_at_if_it_may_be_of_what_is_held(
     exits.foreign_sell("paper", "BTCUSD")
     exits.foreign_sell("paper", "")
     assert looks == ["paper"] * 2
+
+
+async def test_rules_that_cannot_be_forgotten_end_nothing(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = make_rig()
+    rig.store.held.note_rules("of an earlier run")
+    rig.ledger.exit_rules = rig.store.held.rules()
+    rig.store._db.execute(
+        "CREATE TRIGGER guard BEFORE DELETE ON SnexecMeta"
+        " BEGIN SELECT RAISE(ABORT, 'no notes'); END"
+    )
+    nursery.start_soon(make_exits(rig).run)
+    await wait_all_tasks_blocked()
+    [line] = warnings_of(caplog)
+    assert line.startswith("the rules of an earlier run cannot be forgotten (no notes)")
 
 
 async def test_rows_that_nothing_watches_are_counted(

@@ -338,6 +338,29 @@ async def test_a_sell_that_is_not_wanted_any_more_is_dropped(way: Way) -> None:
     assert exits_of(way.rig)["sn-1-x1"]["state"] == "dropped"
 
 
+async def test_one_that_cannot_be_dropped_now_is_dropped_once_it_can(
+    way: Way, logged_errors: LoggedErrors
+) -> None:
+    buy(way.rig)
+    way.rig.store.exits.plan("sn-1", "max_hold", held=None, free=None)
+    way.rig.store._db.execute(
+        "CREATE TRIGGER guard BEFORE UPDATE ON BotExit"
+        " BEGIN SELECT RAISE(ABORT, 'not that'); END"
+    )
+    position = make_position(row_id="sn-1")
+    await way.start(lambda: way.clear.drop(position, "sn-1-x1"))
+    await trio.sleep(150)
+    assert logged_errors.take() == [
+        "AAPL trade=sn-1-x1: that it is not wanted any more cannot be written (not that);"
+        " it has not left, and that is tried again each minute"
+    ], "once"
+    assert way.over() is None
+    way.rig.store._db.execute("DROP TRIGGER guard")
+    await trio.sleep(60)
+    assert way.over() == 180
+    assert exits_of(way.rig)["sn-1-x1"]["state"] == "dropped"
+
+
 async def test_a_close_by_hand_is_kept_for_a_start_until_it_is_over(way: Way) -> None:
     buy(way.rig)
     await way.clear.note_close("sn-1")
