@@ -99,6 +99,47 @@ async def test_the_hours_of_the_rows_own_account_are_asked_for(
     assert rig.market.wanted == {"live"}
 
 
+async def test_who_waits_for_the_open_asks_for_the_hours_until_it_comes(
+    rig: Rig, means: Means, nursery: trio.Nursery
+) -> None:
+    rig.market.open = False
+    over = trio.Event()
+
+    async def wait() -> None:
+        await means.wait_for_open(SHARE)
+        over.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(100)
+    assert rig.market.wanted == {"paper"}
+    assert not over.is_set()
+    rig.market.wanted.clear()
+    await trio.sleep(1.5)
+    assert rig.market.wanted == {"paper"}, "it is forgotten unless it is asked for"
+    rig.market.open = True
+    await trio.sleep(1.5)
+    assert over.is_set()
+
+
+async def test_who_waits_for_orders_goes_on_once_halt_all_is_off(
+    rig: Rig, means: Means, nursery: trio.Nursery
+) -> None:
+    assert means.orders is rig.orders
+    rig.halt.all_on = rig.halt.on = True
+    over = trio.Event()
+
+    async def wait() -> None:
+        await means.wait_for_orders()
+        over.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(100)
+    assert not over.is_set()
+    rig.halt.all_on = False
+    await trio.sleep(1.5)
+    assert over.is_set(), "`halt` lets sells out"
+
+
 # Fills
 
 
@@ -211,3 +252,21 @@ async def test_a_row_that_is_closed_is_forgotten(means: Means) -> None:
     assert means.tries("sn-1") == means.stop_failures("sn-1") == 0
     assert means.since_bought("sn-1") == math.inf
     means.closed("sn-1")
+
+
+class Rules:
+    """Knows one rule that is set."""
+
+    def is_set(self, reason: str) -> bool:
+        return reason == "stop_loss"
+
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        raise AssertionError((row_id, reason))
+
+
+async def test_a_reason_is_set_while_its_rule_is_or_nobody_has_rules(
+    means: Means,
+) -> None:
+    assert means.is_set("max_hold")
+    means.wanted = Rules()
+    assert (means.is_set("stop_loss"), means.is_set("max_hold")) == (True, False)
