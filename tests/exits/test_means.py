@@ -110,8 +110,9 @@ async def test_who_waits_for_the_open_asks_for_the_hours_until_it_comes(
         over.set()
 
     nursery.start_soon(wait)
-    await trio.sleep(100)
+    await trio.sleep(0.1)
     assert rig.market.wanted == {"paper"}
+    await trio.sleep(100)
     assert not over.is_set()
     rig.market.wanted.clear()
     await trio.sleep(1.5)
