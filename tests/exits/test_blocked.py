@@ -11,7 +11,7 @@ from snexec.events import EventFeed
 from snexec.exits.blocked import BlockedAlarm
 from tests.exits.hands import make_position
 from tests.exits.selling import STOP
-from tests.fakes import TrioClock
+from tests.fakes import TrioClock, warnings_of
 
 if TYPE_CHECKING:
     from snexec.events import Event
@@ -85,3 +85,43 @@ async def test_it_is_blocked_since_it_was_said_first(
     alarm.tell("it", "soon")
     assert (before, alarm.since, position.state) == (None, 10, "blocked")
     assert len(logged_errors.take()) == 1
+
+
+async def test_the_next_try_is_waited_for_as_long_as_it_is_to_be(
+    logged_errors: LoggedErrors,
+) -> None:
+    means = Tried()
+    alarm = BlockedAlarm(cast("Means", means), make_position(), STOP)
+    await alarm.wait("it", 60)
+    assert trio.current_time() == 60
+    [line] = logged_errors.take()
+    assert "it; next try in 60 s (3 of 20 in this session)" in line
+
+
+async def test_however_long_that_is_it_is_said_hourly(
+    logged_errors: LoggedErrors,
+) -> None:
+    alarm = BlockedAlarm(cast("Means", Tried()), make_position(), STOP)
+    await alarm.wait("it", 9000)
+    assert trio.current_time() == 9000
+    said = [line.partition("next try in ")[2][:7] for line in logged_errors.take()]
+    assert said == ["9000 s ", "5400 s ", "1800 s "]
+
+
+async def test_the_hour_counts_over_several_tries(logged_errors: LoggedErrors) -> None:
+    means = Tried()
+    alarm = BlockedAlarm(cast("Means", means), make_position(), STOP)
+    for _ in range(4):
+        await alarm.wait("it", 1200)
+    assert trio.current_time() == 4800
+    assert len(means.events) == len(logged_errors.take()) == 2
+
+
+async def test_a_rule_that_is_off_is_said_to_be_why_it_is_not_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    BlockedAlarm(cast("Means", Tried()), make_position(), STOP).give_up()
+    assert warnings_of(caplog) == [
+        "AAPL trade=row-AAPL is not tried again: the rule that was to sell it"
+        " (stop_loss) is off"
+    ]
