@@ -167,6 +167,7 @@ async def test_once_it_is_durable_the_row_has_a_sell_without_an_end(
 
 
 async def test_it_rests_since_the_broker_took_it(bench: Bench) -> None:
+    assert bench.stop.rested == math.inf
     bench.stop.place(STOP)
     bench.stop.planned(cast("NewExit", New(trigger_price=None)))
     await trio.sleep(5)
@@ -301,6 +302,17 @@ async def test_nor_is_one_that_ends_as_its_row_is_sold(bench: Bench) -> None:
 
 
 # Ended by others
+
+
+async def test_that_others_have_ended_it_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.rests()
+    bench.ends("expired")
+    [line] = warnings_of(caplog)
+    assert line.startswith(
+        "AAPL trade=sn-1 has no stop at the broker: it was expired; its rules are watched"
+    )
 
 
 async def test_one_that_ends_at_once_is_followed_ever_later(bench: Bench) -> None:
