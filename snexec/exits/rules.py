@@ -207,7 +207,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-RULE_KEYS = {rule.reason: rule.key for rule in RULES}
+RULE_KEYS: dict[str, str] = {rule.reason: rule.key for rule in RULES}
 
 
 def show_price(price: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
