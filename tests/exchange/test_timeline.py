@@ -1,5 +1,7 @@
 """What happens later happens at its time, in its order."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 
@@ -69,7 +71,8 @@ async def test_others_have_a_turn_between_many_that_are_due_at_once(
     nursery.start_soon(watch)
     nursery.start_soon(timeline.run)
     await trio.sleep(1)
-    assert {20, 40, 60, 80} <= set(seen)
+    # Trio has both take their turns in either order.
+    assert all(later - each <= 40 for each, later in pairwise([*seen, 100]))
 
 
 async def test_a_call_that_fails_ends_it() -> None:

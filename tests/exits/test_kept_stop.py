@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snexec.exits.position import Position
     from snexec.ledger import ExitApplied, NewExit
     from snexec.model import Mode
-    from snexec.orders import Sell
+    from snexec.orders import NotPlanned, Sell
 
 pytestmark = pytest.mark.jumping_time
 
@@ -167,6 +167,7 @@ async def test_once_it_is_durable_the_row_has_a_sell_without_an_end(
 
 
 async def test_it_rests_since_the_broker_took_it(bench: Bench) -> None:
+    assert bench.stop.rested == math.inf
     bench.stop.place(STOP)
     bench.stop.planned(cast("NewExit", New(trigger_price=None)))
     await trio.sleep(5)
@@ -208,6 +209,25 @@ async def test_one_whose_outcome_is_not_known_is_waited_for(bench: Bench) -> Non
     bench.stop.unknown(cast("NewExit", New()), cast("BrokerError", None))
     assert bench.stop.is_in_flight
     assert bench.stop.exit_id == "sn-1-s1"
+
+
+@pytest.mark.parametrize(
+    ("why", "exit_id", "waits"),
+    [
+        ("halted", "sn-1-s1", True),
+        ("not_written", "sn-1-s1", True),
+        ("halted", None, False),
+        ("over", "sn-1-s1", False),
+        ("stopping", "sn-1-s1", False),
+    ],
+)
+async def test_one_that_cannot_be_sent_again_now_is_sent_again_later(
+    bench: Bench, why: NotPlanned, exit_id: str | None, *, waits: bool
+) -> None:
+    bench.stop.know("sn-1-s1", STOP, is_in_flight=True)
+    bench.stop.not_planned(why, exit_id)
+    assert bench.stop.is_in_flight is waits
+    assert bench.stop.may_be_placed is waits, "no other before it, nor at once after it"
 
 
 # What the broker says of it
@@ -282,6 +302,17 @@ async def test_nor_is_one_that_ends_as_its_row_is_sold(bench: Bench) -> None:
 
 
 # Ended by others
+
+
+async def test_that_others_have_ended_it_is_said(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.rests()
+    bench.ends("expired")
+    [line] = warnings_of(caplog)
+    assert line.startswith(
+        "AAPL trade=sn-1 has no stop at the broker: it was expired; its rules are watched"
+    )
 
 
 async def test_one_that_ends_at_once_is_followed_ever_later(bench: Bench) -> None:
