@@ -90,7 +90,7 @@ def orders_of(floor: Floor) -> dict[str, tuple[str, Decimal]]:
     ids=["slow", "taken, and hidden", "lost on its way", "in parts, unheard of"],
 )
 async def test_1_however_many_triggers_and_lives_one_sell_may_fill(
-    tmp_path: Path, behaviour: dict[str, Any]
+    tmp_path: Path, behaviour: dict[str, Any], logged_errors: LoggedErrors
 ) -> None:
     async with bought(tmp_path) as (floor, life):
         behave(floor, **behaviour)
@@ -103,6 +103,8 @@ async def test_1_however_many_triggers_and_lives_one_sell_may_fill(
             await other.close("AAPL")
             row = await floor.until_closed(seconds=300.0)
         assert orders_of(floor) == {"x1": ("filled", Decimal(repr(row["shares"])))}
+    # The alarm of one that takes long.
+    assert all("is not filled after 30 s" in said for said in logged_errors.take())
 
 
 async def test_1_a_stop_at_the_broker_is_gone_before_another_sell_leaves(
@@ -189,7 +191,7 @@ async def test_3_an_order_that_is_taken_as_the_daemon_dies_is_found(
     tmp_path: Path,
 ) -> None:
     async with bought(tmp_path) as (floor, life):
-        behave(floor, reply_delay_sec=5.0, fill_delay_sec=60.0)
+        behave(floor, reply_delay_sec=5.0, fill_delay_sec=20.0)
         floor.quote("AAPL", "94")
         await floor.until(lambda _row: bool(floor.orders()))
         await life.kill()
