@@ -83,7 +83,7 @@ def orders_of(floor: Floor) -> dict[str, tuple[str, Decimal]]:
     "behaviour",
     [
         {"fill_delay_sec": 30.0},
-        {"lose": "after_accept", "lookup_404_sec": 20.0, "fill_delay_sec": 40.0},
+        {"lose": "after_accept", "lookup_404_sec": 20.0, "fill_delay_sec": 25.0},
         {"lose": "before_accept", "lose_how": "hang", "times": 1},
         {"partial_fills": 2, "fill_delay_sec": 5.0, "no_events": True},
     ],
@@ -189,7 +189,7 @@ async def test_3_an_order_that_is_taken_as_the_daemon_dies_is_found(
     tmp_path: Path,
 ) -> None:
     async with bought(tmp_path) as (floor, life):
-        behave(floor, reply_delay_sec=5.0, fill_delay_sec=60.0)
+        behave(floor, reply_delay_sec=5.0, fill_delay_sec=25.0)
         floor.quote("AAPL", "94")
         await floor.until(lambda _row: bool(floor.orders()))
         await life.kill()
