@@ -4,7 +4,7 @@
      └─ ledger                         writes the database, for all the others
          └─ services                   trading stream, reconciliation, REST clients,
              │                         halt, market hours, exits, database check, operations
-             └─ feeders                socket, standard input
+             └─ feeders                socket, standard input, Redis
                  └─ orders             what each one needs once it is answered
 
 A stop closes the tree from the inside out (``snexec.stages``): no more signals, orders
@@ -26,6 +26,7 @@ from snexec.market import MarketHours
 from snexec.ops import Operations, Wings
 from snexec.orders import OrderDesk
 from snexec.reconciliation import Reconciler
+from snexec.redis import feeder_of
 from snexec.risk import HaltSwitch
 from snexec.stages import Stages
 from snexec.stream import TradingStream
@@ -58,20 +59,12 @@ class Daemon:
         )
         intake = Intake(live, ledger, orders)
         exits = Exits(live, accounts, ledger, reconciler, orders, market, halt, feed)
+        redis = feeder_of(live, accounts.tls, intake, feed, clock)
 
         # What watches all of this, and trades nothing.
         self.wings = Wings(
-            live=live,
-            latencies=latencies,
-            accounts=accounts,
-            halt=halt,
-            market=market,
-            ledger=ledger,
-            reconciler=reconciler,
-            stream=stream,
-            intake=intake,
-            orders=orders,
-            exits=exits,
+            *(live, latencies, accounts, halt, market, ledger),
+            *(reconciler, stream, intake, orders, exits, redis),
         )
         self.stages = Stages(self.wings, opened, feed)
         self.operations = Operations(
@@ -87,6 +80,7 @@ class Daemon:
         self._feeders: list[Feeder] = [
             SocketServer(intake, feed, self.operations.commands, opened.listener),
             StandardInput(intake, opened.stdin, self.stages),
+            *([] if redis is None else [redis]),
         ]
 
     async def run(self) -> None:

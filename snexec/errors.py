@@ -12,6 +12,9 @@ SnexecError
 │   ├── StreamRejectedError its handshake was answered with another HTTP status
 │   ├── StreamUnauthorizedError  the broker does not take these keys
 │   └── StreamRefusedError  market data is not for us now: the poll goes on
+├── RedisError              signals from a stream: a new session, later
+│   ├── RedisLostError      there is no connection, or no longer
+│   └── RedisCommandError   the server refuses a command
 └── BrokerError             one request to Alpaca
     ├── NotSentError        nothing left this machine: the order does not exist
     ├── UnknownOutcomeError it left, and no readable answer came: look it up
@@ -101,6 +104,18 @@ class StreamRefusedError(StreamError):
     def __init__(self, code: int, words: str) -> None:
         super().__init__(f"{code} {words}".rstrip())
         self.code = code
+
+
+class RedisError(SnexecError):
+    """Redis does not do what it is asked."""
+
+
+class RedisLostError(RedisError):
+    """There is no connection to Redis, or no longer."""
+
+
+class RedisCommandError(RedisError):
+    """Redis refuses a command."""
 
 
 class BrokerError(SnexecError):

@@ -19,6 +19,7 @@ WINGS: dict[str, set[str]] = {
     "risk": set(),
     "broker": set(),
     "intake": set(),
+    "redis": {"intake"},
     "ledger": {"risk"},
     "stream": {"broker"},
     "market": {"broker", "stream"},
@@ -48,6 +49,7 @@ GROUND_USES = {"snexec.exchange.settings"}
 # Loaded only where they are used, so not through the wing's face.
 SIDE_DOORS = {
     "snexec.stream.connection",
+    "snexec.redis.client",
     *(f"snexec.broker.{name}" for name in ("lookups", "data", "splits", "calendar")),
     *(f"snexec.market.{name}" for name in ("calendar", "snapshots", "data_stream")),
     *(f"snexec.market.{name}" for name in ("data_line", "data_session", "ticks")),
@@ -58,6 +60,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
     "snexec.ops.exit_words",
+    "snexec.ops.redis_families",
     "snexec.exits.watching",
 }
 MOST_LINES = 350

@@ -103,6 +103,11 @@ class WaitingOrders:
         return self._queue.is_full
 
     @property
+    def room(self) -> int:
+        """How many more may be handed in."""
+        return self._queue.room
+
+    @property
     def pending(self) -> int:
         """How many wait for an order slot."""
         return self._queue.pending

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import importlib.util
 import logging
 import os
 import resource
@@ -37,7 +38,13 @@ from snexec.logs import (
 from snexec.names import HostNames
 from snexec.ops import Systemd
 from snexec.permissions import warn_open_folders
-from snexec.settings import LiveSettings, learn_secrets, load_settings, warn_open_keys
+from snexec.settings import (
+    LiveSettings,
+    learn_secrets,
+    load_settings,
+    redis_address,
+    warn_open_keys,
+)
 from snexec.stages import Opened
 
 if TYPE_CHECKING:
@@ -76,13 +83,14 @@ def run_daemon(
         ConfigError: The configuration cannot be used; nothing was created.
         StartError: The daemon cannot start here.
     """
+    settings = load_settings(config)
+    _refuse_without_driver(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     _allow_open_files()
     stdin = kind_of_stdin()
     if not stop_at_end_of_input and stdin in {Kind.TERMINAL, Kind.DEVICE}:
         stdin = Kind.NOTHING
     mask = SecretMask()
-    settings = load_settings(config)
     learn_secrets(mask, settings)
     drain = (
         LogDrain(JsonFormatter(mask), notice=json_of_dropped)
@@ -180,13 +188,27 @@ async def _main(
         raise refusal
 
 
+def _refuse_without_driver(settings: Settings) -> None:
+    """Say how to install what ``[redis]`` needs, if it is not there.
+
+    Raises:
+        StartError: It is not.
+    """
+    if settings.redis is not None and importlib.util.find_spec("coredis") is None:
+        raise StartError(
+            "[redis] needs coredis, which is not installed: pip install 'snexec[redis]'"
+        )
+
+
 def _read_certificates(settings: Settings) -> ssl.SSLContext | None:
     """Find out before anything runs whether the broker can be verified."""
     alpaca, webhook = settings.alpaca, settings.notify.webhook
     urls = [] if alpaca.simulate else [alpaca.paper_url, alpaca.live_url]
     if webhook is not None:
         urls.append(webhook.get_secret_value())
-    if not any(url.startswith("https:") for url in urls):
+    redis = settings.redis
+    is_encrypted = redis is not None and redis_address(redis).encrypted
+    if not is_encrypted and not any(url.startswith("https:") for url in urls):
         return None
     try:
         return tls_context(os.environ)

@@ -41,6 +41,7 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         *_halted(answer),
         ("bot", _bot(answer)),
         ("stream", _stream(answer)),
+        *_redis(answer),
         (
             "trades",
             f"{foreign(answer.get('openTrades'))} open,"
@@ -143,6 +144,23 @@ def _stream(answer: Mapping[str, Any]) -> Text:
     if settled := number(outage.get("settledByLookup")):
         text.append(f"; look-ups settled {settled:g} orders for it")
     return text
+
+
+def _redis(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    redis = _part(answer, "redis")
+    if not redis:
+        return []
+    since = f" since {foreign(redis.get('since'))}"
+    text = (
+        Text("connected", style="green")
+        if redis.get("connected")
+        else Text("AWAY", style="bold yellow")
+    )
+    text.append(since)
+    pending, lag = number(redis.get("pending")), number(redis.get("lag"))
+    text.append("" if pending is None else f"; {pending:g} entries not decided")
+    text.append("" if lag is None else f", {lag:g} not read")
+    return [("redis", text)]
 
 
 def _writer(writer: Mapping[str, Any]) -> Text:

@@ -10,6 +10,7 @@ taken goes to the ``Orders`` that it was given.
 
 from __future__ import annotations
 
+from snexec.intake.admission import LINES_PER_TURN as LINES_PER_TURN
 from snexec.intake.admission import Answer as Answer
 from snexec.intake.admission import Intake as Intake
 from snexec.intake.admission import IntakeStatus as IntakeStatus

@@ -39,12 +39,19 @@ class Phase(Enum):
     """Whether signals are taken."""
 
     STARTING = "starting"
+    STANDBY = "standby"  # another host of the group is active
     TAKING = "taking"
     STOPPING = "stopping"
 
 
 Status = Literal[
-    "accepted", "invalid", "repeated", "overloaded", "starting", "stopping"
+    "accepted",
+    "invalid",
+    "repeated",
+    "overloaded",
+    "starting",
+    "standby",
+    "stopping",
 ]
 
 
@@ -89,6 +96,10 @@ class Orders(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether no more may wait."""
+
+    @property
+    def room(self) -> int:
+        """How many more may wait."""
 
     async def wait_for_room(self) -> None:
         """Wait until another one may be handed in."""
@@ -138,6 +149,7 @@ class Intake:
         self._unlogged = 0
         self._counts: collections.Counter[Status] = collections.Counter()
         self._dropped_answers = 0
+        self._taking = trio.Event()
         self.phase = Phase.STARTING
         self.unread = Unread(live.now.intake.max_signal_age_sec)
 
@@ -146,9 +158,28 @@ class Intake:
         """Whether no more signals may wait."""
         return self._orders.is_full
 
+    @property
+    def room(self) -> int:
+        """How many more signals may wait."""
+        return self._orders.room
+
+    @property
+    def can_write(self) -> bool:
+        """Whether rows can be written; nothing is taken while they cannot."""
+        return self._rows.healthy
+
     async def wait_for_room(self) -> None:
         """Wait until another signal may be taken."""
         await self._orders.wait_for_room()
+
+    async def wait_taking(self) -> None:
+        """Wait until signals are taken."""
+        while self.phase is not Phase.TAKING:
+            await self._taking.wait()
+
+    def forget(self, signal_id: str) -> None:
+        """Take an id again that was taken, and then neither ordered nor decided."""
+        self._taken_ids.discard((self._live.now.mode, signal_id))
 
     def has_taken(self, signal_id: str) -> bool:
         """Return whether this id was taken in the current mode."""
@@ -164,8 +195,15 @@ class Intake:
 
     def open(self) -> None:
         """Take signals from now on, unless it is closed already."""
-        if self.phase is Phase.STARTING:
+        if self.phase is not Phase.STOPPING:
             self.phase = Phase.TAKING
+            self._taking.set()
+            self._taking = trio.Event()
+
+    def stand_by(self) -> None:
+        """Take none until it is opened, as another host does."""
+        if self.phase is not Phase.STOPPING:
+            self.phase = Phase.STANDBY
 
     def close(self) -> None:
         """Take no more signals."""
@@ -186,6 +224,7 @@ class Intake:
         read_at: float,
         early: bool = False,
         lost: str = f"longer than {MAX_LINE_BYTES} bytes",
+        default_id: str | None = None,
     ) -> Answer:
         """Take one line; None stands for one that was not kept.
 
@@ -194,11 +233,12 @@ class Intake:
             read_at: When it was read, on Trio's clock.
             early: Take it even before recovery is done; it then waits, and ages.
             lost: Why it was not kept.
+            default_id: What a signal without an id is called.
         """
         answer = (
             Answer(status="invalid", error=f"line: {lost}")
             if line is None
-            else self._answer(line, read_at, early=early)
+            else self._answer(line, read_at, early=early, default_id=default_id)
         )
         self._counts[answer.status] += 1
         if answer.status == "accepted":
@@ -208,14 +248,18 @@ class Intake:
         return answer
 
     def _answer(  # noqa: PLR0911 - one return an answer, in the order of the table
-        self, line: bytes, read_at: float, *, early: bool
+        self, line: bytes, read_at: float, *, early: bool, default_id: str | None
     ) -> Answer:
         try:
             signal = parse_signal(line, self._live.mask)
         except InvalidSignalError as exc:
             return Answer(status="invalid", error=str(exc), id=exc.signal_id)
+        if signal.id is None and default_id is not None:
+            signal = signal.model_copy(update={"id": default_id})
         if self.phase is Phase.STOPPING:
             return Answer(status="stopping", id=signal.id, signal=signal)
+        if self.phase is Phase.STANDBY:
+            return Answer(status="standby", id=signal.id, signal=signal)
         if self.phase is Phase.STARTING and not early:
             return Answer(status="starting", id=signal.id, signal=signal)
         key = None if signal.id is None else (self._live.now.mode, signal.id)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snexec.ops.health import Health
     from snexec.ops.outages import Outages
     from snexec.ops.wings import Wings
+    from snexec.redis import RedisFeeder
     from snexec.risk import Halt
     from snexec.signals import Signal
 
@@ -84,6 +85,7 @@ class Control:
             "droppedAnswers": intake.dropped_answers,
             "problems": self._health.problems(),
             "exits": _exits_of(wings.exits.status()),
+            "redis": _redis_of(wings.redis),
         }
 
     def status_line(self) -> str:
@@ -204,6 +206,18 @@ class Control:
             "all": for_all,
             "exits": exits_words(stops_all=for_all),
         }
+
+
+def _redis_of(redis: RedisFeeder | None) -> dict[str, object] | None:
+    if redis is None:
+        return None
+    status = redis.status()
+    return {
+        "connected": status.connected,
+        "since": status.since,
+        "pending": status.pending,
+        "lag": status.lag,
+    }
 
 
 def _exits_of(status: ExitsStatus) -> dict[str, object]:

@@ -17,6 +17,7 @@ from snexec.intake import Phase, Status
 from snexec.model import MODES
 from snexec.ops.exit_families import about_exits
 from snexec.ops.figures import counters, gauge, histogram, one_of
+from snexec.ops.redis_families import about_redis
 from snexec.orders import SKIP_REASONS
 from snexec.stream import StreamState
 
@@ -84,6 +85,7 @@ def all_families(
     yield from _about_the_writer(sources)
     yield from _about_the_rest(sources)
     yield from about_exits(sources.wings.exits)
+    yield from about_redis(sources.wings.redis)
 
 
 def _about_the_daemon(sources: Sources) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from snexec.market import MarketHours
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
+    from snexec.redis import RedisFeeder
     from snexec.risk import HaltSwitch
     from snexec.settings import LiveSettings
     from snexec.stream import TradingStream
@@ -24,6 +25,7 @@ class Wings(NamedTuple):
     Attributes:
         live: The settings in force.
         latencies: How long orders took.
+        redis: None where there is no ``[redis]``.
     """
 
     live: LiveSettings
@@ -37,6 +39,7 @@ class Wings(NamedTuple):
     intake: Intake
     orders: OrderDesk
     exits: Exits
+    redis: RedisFeeder | None
 
     @property
     def bot_state(self) -> str:

@@ -124,6 +124,11 @@ class OrderDesk:
         """Whether no more intents may wait."""
         return self._queue.is_full
 
+    @property
+    def room(self) -> int:
+        """How many more intents may wait."""
+        return self._queue.room
+
     async def wait_for_room(self) -> None:
         """Wait until another intent may be submitted."""
         await self._queue.wait_for_room()

@@ -33,6 +33,11 @@ class IntentQueue:
         """Whether no more may wait."""
         return self.pending >= self._max_pending
 
+    @property
+    def room(self) -> int:
+        """How many more may wait."""
+        return max(self._max_pending - self.pending, 0)
+
     async def wait_for_room(self) -> None:
         """Wait until another one may be put in."""
         while self.is_full:

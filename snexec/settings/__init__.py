@@ -14,6 +14,7 @@ from snexec.settings.credentials import credential as credential
 from snexec.settings.credentials import credentials_for as credentials_for
 from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
+from snexec.settings.credentials import redis_address as redis_address
 from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
 from snexec.settings.credentials import warn_open_keys as warn_open_keys
 from snexec.settings.exits import ExitSettings as ExitSettings
@@ -23,6 +24,8 @@ from snexec.settings.live import Term as Term
 from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config
+from snexec.settings.redis import RedisAddress as RedisAddress
+from snexec.settings.redis import RedisSettings as RedisSettings
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
 from snexec.settings.sections import BotSettings as BotSettings
 from snexec.settings.sections import NotifyKind as NotifyKind

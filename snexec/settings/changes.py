@@ -27,7 +27,10 @@ _RELOADABLE = (
 )
 _WITH_LIMITS = ("bot.", "exits.")
 _NUMBER = (int, float, Decimal)
-_SECRETS = {"alpaca.api_key", "alpaca.api_secret", "notify.webhook", "notify.command"}
+_SECRETS = {
+    *("alpaca.api_key", "alpaca.api_secret", "notify.webhook", "notify.command"),
+    "redis.url",
+}
 _SHOWN_VALUE_CHARS = 1000
 _WITHOUT_EXITS = ExitSettings(enabled=False)  # what a file without the section means
 # Limits that a shorter number loosens; any other is stricter for it.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from snexec.errors import ConfigError
 from snexec.model import MODES, Mode
+from snexec.settings.redis import URL_NAME, RedisAddress, RedisSettings, read_address
 from snexec.settings.values import Secret
 from snexec.small_files import read_small_file
 
@@ -99,6 +100,25 @@ def credential(name: str, environ: Mapping[str, str]) -> str | None:
     return None
 
 
+def redis_address(
+    settings: RedisSettings, environ: Mapping[str, str] = os.environ
+) -> RedisAddress:
+    """Return where Redis is: by the environment, a credential, or the file.
+
+    Raises:
+        ConfigError: Nothing says it, or what does cannot be used.
+    """
+    url = environ.get(URL_NAME) or credential(URL_NAME, environ)
+    if not url:
+        if settings.url is None:
+            raise ConfigError(f"redis.url: is missing; it may be {URL_NAME} as well")
+        url = settings.url.get_secret_value()
+    try:
+        return read_address(url)
+    except ValueError as exc:
+        raise ConfigError(f"{URL_NAME}: {exc}") from None
+
+
 def keys_lie_open(path: Path, settings: Settings) -> bool:
     """Return whether the file holds secrets and others than its owner can read it."""
     try:
@@ -106,6 +126,8 @@ def keys_lie_open(path: Path, settings: Settings) -> bool:
     except OSError:
         return False
     secret = settings.alpaca.api_key or settings.notify.webhook
+    if settings.redis is not None:
+        secret = secret or settings.redis.url
     return secret is not None and bool(mode & _READABLE_BY_OTHERS)
 
 
@@ -141,6 +163,13 @@ def learn_secrets(
     for value in (settings.alpaca.api_key, settings.alpaca.api_secret):
         if value is not None:  # even where the environment has others
             mask.learn([value.get_secret_value()])
+    if settings.redis is not None:
+        try:
+            address = redis_address(settings.redis, environ)
+        except ConfigError as exc:
+            refusal = refusal or exc
+        else:
+            mask.learn([address.password] if address.password else [])
     mask.learn(settings.notify.tokens())
     mask.learn(settings.notify.secrets(), only_whole=True)
     if refusal is not None:

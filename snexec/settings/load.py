@@ -25,7 +25,10 @@ _SHOWN_VALUE_CHARS = 1000
 _NUMBER = re.compile(rb"""(?:^|.*\.)[ \t"']*(?P<key>\w+)[ \t"']*=[ \t]*[-+.\w]+""")
 _URL_USER = re.compile("//.*@")
 # A command's arguments may hold one too, such as a service's URL with its token.
-_SECRET_KEYS = ("api_key", "api_secret", "notify.webhook", "notify.command")
+_SECRET_KEYS = (
+    *("api_key", "api_secret", "notify.webhook", "notify.command"),
+    "redis.url",
+)
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 
 

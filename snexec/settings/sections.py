@@ -13,6 +13,7 @@ from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
 from snexec.settings.exits import ExitSettings
+from snexec.settings.redis import RedisSettings
 from snexec.settings.values import (
     Count,
     Dollars,
@@ -272,6 +273,7 @@ class Settings(Section):
     Attributes:
         database: The path of the SQLite file; absolute once loaded.
         exits: None without its section: then nothing is sold but by ``close``.
+        redis: None without its section: then nothing of Redis is even imported.
     """
 
     mode: Mode = "paper"
@@ -286,6 +288,7 @@ class Settings(Section):
     )
     metrics: MetricsSettings = MetricsSettings()
     notify: NotifySettings = NotifySettings()
+    redis: RedisSettings | None = None
 
     def base_url(self, mode: Mode) -> str:
         """Return the REST base URL of a mode, without a trailing slash."""

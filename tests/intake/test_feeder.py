@@ -28,6 +28,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.intake import socket_server, stdin
 from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.stdin import Kind, StandardInput
+from snexec.redis import reader
 from snexec.signals import MAX_LINE_BYTES
 from tests.input_helpers import (
     FLUSH,
@@ -39,6 +40,8 @@ from tests.input_helpers import (
     signal_line,
     within,
 )
+from tests.redis.feeding import running_redis
+from tests.redis.server import needs_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -77,14 +80,18 @@ class Source:
     Attributes:
         running: Runs the feeder with one sender, as long as the block lasts.
         breaking: The same, where its sender can break off.
-        module: Holds ``_READ_BYTES``, how much is read at once.
+        module: Holds how much is read at once.
         fault: What is logged of a sender that breaks off.
+        at_once: What holds how much is read at once.
+        most_cuts: How many sizes of a read are worth a try.
     """
 
     running: Running
     breaking: Running
     module: ModuleType
     fault: str
+    at_once: str = "_READ_BYTES"
+    most_cuts: int = 1_000
 
 
 # The socket -------------------------------------------------------------------------
@@ -213,10 +220,23 @@ SOURCES = {
     ),
     "pipe": input_source(Kind.PIPE, pipe_ends),
     "file": input_source(Kind.FILE, file_ends),
+    "redis": Source(
+        running=running_redis,
+        breaking=running_redis,
+        module=reader,
+        fault="entries stay in the stream until it answers again",
+        at_once="_MOST_AT_ONCE",
+        most_cuts=4,  # entries, which nothing cuts
+    ),
 }
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=needs_redis if name == "redis" else ())
+        for name in SOURCES
+    ]
+)
 def source(request: pytest.FixtureRequest) -> Source:
     return SOURCES[request.param]
 
@@ -322,8 +342,8 @@ async def test_lines_are_whole_wherever_the_bytes_are_cut(
 ) -> None:
     data = b"\n" + signal_line(id="ä") + b"\r\n\nx\n" + signal_line(id="n-2")
 
-    for size in range(1, len(data) + 1):
-        monkeypatch.setattr(source.module, "_READ_BYTES", size)
+    for size in range(1, min(len(data), source.most_cuts) + 1):
+        monkeypatch.setattr(source.module, source.at_once, size)
         answers = await feed(source, data)
         assert [answer["status"] for answer in answers] == [
             *("accepted", "invalid", "accepted"),
@@ -385,7 +405,7 @@ async def test_after_a_few_lines_others_have_their_turn(
 async def test_no_order_waits_for_lines_that_are_not_at_hand(
     source: Source, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source.module, "_READ_BYTES", size)
+    monkeypatch.setattr(source.module, source.at_once, size)
     world = World()
     with watched(world) as steps:
         answers = await feed(source, lines_of(LINES_PER_TURN * 2 + 4)[:-1], world=world)

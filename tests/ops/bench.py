@@ -56,6 +56,7 @@ def make_wings(rig: Rig) -> Wings:
             *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
             *(rig.orders, market, halt, rig.feed),
         ),
+        redis=None,
     )
 
 

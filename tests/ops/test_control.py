@@ -100,6 +100,7 @@ async def test_status_has_every_field_of_the_contract_in_its_place(
             "priceAgeSec": None,
             "blind": False,
         },
+        "redis": None,
     }
     status = await bench.control.status()
     assert status == expected

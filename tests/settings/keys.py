@@ -245,6 +245,7 @@ WITHOUT_DEFAULT = (
     "exchange.seed",
     "exchange.symbols",
     "exits",  # None; its own keys are in test_exits
+    "redis",  # likewise, in test_redis
     "metrics.listen",
     "notify.command",
     "notify.webhook",

@@ -1,0 +1,170 @@
+"""Sessions: their errors in one form, who the host is, and the driver only where it is used."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.errors import RedisCommandError, RedisLostError
+from snexec.redis.client import Session, hold_session
+from snexec.settings import RedisSettings
+from snexec.settings.redis import RedisAddress
+from tests.input_helpers import within
+from tests.integration.harness import ROOT
+from tests.redis.feeding import no_tls
+from tests.redis.server import free_port, needs_redis, running_server, shared_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def at(port: int, host: str = "127.0.0.1", *, encrypted: bool = False) -> RedisAddress:
+    return RedisAddress(host, port, 0, None, None, encrypted=encrypted)
+
+
+async def ask_time(session: Session) -> None:
+    assert await session.time() > 0
+
+
+@within(20)
+async def test_nobody_there_is_one_error() -> None:
+    with pytest.raises(RedisLostError, match="Connection refused"):
+        await hold_session(at(free_port()), no_tls, ask_time)
+
+
+@needs_redis
+@within(20)
+async def test_a_command_that_is_refused_is_one_error_in_the_servers_words() -> None:
+    server = shared_server()
+    server.ask("FLUSHALL")
+    server.ask("SET", "s", "text")
+
+    async def speak(session: Session) -> None:
+        await session.make_group()
+
+    with pytest.raises(RedisCommandError, match="wrong kind"):
+        await hold_session(at(server.port), no_tls, speak, stream="s", group="g")
+
+
+@needs_redis
+@within(20)
+async def test_a_fault_of_our_own_is_not_hidden() -> None:
+    async def speak(_session: Session) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await hold_session(at(shared_server().port), no_tls, speak)
+    assert caught.group_contains(ZeroDivisionError)
+
+
+@needs_redis
+@within(20)
+async def test_a_cancelled_read_leaves_nothing_behind() -> None:
+    server = shared_server()
+    server.ask("FLUSHALL")
+
+    async def speak(session: Session) -> None:
+        await session.make_group()
+        await session.read(1)
+
+    with trio.move_on_after(0.2) as scope:
+        await hold_session(
+            at(server.port), no_tls, speak, stream="s", group="g", consumer="c"
+        )
+    assert scope.cancelled_caught
+
+
+@needs_redis
+@within(20)
+async def test_a_lease_is_taken_by_one_kept_and_given_up() -> None:
+    server = shared_server()
+    server.ask("FLUSHALL")
+
+    async def speak(session: Session) -> None:
+        assert await session.take_lease("k", "a 1", seconds=5) == "a 1"
+        assert await session.take_lease("k", "b 1", seconds=5) == "a 1"
+        assert await session.take_lease("k", "a 1", seconds=9) == "a 1"
+        assert 5_000 < server.number("PTTL", "k") <= 9_000
+        await session.release_lease("k", "b 1")
+        assert await session.take_lease("k", "b 1", seconds=5) == "a 1"
+        # One that has come back after a crash, under the same name.
+        assert (
+            await session.take_lease("k", "a 2", seconds=5, instead_of="a 1") == "a 2"
+        )
+        await session.release_lease("k", "a 2")
+        assert await session.take_lease("k", "b 1", seconds=5) == "b 1"
+
+    await hold_session(at(server.port), no_tls, speak)
+
+
+# Who the host is
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", str(key), "-out", str(certificate), "-subj", f"/CN={name}"),
+            *("-addext", f"subjectAltName=DNS:{name}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, certificate
+
+
+@needs_redis
+@within(60)
+async def test_an_encrypted_server_is_verified_by_its_name_and_certificate(
+    tmp_path: Path,
+) -> None:
+    key, certificate = make_certificate(tmp_path, "localhost")
+    port = free_port()
+    words = ("--tls-port", str(port), "--tls-auth-clients", "no")
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+
+    def trusting() -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(certificate))
+
+    with running_server(*words, *files):
+        await hold_session(at(port, "localhost", encrypted=True), trusting, ask_time)
+        with pytest.raises(RedisLostError, match=r"(?i)mismatch|not valid for"):
+            await hold_session(
+                at(port, "127.0.0.1", encrypted=True), trusting, ask_time
+            )
+        with pytest.raises(RedisLostError, match=r"(?i)self.signed"):
+            await hold_session(
+                at(port, "localhost", encrypted=True),
+                ssl.create_default_context,
+                ask_time,
+            )
+
+
+# The driver
+
+
+def test_nothing_of_the_driver_is_imported_without_its_section() -> None:
+    program = (
+        "import sys, snexec.app, snexec.cli.daemon, snexec.ops.families\n"
+        "names = ('coredis', 'anyio._backends', 'snexec.redis.client')\n"
+        "print([name for name in names if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_settings_name_no_driver() -> None:
+    assert RedisSettings().url is None
