@@ -27,7 +27,7 @@ from snexec.ops import Operations, Wings
 from snexec.orders import OrderDesk
 from snexec.reconciliation import Reconciler
 from snexec.redis import feeder_of
-from snexec.risk import HaltSwitch
+from snexec.risk import Active, HaltSwitch
 from snexec.stages import Stages
 from snexec.stream import TradingStream
 
@@ -44,7 +44,8 @@ class Daemon:
         feed, latencies = EventFeed(clock=clock, mask=live.mask), Latencies()
         # The broker, and what may keep an order from reaching it.
         accounts = Accounts(live, clock, exchange=opened.exchange, tls=opened.tls)
-        halt = HaltSwitch(live, feed, clock)
+        active = Active(clock)
+        halt = HaltSwitch(live, feed, clock, active)
         market = MarketHours(live, accounts)
 
         # Rows against the broker's word, which the stream brings first.
@@ -59,7 +60,7 @@ class Daemon:
         )
         intake = Intake(live, ledger, orders)
         exits = Exits(live, accounts, ledger, reconciler, orders, market, halt, feed)
-        redis = feeder_of(live, accounts.tls, intake, feed, clock)
+        redis = feeder_of(live, accounts.tls, intake, feed, clock=clock, active=active)
 
         # What watches all of this, and trades nothing.
         self.wings = Wings(
@@ -97,18 +98,21 @@ class Daemon:
             wings.ledger.writing(until=stages.drain_deadline),
             trio.open_nursery() as services,
         ):
-            services.start_soon(wings.stream.run, name="trading stream")
-            services.start_soon(wings.reconciler.run, starved, name="reconciliation")
             services.start_soon(wings.accounts.run, name="REST clients")
             services.start_soon(wings.halt.run, name="halt")
             services.start_soon(wings.market.run, name="market hours")
-            services.start_soon(wings.exits.run, name="exits")
             services.start_soon(stages.check_database, name="database check")
             services.start_soon(self.operations.run, name="operations")
             async with trio.open_nursery() as feeders:
                 for feeder in self._feeders:
                     feeders.start_soon(feeder.run, name=feeder.name)
-                await stages.run_orders()
+                if await stages.become_active():
+                    start = services.start_soon
+                    start(stages.run_stream, name="trading stream")
+                    start(wings.reconciler.run, starved, name="reconciliation")
+                    start(wings.exits.run, name="exits")
+                    await stages.run_orders()
                 feeders.cancel_scope.cancel(reason="every order has ended")
             services.cancel_scope.cancel(reason="every order has ended")
+        await stages.give_up_lease()
         stages.report_stopped()

@@ -44,6 +44,7 @@ EventName = Literal[
     "stream",
     "halt",
     "resume",
+    "lease",
 ]
 
 

@@ -27,11 +27,6 @@ class Recent(Generic[K]):
         hashed = hash(key)
         return hashed in self._newer or hashed in self._older
 
-    def discard(self, key: K) -> None:
-        """Forget a key."""
-        self._newer.discard(hash(key))
-        self._older.discard(hash(key))
-
     def add(self, key: K) -> None:
         """Remember a key as the newest."""
         self._newer.add(hash(key))

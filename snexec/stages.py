@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Ledger, NewTrade
     from snexec.ops import Wings
     from snexec.orders import Onlooker
+    from snexec.redis import Lease
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Daemon")
@@ -37,6 +38,7 @@ log = logging.getLogger("Daemon")
 _STREAM_SECONDS = 5.0  # how long the lines of a file wait for the stream
 _CLOCK_SECONDS = 2.0  # how long the first signal waits for the market's clock
 _NO_STORIES: Mapping[str, float] = MappingProxyType({})
+_TAKEOVER_SECONDS = 1.0  # how long a takeover waits for the stream
 _LAST_SELLS_SECONDS = 1.0  # that left as a simulation's time was up
 _DRAIN_SECONDS = 1.0  # for the writer, where the stop's own time is used up
 
@@ -107,6 +109,9 @@ class Stages:
         opened: The service manager, which is sent each step; in a run of ``--stdin`` the
             report, which gets every answer, and that run stops at the end of its input.
         feed: The events, which the report follows.
+
+    Attributes:
+        is_lease_lost: Whether it has ended as another host may order.
     """
 
     def __init__(self, wings: Wings, opened: Opened, feed: EventFeed) -> None:
@@ -115,39 +120,93 @@ class Stages:
         if self._report is not None:
             feed.follow(self._report.happened)
         self._wings = wings
+        self._lease: Lease | None = None
+        if wings.redis is not None:
+            self._lease = wings.redis.lease
+        self._waiting_scope = trio.CancelScope()
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._deadline = math.inf
         self._damage: StartError | None = None
+        self.is_lease_lost = False
 
     def load(self) -> None:
-        """Take over the rows that an earlier run left unsettled.
+        """Take over the rows that an earlier run left unsettled, unless another host acts.
 
         Raises:
             StartError: The database cannot be used.
         """
-        wings = self._wings
+        if self._lease is None:
+            self._load()
+
+    def _load(self) -> None:
+        wings, is_shared = self._wings, self._lease is not None
         rows = wings.ledger.load(
-            simulated=wings.accounts.simulated, tally=counts_orders(wings.live.now.bot)
+            simulated=wings.accounts.simulated,
+            tally=counts_orders(wings.live.now.bot),
+            is_shared=is_shared,
         )
-        wings.reconciler.load(rows, wings.ledger.unsettled_exits)
+        wings.reconciler.load(rows, wings.ledger.unsettled_exits, is_shared=is_shared)
         wings.exits.load()
+
+    async def become_active(self) -> bool:
+        """Wait until no other host of the group orders, and take over its rows.
+
+        Returns:
+            Whether this daemon orders now; False if it is to stop before that.
+        """
+        if self._lease is None:
+            return True
+        log.info("standby: waiting for the lease; no signals are taken")
+        self._systemd.ready()  # as ready as a standby is
+        with self._waiting_scope:
+            await self._lease.wait_taken()
+        if self._waiting_scope.cancelled_caught:
+            return False
+        self._wings.intake.begin()
+        try:
+            self._load()
+        except StartError as exc:
+            self._damage = exc
+            self.stop(why="the database cannot be used", seconds=0)
+            return False
+        return True
+
+    async def run_stream(self) -> None:
+        """Run the trading stream; on a takeover only once every row is compared."""
+        if self._lease is not None:
+            await self._wings.reconciler.wait_started()
+        await self._wings.stream.run()
 
     async def run_orders(self) -> None:
         """Take signals once the mode's rows are compared; return when orders have ended."""
         wings = self._wings
         with self._orders_scope:
-            await wings.reconciler.compare()
-            with trio.move_on_after(_CLOCK_SECONDS):
-                await wings.market.wait_decided()
-            self._begin_taking()
-            await wings.orders.run(settle=self._settle)
+            async with trio.open_nursery() as watching:
+                watching.start_soon(self._watch_lease, name="lease")
+                await wings.reconciler.compare()
+                with trio.move_on_after(_CLOCK_SECONDS):
+                    await wings.market.wait_decided()
+                if self._lease is not None:
+                    with trio.move_on_after(_TAKEOVER_SECONDS):
+                        await wings.stream.wait_decided()
+                self._begin_taking()
+                await wings.orders.run(settle=self._settle)
+                watching.cancel_scope.cancel(reason="every order has ended")
         wings.orders.drop_pending()
-        if self._orders_scope.cancelled_caught:
+        if self._orders_scope.cancelled_caught and not self.is_lease_lost:
             log.warning(
                 "time is up with orders not settled; the next start asks the broker"
                 " about them"
             )
+
+    async def _watch_lease(self) -> None:
+        """End every order the moment another host may order."""
+        if self._lease is not None:
+            await self._lease.wait_lost()
+            self.is_lease_lost = self._deadline == math.inf
+            self._wings.intake.stand_by()
+            self._orders_scope.cancel(reason="the lease is lost")
 
     def stop(self, *, why: str, seconds: float, settle: bool = False) -> None:
         """Take no more signals, but work off those that were taken.
@@ -159,11 +218,12 @@ class Stages:
         """
         log.info("stopping: %s", why)
         self._systemd.stopping(seconds=seconds)
-        starting = self._wings.intake.phase is Phase.STARTING
+        starting = self._wings.intake.phase in {Phase.STARTING, Phase.STANDBY}
         self._wings.intake.close()
         self._wings.orders.close(sells_too=not settle)
         self._deadline = min(self._deadline, trio.current_time() + seconds)
         self._orders_scope.deadline = self._deadline
+        self._waiting_scope.cancel(reason="the daemon stops")
         if not settle:
             self._settling_scope.cancel(reason="the daemon stops")
             if starting:
@@ -187,6 +247,11 @@ class Stages:
             seconds = self._wings.live.now.intake.shutdown_timeout_sec
             self.stop(why="the database is damaged", seconds=seconds)
 
+    async def give_up_lease(self) -> None:
+        """Let another host order, now that nothing of ours is under way."""
+        if self._wings.redis is not None:
+            await self._wings.redis.give_up_lease()
+
     def report_stopped(self) -> None:
         """Log that nothing runs any more, and what could not be written.
 
@@ -199,7 +264,12 @@ class Stages:
                 " broker about their orders",
                 abandoned,
             )
-        log.info("stopped%s", self._left_unwatched())
+        if self.is_lease_lost:
+            log.warning(
+                "this daemon stands by: nothing of it runs but what waits for the lease"
+            )
+        else:
+            log.info("stopped%s", self._left_unwatched())
         if self._damage is not None:
             raise self._damage
 

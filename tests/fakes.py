@@ -602,6 +602,7 @@ class FakeHalt(HaltSwitch):
     def __init__(self) -> None:
         self.on = False
         self.all_on = False
+        self.standby = False
         self.refusals: list[str] = []
 
     def refusal_heard(self, trade_id: str) -> None:
@@ -618,6 +619,9 @@ class FakeHalt(HaltSwitch):
 
     def is_all_known(self) -> bool:
         return self.all_on
+
+    def is_standby(self) -> bool:
+        return self.standby
 
 
 class FakeMarket:

@@ -19,7 +19,7 @@ WINGS: dict[str, set[str]] = {
     "risk": set(),
     "broker": set(),
     "intake": set(),
-    "redis": {"intake"},
+    "redis": {"risk", "intake"},
     "ledger": {"risk"},
     "stream": {"broker"},
     "market": {"broker", "stream"},

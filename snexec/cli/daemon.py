@@ -129,16 +129,46 @@ async def _main(
     stdin: Kind,
     report: RunReport | None,
 ) -> None:
-    mask, drain = logs
     systemd = Systemd(os.environ)
     if systemd.is_watched:
         faulthandler.enable()  # its SIGABRT then says where we hang
     tls = _read_certificates(settings)
+    now: Settings | None = settings
+    with (
+        trio.open_signal_receiver(*_SIGNALS) as received,
+        contextlib.closing(systemd),
+        HostNames(),
+    ):
+        while now is not None:
+            now = await _run_until_standby(
+                *(config, now, logs, stdin, report, systemd, tls, received)
+            )
+
+
+async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
+    config: Path,
+    settings: Settings,
+    logs: tuple[SecretMask, LogDrain],
+    stdin: Kind,
+    report: RunReport | None,
+    systemd: Systemd,
+    tls: ssl.SSLContext | None,
+    received: AsyncIterator[int],
+) -> Settings | None:
+    """Run a daemon until it is stopped, or another host may order.
+
+    A daemon that was active and is not any more ends as in a crash, and another one
+    stands by in its place: nothing of the first can order, and what it knew is asked
+    anew, as at any start.
+
+    Returns:
+        The settings of the one that stands by; None after a stop.
+    """
+    mask, drain = logs
     clock = SystemClock()
     database = Path(settings.database)
     refusal: StartError | None = None
     with (
-        trio.open_signal_receiver(*_SIGNALS) as received,
         lock_database(database) as lock,
         contextlib.closing(
             Store(
@@ -149,8 +179,6 @@ async def _main(
             )
         ) as store,
         open_listener(Path(settings.intake.socket)) as listener,
-        contextlib.closing(systemd),
-        HostNames(),
     ):
         pages = await _open_pages(settings)
         async with trio.open_nursery() as root:
@@ -186,6 +214,7 @@ async def _main(
             root.cancel_scope.cancel(reason="the daemon has stopped")
     if refusal is not None:
         raise refusal
+    return daemon.wings.live.now if daemon.stages.is_lease_lost else None
 
 
 def _refuse_without_driver(settings: Settings) -> None:

@@ -177,10 +177,6 @@ class Intake:
         while self.phase is not Phase.TAKING:
             await self._taking.wait()
 
-    def forget(self, signal_id: str) -> None:
-        """Take an id again that was taken, and then neither ordered nor decided."""
-        self._taken_ids.discard((self._live.now.mode, signal_id))
-
     def has_taken(self, signal_id: str) -> bool:
         """Return whether this id was taken in the current mode."""
         return (self._live.now.mode, signal_id) in self._taken_ids
@@ -201,9 +197,14 @@ class Intake:
             self._taking = trio.Event()
 
     def stand_by(self) -> None:
-        """Take none until it is opened, as another host does."""
+        """Take none, as another host does."""
         if self.phase is not Phase.STOPPING:
             self.phase = Phase.STANDBY
+
+    def begin(self) -> None:
+        """Begin to start, as no other host takes any more."""
+        if self.phase is Phase.STANDBY:
+            self.phase = Phase.STARTING
 
     def close(self) -> None:
         """Take no more signals."""

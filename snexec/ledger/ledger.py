@@ -107,13 +107,17 @@ class Ledger:
         self._store.watch.look()
         return self.damage
 
-    def load(self, *, simulated: bool, tally: bool) -> list[Unsettled]:
+    def load(
+        self, *, simulated: bool, tally: bool, is_shared: bool = False
+    ) -> list[Unsettled]:
         """Return the rows that an earlier run left unsettled, before any is written.
 
         Args:
             simulated: Whether to end what is open first: the account of an earlier
                 simulation is gone.
             tally: Whether to count recent orders now, as a limit will ask for them.
+            is_shared: Whether other hosts order in the account, whose orders no file of
+                ours has.
 
         Raises:
             StartError: The file cannot be used.
@@ -130,7 +134,7 @@ class Ledger:
             unconcluded = self._store.unconcluded
             self.unconcluded = {mode: unconcluded.of(mode) for mode in ACCOUNTS}
             # The account of a simulation is a fresh one each time.
-            self._notes_stop = not simulated
+            self._notes_stop = not simulated and not is_shared
             changed_at = self._changed_at()
             note = self._store.stop_note
             self.complete = note.read(changed_at=changed_at)

@@ -50,8 +50,17 @@ class OrderLog:
     """Logs lines that begin with the order that they are about."""
 
     def __init__(self, log: logging.Logger) -> None:
+        self._info = log.info
         self._warning = log.warning
         self._error = log.error
+
+    def info(self, order: NamesOrder, text: str, *args: object) -> None:
+        """Log what happened, in one line."""
+        self._info(
+            "%s trade=%s signal=%s: " + text,
+            *(order.symbol, order.trade_id, order.signal_id, *args),
+            extra=about_order(order),
+        )
 
     def warning(self, order: NamesOrder, text: str, *args: object) -> None:
         """Log what somebody should know."""

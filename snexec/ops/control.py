@@ -86,6 +86,7 @@ class Control:
             "problems": self._health.problems(),
             "exits": _exits_of(wings.exits.status()),
             "redis": _redis_of(wings.redis),
+            "lease": "none" if wings.redis is None else wings.redis.status().lease,
         }
 
     def status_line(self) -> str:
@@ -95,6 +96,7 @@ class Control:
         phase = {
             Phase.STARTING: "starting: rows are compared with the broker",
             Phase.TAKING: "taking signals",
+            Phase.STANDBY: _standby(wings.redis),
             Phase.STOPPING: f"stopping: {orders.in_flight} orders under way",
         }[wings.intake.status().phase]
         line = (
@@ -206,6 +208,15 @@ class Control:
             "all": for_all,
             "exits": exits_words(stops_all=for_all),
         }
+
+
+def _standby(redis: RedisFeeder | None) -> str:
+    status = None if redis is None else redis.status()
+    if status is None or not status.connected:
+        return "standby: no Redis, so no lease"
+    if status.holder is None:
+        return "standby: nobody is active yet"
+    return f"standby: {status.holder} is active"
 
 
 def _redis_of(redis: RedisFeeder | None) -> dict[str, object] | None:

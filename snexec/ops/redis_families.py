@@ -34,6 +34,11 @@ def about_redis(redis: RedisFeeder | None) -> Iterator[Metric]:
             "Entries that the group was not given yet.",
             status.lag,
         )
+    yield gauge(
+        "snexec_lease",
+        "Whether this daemon may order: 1 is active or alone, 0 is standby.",
+        status.lease != "standby",
+    )
     for name, text, count in (
         ("snexec_redis_dead", "Entries put aside in the dead stream.", status.dead),
         ("snexec_redis_again", "Entries that were delivered again.", status.again),

@@ -123,13 +123,15 @@ class Attempt:
         return self.lapsed is not None or self.is_kept_back()
 
     def is_kept_back(self) -> bool:
-        """Look at the rows' files and the kill switch, and note what they say."""
+        """Look at the rows' files, the kill switch and the lease; note what they say."""
         ledger = self.ledger
         # The first look came with the commit of its row, in this very step.
         damage = ledger.damage if self.sent is None else ledger.look()
         self.unsafe = damage is not None
         self.halted = self.halt.is_halted()
-        return self.unsafe or self.halted
+        if is_standby := self.halt.is_standby():
+            self.lapsed = "standby"
+        return self.unsafe or self.halted or is_standby
 
     def answered(self) -> None:
         """Note when the broker answered, and go on."""

@@ -62,6 +62,10 @@ class Buying:
         self._halt = halt
         self._market = market
 
+    def is_standby(self) -> bool:
+        """Return whether another host may order now, and this daemon not."""
+        return self._halt.is_standby()
+
     def snapshot(self) -> Snapshot:
         """Return what the gates that need no count see now."""
         settings = self.live.now
@@ -121,7 +125,12 @@ class SignalBuy:
         )
 
     def lapsed(self) -> Lapse | None:
-        """Return whether the mode that took the signal is over, or it is too old."""
+        """Return whether the mode that took the signal is over, or it is too old.
+
+        And whether another host may order now, who then reads the signal again.
+        """
+        if self._buying.is_standby():
+            return "standby"
         if self.taken.term is not self._buying.live.term:
             return "mode_changed"
         return "stale" if self._buying.skips.is_stale(self.taken) else None

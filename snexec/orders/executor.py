@@ -146,7 +146,7 @@ class TradeExecutor:
         """Remove the row of an order that was kept from leaving."""
         if attempt.unsafe:
             self._outcomes.drop_unsafe(attempt)
-        elif attempt.halted:
+        elif attempt.halted and attempt.lapsed != "standby":
             await self._outcomes.drop(attempt, "halted")
         else:
             await self._outcomes.drop(attempt, attempt.lapsed or "stale", why=why)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snexec.ledger import NewTrade, Opening, Store
     from snexec.model import AccountName, Side
 
-Lapse = Literal["stale", "mode_changed"]
+Lapse = Literal["stale", "mode_changed", "standby"]
 _DeskReason = Literal["symbol_open", "repeated", "stopping", "not_written"]
 SkipReason = Reason | Lapse | _DeskReason
 SKIP_REASONS: tuple[SkipReason, ...] = (

@@ -149,13 +149,13 @@ class SellAttempt:
         self.latencies.sent(self.trade.id)
 
     def is_withheld(self) -> bool:
-        """Look at the rows' files and, last of all, at ``halt-all``."""
+        """Look at the rows' files and, last of all, at ``halt-all`` and the lease."""
         ledger = self.ledger
         # The first look came with the commit of its row, in this very step.
         damage = ledger.damage if self.sent is None else ledger.look()
         if damage is not None:
             self.withheld = "not_written"
-        elif self.halt.is_all_halted():
+        elif self.halt.is_all_halted() or self.halt.is_standby():
             self.withheld = "halted"
         return self.withheld is not None
 

@@ -100,8 +100,8 @@ class SellDesk:
 
     @property
     def is_all_halted(self) -> bool:
-        """Whether ``halt-all`` is on."""
-        return self._halt.is_all_halted()
+        """Whether ``halt-all`` is on, or another host may order now."""
+        return self._halt.is_all_halted() or self._halt.is_standby()
 
     def sell(self, sell: Sell, listener: SellListener) -> None:
         """Take a sell; it leaves once its row is written, in that very step."""
@@ -309,7 +309,9 @@ class SellDesk:
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():
             return "stopping"
-        return "halted" if self._halt.is_all_known() else None
+        if self._halt.is_all_known() or self._halt.is_standby():
+            return "halted"
+        return None
 
     def _start(
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt

@@ -77,6 +77,13 @@ class Skips:
                 taken.term.mode,
                 extra=_about(taken),
             )
+        elif reason == "standby":
+            log.warning(
+                "%s signal=%s is not traded here: the lease was lost before it could be",
+                signal.symbol,
+                signal.id,
+                extra=_about(taken),
+            )
         elif reason == "stopping":
             log.warning(
                 "%s signal=%s is not traded: the daemon stops",

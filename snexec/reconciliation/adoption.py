@@ -36,10 +36,16 @@ class Adoption:
     """
 
     def __init__(
-        self, unsettled: UnsettledOrders, order: FoundOrder, *, is_told: bool = False
+        self,
+        unsettled: UnsettledOrders,
+        order: FoundOrder,
+        *,
+        is_told: bool = False,
+        is_expected: bool = False,
     ) -> None:
         self._unsettled = unsettled
         self._is_told = is_told
+        self._is_expected = is_expected
         self.order = order
         self.row: FoundRow | None = None
         self.is_lost = False
@@ -56,7 +62,8 @@ class Adoption:
         if row is None:
             return
         order = self.order
-        order_log.error(
+        say = order_log.info if self._is_expected else order_log.error
+        say(
             order,
             "the broker has order %s of ours that no row knows: its row is written, %s",
             order.order_id,

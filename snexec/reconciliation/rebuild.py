@@ -103,9 +103,16 @@ class Rebuild:
         self._waiting: set[str] = set()  # as `Found.older`, of every look
         self._lost: Recent[str] = Recent(_REMEMBERED_LOST)  # and told
         self._conclusions = Conclusions(ledger)
+        self._is_shared = False
 
-    def load(self) -> None:
-        """Take over the rows that an earlier run has not concluded."""
+    def load(self, *, is_shared: bool = False) -> None:
+        """Take over the rows that an earlier run has not concluded.
+
+        Args:
+            is_shared: Whether another host may have written what is found, so that
+                nothing is wrong with it.
+        """
+        self._is_shared = is_shared
         self._conclusions.load()
 
     async def rebuild(
@@ -311,7 +318,11 @@ class Rebuild:
     async def _adopt(self, found: Found, orders: list[FoundOrder]) -> None:
         for at in range(0, len(orders), _WRITTEN_AT_ONCE):
             some = [
-                Adoption(self._unsettled, order, is_told=order.trade_id in self._lost)
+                Adoption(
+                    *(self._unsettled, order),
+                    is_told=order.trade_id in self._lost,
+                    is_expected=self._is_shared,
+                )
                 for order in orders[at : at + _WRITTEN_AT_ONCE]
             ]
             for adoption in some:

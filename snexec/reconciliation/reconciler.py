@@ -100,12 +100,25 @@ class Reconciler:
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
         feed.follow(self._happened)
 
-    def load(self, rows: list[Unsettled], exits: Sequence[UnsettledExit] = ()) -> None:
-        """Follow the rows that an earlier run left unsettled, and the sells of rows."""
+    def load(
+        self,
+        rows: list[Unsettled],
+        exits: Sequence[UnsettledExit] = (),
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        """Follow what an earlier run left unsettled.
+
+        Args:
+            rows: The rows.
+            exits: The sells of rows.
+            is_shared: Whether other hosts order in the account: then the start waits for
+                what those have ordered.
+        """
         self.recovery.load(rows)
         self.sells.load(exits)
-        self.rebuild.load()
-        self.sweep.load(rows)
+        self.rebuild.load(is_shared=is_shared)
+        self.sweep.load(rows, is_shared=is_shared)
 
     async def run(self, starved: Starved) -> None:
         """Apply events, ask about what is due and look for more, until cancelled.

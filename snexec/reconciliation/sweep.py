@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Sweep:
         self._rebuild = rebuild
         self._asked = {mode: trio.Event() for mode in ACCOUNTS}
         self._never_done = set(ACCOUNTS)
-        self._waited_for = _WAITED_FOR
+        self._waited_for: float = _WAITED_FOR
         # Looks that left out nothing: when each began, if that is to be noted.
         self._whole: dict[AccountName, datetime | None] = {}
         self._unconcluded: collections.Counter[AccountName] = collections.Counter()
@@ -71,14 +72,19 @@ class Sweep:
             for mode in ACCOUNTS
         }
 
-    def load(self, rows: list[Unsettled]) -> None:
+    def load(self, rows: list[Unsettled], *, is_shared: bool = False) -> None:
         """Have the start wait for the current mode's, if it waits for its rows.
 
         And where the last run on the file did not end in good order, or the file is a
-        copy of another: what it does not know of may be bought again.
+        copy of another: what it does not know of may be bought again. Where another host
+        may have ordered, the start waits for as long as that takes.
         """
         mode = self._live.now.mode
         if self._accounts.simulated:
+            return
+        if is_shared:
+            self._waited_for = math.inf
+            self._unsettled.expect_sweep(mode)
             return
         if any(row.mode == mode for row in rows):
             self._unsettled.expect_sweep(mode)

@@ -1,8 +1,9 @@
 """One session with Redis: coredis stays in here, and its errors too.
 
 Its faults are kept out: a cancelled or lost command that blocks costs a place of the pool
-for good, so a client lives as long as nothing fails, and no longer; it never retries, and
-who the host is, is verified by our own context.
+for good, and a lost connection is replaced without a word, so a client lives as long as
+nothing fails, and no longer; it never retries, and who the host is, is verified by our own
+context.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 from coredis import PureToken, Redis
+from coredis.exceptions import ConnectionError as ConnectionLostError
 from coredis.exceptions import (
     RedisError,
     ResponseError,
     StreamDuplicateConsumerGroupError,
 )
+from coredis.pool import ConnectionPool
 from coredis.retry import NoRetryPolicy
 
 from snexec.errors import RedisCommandError, RedisLostError, first_words, leaves
@@ -36,10 +39,10 @@ _ANSWER_SECONDS = 4.0  # to anything, the time that it blocks included
 _CONNECT_SECONDS = 4.0
 _PLACES = 2  # one for the read that blocks; all else shares the other
 
-# Sets the lease's key if it is absent or ours, and returns who has it.
+# Sets the lease's key if it is absent, ours, or what it was when we looked; returns it.
 _TAKE = """
 local who = redis.call('get', KEYS[1])
-if not who or who == ARGV[1] or (ARGV[3] ~= '' and who == ARGV[3]) then
+if not who or who == ARGV[1] or who == ARGV[3] then
   redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
   return ARGV[1]
 end
@@ -47,10 +50,28 @@ return who
 """
 _RELEASE = """
 if redis.call('get', KEYS[1]) == ARGV[1] then
-  return redis.call('del', KEYS[1])
+  redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3])
 end
-return 0
 """
+
+
+class _OncePool(ConnectionPool[Any]):
+    """Opens no connection in place of one that was lost.
+
+    The server behind it may be another one, or may have forgotten what it was told.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - the driver's own
+        super().__init__(**settings)
+        self._opened: set[Any] = set()
+
+    async def get_connection(self, **options: Any) -> Any:  # noqa: ANN401 - likewise
+        """Give a connection, unless one was lost."""
+        connection = await super().get_connection(**options)
+        if not self._opened <= self._online_connections:
+            raise ConnectionLostError("the connection was lost")
+        self._opened.add(connection)
+        return connection
 
 
 class Pending(NamedTuple):
@@ -202,10 +223,17 @@ class Session:
         said = await self._client.info(section)
         return {_text(name): _text(value) for name, value in said.items()}
 
+    async def lease(self, key: str) -> tuple[str, float]:
+        """Return who has the lease, and for how many seconds; nobody is empty."""
+        # In this order: what is gone in between has no time left.
+        who = await self._client.get(key)
+        left = await self._client.pttl(key)
+        return ("", 0.0) if who is None else (_text(who), max(left, 0) / 1000)
+
     async def take_lease(
-        self, key: str, value: str, *, seconds: float, instead_of: str = ""
+        self, key: str, value: str, *, seconds: float, instead_of: str
     ) -> str:
-        """Take the lease, or keep it, if nobody else has it; return who does.
+        """Take the lease, or keep it; return who has it then.
 
         Args:
             key: The lease's.
@@ -217,9 +245,12 @@ class Session:
         said = await self._client.eval(_TAKE, [key], [value, milliseconds, instead_of])
         return _text(said)
 
-    async def release_lease(self, key: str, value: str) -> None:
-        """Give the lease up, if it is ours."""
-        await self._client.eval(_RELEASE, [key], [value])
+    async def release_lease(
+        self, key: str, value: str, instead: str, *, seconds: float
+    ) -> None:
+        """Leave another value in place of ours, for so long."""
+        milliseconds = str(round(seconds * 1000))
+        await self._client.eval(_RELEASE, [key], [value, instead, milliseconds])
 
 
 async def hold_session(
@@ -250,6 +281,7 @@ async def hold_session(
             connect_timeout=_CONNECT_SECONDS,
             pool_timeout=_ANSWER_SECONDS,
             max_connections=_PLACES,
+            connection_pool_cls=_OncePool,
             retry_policy=NoRetryPolicy(),
         ) as client:
             await speak(Session(client, stream=stream, group=group, consumer=consumer))

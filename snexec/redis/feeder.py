@@ -13,6 +13,7 @@ from snexec.clock import timestamp
 from snexec.errors import RedisCommandError, RedisError, RedisLostError
 from snexec.logs import Repeats
 from snexec.redis.acks import Acknowledger
+from snexec.redis.lease import Lease
 from snexec.redis.reader import Reader
 from snexec.redis.results import Results
 from snexec.redis.undecided import Undecided
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from snexec.clock import Clock
-    from snexec.events import Event, EventFeed
+    from snexec.events import EventFeed
     from snexec.intake import Intake
     from snexec.redis.client import Session
+    from snexec.redis.lease import LeaseState
+    from snexec.risk import Active
     from snexec.settings import LiveSettings, RedisSettings
 
 log = logging.getLogger("Redis")
@@ -51,6 +54,8 @@ class RedisStatus(NamedTuple):
         again: Entries that were delivered again, since the start.
         dead: Entries that were put aside, likewise.
         dropped: Events that no stream got.
+        lease: Whether this daemon is the active one of several.
+        holder: Who is active, as far as is known.
     """
 
     connected: bool
@@ -60,6 +65,8 @@ class RedisStatus(NamedTuple):
     again: int
     dead: int
     dropped: int
+    lease: LeaseState = "none"
+    holder: str | None = None
 
 
 class RedisFeeder:
@@ -72,6 +79,10 @@ class RedisFeeder:
         intake: Takes the lines.
         feed: Says what became of them, and what is to be added to ``results``.
         clock: The wall clock.
+        active: Is told until when this daemon may order.
+
+    Attributes:
+        lease: Which of several hosts is active; None where there is only one.
     """
 
     name = "redis"
@@ -85,6 +96,7 @@ class RedisFeeder:
         feed: EventFeed,
         *,
         clock: Clock,
+        active: Active,
     ) -> None:
         self._settings = settings
         self._address = redis_address(settings, live.environ)
@@ -97,7 +109,11 @@ class RedisFeeder:
         # At most half of what may wait, so that other feeders find room.
         most = max(live.now.intake.max_pending // 2, 1)
         self._reader = Reader(settings, intake, self._undecided, clock, most=most)
-        feed.follow(self._happened)
+        feed.follow(self._undecided.happened)
+        self.lease: Lease | None = None
+        if settings.lease_sec > 0:
+            self.lease = Lease(settings, active, feed, clock)
+            intake.stand_by()
         self._results: Results | None = None
         if settings.results is not None:
             self._results = Results(settings.results, most=settings.results_max_length)
@@ -119,6 +135,8 @@ class RedisFeeder:
             again=self._reader.again,
             dead=self._acks.dead,
             dropped=0 if self._results is None else self._results.dropped,
+            lease="none" if self.lease is None else self.lease.state,
+            holder=None if self.lease is None else self.lease.holder,
         )
 
     async def run(self) -> None:
@@ -141,8 +159,7 @@ class RedisFeeder:
                 failures += 1
                 await trio.sleep(min(pause, _LONGEST_RETRY_SECONDS))
         finally:
-            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                await self._say_goodbye()
+            await self._say_goodbye()
 
     async def _hold_session(self, speak: Callable[[Session], Awaitable[None]]) -> None:
         from snexec.redis.client import hold_session  # noqa: PLC0415 - side door
@@ -162,6 +179,8 @@ class RedisFeeder:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._acks.run, session, name="acknowledgements")
             nursery.start_soon(self._watch, session, name="state of the stream")
+            if self.lease is not None:
+                nursery.start_soon(self.lease.run, session, name="lease")
             if self._results is not None:
                 nursery.start_soon(self._results.run, session, name="results")
             nursery.start_soon(self._reader.run, session, name="entries")
@@ -187,17 +206,21 @@ class RedisFeeder:
 
     async def _say_goodbye(self) -> None:
         """Acknowledge what was decided last."""
-        if not self._undecided.decided and not self._undecided.dead:
-            return
-        try:
-            await self._hold_session(self._acks.acknowledge)
-        except RedisError as exc:
-            log.debug("the last entries are not acknowledged: %s", exc)
+        if self._undecided.decided or self._undecided.dead:
+            await self._try(self._acks.acknowledge)
 
-    def _happened(self, event: Event) -> None:
-        again = self._undecided.happened(event)
-        if again is not None:
-            self._intake.forget(again)
+    async def _try(self, speak: Callable[[Session], Awaitable[None]]) -> None:
+        """Say something in a session of its own, if the server is there."""
+        with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+            try:
+                await self._hold_session(speak)
+            except RedisError as exc:
+                log.debug("the server does not hear the last words: %s", exc)
+
+    async def give_up_lease(self) -> None:
+        """Let another host be active; the last thing that a stop in good order does."""
+        if self.lease is not None and self.lease.state == "active":
+            await self._try(self.lease.release)
 
     def _note_connection(self, *, connected: bool) -> None:
         if connected:
@@ -227,7 +250,9 @@ def feeder_of(
     tls: Callable[[], ssl.SSLContext],
     intake: Intake,
     feed: EventFeed,
+    *,
     clock: Clock,
+    active: Active,
 ) -> RedisFeeder | None:
     """Return the feeder that ``[redis]`` asks for; None without that section.
 
@@ -237,4 +262,4 @@ def feeder_of(
     settings = live.now.redis
     if settings is None:
         return None
-    return RedisFeeder(settings, live, tls, intake, feed, clock=clock)
+    return RedisFeeder(settings, live, tls, intake, feed, clock=clock, active=active)

@@ -74,25 +74,19 @@ class Undecided:
         self.dead[entry.id] = Dead(entry, reason)
         self._news.set()
 
-    def happened(self, event: Event) -> str | None:
-        """Hear what became of a signal.
-
-        Returns:
-            The id of a signal that is not traded now, and may be later.
-        """
+    def happened(self, event: Event) -> None:
+        """Hear what became of a signal."""
         if event.event != "skipped" and event.event not in _DECIDED:
-            return None
+            return
         entry_id = self._by_sequence.get(event.sequence or 0)
         if entry_id is None:
             entry_id = self._by_signal.get(event.signal_id or "")
         if entry_id is None:
-            return None
+            return
         if event.event == "skipped" and event.reason in _STAYS:
-            _sequence, signal_id = self._entries[entry_id]
             self._drop(entry_id)
-            return signal_id
-        self.decide(entry_id)
-        return None
+        else:
+            self.decide(entry_id)
 
     async def wait_fewer_than(self, count: int) -> None:
         """Wait until fewer are not decided."""

@@ -9,6 +9,7 @@ never talks to the broker and never places an order: it only says no, and why.
 
 from __future__ import annotations
 
+from snexec.risk.active import Active as Active
 from snexec.risk.gates import COUNTED as COUNTED
 from snexec.risk.gates import EARLY as EARLY
 from snexec.risk.gates import ActiveGates as ActiveGates

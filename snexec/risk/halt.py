@@ -32,6 +32,7 @@ from snexec.threads import Threads
 if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.events import Event, EventFeed
+    from snexec.risk.active import Active
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Halt")
@@ -46,13 +47,20 @@ class HaltSwitch:
         live: Its file, beside which the switch's file lies, and ``[bot]``.
         feed: Hears of each change; refusals in a row are counted from it.
         clock: Dates a halt.
+        active: Whether this daemon may order, where several hosts share an account.
 
     Attributes:
         files: Those that stop what buys; the first is written.
         all_files: Those that stop every order; the first is written.
     """
 
-    def __init__(self, live: LiveSettings, feed: EventFeed, clock: Clock) -> None:
+    def __init__(
+        self,
+        live: LiveSettings,
+        feed: EventFeed,
+        clock: Clock,
+        active: Active | None = None,
+    ) -> None:
         self.files = halt_files(live.path)
         self.all_files = halt_files(live.path, name=ALL_FILE_NAME)
         self._names = tuple(
@@ -63,6 +71,7 @@ class HaltSwitch:
         self._live = live
         self._feed = feed
         self._clock = clock
+        self._active = active
         self._unwritten_halt: Halt | None = None
         self._unwritten_stops_all = False
         self._unsynced = trio.Event()
@@ -70,6 +79,10 @@ class HaltSwitch:
         self._announced_all = False
         self._refusals = Streak()
         feed.follow(self.happened)
+
+    def is_standby(self) -> bool:
+        """Return whether another host may order now, and this daemon not."""
+        return self._active is not None and self._active.is_over()
 
     def is_halted(self) -> bool:
         """Look whether buys are halted, in some microseconds, and announce a change."""

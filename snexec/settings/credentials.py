@@ -126,7 +126,7 @@ def keys_lie_open(path: Path, settings: Settings) -> bool:
     except OSError:
         return False
     secret = settings.alpaca.api_key or settings.notify.webhook
-    if settings.redis is not None:
+    if settings.redis is not None and settings.redis.holds_password:
         secret = secret or settings.redis.url
     return secret is not None and bool(mode & _READABLE_BY_OTHERS)
 

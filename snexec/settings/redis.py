@@ -113,6 +113,14 @@ class RedisSettings(Section):
         return self.consumer or socket.gethostname() or "snexec"
 
     @property
+    def holds_password(self) -> bool:
+        """Whether the file itself has a password."""
+        return (
+            self.url is not None
+            and read_address(self.url.get_secret_value()).password is not None
+        )
+
+    @property
     def dead(self) -> str:
         """The stream of what can never be traded."""
         return f"{self.stream}:dead"

@@ -101,6 +101,7 @@ async def test_status_has_every_field_of_the_contract_in_its_place(
             "blind": False,
         },
         "redis": None,
+        "lease": "none",
     }
     status = await bench.control.status()
     assert status == expected

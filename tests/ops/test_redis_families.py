@@ -47,6 +47,7 @@ def test_the_stream_is_counted() -> None:
         "snexec_redis_connected": 1,
         "snexec_redis_pending": 3,
         "snexec_redis_lag": 7,
+        "snexec_lease": 1,
         "snexec_redis_dead_total": 1,
         "snexec_redis_again_total": 2,
         "snexec_redis_results_dropped_total": 4,
@@ -58,3 +59,8 @@ def test_what_the_server_does_not_know_has_no_figure() -> None:
     assert found["snexec_redis_connected"] == 0
     assert "snexec_redis_lag" not in found
     assert "snexec_redis_pending" not in found
+
+
+def test_a_standby_has_no_lease() -> None:
+    assert samples(STATUS._replace(lease="standby"))["snexec_lease"] == 0
+    assert samples(STATUS._replace(lease="active"))["snexec_lease"] == 1

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from snexec.clock import SystemClock
 from snexec.events import EventFeed
 from snexec.redis import RedisFeeder
+from snexec.risk import Active
 from snexec.settings import RedisSettings
 from tests.redis.server import shared_server
 
@@ -53,6 +54,7 @@ class Fed:
 
     Attributes:
         answers: Of each line, in the order in which they were taken.
+        active: Until when it may order.
         feed: What the daemon says of signals.
         redis: The feeder.
         feeder: The same, as the contract has it.
@@ -70,9 +72,12 @@ class Fed:
         self.server = server
         self.answers: list[Answer] = []
         self.feed = EventFeed(clock=clock)
+        self.active = Active(clock)
         self.settings = settings_for(server, **changes)
         self.redis = RedisFeeder(
-            *(self.settings, world.live, no_tls, world.intake, self.feed), clock=clock
+            *(self.settings, world.live, no_tls, world.intake, self.feed),
+            clock=clock,
+            active=self.active,
         )
         self.feeder: Feeder = self.redis
         self._take = world.intake.take

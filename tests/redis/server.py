@@ -58,7 +58,8 @@ class Server:
         assert PROGRAM is not None
         words = [
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
-            *("--dir", str(self._folder), "--loglevel", "warning", *self._words),
+            *("--dir", str(self._folder), "--loglevel", "warning"),
+            *("--enable-debug-command", "local", *self._words),
         ]
         self._process = subprocess.Popen(
             [PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -118,6 +119,11 @@ class Server:
         ) as sock:
             sock.sendall(data)
             return sock.makefile("rb").read()
+
+    def uptime(self) -> int:
+        """Return for how many seconds it runs."""
+        said = self.ask_whole("INFO", "server").decode()
+        return int(said.partition("uptime_in_seconds:")[2].partition("\r")[0])
 
     def number(self, *words: str) -> int:
         """Send one command whose answer is a number, or begins with one."""

@@ -47,7 +47,6 @@ async def test_what_a_stop_leaves_is_not_acknowledged() -> None:
         it.feed.publish("skipped", sequence=1, signal_id="n-1", reason="stopping")
         await trio.sleep(0.1)
         assert it.pending() == 1
-        assert not it.world.intake.has_taken("n-1"), "it may be taken again"
 
 
 @within(20)

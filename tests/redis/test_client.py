@@ -87,20 +87,46 @@ async def test_a_lease_is_taken_by_one_kept_and_given_up() -> None:
     server.ask("FLUSHALL")
 
     async def speak(session: Session) -> None:
-        assert await session.take_lease("k", "a 1", seconds=5) == "a 1"
-        assert await session.take_lease("k", "b 1", seconds=5) == "a 1"
-        assert await session.take_lease("k", "a 1", seconds=9) == "a 1"
-        assert 5_000 < server.number("PTTL", "k") <= 9_000
-        await session.release_lease("k", "b 1")
-        assert await session.take_lease("k", "b 1", seconds=5) == "a 1"
+        async def take(who: str, seconds: float = 5, instead_of: str = "") -> str:
+            return await session.take_lease(
+                "k", who, seconds=seconds, instead_of=instead_of
+            )
+
+        assert await session.lease("k") == ("", 0)
+        assert await take("a 1") == "a 1"
+        assert await take("b 1") == "a 1"
+        assert await take("a 1", 9) == "a 1"
+        who, left = await session.lease("k")
+        assert who == "a 1"
+        assert 5 < left <= 9
+        await session.release_lease("k", "b 1", "-", seconds=5)
+        assert await take("b 1") == "a 1"
         # One that has come back after a crash, under the same name.
-        assert (
-            await session.take_lease("k", "a 2", seconds=5, instead_of="a 1") == "a 2"
-        )
-        await session.release_lease("k", "a 2")
-        assert await session.take_lease("k", "b 1", seconds=5) == "b 1"
+        assert await take("a 2", instead_of="a 1") == "a 2"
+        await session.release_lease("k", "a 2", "-", seconds=5)
+        assert (await session.lease("k"))[0] == "-"
+        assert await take("b 1", instead_of="-") == "b 1"
 
     await hold_session(at(server.port), no_tls, speak)
+
+
+@needs_redis
+@within(20)
+async def test_a_connection_that_was_lost_is_not_replaced_within_a_session() -> None:
+    server = shared_server()
+    spoken = []
+
+    async def speak(session: Session) -> None:
+        await session.time()
+        server.ask("CLIENT", "KILL", "TYPE", "normal")
+        await trio.sleep(0.1)
+        spoken.append("before")
+        await session.time()
+        spoken.append("after")
+
+    with pytest.raises(RedisLostError, match="lost"):
+        await hold_session(at(server.port), no_tls, speak)
+    assert spoken == ["before"]
 
 
 # Who the host is

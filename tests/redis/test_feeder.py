@@ -11,6 +11,7 @@ import trio
 from snexec.clock import SystemClock
 from snexec.events import EventFeed
 from snexec.redis import feeder_of
+from snexec.risk import Active
 from tests.input_helpers import World, signal_line, within
 from tests.redis.feeding import STREAM, fed, no_tls, until
 from tests.redis.server import needs_redis, running_server
@@ -22,7 +23,12 @@ def test_without_its_section_there_is_no_feeder() -> None:
     world = World()
     clock = SystemClock()
     feed = EventFeed(clock=clock)
-    assert feeder_of(world.live, no_tls, world.intake, feed, clock) is None
+    assert (
+        feeder_of(
+            world.live, no_tls, world.intake, feed, clock=clock, active=Active(clock)
+        )
+        is None
+    )
 
 
 @within(30)
