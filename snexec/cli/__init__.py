@@ -123,12 +123,17 @@ def bench(config: Path, what: str | None, *, quick: bool, as_json: bool) -> None
     epilog=examples("snexec unit --user trader > /etc/systemd/system/snexec.service")
 )
 @click.option("--user", help="Who runs the daemon.  [default: who you are]")
+@click.option(
+    "--template",
+    is_flag=True,
+    help="For snexec@.service: an account for each folder beside the configuration's.",
+)
 @click.pass_obj
-def unit(config: Path, *, user: str | None) -> None:
+def unit(config: Path, *, user: str | None, template: bool) -> None:
     """Print a hardened systemd unit that runs this daemon."""
     from snexec.cli.unit import print_unit
 
-    print_unit(config, user=user)
+    print_unit(config, user=user, template=template)
 
 
 for _command in (

@@ -37,6 +37,14 @@ def run_check(config: Path, *, as_json: bool) -> int:
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 
+def _check_redis(settings: Settings) -> list[Finding]:
+    if settings.redis is None:
+        return []
+    from snexec.cli.check_redis import check_redis  # it uses the network
+
+    return check_redis(settings)
+
+
 def _run_checks(config: Path, settings: Settings) -> list[Finding]:
     daemon, status = check_machine.check_daemon(config, settings)
     found = [
@@ -48,6 +56,7 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
         daemon,
         *check_machine.check_keys(settings),
         *check_machine.check_proxies(),
+        *_check_redis(settings),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]

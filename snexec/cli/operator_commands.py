@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         '              "priceAtSignal":62.1,"id":"news-7"}\'',
         "snexec send --file news.jsonl --wait",
         "tail -n 5 news.jsonl | snexec send -",
+        "snexec send --redis --file news.jsonl",
     )
 )
 @click.argument("signal", required=False, metavar="[JSON | -]")
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print answers and events as JSON lines."
 )
+@click.option(
+    "--redis", "to_redis", is_flag=True, help="Add them to the stream of [redis]."
+)
 @click.pass_obj
 def send(
     config: Path,
@@ -69,6 +73,7 @@ def send(
     wait: bool,
     timeout: float,
     as_json: bool,
+    to_redis: bool,
     **fields: str | float | None,
 ) -> int:
     """Send signals to the running daemon.
@@ -78,6 +83,9 @@ def send(
     that the daemon has no room for is sent again for up to a minute. With --wait and
     --json, each outcome is the daemon's event; {"event":"timeout"} is one that did not
     come.
+
+    With --redis they are added to the stream, whether or not a daemon runs: each is
+    checked, and its entry's id printed.
 
     Exit status: 0 if all were accepted (with --wait: and filled), 1 if not.
     """
@@ -89,7 +97,9 @@ def send(
         argument=None if argument is None else str(argument),
         fields=fields,
         file=file,
-        options=SendOptions(wait_seconds=timeout if wait else None, as_json=as_json),
+        options=SendOptions(
+            wait_seconds=timeout if wait else None, as_json=as_json, to_redis=to_redis
+        ),
     )
 
 

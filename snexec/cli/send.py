@@ -38,10 +38,12 @@ class SendOptions:
     Attributes:
         wait_seconds: How long to wait for outcomes; None to not wait.
         as_json: Print JSON lines only.
+        to_redis: Add them to the stream of ``[redis]`` instead.
     """
 
     wait_seconds: float | None
     as_json: bool
+    to_redis: bool = False
 
 
 def run_send(
@@ -66,6 +68,10 @@ def run_send(
         raise click.UsageError(
             "give a JSON signal, or --symbol and the rest, or --file: only one of them"
         )
+    if options.to_redis and options.wait_seconds is not None:
+        raise click.UsageError(
+            "--redis adds a signal and is done; what becomes of it says snexec events"
+        )
     if file is not None:
         return _send_many(config, file, options)
     if argument is not None:
@@ -77,6 +83,10 @@ def run_send(
             "nothing to send: give a JSON signal, or --symbol, --category, --tier and"
             " --price, or --file; see: snexec send --help"
         )
+    if options.to_redis:
+        from snexec.cli.send_redis import add_signals
+
+        return add_signals(config, [(1, line)], as_json=options.as_json, alone=True)
     return _send_one(config, line, options)
 
 
@@ -139,6 +149,11 @@ def _send_many(config: Path, file: str, options: SendOptions) -> int:
             )
         except OSError as exc:
             raise click.UsageError(f"--file: {file}: {exc.strerror}") from None
+        if options.to_redis:
+            from snexec.cli.send_redis import add_signals
+
+            lines = _lines(source)
+            return add_signals(config, lines, as_json=options.as_json, alone=False)
         view = open_view(source)
         sender = _open_sender(stack, settings, config, options, view.print_line)
         try:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from snexec.settings import Settings
 
 _WATCHDOG_SECONDS = 60
+_INSTANCE = "[instance]"  # until the rest is written as systemd wants it
 _STOP_SLACK_SECONDS = 10.0  # for the writer, the notifications and Python's own end
 
 _UNIT = """\
 # Made by: snexec --config {config} unit
-# Put it at /etc/systemd/system/snexec.service, then:
-#   systemctl daemon-reload && systemctl enable --now snexec
+# Put it at /etc/systemd/system/{name}.service, then:
+#   systemctl daemon-reload && systemctl enable --now {started}
 [Unit]
 Description=snexec, trading signals to Alpaca orders
 Wants=network-online.target
@@ -50,9 +51,9 @@ RestartSec=5
 RestartPreventExitStatus=2
 {exits}
 # Keys: readable for the daemon alone, and in no environment. Files of root's, mode 0600.
-#LoadCredential=APCA_API_KEY_ID:/etc/snexec/APCA_API_KEY_ID
-#LoadCredential=APCA_API_SECRET_KEY:/etc/snexec/APCA_API_SECRET_KEY
-# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
+#LoadCredential=APCA_API_KEY_ID:/etc/snexec/{keys}APCA_API_KEY_ID
+#LoadCredential=APCA_API_SECRET_KEY:/etc/snexec/{keys}APCA_API_SECRET_KEY
+{redis}# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
 # Encrypted ones (systemd 250): LoadCredentialEncrypted=, made by "systemd-creds encrypt".
 
 # What it may touch: its database's and its socket's folders, and the network.
@@ -89,28 +90,41 @@ WantedBy=multi-user.target
 _EXITS = """\
 # While it is stopped nothing is sold by a rule; stops that rest at the broker work on.
 """
+_REDIS = """\
+# Where Redis is, with its password.
+#LoadCredential=SNEXEC_REDIS_URL:/etc/snexec/{keys}SNEXEC_REDIS_URL
+"""
 _EXECUTE = "MemoryDenyWriteExecute=yes\n"
 _EXECUTE_OFF = """\
 # MemoryDenyWriteExecute=yes would stop a [notify] command in Node or Java.
 """
 
 
-def print_unit(config: Path, *, user: str | None) -> None:
-    """Print the unit.
+def print_unit(config: Path, *, user: str | None, template: bool = False) -> None:
+    """Print the unit; as a template, one for each folder beside the configuration's.
 
     Raises:
         ConfigError: The configuration cannot be used, or a word cannot go in a unit.
     """
-    click.echo(make_unit(config, load_settings(config), user=user), nl=False)
+    settings = load_settings(config)
+    click.echo(make_unit(config, settings, user=user, template=template), nl=False)
 
 
-def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> str:
+def make_unit(
+    config: Path,
+    settings: Settings,
+    *,
+    user: str | None = None,
+    template: bool = False,
+) -> str:
     """Return the text of the unit.
 
     Args:
         config: The configuration file.
         settings: Its settings, with absolute paths.
         user: Who runs the daemon; None for the current user.
+        template: Whether it is one for many accounts: the name of the configuration's
+            folder is the instance's, wherever it is in a path.
 
     Raises:
         ConfigError: A path or the user cannot go in a unit.
@@ -127,18 +141,33 @@ def make_unit(config: Path, settings: Settings, *, user: str | None = None) -> s
     touched.append(Path(snexec.__file__))
     at_home = any(_is_below(path, "/home", "/root", "/run/user") for path in touched)
     at_tmp = any(_is_below(path, "/tmp", "/var/tmp") for path in touched)  # noqa: S108 - where a private one would hide it
+    instance = config.parent.name if template else None
+    if instance is not None:
+        for folder in touched[:2]:
+            if instance not in folder.parts:
+                raise ConfigError(
+                    f"{folder} would be shared by all accounts: its path must have the"
+                    f" name of the configuration's folder, {instance}, in it"
+                )
+    keys = "" if instance is None else "%i/"
     stop = math.ceil(settings.intake.shutdown_timeout_sec + _STOP_SLACK_SECONDS)
     return _UNIT.format(
+        name="snexec" if instance is None else "snexec@",
+        started="snexec" if instance is None else f"snexec@{instance}",
+        keys=keys,
+        redis="" if settings.redis is None else _REDIS.format(keys=keys),
         config=_in_comment(str(config)),
         command=" ".join(
-            _word(word, argument=True)
-            for word in [*_program(), "--config", str(config)]
+            [
+                *(_word(word, argument=True) for word in [*_program(), "--config"]),
+                _path(config, instance, argument=True),
+            ]
         ),
-        folder=_word(str(config.parent), quote=False),
+        folder=_path(config.parent, instance, quote=False),
         user=_user_line(user),
         watchdog=_WATCHDOG_SECONDS,
         stop=stop,
-        paths=" ".join(_word(folder) for folder in folders),
+        paths=" ".join(_path(Path(folder), instance) for folder in folders),
         home="read-only" if at_home else "yes",
         tmp="no" if at_tmp else "yes",
         exits="" if settings.exits is None else _EXITS,
@@ -164,6 +193,15 @@ def _user_line(user: str | None) -> str:
         "# Not as root: useradd --system snexec, and give it the folders below.\n"
         "User=snexec"
     )
+
+
+def _path(
+    path: Path, instance: str | None, *, argument: bool = False, quote: bool = True
+) -> str:
+    """Return a path as a word; the instance's name in it is what systemd puts there."""
+    parts = [_INSTANCE if part == instance else part for part in path.parts]
+    word = _word(str(Path(*parts)), argument=argument, quote=quote)
+    return word.replace(_INSTANCE, "%i")
 
 
 def _word(text: str, *, argument: bool = False, quote: bool = True) -> str:

@@ -12,5 +12,7 @@ from __future__ import annotations
 from snexec.redis.feeder import RedisFeeder as RedisFeeder
 from snexec.redis.feeder import RedisStatus as RedisStatus
 from snexec.redis.feeder import feeder_of as feeder_of
+from snexec.redis.lease import LEASE_RELEASED as LEASE_RELEASED
 from snexec.redis.lease import Lease as Lease
 from snexec.redis.lease import LeaseState as LeaseState
+from snexec.redis.lease import lease_key as lease_key

@@ -202,8 +202,16 @@ class Session:
             raise RedisCommandError(words) from None
 
     async def status(self) -> GroupStatus:
-        """Return how the group is."""
-        for group in await self._client.xinfo_groups(self._stream):
+        """Return how the group is.
+
+        Raises:
+            RedisCommandError: There is none.
+        """
+        try:
+            groups = await self._client.xinfo_groups(self._stream)
+        except ResponseError as exc:
+            raise RedisCommandError(str(exc)) from None
+        for group in groups:
             fields = {_text(name): value for name, value in group.items()}
             if _text(fields.get("name")) == self._group:
                 lag = fields.get("lag")

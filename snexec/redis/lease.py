@@ -26,12 +26,10 @@ LeaseState = Literal["none", "active", "standby"]
 
 _RENEWALS = 3  # in the time that it holds
 _LOOKS = 20  # of a standby, in that time
-_SAFE = (
-    0.8  # of that time: then nothing leaves, so that all is there before another one
-)
+_SAFE = 0.8  # of that time: nothing leaves in the rest of it
 _UNRENEWED = 0.6  # of that time is left: whoever renews it has more
 _UPTIME_SECONDS = 1.0  # a server's uptime is in whole seconds
-RELEASED = "-"  # its value once it was given up in good order
+LEASE_RELEASED = "-"  # its value once it was given up in good order
 _RELEASED_SECONDS = 30 * 86_400.0
 
 
@@ -57,7 +55,7 @@ class Lease:
     ) -> None:
         self._name = settings.name
         self._seconds = settings.lease_sec
-        self._key = f"{settings.stream}:{settings.group}:lease"
+        self._key = lease_key(settings)
         self._value = f"{self._name} {secrets.token_hex(8)}"
         self._active = active
         self._feed = feed
@@ -111,7 +109,7 @@ class Lease:
         if self._is_held and not self._active.is_over():
             self._active.stand_by()
             await session.release_lease(
-                self._key, self._value, RELEASED, seconds=_RELEASED_SECONDS
+                self._key, self._value, LEASE_RELEASED, seconds=_RELEASED_SECONDS
             )
 
     async def _keep(self, session: Session, since: tuple[float, datetime]) -> float:
@@ -142,7 +140,7 @@ class Lease:
     def _may_take(self, who: str, left: float) -> bool:
         """Return whether nobody can be active, by who has it and for how long still."""
         now = trio.current_time()
-        if who == RELEASED:
+        if who == LEASE_RELEASED:
             return True
         if not who:
             return now >= self._not_before
@@ -179,6 +177,11 @@ class Lease:
         log.warning("the lease is lost (%s): nothing is ordered any more", why)
         self._feed.publish("lease", {"lease": "standby", "by": None}, reason=why)
         self._lost.set()
+
+
+def lease_key(settings: RedisSettings) -> str:
+    """Return the key of a group's lease."""
+    return f"{settings.stream}:{settings.group}:lease"
 
 
 def _name_of(value: str) -> str:

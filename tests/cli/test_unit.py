@@ -166,3 +166,46 @@ def test_it_says_what_a_stop_means_where_positions_are_watched(tmp_path: Path) -
     assert said in watched
     assert said not in unit_of(tmp_path)
     assert verify(watched, tmp_path) == ""
+
+
+# One for each account
+
+
+def template_of(folder: Path, text: str = "") -> str:
+    folder.mkdir(exist_ok=True)
+    config = folder / "config.toml"
+    config.write_text(text)
+    settings = load_settings(config)
+    return make_unit(config, settings, user="daemon", template=True)
+
+
+def test_a_template_names_the_instance_wherever_the_folder_was(tmp_path: Path) -> None:
+    unit = template_of(tmp_path / "paper")
+
+    [command] = values(unit, "ExecStart")
+    assert command.endswith(f"--config {tmp_path}/%i/config.toml")
+    assert values(unit, "WorkingDirectory") == [f"{tmp_path}/%i"]
+    assert values(unit, "ReadWritePaths") == [f"{tmp_path}/%i"]
+    assert "/etc/snexec/%i/APCA_API_KEY_ID" in unit
+    assert "/etc/systemd/system/snexec@.service" in unit
+    assert "systemctl enable --now snexec@paper" in unit
+    assert f"{tmp_path}/paper/" not in unit.partition("[Unit]")[2]
+
+
+def test_a_template_of_what_accounts_would_share_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shared by all accounts"):
+        template_of(tmp_path / "paper", f'database = "{tmp_path}/all.db"')
+
+
+def test_a_template_keeps_a_percent_of_a_path(tmp_path: Path) -> None:
+    unit = template_of(tmp_path / "50%")
+    assert values(unit, "WorkingDirectory") == [f"{tmp_path}/%i"]
+
+
+def test_systemd_finds_no_fault_in_a_template(tmp_path: Path) -> None:
+    assert verify(template_of(tmp_path / "paper"), tmp_path) == ""
+
+
+def test_with_redis_its_address_may_be_a_credential(tmp_path: Path) -> None:
+    assert "SNEXEC_REDIS_URL" not in unit_of(tmp_path)
+    assert "/etc/snexec/SNEXEC_REDIS_URL" in unit_of(tmp_path, "[redis]")

