@@ -3,7 +3,7 @@
     python -m tests.crash.victim STEP COUNT --config FILE …
 
 STEP is one of ``STEPS`` or ``SELL_STEPS``, COUNT says at which time it is reached; of
-``NO_STEP`` the daemon does not die. In the stories of sells it sells all that it buys. The product has no
+``NO_STEP`` the daemon does not die. One that is negative has it stand still instead. In the stories of sells it sells all that it buys. The product has no
 hooks for this: its functions are wrapped here, before its command line runs.
 """
 
@@ -26,10 +26,16 @@ from snexec.cli import daemon
 from snexec.ledger import checkpoints, schema
 from snexec.ledger.exit_rows import ExitApplied, NewExit
 from snexec.ledger.exits import Exits
+from snexec.ledger.found import FoundRows
 from snexec.ledger.rows import Applied
 from snexec.ledger.store import Store
 from snexec.orders.sell_desk import SellDesk
 from snexec.reconciliation.fills import Fills
+from snexec.redis.acks import Acknowledger
+from snexec.redis.reader import Reader
+from snexec.redis.undecided import Undecided
+from snexec.risk import Active
+from snexec.stages import Stages
 from snexec.stream.trading import TradingStream
 
 if TYPE_CHECKING:
@@ -48,12 +54,13 @@ class _Bomb:
     """Ends this process the n-th time that it is lit."""
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._left = abs(count)
+        self._signal = signal.SIGKILL if count > 0 else signal.SIGSTOP
 
     def light(self) -> None:
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
 
 def _wrap(owner: object, name: str, wrapper: Callable[..., Any]) -> None:
@@ -309,12 +316,24 @@ STOP_STEPS: dict[str, Callable[[_Bomb], None]] = {
     "cancel asked": _on_entry(AlpacaClient, "cancel"),
     "stop canceled": _on_commit("apply_ended", did=_of_a_stop, owner=Exits),
 }
+# Of several hosts that share a stream.
+REDIS_STEPS: dict[str, Callable[[_Bomb], None]] = {
+    "lease taken": _on_entry(Active, "hold"),
+    "taking over": _on_entry(Stages, "_load"),
+    "row adopted": _on_commit(
+        "adopt", did=lambda row: row is not None, owner=FoundRows
+    ),
+    "entries read": _on_entry(Reader, "_feed"),
+    "entry taken": _on_entry(Undecided, "taken"),
+    "acknowledging": _on_entry(Acknowledger, "acknowledge"),
+    "acknowledged": _on_entry(Undecided, "acknowledged"),
+}
 NO_STEP = "none"
 
 
 if __name__ == "__main__":
     step, count, *rest = sys.argv[1:]
     if step != NO_STEP:
-        (STEPS | SELL_STEPS | STOP_STEPS)[step](_Bomb(int(count)))
+        (STEPS | SELL_STEPS | STOP_STEPS | REDIS_STEPS)[step](_Bomb(int(count)))
     sys.argv = ["snexec", *rest]
     main()

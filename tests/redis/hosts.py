@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import trio
 
 from tests.integration.harness import Box, alpaca, real_box, short_folder, signal_line
+from tests.redis.proxy import Proxy
 from tests.redis.server import Server, running_server
 
 if TYPE_CHECKING:
@@ -24,18 +27,33 @@ LEASE_SECONDS = 1.0
 
 
 class Host(Box):
-    """One daemon's folder."""
+    """One daemon's folder.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    Attributes:
+        to_redis: Its line to Redis, which may be cut.
+        to_broker: Its line to the broker.
+    """
+
+    def __init__(self, folder: Path, name: str, *, redis: int, broker: int) -> None:
         super().__init__(folder)
         self.name = name
+        self.to_redis = Proxy(redis)
+        self.to_broker = Proxy(broker)
         self.process: trio.Process | None = None
 
-    async def start(self) -> None:
-        """Start its daemon; it need not be ready."""
+    async def start(self, *victim: str) -> None:
+        """Start its daemon; it need not be ready.
+
+        Args:
+            victim: At which step it dies or stands still, and at which time.
+        """
+        command = self.command()
+        if victim:
+            config = command[command.index("--config") :]
+            command = [sys.executable, "-m", "tests.crash.victim", *victim, *config]
         with self.stderr.open("ab") as log:
             self.process = await trio.lowlevel.open_process(
-                self.command(),
+                command,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stderr=log,
@@ -123,25 +141,41 @@ async def site(
     exchange: ExchangeSettings | None = None,
     *,
     count: int = 2,
+    intake: dict[str, object] | None = None,
     words: tuple[str, ...] = ("--appendonly", "yes", "--appendfsync", "always"),
     **redis: object,
 ) -> AsyncIterator[Site]:
     """Give a site whose daemons are not started; those that run are killed at its end."""
     with running_server(*words) as server:
-        async with real_box(exchange) as (_box, broker):
+        async with (
+            real_box(exchange) as (_box, broker),
+            trio.open_nursery() as lines,
+        ):
             with short_folder() as folder:
-                hosts = []
+                hosts: list[Host] = []
                 for name in ("a", "b", "c")[:count]:
                     (folder / name).mkdir()
-                    host = Host(folder / name, f"host-{name}")
+                    port = urlsplit(broker.paper_url).port or 0
+                    host = Host(
+                        *(folder / name, f"host-{name}"), redis=server.port, broker=port
+                    )
+                    await lines.start(host.to_redis.run)
+                    await lines.start(host.to_broker.run)
                     section: dict[str, object] = {
-                        "url": server.url,
+                        "url": f"redis://127.0.0.1:{host.to_redis.port}",
                         "lease_sec": LEASE_SECONDS,
                         "consumer": host.name,
                         **redis,
                     }
                     host.configure(
-                        alpaca=alpaca(broker, reconcile_interval_sec=1.0),
+                        alpaca=alpaca(
+                            broker,
+                            reconcile_interval_sec=1.0,
+                            paper_url=broker.paper_url.replace(
+                                f":{port}", f":{host.to_broker.port}"
+                            ),
+                        ),
+                        intake=intake or {},
                         redis=section,
                     )
                     hosts.append(host)
@@ -150,3 +184,4 @@ async def site(
                 finally:
                     for host in hosts:
                         await host.kill()
+                    lines.cancel_scope.cancel()

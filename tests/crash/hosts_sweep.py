@@ -1,0 +1,242 @@
+"""Two daemons on two databases, one account, one stream: killed, paused, cut off."""
+
+from __future__ import annotations
+
+import collections
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.exchange.settings import ExchangeSettings
+from tests.crash.victim import NO_STEP, REDIS_STEPS, STEPS
+from tests.redis.hosts import STREAM, Host, Site, site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEASE_SECONDS = 1.5
+_PATIENCE_SECONDS = 60.0
+_AOF = ("--appendonly", "yes", "--appendfsync", "always")
+# Steps that this story comes by; the modes never change, and no order is unknown.
+_NEVER = {
+    *("mode switching", "mode switched", "order given up", "row discarded"),
+    *("end applied", "partial fill applied", "look-up read"),
+}
+KILL_STEPS = (*(step for step in STEPS if step not in _NEVER), *REDIS_STEPS)
+# A request that is half with the kernel when its host stands still goes on when it wakes.
+PAUSE_STEPS = tuple(step for step in KILL_STEPS if step != "POST half sent")
+
+
+@dataclass
+class Figures:
+    """What a sweep has done.
+
+    Attributes:
+        faults: How often each kind of fault.
+        steps: How often a host died or stood still at each step.
+        failovers: Seconds from a fault of the active host to the next one's first order.
+    """
+
+    faults: collections.Counter[str] = field(default_factory=collections.Counter)
+    steps: collections.Counter[str] = field(default_factory=collections.Counter)
+    failovers: list[float] = field(default_factory=list)
+    signals: int = 0
+    orders: int = 0
+
+    @property
+    def kills(self) -> int:
+        """How many hosts died or stood still."""
+        return self.faults["killed"] + self.faults["paused"]
+
+
+class Sweep:
+    """Adds signals all the time, and lets hosts fail, until it was often enough."""
+
+    def __init__(self, it: Site, *, seed: int, kills: int, persistent: bool) -> None:
+        self.it = it
+        self.figures = Figures()
+        self._rng = random.Random(seed)  # noqa: S311 - no secret
+        self._kills = kills
+        self._persistent = persistent
+        self._plans: dict[str, tuple[str, str]] = {}
+        self._steps = [*KILL_STEPS]
+        self._rng.shuffle(self._steps)
+        self._fault_at: float | None = None
+        self._orders_then = 0
+
+    async def run(self) -> list[str]:
+        """Do it, and return what is wrong in the end."""
+        async with trio.open_nursery() as nursery:
+            for host in self.it.hosts:
+                await self._start(host)
+            nursery.start_soon(self._add_signals)
+            nursery.start_soon(self._cut_and_restart)
+            nursery.start_soon(self._time_failovers)
+            began = time.monotonic()
+            while self.figures.kills < self._kills:
+                assert time.monotonic() - began < 60 + 30 * self._kills, self.figures
+                for host in self.it.hosts:
+                    await self._look_after(host)
+                await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+        return await self._settle()
+
+    async def _start(self, host: Host) -> None:
+        rng = self._rng
+        if not self._steps:
+            self._steps = [*KILL_STEPS]
+            rng.shuffle(self._steps)
+        step = self._steps.pop()
+        count = rng.choice((1, 1, 1, 2, 3))
+        if step in PAUSE_STEPS and rng.random() < 0.3:
+            count = -count
+        self._plans[host.name] = (step, str(count))
+        await host.start(step, str(count))
+
+    async def _look_after(self, host: Host) -> None:
+        """Note what has become of a host; start it again, or wake it."""
+        assert host.process is not None
+        if host.process.poll() is not None:
+            assert host.process.returncode == -signal.SIGKILL, host.log()
+            self._note("killed", host)
+            await trio.sleep(self._rng.uniform(0, LEASE_SECONDS))
+            await self._start(host)
+        elif _stands_still(host.process.pid):
+            self._note("paused", host)
+            await trio.sleep(self._rng.uniform(1.1, 2.5) * LEASE_SECONDS)
+            host.process.send_signal(signal.SIGCONT)
+            self._plans[host.name] = (NO_STEP, "1")
+
+    def _note(self, kind: str, host: Host) -> None:
+        self.figures.faults[kind] += 1
+        self.figures.steps[self._plans[host.name][0]] += 1
+        self._fault_at, self._orders_then = time.monotonic(), len(self.it.orders())
+
+    async def _time_failovers(self) -> None:
+        while True:
+            await trio.sleep(0.01)
+            at = self._fault_at
+            if at is not None and len(self.it.orders()) > self._orders_then:
+                self.figures.failovers.append(time.monotonic() - at)
+                self._fault_at = None
+
+    async def _add_signals(self) -> None:
+        """Add two signals for each symbol, which is to be bought once."""
+        rng = self._rng
+        number = 0
+        later: list[tuple[str, str]] = []
+        while True:
+            number += 1
+            symbol = f"X{number}"
+            self._add(symbol, f"{number}-a")
+            kind = rng.random()
+            if kind < 0.3:
+                self._add(symbol, f"{number}-b")
+            elif kind < 0.6:
+                later.append((symbol, f"{number}-b"))
+            elif kind < 0.8:
+                later.append((symbol, f"{number}-a"))  # the same one again
+            else:
+                self._add(symbol, "")
+            while later and rng.random() < 0.4:
+                self._add(*later.pop(rng.randrange(len(later))))
+            await trio.sleep(rng.uniform(0.02, 0.3))
+
+    def _add(self, symbol: str, signal_id: str) -> None:
+        try:
+            self.it.add(symbol, **({"id": signal_id} if signal_id else {}))
+            self.figures.signals += 1
+        except (OSError, AssertionError):
+            return  # Redis is away, and a producer would say so
+
+    async def _cut_and_restart(self) -> None:
+        """Now and then a line is cut, or Redis killed."""
+        rng, it = self._rng, self.it
+        while True:
+            await trio.sleep(rng.uniform(2, 8))
+            host = rng.choice(it.hosts)
+            kind = rng.choice(("redis cut off", "broker cut off", "redis killed"))
+            self.figures.faults[kind] += 1
+            if kind == "redis killed":
+                it.redis.kill()
+                await trio.sleep(rng.uniform(0, 1.5 * LEASE_SECONDS))
+                await trio.to_thread.run_sync(it.redis.start)
+                continue
+            line = host.to_redis if kind == "redis cut off" else host.to_broker
+            line.cut()
+            await trio.sleep(rng.uniform(0.2, 2.5) * LEASE_SECONDS)
+            line.mend()
+
+    async def _settle(self) -> list[str]:
+        """Have everything go well again, wait until all is decided, and compare."""
+        it = self.it
+        if it.redis.ask("PING") != b"+PONG":
+            await trio.to_thread.run_sync(it.redis.start)
+        for host in it.hosts:
+            host.to_redis.mend()
+            host.to_broker.mend()
+            await host.kill()
+            await host.start()
+        active = await it.active()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while problems := self._problems(active):
+            if time.monotonic() > deadline:
+                break
+            await trio.sleep(0.2)
+        self.figures.orders = len(it.orders())
+        return problems
+
+    def _problems(self, active: Host) -> list[str]:
+        it = self.it
+        orders = it.orders()
+        bought = collections.Counter(order.symbol for order in orders)
+        problems = [f"{n} orders of {s}" for s, n in bought.items() if n > 1]
+        wanted = set()
+        for _entry_id, fields in it.redis.entries(STREAM):
+            symbol = fields["signal"].partition('"symbol": "')[2].partition('"')[0]
+            wanted.add(symbol)
+        problems += [f"{symbol} is lost" for symbol in wanted - bought.keys()]
+        rows = {row["id"]: row for row in active.rows()}
+        for order in orders:
+            row = rows.get(order.client_order_id)
+            if row is None:
+                problems.append(f"no row of {order.symbol} on {active.name}")
+            elif row["status"] != "open" or row["settledAt"] is None:
+                problems.append(f"the row of {order.symbol} is {row['status']}")
+        if pending := it.pending():
+            problems.append(f"{pending} entries are not decided")
+        if dead := it.redis.number("XLEN", f"{STREAM}:dead"):
+            problems.append(f"{dead} entries are dead")
+        return problems
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+async def sweep(
+    *, seed: int, kills: int, persistent: bool = True
+) -> tuple[list[str], Figures, Sequence[str]]:
+    """Run one; return what is wrong, what was done, and the hosts' logs."""
+    exchange = ExchangeSettings(
+        fill_delay_sec=0.02, partial_fill_ratio=0.0, rate_limit_per_min=1_000_000
+    )
+    async with site(
+        exchange,
+        intake={"max_signal_age_sec": 3600.0},
+        words=_AOF if persistent else (),
+        lease_sec=LEASE_SECONDS,
+        max_deliveries=1000,
+    ) as it:
+        running = Sweep(it, seed=seed, kills=kills, persistent=persistent)
+        problems = await running.run()
+        return problems, running.figures, [host.log() for host in it.hosts]

@@ -1,0 +1,50 @@
+"""Several hosts: whatever fails when, one order a signal, and none is lost.
+
+The short form runs with the soak tests; the long one is run once, by its number::
+
+    SNEXEC_KILLS=300 python -m pytest -m soak -s tests/crash/test_hosts.py
+
+``SNEXEC_SEED`` repeats the draws of an earlier run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tests.crash.hosts_sweep import sweep
+from tests.redis.server import needs_redis
+
+pytestmark = needs_redis
+
+_FEW_KILLS = 3
+_SHORT_KILLS = 30
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_hosts_that_fail_now_and_then_order_once_for_each_signal(
+    seed: int,
+) -> None:
+    problems, figures, logs = await sweep(seed=seed, kills=_FEW_KILLS)
+    assert not problems, "\n".join([*problems, str(figures), *logs])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("persistent", [True, False], ids=["kept", "forgotten"])
+async def test_hosts_that_fail_at_every_step_order_once_for_each_signal(
+    *, persistent: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = int(os.environ.get("SNEXEC_SEED") or time.time())
+    kills = int(os.environ.get("SNEXEC_KILLS") or _SHORT_KILLS)
+    problems, figures, logs = await sweep(seed=seed, kills=kills, persistent=persistent)
+    with capsys.disabled():
+        failovers = sorted(figures.failovers)
+        half = failovers[len(failovers) // 2] if failovers else None
+        print(  # noqa: T201 - the figures are what it is run for
+            f"\nseed {seed}: {dict(figures.faults)}, {figures.signals} signals,"
+            f" {figures.orders} orders; first order after a fault: p50 {half},"
+            f" worst {max(failovers, default=None)}\n{dict(figures.steps)}"
+        )
+    assert not problems, "\n".join([f"seed {seed}", *problems, str(figures), *logs])
