@@ -733,3 +733,147 @@ async def test_an_order_is_seen_by_a_simulated_exchange_and_a_run_and_nobody_els
     simulated = opened._replace(exchange=exchange, report=run)
     assert (simulated.onlookers, simulated.id_salt) == ([exchange, run], "salt")
     assert simulated.stories == {"KO": 3.0}
+
+
+# Several hosts
+
+
+class FakeLease:
+    """A lease that is taken, and lost, when the test says so."""
+
+    def __init__(self) -> None:
+        self.taken, self.lost = trio.Event(), trio.Event()
+
+    async def wait_taken(self) -> None:
+        await self.taken.wait()
+
+    async def wait_lost(self) -> None:
+        await self.lost.wait()
+
+
+class FakeRedis:
+    """What stages know of Redis."""
+
+    def __init__(self) -> None:
+        self.lease = FakeLease()
+        self.given_up = 0
+
+    async def give_up_lease(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.given_up += 1
+
+
+@pytest.fixture
+async def standby(rig: Rig) -> tuple[Daemon, FakeRedis]:
+    """Give a daemon of several, which stands by."""
+    daemon, redis = Daemon(rig), FakeRedis()
+    wings = daemon.wings._replace(redis=cast("Any", redis))
+    unused: Any = None
+    opened = Opened(
+        live=rig.settings,
+        clock=rig.clock,
+        ledger=rig.ledger,
+        listener=unused,
+        systemd=daemon.manager,
+    )
+    daemon.wings, daemon.stages = wings, Stages(wings, opened, rig.feed)
+    rig.intake.stand_by()
+    return daemon, redis
+
+
+async def test_a_standby_loads_and_takes_nothing_before_it_has_the_lease(
+    standby: tuple[Daemon, FakeRedis], rig: Rig
+) -> None:
+    daemon, redis = standby
+    leave_row(rig)
+    daemon.stages.load()
+    assert len(rig.reconciler.unsettled) == 0
+    became: list[bool] = []
+
+    async def wait() -> None:
+        became.append(await daemon.stages.become_active())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert daemon.manager.sent[0][0] == "ready", "as ready as a standby is"
+        assert daemon.take().status == "standby"
+        redis.lease.taken.set()
+    assert became == [True]
+    assert daemon.take().status == "starting"
+    assert len(rig.reconciler.unsettled) == 1
+
+
+async def test_a_stop_ends_a_standby(
+    standby: tuple[Daemon, FakeRedis], rig: Rig
+) -> None:
+    daemon, _redis = standby
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            assert not await daemon.stages.become_active()
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        daemon.stages.stop(why="SIGTERM", seconds=10)
+    assert not daemon.stages.is_lease_lost
+    assert rig.intake.phase is Phase.STOPPING
+
+
+async def test_a_takeover_waits_for_what_other_hosts_have_ordered(
+    standby: tuple[Daemon, FakeRedis], rig: Rig
+) -> None:
+    daemon, redis = standby
+    redis.lease.taken.set()
+    await daemon.stages.become_active()
+    assert rig.reconciler.unsettled.awaits_sweep("paper")
+
+
+async def test_the_trading_stream_of_a_takeover_comes_after_the_rows(
+    standby: tuple[Daemon, FakeRedis], rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon, redis = standby
+    redis.lease.taken.set()
+    await daemon.stages.become_active()
+    ran: list[str] = []
+
+    async def run() -> None:
+        await trio.lowlevel.checkpoint()
+        ran.append("stream")
+
+    monkeypatch.setattr(daemon.wings.stream, "run", run)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(daemon.stages.run_stream)
+        await wait_all_tasks_blocked()
+        assert ran == []
+        rig.reconciler.unsettled.swept("paper")
+        await rig.reconciler.compare()
+    assert ran == ["stream"]
+
+
+async def test_a_lost_lease_ends_every_order_at_once(
+    standby: tuple[Daemon, FakeRedis], rig: Rig
+) -> None:
+    daemon, redis = standby
+    redis.lease.taken.set()
+    await daemon.stages.become_active()
+    daemon.set_stream("authorized")
+    rig.paper.seconds = 30.0
+    async with trio.open_nursery() as services:
+        services.start_soon(rig.reconciler.run, rig._note_starved)
+        services.start_soon(daemon.wings.market.run)
+        services.start_soon(rig.writer.run)
+        async with trio.open_nursery() as orders:
+            orders.start_soon(daemon.run_orders)
+            await trio.sleep(40)
+            assert daemon.take().status == "accepted"
+            await trio.sleep(1)
+            began = trio.current_time()
+            redis.lease.lost.set()
+        assert daemon.ended_at == began
+        assert daemon.stages.is_lease_lost
+        assert daemon.take("KO").status == "standby"
+        services.cancel_scope.cancel()
+    daemon.stages.report_stopped()
+    await daemon.stages.give_up_lease()
+    assert redis.given_up == 1

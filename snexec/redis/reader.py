@@ -154,21 +154,29 @@ class Reader:
     async def _feed(self, entries: Sequence[Entry]) -> None:
         """Take entries, a few at a time, so that others get their turns."""
         intake = self._intake
+        ahead = self._clock.now().timestamp() - trio.current_time()
         for number, entry in enumerate(entries, start=1):
             while intake.is_full or not intake.can_write:
                 intake.flush()
                 await trio.sleep(0 if intake.can_write else _LOOK_AGAIN_SECONDS)
                 if intake.is_full:
                     await intake.wait_for_room()
-            if not self._take(entry):
+            if not self._take(entry, ahead):
                 break
             if number % LINES_PER_TURN == 0:
                 intake.flush()
                 await trio.lowlevel.checkpoint()
+                ahead = self._clock.now().timestamp() - trio.current_time()
         intake.flush()
 
-    def _take(self, entry: Entry) -> bool:
-        """Take one entry; return whether more may be taken."""
+    def _take(self, entry: Entry, ahead: float) -> bool:
+        """Take one entry; return whether more may be taken.
+
+        Args:
+            entry: The entry.
+            ahead: How far the wall clock, by which its id says how old it is, is ahead of
+                Trio's, in seconds.
+        """
         settings, undecided = self._settings, self._undecided
         if entry.deliveries > settings.max_deliveries:
             undecided.bury(
@@ -176,10 +184,10 @@ class Reader:
             )
             return True
         line = line_of(entry)
-        age = self._clock.now().timestamp() - seconds_of(entry.id)
+        now = trio.current_time()
         answer = self._intake.take(
             line.data,
-            read_at=trio.current_time() - max(age, 0.0),
+            read_at=min(seconds_of(entry.id) - ahead, now),
             lost=line.lost,
             default_id=default_id(settings.stream, entry.id),
         )

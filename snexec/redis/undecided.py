@@ -43,6 +43,7 @@ class Undecided:
         self._by_signal: dict[str, str] = {}
         self._news = trio.Event()
         self._fewer = trio.Event()
+        self._somebody_waits = False
         self.decided: dict[str, None] = {}  # in order, each once
         self.dead: dict[str, Dead] = {}
 
@@ -91,6 +92,7 @@ class Undecided:
     async def wait_fewer_than(self, count: int) -> None:
         """Wait until fewer are not decided."""
         while len(self) >= count:
+            self._somebody_waits = True
             await self._fewer.wait()
 
     async def wait_news(self) -> None:
@@ -107,7 +109,9 @@ class Undecided:
     def _drop(self, entry_id: str) -> None:
         sequence, signal_id = self._entries.pop(entry_id, (0, ""))
         self._by_sequence.pop(sequence, None)
-        self._fewer.set()
-        self._fewer = trio.Event()
+        if self._somebody_waits:
+            self._somebody_waits = False
+            self._fewer.set()
+            self._fewer = trio.Event()
         if self._by_signal.get(signal_id) == entry_id:
             del self._by_signal[signal_id]

@@ -7,7 +7,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from snexec.intake import admission
 from snexec.intake.admission import Answer, Intake, Phase
@@ -22,6 +22,7 @@ STATUSES = {
     "repeated",
     "overloaded",
     "starting",
+    "standby",
     "stopping",
 }
 
@@ -499,3 +500,72 @@ async def test_what_is_quoted_from_a_line_holds_no_secret(
     assert answer.error is not None
     assert "***" in answer.error
     assert "s3cr" not in answer.error.lower()
+
+
+# A standby
+
+
+async def test_a_standby_takes_nothing_early_or_not() -> None:
+    world = World()
+    world.intake.stand_by()
+    for early in (False, True):
+        answer = world.intake.take(signal_line(), read_at=1, early=early)
+        assert answer.fields() == {"status": "standby", "id": "n-1"}
+    assert world.orders.pending == 0
+
+
+async def test_a_standby_starts_before_it_takes() -> None:
+    world = World()
+    world.intake.stand_by()
+    world.intake.begin()
+    assert take(world).status == "starting"
+    world.intake.open()
+    assert take(world).status == "accepted"
+    world.intake.begin()
+    assert take(world, signal_line(id="n-2")).status == "accepted"
+
+
+async def test_what_stops_never_stands_by() -> None:
+    world = World()
+    world.intake.close()
+    for change in (world.intake.stand_by, world.intake.begin, world.intake.open):
+        change()
+        assert world.intake.phase is Phase.STOPPING
+
+
+async def test_all_who_wait_for_it_to_take_are_woken() -> None:
+    world = World(phase=Phase.STARTING)
+    woken = []
+
+    async def wait() -> None:
+        await world.intake.wait_taking()
+        woken.append(world.intake.phase)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert woken == []
+        world.intake.open()
+    assert woken == [Phase.TAKING] * 2
+
+
+async def test_a_signal_without_an_id_has_the_one_it_is_given() -> None:
+    world = World()
+    line, named = signal_line(id=None), signal_line(id="n-1")
+
+    first = world.intake.take(line, read_at=1, default_id="entry 1")
+    again = world.intake.take(line, read_at=1, default_id="entry 1")
+    other = world.intake.take(named, read_at=1, default_id="entry 2")
+
+    assert (first.status, first.id) == ("accepted", "entry 1")
+    assert again.status == "repeated"
+    assert other.id == "n-1"
+
+
+async def test_it_says_how_much_room_there_is_and_whether_rows_can_be_written() -> None:
+    world = World(max_pending=2)
+    assert (world.intake.room, world.intake.can_write) == (2, True)
+    take(world)
+    world.healthy = False
+    assert (world.intake.room, world.intake.can_write) == (1, False)

@@ -243,3 +243,31 @@ async def test_two_attempts_are_never_the_same_one(rig: Rig, owner: Owner) -> No
     attempts = [make_attempt(rig, owner, intent) for _ in range(2)]
     assert attempts[0].trade == attempts[1].trade
     assert len(set(attempts)) == 2
+
+
+# The lease
+
+
+async def test_the_lease_is_looked_at_last_of_all(rig: Rig, owner: Owner) -> None:
+    attempt = make_attempt(rig, owner, buy(rig))
+    assert not attempt.is_withheld()
+
+    class Losing:
+        """A kill switch at whose look the lease is lost."""
+
+        def is_halted(self) -> bool:
+            rig.halt.standby = True
+            return False
+
+    rig.halt.is_halted = Losing().is_halted  # type: ignore[method-assign]
+    assert attempt.is_withheld()
+    assert attempt.lapsed == "standby"
+
+
+async def test_a_request_that_would_be_sent_again_is_kept_back_by_a_lost_lease(
+    rig: Rig, owner: Owner
+) -> None:
+    attempt = make_attempt(rig, owner, buy(rig))
+    rig.halt.standby = True
+    assert attempt.is_kept_back()
+    assert attempt.lapsed == "standby"

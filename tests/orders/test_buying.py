@@ -139,3 +139,11 @@ async def test_what_is_dropped_is_a_skipped_signal(rig: Rig) -> None:
     assert dict(rig.skips.counts) == {"repeated": 1}
     (event,) = rig.events
     assert (event.signal_id, event.reason, event.sequence) == ("n-1", "repeated", 7)
+
+
+async def test_it_has_lapsed_once_another_host_may_order(rig: Rig) -> None:
+    intent = buy(rig)
+    rig.halt.standby = True
+    assert intent.lapsed() == "standby"
+    rig.halt.standby = False
+    assert intent.lapsed() is None

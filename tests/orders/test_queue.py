@@ -186,3 +186,10 @@ async def test_nothing_can_be_put_into_a_closed_queue() -> None:
 
     with pytest.raises(trio.ClosedResourceError):
         queue.put(intent("b"))
+
+
+async def test_it_says_how_many_more_may_wait() -> None:
+    queue = IntentQueue(2)
+    assert queue.room == 2
+    queue.put(cast("Intent", object()))
+    assert queue.room == 1

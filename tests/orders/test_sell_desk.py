@@ -618,3 +618,19 @@ async def test_a_stop_that_rests_is_not_waited_for(
     assert exits_of(rig)["sn-1-s1"]["state"] == "working"
     with trio.fail_after(1):
         await rig.unsettled.wait_settled()
+
+
+# The lease
+
+
+async def test_no_sell_leaves_once_another_host_may_order(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    rig.writer.delay_seconds = 1.0
+    heard = await sold(rig, run)
+    rig.halt.standby = True
+    await trio.sleep(5)
+    assert heard.calls == [("planned", "sn-1-x1"), ("withheld", "halted")]
+    assert rig.paper.asked("place") == []
+    rig.orders.sell(SELL, again := Heard())
+    assert again.calls == [("not_planned", "halted")]

@@ -105,3 +105,14 @@ async def test_what_bought_nothing_is_settled_and_not_asked_about(
     assert len(rig.unsettled) == 0
     [line] = logged_errors.take()
     assert line.endswith("its row is written, missed (alpaca_canceled)")
+
+
+async def test_what_another_host_has_ordered_is_no_error(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    order = found_order("paper", listed())
+    adoption = Adoption(rig.reconciler.unsettled, order, is_expected=True)
+    rig.writer.put(adoption)
+    await adoption.over.wait()
+    assert "that no row knows: its row is written" in caplog.text

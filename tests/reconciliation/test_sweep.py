@@ -631,3 +631,18 @@ async def test_it_says_nothing_where_nothing_is_missing(
     await trio.sleep(100)
     assert caplog.messages == []
     nursery.cancel_scope.cancel()
+
+
+# Several hosts
+
+
+async def test_a_takeover_waits_for_the_list_for_as_long_as_that_takes(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    rig.paper.listing += [NotSentError("no route")] * 12
+    rows = rig.ledger.load(simulated=False, tally=False, is_shared=True)
+    rig.reconciler.load(rows, is_shared=True)
+    nursery.start_soon(rig.reconciler.run, note_starved(rig))
+    assert await started(rig) > 60
+    assert len(swept_at(rig)) > 12
+    nursery.cancel_scope.cancel()

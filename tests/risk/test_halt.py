@@ -11,8 +11,16 @@ import pytest
 import trio
 import trio.lowlevel
 
+from snexec.risk.active import Active
+from snexec.risk.halt import HaltSwitch
 from snexec.risk.halt_file import Halt
-from tests.fakes import MOMENT_TEXT, SECRET, make_settings, warnings_of
+from tests.fakes import (
+    MOMENT_TEXT,
+    SECRET,
+    FakeClock,
+    make_settings,
+    warnings_of,
+)
 from tests.risk.conftest import Desk
 
 if TYPE_CHECKING:
@@ -395,3 +403,19 @@ def test_a_folder_that_cannot_be_written_halts_all_in_memory(
     desk.switch.resume()
     assert not desk.switch.is_all_halted()
     assert len(logged_errors.take()) == 2
+
+
+# The lease ---------------------------------------------------------------------------
+
+
+async def test_a_lost_lease_is_no_halt_and_lets_nothing_out_all_the_same(
+    desk: Desk,
+) -> None:
+    clock = FakeClock()
+    active = Active(clock)
+    switch = HaltSwitch(desk.live, desk.feed, clock, active)
+    assert not switch.is_standby()
+    active.stand_by()
+    assert switch.is_standby()
+    assert not switch.is_halted()
+    assert not desk.switch.is_standby()
