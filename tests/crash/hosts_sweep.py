@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import random
 import signal
 import time
@@ -64,6 +65,7 @@ class Sweep:
         self._kills = kills
         self._persistent = persistent
         self._plans: dict[str, tuple[str, str]] = {}
+        self._kill_at: dict[str, float] = {}
         self._steps = [*KILL_STEPS]
         self._rng.shuffle(self._steps)
         self._fault_at: float | None = None
@@ -96,6 +98,8 @@ class Sweep:
         if step in PAUSE_STEPS and rng.random() < 0.3:
             count = -count
         self._plans[host.name] = (step, str(count))
+        # Not every step is come by by every host: then it dies wherever it is.
+        self._kill_at[host.name] = time.monotonic() + rng.uniform(2, 8) * LEASE_SECONDS
         await host.start(step, str(count))
 
     async def _look_after(self, host: Host) -> None:
@@ -111,6 +115,10 @@ class Sweep:
             await trio.sleep(self._rng.uniform(1.1, 2.5) * LEASE_SECONDS)
             host.process.send_signal(signal.SIGCONT)
             self._plans[host.name] = (NO_STEP, "1")
+        elif time.monotonic() > self._kill_at[host.name]:
+            self._plans[host.name] = ("anywhere", "1")
+            self._kill_at[host.name] = math.inf
+            host.process.kill()
 
     def _note(self, kind: str, host: Host) -> None:
         self.figures.faults[kind] += 1
