@@ -84,6 +84,8 @@ def describe(event: Mapping[str, Any]) -> str:
             text = f"{foreign(event.get('mode'))} now ({reason})"
         case "stream":
             text = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
+        case "lease":
+            text = _lease(event, reason)
         case "halt":
             reach = exits_words(stops_all=event.get("all") is True)
             text = f"{reach}: {reason}"
@@ -104,6 +106,14 @@ def line_of(event: Mapping[str, Any]) -> Text:
         if event.get(key) is not None:
             text.append(f"  {label}={foreign(event[key])}", "dim")
     return text
+
+
+def _lease(event: Mapping[str, Any], reason: str) -> str:
+    if event.get("lease") == "active":
+        return f"{foreign(event.get('by'))} is active from now on"
+    if event.get("by") is None:
+        return f"lost: {reason}"
+    return f"{foreign(event['by'])} is active, this daemon stands by"
 
 
 def _settled(event: Mapping[str, Any], reason: str) -> Outcome:

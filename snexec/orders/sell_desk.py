@@ -309,9 +309,8 @@ class SellDesk:
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():
             return "stopping"
-        if self._halt.is_all_known() or self._halt.is_standby():
-            return "halted"
-        return None
+        halted = self._halt.is_all_known() or self._halt.is_standby()
+        return "halted" if halted else None
 
     def _start(
         self, do: Callable[[SellAttempt], Awaitable[None]], attempt: SellAttempt

@@ -104,7 +104,12 @@ class TradingStream:
         self._away_since: float | None = None
 
     def restart(self) -> None:
-        """Close the connection, or stop waiting for the next one; then connect again."""
+        """Close the connection, or stop waiting for the next one; then connect again.
+
+        A stream that has not begun, as that of a standby, is left alone.
+        """
+        if self._state_since is None:
+            return
         self._failures = 0
         if self._mode is not None:
             self._set_state("connecting", self._mode)

@@ -15,7 +15,7 @@ import trio
 
 from snexec.exchange.settings import ExchangeSettings
 from tests.crash.victim import NO_STEP, REDIS_STEPS, STEPS
-from tests.redis.hosts import STREAM, Host, Site, site
+from tests.redis.hosts import LEASE_KEY, STREAM, Host, Site, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +123,12 @@ class Sweep:
     def _note(self, kind: str, host: Host) -> None:
         self.figures.faults[kind] += 1
         self.figures.steps[self._plans[host.name][0]] += 1
-        self._fault_at, self._orders_then = time.monotonic(), len(self.it.orders())
+        who = self.it.redis.ask_whole("GET", LEASE_KEY) if self._is_up() else b""
+        if f"{host.name} ".encode() in who:
+            self._fault_at, self._orders_then = time.monotonic(), len(self.it.orders())
+
+    def _is_up(self) -> bool:
+        return self.it.redis.ask("PING") == b"+PONG"
 
     async def _time_failovers(self) -> None:
         while True:
@@ -183,7 +188,7 @@ class Sweep:
     async def _settle(self) -> list[str]:
         """Have everything go well again, wait until all is decided, and compare."""
         it = self.it
-        if it.redis.ask("PING") != b"+PONG":
+        if not self._is_up():
             await trio.to_thread.run_sync(it.redis.start)
         for host in it.hosts:
             host.to_redis.mend()

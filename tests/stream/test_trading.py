@@ -991,3 +991,15 @@ async def test_tls_is_verified_for_the_stream_too(
         assert "certificate" in lines(caplog)[0].lower()
         assert broker.received == []
         assert bench.times_authorized == 0
+
+
+# A standby ----------------------------------------------------------------------------
+
+
+@pytest.mark.jumping_time
+async def test_one_that_has_not_begun_is_not_expected_by_a_restart() -> None:
+    stream = bare_stream(RecordingFills())
+    stream.restart()
+    await trio.sleep(3600)
+    assert not stream.status().is_overdue
+    assert stream.status().state_since is None
