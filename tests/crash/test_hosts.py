@@ -44,7 +44,7 @@ async def test_hosts_that_fail_at_every_step_order_once_for_each_signal(
         half = failovers[len(failovers) // 2] if failovers else None
         print(  # noqa: T201 - the figures are what it is run for
             f"\nseed {seed}: {dict(figures.faults)}, {figures.signals} signals,"
-            f" {figures.orders} orders; first order after a fault: p50 {half},"
+            f" {figures.orders} orders, {figures.missed} missed; first order after a fault: p50 {half},"
             f" worst {max(failovers, default=None)}\n{dict(figures.steps)}"
         )
     assert not problems, "\n".join([f"seed {seed}", *problems, str(figures), *logs])

@@ -171,6 +171,7 @@ async def site(
                         alpaca=alpaca(
                             broker,
                             reconcile_interval_sec=1.0,
+                            unknown_grace_sec=10.0,
                             paper_url=broker.paper_url.replace(
                                 f":{port}", f":{host.to_broker.port}"
                             ),
