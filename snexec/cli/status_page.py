@@ -160,6 +160,8 @@ def _redis(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
     pending, lag = number(redis.get("pending")), number(redis.get("lag"))
     text.append("" if pending is None else f"; {pending:g} entries not decided")
     text.append("" if lag is None else f", {lag:g} not read")
+    if answer.get("lease") in {"active", "standby"}:
+        text.append(f"; {foreign(answer['lease'])}")
     return [("redis", text)]
 
 

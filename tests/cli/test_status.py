@@ -192,3 +192,23 @@ def test_a_halt_says_whether_exits_go_on(
 ) -> None:
     halted = {"reason": "fire", "since": "SINCE", "by": None, "all": for_all}
     assert page(ask(ANSWER | {"halted": halted}))["HALT"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lease", "said"),
+    [
+        ({}, "none", "connected since T; 3 entries not decided, 7 not read"),
+        ({"lag": None}, "active", "connected since T; 3 entries not decided; active"),
+        (
+            {"connected": False, "pending": None, "lag": None},
+            "standby",
+            "AWAY since T; standby",
+        ),
+    ],
+)
+def test_redis_stands_on_the_page_where_there_is_one(
+    ask: Callable[..., str], changes: dict[str, Any], lease: str, said: str
+) -> None:
+    redis = {"connected": True, "since": "T", "pending": 3, "lag": 7, **changes}
+    assert page(ask(ANSWER | {"redis": redis, "lease": lease}))["redis"] == said
+    assert "redis" not in page(ask(ANSWER | {"redis": None, "lease": "none"}))

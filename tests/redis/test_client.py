@@ -13,7 +13,7 @@ import trio
 from snexec.errors import RedisCommandError, RedisLostError
 from snexec.redis.client import Session, hold_session
 from snexec.settings import RedisSettings
-from snexec.settings.redis import RedisAddress
+from snexec.settings.redis import RedisAddress, read_address
 from tests.input_helpers import within
 from tests.integration.harness import ROOT
 from tests.redis.feeding import no_tls
@@ -127,6 +127,24 @@ async def test_a_connection_that_was_lost_is_not_replaced_within_a_session() -> 
     with pytest.raises(RedisLostError, match="lost"):
         await hold_session(at(server.port), no_tls, speak)
     assert spoken == ["before"]
+
+
+@needs_redis
+@within(20)
+async def test_a_password_and_a_database_of_the_url_are_used() -> None:
+    with running_server("--requirepass", "geheim wort") as server:
+        url = f"redis://:geheim%20wort@127.0.0.1:{server.port}/3"
+
+        async def speak(session: Session) -> None:
+            await session.add("s", {b"a": b"b"})
+            assert (await session.info("keyspace")).keys() == {"db3"}
+
+        await hold_session(read_address(url), no_tls, speak)
+        wrong = read_address(f"redis://:falsch@127.0.0.1:{server.port}")
+        with pytest.raises(
+            (RedisCommandError, RedisLostError), match=r"WRONGPASS|wrong|invalid"
+        ):
+            await hold_session(wrong, no_tls, speak)
 
 
 # Who the host is
