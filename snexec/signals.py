@@ -122,24 +122,31 @@ class TakenSignal(NamedTuple):
     term: Term
 
 
-def parse_signal(line: bytes, mask: SecretMask = _NO_SECRETS) -> Signal:
+def parse_signal(
+    line: bytes, mask: SecretMask = _NO_SECRETS, *, default_id: str | None = None
+) -> Signal:
     """Read one line as a signal.
 
     Args:
         line: Without its newline.
         mask: Knows what must not be quoted from the line.
+        default_id: What a signal without an id is called.
 
     Raises:
         InvalidSignalError: It is not one; the message names the field and the reason.
     """
     try:
-        return _validated(line)
+        signal = _validated(line)
     except ValidationError as exc:
         details = exc.errors(include_url=False, include_context=False)
         raise InvalidSignalError(
             "; ".join(_explain(detail, mask) for detail in details),
             signal_id=read_id(line),
         ) from None
+    if signal.id is None and default_id is not None:
+        # Nobody has seen it yet; a copy would take half of what it took to read it.
+        signal.__dict__["id"] = default_id
+    return signal
 
 
 def _validated(line: bytes) -> Signal:

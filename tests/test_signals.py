@@ -598,3 +598,11 @@ def test_a_signal_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         signal.symbol = "MSFT"  # type: ignore[misc]
+
+
+def test_a_signal_without_an_id_has_the_one_that_it_is_given() -> None:
+    for line in (signal_line(id=None), signal_line(id=""), signal_line(id=MISSING)):
+        signal = parse_signal(line, default_id="entry 1")
+        assert (signal.id, signal.symbol) == ("entry 1", "AAPL")
+        assert parse_signal(line).id is None
+    assert parse_signal(signal_line(id="n-1"), default_id="entry 1").id == "n-1"

@@ -252,11 +252,9 @@ class Intake:
         self, line: bytes, read_at: float, *, early: bool, default_id: str | None
     ) -> Answer:
         try:
-            signal = parse_signal(line, self._live.mask)
+            signal = parse_signal(line, self._live.mask, default_id=default_id)
         except InvalidSignalError as exc:
             return Answer(status="invalid", error=str(exc), id=exc.signal_id)
-        if signal.id is None and default_id is not None:
-            signal = signal.model_copy(update={"id": default_id})
         if self.phase is Phase.STOPPING:
             return Answer(status="stopping", id=signal.id, signal=signal)
         if self.phase is Phase.STANDBY:

@@ -19,7 +19,7 @@ from tests.redis.server import needs_redis
 
 pytestmark = needs_redis
 
-_FEW_KILLS = 3
+_FEW_KILLS = 2
 _SHORT_KILLS = 30
 
 
