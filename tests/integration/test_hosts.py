@@ -116,6 +116,25 @@ async def test_a_host_that_stood_still_orders_nothing_and_stands_by() -> None:
         )
 
 
+async def test_what_the_first_host_bought_the_other_one_sells_by_its_rules() -> None:
+    rises = exchange(AAPL=Behaviour(path=((8.0, 8.0),)))
+    async with site(rises, exits={"profit_target_pct": 5.0, "poll_sec": 0.5}) as it:
+        for host in it.hosts:
+            await host.start()
+        first = await it.active()
+        second = it.other(first)
+        it.add("AAPL", id="n-1")
+        await first.until(lambda: first.rows("settledAt IS NOT NULL"), "bought")
+        await first.kill()
+        assert await it.active() is second
+        await second.until(lambda: second.rows("status = 'closed'"), "sold")
+        [row] = second.rows()
+        assert row["exitReason"] == "profit_target"
+        await first.start()
+        await first.until_status(lease="standby", phase="standby")
+        assert [order.side for order in it.orders()] == ["buy", "sell"]
+
+
 async def test_a_stop_in_good_order_hands_over_at_once() -> None:
     async with site(exchange(), lease_sec=30.0) as it:
         for host in it.hosts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -142,6 +143,7 @@ async def site(
     *,
     count: int = 2,
     intake: dict[str, object] | None = None,
+    exits: dict[str, object] | None = None,
     words: tuple[str, ...] = ("--appendonly", "yes", "--appendfsync", "always"),
     **redis: object,
 ) -> AsyncIterator[Site]:
@@ -167,7 +169,8 @@ async def site(
                         "consumer": host.name,
                         **redis,
                     }
-                    host.configure(
+                    configure = partial(
+                        host.configure,
                         alpaca=alpaca(
                             broker,
                             reconcile_interval_sec=1.0,
@@ -179,6 +182,7 @@ async def site(
                         intake=intake or {},
                         redis=section,
                     )
+                    configure() if exits is None else configure(exits=exits)
                     hosts.append(host)
                 try:
                     yield Site(broker, server, hosts)
