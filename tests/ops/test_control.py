@@ -15,6 +15,8 @@ from snexec import __version__
 from snexec.intake.admission import Phase
 from snexec.ledger.rows import trade_id
 from snexec.ledger.store import Store
+from snexec.ops.control import Control
+from snexec.redis import RedisFeeder, RedisStatus
 from snexec.signals import parse_signal
 from tests.conftest import LoggedErrors
 from tests.fakes import (
@@ -57,6 +59,27 @@ def make_bench(store: Store, clock: FakeClock) -> Callable[..., Bench]:
 @pytest.fixture
 async def bench(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
+
+
+STANDBY = RedisStatus(
+    connected=True,
+    since=MOMENT_TEXT,
+    pending=3,
+    lag=7,
+    again=0,
+    dead=0,
+    dropped=0,
+    lease="standby",
+    holder="host-b",
+)
+
+
+class FakeRedis:
+    def __init__(self, status: RedisStatus) -> None:
+        self._status = status
+
+    def status(self) -> RedisStatus:
+        return self._status
 
 
 # Status -------------------------------------------------------------------------------
@@ -240,6 +263,34 @@ async def test_the_line_begins_with_the_phase(
     bench.rig.dispatcher.in_flight = 3
 
     assert bench.control.status_line() == LINE.replace("taking signals", said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "standby: host-b is active"),
+        ({"holder": None}, "standby: nobody is active yet"),
+        ({"connected": False}, "standby: no Redis, so no lease"),
+    ],
+)
+async def test_a_standby_says_who_is_active(
+    bench: Bench, changes: dict[str, object], said: str
+) -> None:
+    status = STANDBY._replace(**changes)  # type: ignore[arg-type]
+    wings = bench.wings._replace(redis=cast("RedisFeeder", FakeRedis(status)))
+    bench.rig.intake.stand_by()
+    control = Control(wings, bench.outages, bench.health)
+
+    assert control.status_line() == LINE.replace("taking signals", said)
+    answer = await control.status()
+    assert (answer["lease"], answer["phase"]) == ("standby", "standby")
+    assert answer["redis"] == {
+        "connected": status.connected,
+        "since": MOMENT_TEXT,
+        "pending": 3,
+        "lag": 7,
+    }
+    assert bench.health.problems() == {}, "a standby is healthy"
 
 
 async def test_the_line_names_a_simulated_account_as_one(

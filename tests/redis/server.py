@@ -58,8 +58,7 @@ class Server:
         assert PROGRAM is not None
         words = [
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
-            *("--dir", str(self._folder), "--loglevel", "warning"),
-            *("--enable-debug-command", "local", *self._words),
+            *("--dir", str(self._folder), "--loglevel", "warning", *self._words),
         ]
         self._process = subprocess.Popen(
             [PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -119,6 +118,11 @@ class Server:
         ) as sock:
             sock.sendall(data)
             return sock.makefile("rb").read()
+
+    def grow_old(self, seconds: float) -> None:
+        """Wait until it is not so young that it may have forgotten who was active."""
+        while self.uptime() < seconds:
+            time.sleep(0.05)
 
     def uptime(self) -> int:
         """Return for how many seconds it runs."""

@@ -28,8 +28,7 @@ KEY = f"{STREAM}:snexec:lease"
 @pytest.fixture(autouse=True)
 def old_server() -> None:
     """Have the server be old enough to have forgotten nobody."""
-    if shared_server().uptime() < 3:
-        shared_server().ask("DEBUG", "SLEEP", "3")
+    shared_server().grow_old(3)
 
 
 @asynccontextmanager
@@ -169,7 +168,7 @@ async def test_two_of_one_name_are_never_both_active(
 @within(20)
 async def test_one_that_is_not_heard_in_time_is_not_active_any_more() -> None:
     with running_server() as server:
-        server.ask("DEBUG", "SLEEP", "2.5")
+        server.grow_old(2)
         async with host(server) as it:
             await active(it)
             server.send_signal(signal.SIGSTOP)
@@ -200,7 +199,7 @@ async def test_one_whose_key_another_has_is_not_active_any_more() -> None:
 @within(30)
 async def test_a_server_that_has_forgotten_who_is_active_makes_nobody_else_so() -> None:
     with running_server() as server:
-        server.ask("DEBUG", "SLEEP", "2.5")
+        server.grow_old(2)
         async with host(server) as first, host(server, "host-b") as second:
             await until(lambda: is_active(first) or is_active(second))
             server.kill()
