@@ -85,6 +85,8 @@ class SellOutcomes:
             "shares": float(new.quantity),
             "triggerPrice": None if price is None else float(price),
             "triggerSource": new.trigger_source,
+            # Who asked for it is the source of what is asked for by hand.
+            **({"by": new.trigger_source} if new.reason == "manual" else {}),
         }
         self._publish("exit", new, more)
 
