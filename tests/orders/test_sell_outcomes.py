@@ -125,6 +125,7 @@ async def test_what_is_sold_by_hand_says_who_asked_for_it(sent: Sent) -> None:
         reason="manual", trigger_price=None, trigger_source="page"
     )
     sent.outcomes.decided(sent.attempt)
+    sent.outcomes.announcements.say_all()
     [event] = [each for each in sent.rig.events if each.event == "exit"]
     assert event.more["by"] == "page"
 
