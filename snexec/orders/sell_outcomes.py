@@ -80,6 +80,8 @@ class SellOutcomes:
                 if new.trigger_price is None
                 else float(new.trigger_price),
                 "triggerSource": new.trigger_source,
+                # Who asked for it is the source of what is asked for by hand.
+                **({"by": new.trigger_source} if new.reason == "manual" else {}),
             },
         )
 

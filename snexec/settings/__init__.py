@@ -23,9 +23,11 @@ from snexec.settings.live import Term as Term
 from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config
+from snexec.settings.page import PageSettings as PageSettings
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
 from snexec.settings.sections import BotSettings as BotSettings
 from snexec.settings.sections import NotifyKind as NotifyKind
 from snexec.settings.sections import NotifySettings as NotifySettings
 from snexec.settings.sections import Settings as Settings
 from snexec.settings.sections import StreamSettings as StreamSettings
+from snexec.settings.values import is_loopback as is_loopback

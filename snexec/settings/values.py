@@ -48,7 +48,7 @@ def base_url(value: str) -> str:
         raise ValueError("must be an https:// URL")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold a host and a path only")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must be https:// (http:// is for loopback hosts only)")
     return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
 
@@ -113,7 +113,7 @@ def _webhook(value: SecretStr) -> SecretStr:
     except ValueError:
         raise problem from None
     secure = parts.scheme == "https"
-    loopback = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not usable or not (secure or loopback):
         raise problem
     return value
@@ -125,7 +125,14 @@ def _word(value: str) -> str:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Return the host and the port of an address to listen at."""
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, and nobody else can reach it."""
     if host == "localhost":
         return True
     try:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from snexec.ops.pages import open_page_listeners
 
 from snexec.logs.mask import SecretMask
 from snexec.ops import notify as notify_module
 from snexec.ops.operations import Operations
-from snexec.ops.pages import open_page_listeners
 from snexec.ops.systemd import Systemd
 from tests.fakes import Rig, make_settings
 from tests.ops.bench import listening, make_wings
-from tests.ops.scraping import fetch, scrape, value
 from tests.ops.test_systemd import manager, told
+from tests.web.scraping import fetch, scrape, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

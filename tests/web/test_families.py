@@ -16,19 +16,19 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec.broker.budget import Purpose
-from snexec.ops.families import Sources, all_families
+from snexec.web.families import Sources, all_families
 from tests.conftest import LoggedErrors
 from tests.fakes import MOMENT
 from tests.integration.harness import Box, alpaca, real_box, signal_line
 from tests.ops.bench import Bench
 from tests.ops.delivery import Told
-from tests.ops.scraping import fetch, free_port, samples_of, scrape, value
+from tests.web.scraping import fetch, free_port, samples_of, scrape, value
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from snexec.ops.notify import Notify
-    from tests.ops.scraping import Samples
+    from tests.web.scraping import Samples
 
 jumping = pytest.mark.jumping_time
 

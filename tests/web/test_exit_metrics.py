@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from snexec.events import EventFeed
 from snexec.ops import exit_metrics
-from snexec.ops.exit_metrics import ExitMetrics
+from snexec.web.exit_metrics import ExitMetrics
 from tests.fakes import FakeClock
 
 

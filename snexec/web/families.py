@@ -6,7 +6,6 @@ No label is a symbol or an id, so the number of series does not grow.
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 import trio
@@ -15,21 +14,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from snexec import __version__
 from snexec.intake import Phase, Status
 from snexec.model import MODES
-from snexec.ops.exit_families import about_exits
-from snexec.ops.figures import counters, gauge, histogram, one_of
 from snexec.orders import SKIP_REASONS
 from snexec.stream import StreamState
+from snexec.web.exit_families import about_exits
+from snexec.web.figures import counters, gauge, histogram, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from decimal import Decimal
 
     from prometheus_client.metrics_core import Metric
 
-    from snexec.ops.health import Health
-    from snexec.ops.notify import Notify
-    from snexec.ops.outages import Outages
-    from snexec.ops.wings import Wings
+    from snexec.ops import Sources
 
 _BOT_STATES = ("running", "paused", "stopped", "disabled")
 # How an order ended, by the reason in its settled event.
@@ -42,25 +38,6 @@ ENDS = {
     "order_found_late": "found_late",
 }
 OTHER_END = "other"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sources:
-    """Where the figures are.
-
-    Attributes:
-        wings: Every wing, each with its ``status()``.
-        health: What is wrong.
-        outages: The times without a stream.
-        dropped_lines: Returns how many log lines were dropped.
-        notify: The notifier, if there is one.
-    """
-
-    wings: Wings
-    health: Health
-    outages: Outages
-    dropped_lines: Callable[[], int]
-    notify: Notify | None
 
 
 def all_families(

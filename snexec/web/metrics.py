@@ -3,7 +3,7 @@
 Only what has no counter elsewhere is kept here, fed by the event feed; ``families``
 reads all else where it is kept.
 
-Imported only where ``[metrics]`` is on: the client library costs time to load.
+Imported only where ``[page]`` or ``[metrics]`` is on: the client library costs time.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec.model import MODES
-from snexec.ops.exit_metrics import ExitMetrics
-from snexec.ops.families import ENDS, OTHER_END, all_families
-from snexec.ops.pages import Page
+from snexec.web.answers import Answer
+from snexec.web.exit_metrics import ExitMetrics
+from snexec.web.families import ENDS, OTHER_END, all_families
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from snexec.events import Event
-    from snexec.ops.families import Sources
+    from snexec.ops import Sources
 
 LatencyKind = Literal["wire", "reply", "fill"]
 
@@ -50,7 +50,7 @@ _FILL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 
 
 class Metrics:
-    """Makes the pages ``/metrics`` and ``/healthz``.
+    """Makes what ``/metrics`` and ``/healthz`` answer.
 
     Args:
         sources: Where the figures are that are kept elsewhere.
@@ -85,10 +85,6 @@ class Metrics:
             ),
         }
 
-    def pages(self) -> Mapping[str, Callable[[str], Awaitable[Page]]]:
-        """Return the maker of each page, by its path."""
-        return {"/metrics": self._metrics_page, "/healthz": self._health_page}
-
     def observe_latency(self, kind: LatencyKind, seconds: float) -> None:
         """Record how long an order took since its line was read, in seconds."""
         self._latencies[kind].observe(seconds)
@@ -115,15 +111,16 @@ class Metrics:
         except (KeyError, InvalidOperation):
             return
 
-    async def _metrics_page(self, accept: str) -> Page:
+    async def figures(self, accept: str) -> Answer:
+        """Return the figures, in the form that an ``Accept`` header wants."""
         self._open_trades = None
         with trio.move_on_after(_COUNT_SECONDS):
             self._open_trades = await self._sources.wings.ledger.count_open()
         encode, content_type = choose_encoder(accept)
-        return Page(body=encode(self._registry), content_type=content_type)
+        return Answer(encode(self._registry), content_type=content_type)
 
-    async def _health_page(self, _accept: str) -> Page:
-        await trio.lowlevel.checkpoint()
+    def health(self) -> Answer:
+        """Return whether the daemon can do its work, and what is wrong."""
         wings, problems = self._sources.wings, self._sources.health.problems()
         answer = {
             "status": "unhealthy" if problems else "ok",
@@ -131,10 +128,9 @@ class Metrics:
             "mode": wings.live.now.mode,
             "problems": problems,
         }
-        return Page(
+        return Answer(
+            json.dumps(answer).encode() + b"\n",
             status=503 if problems else 200,
-            body=json.dumps(answer).encode() + b"\n",
-            content_type="application/json",
         )
 
     def _collect(self) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from snexec.exits import Source
 from snexec.model import MODES
-from snexec.ops.figures import gauge, one_of
+from snexec.web.figures import gauge, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from typing import cast
 import trio
 
 from snexec.events import EventFeed
-from snexec.ops.families import Sources
-from snexec.ops.metrics import Metrics
+from snexec.web.families import Sources
+from snexec.web.metrics import Metrics
 from tests.fakes import FakeClock
 from tests.integration.harness import alpaca, real_box
-from tests.ops.scraping import fetch, free_port, scrape, value
+from tests.web.scraping import fetch, free_port, scrape, value
 
 
 async def test_latencies_that_events_carry_are_observed_once_each() -> None:

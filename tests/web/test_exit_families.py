@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snexec.exits import Watch
-from snexec.ops.exit_families import about_exits
+from snexec.web.exit_families import about_exits
 from tests.ops.selling import NOTHING, FakeExits
 
 
