@@ -74,8 +74,8 @@ def test_a_test_stands_where_its_module_does(wing: str) -> None:
         (
             house.eager_side_doors,
             "ops/operations.py",
-            "from snexec.ops.notify import Notify",
-            "snexec.ops.notify",
+            "from snexec.ops.couriers import Webhook",
+            "snexec.ops.couriers",
         ),
         (
             house.eager_side_doors,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -127,5 +126,5 @@ class Connection:
 class _Protocol(H11Protocol):
     """HTTP/1.1 only: an upgrade to HTTP/2 has bounds of its own, and is not offered."""
 
-    async def _check_protocol(self, event: h11.Request) -> None:  # noqa: ARG002
+    async def _check_protocol(self, event: object) -> None:  # noqa: ARG002
         await trio.lowlevel.checkpoint()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from snexec.events import Event
     from snexec.ops import Wings
+    from snexec.web.client import Client
     from snexec.web.recent import Recent
     from snexec.web.snapshot import Snapshot, Snapshots
 
@@ -34,6 +35,7 @@ _HEAD = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"x-accel-buffering", b"no"),
 ]
+_CLOSES = (b"connection", b"close")
 _RETRY = b"retry: 3000\n\n"
 _COMMENT = b": still here\n\n"
 
@@ -51,10 +53,12 @@ class Live:
         self._snapshots = snapshots
         self._recent = recent
         self._wings = wings
-        self._followers: set[trio.MemorySendChannel[bytes]] = set()
+        self._followers: dict[trio.MemorySendChannel[bytes], Client] = {}
         self._wanted = trio.Event()
-        self._first: tuple[int, bytes] = (0, b"")
-        self._shown = b""  # in the latest snapshot that all have
+        self._first: tuple[int, bytes] = (-1, b"")
+        # What all who follow have by now.
+        self._shown = b""
+        self._sent = 0
 
     @property
     def followers(self) -> int:
@@ -71,41 +75,35 @@ class Live:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send to one browser, until it goes away or does not read."""
-        connection = client_of(scope)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
+        client = client_of(scope)
         if len(self._followers) >= MOST_FOLLOWERS:
+            await send(_start(_CLOSES))
             full = _message("full", json.dumps({"retryAfter": _AGAIN_SECONDS}).encode())
             await send({"type": "http.response.body", "body": full})
             return
         put, messages = trio.open_memory_channel[bytes](_WAITING)
-        self._followers.add(put)
+        self._followers[put] = client
         try:
-            connection.allow(math.inf)
+            client.allow(math.inf)
+            await send(_start())
             snapshot = await self._snapshots.latest()
-            if len(self._followers) == 1:
-                self._shown = snapshot.shown
             begin = _RETRY + _message("snapshot", snapshot.data) + await self._begin()
+            if len(self._followers) == 1:
+                self._shown, self._sent = snapshot.shown, self._first[0]
             await send(_body(begin))
             self._wanted.set()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
-                while True:
-                    message = _COMMENT
-                    with trio.move_on_after(_COMMENT_SECONDS):
-                        message = await messages.receive()
-                    await send(_body(message))
-        except trio.EndOfChannel:
-            connection.end()  # it does not read
+                await _pass_on(messages, send)
         finally:
-            self._followers.discard(put)
-            put.close()
+            self._followers.pop(put, None)
 
     async def _send_while_followed(self) -> None:
-        sequence, next_at = self._recent.sequence, -math.inf
+        next_at = -math.inf
         while self._followers:
             await self._orders_first()
-            new = self._recent.since(sequence, most=_MOST_AT_ONCE)
-            sequence = self._recent.sequence
+            new = self._recent.since(self._sent, most=_MOST_AT_ONCE)
+            self._sent = self._recent.sequence
             if new:
                 self._put(_message("feed", await _encoded(new)))
             if trio.current_time() >= next_at:
@@ -125,14 +123,12 @@ class Live:
             await trio.sleep(_BUSY_SECONDS)
 
     def _put(self, message: bytes) -> None:
-        for follower in list(self._followers):
+        for follower, client in list(self._followers.items()):
             try:
                 follower.send_nowait(message)
             except trio.WouldBlock:
-                self._followers.discard(follower)
-                follower.close()
-            except trio.BrokenResourceError:
-                self._followers.discard(follower)
+                del self._followers[follower]
+                client.end()  # it does not read
 
     async def _begin(self) -> bytes:
         """Return the latest events, for who begins to follow; made once for all."""
@@ -141,6 +137,14 @@ class Live:
             events = self._recent.since(0)
             self._first = sequence, _message("feed", await _encoded(events))
         return self._first[1]
+
+
+async def _pass_on(messages: trio.MemoryReceiveChannel[bytes], send: Send) -> None:
+    while True:
+        message = _COMMENT
+        with trio.move_on_after(_COMMENT_SECONDS):
+            message = await messages.receive()
+        await send(_body(message))
 
 
 async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:
@@ -162,6 +166,10 @@ async def _encoded(events: Iterable[tuple[int, Event]]) -> bytes:
 
 def _message(name: str, data: bytes) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _start(*more: tuple[bytes, bytes]) -> dict[str, object]:
+    return {"type": "http.response.start", "status": 200, "headers": [*_HEAD, *more]}
 
 
 def _body(data: bytes) -> dict[str, object]:

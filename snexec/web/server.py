@@ -28,6 +28,7 @@ log = logging.getLogger("Page")
 MOST_CONNECTIONS = 64  # 16 followers, what else their browsers ask, and scrapers
 _MOST_HEAD_BYTES = 8 * 1024
 _NO_FILES_SECONDS = 1.0
+_SEND_BYTES = 64 * 1024
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -73,6 +74,10 @@ class Server:
                 log.warning("a browser cannot be connected now: %s", exc.strerror)
                 await trio.sleep(_NO_FILES_SECONDS)
                 continue
+            # What a client does not read waits here, and not in the kernel.
+            stream.setsockopt(
+                trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, _SEND_BYTES
+            )
             if self._make_room():
                 nursery.start_soon(partial(self._serve, stream), name="page client")
             else:
