@@ -62,35 +62,31 @@ class WebServer:
         page, at = self._page, self._metrics_at
         with parts.rows.threads:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._load, parts, name="page imports")
+
+                def keep(key: str, serve: Callable[[], Awaitable[None]]) -> None:
+                    nursery.start_soon(self._keep, parts.clock, key, serve, name=key)
+
+                keep("web", partial(self._load, parts))
                 if page is not None:
-                    nursery.start_soon(parts.run, name="page snapshots")
-                    serve = partial(self._serve_page, parts, page)
-                    nursery.start_soon(self._keep, "page.listen", serve, parts.clock)
+                    keep("page", parts.run)
+                    keep("page.listen", partial(self._serve_page, parts, page))
                 if at is not None and (page is None or page.host_and_port() != at):
-                    serve = partial(self._serve_metrics, parts, *at)
-                    nursery.start_soon(self._keep, "metrics.listen", serve, parts.clock)
+                    keep("metrics.listen", partial(self._serve_metrics, parts, *at))
 
     async def _load(self, parts: Parts) -> None:
         """Import the server, once the daemon's own start is over."""
         with trio.move_on_after(_START_SECONDS):
             await parts.sources.wings.reconciler.wait_started()
-        while True:
-            try:
-                await in_own_thread("page", _import_server, abandon_on_cancel=True)
-            except NoThreadError as exc:
-                log.error("the page cannot be loaded: %s", exc)  # noqa: TRY400
-                await trio.sleep(_AGAIN_SECONDS)
-                continue
-            # Nor does a collection look through these, which would take 10 ms.
-            gc.freeze()
-            self._loaded.set()
-            return
+        await in_own_thread("page", _import_server, abandon_on_cancel=True)
+        # Nor does a collection look through these, which would take 10 ms.
+        gc.freeze()
+        self._loaded.set()
+        await trio.sleep_forever()
 
     async def _keep(
-        self, key: str, serve: Callable[[], Awaitable[None]], clock: Clock
+        self, clock: Clock, key: str, serve: Callable[[], Awaitable[None]]
     ) -> None:
-        """Serve, and again a minute after it could not be."""
+        """Serve, and again a minute after it could not be: trading goes on whatever it is."""
         repeats = Repeats(key, log=log, clock=clock)
         while True:
             try:
@@ -187,5 +183,7 @@ def _tls_context(page: PageSettings) -> ssl.SSLContext:
 
 def _import_server() -> None:
     """Import what only serving needs; it takes as long as a quarter of the start."""
+    # It hides a part of what Hypercorn needs while it is imported, in another thread.
+    import snexec.http  # noqa: PLC0415
     import snexec.web.server  # noqa: PLC0415
     import snexec.web.site  # noqa: F401, PLC0415

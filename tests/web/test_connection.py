@@ -70,10 +70,12 @@ async def test_a_head_that_dribbles_in_is_closed_in_time_all_the_same(
     monkeypatch.setattr("snexec.web.connection.HEAD_SECONDS", 0.5)
     began = trio.current_time()
     async with await trio.open_tcp_stream("127.0.0.1", site.port) as stream:
-        with pytest.raises(trio.BrokenResourceError):
+        try:
             while True:
                 await stream.send_all(b"x")
                 await trio.sleep(0.05)
+        except trio.BrokenResourceError:
+            pass
     assert trio.current_time() - began < 3
 
 

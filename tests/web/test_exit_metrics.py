@@ -7,7 +7,7 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from snexec.events import EventFeed
-from snexec.ops import exit_metrics
+from snexec.web import exit_metrics
 from snexec.web.exit_metrics import ExitMetrics
 from tests.fakes import FakeClock
 

@@ -16,7 +16,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from snexec.broker.budget import Purpose
-from snexec.web.families import Sources, all_families
+from snexec.ops import Sources
+from snexec.web.families import all_families
 from tests.conftest import LoggedErrors
 from tests.fakes import MOMENT
 from tests.integration.harness import Box, alpaca, real_box, signal_line

@@ -10,7 +10,7 @@ from typing import cast
 import trio
 
 from snexec.events import EventFeed
-from snexec.web.families import Sources
+from snexec.ops import Sources
 from snexec.web.metrics import Metrics
 from tests.fakes import FakeClock
 from tests.integration.harness import alpaca, real_box
@@ -46,10 +46,11 @@ async def test_a_daemon_without_a_broker_is_unhealthy() -> None:
             assert value(await scrape(port), "snexec_healthy") == 0
 
 
-async def test_without_metrics_the_client_library_is_not_loaded() -> None:
+async def test_where_it_is_off_nothing_of_the_web_is_loaded() -> None:
     script = (
         "import sys; import snexec.cli.daemon;"
-        "print([m for m in sys.modules if m.startswith(('prometheus', 'snexec.ops.noti'))])"
+        "off = ('prometheus', 'snexec.ops.noti', 'snexec.web', 'starlette', 'hypercorn');"
+        "print([m for m in sys.modules if m.startswith(off)])"
     )
     ended = await trio.run_process(
         [sys.executable, "-c", script], capture_stdout=True, env=dict(os.environ)
