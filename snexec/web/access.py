@@ -120,17 +120,17 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         is_open = scope["path"] in OPEN_TO_ALL
+        denied = None if is_open else self._denied(scope)
+        more = [*_HEADERS, _CLOSES] if is_open or denied is not None else _HEADERS
         has_begun = False
 
         async def safely(message: Message) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                more = [*_HEADERS, _CLOSES] if is_open else _HEADERS
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        denied = None if is_open else self._denied(scope)
         if denied is not None:
             await respond(safely, *denied)
             return
