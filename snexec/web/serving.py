@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.ops import Commands, Sources
     from snexec.settings import PageSettings, Settings
+    from snexec.web.key_file import PageKey
     from snexec.web.parts import Parts
 
 log = logging.getLogger("Page")
@@ -109,15 +110,10 @@ class WebServer:
         Raises:
             OSError: It cannot be.
         """
-        path = key_path(self._database)
-        # A disk that hangs keeps nothing else waiting.
+        listeners = await _listen(*page.host_and_port())  # who comes now waits
         try:
-            key = await parts.rows.threads.run(partial(take_key, path))
-        except OSError as exc:
-            raise _PageError(f"its key {path}: {exc.strerror or exc}") from None
-        tls = None if page.certificate is None else _tls_context(page)
-        listeners = await _listen(*page.host_and_port())
-        try:
+            key = await self._key(parts)
+            tls = None if page.certificate is None else _tls_context(page)
             port = listeners[0].socket.getsockname()[1]
             shows_key = key.is_new and not self._has_shown_key
             self._has_shown_key = True
@@ -131,6 +127,18 @@ class WebServer:
             await Server(app, tls=tls).run(listeners)
         finally:
             await _close(listeners)
+
+    async def _key(self, parts: Parts) -> PageKey:
+        """Read the key or make it, in a thread, as a disk may hang.
+
+        Raises:
+            OSError: It can neither be read nor made.
+        """
+        path = key_path(self._database)
+        try:
+            return await parts.rows.threads.run(partial(take_key, path))
+        except OSError as exc:
+            raise _PageError(f"its key {path}: {exc.strerror or exc}") from None
 
     async def _serve_metrics(self, parts: Parts, host: str, port: int) -> None:
         """Serve figures alone.

@@ -74,7 +74,7 @@ def test_without_a_page_it_says_so_in_one_line_and_fails(
 
 
 def test_before_the_first_start_there_is_no_key_and_none_is_made(config: Path) -> None:
-    with pytest.raises(CommandError, match="makes .* when it starts"):
+    with pytest.raises(CommandError, match=r"makes .* when it starts"):
         run_page(config, opens=False)
     assert [each.name for each in config.parent.iterdir()] == [config.name]
 

@@ -17,7 +17,17 @@ from snexec.web.spelling import (
     whole,
 )
 
-NOTHING = [None, True, "x", b"\xff", float("nan"), float("inf"), "NaN", "-Infinity", []]
+NOTHING: list[object] = [
+    None,
+    True,
+    "x",
+    b"\xff",
+    float("nan"),
+    float("inf"),
+    "NaN",
+    "-Infinity",
+    [],
+]
 
 
 @pytest.mark.parametrize(
