@@ -123,15 +123,15 @@ async def no_reload() -> str | None:
 
 
 async def until_served(port: int) -> None:
+    """Wait until something is answered there."""
     with trio.fail_after(PATIENCE_SECONDS):
         while True:
             try:
-                stream = await trio.open_tcp_stream("127.0.0.1", port)
+                if await raw(port, head("HEAD", "/healthz", port)):
+                    return
             except OSError:
-                await trio.sleep(0.02)
-            else:
-                await stream.aclose()
-                return
+                pass
+            await trio.sleep(0.02)
 
 
 async def raw(port: int, data: bytes, *, seconds: float = 10.0) -> bytes:

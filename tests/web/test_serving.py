@@ -197,7 +197,7 @@ async def test_over_tls_the_page_is_private_and_plain_http_gets_nothing() -> Non
             },
         )
         async with box.daemon():
-            await until_served(port)
+            await box.until(lambda: "the page is at" in box.log(), "it says so")
             key = browser_of(box, port).key
             assert f"https://127.0.0.1:{port}/?key={key}" in box.log()
             assert await raw(port, head("GET", "/healthz", port)) in {b"", b"\x15"}

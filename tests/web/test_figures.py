@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 
 from snexec.ledger.commit_times import CommitTimes
-from snexec.ops.figures import counters, gauge, histogram, one_of
+from snexec.web.figures import counters, gauge, histogram, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
