@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snexec.ledger import OpenRow
 
 MOST = 500  # more are nobody's to look through, and each costs something a second
-_AGES = ("priceAgeSec", "ageSec", "timeLeftSec")
+AGES = ("priceAgeSec", "ageSec", "timeLeftSec")  # what changes by time alone
 
 
 def positions_of(
@@ -28,11 +28,6 @@ def positions_of(
         now: Seconds since 1970.
     """
     return [_position(row, watches.get(row.trade_id), now) for row in rows[-MOST:]]
-
-
-def ages_of(position: Mapping[str, object]) -> list[str]:
-    """Name what of a position only ages, where it is known."""
-    return [name for name in _AGES if position[name] is not None]
 
 
 def is_real(rows: Iterable[OpenRow]) -> bool:
