@@ -78,7 +78,7 @@ def test_the_picture_of_a_day_is_small_enough_for_the_readme(
         daemon.buy("KO", id="again")
         daemon.buy("DIS", catalystTier=4, id="no-stars")
         with looking(browser, daemon.address) as page:
-            page.set_viewport_size({"width": 1420, "height": 960})
+            page.set_viewport_size({"width": 1440, "height": 940})
             page.emulate_media(reduced_motion="reduce")
             page.get_by_role("row", name="NVDA").first.get_by_text("+6.").wait_for()
             page.wait_for_timeout(1500)

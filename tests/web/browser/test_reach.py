@@ -53,6 +53,31 @@ def test_where_too_many_look_the_page_says_so_and_comes_by_itself(
         expect(page.get_by_role("table", name="Trades")).to_be_visible()
 
 
+def test_a_page_out_of_sight_gives_its_place_to_others_until_it_is_seen_again(
+    look: Callable[..., Page], daemon: Running
+) -> None:
+    page = look()
+    page.clock.install()
+    page.reload()
+    expect(page.get_by_role("table", name="Trades")).to_be_visible()
+    followed: list[str] = []
+    ended: list[str] = []
+    page.on("request", lambda each: followed.append(each.url.rpartition("/")[2]))
+    page.on("requestfailed", lambda each: ended.append(each.url.rpartition("/")[2]))
+    turn = """(hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(turn, arg=True)
+    page.clock.fast_forward(61_000)
+    daemon.buy("DARK")
+    page.evaluate(turn, arg=False)
+    expect(page.get_by_role("button", name="Close DARK")).to_be_visible()
+    assert "live" in followed
+    assert "live" in ended
+    expect(page.get_by_role("heading", name="The daemon is away")).to_have_count(0)
+
+
 def test_whoever_lost_the_key_is_told_where_to_find_it(
     look: Callable[..., Page],
 ) -> None:
