@@ -73,7 +73,7 @@ class Daemon:
             feed,
             clock=clock,
             systemd=opened.systemd,
-            pages=opened.pages,
+            web=opened.web,
             mask=live.mask,
             stop_deadline=self.stages.deadline,
             dropped_lines=opened.dropped_lines,

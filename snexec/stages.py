@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from snexec.events import Event, EventFeed
     from snexec.intake import Answer, UnixListener
     from snexec.ledger import Ledger, NewTrade
-    from snexec.ops import Wings
+    from snexec.ops import Web, Wings
     from snexec.orders import Onlooker
     from snexec.redis import Lease
     from snexec.settings import LiveSettings
@@ -69,7 +69,7 @@ class Opened(NamedTuple):
         report: Follows one run of ``--stdin``, which stops at the end of its input.
         exchange: Answers in the broker's place in both modes, if it is simulated.
         tls: The context that verifies the broker; if None, made when it is needed.
-        pages: Where to serve metrics, if anywhere.
+        web: Serves the page and metrics, where they are on.
         dropped_lines: Returns how many log lines were dropped.
     """
 
@@ -82,7 +82,7 @@ class Opened(NamedTuple):
     report: Report | None = None
     exchange: BuiltInExchange | None = None
     tls: SSLContext | None = None
-    pages: list[trio.SocketListener] | None = None
+    web: Web | None = None
     dropped_lines: Callable[[], int] = int
 
     @property

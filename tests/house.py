@@ -28,10 +28,13 @@ WINGS: dict[str, set[str]] = {
     "exits": {"broker", "ledger", "market", "reconciliation", "orders"},
 }
 WINGS["ops"] = set(WINGS)
+WINGS["web"] = set(WINGS)
+# Loaded in whole only where it is switched on: its face is a side door, the rest is its own.
+LATE_WINGS = {"web"}
 GROUND = {
     *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
     *("locks", "logs", "model", "recent", "settings", "signals", "small_files"),
-    *("names", "permissions", "threads", "trading_days", "turns"),
+    *("names", "permissions", "sheets", "threads", "trading_days", "turns"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {
@@ -54,13 +57,12 @@ SIDE_DOORS = {
     *(f"snexec.market.{name}" for name in ("calendar", "snapshots", "data_stream")),
     *(f"snexec.market.{name}" for name in ("data_line", "data_session", "ticks")),
     *(f"snexec.market.{name}" for name in ("tick_frames", "data_settings")),
-    *(f"snexec.ops.{name}" for name in ("metrics", "families", "pages")),
-    *(f"snexec.ops.{name}" for name in ("exit_families", "exit_metrics", "figures")),
+    "snexec.web",
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
     "snexec.ops.exit_words",
-    "snexec.ops.redis_families",
+    "snexec.web.redis_families",
     "snexec.exits.watching",
 }
 MOST_LINES = 350
@@ -141,6 +143,7 @@ def eager_side_doors(root: Path) -> list[str]:
         for found in _runtime_imports(root)
         if found.module in SIDE_DOORS
         and not found.late
+        and found.room not in LATE_WINGS
         and f"snexec.{'.'.join(found.file.with_suffix('').parts)}" not in SIDE_DOORS
     ]
 

@@ -224,8 +224,9 @@ class FakeControl(Control):
         more = {"all": True} if for_all else {}
         return {"halted": True, "reason": reason, "by": by, **more}
 
-    def resume(self) -> dict[str, object]:
+    def resume(self, *, by: str | None = None) -> dict[str, object]:
         """Answer that it is done."""
+        del by
         return {"halted": False}
 
     async def explain(self, signal: Signal) -> dict[str, object]:

@@ -74,9 +74,22 @@ def test_a_test_stands_where_its_module_does(wing: str) -> None:
         (
             house.eager_side_doors,
             "ops/operations.py",
-            "from snexec.ops.metrics import Metrics",
-            "snexec.ops.metrics",
+            "from snexec.ops.couriers import Webhook",
+            "snexec.ops.couriers",
         ),
+        (
+            house.eager_side_doors,
+            "cli/daemon.py",
+            "from snexec.web import WebServer",
+            "snexec.web",
+        ),
+        (
+            house.wrong_door,
+            "cli/daemon.py",
+            "from snexec.web.server import Server",
+            "snexec.web.server",
+        ),
+        (house.wrong_floor, "ops/health.py", "import snexec.web", "snexec.web"),
         (
             house.circles,
             "reconciliation/unsettled.py",

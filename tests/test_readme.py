@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from snexec.cli import cli
 from snexec.clock import SystemClock
 from snexec.ledger import open_database
-from snexec.settings import ExitSettings, RedisSettings, Settings
+from snexec.settings import ExitSettings, PageSettings, RedisSettings, Settings
 from tests import house
 from tests.integration.harness import ROOT, Box, short_folder
 
@@ -51,6 +51,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
         default = field.get_default(call_default_factory=True)
         if name == "exits":
             yield from keys(ExitSettings, "exits.")  # which a file may leave out
+        elif name == "page":
+            yield from keys(PageSettings, "page.")
         elif name == "redis":
             yield from keys(RedisSettings, "redis.")
         elif isinstance(default, BaseModel):

@@ -22,6 +22,7 @@ _PAUSE_SECONDS = 0.015
 _SETTLE_SECONDS = 0.3  # for what has just changed to be over
 _ARM_SECONDS = 2.0  # new rules wait for half a second, and are asked each second
 WARM_UP = 10
+_IN_A_FRAME = 100  # ticks, where nothing is measured yet
 _POLLS_SECONDS = 12.0
 _UNSETTLED = (
     "SELECT 1 FROM BotExit WHERE settledAt IS NULL"
@@ -62,9 +63,17 @@ def wait_watched(subject: Subject, data: MarketData, symbols: Sequence[str]) -> 
 
 
 def refresh(data: MarketData, symbols: Sequence[str]) -> None:
-    """Say for each symbol a bid and two prints at which nothing is sold."""
+    """Say for each symbol a bid and two prints at which nothing is sold.
+
+    In frames as no feed sends longer ones: the memory that it takes to read one is not
+    given back, and is not the rows'.
+    """
+    parts = [
+        symbols[at : at + _IN_A_FRAME] for at in range(0, len(symbols), _IN_A_FRAME)
+    ]
     for say in (data.bid, data.print_, data.print_):
-        say(symbols, float(PRICE))
+        for part in parts:
+            say(part, float(PRICE))
     time.sleep(_SETTLE_SECONDS)
 
 

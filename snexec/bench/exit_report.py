@@ -46,7 +46,8 @@ turns; the polls, each {poll:g} s, are switched by SIGHUP.
 Moved: what positions show falls below the stop at another moment between two polls each
 time; the slowest of {moves}. The goal is {confirm} polls and {trip:g} s.
 Start: to the first signal taken, with {closed:,} closed rows and without, in turns.
-Memory: {memory_rows:,} rows more, with a bid and four prints each.
+Memory: {memory_rows:,} rows more, with a bid and four prints each, 100 in a frame; and
+what reading positions, of as many, leaves behind.
 The broker and the market data are two processes that do little else but note the time."""
 
 

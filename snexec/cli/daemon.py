@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from snexec.cli.run_report import RunReport
+    from snexec.ops import Web
     from snexec.settings import Settings
 
 log = logging.getLogger("Daemon")
@@ -180,7 +181,6 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
         ) as store,
         open_listener(Path(settings.intake.socket)) as listener,
     ):
-        pages = await _open_pages(settings)
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
             warn_open_keys(config, settings)
@@ -198,7 +198,7 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
                     exchange=await _start_exchange(root, settings),
                     tls=tls,
                     systemd=systemd,
-                    pages=pages,
+                    web=_web(settings),
                     dropped_lines=lambda: drain.dropped,
                 )
             )
@@ -245,15 +245,14 @@ def _read_certificates(settings: Settings) -> ssl.SSLContext | None:
         raise StartError(f"SSL_CERT_FILE/SSL_CERT_DIR cannot be used: {exc}") from None
 
 
-async def _open_pages(settings: Settings) -> list[trio.SocketListener] | None:
-    """Listen for metrics, if they are wanted."""
-    address = settings.metrics.host_and_port()
-    if address is None:
+def _web(settings: Settings) -> Web | None:
+    """Return what serves the page and metrics, if they are wanted."""
+    if settings.page is None and settings.metrics.listen is None:
         return None
     # Imported only where it is used.
-    from snexec.ops.pages import open_page_listeners
+    from snexec.web import WebServer
 
-    return await open_page_listeners(*address, key="metrics.listen")
+    return WebServer(settings)
 
 
 async def _obey_signals(

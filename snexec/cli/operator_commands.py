@@ -139,6 +139,23 @@ def events(config: Path, /, *, as_json: bool) -> None:
     run_events(config, as_json=as_json)
 
 
+@click.command(epilog=examples("snexec page", "snexec page --open"))
+@click.option("--open", "opens", is_flag=True, help="Open it in your browser.")
+@click.pass_obj
+def page(config: Path, /, *, opens: bool) -> int:
+    """Print the address of the page, with its key: whoever has it may halt and sell.
+
+    The daemon makes the key at its first start, in a file beside the database that is
+    its owner's alone. Remove that file and restart the daemon to have all browsers
+    locked out.
+
+    Exit status: 1 if there is no page, or no browser.
+    """
+    from snexec.cli.page import run_page
+
+    return run_page(config, opens=opens)
+
+
 @click.command(
     epilog=examples(
         "snexec mode live",
@@ -210,4 +227,4 @@ def explain(config: Path, /, signal: str, *, as_json: bool) -> int:
     return run_explain(config, signal, as_json=as_json)
 
 
-COMMANDS = (send, status, events, mode, check, explain)
+COMMANDS = (send, status, events, mode, check, explain, page)

@@ -16,14 +16,11 @@ from snexec.cli.dates import milliseconds, parse_time
 from snexec.cli.formats import number
 from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
-from snexec.logs import printable
 from snexec.settings import load_settings
+from snexec.sheets import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# As which sheets begin a formula, the full-width forms too.
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Form = Literal["table", "json", "csv"]
 
@@ -92,18 +89,9 @@ def _print_json(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
 
 def _print_csv(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([_cell(name) for name in columns])
+    writer.writerow([cell(name) for name in columns])
     for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
-
-
-def _cell(value: object) -> object:
-    """Return a value for a sheet: no text steers a terminal, or is a formula there."""
-    value = _json_value(value)
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
+        writer.writerow([cell(row.get(name)) for name in columns])
 
 
 def _json_value(value: object) -> object:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from snexec.exits.watched import Watched
     from snexec.settings import ExitSettings, LiveSettings
 
-_MANUAL = Trigger("manual", None, "operator", "closed by hand")
 _STOPPED = "the daemon stops; its next start goes on with it"
 _DURABLE_SECONDS = 10.0  # who asks waits longer; a working buy may have to end first
 
@@ -40,7 +39,7 @@ class ByHand:
         self._seller = seller
 
     async def close(
-        self, symbols: Sequence[str], *, at_open: bool
+        self, symbols: Sequence[str], *, at_open: bool, by: str = "operator"
     ) -> list[CloseAnswer]:
         """Sell what is left of the open rows of these symbols, as ``manual``.
 
@@ -50,11 +49,13 @@ class ByHand:
         Args:
             symbols: In their canonical spelling.
             at_open: Whether a sell may wait until the market opens.
+            by: Who asks; it is the sells' trigger source.
         """
+        trigger = Trigger("manual", None, by, "closed by hand")
         answers: dict[str, CloseAnswer] = {}
 
         async def close_one(symbol: str) -> None:
-            answers[symbol] = await self._close(symbol, at_open=at_open)
+            answers[symbol] = await self._close(symbol, trigger, at_open=at_open)
 
         async with trio.open_nursery() as nursery:
             for symbol in dict.fromkeys(symbols):
@@ -66,7 +67,9 @@ class ByHand:
         exits, now = self._live.now.exits, trio.current_time()
         return [self._watch(each, exits, now) for each in self._book]
 
-    async def _close(self, symbol: str, *, at_open: bool) -> CloseAnswer:
+    async def _close(
+        self, symbol: str, trigger: Trigger, *, at_open: bool
+    ) -> CloseAnswer:
         watched = self._book.of_symbol(symbol)
         if watched is None:
             return CloseAnswer(symbol, None, None, "refused", "nothing of it is held")
@@ -81,7 +84,7 @@ class ByHand:
         if has_to_wait and earlier is not None:
             closing = earlier  # a rule's, whose word it stays
         else:
-            closing = self._seller.begin(position, _MANUAL)
+            closing = self._seller.begin(position, trigger)
             if earlier is not None or closing.exit_id is None:
                 await self._seller.keep(closing)
         with trio.move_on_after(_DURABLE_SECONDS):

@@ -119,13 +119,13 @@ class Exits:
     # What the operator asks for.
 
     async def close(
-        self, symbols: Sequence[str], *, at_open: bool
+        self, symbols: Sequence[str], *, at_open: bool, by: str = "operator"
     ) -> list[CloseAnswer]:
         """Sell what is left of the open rows of these symbols, as ``manual``.
 
         Returns once each sell is durable; see ``ByHand.close``.
         """
-        return await self._by_hand.close(symbols, at_open=at_open)
+        return await self._by_hand.close(symbols, at_open=at_open, by=by)
 
     def positions(self) -> list[Watch]:
         """Return what is known of each position, the oldest first."""

@@ -210,9 +210,10 @@ class Lookout:
             case _:
                 activities = await self._what_happened(mode, case.since)
                 evidence.is_surveyed = True
-                evidence.splits = days_of(
+                splits = days_of(
                     *(activities, symbol, case.now.quantity, case.claim.entry_day)
                 )
+                evidence.splits = splits or ()  # no list for each row
                 case = case.having(activities=activities, is_surveyed=True)
                 case = case.having(splits=evidence.splits_with(self._known, case))
                 if case.is_smaller:
@@ -329,13 +330,17 @@ def _sight(
     """Return what a list says of a row's symbol."""
     held = positions.get(position.symbol)
     quantity = held.held if held else Decimal(0)
+    average = held.average_price if held else None
+    # One object each where they are equal, as a sight of each row is kept.
     if quantity == position.remaining:
-        quantity = position.remaining  # one object, as a sight of each row is kept
+        quantity = position.remaining
+    if average == position.entry_price:
+        average = position.entry_price
     return Sight(
         at=at,
         moment=moment,
         quantity=quantity,
-        average=held.average_price if held else None,
+        average=average,
         price=held.current_price if held else None,
         remaining=position.remaining,
     )

@@ -198,8 +198,12 @@ class PositionsPoll:
             if watched is None or watched.position.mode != mode:
                 continue
             if watched.changed_at < asked_at:
-                watched.position.held = held.quantity_text
-                watched.position.free = held.available
+                position, free = watched.position, held.available
+                position.held = held.quantity_text
+                # One object where they are equal: most rows.
+                position.free = (
+                    position.remaining if free == position.remaining else free
+                )
             if held.current_price:
                 price = Price(held.symbol, held.current_price, None, "positions")
                 self._monitor.hear(price)

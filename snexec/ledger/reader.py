@@ -50,8 +50,18 @@ class Reader:
         Raises:
             sqlite3.Error: They cannot be opened.
         """
-        with closing(self._connect()) as connection:
+        with self.connection() as connection:
             yield Store(connection, clock=self._clock)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection that only reads.
+
+        Raises:
+            sqlite3.Error: It cannot be opened.
+        """
+        with closing(self._connect()) as connection:
+            yield connection
 
     def oddities(self) -> list[str]:
         """Return a line for each row that holds what cannot be read.

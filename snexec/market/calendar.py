@@ -100,8 +100,10 @@ class SessionCalendar:
         return next(known, None)
 
     def _view(self) -> View | None:
-        mode = self._mode()
-        return None if mode is None else self._hours.view(mode)
+        for mode in MODES:
+            if (view := self._hours.view(mode)) is not None:
+                return view
+        return None
 
     async def _ask(self, day: date) -> bool:
         """Ask once, and return whether that was answered."""

@@ -171,18 +171,20 @@ class DataSession:
         return self._refused
 
     async def _read(self) -> None:
-        reader, life = self._reader, self._life
         while True:
-            frame = await self._socket.get_message()
-            life.heard()
-            before = reader.ticks
-            for number, part in enumerate(reader.split(frame)):
-                if number:
-                    await trio.lowlevel.checkpoint()
-                for message in reader.take(part):
-                    self._take(message)
-            if reader.ticks != before:
-                self._heard()
+            # No frame is kept while the next is waited for: one may name every symbol.
+            await self._read_frame(await self._socket.get_message())
+
+    async def _read_frame(self, frame: str | bytes) -> None:
+        reader, before = self._reader, self._reader.ticks
+        self._life.heard()
+        for number, part in enumerate(reader.split(frame)):
+            if number:
+                await trio.lowlevel.checkpoint()
+            for message in reader.take(part):
+                self._take(message)
+        if reader.ticks != before:
+            self._heard()
 
     def _take(self, message: Message) -> None:
         match message["T"]:

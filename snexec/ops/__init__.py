@@ -10,6 +10,10 @@ a gap, when it has them ask anew; it places no order.
 
 from __future__ import annotations
 
+from snexec.ops.commands import Commands as Commands
+from snexec.ops.health import Health as Health
 from snexec.ops.operations import Operations as Operations
+from snexec.ops.sources import Sources as Sources
+from snexec.ops.sources import Web as Web
 from snexec.ops.systemd import Systemd as Systemd
 from snexec.ops.wings import Wings as Wings

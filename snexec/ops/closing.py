@@ -57,7 +57,9 @@ async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, obj
     if wanted:
         symbols = [row.symbol for row in wanted]
         by_symbol = {row.symbol: row for row in wanted}
-        for each in await wings.exits.close(symbols, at_open=asked.at_open):
+        for each in await wings.exits.close(
+            symbols, at_open=asked.at_open, by=asked.by
+        ):
             row = by_symbol[each.symbol]
             _log(each, row)
             answers.append(_done(each, row, watches))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from snexec.ledger import End
     from snexec.ops.control import Control
+    from snexec.ops.exits import By
 
 
 _MOST_SYMBOL_CHARS = 64  # another program's row may have any
@@ -70,7 +71,10 @@ class Commands:
                     for_all=bool(request.get("all")),
                 )
             case "resume":
-                return self._control.resume()
+                by = request.get("by")
+                return self._control.resume(
+                    by=None if by is None else mended(by, default="", mask=self._mask)
+                )
             case "reload":
                 refusal = await self._reload()
                 return {} if refusal is None else _refused(refusal)
@@ -138,11 +142,12 @@ def _closing(request: Mapping[str, object]) -> Closing:
     symbols, at_open = request.get("symbols"), request.get("at_open", False)
     if not isinstance(at_open, bool):
         raise _BadRequestError("at_open: must be true or false")
+    by: By = "page" if request.get("by") == "page" else "operator"
     if symbols == "all":
-        return Closing(None, at_open)
+        return Closing(None, at_open, by)
     if not isinstance(symbols, list) or not symbols:
         raise _BadRequestError("symbols: must be a list of symbols, or 'all'")
-    return Closing(tuple(_symbol(each, "symbols") for each in symbols), at_open)
+    return Closing(tuple(_symbol(each, "symbols") for each in symbols), at_open, by)
 
 
 def _symbol(value: object, name: str) -> str:

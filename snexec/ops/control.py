@@ -119,11 +119,15 @@ class Control:
         halt = self._wings.halt.halt(reason, by=by, stops_all=for_all)
         return {"halted": True, **self._halted(halt)}
 
-    def resume(self) -> dict[str, object]:
-        """End the halt, and return whether there still is one."""
+    def resume(self, *, by: str | None = None) -> dict[str, object]:
+        """End the halt, and return whether there still is one.
+
+        Args:
+            by: Who ends it, where that is known.
+        """
         switch = self._wings.halt
         try:
-            switch.resume()
+            switch.resume(by=by)
         except OSError as exc:
             path = exc.filename or switch.files[0]
             log.error(  # noqa: TRY400 - the reason says it all

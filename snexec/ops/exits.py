@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+By = Literal["operator", "page"]
 
 
 class Closing(NamedTuple):
@@ -12,7 +14,9 @@ class Closing(NamedTuple):
         symbols: As they were written; None for every open row.
         at_open: Whether shares are to be sold at the next open while the market is
             closed.
+        by: Who asks: over the socket, or on the page.
     """
 
     symbols: tuple[str, ...] | None
     at_open: bool = False
+    by: By = "operator"

@@ -14,6 +14,7 @@ from snexec.ops.gaps import Gaps
 from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
+from snexec.ops.sources import Sources
 from snexec.ops.watchdog import Watchdog, knock_at
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.logs import SecretMask
     from snexec.ops.notify import Notify
+    from snexec.ops.sources import Web
     from snexec.ops.systemd import Systemd
     from snexec.ops.wings import Wings
 
@@ -35,7 +37,7 @@ class Operations:
         feed: The events, for every part that follows them.
         clock: Gives reports their time.
         systemd: The service manager, if there is one.
-        pages: Where to serve metrics, if anywhere.
+        web: Serves the page and metrics, where they are on.
         mask: Takes secrets out of what is sent.
         stop_deadline: Returns when a stop must be over, on Trio's clock.
         dropped_lines: Returns how many log lines were dropped.
@@ -51,7 +53,7 @@ class Operations:
         *,
         clock: Clock,
         systemd: Systemd,
-        pages: list[trio.SocketListener] | None,
+        web: Web | None,
         mask: SecretMask,
         stop_deadline: Callable[[], float],
         dropped_lines: Callable[[], int],
@@ -90,22 +92,16 @@ class Operations:
             )
             feed.follow(notify.happened)
             self._tasks["notifications"] = notify.run
-        if pages is not None:
-            from snexec.ops.families import Sources  # noqa: PLC0415
-            from snexec.ops.metrics import Metrics  # noqa: PLC0415
-            from snexec.ops.pages import PageServer  # noqa: PLC0415
-
-            metrics = Metrics(
-                Sources(
-                    wings=wings,
-                    health=health,
-                    outages=outages,
-                    dropped_lines=dropped_lines,
-                    notify=notify,
-                )
+        if web is not None:
+            sources = Sources(
+                wings=wings,
+                health=health,
+                outages=outages,
+                dropped_lines=dropped_lines,
+                notify=notify,
             )
-            feed.follow(metrics.happened)
-            self._tasks["metrics"] = partial(PageServer(metrics.pages()).run, pages)
+            web.watch(sources, self.commands, feed, clock)
+            self._tasks["web"] = web.run
 
     async def run(self) -> None:
         """Report, deliver and serve, until cancelled."""

@@ -99,12 +99,12 @@ def _described(row: OpenRow, watch: Watch | None) -> dict[str, object]:
         "stop": None if watch is None else _number(watch.stop),
         "target": None if watch is None else _number(watch.target),
         "secondsLeft": None if watch is None else watch.seconds_left,
-        "state": _state(row, watch),
-        "blockedBy": _blocked_by(row, watch) or None,
+        "state": state_of(row, watch),
+        "blockedBy": blocked_by(row, watch) or None,
     }
 
 
-def _state(row: OpenRow, watch: Watch | None) -> str:
+def state_of(row: OpenRow, watch: Watch | None) -> str:
     """Return what the position is: the table of SPEC 12.2, and what comes before it."""
     if row.mode is None:
         return "foreign"
@@ -117,7 +117,8 @@ def _state(row: OpenRow, watch: Watch | None) -> str:
     return "blocked" if row.exit_state == "refused" else "unwatched"
 
 
-def _blocked_by(row: OpenRow, watch: Watch | None) -> str:
+def blocked_by(row: OpenRow, watch: Watch | None) -> str:
+    """Return what keeps a position from being sold, in words; empty if nothing does."""
     if watch is not None and watch.blocked_by:
         return watch.blocked_by
     if row.mode is None:

@@ -15,6 +15,8 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snexec.ledger import NewExit
+
 _QUIET_SECONDS = 0.01  # without another one
 _MOST_SECONDS = 0.5  # however many there are
 _SAID_AT_ONCE = 8  # then others have their turn
@@ -60,3 +62,16 @@ class Announcements:
         """Say what still waits, and end ``run``."""
         self.say_all()
         self._scope.cancel(reason="no sell is under way")
+
+
+def decision(new: NewExit) -> dict[str, object]:
+    """Return what is said of a sell that is decided: how much, and by what."""
+    price = new.trigger_price
+    said: dict[str, object] = {
+        "shares": float(new.quantity),
+        "triggerPrice": None if price is None else float(price),
+        "triggerSource": new.trigger_source,
+    }
+    if new.reason == "manual":
+        said["by"] = new.trigger_source  # which is who asked for it
+    return said

@@ -15,7 +15,7 @@ import trio
 from snexec.errors import DuplicateOrderError, RateLimitedError, UnknownOutcomeError
 from snexec.ledger import AwaitedChange, OrderRef
 from snexec.logs import OrderLog, about_order
-from snexec.orders.announcements import Announcements
+from snexec.orders.announcements import Announcements, decision
 from snexec.orders.taken_id import TakenId
 from snexec.reconciliation import is_final
 from snexec.settings import ExitSettings
@@ -80,13 +80,7 @@ class SellOutcomes:
         self.announcements.add(partial(self._publish_decided, attempt.trade))
 
     def _publish_decided(self, new: NewExit) -> None:
-        price = new.trigger_price
-        more = {
-            "shares": float(new.quantity),
-            "triggerPrice": None if price is None else float(price),
-            "triggerSource": new.trigger_source,
-        }
-        self._publish("exit", new, more)
+        self._publish("exit", new, decision(new))
 
     def accepted(
         self,

@@ -77,6 +77,7 @@ class HaltSwitch:
         self._unsynced = trio.Event()
         self._announced = False
         self._announced_all = False
+        self._resumed_by: str | None = None
         self._refusals = Streak()
         feed.follow(self.happened)
 
@@ -159,20 +160,27 @@ class HaltSwitch:
         self.is_halted()
         return self.current() or halt
 
-    def resume(self) -> None:
+    def resume(self, *, by: str | None = None) -> None:
         """Let orders leave again.
+
+        Args:
+            by: Who says so, where that is known.
 
         Raises:
             OSError: The file stays, and so does the halt.
         """
         self._refusals.end()
+        self._resumed_by = by
         try:
-            remove_halt((*self.all_files, *self.files))
-        finally:
+            try:
+                remove_halt((*self.all_files, *self.files))
+            finally:
+                self.is_halted()
+            self._unwritten_halt = None
+            self._unwritten_stops_all = False
             self.is_halted()
-        self._unwritten_halt = None
-        self._unwritten_stops_all = False
-        self.is_halted()
+        finally:
+            self._resumed_by = None
 
     def refusal_heard(self, trade_id: str) -> None:
         """Keep an order's place in the sequence until its refusal is borne out.
@@ -237,8 +245,11 @@ class HaltSwitch:
         self._announced = halted  # first, as a follower of the feed may look
         self._announced_all = stops_all
         if not halted:
-            log.warning("RESUMED: orders are placed again")
-            self._feed.publish("resume")
+            by = self._resumed_by
+            log.warning(
+                "RESUMED: orders are placed again%s", f" (by {by})" if by else ""
+            )
+            self._feed.publish("resume", {"by": by} if by else None)
             return
         halt = self.current() or Halt(reason="it is over already", since=None)
         log.error(

@@ -24,6 +24,7 @@ from snexec.settings.live import Term as Term
 from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config
+from snexec.settings.page import PageSettings as PageSettings
 from snexec.settings.redis import RedisAddress as RedisAddress
 from snexec.settings.redis import RedisSettings as RedisSettings
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
@@ -32,3 +33,4 @@ from snexec.settings.sections import NotifyKind as NotifyKind
 from snexec.settings.sections import NotifySettings as NotifySettings
 from snexec.settings.sections import Settings as Settings
 from snexec.settings.sections import StreamSettings as StreamSettings
+from snexec.settings.values import is_loopback as is_loopback

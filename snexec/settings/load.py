@@ -93,7 +93,15 @@ def parse_config(path: Path, content: bytes, *, again: bool = False) -> Settings
         )
     intake = settings.intake.model_copy(update={"socket": socket})
     database = str(base / settings.database)
-    return settings.model_copy(update={"intake": intake, "database": database})
+    page = settings.page
+    if page is not None:
+        files = ("certificate", "private_key")
+        paths = {key: getattr(page, key) for key in files}
+        absolute = {key: str(base / name) for key, name in paths.items() if name}
+        page = page.model_copy(update=absolute)
+    return settings.model_copy(
+        update={"intake": intake, "database": database, "page": page}
+    )
 
 
 def unended_number(content: bytes) -> str | None:

@@ -13,6 +13,7 @@ from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
 from snexec.settings.exits import ExitSettings
+from snexec.settings.page import PageSettings
 from snexec.settings.redis import RedisSettings
 from snexec.settings.values import (
     Count,
@@ -34,6 +35,7 @@ from snexec.settings.values import (
     TradeSize,
     Webhook,
     Word,
+    host_and_port,
 )
 
 if TYPE_CHECKING:
@@ -167,10 +169,7 @@ class MetricsSettings(Section):
 
     def host_and_port(self) -> tuple[str, int] | None:
         """Return the host and port to listen at; None to listen nowhere."""
-        if self.listen is None:
-            return None
-        host, _, port = self.listen.rpartition(":")
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return None if self.listen is None else host_and_port(self.listen)
 
 
 class NotifySettings(Section):
@@ -273,6 +272,7 @@ class Settings(Section):
     Attributes:
         database: The path of the SQLite file; absolute once loaded.
         exits: None without its section: then nothing is sold but by ``close``.
+        page: None without its section: then there is no page.
         redis: None without its section: then nothing of Redis is even imported.
     """
 
@@ -287,6 +287,7 @@ class Settings(Section):
         ExchangeSettings()
     )
     metrics: MetricsSettings = MetricsSettings()
+    page: PageSettings | None = None
     notify: NotifySettings = NotifySettings()
     redis: RedisSettings | None = None
 

@@ -125,6 +125,12 @@ def _word(value: str) -> str:
     return value
 
 
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Return the host and the port of an address to listen at."""
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine: 127.0.0.0/8, ``::1`` or ``localhost``."""
     if host == "localhost":

@@ -165,8 +165,20 @@ async def test_an_entry_that_is_no_position_hides_none_and_shows_none_gone(
     assert not positions.speaks_of("GE")
 
 
+@pytest.mark.parametrize("spelled", ["[%s,%s]", " [ %s ,\n%s\t]\r\n"])
+async def test_a_list_is_read_however_json_spaces_it(spelled: str) -> None:
+    told = spelled % (json.dumps(KO), json.dumps({**KO, "symbol": "GE"}))
+    assert [each.symbol for each in await read_positions(told.encode())] == ["KO", "GE"]
+    for none in (b"[]", b" [ ] "):
+        assert await read_positions(none) == []
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"null", b"<html>", b"[" * 99_999, b'{"a":[]}']
+    "content",
+    [
+        *(b"", b"{}", b"null", b"<html>", b"[" * 99_999, b'{"a":[]}', b"\xff", b"["),
+        *(b"[{}", b"[{},", b"[{},]", b"[{} {}]", b"[,{}]", b"[{}]]", b"[]{}"),
+    ],
 )
 async def test_what_is_no_list_is_no_answer(content: bytes) -> None:
     with pytest.raises(UnknownOutcomeError, match="no list of positions"):

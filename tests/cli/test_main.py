@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS = [
     "bench", "check", "close", "events", "exchange", "explain", "halt", "mode",
-    "positions", "rebuild", "resume", "send", "settle", "status", "trades", "unit",
+    "page", "positions", "rebuild", "resume", "send", "settle", "status", "trades", "unit",
 ]  # fmt: skip
 
 

@@ -37,13 +37,15 @@ async def test_what_is_closed_by_hand_is_durable_when_it_is_answered(
     shop: Shop, hand: ByHand
 ) -> None:
     await shop.start()
-    (answer,) = await hand.close(["AAPL"], at_open=False)
+    (answer,) = await hand.close(["AAPL"], at_open=False, by="page")
     assert answer == CloseAnswer("AAPL", Decimal(SHARES), "sn-1-x1", "selling")
     assert shop.states().keys() == {"sn-1-x1"}
     await wait_all_tasks_blocked()
     await shop.said("fill", SHARES, "180.02")
     row = shop.rig.rows()["sn-1"]
     assert (row["status"], row["exitReason"]) == ("closed", "manual")
+    [decided] = [each for each in shop.rig.events if each.event == "exit"]
+    assert (decided.more["by"], decided.more["triggerSource"]) == ("page", "page")
 
 
 async def test_a_close_waits_until_it_is_known_whether_the_market_is_open(

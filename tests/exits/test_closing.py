@@ -569,7 +569,7 @@ async def test_what_cannot_be_dropped_at_the_open_is_dropped_later(
     )
     shop.holds, shop.rig.market.open = False, True
     await trio.sleep(5)
-    assert "which cannot be written (no)" in logged_errors.take()[0]
+    assert "cannot be written (no)" in logged_errors.take()[0]
     db.execute("DROP TRIGGER no")
     await trio.sleep(60)
     assert shop.states() == {"sn-1-x1": "dropped"}

@@ -148,6 +148,18 @@ async def test_a_stop_sells_by_two_polls_within_their_time(
     nursery.cancel_scope.cancel()
 
 
+async def test_what_is_free_takes_no_memory_where_it_is_all_of_a_row(
+    nursery: trio.Nursery,
+) -> None:
+    desk = Polled(**STOP)
+    position = desk.hold(remaining=Decimal("0.5"), shares=Decimal("0.5")).position
+    desk.paper.holds = {"AAPL": "189"}
+    desk.start(nursery)
+    await trio.sleep(2.5)
+    assert position.free is position.remaining
+    nursery.cancel_scope.cancel()
+
+
 async def test_yesterdays_price_sells_nothing_in_the_morning(
     nursery: trio.Nursery,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -150,6 +152,23 @@ async def test_others_have_their_turn_while_a_large_frame_is_taken(
     steps = [after - before for before, after in zip([0, *seen], seen, strict=False)]
     assert max(steps) <= 32  # whoever has the first turn
     assert [tick.price for tick in bench.sink.taken] == list(range(100, 600))  # type: ignore[union-attr]
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_frame_is_kept_while_the_next_is_waited_for(
+    bench: Bench, run: Run, nursery: trio.Nursery
+) -> None:
+    class Frame(str):
+        """A text that can be watched."""
+
+    await run("AAPL")
+    frame = Frame(json.dumps([trade()]))
+    is_kept = weakref.ref(frame)
+    bench.server.send(frame)
+    del frame
+    await settle()
+    assert len(bench.sink.taken) == 1
+    assert is_kept() is None
     nursery.cancel_scope.cancel()
 
 

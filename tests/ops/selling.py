@@ -29,6 +29,7 @@ class FakeExits(Exits):
 
     Attributes:
         asked: Symbols, and whether they may wait for the open.
+        by: Who asked last.
         refusals: Why a symbol is not sold.
     """
 
@@ -38,11 +39,13 @@ class FakeExits(Exits):
         self.watches: list[Watch] = []
         self.rules: list[Explained] | None = None
         self.now = NOTHING
+        self.by = ""
 
     async def close(
-        self, symbols: Sequence[str], *, at_open: bool
+        self, symbols: Sequence[str], *, at_open: bool, by: str = "operator"
     ) -> list[CloseAnswer]:
         """Answer that each is sold, but those that are refused."""
+        self.by = by
         await trio.lowlevel.checkpoint()
         self.asked.append((list(symbols), at_open))
         return [self._answer(symbol) for symbol in symbols]

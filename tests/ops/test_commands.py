@@ -46,8 +46,8 @@ class Recorder(Control):
         self.asked.append(("halt", reason, by, *(["all"] if for_all else [])))
         return {"halted": True}
 
-    def resume(self) -> dict[str, object]:
-        self.asked.append("resume")
+    def resume(self, *, by: str | None = None) -> dict[str, object]:
+        self.asked.append("resume" if by is None else ("resume", by))
         return {"halted": False}
 
     async def reload(self) -> str | None:
@@ -125,12 +125,12 @@ def commands(control: Recorder) -> Commands:
         ),
         (
             {"command": "close", "symbols": ["AAPL", "btcusd"]},
-            (("AAPL", "btcusd"), False, False),
+            (("AAPL", "btcusd"), False, "operator", False),
             {"rows": []},
         ),
         (
             {"command": "close", "symbols": "all", "at_open": True, "dryRun": True},
-            (None, True, True),
+            (None, True, "operator", True),
             {"rows": []},
         ),
         ({"command": "reload"}, "reload", {}),
@@ -347,8 +347,8 @@ async def test_no_signal_at_all_is_not_explained(
 async def test_a_fault_of_ours_is_not_passed_off_as_the_askers(
     commands: Commands, control: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> dict[str, object]:
-        raise ZeroDivisionError
+    def broken(*, by: str | None) -> dict[str, object]:
+        raise ZeroDivisionError(by)
 
     monkeypatch.setattr(control, "resume", broken)
     with pytest.raises(ZeroDivisionError):

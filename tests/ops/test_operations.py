@@ -11,18 +11,20 @@ import trio
 from snexec.logs.mask import SecretMask
 from snexec.ops import notify as notify_module
 from snexec.ops.operations import Operations
-from snexec.ops.pages import open_page_listeners
 from snexec.ops.systemd import Systemd
+from snexec.web.serving import WebServer
 from tests.fakes import Rig, make_settings
 from tests.ops.bench import listening, make_wings
-from tests.ops.scraping import fetch, scrape, value
 from tests.ops.test_systemd import manager, told
+from tests.web.scraping import fetch, free_port, scrape, value
+from tests.web.site import until_served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from snexec.ledger.store import Store
+    from snexec.ops import Web
     from tests.conftest import LoggedErrors
     from tests.fakes import FakeClock
 
@@ -43,7 +45,7 @@ class Desk:
         rig: Rig,
         *,
         systemd: Systemd | None = None,
-        pages: list[trio.SocketListener] | None = None,
+        web: Web | None = None,
     ) -> None:
         self.rig = rig
         self.feed = rig.feed
@@ -54,7 +56,7 @@ class Desk:
             rig.feed,
             clock=rig.clock,
             systemd=systemd or Systemd({}),
-            pages=pages,
+            web=web,
             mask=self.mask,
             stop_deadline=lambda: trio.current_time() + 1,
             dropped_lines=lambda: 5,
@@ -68,11 +70,11 @@ def make_desk(store: Store, clock: FakeClock) -> Callable[..., Desk]:
     def make(
         *,
         systemd: Systemd | None = None,
-        pages: list[trio.SocketListener] | None = None,
+        web: Web | None = None,
         **sections: object,
     ) -> Desk:
         rig = Rig(config=make_settings(**sections), clock=clock, store=store)
-        return Desk(rig, systemd=systemd, pages=pages)
+        return Desk(rig, systemd=systemd, web=web)
 
     return make
 
@@ -171,13 +173,14 @@ async def test_the_service_manager_is_told_what_hangs(
         nursery.cancel_scope.cancel()
 
 
-async def test_pages_are_served_where_somebody_listens(
+async def test_what_shows_it_all_is_served_where_it_is_on(
     make_desk: Callable[..., Desk], nursery: trio.Nursery
 ) -> None:
-    pages = await open_page_listeners("127.0.0.1", 0, key="metrics.listen")
-    port = pages[0].socket.getsockname()[1]
-    desk = make_desk(pages=pages)
+    port = await free_port()
+    settings = make_settings(metrics={"listen": f"127.0.0.1:{port}"})
+    desk = make_desk(web=WebServer(settings))
     nursery.start_soon(desk.operations.run)
+    await until_served(port)
     desk.feed.publish("placed", {"mode": "paper", "notional": "100.00"})
 
     status, _, body = await fetch(port, "/healthz")

@@ -120,6 +120,16 @@ async def test_what_is_decided_is_published_with_what_decided_it(sent: Sent) -> 
     }
 
 
+async def test_what_is_sold_by_hand_says_who_asked_for_it(sent: Sent) -> None:
+    sent.attempt.new = sent.new._replace(
+        reason="manual", trigger_price=None, trigger_source="page"
+    )
+    sent.outcomes.decided(sent.attempt)
+    sent.outcomes.announcements.say_all()
+    [event] = [each for each in sent.rig.events if each.event == "exit"]
+    assert event.more["by"] == "page"
+
+
 async def test_a_rule_of_time_has_no_price(sent: Sent) -> None:
     sent.attempt.new = sent.new._replace(trigger_price=None, trigger_source="clock")
     sent.outcomes.decided(sent.attempt)

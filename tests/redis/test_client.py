@@ -196,7 +196,7 @@ async def test_an_encrypted_server_is_verified_by_its_name_and_certificate(
 
 def test_nothing_of_the_driver_is_imported_without_its_section() -> None:
     program = (
-        "import sys, snexec.app, snexec.cli.daemon, snexec.ops.families\n"
+        "import sys, snexec.app, snexec.cli.daemon, snexec.web.families\n"
         "names = ('coredis', 'anyio._backends', 'snexec.redis.client')\n"
         "print([name for name in names if name in sys.modules])"
     )

@@ -150,6 +150,24 @@ def test_a_command_halts_and_resumes(desk: Desk, logged_errors: LoggedErrors) ->
     assert len(logged_errors.take()) == 1
 
 
+def test_a_resume_says_who_said_it_where_that_is_known(
+    desk: Desk, logged_errors: LoggedErrors, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[object] = []
+    desk.feed.follow(lambda event: said.append(event.more.get("by")))
+    for by in ("page", None):
+        desk.switch.halt("fire", by="me")
+        desk.switch.resume(by=by)
+    assert said == ["me", "page", "me", None]
+    assert "RESUMED: orders are placed again (by page)" in caplog.text
+    desk.switch.files[0].touch()
+    desk.switch.is_halted()
+    desk.switch.files[0].unlink()
+    desk.switch.is_halted()
+    assert said[-1] is None, "somebody's hand"
+    assert len(logged_errors.take()) == 3
+
+
 def test_a_folder_that_cannot_be_written_is_halted_in_memory(
     tmp_path: Path, logged_errors: LoggedErrors
 ) -> None:

@@ -249,6 +249,7 @@ WITHOUT_DEFAULT = (
     "metrics.listen",
     "notify.command",
     "notify.webhook",
+    "page",  # None; its own keys are in test_page
     "bot.min_win_rate",  # these two go together
     "bot.min_win_rate_trades",
 )

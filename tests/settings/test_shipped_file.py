@@ -92,6 +92,7 @@ def test_the_shipped_file_holds_the_defaults_but_for_the_exchange() -> None:
         "database",  # a path that is absolute once loaded
         "intake.socket",
         "exits.enabled",
+        "page",
         *(f"exits.{name}" for name in SHIPPED_EXITS),
         *SHIPPED_LIMITS,
     }

@@ -1,0 +1,112 @@
+"""What the page is made of, from the daemon's start on (SPEC 14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from snexec.web.charts import Charts
+from snexec.web.day import Day
+from snexec.web.live import Live
+from snexec.web.metrics import Metrics
+from snexec.web.recent import Recent
+from snexec.web.rows import Rows
+from snexec.web.snapshot import Snapshots
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from snexec.clock import Clock
+    from snexec.events import EventFeed
+    from snexec.model import Mode
+    from snexec.ops import Commands, Sources
+    from snexec.settings import PageSettings
+    from snexec.web.key_file import PageKey
+
+
+class Parts:
+    """Notes what happens from the start on, and shows it once it is served.
+
+    Args:
+        sources: Where the figures are.
+        commands: What the page may ask for.
+        feed: What happens.
+        clock: The time of day.
+        page: Its settings; None where only figures are served.
+
+    Attributes:
+        sources: The same.
+        clock: The same.
+        rows: Asks the database.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        commands: Commands,
+        feed: EventFeed,
+        clock: Clock,
+        page: PageSettings | None,
+    ) -> None:
+        self.sources = sources
+        self.clock = clock
+        self.rows = Rows(sources.wings.ledger)
+        self._commands = commands
+        self._page = page
+        self._metrics = Metrics(sources)
+        self._recent = Recent()
+        self._day = Day(sources.wings, clock)
+        self._snapshots = Snapshots(
+            *(sources, self.rows, self._day, self._recent, clock),
+            actions=page is not None and page.actions,
+        )
+        self._live = Live(self._snapshots, self._recent, sources.wings)
+        feed.follow(self._metrics.happened)
+        if page is not None:
+            feed.follow(self._day.happened)
+            feed.follow(self._recent.happened)
+
+    async def run(self) -> None:
+        """Note each midnight, and send what is new to who looks, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._day.run, name="page day")
+            nursery.start_soon(self._live.run, name="page live")
+
+    def metrics_app(self) -> ASGIApp:
+        """Return what answers where only figures are served."""
+        from snexec.web.site import metrics_app  # noqa: PLC0415 - Starlette is slow
+
+        return metrics_app(self._metrics)
+
+    def page_app(self, key: PageKey, *, port: int) -> ASGIApp:
+        """Return what answers where the page is served.
+
+        Args:
+            key: Opens it.
+            port: Where it listens.
+        """
+        from snexec.web.access import Access  # noqa: PLC0415 - so is Hypercorn
+        from snexec.web.site import Shown, page_app  # noqa: PLC0415
+
+        page = self._page
+        assert page is not None  # noqa: S101 - it is served
+        access = Access(
+            key=key,
+            host=page.host_and_port()[0],
+            port=port,
+            hosts=frozenset(page.hosts),
+            actions=page.actions,
+            is_tls=page.certificate is not None,
+        )
+        shown = Shown(
+            snapshots=self._snapshots,
+            live=self._live,
+            rows=self.rows,
+            charts=Charts(self.rows, self._day, self.clock, self._mode),
+            commands=self._commands,
+        )
+        return page_app(self._metrics, shown, access)
+
+    def _mode(self) -> Mode:
+        return self.sources.wings.live.now.mode

@@ -1,0 +1,123 @@
+"""What is answered at which path: the one place where that is listed (SPEC 14)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.routing import Route, Router
+
+from snexec.web.access import Guard
+from snexec.web.actions import Actions
+from snexec.web.answers import Answer, in_json
+from snexec.web.assets import Assets
+from snexec.web.endpoints import Act, Get, Sheets
+from snexec.web.explain import explain
+from snexec.web.trades import read_trades, wanted
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from snexec.ops import Commands
+    from snexec.web.access import Access
+    from snexec.web.charts import Charts
+    from snexec.web.live import Live
+    from snexec.web.metrics import Metrics
+    from snexec.web.rows import Rows
+    from snexec.web.snapshot import Snapshots
+
+_GET, _POST = ["GET"], ["POST"]
+
+
+class Shown(NamedTuple):
+    """What the page shows, and through what it acts.
+
+    Attributes:
+        snapshots: How all is now.
+        live: Sends them, and what happens.
+        rows: Asks the database.
+        charts: The day in figures.
+        commands: What the socket's clients may ask.
+    """
+
+    snapshots: Snapshots
+    live: Live
+    rows: Rows
+    charts: Charts
+    commands: Commands
+
+
+def metrics_app(metrics: Metrics) -> ASGIApp:
+    """Return what answers where only figures are served."""
+    return Guard(_router(_open_to_all(metrics)), None)
+
+
+def page_app(metrics: Metrics, shown: Shown, access: Access) -> ASGIApp:
+    """Return what answers where the page is served."""
+    pages = _Pages(shown, access.key.token)
+    actions = Actions(shown.commands, shown.snapshots)
+    return Guard(
+        _router(
+            [
+                *_open_to_all(metrics),
+                Route("/", Get(pages.index), methods=_GET),
+                Route("/assets/{name}", Get(pages.asset), methods=_GET),
+                Route("/api/live", shown.live, methods=_GET),
+                Route("/api/snapshot", Get(pages.snapshot), methods=_GET),
+                Route("/api/trades", Get(pages.trades), methods=_GET),
+                Route("/api/trades.csv", Sheets(shown.rows), methods=_GET),
+                Route("/api/charts", Get(pages.charts), methods=_GET),
+                Route("/api/explain", Get(pages.explain), methods=_GET),
+                Route("/api/halt", Act(actions.halt), methods=_POST),
+                Route("/api/resume", Act(actions.resume), methods=_POST),
+                Route("/api/close", Act(actions.close), methods=_POST),
+            ]
+        ),
+        access,
+    )
+
+
+def _open_to_all(metrics: Metrics) -> list[Route]:
+    async def figures(request: Request) -> Answer:
+        return await metrics.figures(request.headers.get("accept", ""))
+
+    async def health(_request: Request) -> Answer:
+        return metrics.health()
+
+    return [
+        Route("/metrics", Get(figures), methods=_GET),
+        Route("/healthz", Get(health), methods=_GET),
+    ]
+
+
+def _router(routes: list[Route]) -> Router:
+    return Router(routes, redirect_slashes=False)
+
+
+class _Pages:
+    def __init__(self, shown: Shown, token: str) -> None:
+        self._shown = shown
+        self._token = token
+        self._assets = Assets()
+
+    async def index(self, _request: Request) -> Answer:
+        title = f"snexec {self._shown.snapshots.kind}"
+        return self._assets.index(title=title, token=self._token)
+
+    async def asset(self, request: Request) -> Answer:
+        return self._assets.named(request.path_params["name"])
+
+    async def snapshot(self, _request: Request) -> Answer:
+        return Answer((await self._shown.snapshots.latest()).data)
+
+    async def trades(self, request: Request) -> Answer:
+        asked = wanted(request.query_params)
+        return in_json(await self._shown.rows.ask(partial(read_trades, asked=asked)))
+
+    async def charts(self, _request: Request) -> Answer:
+        return await self._shown.charts.latest()
+
+    async def explain(self, request: Request) -> Answer:
+        text = request.query_params.get("signal", "")
+        return await explain(self._shown.commands, text)
