@@ -86,7 +86,7 @@ class Control:
             "problems": self._health.problems(),
             "exits": _exits_of(wings.exits.status()),
             "redis": _redis_of(wings.redis),
-            "lease": "none" if wings.redis is None else wings.redis.status().lease,
+            "lease": wings.lease,
         }
 
     def status_line(self) -> str:

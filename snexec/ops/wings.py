@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snexec.market import MarketHours
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Reconciler
-    from snexec.redis import RedisFeeder
+    from snexec.redis import LeaseState, RedisFeeder
     from snexec.risk import HaltSwitch
     from snexec.settings import LiveSettings
     from snexec.stream import TradingStream
@@ -46,6 +46,11 @@ class Wings(NamedTuple):
         """The bot's state, or that it is disabled."""
         bot = self.live.now.bot
         return bot.state if bot.enabled else "disabled"
+
+    @property
+    def lease(self) -> LeaseState:
+        """Whether this daemon is the active one of several; "none" where it is alone."""
+        return "none" if self.redis is None else self.redis.status().lease
 
     @property
     def missing_keys(self) -> str:

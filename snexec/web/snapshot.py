@@ -185,7 +185,7 @@ class Snapshots:
                 "open": None if view is None else view.is_open,
                 "changesAt": None if view is None else view.changes_at.timestamp(),
             },
-            "lease": "none",
+            "lease": wings.lease,
             "writer": {
                 "pending": writer.pending,
                 "applied": writer.applied,
