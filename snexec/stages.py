@@ -16,6 +16,7 @@ import trio
 
 from snexec.errors import StartError
 from snexec.intake import Kind, Phase
+from snexec.model import counted
 from snexec.ops import Systemd
 from snexec.risk import counts_orders
 
@@ -195,9 +196,9 @@ class Stages:
         """
         if abandoned := self._wings.ledger.status().abandoned:
             log.error(
-                "%d changes of rows could not be written; the next start asks the"
-                " broker about their orders",
-                abandoned,
+                "%s could not be written; the next start asks the broker about their"
+                " orders",
+                counted(abandoned, "change of rows"),
             )
         log.info("stopped%s", self._left_unwatched())
         if self._damage is not None:

@@ -37,7 +37,12 @@ from snexec.logs import (
 from snexec.names import HostNames
 from snexec.ops import Systemd
 from snexec.permissions import warn_open_folders
-from snexec.settings import LiveSettings, learn_secrets, load_settings, warn_open_keys
+from snexec.settings import (
+    LiveSettings,
+    learn_secrets,
+    load_settings,
+    warn_open_secrets,
+)
 from snexec.stages import Opened
 
 if TYPE_CHECKING:
@@ -147,7 +152,7 @@ async def _main(
     ):
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
-            warn_open_keys(config, settings)
+            warn_open_secrets(config, settings)
             warn_open_folders([database.parent, Path(settings.intake.socket).parent])
             if proxies := ignored_proxies(os.environ):
                 log.warning("%s", proxies)

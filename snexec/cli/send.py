@@ -17,6 +17,7 @@ from snexec.cli.live_view import open_view, print_plainly
 from snexec.cli.outcome_tracker import OutcomeTracker
 from snexec.cli.sender import Sender
 from snexec.logs import printable
+from snexec.model import counted
 from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
 
@@ -145,7 +146,9 @@ def _send_many(config: Path, file: str, options: SendOptions) -> int:
             with view:
                 _send_lines(source, sender, options, view)
                 if sender.outcomes is not None:
-                    view.update(f"waiting for {sender.outcomes.waiting} orders")
+                    view.update(
+                        f"waiting for {counted(sender.outcomes.waiting, 'order')}"
+                    )
                     sender.outcomes.wait()
         finally:
             click.echo(sender.totals(), err=options.as_json)
@@ -158,7 +161,7 @@ def _send_lines(
     problems = 0
     for number, line in _lines(source):
         answer = sender.send(line, patiently=True)
-        view.update(f"{sender.sent} signals", len(line) + 1)
+        view.update(counted(sender.sent, "signal"), len(line) + 1)
         fields = read_object(answer) or {}
         if options.as_json:
             view.print_line(printable(answer.decode(errors="replace")), "")

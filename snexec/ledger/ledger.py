@@ -14,7 +14,7 @@ from snexec.errors import StartError
 from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
-from snexec.model import ACCOUNTS
+from snexec.model import ACCOUNTS, counted
 from snexec.threads import NoThreadError, Threads, in_own_thread
 from snexec.trading_days import day_began
 
@@ -120,7 +120,8 @@ class Ledger:
         """
         try:
             if simulated and (ended := self._store.end_simulation()):
-                log.info("ended %d rows that an earlier simulation left open", ended)
+                left = counted(ended, "row")
+                log.info("ended %s that an earlier simulation left open", left)
             self._store.name_dates_ahead()
             if tally:
                 self._store.begin_tallies()

@@ -11,6 +11,7 @@ import trio
 
 from snexec import __version__
 from snexec.intake import Phase
+from snexec.model import counted
 from snexec.risk import exits_words
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Control:
         phase = {
             Phase.STARTING: "starting: rows are compared with the broker",
             Phase.TAKING: "taking signals",
-            Phase.STOPPING: f"stopping: {orders.in_flight} orders under way",
+            Phase.STOPPING: f"stopping: {counted(orders.in_flight, 'order')} under way",
         }[wings.intake.status().phase]
         line = (
             f"{phase}; {wings.accounts.name_of(wings.live.now.mode)},"

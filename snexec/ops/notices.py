@@ -131,9 +131,14 @@ def _of_exit(event: Event, account: Callable[[Mode], str]) -> Notice | None:
 
 def _bought(event: Event) -> tuple[str, Decimal]:
     shares, price = event.more.get("shares"), event.more.get("entryPrice")
-    name = "Bought" if event.event == "fill" else "Partly bought"
+    is_whole = event.event == "fill"
+    name = "Bought" if is_whole else "Partly bought"
     if not isinstance(shares, float) or not isinstance(price, float):
         return f"{name} {event.symbol}, how much is not known yet", Decimal(0)
+    if not is_whole:
+        # The shares are the account's, perhaps not this order's alone.
+        at = f"{name} {event.symbol} at {price:.6g}"
+        return f"{at}, the account holds {shares:.9g} shares", Decimal(0)
     dollars = Decimal(str(shares)) * Decimal(str(price))
     text = f"{name} {event.symbol}: {shares:.9g} shares at {price:.6g}"
     return f"{text}, ${dollars:,.2f}", dollars

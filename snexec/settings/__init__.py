@@ -12,10 +12,10 @@ from snexec.settings.changes import changes as changes
 from snexec.settings.credentials import Credentials as Credentials
 from snexec.settings.credentials import credential as credential
 from snexec.settings.credentials import credentials_for as credentials_for
-from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
-from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
-from snexec.settings.credentials import warn_open_keys as warn_open_keys
+from snexec.settings.credentials import open_secrets as open_secrets
+from snexec.settings.credentials import say_open_secrets as say_open_secrets
+from snexec.settings.credentials import warn_open_secrets as warn_open_secrets
 from snexec.settings.exits import ExitSettings as ExitSettings
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload

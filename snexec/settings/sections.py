@@ -221,9 +221,14 @@ class NotifySettings(Section):
 
     def tokens(self) -> set[str]:
         """Return those secrets of which no part must be shown either."""
+        if self.webhook is None:
+            return self.command_tokens()
+        url = self.webhook.get_secret_value()
+        return self.command_tokens() | set(_tokens_in(url))
+
+    def command_tokens(self) -> set[str]:
+        """Return those that the command's arguments hold."""
         urls = [word for word in self.command or () if "://" in word]
-        if self.webhook is not None:
-            urls.append(self.webhook.get_secret_value())
         return {token for url in urls for token in _tokens_in(url)}
 
 

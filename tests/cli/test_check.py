@@ -480,7 +480,10 @@ def damaged(database: Path) -> None:
             break_by("PRAGMA user_version = 999"),
             "schema version 999, this snexec knows",
         ),
-        (break_by("UPDATE SnexecMeta SET value = 'real'"), "holds real trades"),
+        (
+            break_by("UPDATE SnexecMeta SET value = 'real'"),
+            "holds Alpaca trades (paper or live)",
+        ),
         (
             break_by(
                 "DROP INDEX BotTrade_one_open_per_symbol;"

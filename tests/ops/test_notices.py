@@ -178,3 +178,18 @@ async def test_sells_are_told_in_words_and_a_burst_with_what_it_won(
         "snexec: HALTED, exits are halted too: too wild",
     ]
     nursery.cancel_scope.cancel()
+
+
+async def test_what_is_bought_in_part_is_no_sum_of_what_the_account_holds(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig, events=["partial_fill"])
+    nursery.start_soon(told.run)
+    more = {"mode": "paper", "shares": 2.72, "entryPrice": 190.58}
+    told.feed.publish("partial_fill", more, symbol="NVDA")
+    await trio.sleep(10)
+
+    assert told.texts() == [
+        "snexec: Partly bought NVDA at 190.58, the account holds 2.72 shares (paper)"
+    ]
+    nursery.cancel_scope.cancel()
