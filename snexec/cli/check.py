@@ -10,8 +10,8 @@ import click
 
 from snexec.cli import check_machine
 from snexec.cli.check_exits import check_exits
-from snexec.cli.check_findings import Finding, line, masked, ok
-from snexec.cli.console import open_console, print_line
+from snexec.cli.check_findings import Finding, masked, ok, print_findings
+from snexec.cli.console import open_console
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def run_check(config: Path, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
-        console = open_console()
-        for finding in found:
-            print_line(console, line(finding))
+        print_findings(open_console(), found)
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 

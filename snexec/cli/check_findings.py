@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
+from snexec.cli.console import new_grid, print_grid
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
 from snexec.settings import learn_secrets
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from snexec.settings import Settings
 
 Result = Literal["OK", "WARN", "FAIL"]
@@ -70,11 +73,13 @@ def masked(found: list[Finding], settings: Settings) -> list[Finding]:
     ]
 
 
-def line(finding: Finding) -> Text:
-    """Return a finding as a line for people."""
-    text = Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]), "  ")
-    text.append(f"{finding.check:<14}  ", "bold")
-    text.append(finding.detail)
-    if finding.advice:
-        text.append(f" / {finding.advice}", "italic")
-    return text
+def print_findings(console: Console, found: list[Finding]) -> None:
+    """Print findings for people: one line each in a file, wrapped on a terminal."""
+    grid = new_grid("", "bold")
+    for finding in found:
+        text = Text(finding.detail)
+        if finding.advice:
+            text.append(f" / {finding.advice}", "italic")
+        result = Text(f"{finding.result:<4}", _STYLES[finding.result])
+        grid.add_row(result, f"{finding.check:<14}", text)
+    print_grid(console, grid)

@@ -120,24 +120,20 @@ def _open_store(path: Path) -> Iterator[Store]:
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from rich.table import Table  # a JSON answer needs no Rich
-    from rich.text import Text
+    from rich.text import Text  # a JSON answer needs no Rich
 
-    from snexec.cli.console import open_console, print_line, print_table
+    from snexec.cli.console import new_grid, open_console, print_grid, print_line
     from snexec.cli.formats import foreign
 
     console = open_console()
-    grid = Table.grid(padding=(0, 2))
-    for _ in range(2):
-        grid.add_column()
-    grid.add_column(overflow="fold")
+    grid = new_grid("", "")
     for line in answer["gates"]:
         mark, style = _MARKS.get(line["result"], (foreign(line["result"]), ""))
         detail = foreign(line["detail"]) if line["detail"] else ""
         if line["reason"]:
             detail = f"{foreign(line['reason'])}: {detail}".removesuffix(": ")
         grid.add_row(Text(mark, style=style), foreign(line["gate"]), detail)
-    print_table(console, grid)
+    print_grid(console, grid)
     if not answer["daemon"]:
         print_line(
             console, "no daemon runs: this is what the configuration and the rows say"

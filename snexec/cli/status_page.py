@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_table
+from snexec.cli.console import new_grid, open_console, print_grid
 from snexec.cli.formats import NOTHING, duration, foreign, number
 from snexec.model import counted
 
@@ -19,12 +18,10 @@ _LATENCIES = (("wireMs", "to the wire"), ("replyMs", "to reply"), ("fillMs", "to
 
 def print_page(answer: Mapping[str, Any]) -> None:
     """Print the page."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
-    grid.add_column(overflow="fold")
+    grid = new_grid("dim")
     for label, text in _page(answer):
         grid.add_row(label, text)
-    print_table(open_console(), grid)
+    print_grid(open_console(), grid)
 
 
 def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
