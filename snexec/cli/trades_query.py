@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from snexec.errors import CommandError
 from snexec.ledger import connect, symbol_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # Milliseconds since 1970, from ISO 8601 in any zone, or from the number that some
 # programs write.
@@ -56,11 +57,13 @@ class QueryResult:
         columns: The names of the table's columns.
         money: "simulated" or "real", if the file says which.
         rows: The oldest first, each with its ``MOMENT`` beside its columns.
+        matching: How many there are, also beyond the limit.
     """
 
     columns: list[str]
     money: str | None
     rows: Iterator[dict[str, object]]
+    matching: Callable[[], int]
 
 
 @contextmanager
@@ -84,7 +87,8 @@ def open_rows(path: Path, query: Query) -> Iterator[QueryResult | None]:
             rows: Iterator[dict[str, object]] = database.query(statement, values)
             if query.limit is not None:
                 rows = reversed(list(rows))
-            yield QueryResult(columns, money_of(connection), rows)
+            matching = partial(_count, connection, query, set(columns))
+            yield QueryResult(columns, money_of(connection), rows, matching)
     except sqlite3.Error as exc:
         raise CommandError(f"database: {path} cannot be read: {exc}") from None
 
@@ -126,7 +130,31 @@ def money_of(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _count(connection: sqlite3.Connection, query: Query, present: set[str]) -> int:
+    conditions, values = _conditions(query, present)
+    statement = f"SELECT count(*) FROM BotTrade WHERE {conditions}"  # noqa: S608
+    return int(connection.execute(statement, values).fetchone()[0])
+
+
 def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
+    conditions, values = _conditions(query, present)
+    moment = _moment(present)
+    newest_first = query.limit is not None
+    direction = "DESC" if newest_first else "ASC"
+    statement = (
+        f'SELECT *, {moment} AS "{MOMENT}" FROM BotTrade'  # noqa: S608
+        f" WHERE {conditions}"
+        f' ORDER BY "{MOMENT}" {direction}, rowid {direction}'
+        f" LIMIT {query.limit if newest_first else -1}"
+    )
+    return statement, values
+
+
+def _moment(present: set[str]) -> str:
+    return _MOMENT if "createdAt" in present else "NULL"
+
+
+def _conditions(query: Query, present: set[str]) -> tuple[str, list[object]]:
     conditions: list[str] = []
     values: list[object] = []
     for column, value in query.columns.items():
@@ -139,17 +167,9 @@ def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
                 conditions.append(f"{symbol_key('symbol')} = {symbol_key(given)}")
             else:
                 conditions.append(f'"{column}" = {given}')
-    moment = _MOMENT if "createdAt" in present else "NULL"
+    moment = _moment(present)
     for sign, bound in ((">=", query.since), ("<", query.until)):
         if bound is not None:
             conditions.append(f"{moment} {sign} ?")
             values.append(bound)
-    newest_first = query.limit is not None
-    direction = "DESC" if newest_first else "ASC"
-    statement = (
-        f'SELECT *, {moment} AS "{MOMENT}" FROM BotTrade'  # noqa: S608
-        f" WHERE {' AND '.join(conditions) or '1'}"
-        f' ORDER BY "{MOMENT}" {direction}, rowid {direction}'
-        f" LIMIT {query.limit if newest_first else -1}"
-    )
-    return statement, values
+    return " AND ".join(conditions) or "1", values
