@@ -44,6 +44,8 @@ EventName = Literal[
     "stream",
     "halt",
     "resume",
+    "start",  # signals are taken
+    "stop",
 ]
 
 

@@ -107,7 +107,7 @@ class Stages:
         wings: What it starts and stops.
         opened: The service manager, which is sent each step; in a run of ``--stdin`` the
             report, which gets every answer, and that run stops at the end of its input.
-        feed: The events, which the report follows.
+        feed: The events, which the report follows; it hears of the start and the stop.
     """
 
     def __init__(self, wings: Wings, opened: Opened, feed: EventFeed) -> None:
@@ -116,6 +116,7 @@ class Stages:
         if self._report is not None:
             feed.follow(self._report.happened)
         self._wings = wings
+        self._feed = feed
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._deadline = math.inf
@@ -159,6 +160,7 @@ class Stages:
             settle: Whether to wait, within that time, until every order is settled.
         """
         log.info("stopping: %s", why)
+        self._feed.publish("stop", {"mode": self._wings.live.now.mode}, reason=why)
         self._systemd.stopping(seconds=seconds)
         starting = self._wings.intake.phase is Phase.STARTING
         self._wings.intake.close()
@@ -279,3 +281,6 @@ class Stages:
                 settings.bot.state,
                 missing and f"; {missing}",
             )
+            simulated = self._wings.accounts.simulated
+            more = {"mode": settings.mode, "simulate": simulated}
+            self._feed.publish("start", more, reason=missing or None)

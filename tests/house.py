@@ -59,6 +59,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
+    "snexec.ops.limit_notices",
     "snexec.ops.exit_words",
     "snexec.exits.watching",
 }

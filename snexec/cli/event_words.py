@@ -25,6 +25,8 @@ STYLES = {
     "missed": "red",
     "open": "yellow",
     "mode": "bold",
+    "start": "bold",
+    "stop": "bold",
     "stream": "cyan",
     "halt": "bold white on red",
     "resume": "bold green",
@@ -80,6 +82,8 @@ def describe(event: Mapping[str, Any]) -> str:
             text = "by the broker"
         case "settled":
             text = _settled(event, reason).text
+        case "start" if event.get("reason") is None:
+            text = f"takes signals ({foreign(event.get('mode'))})"
         case "mode":
             text = f"{foreign(event.get('mode'))} now ({reason})"
         case "stream":

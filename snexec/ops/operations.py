@@ -15,6 +15,7 @@ from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
 from snexec.ops.sources import Sources
+from snexec.ops.skipped import SkippedSummary
 from snexec.ops.watchdog import Watchdog, knock_at
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ class Operations:
         self._reloader = Reloader(wings, feed, systemd)
         self.commands = Commands(control, self._reloader.reload, mask)
         feed.follow(outages.happened)
+        skipped = SkippedSummary()
+        feed.follow(skipped.happened)
         if systemd.is_on:
             feed.follow(systemd.happened)
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "gaps": Gaps(wings, clock).run,
             "outages": outages.run,
+            "skipped signals": skipped.run,
             "service manager": partial(
                 systemd.run, status=control.status_line, hung=watchdog.hung
             ),

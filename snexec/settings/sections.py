@@ -64,6 +64,9 @@ NotifyKind = Literal[
     "external",
     "split",
     "oversold",
+    "limit",
+    "start",
+    "stop",
 ]
 
 
@@ -201,6 +204,9 @@ class NotifySettings(Section):
             "external",
             "split",
             "oversold",
+            "limit",
+            "start",
+            "stop",
         ]
     )
     outage_sec: SecondsOrNone = 60.0

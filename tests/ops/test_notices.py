@@ -33,6 +33,11 @@ async def test_each_thing_worth_telling_is_one_sentence(
         partial(told.feed.publish, "mode", {"mode": "live"}, reason="was paper"),
         partial(told.feed.publish, "halt", {"by": "me"}, reason="too wild"),
         partial(told.feed.publish, "resume"),
+        partial(told.feed.publish, "start", paper),
+        partial(
+            told.feed.publish, "start", {"mode": "live"}, reason="there are no keys"
+        ),
+        partial(told.feed.publish, "stop", paper, reason="SIGTERM"),
     ):
         publish()
         await trio.sleep(10)
@@ -45,6 +50,9 @@ async def test_each_thing_worth_telling_is_one_sentence(
         "snexec: mode is live now (was paper)",
         "snexec: HALTED, exits go on: too wild",
         "snexec: no longer halted",
+        "snexec: started, takes signals (paper)",
+        "snexec: started, takes signals (live); there are no keys",
+        "snexec: stopping: SIGTERM",
     ]
     first = told.messages[0][1]
     assert first["event"] == "fill"

@@ -169,7 +169,7 @@ KEYS = (
         "notify.events",
         '["fill","rejected","refused","missed","outage","unhealthy","mode","halt",'
         '"exit_refused","exit_unknown","closed","exit_blocked","exits_blind","external",'
-        '"split","oversold"]',
+        '"split","oversold","limit","start","stop"]',
         ('["fill"]', "[]", '["partial_fill", "mode"]', '["exit", "exit_placed"]'),
         ('"fill"', "true", "1"),
         (),
