@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from snexec import __version__
-from snexec.cli import operator_commands, row_commands, switch_commands
+from snexec.cli import operator_commands, row_commands, setup_commands, switch_commands
 from snexec.cli.examples import examples
 from snexec.cli.rebuild_command import rebuild
 
@@ -134,6 +134,7 @@ def unit(config: Path, *, user: str | None) -> None:
 for _command in (
     *operator_commands.COMMANDS,
     *row_commands.COMMANDS,
+    *setup_commands.COMMANDS,
     *switch_commands.COMMANDS,
     rebuild,
 ):

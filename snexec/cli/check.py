@@ -11,6 +11,7 @@ import click
 from snexec.cli import check_machine
 from snexec.cli.check_exits import check_exits
 from snexec.cli.check_findings import Finding, masked, ok, print_findings
+from snexec.cli.check_notify import check_notify, check_ports
 from snexec.cli.console import open_console
 from snexec.settings import load_settings
 
@@ -46,6 +47,8 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
         daemon,
         *check_machine.check_keys(settings),
         *check_machine.check_proxies(),
+        *check_notify(settings),
+        *check_ports(settings, status),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]

@@ -38,7 +38,13 @@ from snexec.ledger import (
 )
 from snexec.model import MODES, STARS, counted
 from snexec.permissions import files_of, folder_lies_open, lies_open
-from snexec.risk import exits_words, limits_set, read_both
+from snexec.risk import (
+    exits_words,
+    is_unlimited,
+    limits_set,
+    read_both,
+    unlimited_words,
+)
 from snexec.settings import credential, credentials_for, open_secrets
 
 if TYPE_CHECKING:
@@ -77,6 +83,13 @@ def check_guards(config: Path, settings: Settings) -> Finding:
         return warn("guards", f"enabled = false, nothing is traded; {shown}")
     if bot.state != "running":
         return warn("guards", f"{bot.state}, nothing is bought; {shown}")
+    if settings.mode == "live" and is_unlimited(bot):
+        advice = (
+            "set daily_loss_limit_usd, max_concurrent_positions and others in [bot]"
+        )
+        return warn("guards", f"live, and {unlimited_words()}; {shown}", advice)
+    if bot.min_win_rate is not None:
+        shown += "; min_win_rate can stop all trading until snexec resume"
     return ok("guards", shown)
 
 

@@ -37,6 +37,7 @@ from snexec.logs import (
 from snexec.names import HostNames
 from snexec.ops import Systemd
 from snexec.permissions import warn_open_folders
+from snexec.risk import is_unlimited, unlimited_words
 from snexec.settings import (
     LiveSettings,
     learn_secrets,
@@ -230,6 +231,8 @@ async def _start_exchange(
     if not settings.alpaca.simulate:
         if settings.mode == "live":
             log.warning("mode is live: orders are placed with real money")
+            if is_unlimited(settings.bot):
+                log.warning("live, and %s: set limits in [bot]", unlimited_words())
         return None
     # Imported only where it is used: it brings a web server along.
     from snexec.exchange.server import Exchange
