@@ -22,6 +22,7 @@ import trio
 from snexec.app import Daemon
 from snexec.boot_clock import BootClock
 from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
+from snexec.cli.kept_settings import keep_settings
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
@@ -148,6 +149,7 @@ async def _main(
             )
         ) as store,
         open_listener(Path(settings.intake.socket)) as listener,
+        keep_settings(config, settings),
         contextlib.closing(systemd),
         HostNames(),
     ):

@@ -12,9 +12,10 @@ import click
 
 from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_and_problem
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
-from snexec.settings import credentials_for, load_settings
+from snexec.settings import credentials_for
 from snexec.signals import parse_signal
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
         ConfigError: The configuration cannot be used, or the text is not a signal.
         CommandError: The daemon does not answer as it should.
     """
-    settings = load_settings(config)
+    settings, mistake = settings_and_problem(config)
     if _is_symbol(text):
         from snexec.cli.explain_position import run_explain_position
 
@@ -51,6 +52,8 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
     try:
         answer = _ask(settings, config, text)
     except NoDaemonError:
+        if mistake is not None:
+            raise mistake from None
         answer = _without_daemon(settings, config, signal)
     if as_json:
         click.echo(json.dumps(answer, indent=2))

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.live_view import open_view, print_plainly
 from snexec.cli.outcome_tracker import OutcomeTracker
 from snexec.cli.sender import Sender
 from snexec.logs import printable
 from snexec.model import counted
-from snexec.settings import load_settings
 from snexec.signals import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _line_of(fields: Mapping[str, object]) -> bytes:
 
 
 def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     with contextlib.ExitStack() as stack:
         sender = _open_sender(stack, settings, config, options, print_plainly)
         answer = sender.send(line)
@@ -130,7 +130,7 @@ def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
 
 
 def _send_many(config: Path, file: str, options: SendOptions) -> int:
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     with contextlib.ExitStack() as stack:
         try:
             source: BinaryIO = (

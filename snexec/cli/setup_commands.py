@@ -5,14 +5,11 @@ Each imports what it needs when it runs: the daemon's start reads this module to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from snexec.cli.examples import examples
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @click.command(epilog=examples("snexec notify --test"))
@@ -31,4 +28,18 @@ def notify(config: Path, /, *, test: bool) -> int:
     return run_notify(config)
 
 
-COMMANDS = (notify,)
+@click.command(epilog=examples("snexec backup /backups/snexec.db"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(config: Path, /, file: Path) -> None:
+    """Copy the database to FILE, with or without a daemon that writes it.
+
+    By SQLite's online backup: whole or not at all, checked, readable for you alone, and
+    over an older one. To restore it, see "Restore a backup" in the README.
+    """
+    from snexec.cli.backup import run_backup
+
+    run_backup(config, file)
+
+
+COMMANDS = (backup, notify)

@@ -14,9 +14,9 @@ import click
 
 from snexec.cli.dates import milliseconds, parse_time
 from snexec.cli.formats import number
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
-from snexec.settings import load_settings
 from snexec.sheets import cell
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run_trades(
         since=_moment("--since", since, now),
         until=_moment("--until", until, now),
     )
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config, rows_do=True)
     with open_rows(Path(settings.database), query) as found:
         rows: Iterator[dict[str, object]] = iter(()) if found is None else found.rows
         columns = list(column_names()) if found is None else found.columns

@@ -24,6 +24,7 @@ from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config
 from snexec.settings.page import PageSettings as PageSettings
+from snexec.settings.readable import read_what_can_be as read_what_can_be
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings
 from snexec.settings.sections import BotSettings as BotSettings
 from snexec.settings.sections import NotifyKind as NotifyKind
