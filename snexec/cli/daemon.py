@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from snexec.access import access_of
 from snexec.app import Daemon
 from snexec.boot_clock import BootClock
 from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
@@ -130,6 +131,8 @@ async def _main(
     report: RunReport | None,
 ) -> None:
     mask, drain = logs
+    intake = settings.intake
+    access = access_of(intake.socket_mode, intake.socket_group)
     systemd = Systemd(os.environ)
     if systemd.is_watched:
         faulthandler.enable()  # its SIGABRT then says where we hang
@@ -148,7 +151,7 @@ async def _main(
                 clock=clock,
             )
         ) as store,
-        open_listener(Path(settings.intake.socket)) as listener,
+        open_listener(Path(settings.intake.socket), access) as listener,
         keep_settings(config, settings),
         contextlib.closing(systemd),
         HostNames(),

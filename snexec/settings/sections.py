@@ -27,6 +27,7 @@ from snexec.settings.values import (
     SecondsOrNone,
     Secret,
     Section,
+    SocketMode,
     SomeSymbols,
     Switch,
     Symbols,
@@ -95,6 +96,8 @@ class IntakeSettings(Section):
     """``[intake]``: the socket, and the limits on what is accepted."""
 
     socket: FileName = "snexec.sock"
+    socket_mode: SocketMode = "0600"
+    socket_group: Annotated[Word, Field(min_length=1)] | None = None
     max_pending: int = Field(default=1024, ge=1, le=1_000_000)
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     max_signal_age_sec: Seconds = 30.0

@@ -61,11 +61,12 @@ def test_it_works_a_second_time_over_the_older_one(
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+@pytest.mark.usefixtures("target")
 @pytest.mark.parametrize(
     "name", ["itself", "-wal", "-shm", ".lock", "link", "hard link"]
 )
 def test_the_database_itself_is_never_written_over(
-    desk: Desk, box: Box, target: Path, name: str
+    desk: Desk, box: Box, name: str
 ) -> None:
     other = Path(f"{box.database}{name}")
     match name:

@@ -166,3 +166,17 @@ def test_it_says_what_a_stop_means_where_positions_are_watched(tmp_path: Path) -
     assert said in watched
     assert said not in unit_of(tmp_path)
     assert verify(watched, tmp_path) == ""
+
+
+def test_systemd_makes_the_folders_below_its_own(tmp_path: Path) -> None:
+    text = 'database = "/var/lib/sn/t.db"\n[intake]\nsocket = "/run/sn/s.sock"\n'
+    unit = unit_of(tmp_path, text)
+    assert values(unit, "StateDirectory") == ["sn"]
+    assert values(unit, "RuntimeDirectory") == ["sn"]
+    assert values(unit, "RuntimeDirectoryMode") == ["0700"]
+    assert values(unit, "ReadWritePaths") == ["/var/lib/sn /run/sn"]
+    assert verify(unit, tmp_path) == ""
+    shared = unit_of(tmp_path, text + 'socket_group = "feeders"\nsocket_mode = "0660"')
+    assert values(shared, "RuntimeDirectoryMode") == ["0755"]
+    assert values(shared, "SupplementaryGroups") == ["feeders"]
+    assert values(unit_of(tmp_path), "StateDirectory") == []
