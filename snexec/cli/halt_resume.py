@@ -103,6 +103,8 @@ def run_resume(config: Path) -> int:
     answer = _ask_daemon(config, {"command": "resume"})
     if answer is not None and answer.get("halted") is False:
         click.echo("the daemon says: orders are placed again")
+        if answer.get("winRateAnew") is True:
+            click.echo("min_win_rate had stopped them: it counts anew from now on")
         return 0
     if answer is not None:
         click.echo(f"the daemon says: {foreign(answer.get('error') or answer)}")

@@ -220,6 +220,11 @@ class Ledger:
         """Return what is known of recent orders without the file, from any thread."""
         return self._store.tallied(symbol, mode)
 
+    def begin_win_window(self) -> None:
+        """Have the win rate count no row that was closed before now."""
+        now = self.clock.now()
+        self.writer.probe(lambda store: store.begin_win_window(now))
+
     def status(self) -> WriterStatus:
         """Return what was written and what waits."""
         return self.writer.status()._replace(healthy=self.healthy)

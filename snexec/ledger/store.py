@@ -21,8 +21,10 @@ from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 from snexec.ledger.unconcluded import Unconcluded
+from snexec.ledger.win_window import begin_window
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from snexec.clock import Clock
@@ -322,6 +324,11 @@ class Store(Transactions):
             elif row.open_instead and changes.get("exitReason") == "order_found_late":
                 self._late.gave_way(row["id"], row.open_instead)
         return row.applied(outcome)
+
+    def begin_win_window(self, moment: datetime) -> None:
+        """Have the win rate count what is closed from a moment on."""
+        begin_window(self._db, moment)
+        self._counting.row_closes()
 
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)

@@ -44,6 +44,7 @@ class Control:
         self._outages = outages
         self._health = health
         self._began = trio.current_time()
+        self._stopped_by_win_rate = 0  # signals, at the last resume
 
     async def status(self) -> dict[str, object]:
         """Return the daemon's status (SPEC 6)."""
@@ -132,7 +133,17 @@ class Control:
             )
             error = f"{path} cannot be removed: {exc.strerror}"
             return {"halted": True, "error": error}
-        return {"halted": False}
+        return {"halted": False} | self._begin_win_window()
+
+    def _begin_win_window(self) -> dict[str, object]:
+        """Count the win rate anew where it has stopped signals, as nothing else ends that."""
+        stopped = self._wings.orders.status().skipped.get("win_rate", 0)
+        if stopped == self._stopped_by_win_rate:
+            return {}
+        self._stopped_by_win_rate = stopped
+        self._wings.ledger.begin_win_window()
+        log.warning("resumed: min_win_rate counts what is closed from now on")
+        return {"winRateAnew": True}
 
     async def settle(
         self, trade_id: str, how: End, price: Decimal | None, *, dry_run: bool
