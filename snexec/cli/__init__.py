@@ -9,7 +9,13 @@ from pathlib import Path
 import click
 
 from snexec import __version__
-from snexec.cli import operator_commands, row_commands, setup_commands, switch_commands
+from snexec.cli import (
+    history_commands,
+    operator_commands,
+    row_commands,
+    setup_commands,
+    switch_commands,
+)
 from snexec.cli.examples import examples
 from snexec.cli.rebuild_command import rebuild
 
@@ -178,6 +184,7 @@ def unit(config: Path, *, user: str | None) -> None:
 
 
 for _command in (
+    *history_commands.COMMANDS,
     *operator_commands.COMMANDS,
     *row_commands.COMMANDS,
     *setup_commands.COMMANDS,

@@ -42,4 +42,19 @@ def backup(config: Path, /, file: Path) -> None:
     run_backup(config, file)
 
 
-COMMANDS = (backup, notify)
+@click.command(epilog=examples("snexec init", "snexec init ~/snexec"))
+@click.argument(
+    "folder", type=click.Path(path_type=Path), default=Path(), metavar="[DIR]"
+)
+def init(folder: Path) -> None:
+    """Write a commented configuration to begin with, and say the next steps.
+
+    In DIR, or here: config.toml, readable for you alone. It is simulated, so nothing is
+    traded until you say so in it. Nothing is written over.
+    """
+    from snexec.cli.init import run_init
+
+    run_init(folder)
+
+
+COMMANDS = (backup, init, notify)

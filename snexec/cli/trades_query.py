@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import sqlite_utils
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 # Milliseconds since 1970, from ISO 8601 in any zone, or from the number that some
 # programs write.
 _MOMENT = (
-    "CASE WHEN typeof(createdAt) = 'text'"
-    " THEN CAST(round((julianday(createdAt) - 2440587.5) * 86400000) AS INTEGER)"
-    " ELSE createdAt END"
+    "CASE WHEN typeof({0}) = 'text'"
+    " THEN CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)"
+    " ELSE {0} END"
 )
 MOMENT = "moment of creation"  # no column is called that
 LATENCIES = ("wireMs", "replyMs", "fillMs")  # from the read line to these, in ms
@@ -41,12 +41,14 @@ class Query:
         since: Created then or later, in milliseconds since 1970.
         until: Created before then, in milliseconds since 1970.
         limit: At most this many rows, the newest ones.
+        by: The column that both bounds, the order and the ``MOMENT`` are about.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
     since: int | None = None
     until: int | None = None
     limit: int | None = None
+    by: Literal["createdAt", "exitAt"] = "createdAt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def _count(connection: sqlite3.Connection, query: Query, present: set[str]) -> i
 
 def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
     conditions, values = _conditions(query, present)
-    moment = _moment(present)
+    moment = _moment(query, present)
     newest_first = query.limit is not None
     direction = "DESC" if newest_first else "ASC"
     statement = (
@@ -150,8 +152,8 @@ def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
     return statement, values
 
 
-def _moment(present: set[str]) -> str:
-    return _MOMENT if "createdAt" in present else "NULL"
+def _moment(query: Query, present: set[str]) -> str:
+    return _MOMENT.format(query.by) if query.by in present else "NULL"
 
 
 def _conditions(query: Query, present: set[str]) -> tuple[str, list[object]]:
@@ -167,7 +169,7 @@ def _conditions(query: Query, present: set[str]) -> tuple[str, list[object]]:
                 conditions.append(f"{symbol_key('symbol')} = {symbol_key(given)}")
             else:
                 conditions.append(f'"{column}" = {given}')
-    moment = _moment(present)
+    moment = _moment(query, present)
     for sign, bound in ((">=", query.since), ("<", query.until)):
         if bound is not None:
             conditions.append(f"{moment} {sign} ?")
