@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snexec.cli.report import Length
+    from snexec.cli.trades import Form
 
 
 @click.command(
@@ -51,4 +52,54 @@ def report(
     run_report(config, day, length or "day", mode, as_json=as_json)
 
 
-COMMANDS = (report,)
+@click.command(
+    epilog=examples(
+        "snexec signals --since 2h",
+        "snexec signals --symbol AAPL --reason market_closed",
+        "snexec signals --format json | jq 'group_by(.reason) | map(length)'",
+    )
+)
+@click.option("--symbol", help="Ticker, such as AAPL, in any spelling.")
+@click.option("--reason", help="Such as symbol_open, as the table shows it.")
+@click.option("--outcome", type=click.Choice(("skipped", "placed", "refused")))
+@click.option(
+    "--since", metavar="TIME", help="Then or later: 2026-01-05, 2h, 3d, today."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="The newest so many.  [default: 50 in a table, all in json and csv]",
+)
+@click.option("--all", "everything", is_flag=True, help="All that are kept.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+)
+@click.pass_obj
+def signals(
+    config: Path,
+    /,
+    *,
+    since: str | None,
+    limit: int | None,
+    everything: bool,
+    form: Form,
+    **columns: str | None,
+) -> None:
+    """Say what became of the last signals, and why; the newest comes last.
+
+    The last 10,000 decisions are kept, a few seconds behind the orders; [log] signals =
+    false keeps none. Reads the database, so it works whether or not the daemon runs.
+    """
+    if everything and limit is not None:
+        raise click.UsageError("--all and --limit: only one of them")
+    from snexec.cli.signals import run_signals
+
+    newest = None if everything or form != "table" else 50
+    run_signals(config, columns, since=since, limit=limit or newest, form=form)
+
+
+COMMANDS = (report, signals)

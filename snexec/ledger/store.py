@@ -16,6 +16,7 @@ from snexec.ledger.held import HeldRows
 from snexec.ledger.late import LateRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
+from snexec.ledger.signal_log import SignalTable
 from snexec.ledger.standing import read_standing
 from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
@@ -76,6 +77,7 @@ class Store(Transactions):
         self.exits = Exits(connection, self._counting, clock=clock)
         self.held = HeldRows(connection, clock=clock)
         self.stop_note = StopNote(connection)
+        self.signal_log = SignalTable(connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -334,7 +336,7 @@ class Store(Transactions):
         super()._use(connection)
         for part in (
             *(self.found, self.unconcluded, self._late),
-            *(self.exits, self.held, self.stop_note),
+            *(self.exits, self.held, self.stop_note, self.signal_log),
         ):
             part.read_from(connection)
 

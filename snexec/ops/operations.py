@@ -15,6 +15,7 @@ from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
 from snexec.ops.sources import Sources
+from snexec.ops.signal_log import SignalLog
 from snexec.ops.skipped import SkippedSummary
 from snexec.ops.watchdog import Watchdog, knock_at
 
@@ -79,6 +80,11 @@ class Operations:
                 systemd.run, status=control.status_line, hung=watchdog.hung
             ),
         }
+
+        if settings.log.signals:
+            signal_log = SignalLog(wings)
+            feed.follow(signal_log.happened)
+            self._tasks["log of signals"] = signal_log.run
 
         # The rest takes time to import, so it is imported only where it is wanted.
         notify: Notify | None = None

@@ -279,6 +279,16 @@ def _as_ordered(exchange: ExchangeSettings) -> ExchangeSettings:
     return exchange.model_copy(update={"symbols": symbols})
 
 
+class LogSettings(Section):
+    """``[log]``: what is kept of what happens, beside the rows.
+
+    Attributes:
+        signals: Whether the last 10,000 decisions on signals are kept.
+    """
+
+    signals: bool = True
+
+
 class Settings(Section):
     """The whole file.
 
@@ -301,6 +311,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     page: PageSettings | None = None
     notify: NotifySettings = NotifySettings()
+    log: LogSettings = LogSettings()
 
     def base_url(self, mode: Mode) -> str:
         """Return the REST base URL of a mode, without a trailing slash."""

@@ -173,6 +173,7 @@ KEYS = (
     size("bot.trade_size_stars4", "75.0"),
     size("bot.trade_size_stars5", "100.0"),
     seconds("metrics.stream_grace_sec", "60.0", may_be_0=True),
+    Key("log.signals", "true", ("false",), NOT_BOOLEANS, ()),
     Key(
         "notify.events",
         '["fill","rejected","refused","missed","outage","unhealthy","mode","halt",'
