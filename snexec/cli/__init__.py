@@ -175,9 +175,23 @@ def bench(config: Path, what: str | None, *, quick: bool, as_json: bool) -> None
     epilog=examples("snexec unit --user trader > /etc/systemd/system/snexec.service")
 )
 @click.option("--user", help="Who runs the daemon.  [default: who you are]")
+@click.option(
+    "--prometheus-rules", "rules", is_flag=True, help="Print Prometheus's alerts."
+)
+@click.option("--grafana", is_flag=True, help="Print a Grafana dashboard to import.")
 @click.pass_obj
-def unit(config: Path, *, user: str | None) -> None:
-    """Print a hardened systemd unit that runs this daemon."""
+def unit(config: Path, *, user: str | None, rules: bool, grafana: bool) -> None:
+    """Print a hardened systemd unit that runs this daemon.
+
+    Or, of what watches it: a file of alerts, or a dashboard.
+    """
+    if rules and grafana:
+        raise click.UsageError("--prometheus-rules and --grafana: one at a time")
+    if rules or grafana:
+        from snexec.cli.observability import grafana_dashboard, prometheus_rules
+
+        click.echo(prometheus_rules() if rules else grafana_dashboard(), nl=False)
+        return
     from snexec.cli.unit import print_unit
 
     print_unit(config, user=user)
