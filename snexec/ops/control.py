@@ -138,7 +138,8 @@ class Control:
     def _begin_win_window(self) -> dict[str, object]:
         """Count the win rate anew where it has stopped signals, as nothing else ends that."""
         stopped = self._wings.orders.status().skipped.get("win_rate", 0)
-        if stopped == self._stopped_by_win_rate:
+        is_set = self._wings.live.now.bot.min_win_rate is not None
+        if stopped == self._stopped_by_win_rate or not is_set:
             return {}
         self._stopped_by_win_rate = stopped
         self._wings.ledger.begin_win_window()

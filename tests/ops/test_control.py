@@ -403,6 +403,10 @@ async def test_a_resume_counts_the_win_rate_anew_where_it_has_stopped_signals(
     rig = bench.rig
     assert bench.control.resume() == {"halted": False}
     rig.orders.skips.counts["win_rate"] += 1
+    assert bench.control.resume() == {"halted": False}, "no such limit is set now"
+    now = bench.wings.live.now
+    bot = now.bot.model_copy(update={"min_win_rate": 0.5, "min_win_rate_trades": 3})
+    bench.wings.live.now = now.model_copy(update={"bot": bot})
 
     assert bench.control.resume() == {"halted": False, "winRateAnew": True}
     assert "min_win_rate counts what is closed from now on" in caplog.text
