@@ -14,6 +14,7 @@ import click
 from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.trades_query import open_to_read
 from snexec.errors import CommandError
+from snexec.model import counted
 from snexec.permissions import files_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def run_backup(config: Path, target: Path) -> None:
         why = exc.strerror or exc
         raise CommandError(f"{target} is not written: {why}") from None
     size = target.stat().st_size
-    click.echo(f"{target}: {rows} rows of {database}, {size:,} bytes, checked")
+    click.echo(
+        f"{target}: {counted(rows, 'row')} of {database}, {size:,} bytes, checked"
+    )
 
 
 def _refuse_itself(database: Path, target: Path) -> None:

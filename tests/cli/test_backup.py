@@ -43,7 +43,7 @@ def test_what_a_daemon_has_not_put_in_the_file_yet_is_in_the_copy(
         done = desk.run(box.config, "backup", str(target))
 
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(f"{target}: 1 rows of ")
+    assert done.out.startswith(f"{target}: 1 row of ")
     assert symbols(target) == ["PEP"]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [path.name for path in box.folder.glob("*copy*")] == ["copy.db"]
