@@ -33,8 +33,7 @@ LATE_WINGS = {"web"}
 GROUND = {
     *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
     *("locks", "logs", "model", "recent", "settings", "signals", "small_files"),
-    *("names", "permissions", "sheets", "threads", "trading_days", "turns"),
-    *("access", "names", "permissions", "threads", "trading_days", "turns"),
+    *("access", "names", "permissions", "sheets", "threads", "trading_days", "turns"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {

@@ -47,8 +47,14 @@ def check_ports(settings: Settings, status: Mapping[str, Any] | None) -> list[Fi
         settings: Which ones.
         status: The status of the daemon that runs on this configuration, if any.
     """
-    address = settings.metrics.host_and_port()
-    return [] if address is None else [_check_port("metrics", *address, status)]
+    addresses = {"metrics": settings.metrics.host_and_port()}
+    if settings.page is not None:
+        addresses["page"] = settings.page.host_and_port()
+    return [
+        _check_port(section, *address, status)
+        for section, address in addresses.items()
+        if address is not None
+    ]
 
 
 def _check_program(program: str) -> Finding:
@@ -111,12 +117,14 @@ def _check_port(
 
 
 def _is_served(host: str, port: int) -> bool:
-    """Return whether a health check like the daemon's answers there."""
+    """Return whether a health check like the daemon's answers there, or TLS is spoken."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status in {200, 503}
-    except (OSError, http.client.HTTPException):
+    except http.client.HTTPException:
+        return True  # TLS, perhaps, which is none of HTTP's words
+    except OSError:
         return False
     finally:
         connection.close()

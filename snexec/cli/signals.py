@@ -15,11 +15,12 @@ import click
 
 from snexec.cli.dates import parse_time
 from snexec.cli.kept_settings import settings_to_ask_with
-from snexec.cli.trades import Form, sheet_cell
+from snexec.cli.trades import Form
 from snexec.cli.trades_query import open_to_read
 from snexec.clock import timestamp
 from snexec.errors import CommandError
 from snexec.ledger import symbol_key
+from snexec.sheets import cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def run_signals(
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(_COLUMNS)
-            writer.writerows([sheet_cell(value) for value in row] for row in rows)
+            writer.writerows([cell(value) for value in row] for row in rows)
         case "table":
             _print(rows)
             if not settings.log.signals:

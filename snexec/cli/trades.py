@@ -104,18 +104,6 @@ def _print_csv(rows: Iterator[dict[str, object]], columns: list[str]) -> None:
     writer.writerow([cell(name) for name in columns])
     for row in rows:
         writer.writerow([cell(row.get(name)) for name in columns])
-    writer.writerow([sheet_cell(name) for name in columns])
-    for row in rows:
-        writer.writerow([sheet_cell(row.get(name)) for name in columns])
-
-
-def sheet_cell(value: object) -> object:
-    """Return a value for a sheet: no text steers a terminal, or is a formula there."""
-    value = _json_value(value)
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
 
 
 def _json_value(value: object) -> object:

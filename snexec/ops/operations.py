@@ -14,9 +14,9 @@ from snexec.ops.gaps import Gaps
 from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
-from snexec.ops.sources import Sources
 from snexec.ops.signal_log import SignalLog
 from snexec.ops.skipped import SkippedSummary
+from snexec.ops.sources import Sources
 from snexec.ops.watchdog import Watchdog, knock_at
 
 if TYPE_CHECKING:
