@@ -5,6 +5,7 @@ SnexecError
 ├── StartError              refused or failed later; the command line exits 1
 ├── CommandError            an operator's command cannot be done; it exits 1
 │   ├── NoDaemonError       nobody answers at the socket
+│   ├── NotAllowedError     this user may not use the socket
 │   └── DaemonGoneError     it answered, and then went away
 ├── InvalidSignalError      one input line; intake answers ``invalid``
 ├── StreamError             the connection to a stream: connect again
@@ -52,6 +53,10 @@ class CommandError(SnexecError):
 
 class NoDaemonError(CommandError):
     """No daemon answers at the socket."""
+
+
+class NotAllowedError(CommandError):
+    """The socket is there, and this user may not use it."""
 
 
 class DaemonGoneError(CommandError):
@@ -164,7 +169,8 @@ class RefusedError(BrokerError):
         reason: str,
         is_about_symbol: bool = False,
     ) -> None:
-        super().__init__(f"HTTP {status_code}: {reason}")
+        status = f"HTTP {status_code}"
+        super().__init__(status if reason == status else f"{status}: {reason}")
         self.status_code = status_code
         self.body = body
         self.reason = reason

@@ -45,6 +45,8 @@ EventName = Literal[
     "halt",
     "resume",
     "lease",
+    "start",  # signals are taken
+    "stop",
 ]
 
 

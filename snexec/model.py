@@ -1,4 +1,4 @@
-"""The words that all parts share: modes, stars, sides, cents."""
+"""The words that all parts share: modes, stars, sides, cents, counts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ ACCOUNTS: tuple[AccountName, ...] = MODES
 Stars = Literal[3, 4, 5]
 STARS: tuple[Stars, ...] = get_args(Stars)
 Side = Literal["buy", "sell"]
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2 rows; a verb or more may follow the noun.
+
+    Args:
+        number: How many.
+        noun: As of one; what comes after a first word stays as it is: "row of trades".
+    """
+    first, space, rest = noun.partition(" ")
+    return f"{number:.15g} {first if number == 1 else f'{first}s'}{space}{rest}"
 
 
 def to_cents(dollars: Decimal) -> Decimal:

@@ -16,6 +16,7 @@ import trio
 
 from snexec.errors import StartError
 from snexec.intake import Kind, Phase
+from snexec.model import counted
 from snexec.ops import Systemd
 from snexec.risk import counts_orders
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from snexec.ledger import Ledger, NewTrade
     from snexec.ops import Web, Wings
     from snexec.orders import Onlooker
-    from snexec.redis import Lease
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("Daemon")
@@ -108,7 +108,7 @@ class Stages:
         wings: What it starts and stops.
         opened: The service manager, which is sent each step; in a run of ``--stdin`` the
             report, which gets every answer, and that run stops at the end of its input.
-        feed: The events, which the report follows.
+        feed: The events, which the report follows; it hears of the start and the stop.
 
     Attributes:
         is_lease_lost: Whether it has ended as another host may order.
@@ -120,10 +120,9 @@ class Stages:
         if self._report is not None:
             feed.follow(self._report.happened)
         self._wings = wings
-        self._lease: Lease | None = None
-        if wings.redis is not None:
-            self._lease = wings.redis.lease
+        self._lease = None if wings.redis is None else wings.redis.lease
         self._waiting_scope = trio.CancelScope()
+        self._feed = feed
         self._orders_scope = trio.CancelScope()
         self._settling_scope = trio.CancelScope()
         self._deadline = math.inf
@@ -217,6 +216,7 @@ class Stages:
             settle: Whether to wait, within that time, until every order is settled.
         """
         log.info("stopping: %s", why)
+        self._feed.publish("stop", {"mode": self._wings.live.now.mode}, reason=why)
         self._systemd.stopping(seconds=seconds)
         starting = self._wings.intake.phase in {Phase.STARTING, Phase.STANDBY}
         self._wings.intake.close()
@@ -260,14 +260,11 @@ class Stages:
         """
         if abandoned := self._wings.ledger.status().abandoned:
             log.error(
-                "%d changes of rows could not be written; the next start asks the"
-                " broker about their orders",
-                abandoned,
+                "%s could not be written; the next start asks the broker about them",
+                counted(abandoned, "change of rows"),
             )
         if self.is_lease_lost:
-            log.warning(
-                "this daemon stands by: nothing of it runs but what waits for the lease"
-            )
+            log.warning("this daemon stands by: only its wait for the lease goes on")
         else:
             log.info("stopped%s", self._left_unwatched())
         if self._damage is not None:
@@ -348,3 +345,5 @@ class Stages:
                 settings.bot.state,
                 missing and f"; {missing}",
             )
+            more = {"mode": settings.mode, "simulate": self._wings.accounts.simulated}
+            self._feed.publish("start", more, reason=missing or None)

@@ -34,7 +34,7 @@ LATE_WINGS = {"web"}
 GROUND = {
     *("assets", "boot_clock", "clock", "errors", "events", "http", "latency"),
     *("locks", "logs", "model", "recent", "settings", "signals", "small_files"),
-    *("names", "permissions", "sheets", "threads", "trading_days", "turns"),
+    *("access", "names", "permissions", "sheets", "threads", "trading_days", "turns"),
 }
 # The rest: what stands on top of the wings, and what stands apart.
 ABOVE: dict[str, set[str]] = {
@@ -61,6 +61,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("explain", "settle", "rebuild")),
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
+    "snexec.ops.limit_notices",
     "snexec.ops.exit_words",
     "snexec.web.redis_families",
     "snexec.exits.watching",

@@ -46,3 +46,11 @@ def test_a_refusal_carries_status_body_and_reason() -> None:
 
     assert str(error) == "HTTP 403: no money"
     assert (error.status_code, error.body, error.reason) == (403, "{}", "no money")
+
+
+def test_a_refusal_without_words_says_its_status_once() -> None:
+    silent = errors.RefusedError(status_code=401, body="", reason="HTTP 401")
+    spoken = errors.RefusedError(status_code=403, body="", reason="no money")
+
+    assert str(silent) == "HTTP 401"
+    assert str(spoken) == "HTTP 403: no money"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.model import MODES, plain, to_cents
+from snexec.model import MODES, counted, plain, to_cents
 
 
 def test_an_account_is_paper_or_live() -> None:
@@ -67,3 +67,20 @@ def test_a_notional_is_never_more_and_less_than_a_cent_less(dollars: Decimal) ->
 )
 def test_a_number_is_shown_in_digits(number: str, text: str) -> None:
     assert plain(Decimal(number)) == text
+
+
+# Counts
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"),
+    [
+        (0, "row", "0 rows"),
+        (1, "row", "1 row"),
+        (2, "row", "2 rows"),
+        (1, "row of trades", "1 row of trades"),
+        (3, "row of trades", "3 rows of trades"),
+    ],
+)
+def test_one_is_one_and_others_are_many(count: int, noun: str, said: str) -> None:
+    assert counted(count, noun) == said

@@ -279,7 +279,7 @@ async def test_a_stop_while_starting_ends_it_at_once_and_orders_nothing(
     assert daemon.ended_at == 1
     assert daemon.manager.sent == [("stopping", 10)], "and never ready"
     assert daemon.rig.paper.asked("place") == []
-    assert daemon.rig.told() == [("skipped", "stopping")]
+    assert daemon.rig.told() == [("stop", "test"), ("skipped", "stopping")]
     assert daemon.rig.pending == 0
     assert TIME_IS_UP in warnings_of(caplog)
 
@@ -310,7 +310,8 @@ async def test_a_stop_takes_no_more_signals_and_lets_orders_finish(
         assert daemon.take("LATE").status == "stopping"
         assert daemon.manager.sent[1:] == [("stopping", 10)]
     assert daemon.ended_at == 3
-    assert daemon.rig.told() == [("placed", None)]
+    told = [("start", None), ("stop", "test"), ("placed", None)]
+    assert daemon.rig.told() == told
     assert symbols_ordered(daemon.rig) == ["AAPL"]
     assert len(daemon.rig.unsettled) == 1, "it does not wait for fills"
     assert TIME_IS_UP not in warnings_of(caplog)
@@ -342,7 +343,8 @@ async def test_a_stop_waits_no_longer_than_its_time(
     assert daemon.ended_at == 11
     assert symbols_ordered(daemon.rig) == ["A"]
     assert only_row(daemon.rig)["status"] == "open", "the next start asks about it"
-    assert daemon.rig.told() == [("skipped", "stopping")]
+    told = [("start", None), ("stop", "test"), ("skipped", "stopping")]
+    assert daemon.rig.told() == told
     assert (daemon.rig.pending, daemon.rig.dispatcher.in_flight) == (0, 0)
     assert TIME_IS_UP in warnings_of(caplog)
 

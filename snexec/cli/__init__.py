@@ -9,11 +9,18 @@ from pathlib import Path
 import click
 
 from snexec import __version__
-from snexec.cli import operator_commands, row_commands, switch_commands
+from snexec.cli import (
+    history_commands,
+    operator_commands,
+    row_commands,
+    setup_commands,
+    switch_commands,
+)
 from snexec.cli.examples import examples
 from snexec.cli.rebuild_command import rebuild
 
 _DEFAULT_CONFIG = Path("config.toml")
+_WITHOUT_CONFIG = ("exchange", "init")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -29,7 +36,9 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The configuration file.  [default: config.toml here, if it exists]",
+    envvar="SNEXEC_CONFIG",
+    help="The configuration file.  [default: SNEXEC_CONFIG in the environment, or"
+    " config.toml here, if it exists]",
 )
 @click.option(
     "--stdin",
@@ -65,18 +74,20 @@ def cli(
     Without a command it runs the daemon. The commands ask a running daemon, look at
     its database, or change its configuration.
     """
-    if config is None:
-        if not _DEFAULT_CONFIG.exists():
-            raise click.UsageError(
-                "Missing option '--config', and there is no config.toml here."
-            )
+    if config is None and _DEFAULT_CONFIG.exists():
         config = _DEFAULT_CONFIG
+    if config is None and context.invoked_subcommand not in _WITHOUT_CONFIG:
+        raise click.UsageError(
+            "Missing option '--config', and there is no config.toml here; snexec init"
+            " writes one."
+        )
     hang_up, context.obj = context.obj, config
     if context.invoked_subcommand is not None:
         if hang_up is not None:
             # Only a daemon outlives its terminal.
             signal.signal(signal.SIGHUP, hang_up)
         return
+    assert config is not None  # noqa: S101 - only some commands do without
     # Saves a tenth of the start: what is imported stays, and leaves no garbage.
     gc.disable()
     from snexec.cli.daemon import run_daemon
@@ -91,16 +102,57 @@ def cli(
     )
 
 
-@cli.command(epilog=examples("snexec exchange --port 8700"))
+@cli.command(
+    epilog=examples(
+        "snexec exchange --port 8700",
+        "snexec exchange --port 8700 --prices prices.csv --log-requests",
+        'curl -d \'{"symbol":"KO","price":62.1,"fixed":true}\' \\',
+        "     http://127.0.0.1:8700/control/paper/quote",
+    )
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), required=True, help="0 is any free port."
 )
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of lines as KO,62.10: all of a symbol is executed at its price. It is"
+    " read again whenever it changes.",
+)
+@click.option(
+    "--log-requests", is_flag=True, help="A line for each request on standard error."
+)
 @click.pass_obj
-def exchange(config: Path, port: int) -> None:
-    """Run the simulated exchange by itself, to test programs against."""
-    from snexec.cli.exchange import run_exchange
+def exchange(
+    config: Path | None, port: int, *, prices: Path | None, log_requests: bool
+) -> None:
+    """Run the simulated exchange by itself, to test programs against.
 
-    run_exchange(config, port)
+    It needs no configuration: any key works, every symbol has a price, and an account
+    has 100,000 dollars; [exchange] of one says how it misbehaves. The paper account is
+    at the URL that it prints, the live one below /live.
+
+    Control, for tests, as JSON below /control/paper and /control/live:
+
+    \b
+    POST quote         {"symbol","price","fixed"}: the price; fixed: fills at it
+    PUT path           {"symbol","points":[[seconds, price],…]}: moves it in time
+    PUT clock          {"is_open","change_sec"}: opens or closes the market
+    PUT cash, keys     {"cash"}; {"refused":[…]}: keys that are not taken, * is all
+    PUT rate           {"limit"}: requests a minute
+    PUT symbols/KO     how its orders misbehave: {"refuse":403}, {"reject":true}, …
+    POST rest-faults   {"path","how",…}: lost, late or wrong answers
+    POST stream/drop   also close, starve, black-hole, frame, event
+    POST reset         no orders, positions or activities
+    GET orders         also posts, counts, stream: reads back
+
+    Market data is below /data; see snexec/exchange/control_routes.py and
+    data_control.py for every field.
+    """  # noqa: D301 - the \b is click's: what follows is kept as it is
+    from snexec.cli.exchange import ExchangeOptions, run_exchange
+
+    options = ExchangeOptions(port=port, prices=prices, log_requests=log_requests)
+    run_exchange(config, options)
 
 
 @cli.command(epilog=examples("snexec bench --quick", "snexec bench exits --json"))
@@ -128,17 +180,35 @@ def bench(config: Path, what: str | None, *, quick: bool, as_json: bool) -> None
     is_flag=True,
     help="For snexec@.service: an account for each folder beside the configuration's.",
 )
+@click.option(
+    "--prometheus-rules", "rules", is_flag=True, help="Print Prometheus's alerts."
+)
+@click.option("--grafana", is_flag=True, help="Print a Grafana dashboard to import.")
 @click.pass_obj
-def unit(config: Path, *, user: str | None, template: bool) -> None:
-    """Print a hardened systemd unit that runs this daemon."""
+def unit(
+    config: Path, *, user: str | None, template: bool, rules: bool, grafana: bool
+) -> None:
+    """Print a hardened systemd unit that runs this daemon.
+
+    Or, of what watches it: a file of alerts, or a dashboard.
+    """
+    if rules and grafana:
+        raise click.UsageError("--prometheus-rules and --grafana: one at a time")
+    if rules or grafana:
+        from snexec.cli.observability import grafana_dashboard, prometheus_rules
+
+        click.echo(prometheus_rules() if rules else grafana_dashboard(), nl=False)
+        return
     from snexec.cli.unit import print_unit
 
     print_unit(config, user=user, template=template)
 
 
 for _command in (
+    *history_commands.COMMANDS,
     *operator_commands.COMMANDS,
     *row_commands.COMMANDS,
+    *setup_commands.COMMANDS,
     *switch_commands.COMMANDS,
     rebuild,
 ):

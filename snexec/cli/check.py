@@ -10,8 +10,9 @@ import click
 
 from snexec.cli import check_machine
 from snexec.cli.check_exits import check_exits
-from snexec.cli.check_findings import Finding, line, masked, ok
-from snexec.cli.console import open_console, print_line
+from snexec.cli.check_findings import Finding, masked, ok, print_findings
+from snexec.cli.check_notify import check_notify, check_ports
+from snexec.cli.console import open_console
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ def run_check(config: Path, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
-        console = open_console()
-        for finding in found:
-            print_line(console, line(finding))
+        print_findings(open_console(), found)
     return 1 if any(finding.result == "FAIL" for finding in found) else 0
 
 
@@ -57,6 +56,8 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
         *check_machine.check_keys(settings),
         *check_machine.check_proxies(),
         *_check_redis(settings),
+        *check_notify(settings),
+        *check_ports(settings, status),
     ]
     if settings.alpaca.simulate:
         return [*found, ok("endpoints", "simulated: the endpoints are not asked")]

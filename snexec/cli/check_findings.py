@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
+from snexec.cli.console import new_grid, print_grid, print_line
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
 from snexec.settings import learn_secrets
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from snexec.settings import Settings
 
 Result = Literal["OK", "WARN", "FAIL"]
@@ -71,10 +74,30 @@ def masked(found: list[Finding], settings: Settings) -> list[Finding]:
 
 
 def line(finding: Finding) -> Text:
-    """Return a finding as a line for people."""
-    text = Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]), "  ")
-    text.append(f"{finding.check:<14}  ", "bold")
-    text.append(finding.detail)
+    """Return a finding as one line for people."""
+    text = _result(finding)
+    text.append(f"  {finding.check:<14}  ", "bold")
+    return text.append_text(_words(finding))
+
+
+def print_findings(console: Console, found: list[Finding]) -> None:
+    """Print findings for people: one line each in a file, wrapped on a terminal."""
+    if not console.is_terminal:
+        for finding in found:
+            print_line(console, line(finding))
+        return
+    grid = new_grid("", "bold")
+    for finding in found:
+        grid.add_row(_result(finding), f"{finding.check:<14}", _words(finding))
+    print_grid(console, grid)
+
+
+def _result(finding: Finding) -> Text:
+    return Text.assemble((f"{finding.result:<4}", _STYLES[finding.result]))
+
+
+def _words(finding: Finding) -> Text:
+    text = Text(finding.detail)
     if finding.advice:
         text.append(f" / {finding.advice}", "italic")
     return text

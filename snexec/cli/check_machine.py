@@ -18,20 +18,34 @@ from snexec.cli.check_findings import Finding, fail, ok, warn
 from snexec.cli.daemon_client import ask_status
 from snexec.cli.formats import duration, foreign, number
 from snexec.cli.trades_query import open_to_read
-from snexec.errors import CommandError, ConfigError, NoDaemonError, StartError
+from snexec.errors import (
+    CommandError,
+    ConfigError,
+    DaemonGoneError,
+    NoDaemonError,
+    NotAllowedError,
+    StartError,
+)
 from snexec.ledger import (
     SCHEMA_VERSION,
     check_kind,
     check_rows,
     describe_oddities,
     find_ahead,
+    kind_words,
     named,
     refuse_damaged,
 )
-from snexec.model import MODES, STARS
+from snexec.model import MODES, STARS, counted
 from snexec.permissions import files_of, folder_lies_open, lies_open
-from snexec.risk import exits_words, limits_set, read_both
-from snexec.settings import credential, credentials_for, keys_lie_open
+from snexec.risk import (
+    exits_words,
+    is_unlimited,
+    limits_set,
+    read_both,
+    unlimited_words,
+)
+from snexec.settings import credential, credentials_for, open_secrets
 
 if TYPE_CHECKING:
     from snexec.model import Mode
@@ -48,10 +62,9 @@ def check_config(config: Path, settings: Settings) -> Finding:
     shown = f"{config} is valid, mode {settings.mode}, bot {settings.bot.state}"
     if not settings.bot.enabled:
         shown += " (disabled)"
-    if keys_lie_open(config, settings):
-        return warn(
-            "config", f"{shown}; others can read its keys", f"chmod 600 {config}"
-        )
+    if found := open_secrets(config, settings):
+        detail = f"{shown}; it holds {found}, and others can read it"
+        return warn("config", detail, f"chmod 600 {config}")
     if mode & stat.S_IWOTH:
         return warn("config", f"{shown}; anybody may write it", f"chmod o-w {config}")
     return ok("config", shown)
@@ -70,6 +83,13 @@ def check_guards(config: Path, settings: Settings) -> Finding:
         return warn("guards", f"enabled = false, nothing is traded; {shown}")
     if bot.state != "running":
         return warn("guards", f"{bot.state}, nothing is bought; {shown}")
+    if settings.mode == "live" and is_unlimited(bot):
+        advice = (
+            "set daily_loss_limit_usd, max_concurrent_positions and others in [bot]"
+        )
+        return warn("guards", f"live, and {unlimited_words()}; {shown}", advice)
+    if bot.min_win_rate is not None:
+        shown += "; min_win_rate can stop all trading until snexec resume"
     return ok("guards", shown)
 
 
@@ -158,9 +178,7 @@ def check_daemon(
     except NoDaemonError:
         return _check_socket_path(path), None
     except CommandError as exc:
-        return fail(
-            "daemon", str(exc), "move away what is there, or ask as its user"
-        ), None
+        return fail("daemon", str(exc), _advice_on(exc)), None
     seconds = number(status.get("uptimeSec"))
     shown = (
         f"runs, pid {foreign(status.get('pid'))}, mode {foreign(status.get('mode'))}"
@@ -182,6 +200,19 @@ def check_daemon(
         detail = f"{shown}; HALTED, {reach}: {foreign(halt.get('reason'))}"
         return warn("daemon", detail, "when it is over: snexec resume"), status
     return ok("daemon", shown), status
+
+
+def _advice_on(exc: CommandError) -> str:
+    """Return what to do about a socket that is there and does not serve us."""
+    match exc:
+        case NotAllowedError():
+            return ""  # its words say who may
+        case DaemonGoneError():
+            return "look at its log, and check again"
+        case _:
+            return (
+                "is it a daemon that hangs? its log and status say; else move it away"
+            )
 
 
 def _check_socket_path(path: Path) -> Finding:
@@ -284,7 +315,7 @@ def _check_content(path: Path, settings: Settings) -> Finding:
         return fail("database", str(exc).removeprefix("database: "))
     except sqlite3.Error as exc:
         return fail("database", f"{path} cannot be read: {exc}")
-    shown = f"{path}: undamaged, {count} rows of {kind} trades, schema {version}"
+    shown = f"{path}: undamaged, {counted(count, 'row')} of {kind_words(kind)}, schema {version}"
     if version < SCHEMA_VERSION:
         shown += f" (the next start makes it {SCHEMA_VERSION})"
     if odd:

@@ -17,8 +17,8 @@ import trio
 from snexec.assets import asset_class, position_symbol
 from snexec.broker import amount
 from snexec.cli.account_client import endpoint_of, open_account
-from snexec.cli.check_findings import Finding, line, masked, ok, warn
-from snexec.cli.console import open_console, print_line
+from snexec.cli.check_findings import Finding, masked, ok, print_findings, warn
+from snexec.cli.console import open_console
 from snexec.cli.trades_query import open_to_read
 from snexec.clock import timestamp
 from snexec.errors import BrokerError, NotFoundError
@@ -86,9 +86,8 @@ def print_outlived(settings: Settings) -> None:
     modes = [mode for mode in MODES if _open_rows(settings, mode)]
     found = trio.run(_ask_modes, settings, modes) if modes else []
     wrong = [finding for finding in found if finding.result != "OK"]
-    console = open_console()
-    for finding in masked(wrong, settings):
-        print_line(console, line(finding))
+    if wrong:
+        print_findings(open_console(), masked(wrong, settings))
 
 
 async def _ask_modes(settings: Settings, modes: list[Mode]) -> list[Finding]:

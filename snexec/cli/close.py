@@ -11,8 +11,8 @@ import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.formats import dollars, foreign, number, shares
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.errors import CommandError, DaemonGoneError
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ def run_close(config: Path, symbols: Sequence[str], options: CloseOptions) -> in
     """
     if bool(symbols) == options.everything:
         raise click.UsageError("give the symbols to close, or --all, and not both")
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     request: dict[str, object] = {
         "command": "close",
         "symbols": "all" if options.everything else list(symbols),

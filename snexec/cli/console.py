@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.text import Text
+from rich.table import Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 _PLAIN_WIDTH = 100_000  # a file has no edge to wrap at
 
@@ -37,6 +37,27 @@ def open_console(*, stderr: bool = False) -> Console:
 def print_line(console: Console, text: str | Text) -> None:
     """Print one line whole: the terminal may wrap it, we do not."""
     console.print(text, soft_wrap=True)
+
+
+def new_grid(*heads: str) -> Table:
+    """Return a grid of columns that stay whole, and a last one that wraps on a terminal.
+
+    Args:
+        heads: The style of each column but the last, in their order.
+    """
+    grid = Table.grid(padding=(0, 2))
+    for style in heads:
+        grid.add_column(style=style, no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def print_grid(console: Console, grid: Table) -> None:
+    """Print a grid within the terminal; in a file each row is one line."""
+    if console.is_terminal:
+        console.print(grid)
+    else:
+        print_table(console, grid)
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from snexec.access import access_of
 from snexec.app import Daemon
 from snexec.boot_clock import BootClock
 from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
+from snexec.cli.kept_settings import keep_settings
 from snexec.clock import SystemClock
 from snexec.errors import StartError
 from snexec.intake import Kind, kind_of_stdin, open_listener
@@ -38,12 +40,13 @@ from snexec.logs import (
 from snexec.names import HostNames
 from snexec.ops import Systemd
 from snexec.permissions import warn_open_folders
+from snexec.risk import is_unlimited, unlimited_words
 from snexec.settings import (
     LiveSettings,
     learn_secrets,
     load_settings,
     redis_address,
-    warn_open_keys,
+    warn_open_secrets,
 )
 from snexec.stages import Opened
 
@@ -167,6 +170,7 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
     """
     mask, drain = logs
     clock = SystemClock()
+    access = access_of(settings.intake.socket_mode, settings.intake.socket_group)
     database = Path(settings.database)
     refusal: StartError | None = None
     with (
@@ -179,11 +183,12 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
                 clock=clock,
             )
         ) as store,
-        open_listener(Path(settings.intake.socket)) as listener,
+        open_listener(Path(settings.intake.socket), access) as listener,
+        keep_settings(config, settings),
     ):
         async with trio.open_nursery() as root:
             root.start_soon(drain.run, name="log lines")
-            warn_open_keys(config, settings)
+            warn_open_secrets(config, settings)
             warn_open_folders([database.parent, Path(settings.intake.socket).parent])
             if proxies := ignored_proxies(os.environ):
                 log.warning("%s", proxies)
@@ -276,6 +281,8 @@ async def _start_exchange(
     if not settings.alpaca.simulate:
         if settings.mode == "live":
             log.warning("mode is live: orders are placed with real money")
+            if is_unlimited(settings.bot):
+                log.warning("live, and %s: set limits in [bot]", unlimited_words())
         return None
     # Imported only where it is used: it brings a web server along.
     from snexec.exchange.server import Exchange

@@ -12,7 +12,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from snexec.errors import CommandError, DaemonGoneError, NoDaemonError
+from snexec.errors import CommandError, DaemonGoneError, NoDaemonError, NotAllowedError
 
 if TYPE_CHECKING:
     from snexec.settings import Settings
@@ -144,8 +144,9 @@ def _explain(exc: OSError, path: Path, config: Path) -> CommandError:
         start = f"snexec --config {config}"
         return NoDaemonError(f"no daemon answers at {path}: start it with: {start}")
     if isinstance(exc, PermissionError):
-        return CommandError(
-            f"{path} is another user's: run this as the user that runs the daemon"
+        return NotAllowedError(
+            f"this user may not use {path}: run this as the user that runs the daemon,"
+            " or as one of intake.socket_group"
         )
     return CommandError(
         f"the socket {path} cannot be used: {exc.strerror or os.strerror(exc.errno or 0)}"

@@ -25,6 +25,8 @@ STYLES = {
     "missed": "red",
     "open": "yellow",
     "mode": "bold",
+    "start": "bold",
+    "stop": "bold",
     "stream": "cyan",
     "halt": "bold white on red",
     "resume": "bold green",
@@ -73,13 +75,15 @@ def describe(event: Mapping[str, Any]) -> str:
         case "refused" if event.get("httpStatus") is not None:
             text = f"{reason} (HTTP {foreign(event['httpStatus'])})"
         case "partial_fill":
-            text = f"{_bought(event)} so far"
+            text = _partly_bought(event)
         case "fill":
             text = _bought(event)
         case "rejected":
             text = "by the broker"
         case "settled":
             text = _settled(event, reason).text
+        case "start" if event.get("reason") is None:
+            text = f"takes signals ({foreign(event.get('mode'))})"
         case "mode":
             text = f"{foreign(event.get('mode'))} now ({reason})"
         case "stream":
@@ -128,7 +132,20 @@ def _settled(event: Mapping[str, Any], reason: str) -> Outcome:
     return Outcome("missed", text)
 
 
+def _partly_bought(event: Mapping[str, Any]) -> str:
+    """Describe what an order bought so far; the shares are the account's."""
+    count, paid = number(event.get("shares")), number(event.get("entryPrice"))
+    text = "in part" if paid is None else f"in part at {price(paid)}"
+    if count is None:
+        return f"{text}, shares not known yet"
+    return f"{text}, the account holds {_counted(count)}"
+
+
+def _counted(count: float) -> str:
+    return f"{shares(count)} share{'' if count == 1 else 's'}"
+
+
 def _bought(event: Mapping[str, Any]) -> str:
     count, paid = number(event.get("shares")), number(event.get("entryPrice"))
-    text = "shares not known yet" if count is None else f"{shares(count)} shares"
+    text = "shares not known yet" if count is None else _counted(count)
     return text if paid is None else f"{text} at {price(paid)}"

@@ -6,10 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_line, print_table
+from snexec.cli.console import new_grid, open_console, print_grid, print_line
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.formats import foreign, number, price, shares
 from snexec.errors import CommandError, NoDaemonError
@@ -47,9 +46,7 @@ def run_explain_position(
 
 def _show(answer: Mapping[str, Any]) -> None:
     console = open_console()
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column()
-    grid.add_column(overflow="fold")
+    grid = new_grid("")
     rules = answer["rules"]
     for line in rules:
         figures = [line["threshold"], line["distance"]]
@@ -58,7 +55,7 @@ def _show(answer: Mapping[str, Any]) -> None:
         name = Text(foreign(line["rule"]), style=style)
         grid.add_row(name, Text(said if line["on"] else "off", style=style))
     if rules:
-        print_table(console, grid)
+        print_grid(console, grid)
     print_line(console, _verdict(answer))
 
 

@@ -12,9 +12,10 @@ import click
 
 from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_and_problem
 from snexec.clock import SystemClock
 from snexec.errors import CommandError, ConfigError, InvalidSignalError, NoDaemonError
-from snexec.settings import credentials_for, load_settings
+from snexec.settings import credentials_for
 from snexec.signals import parse_signal
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
         ConfigError: The configuration cannot be used, or the text is not a signal.
         CommandError: The daemon does not answer as it should.
     """
-    settings = load_settings(config)
+    settings, mistake = settings_and_problem(config)
     if _is_symbol(text):
         from snexec.cli.explain_position import run_explain_position
 
@@ -51,6 +52,8 @@ def run_explain(config: Path, text: str, *, as_json: bool) -> int:
     try:
         answer = _ask(settings, config, text)
     except NoDaemonError:
+        if mistake is not None:
+            raise mistake from None
         answer = _without_daemon(settings, config, signal)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -120,24 +123,20 @@ def _open_store(path: Path) -> Iterator[Store]:
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from rich.table import Table  # a JSON answer needs no Rich
-    from rich.text import Text
+    from rich.text import Text  # a JSON answer needs no Rich
 
-    from snexec.cli.console import open_console, print_line, print_table
+    from snexec.cli.console import new_grid, open_console, print_grid, print_line
     from snexec.cli.formats import foreign
 
     console = open_console()
-    grid = Table.grid(padding=(0, 2))
-    for _ in range(2):
-        grid.add_column()
-    grid.add_column(overflow="fold")
+    grid = new_grid("", "")
     for line in answer["gates"]:
         mark, style = _MARKS.get(line["result"], (foreign(line["result"]), ""))
         detail = foreign(line["detail"]) if line["detail"] else ""
         if line["reason"]:
             detail = f"{foreign(line['reason'])}: {detail}".removesuffix(": ")
         grid.add_row(Text(mark, style=style), foreign(line["gate"]), detail)
-    print_table(console, grid)
+    print_grid(console, grid)
     if not answer["daemon"]:
         print_line(
             console, "no daemon runs: this is what the configuration and the rows say"

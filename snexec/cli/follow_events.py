@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.logs import printable
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def run_events(config: Path, *, as_json: bool) -> None:
         ConfigError: The configuration cannot be used.
         CommandError: The daemon does not answer, or went away.
     """
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with DaemonConnection(settings, config) as connection:

@@ -12,6 +12,7 @@ import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.formats import foreign
+from snexec.cli.kept_settings import settings_and_problem
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.logs import SecretMask
@@ -26,10 +27,12 @@ from snexec.risk import (
     remove_halt,
     write_halt,
 )
-from snexec.settings import learn_secrets, load_settings
+from snexec.settings import learn_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_UNTOLD = "the daemon was not told, it looks at the file by itself"
 
 
 def run_halt(config: Path, reason: str | None, *, for_all: bool = False) -> int:
@@ -100,6 +103,8 @@ def run_resume(config: Path) -> int:
     answer = _ask_daemon(config, {"command": "resume"})
     if answer is not None and answer.get("halted") is False:
         click.echo("the daemon says: orders are placed again")
+        if answer.get("winRateAnew") is True:
+            click.echo("min_win_rate had stopped them: it counts anew from now on")
         return 0
     if answer is not None:
         click.echo(f"the daemon says: {foreign(answer.get('error') or answer)}")
@@ -122,17 +127,19 @@ def _refuse_missing(config: Path) -> None:
 
 def _ask_daemon(config: Path, request: Mapping[str, object]) -> dict[str, Any] | None:
     """Ask the daemon and return its answer; if there is none, print so."""
+    problem: ConfigError | None = None
     try:
-        settings = load_settings(config)
+        settings, problem = settings_and_problem(config)
         with DaemonConnection(settings, config) as connection:
             answer = read_object(connection.ask(json.dumps(request).encode()))
     except NoDaemonError:
-        click.echo("no daemon runs; the next start looks at the file")
+        if problem is not None:
+            click.echo(f"{_UNTOLD} ({problem})", err=True)
+        else:
+            click.echo("no daemon runs; the next start looks at the file")
         return None
     except (CommandError, ConfigError) as exc:
-        click.echo(
-            f"the daemon was not told, it looks at the file by itself ({exc})", err=True
-        )
+        click.echo(f"{_UNTOLD} ({exc})", err=True)
         return None
     return answer or {}
 
@@ -141,7 +148,7 @@ def _mask(config: Path) -> SecretMask:
     """Return what keeps secrets out of the file, as far as they can be told."""
     mask = SecretMask()
     with contextlib.suppress(Exception):  # whatever it is, it keeps nobody from halting
-        learn_secrets(mask, load_settings(config))
+        learn_secrets(mask, settings_and_problem(config)[0])
     return mask
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from snexec.cli.blocked_symbols import blocked_symbols
 from snexec.cli.daemon_client import DaemonConnection, ask_status, read_object
 from snexec.cli.formats import foreign
 from snexec.cli.mode_file import write_mode
 from snexec.errors import CommandError, NoDaemonError
+from snexec.risk import is_unlimited, unlimited_words
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snexec.model import Mode
     from snexec.settings import Settings
 
@@ -47,6 +48,8 @@ def run_mode(config: Path, mode: Mode, *, sure: bool) -> None:
         _refuse_without_terminal()
     if mode == "live":
         _print_account(settings)
+        if blocked := blocked_symbols(Path(settings.database)):
+            click.echo(blocked)
     if mode == "live" and not sure:
         _confirm()
     if settings.mode != mode:
@@ -82,6 +85,8 @@ def _print_account(settings: Settings) -> None:
 
     click.echo("LIVE: from then on orders are placed with real money")
     click.echo(account_statement(settings))
+    if is_unlimited(settings.bot):
+        click.echo(f"WARNING: {unlimited_words()}; see [bot]")
 
 
 def _confirm() -> None:

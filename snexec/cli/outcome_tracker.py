@@ -13,6 +13,7 @@ from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.event_words import STYLES, Kind, Outcome, outcome_of
 from snexec.errors import CommandError, DaemonGoneError
 from snexec.logs import printable
+from snexec.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +123,7 @@ class OutcomeTracker:
         if line is None:
             ids = ", ".join(printable(name) for name in list(self._open)[:5])
             raise DaemonGoneError(
-                f"the daemon went away; {len(self._open)} signals have no outcome yet"
+                f"the daemon went away; {counted(len(self._open), 'signal')} without an outcome yet"
                 f" ({ids}{', ...' if len(self._open) > 5 else ''}): the next start"
                 " settles their orders, see: snexec trades --signal ID"
             )

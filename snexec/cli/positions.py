@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.errors import CommandError, NoDaemonError
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from snexec.settings import Settings
@@ -25,7 +25,7 @@ def run_positions(config: Path, *, as_json: bool) -> None:
         ConfigError: The configuration cannot be used.
         CommandError: The daemon does not answer, or the database cannot be read.
     """
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config, rows_do=True)
     try:
         answer = _ask(settings, config)
     except NoDaemonError:

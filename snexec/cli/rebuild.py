@@ -16,6 +16,7 @@ from snexec.cli.dates import parse_time
 from snexec.cli.formats import foreign, number, price, shares
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
+from snexec.model import counted
 from snexec.settings import load_settings
 
 if TYPE_CHECKING:
@@ -147,7 +148,11 @@ def _show(answer: Mapping[str, Any], since: datetime) -> None:
     )
     click.echo(
         f"{asked} since {timestamp(since)}: "
-        + (f"{len(rows)} rows written ({counts})" if rows else "no row was missing")
+        + (
+            f"{counted(len(rows), 'row')} written ({counts})"
+            if rows
+            else "no row was missing"
+        )
     )
 
 

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     " zone), 90s, 30m, 2h, 3d, 1w ago, or today (since midnight UTC).",
 )
 @click.option("--until", metavar="TIME", help="Created before; likewise.")
-@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="The newest so many.  [default: 50 in a table, all in json and csv]",
+)
+@click.option("--all", "everything", is_flag=True, help="All of them, in a table too.")
 @click.option(
     "--latency",
     is_flag=True,
@@ -63,6 +68,7 @@ def trades(
     form: Form,
     latency: bool,
     limit: int | None,
+    everything: bool,
     **columns: str | None,
 ) -> None:
     """List what was bought and what was not; the newest comes last.
@@ -71,6 +77,8 @@ def trades(
     entry against the signal's price: above 0 you paid more. Below the table stand open
     rows of which the account, where it can be asked, holds nothing or less.
     """
+    if everything and limit is not None:
+        raise click.UsageError("--all and --limit: only one of them")
     from snexec.cli.trades import run_trades
     from snexec.cli.trades_query import Query
 
@@ -81,6 +89,7 @@ def trades(
         until=until,
         form=form,
         latency=latency,
+        everything=everything,
     )
 
 

@@ -15,6 +15,7 @@ from snexec.cli.formats import (
 )
 from snexec.cli.run_table import Line, fold, show
 from snexec.logs import printable
+from snexec.model import counted
 
 if TYPE_CHECKING:
     from snexec.events import Event
@@ -132,8 +133,8 @@ class RunReport:
             for e in self._entries
         ]
         totals = collections.Counter(e.outcome for e in self._entries) + self._unlisted
-        counted = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
-        lines = [f"{self._lines} signals: {counted or 'nothing was read'}"]
+        became = ", ".join(f"{n} {outcome}" for outcome, n in totals.most_common())
+        lines = [f"{counted(self._lines, 'signal')}: {became or 'nothing was read'}"]
         if self._closed:
             lines.append(self._result())
         if len(self._entries) < self._lines:

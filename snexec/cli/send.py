@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.live_view import open_view, print_plainly
 from snexec.cli.outcome_tracker import OutcomeTracker
 from snexec.cli.sender import Sender
 from snexec.logs import printable
-from snexec.settings import load_settings
+from snexec.model import counted
 from snexec.signals import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _line_of(fields: Mapping[str, object]) -> bytes:
 
 
 def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     with contextlib.ExitStack() as stack:
         sender = _open_sender(stack, settings, config, options, print_plainly)
         answer = sender.send(line)
@@ -139,7 +140,7 @@ def _send_one(config: Path, line: bytes, options: SendOptions) -> int:
 
 
 def _send_many(config: Path, file: str, options: SendOptions) -> int:
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     with contextlib.ExitStack() as stack:
         try:
             source: BinaryIO = (
@@ -160,7 +161,9 @@ def _send_many(config: Path, file: str, options: SendOptions) -> int:
             with view:
                 _send_lines(source, sender, options, view)
                 if sender.outcomes is not None:
-                    view.update(f"waiting for {sender.outcomes.waiting} orders")
+                    view.update(
+                        f"waiting for {counted(sender.outcomes.waiting, 'order')}"
+                    )
                     sender.outcomes.wait()
         finally:
             click.echo(sender.totals(), err=options.as_json)
@@ -173,7 +176,7 @@ def _send_lines(
     problems = 0
     for number, line in _lines(source):
         answer = sender.send(line, patiently=True)
-        view.update(f"{sender.sent} signals", len(line) + 1)
+        view.update(counted(sender.sent, "signal"), len(line) + 1)
         fields = read_object(answer) or {}
         if options.as_json:
             view.print_line(printable(answer.decode(errors="replace")), "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from snexec.assets import canonical_symbol
 from snexec.cli.daemon_client import read_object
 from snexec.logs import printable
+from snexec.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,9 @@ class Sender:
     def totals(self) -> str:
         """Return how many were sent and what became of them, in words."""
         parts = [f"{count} {status}" for status, count in self._counts.most_common()]
-        text = f"{self.sent} signals: {', '.join(parts) or 'nothing was sent'}"
+        text = (
+            f"{counted(self.sent, 'signal')}: {', '.join(parts) or 'nothing was sent'}"
+        )
         if self.outcomes is not None and (counts := self.outcomes.counts):
             ended = [f"{count} {kind}" for kind, count in counts.most_common()]
             text += f"; {', '.join(ended)}"

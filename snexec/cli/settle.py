@@ -16,6 +16,7 @@ import click
 import trio
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
+from snexec.cli.kept_settings import settings_and_problem
 from snexec.clock import SystemClock
 from snexec.errors import (
     BrokerError,
@@ -26,7 +27,6 @@ from snexec.errors import (
     NotFoundError,
 )
 from snexec.logs import printable
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,13 +46,15 @@ def run_settle(
         CommandError: It is refused or not confirmed; nothing was done.
     """
     dollars = None if price is None else _dollars(price, how)
-    settings = load_settings(config)
+    settings, problem = settings_and_problem(config)
     request = {"command": "settle", "trade": trade_id, "as": how}
     if dollars is not None:
         request["price"] = str(dollars)
     try:
         words = _ask(settings, config, {**request, "dryRun": True})
     except NoDaemonError:
+        if problem is not None:
+            raise problem from None
         _settle_here(settings, trade_id, how, dollars, sure=sure)
     else:
         _confirm(words, sure=sure)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli.daemon_client import read_object, status_line
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.errors import CommandError
 from snexec.logs import printable
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def run_status(config: Path, *, as_json: bool) -> None:
         ConfigError: The configuration cannot be used.
         CommandError: The daemon does not answer.
     """
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config)
     line = status_line(settings, config)
     if as_json:
         click.echo(printable(line.decode(errors="replace")))

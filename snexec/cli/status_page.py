@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_table
+from snexec.cli.console import new_grid, open_console, print_grid
 from snexec.cli.formats import NOTHING, duration, foreign, number
+from snexec.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +18,10 @@ _LATENCIES = (("wireMs", "to the wire"), ("replyMs", "to reply"), ("fillMs", "to
 
 def print_page(answer: Mapping[str, Any]) -> None:
     """Print the page."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
-    grid.add_column(overflow="fold")
+    grid = new_grid("dim")
     for label, text in _page(answer):
         grid.add_row(label, text)
-    print_table(open_console(), grid)
+    print_grid(open_console(), grid)
 
 
 def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
@@ -59,7 +57,12 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         if isinstance(measured, dict) and measured.get("count"):
             page.append((f"{label}", _percentiles(measured)))
     if dropped := answer.get("droppedAnswers"):
-        page.append(("dropped", f"{foreign(dropped)} answers that nobody read"))
+        page.append(
+            (
+                "dropped",
+                f"{foreign(dropped)} answer{'' if dropped == 1 else 's'} that nobody read",
+            )
+        )
     return page
 
 
@@ -138,11 +141,13 @@ def _stream(answer: Mapping[str, Any]) -> Text:
         text.append(f"; none since {began}")
     elif count > 1:
         # The time before the first connection counts as one too.
-        text.append(f"; lost {count - 1:g} times, at last from {began} to {ended}")
+        times = "once," if count == 2 else f"{count - 1:g} times, at last"
+        text.append(f"; lost {times} from {began} to {ended}")
     else:
         text.append(f" since {ended}")
     if settled := number(outage.get("settledByLookup")):
-        text.append(f"; look-ups settled {settled:g} orders for it")
+        orders = counted(settled, "order")
+        text.append(f"; look-ups settled {orders} for it")
     return text
 
 
@@ -167,7 +172,7 @@ def _redis(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
 
 def _writer(writer: Mapping[str, Any]) -> Text:
     counts = (
-        f": {foreign(writer.get('pending'))} changes waiting,"
+        f": {_changes(writer.get('pending'))} waiting,"
         f" {foreign(writer.get('applied'))} written"
     )
     healthy = writer.get("healthy")
@@ -178,6 +183,10 @@ def _writer(writer: Mapping[str, Any]) -> Text:
     return Text.assemble(
         ("CANNOT WRITE", "bold red"), counts, "; no order is placed meanwhile"
     )
+
+
+def _changes(waiting: object) -> str:
+    return "1 change" if waiting == 1 else f"{foreign(waiting)} changes"
 
 
 def _percentiles(measured: Mapping[str, Any]) -> str:

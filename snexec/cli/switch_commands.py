@@ -52,6 +52,8 @@ def halt(
 def resume(config: Path, /) -> int:
     """End a halt of either kind: remove its files, and tell the running daemon.
 
+    Where min_win_rate has stopped signals, it counts what is closed from now on.
+
     Exit status: 1 if it is halted still.
     """
     from snexec.cli.halt_resume import run_resume

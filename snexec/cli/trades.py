@@ -14,13 +14,15 @@ import click
 
 from snexec.cli.dates import milliseconds, parse_time
 from snexec.cli.formats import number
+from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.trades_query import LATENCIES, Query, open_rows
 from snexec.ledger import column_names
-from snexec.settings import load_settings
 from snexec.sheets import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NEWEST = 50  # rows of a table, unless more are asked for
 
 Form = Literal["table", "json", "csv"]
 
@@ -33,8 +35,9 @@ def run_trades(
     until: str | None,
     form: Form,
     latency: bool,
+    everything: bool = False,
 ) -> None:
-    """Print the matching rows, the newest last.
+    """Print the matching rows, the newest last; a table has the newest 50 by default.
 
     Raises:
         UsageError: A time cannot be parsed.
@@ -42,12 +45,14 @@ def run_trades(
         CommandError: The database cannot be read.
     """
     now = datetime.now(UTC)
+    if form == "table" and query.limit is None and not everything:
+        query = replace(query, limit=_NEWEST)
     query = replace(
         query,
         since=_moment("--since", since, now),
         until=_moment("--until", until, now),
     )
-    settings = load_settings(config)
+    settings = settings_to_ask_with(config, rows_do=True)
     with open_rows(Path(settings.database), query) as found:
         rows: Iterator[dict[str, object]] = iter(()) if found is None else found.rows
         columns = list(column_names()) if found is None else found.columns
@@ -58,6 +63,8 @@ def run_trades(
             money = None if found is None else found.money
             listed = list(rows)
             print_trades(listed, now=now, money=money, latency=latency)
+            if found is not None and len(listed) == query.limit:
+                _say_more(found.matching(), len(listed))
             if any(row.get("status") == "open" for row in listed):
                 from snexec.cli.check_rows import print_outlived  # uses the network
 
@@ -66,6 +73,11 @@ def run_trades(
             _print_csv(rows, [*columns, *extra])
         else:
             _print_json(rows, [*columns, *extra])
+
+
+def _say_more(matching: int, listed: int) -> None:
+    if matching > listed:
+        click.echo(f"the newest {listed} of {matching:,}; all of them: --all")
 
 
 def _moment(option: str, text: str | None, now: datetime) -> int | None:

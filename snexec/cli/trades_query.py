@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import sqlite_utils
 
@@ -17,14 +18,14 @@ from snexec.errors import CommandError
 from snexec.ledger import connect, symbol_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 # Milliseconds since 1970, from ISO 8601 in any zone, or from the number that some
 # programs write.
 _MOMENT = (
-    "CASE WHEN typeof(createdAt) = 'text'"
-    " THEN CAST(round((julianday(createdAt) - 2440587.5) * 86400000) AS INTEGER)"
-    " ELSE createdAt END"
+    "CASE WHEN typeof({0}) = 'text'"
+    " THEN CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)"
+    " ELSE {0} END"
 )
 MOMENT = "moment of creation"  # no column is called that
 LATENCIES = ("wireMs", "replyMs", "fillMs")  # from the read line to these, in ms
@@ -40,12 +41,14 @@ class Query:
         since: Created then or later, in milliseconds since 1970.
         until: Created before then, in milliseconds since 1970.
         limit: At most this many rows, the newest ones.
+        by: The column that both bounds, the order and the ``MOMENT`` are about.
     """
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
     since: int | None = None
     until: int | None = None
     limit: int | None = None
+    by: Literal["createdAt", "exitAt"] = "createdAt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,13 @@ class QueryResult:
         columns: The names of the table's columns.
         money: "simulated" or "real", if the file says which.
         rows: The oldest first, each with its ``MOMENT`` beside its columns.
+        matching: How many there are, also beyond the limit.
     """
 
     columns: list[str]
     money: str | None
     rows: Iterator[dict[str, object]]
+    matching: Callable[[], int]
 
 
 @contextmanager
@@ -84,7 +89,8 @@ def open_rows(path: Path, query: Query) -> Iterator[QueryResult | None]:
             rows: Iterator[dict[str, object]] = database.query(statement, values)
             if query.limit is not None:
                 rows = reversed(list(rows))
-            yield QueryResult(columns, money_of(connection), rows)
+            matching = partial(_count, connection, query, set(columns))
+            yield QueryResult(columns, money_of(connection), rows, matching)
     except sqlite3.Error as exc:
         raise CommandError(f"database: {path} cannot be read: {exc}") from None
 
@@ -126,7 +132,31 @@ def money_of(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _count(connection: sqlite3.Connection, query: Query, present: set[str]) -> int:
+    conditions, values = _conditions(query, present)
+    statement = f"SELECT count(*) FROM BotTrade WHERE {conditions}"  # noqa: S608
+    return int(connection.execute(statement, values).fetchone()[0])
+
+
 def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
+    conditions, values = _conditions(query, present)
+    moment = _moment(query, present)
+    newest_first = query.limit is not None
+    direction = "DESC" if newest_first else "ASC"
+    statement = (
+        f'SELECT *, {moment} AS "{MOMENT}" FROM BotTrade'  # noqa: S608
+        f" WHERE {conditions}"
+        f' ORDER BY "{MOMENT}" {direction}, rowid {direction}'
+        f" LIMIT {query.limit if newest_first else -1}"
+    )
+    return statement, values
+
+
+def _moment(query: Query, present: set[str]) -> str:
+    return _MOMENT.format(query.by) if query.by in present else "NULL"
+
+
+def _conditions(query: Query, present: set[str]) -> tuple[str, list[object]]:
     conditions: list[str] = []
     values: list[object] = []
     for column, value in query.columns.items():
@@ -139,17 +169,9 @@ def _statement(query: Query, present: set[str]) -> tuple[str, list[object]]:
                 conditions.append(f"{symbol_key('symbol')} = {symbol_key(given)}")
             else:
                 conditions.append(f'"{column}" = {given}')
-    moment = _MOMENT if "createdAt" in present else "NULL"
+    moment = _moment(query, present)
     for sign, bound in ((">=", query.since), ("<", query.until)):
         if bound is not None:
             conditions.append(f"{moment} {sign} ?")
             values.append(bound)
-    newest_first = query.limit is not None
-    direction = "DESC" if newest_first else "ASC"
-    statement = (
-        f'SELECT *, {moment} AS "{MOMENT}" FROM BotTrade'  # noqa: S608
-        f" WHERE {' AND '.join(conditions) or '1'}"
-        f' ORDER BY "{MOMENT}" {direction}, rowid {direction}'
-        f" LIMIT {query.limit if newest_first else -1}"
-    )
-    return statement, values
+    return " AND ".join(conditions) or "1", values

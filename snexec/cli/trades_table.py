@@ -26,7 +26,7 @@ from snexec.cli.trades_query import LATENCIES, MOMENT
 from snexec.latency import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Row = Mapping[str, object]
 
@@ -46,6 +46,7 @@ _LEAST_USEFUL = (
     "entry",
 )
 _LEAST_REASON = 12
+_ROWS_A_TABLE = 500
 
 
 def print_trades(
@@ -53,9 +54,11 @@ def print_trades(
 ) -> None:
     """Print the table, its totals, and with ``latency`` the percentiles."""
     console = open_console()
-    if rows:
-        table = _table(rows, now, latency=latency, width=console.width)
+    # So that the first rows of many are on the screen at once.
+    for page in _batched(rows, _ROWS_A_TABLE):
+        table = _table(page, now, latency=latency, width=console.width)
         print_table(console, table)
+    if rows:
         console.print()
     print_line(console, _totals(rows, money))
     if result := _result(rows):
@@ -65,6 +68,11 @@ def print_trades(
             print_line(
                 console, _percentiles(_LABELS[name], [row.get(name) for row in rows])
             )
+
+
+def _batched(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def slippage(row: Row) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import snexec
+from snexec.cli.reach import in_the_way
 from snexec.errors import ConfigError
 from snexec.settings import load_settings
 
@@ -42,7 +43,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={folder}
 {user}
-# A start waits for the broker as long as it must, and asks for that time itself.
+{groups}# A start waits for the broker as long as it must, and asks for that time itself.
 WatchdogSec={watchdog}
 TimeoutStopSec={stop}
 Restart=on-failure
@@ -56,9 +57,9 @@ RestartPreventExitStatus=2
 {redis}# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
 # Encrypted ones (systemd 250): LoadCredentialEncrypted=, made by "systemd-creds encrypt".
 
-# What it may touch: its database's and its socket's folders, and the network.
-ReadWritePaths={paths}
-ProtectSystem=strict
+# What it may touch: its database's and its socket's folders, and the network. systemd
+# makes those below /var/lib and /run by itself, each for this user.
+{folders}ProtectSystem=strict
 ProtectHome={home}
 PrivateTmp={tmp}
 PrivateDevices=yes
@@ -108,6 +109,14 @@ def print_unit(config: Path, *, user: str | None, template: bool = False) -> Non
     """
     settings = load_settings(config)
     click.echo(make_unit(config, settings, user=user, template=template), nl=False)
+    whose = user or ("snexec" if os.geteuid() == 0 else getpass.getuser())
+    blocking = in_the_way(Path(sys.executable), whose)
+    if blocking is not None:
+        click.echo(
+            f"snexec: {whose} cannot run {sys.executable}, as {blocking} is not open to"
+            " it: install snexec where it is, such as below /opt",
+            err=True,
+        )
 
 
 def make_unit(
@@ -167,11 +176,45 @@ def make_unit(
         user=_user_line(user),
         watchdog=_WATCHDOG_SECONDS,
         stop=stop,
-        paths=" ".join(_path(Path(folder), instance) for folder in folders),
+        folders=_folder_lines(settings, folders, instance),
+        groups=_groups(settings),
         home="read-only" if at_home else "yes",
         tmp="no" if at_tmp else "yes",
         exits="" if settings.exits is None else _EXITS,
         execute=_EXECUTE_OFF if settings.notify.command else _EXECUTE,
+    )
+
+
+def _folder_lines(settings: Settings, folders: list[str], instance: str | None) -> str:
+    """Return who makes the folders of the database and the socket, and that they are ours.
+
+    A template's are made by whoever makes an account.
+    """
+    grouped = settings.intake.socket_group is not None
+    lines = []
+    for folder in folders if instance is None else ():
+        name = folder.removeprefix("/var/lib/")
+        run = folder.removeprefix("/run/")
+        if name != folder and _is_plain(name):
+            lines += [f"StateDirectory={_word(name)}", "StateDirectoryMode=0700"]
+        elif run != folder and _is_plain(run):
+            mode = "0755" if grouped else "0700"
+            lines += [f"RuntimeDirectory={_word(run)}", f"RuntimeDirectoryMode={mode}"]
+    paths = " ".join(_path(Path(folder), instance) for folder in folders)
+    lines.append(f"ReadWritePaths={paths}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and not any(char in name for char in " \t:\"'\\")
+
+
+def _groups(settings: Settings) -> str:
+    group = settings.intake.socket_group
+    if group is None:
+        return ""
+    return (
+        f"# For intake.socket_group.\nSupplementaryGroups={_word(group, quote=False)}\n"
     )
 
 

@@ -29,6 +29,7 @@ from snexec.exchange.stops import Stops
 from snexec.exchange.story import begin
 from snexec.exchange.timeline import Timeline
 from snexec.exchange.trade_updates import Event, Events
+from snexec.exchange.usual import Configurations
 from snexec.exchange.validation import OrderRequest
 
 # Bounded, as the daemon may run the exchange for weeks.
@@ -73,6 +74,7 @@ class Account:
         posts: The last order POSTs, oldest first.
         counts: Requests by endpoint.
         refused_keys: Keys that are unauthorized; `*` stands for all.
+        configurations: What clients may set, and nothing goes by.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Account:
         self.posts: deque[OrderPost] = deque(maxlen=POSTS_KEPT)
         self.counts: Counter[str] = Counter()
         self.refused_keys: frozenset[str] = frozenset()
+        self.configurations = Configurations()
         self._market = Market(is_open=settings.market_open)
         self._settings = settings
         self._rng = rng

@@ -149,7 +149,7 @@ class Book:
             price = order.sizing_price = self.prices.execute(order.symbol)
             order.goal_qty = order.goal_qty or self._buy_goal(order, price)
         if order.side == "sell":
-            price = self.prices.bid(price)
+            price = self.prices.paid(order.symbol, price)
         left = order.goal_qty - order.filled_qty
         qty = left
         if share is not None:

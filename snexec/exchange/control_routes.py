@@ -2,7 +2,7 @@
 
 | request | does |
 | --- | --- |
-| POST quote | `{"symbol", "price"}` sets the last price, for both accounts |
+| POST quote | `{"symbol", "price"}` sets the last price, for both accounts; with `"fixed": true` all is executed at it until the next quote |
 | PUT, DELETE symbols/SYMBOL | sets or clears a symbol's `Behaviour` |
 | POST, DELETE rest-faults | adds a `RestFault`, clears all |
 | PUT, DELETE stream | sets or clears the `StreamFaults` |
@@ -60,6 +60,7 @@ class _Body(BaseModel):
 class _Quote(_Body):
     symbol: str
     price: Positive
+    fixed: bool = False
 
 
 class _Close(_Body):
@@ -141,7 +142,8 @@ class _Control:
 
     async def _quote(self, request: Request) -> None:
         quote = await parse(request, _Quote)
-        self._prices.quote(quote.symbol, quote.price)
+        set_price = self._prices.fix if quote.fixed else self._prices.quote
+        set_price(quote.symbol, quote.price)
 
     async def _set_behaviour(self, request: Request) -> None:
         behaviour = await parse(request, Behaviour)

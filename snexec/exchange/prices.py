@@ -28,6 +28,7 @@ class Prices:
         self._rng = rng
         self._quotes: dict[str, Decimal] = {}
         self._last: dict[str, Decimal] = {}
+        self._fixed: set[str] = set()
         self._followers: list[Callable[[str, Decimal], None]] = []
 
     def follow(self, follower: Callable[[str, Decimal], None]) -> None:
@@ -43,8 +44,18 @@ class Prices:
         if not price.is_finite() or price <= 0:
             raise ValueError(f"a price is a positive number, not {price}")
         name = canonical(symbol)
+        self._fixed.discard(name)
         self._quotes[name] = price
         self._print(name, price)
+
+    def fix(self, symbol: str, price: Decimal) -> None:
+        """Set a symbol's price, at which all is executed until another one is set.
+
+        Raises:
+            ValueError: The price is not a positive number.
+        """
+        self.quote(symbol, price)
+        self._fixed.add(canonical(symbol))
 
     def split(self, symbol: str, ratio: Decimal) -> None:
         """Divide a symbol's price: each share has become ``ratio`` shares."""
@@ -68,6 +79,10 @@ class Prices:
             symbol: What is traded.
             near: The price to step from; None is the last one.
         """
+        if symbol in self._fixed:
+            price = self._quotes[symbol]
+            self._print(symbol, price)
+            return price
         opening = self.opening(symbol)
         start = self.last(symbol) if near is None else near
         moved = start * (1 + Decimal(self._rng.uniform(-_STEP, _STEP)))
@@ -75,6 +90,10 @@ class Prices:
         price = _rounded(moved)
         self._print(symbol, price)
         return price
+
+    def paid(self, symbol: str, price: Decimal) -> Decimal:
+        """Return what a seller gets for an execution at a price: the bid, or that price."""
+        return price if symbol in self._fixed else self.bid(price)
 
     def bid(self, price: Decimal) -> Decimal:
         """Return what is bid while the last sale was at a price."""

@@ -20,6 +20,12 @@ from snexec.exchange.order import Order
 from snexec.exchange.positions import Position
 from snexec.exchange.spelling import CENT, next_close, number, parse_timestamp, truncate
 
+# The smallest steps of an order of coins.
+_STEPS = {
+    "min_order_size": "0.000000001",
+    "min_trade_increment": "0.000000001",
+    "price_increment": "0.01",
+}
 LIMIT_MAX = 500
 _LIMIT = 50
 _NEW_YORK = timezone(timedelta(hours=-4))
@@ -238,6 +244,7 @@ def asset(symbol: str) -> object:
         "margin_requirement_long": "100" if crypto else "30",
         "margin_requirement_short": "100" if crypto else "30",
         "marginable": not crypto,
+        **(_STEPS if crypto else {}),
         "name": f"{name} (simulated)",
         "shortable": False,
         "status": "active",

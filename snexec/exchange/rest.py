@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from snexec.exchange import queries
+from snexec.exchange import queries, usual
 from snexec.exchange.account import Account, OrderPost
 from snexec.exchange.activities import parse_activity_query
 from snexec.exchange.assets import position_symbol
@@ -27,6 +27,7 @@ from snexec.exchange.keys import key_of
 from snexec.exchange.market import calendar
 from snexec.exchange.validation import parse_body, parse_order, parse_part
 
+_CONFIGURATIONS = "/v2/account/configurations"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _UNAUTHORIZED_HTML = (
@@ -60,6 +61,11 @@ class Rest:
             self._route("GET", "/v2/account/activities", self._list_activities),
             self._route("GET", "/v2/account/activities/{kind}", self._list_activities),
             self._route("GET", "/v2/account", self._show_account),
+            self._route("GET", _CONFIGURATIONS, self._configurations),
+            self._route("PATCH", _CONFIGURATIONS, self._configure),
+            self._route("GET", "/v2/account/portfolio/history", self._history),
+            self._route("DELETE", "/v2/orders", self._cancel_all),
+            self._route("GET", "/v2/assets", self._list_assets),
             self._route("GET", "/v2/clock", self._clock),
             self._route("GET", "/v2/calendar", self._calendar),
             self._route("GET", "/v2/assets/{symbol:path}", self._asset),
@@ -215,6 +221,29 @@ class Rest:
         if behaviour.refuse == 422 and behaviour.refuse_message is None:
             raise queries.asset_not_found(symbol)
         return _json(queries.asset(symbol))
+
+    async def _list_assets(self, request: Request) -> Response:
+        return _json(usual.assets(self._account.book, request.query_params))
+
+    async def _configurations(self, _request: Request) -> Response:
+        return _json(self._account.configurations.show())
+
+    async def _configure(self, request: Request) -> Response:
+        fields = parse_body(await request.body())
+        return _json(self._account.configurations.change(fields))
+
+    async def _history(self, request: Request) -> Response:
+        return _json(usual.portfolio_history(self._account.book, request.query_params))
+
+    async def _cancel_all(self, _request: Request) -> Response:
+        answers: list[object] = []
+        for order in self._account.book.open_orders():
+            try:
+                self._account.cancel(order.id)
+                answers.append({"id": order.id, "status": 200})
+            except ApiError as exc:
+                answers.append({"id": order.id, "status": exc.status, "body": exc.body})
+        return _json(answers, 207)
 
     async def _unknown(self, _request: Request) -> Response:
         raise not_found("endpoint not found")

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 import trio
@@ -17,8 +18,10 @@ from snexec.exchange.control_routes import control_routes
 from snexec.exchange.data_control import DataControl
 from snexec.exchange.data_rest import DataRest
 from snexec.exchange.data_stream import DataFeed
+from snexec.exchange.price_file import PriceFile
 from snexec.exchange.prices import Prices
 from snexec.exchange.ratelimit import RateWindow
+from snexec.exchange.request_log import RequestLog
 from snexec.exchange.rest import Rest
 from snexec.exchange.settings import ExchangeSettings
 from snexec.exchange.tape import Tape
@@ -35,6 +38,7 @@ class Exchange:
     Args:
         settings: How it behaves.
         now_ns: The time of day, in nanoseconds since the epoch.
+        log_request: Takes a line for each request, if anybody wants them.
 
     Attributes:
         paper: The account at the root of the port.
@@ -47,7 +51,11 @@ class Exchange:
     """
 
     def __init__(
-        self, settings: ExchangeSettings, *, now_ns: Callable[[], int] = time.time_ns
+        self,
+        settings: ExchangeSettings,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        log_request: Callable[[str], None] | None = None,
     ) -> None:
         # Nothing here is a secret, and a seed must repeat it.
         rng = random.Random(settings.seed)  # noqa: S311
@@ -67,6 +75,7 @@ class Exchange:
         }
         self._data_rate = RateWindow(settings.rate_limit_per_min, now_ns)
         self._base: str | None = None
+        self._log_request = log_request
 
     @property
     def paper_url(self) -> str:
@@ -88,6 +97,10 @@ class Exchange:
     def account(self, name: Literal["paper", "live"]) -> Account:
         """Return an account by its name."""
         return self.paper if name == "paper" else self.live
+
+    def follow_prices(self, path: Path) -> PriceFile:
+        """Return what keeps symbols at the prices of a file, while it is run."""
+        return PriceFile(path, self._prices)
 
     def quote(self, symbol: str, price: Decimal) -> None:
         """Set a symbol's last price, in USD, for both accounts.
@@ -121,7 +134,10 @@ class Exchange:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.paper.run, name="exchange paper account")
             nursery.start_soon(self.live.run, name="exchange live account")
-            nursery.start_soon(serve, self._app(), listeners, name="exchange server")
+            app: object = self._app()
+            if self._log_request is not None:
+                app = RequestLog(self._app(), self._log_request)
+            nursery.start_soon(serve, app, listeners, name="exchange server")
             task_status.started()
 
     def _app(self) -> Router:
@@ -153,5 +169,8 @@ class Exchange:
         return self.paper.knows_key(key) or self.live.knows_key(key)
 
     def _account_routes(self, account: Account) -> list[BaseRoute]:
-        stream = WebSocketRoute("/stream", account.feed.serve)
-        return [stream, *Rest(account, self._now_ns).routes()]
+        # Some clients set a slash behind it.
+        streams: list[BaseRoute] = [
+            WebSocketRoute(path, account.feed.serve) for path in ("/stream", "/stream/")
+        ]
+        return [*streams, *Rest(account, self._now_ns).routes()]

@@ -83,6 +83,7 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
     fractional = qty is None or qty != qty.to_integral_value()
     if fractional and asset_class is SHARES:
         _check_fractional(fields, side)
+    _refuse_classes(fields)
     return OrderRequest(
         symbol=symbol,
         side="buy" if side == "buy" else "sell",
@@ -94,6 +95,19 @@ def parse_order(fields: dict[str, object]) -> OrderRequest:
         position_intent=_position_intent(fields),
         stop_price=_stop_price(fields, asset_class),
     )
+
+
+def _refuse_classes(fields: dict[str, object]) -> None:
+    """Refuse what would leave out a part of the order: its stop, its other leg."""
+    order_class = fields.get("order_class")
+    if order_class not in (None, "", "simple"):
+        raise invalid(
+            "this simulated exchange takes simple orders only: order_class"
+            f" {str(order_class)[:40]!r} is not done here"
+        )
+    for name in ("take_profit", "stop_loss", "legs", "trail_price", "trail_percent"):
+        if fields.get(name):
+            raise invalid(f"this simulated exchange does not do {name}")
 
 
 def parse_part(params: Mapping[str, str], held: Decimal) -> Decimal | None:

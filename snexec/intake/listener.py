@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.access import SocketAccess
 from snexec.errors import StartError
 from snexec.locks import lock_file
 
@@ -28,6 +29,7 @@ _BACKLOG = 1024  # feeders that connect at once; the kernel may cap it
 _LOOK_SECONDS = 1.0
 _REMIND_SECONDS = 60.0
 _PROBE_SECONDS = 1.0
+_PRIVATE = SocketAccess()
 
 
 class UnixListener:
@@ -36,14 +38,16 @@ class UnixListener:
     Args:
         path: Where to listen; nothing is there.
         lock: Held beside it.
+        access: Who may connect.
     """
 
-    def __init__(self, path: Path, lock: Lock) -> None:
+    def __init__(self, path: Path, lock: Lock, access: SocketAccess) -> None:
         self._path = path
+        self._access = access
         self._lock = lock
         self._problem = ""
         self._said_at = -math.inf
-        self._socket, self._identity = _bind(path)
+        self._socket, self._identity = _bind(path, access)
 
     async def serve(
         self,
@@ -109,7 +113,7 @@ class UnixListener:
         try:
             if _is_socket(self._path):
                 await self._probe()
-            self._socket, self._identity = _bind(self._path)
+            self._socket, self._identity = _bind(self._path, self._access)
         except StartError as exc:
             return str(exc)
         log.warning(
@@ -147,8 +151,14 @@ class UnixListener:
 
 
 @contextmanager
-def open_listener(path: Path) -> Iterator[UnixListener]:
+def open_listener(
+    path: Path, access: SocketAccess = _PRIVATE
+) -> Iterator[UnixListener]:
     """Listen at a path with mode 0600; replace a dead socket, never a live one.
+
+    Args:
+        path: Where to listen.
+        access: Who else may connect.
 
     Raises:
         StartError: The path is in use by another daemon, is not a socket, or cannot be
@@ -157,14 +167,14 @@ def open_listener(path: Path) -> Iterator[UnixListener]:
     with lock_file(path, owner="intake.socket") as lock:
         if _is_socket(path):
             _probe_now(path)
-        listening = UnixListener(path, lock)
+        listening = UnixListener(path, lock, access)
         try:
             yield listening
         finally:
             listening.close()
 
 
-def _bind(path: Path) -> tuple[socket.socket, tuple[int, int]]:
+def _bind(path: Path, access: SocketAccess) -> tuple[socket.socket, tuple[int, int]]:
     """Bind and listen, and return the identity of the file too."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)
@@ -178,6 +188,12 @@ def _bind(path: Path) -> tuple[socket.socket, tuple[int, int]]:
         ) from None
     finally:
         os.umask(old_mask)
+    try:
+        access.give(path)
+    except StartError:
+        listening.close()
+        path.unlink(missing_ok=True)
+        raise
     listening.listen(_BACKLOG)
     return listening, (found.st_dev, found.st_ino)
 

@@ -55,8 +55,10 @@ from snexec.ledger.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from snexec.ledger.schema import check_kind as check_kind
 from snexec.ledger.schema import check_rows as check_rows
 from snexec.ledger.schema import column_names as column_names
+from snexec.ledger.schema import kind_words as kind_words
 from snexec.ledger.schema import open_database as open_database
 from snexec.ledger.schema import open_unmigrated as open_unmigrated
+from snexec.ledger.signal_log import Decision as Decision
 from snexec.ledger.standing import End as End
 from snexec.ledger.standing import Standing as Standing
 from snexec.ledger.standing import has_exits as has_exits

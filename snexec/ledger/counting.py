@@ -10,6 +10,7 @@ from snexec.clock import timestamp
 from snexec.ledger.ahead import AheadWatch
 from snexec.ledger.exit_reads import read_sold
 from snexec.ledger.reading import seconds_sql, text_of
+from snexec.ledger.win_window import IN_WINDOW
 from snexec.model import MODES
 from snexec.risk import (
     Counts,
@@ -61,6 +62,7 @@ WINS = (
     f" FROM (SELECT pnl FROM BotTrade WHERE {_CLOSED} AND pnl IS NOT NULL"
     # A row that is always the last one would count for good.
     " AND NOT coalesce(exitAt >= :day_after OR exitAt >= :late_ms AND exitAt < '', 0)"
+    f" AND {IN_WINDOW}"
     " ORDER BY exitAt DESC LIMIT :trades)"
 )
 _NEWEST = (

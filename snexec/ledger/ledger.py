@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,18 +14,19 @@ from snexec.errors import StartError
 from snexec.ledger.file import check_large, checkpoint
 from snexec.ledger.reader import Reader
 from snexec.ledger.writer import Writer
-from snexec.model import ACCOUNTS
+from snexec.model import ACCOUNTS, counted
 from snexec.threads import NoThreadError, Threads, in_own_thread
 from snexec.trading_days import day_began
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from snexec.clock import Clock
     from snexec.ledger.exit_rows import UnsettledExit
     from snexec.ledger.held_rows import WatchedRow
     from snexec.ledger.rows import Unsettled
+    from snexec.ledger.signal_log import Decision
     from snexec.ledger.store import Store
     from snexec.ledger.writer import WriterStatus
     from snexec.locks import Lock
@@ -124,7 +125,8 @@ class Ledger:
         """
         try:
             if simulated and (ended := self._store.end_simulation()):
-                log.info("ended %d rows that an earlier simulation left open", ended)
+                left = counted(ended, "row")
+                log.info("ended %s that an earlier simulation left open", left)
             self._store.name_dates_ahead()
             if tally:
                 self._store.begin_tallies()
@@ -222,6 +224,17 @@ class Ledger:
     def tallied(self, symbol: str, mode: Mode) -> Recently | None:
         """Return what is known of recent orders without the file, from any thread."""
         return self._store.tallied(symbol, mode)
+
+    def log_signals(self, decisions: Sequence[Decision]) -> None:
+        """Have decisions about signals written behind the orders, or lose them."""
+        if self.healthy:
+            with suppress(trio.ClosedResourceError):  # the writer has ended
+                self.writer.probe(lambda store: store.signal_log.add(decisions))
+
+    def begin_win_window(self) -> None:
+        """Have the win rate count no row that was closed before now."""
+        now = self.clock.now()
+        self.writer.probe(lambda store: store.begin_win_window(now))
 
     def status(self) -> WriterStatus:
         """Return what was written and what waits."""

@@ -181,8 +181,13 @@ def _kind(*, simulated: bool) -> str:
     return "simulated" if simulated else "real"
 
 
+def kind_words(kind: str) -> str:
+    """Return what a file's trades are; whether paper or live their rows say."""
+    return "Alpaca trades (paper or live)" if kind == "real" else f"{kind} trades"
+
+
 def check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
-    """Keep simulated and real money apart.
+    """Keep what was simulated and what was ordered at Alpaca apart.
 
     Raises:
         StartError: The file holds the other kind.
@@ -192,8 +197,8 @@ def check_kind(connection: sqlite3.Connection, path: Path, kind: str) -> None:
     ).fetchone()
     if row is not None and row[0] != kind:
         raise StartError(
-            f"database: {path} holds {row[0]} trades, and this configuration trades"
-            f" {kind} money: name another file in `database`"
+            f"database: {path} holds {kind_words(row[0])}, and this configuration makes"
+            f" {kind_words(kind)}: name another file in `database`"
         )
 
 

@@ -16,13 +16,16 @@ from snexec.ledger.held import HeldRows
 from snexec.ledger.late import LateRows
 from snexec.ledger.reading import read_unsettled
 from snexec.ledger.row import READ, Row
+from snexec.ledger.signal_log import SignalTable
 from snexec.ledger.standing import read_standing
 from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 from snexec.ledger.unconcluded import Unconcluded
+from snexec.ledger.win_window import begin_window
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from snexec.clock import Clock
@@ -74,6 +77,7 @@ class Store(Transactions):
         self.exits = Exits(connection, self._counting, clock=clock)
         self.held = HeldRows(connection, clock=clock)
         self.stop_note = StopNote(connection)
+        self.signal_log = SignalTable(connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -323,11 +327,16 @@ class Store(Transactions):
                 self._late.gave_way(row["id"], row.open_instead)
         return row.applied(outcome)
 
+    def begin_win_window(self, moment: datetime) -> None:
+        """Have the win rate count what is closed from a moment on."""
+        begin_window(self._db, moment)
+        self._counting.row_closes()
+
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
         for part in (
             *(self.found, self.unconcluded, self._late),
-            *(self.exits, self.held, self.stop_note),
+            *(self.exits, self.held, self.stop_note, self.signal_log),
         ):
             part.read_from(connection)
 

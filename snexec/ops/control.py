@@ -11,6 +11,7 @@ import trio
 
 from snexec import __version__
 from snexec.intake import Phase
+from snexec.model import counted
 from snexec.risk import exits_words
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Control:
         self._outages = outages
         self._health = health
         self._began = trio.current_time()
+        self._stopped_by_win_rate = 0  # signals, at the last resume
 
     async def status(self) -> dict[str, object]:
         """Return the daemon's status (SPEC 6)."""
@@ -97,7 +99,7 @@ class Control:
             Phase.STARTING: "starting: rows are compared with the broker",
             Phase.TAKING: "taking signals",
             Phase.STANDBY: _standby(wings.redis),
-            Phase.STOPPING: f"stopping: {orders.in_flight} orders under way",
+            Phase.STOPPING: f"stopping: {counted(orders.in_flight, 'order')} under way",
         }[wings.intake.status().phase]
         line = (
             f"{phase}; {wings.accounts.name_of(wings.live.now.mode)},"
@@ -135,7 +137,18 @@ class Control:
             )
             error = f"{path} cannot be removed: {exc.strerror}"
             return {"halted": True, "error": error}
-        return {"halted": False}
+        return {"halted": False} | self._begin_win_window()
+
+    def _begin_win_window(self) -> dict[str, object]:
+        """Count the win rate anew where it has stopped signals, as nothing else ends that."""
+        stopped = self._wings.orders.status().skipped.get("win_rate", 0)
+        is_set = self._wings.live.now.bot.min_win_rate is not None
+        if stopped == self._stopped_by_win_rate or not is_set:
+            return {}
+        self._stopped_by_win_rate = stopped
+        self._wings.ledger.begin_win_window()
+        log.warning("resumed: min_win_rate counts what is closed from now on")
+        return {"winRateAnew": True}
 
     async def settle(
         self, trade_id: str, how: End, price: Decimal | None, *, dry_run: bool

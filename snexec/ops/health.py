@@ -8,6 +8,7 @@ import trio
 
 from snexec.intake import Phase
 from snexec.logs import roughly
+from snexec.model import counted
 
 if TYPE_CHECKING:
     from snexec.exits import Exits
@@ -43,7 +44,9 @@ class Health:
         if not ledger.healthy:
             waiting = ledger.pending
             why = wings.ledger.damage or "the database cannot be written"
-            found["writer"] = f"{why}, {waiting} changes wait"
+            found["writer"] = (
+                f"{why}, {waiting} {'change waits' if waiting == 1 else 'changes wait'}"
+            )
         held = [each.unwritten for each in wings.reconciler.unsettled if each.unwritten]
         if held:
             found["rows"] = f"{len(held)} do not take what the broker says: {held[0]}"
@@ -61,8 +64,9 @@ def _about_exits(exits: Exits) -> dict[str, str]:
     status, found = exits.status(), {}
     if status.blind:
         found["prices"] = (
-            f"none counts, so {status.watched} rows are not sold by price; time rules"
-            " go on"
+            f"none counts, so {counted(status.watched, 'row')} {'is' if status.watched == 1 else 'are'} not"
+            " sold by price; time"
+            " rules go on"
         )
     blocked = [each for each in exits.positions() if each.blocked_since is not None]
     if not blocked:
@@ -70,7 +74,7 @@ def _about_exits(exits: Exits) -> dict[str, str]:
     seconds = trio.current_time() - min(each.blocked_since or 0.0 for each in blocked)
     if seconds >= _BLOCKED_SECONDS:
         found["exits"] = (
-            f"{len(blocked)} rows cannot be sold, the first for {roughly(seconds)}: see"
+            f"{counted(len(blocked), 'row')} cannot be sold, the first for {roughly(seconds)}: see"
             " snexec positions"
         )
     return found

@@ -33,6 +33,9 @@ _MAX_EVENTS = 100  # in one message, with all their fields
 _MAX_TEXT_CHARS = 1000
 
 _PLURALS: dict[NotifyKind, str] = {
+    "start": "starts",
+    "stop": "stops",
+    "limit": "limits reached",
     "fill": "fills",
     "partial_fill": "partial fills",
     "rejected": "orders rejected",
@@ -102,15 +105,25 @@ def notice_of(event: Event, account: Callable[[Mode], str]) -> Notice | None:
         case "settled" if event.reason not in {None, "alpaca_rejected"}:
             text = f"{event.symbol}: {event.reason}"
             return _notice("missed", text, event, account)
-        case "mode":
-            text = f"mode is {event.more.get('mode')} now ({event.reason})"
-            return _notice("mode", text, event, account)
+        case "mode" | "start" | "stop" as kind:
+            return _notice(kind, _of_run(event, account), event, account)
         case "halt" | "resume" as what:
             ends = "no longer halted"
             text = _halted(event) if what == "halt" else ends
             return _notice("halt", text, event, account)
         case _:
             return _of_exit(event, account)
+
+
+def _of_run(event: Event, account: Callable[[Mode], str]) -> str:
+    mode = event.more.get("mode")
+    if event.event == "mode":
+        return f"mode is {mode} now ({event.reason})"
+    if event.event == "stop":
+        return f"stopping: {event.reason}"
+    name = account(mode) if mode in MODES else "mode not known"
+    why = f"; {event.reason}" if event.reason else ""
+    return f"started, takes signals ({name}){why}"
 
 
 def _halted(event: Event) -> str:
@@ -131,9 +144,14 @@ def _of_exit(event: Event, account: Callable[[Mode], str]) -> Notice | None:
 
 def _bought(event: Event) -> tuple[str, Decimal]:
     shares, price = event.more.get("shares"), event.more.get("entryPrice")
-    name = "Bought" if event.event == "fill" else "Partly bought"
+    is_whole = event.event == "fill"
+    name = "Bought" if is_whole else "Partly bought"
     if not isinstance(shares, float) or not isinstance(price, float):
         return f"{name} {event.symbol}, how much is not known yet", Decimal(0)
+    if not is_whole:
+        # The shares are the account's, perhaps not this order's alone.
+        at = f"{name} {event.symbol} at {price:.6g}"
+        return f"{at}, the account holds {shares:.9g} shares", Decimal(0)
     dollars = Decimal(str(shares)) * Decimal(str(price))
     text = f"{name} {event.symbol}: {shares:.9g} shares at {price:.6g}"
     return f"{text}, ${dollars:,.2f}", dollars

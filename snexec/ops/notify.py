@@ -19,6 +19,7 @@ import trio
 
 from snexec.logs import Repeats, printable
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
+from snexec.ops.limit_notices import LimitNotices
 from snexec.ops.notices import HealthNotices, message_of, notice_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Notify:
             outage_seconds=settings.outage_sec,
             outages_wanted="outage" in self._wanted,
         )
+        self._limits = LimitNotices()
         self._waiting: collections.deque[Notice] = collections.deque()
         self._waiting_chars = 0
         self._dropped = 0
@@ -98,7 +100,8 @@ class Notify:
 
     def happened(self, event: Event) -> None:
         """Queue a notice of an event of the feed, if it is worth one."""
-        notice = notice_of(event, self._account)
+        limit = self._limits.notice_of(event)
+        notice = limit or notice_of(event, self._account)
         if notice is not None:
             self._put(notice)
 

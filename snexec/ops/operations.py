@@ -14,6 +14,8 @@ from snexec.ops.gaps import Gaps
 from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
+from snexec.ops.signal_log import SignalLog
+from snexec.ops.skipped import SkippedSummary
 from snexec.ops.sources import Sources
 from snexec.ops.watchdog import Watchdog, knock_at
 
@@ -66,15 +68,23 @@ class Operations:
         self._reloader = Reloader(wings, feed, systemd)
         self.commands = Commands(control, self._reloader.reload, mask)
         feed.follow(outages.happened)
+        skipped = SkippedSummary()
+        feed.follow(skipped.happened)
         if systemd.is_on:
             feed.follow(systemd.happened)
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "gaps": Gaps(wings, clock).run,
             "outages": outages.run,
+            "skipped signals": skipped.run,
             "service manager": partial(
                 systemd.run, status=control.status_line, hung=watchdog.hung
             ),
         }
+
+        if settings.log.signals:
+            signal_log = SignalLog(wings)
+            feed.follow(signal_log.happened)
+            self._tasks["log of signals"] = signal_log.run
 
         # The rest takes time to import, so it is imported only where it is wanted.
         notify: Notify | None = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.model import counted
+
 if TYPE_CHECKING:
     from snexec.events import Event
 
@@ -19,14 +21,20 @@ log = logging.getLogger("TradingWs")
 
 _LOOKUP_SECONDS = 10.0  # by then every order of an outage has been looked up
 _WORTH_TELLING_SECONDS = 1.0  # a restart on a change of mode is shorter
+_SWITCH_SECONDS = 10.0  # a change of mode that takes longer has lost the stream
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Outage:
-    """One time without a stream; ``began`` and ``ended`` are as events carry them."""
+    """One time without a stream; ``began`` and ``ended`` are as events carry them.
+
+    Attributes:
+        by_switch: Whether it began with a change of mode.
+    """
 
     began: str
     began_at: float
+    by_switch: bool = False
     ended: str | None = None
     ended_at: float = -math.inf
     seconds: float = 0.0
@@ -37,7 +45,8 @@ class Outages:
     """Counts what look-ups settled for each time without a stream.
 
     Attributes:
-        count: How many are over, including the one at the start.
+        count: How many are over, including the one at the start, but no short one that a
+            change of mode takes.
 
     Args:
         began: When the daemon started, as it starts without a stream.
@@ -47,6 +56,8 @@ class Outages:
         self._latest = _Outage(began=began, began_at=trio.current_time())
         # It holds the outages that ended in the last ten seconds, which are few.
         self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
+        self._lost = self._latest  # the latest that counts
+        self._switching = False
         self._placed_since: set[str | None] = set()  # its end, while that matters
         self.count = 0
 
@@ -56,22 +67,29 @@ class Outages:
             await trio.sleep_until(outage.ended_at + _LOOKUP_SECONDS)
             if outage.settled or outage.seconds >= _WORTH_TELLING_SECONDS:
                 log.warning(
-                    "there was no stream from %s to %s (%.1f s); look-ups settled %d"
-                    " orders for it",
+                    "there was no stream from %s to %s (%.1f s); look-ups settled"
+                    " %s for it",
                     outage.began,
                     outage.ended,
                     outage.seconds,
-                    outage.settled,
+                    counted(outage.settled, "order"),
                 )
 
     def happened(self, event: Event) -> None:
         """Record an event of the feed."""
-        if event.event == "stream":
+        if event.event == "mode":
+            self._switching = self._latest.ended is not None
+        elif event.event == "stream":
             if event.reason == "authorized":
                 self._end(event.at)
             elif self._latest.ended is not None:
-                self._latest = _Outage(began=event.at, began_at=trio.current_time())
+                self._latest = _Outage(
+                    began=event.at,
+                    began_at=trio.current_time(),
+                    by_switch=self._switching,
+                )
                 self._placed_since.clear()
+            self._switching = False
         elif event.event == "placed":
             if self._is_over():
                 self._placed_since.clear()
@@ -87,11 +105,14 @@ class Outages:
 
     def status(self) -> dict[str, object]:
         """Return the latest outage for ``status``; ``to`` is None while it lasts."""
+        shown = self._latest
+        if shown.ended is not None and self.count > 1:
+            shown = self._lost
         return {
             "count": self.count,
-            "from": self._latest.began,
-            "to": self._latest.ended,
-            "settledByLookup": self._latest.settled,
+            "from": shown.began,
+            "to": shown.ended,
+            "settledByLookup": shown.settled,
         }
 
     def _is_over(self) -> bool:
@@ -104,5 +125,7 @@ class Outages:
             self._latest.ended = at
             self._latest.ended_at = trio.current_time()
             self._latest.seconds = trio.current_time() - self._latest.began_at
-            self.count += 1
+            if not self._latest.by_switch or self._latest.seconds > _SWITCH_SECONDS:
+                self._lost = self._latest
+                self.count += 1
             self._end_send.send_nowait(self._latest)

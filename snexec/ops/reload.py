@@ -9,7 +9,7 @@ import trio
 
 from snexec.errors import ConfigError
 from snexec.ops.rereading import Rereader
-from snexec.settings import changes, say_keys_lie_open
+from snexec.settings import changes, say_open_secrets
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
@@ -73,8 +73,8 @@ class Reloader:
                 "the configuration is refused, and the old one stays: %s", exc
             )
             return str(exc)
-        if read.keys_lie_open:
-            say_keys_lie_open(live.path)
+        if read.open_secrets:
+            say_open_secrets(live.path, read.open_secrets)
         live.put_in_force(reload)
         wings.market.settings_changed()
         wings.exits.settings_changed()

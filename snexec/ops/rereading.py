@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 import trio
 
 from snexec.errors import ConfigError
-from snexec.settings import keys_lie_open, parse_config, read_config
+from snexec.settings import open_secrets, parse_config, read_config
 from snexec.threads import NoThreadError, Threads
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ class Reread(NamedTuple):
 
     Attributes:
         content: As it was written.
-        keys_lie_open: Whether it holds keys and others can read it.
+        open_secrets: Which secrets others can read in it, in words.
     """
 
     settings: Settings
     content: bytes
-    keys_lie_open: bool
+    open_secrets: str
 
 
 class Rereader:
@@ -89,7 +89,7 @@ class Rereader:
 
     def _parsed(self, content: bytes) -> Reread:
         settings = parse_config(self._path, content, again=True)
-        return Reread(settings, content, keys_lie_open(self._path, settings))
+        return Reread(settings, content, open_secrets(self._path, settings))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.logs import about
+from snexec.model import counted
 from snexec.risk import COUNTED_REASONS
 
 if TYPE_CHECKING:
@@ -116,11 +117,11 @@ class Skips:
             return
         self._warned_at[reason] = now
         log.warning(
-            "%s signal=%s is not traded: %s (%d signals so far, told once a minute)",
+            "%s signal=%s is not traded: %s (%s so far, told once a minute)",
             signal.symbol,
             signal.id,
             reason,
-            self.counts[reason],
+            counted(self.counts[reason], "signal"),
         )
 
 

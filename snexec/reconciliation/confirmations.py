@@ -269,12 +269,14 @@ class Confirmations:
 
     def _partly_bought(self, step: Step, applied: Applied) -> None:
         log.info(
-            "Order partially filled: %s %s at %s orderId=%s trade=%s signal=%s",
+            "Order partially filled: %s at %s, %s orderId=%s trade=%s signal=%s",
             applied.symbol,
+            "a price not known yet"
+            if applied.entry_price is None
+            else applied.entry_price,
             "shares not known yet"
             if applied.shares is None
-            else f"{applied.shares} shares",
-            applied.entry_price,
+            else f"the account holds {applied.shares} shares",
             applied.order_id,
             applied.trade_id,
             applied.signal_id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.broker import Purpose
-from snexec.model import ACCOUNTS
+from snexec.model import ACCOUNTS, counted
 
 if TYPE_CHECKING:
     from snexec.model import AccountName
@@ -58,10 +58,10 @@ class Start:
                 nursery.cancel_scope.cancel(reason="what is waited for is compared")
             if is_compared:
                 log.info(
-                    "every row is compared (%s), in %.1f s; %d orders are not settled yet",
+                    "every row is compared (%s), in %.1f s; %s not settled yet",
                     self._live.now.mode,
                     trio.current_time() - began,
-                    len(self._unsettled),
+                    _are(len(self._unsettled), "order"),
                 )
         self._over.set()
 
@@ -92,10 +92,9 @@ class Start:
             )
         if left := self._left():
             log.warning(
-                "%d rows of %s are not compared with the broker yet: signals are taken,"
-                " and a symbol whose row is open is blocked",
-                len(left),
-                mode,
+                "%s not compared with the broker yet: signals are taken, and a symbol whose"
+                " row is open is blocked",
+                _are(len(left), f"row of {mode}"),
             )
 
     def purpose(self, account: AccountName, *, is_lost: bool = False) -> Purpose:
@@ -143,8 +142,8 @@ class Start:
             )
             if count:
                 log.info(
-                    "comparing %d unsettled rows with the broker (%s)%s",
-                    count,
+                    "comparing %s with the broker (%s)%s",
+                    "1 unsettled row" if count == 1 else f"{count} unsettled rows",
                     account,
                     beside,
                 )
@@ -157,8 +156,12 @@ class Start:
             left = len(self._left())
             log.warning(
                 "no signals are taken yet: %s (%s); is it reachable?",
-                f"{left} rows are not compared with the broker"
+                f"{_are(left, 'row')} not compared with the broker"
                 if left
                 else "the broker has not listed its orders",
                 self._live.now.mode,
             )
+
+
+def _are(count: int, noun: str) -> str:
+    return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"

@@ -14,8 +14,10 @@ from snexec.risk.gates import COUNTED as COUNTED
 from snexec.risk.gates import EARLY as EARLY
 from snexec.risk.gates import ActiveGates as ActiveGates
 from snexec.risk.gates import counts_orders as counts_orders
+from snexec.risk.gates import is_unlimited as is_unlimited
 from snexec.risk.gates import limits_set as limits_set
 from snexec.risk.gates import order_dollars as order_dollars
+from snexec.risk.gates import unlimited_words as unlimited_words
 from snexec.risk.halt import HaltSwitch as HaltSwitch
 from snexec.risk.halt_file import ALL_FILE_NAME as ALL_FILE_NAME
 from snexec.risk.halt_file import FILE_NAME as FILE_NAME

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snexec.risk.limits import Gate, Needs
+from snexec.risk.limits import Gate, Needs, money
 
 if TYPE_CHECKING:
     from snexec.risk.limits import Reason, Snapshot
@@ -45,8 +45,8 @@ DAILY_LOSS = Gate(
     _daily_loss,
     lambda bot: bot.daily_loss_limit_usd is not None,
     lambda _signal, bot, snapshot: (
-        f"{_money(snapshot.counts.realised)} realised today; limit"
-        f" -${bot.daily_loss_limit_usd}"
+        f"{money(snapshot.counts.realised)} realised today; stops at a loss of"
+        f" {money(bot.daily_loss_limit_usd or 0)}"
     ),
     needs=Needs(results=True),
 )
@@ -140,13 +140,9 @@ NOTIONAL = Gate(
     _notional,
     lambda bot: bot.max_notional_per_day_usd is not None,
     lambda _signal, bot, snapshot: (
-        f"{_money(snapshot.counts.cents_today / 100)} today and"
-        f" {_money(snapshot.counts.cents / 100)} for this one; at most"
-        f" ${bot.max_notional_per_day_usd}"
+        f"{money(snapshot.counts.cents_today / 100)} today and"
+        f" {money(snapshot.counts.cents / 100)} for this one; at most"
+        f" {money(bot.max_notional_per_day_usd or 0)}"
     ),
     needs=Needs(orders=True),
 )
-
-
-def _money(dollars: float) -> str:
-    return f"-${-dollars:,.2f}" if dollars < 0 else f"${dollars:,.2f}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snexec.assets import SHARE, asset_class
-from snexec.risk.limits import Gate, always_set
+from snexec.risk.limits import Gate, always_set, money
 from snexec.signals import star_rating
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ SHARE_PRICE = Gate(
     _share_price,
     lambda bot: bot.max_share_price is not None,
     lambda signal, bot, _snapshot: (
-        f"${signal.price_at_signal:g}; at most ${bot.max_share_price}"
+        f"{money(signal.price_at_signal)}; at most {money(bot.max_share_price or 0)}"
         if asset_class(signal.symbol) is SHARE
         else f"{signal.symbol} is no share"
     ),

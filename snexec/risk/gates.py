@@ -103,6 +103,27 @@ def limits_set(bot: BotSettings) -> list[str]:
     return [text for text in found if text]
 
 
+def is_unlimited(bot: BotSettings) -> bool:
+    """Return whether nothing limits how much is held, lost or ordered."""
+    return all(
+        getattr(bot, name) is None
+        for name in (
+            "max_concurrent_positions",
+            "daily_loss_limit_usd",
+            "max_orders_per_day",
+            "max_notional_per_day_usd",
+        )
+    )
+
+
+def unlimited_words() -> str:
+    """Return what is missing where nothing is limited, for a person."""
+    return (
+        "no limit on positions, loss, orders or dollars a day is set, and every signal"
+        " buys"
+    )
+
+
 def order_dollars(signal: Signal, bot: BotSettings) -> Decimal | None:
     """Return what an order would be worth in dollars; None is no trade."""
     stars = star_rating(signal.catalyst_tier, signal.ai_confidence)

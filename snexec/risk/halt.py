@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.clock import timestamp
+from snexec.model import counted
 from snexec.risk.halt_file import (
     ALL_FILE_NAME,
     Halt,
@@ -212,7 +213,8 @@ class HaltSwitch:
             return
         self._refusals.end()
         self.halt(
-            f"{count} orders in a row were refused or rejected, at last"
+            f"{counted(count, 'order')} in a row {'was' if count == 1 else 'were'} refused"
+            f" or rejected, at last"
             f" {event.symbol}: {event.reason or 'rejected by the broker'}",
             by="snexec (halt_after_refusals)",
         )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from snexec.settings import BotSettings
     from snexec.signals import Signal
 
@@ -128,6 +130,14 @@ def first_reason(
         if (reason := check(signal, bot, snapshot)) is not None:
             return reason
     return None
+
+
+def money(dollars: float | Decimal) -> str:
+    """Show an amount of dollars: to the cent, or all of a price below a dollar."""
+    if 0 < dollars < 1:
+        text = f"{dollars:.9f}".rstrip("0")
+        return f"${text}" if len(text) > len("0.00") else f"${dollars:.2f}"
+    return f"-${-dollars:,.2f}" if dollars < 0 else f"${dollars:,.2f}"
 
 
 def always_set(_bot: BotSettings) -> bool:

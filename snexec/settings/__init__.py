@@ -12,11 +12,11 @@ from snexec.settings.changes import changes as changes
 from snexec.settings.credentials import Credentials as Credentials
 from snexec.settings.credentials import credential as credential
 from snexec.settings.credentials import credentials_for as credentials_for
-from snexec.settings.credentials import keys_lie_open as keys_lie_open
 from snexec.settings.credentials import learn_secrets as learn_secrets
+from snexec.settings.credentials import open_secrets as open_secrets
 from snexec.settings.credentials import redis_address as redis_address
-from snexec.settings.credentials import say_keys_lie_open as say_keys_lie_open
-from snexec.settings.credentials import warn_open_keys as warn_open_keys
+from snexec.settings.credentials import say_open_secrets as say_open_secrets
+from snexec.settings.credentials import warn_open_secrets as warn_open_secrets
 from snexec.settings.exits import ExitSettings as ExitSettings
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
@@ -25,6 +25,7 @@ from snexec.settings.load import load_settings as load_settings
 from snexec.settings.load import parse_config as parse_config
 from snexec.settings.load import read_config as read_config
 from snexec.settings.page import PageSettings as PageSettings
+from snexec.settings.readable import read_what_can_be as read_what_can_be
 from snexec.settings.redis import RedisAddress as RedisAddress
 from snexec.settings.redis import RedisSettings as RedisSettings
 from snexec.settings.sections import AlpacaSettings as AlpacaSettings

@@ -119,27 +119,35 @@ def redis_address(
         raise ConfigError(f"{URL_NAME}: {exc}") from None
 
 
-def keys_lie_open(path: Path, settings: Settings) -> bool:
-    """Return whether the file holds secrets and others than its owner can read it."""
+def open_secrets(path: Path, settings: Settings) -> str:
+    """Return which secrets others than the file's owner can read in it, in words."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return False
-    secret = settings.alpaca.api_key or settings.notify.webhook
-    if settings.redis is not None and settings.redis.holds_password:
-        secret = secret or settings.redis.url
-    return secret is not None and bool(mode & _READABLE_BY_OTHERS)
+        return ""
+    if not mode & _READABLE_BY_OTHERS:
+        return ""
+    found = {
+        "keys": settings.alpaca.api_key is not None,
+        "the address of a webhook": settings.notify.webhook is not None,
+        "a token of notify.command": bool(settings.notify.command_tokens()),
+        "the password of Redis": settings.redis is not None
+        and settings.redis.holds_password,
+    }
+    return " and ".join(words for words, is_there in found.items() if is_there)
 
 
-def warn_open_keys(config: Path, settings: Settings) -> None:
-    """Log a warning if others can read the keys in the file."""
-    if keys_lie_open(config, settings):
-        say_keys_lie_open(config)
+def warn_open_secrets(config: Path, settings: Settings) -> None:
+    """Log a warning if others can read secrets in the file."""
+    if found := open_secrets(config, settings):
+        say_open_secrets(config, found)
 
 
-def say_keys_lie_open(config: Path) -> None:
-    """Log a warning that others can read the keys in the file."""
-    log.warning("%s holds keys and others can read it: chmod 600 %s", config, config)
+def say_open_secrets(config: Path, found: str) -> None:
+    """Log a warning that others can read these secrets in the file."""
+    log.warning(
+        "%s holds %s, and others can read it: chmod 600 %s", config, found, config
+    )
 
 
 def learn_secrets(

@@ -84,6 +84,15 @@ def parse_config(path: Path, content: bytes, *, again: bool = False) -> Settings
             _explain(detail) for detail in exc.errors(include_url=False)
         )
         raise ConfigError(f"{path}: {problems}") from None
+    return placed(path, settings)
+
+
+def placed(path: Path, settings: Settings) -> Settings:
+    """Return the settings with absolute paths; those of a file are relative to it.
+
+    Raises:
+        ConfigError: The socket's is too long.
+    """
     base = path.resolve().parent
     socket = str(base / settings.intake.socket)
     if len(os.fsencode(socket)) > _MAX_SOCKET_PATH_BYTES:

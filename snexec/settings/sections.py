@@ -28,6 +28,7 @@ from snexec.settings.values import (
     SecondsOrNone,
     Secret,
     Section,
+    SocketMode,
     SomeSymbols,
     Switch,
     Symbols,
@@ -65,6 +66,9 @@ NotifyKind = Literal[
     "external",
     "split",
     "oversold",
+    "limit",
+    "start",
+    "stop",
 ]
 
 
@@ -93,6 +97,8 @@ class IntakeSettings(Section):
     """``[intake]``: the socket, and the limits on what is accepted."""
 
     socket: FileName = "snexec.sock"
+    socket_mode: SocketMode = "0600"
+    socket_group: Annotated[Word, Field(min_length=1)] | None = None
     max_pending: int = Field(default=1024, ge=1, le=1_000_000)
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     max_signal_age_sec: Seconds = 30.0
@@ -202,6 +208,9 @@ class NotifySettings(Section):
             "external",
             "split",
             "oversold",
+            "limit",
+            "start",
+            "stop",
         ]
     )
     outage_sec: SecondsOrNone = 60.0
@@ -222,9 +231,14 @@ class NotifySettings(Section):
 
     def tokens(self) -> set[str]:
         """Return those secrets of which no part must be shown either."""
+        if self.webhook is None:
+            return self.command_tokens()
+        url = self.webhook.get_secret_value()
+        return self.command_tokens() | set(_tokens_in(url))
+
+    def command_tokens(self) -> set[str]:
+        """Return those that the command's arguments hold."""
         urls = [word for word in self.command or () if "://" in word]
-        if self.webhook is not None:
-            urls.append(self.webhook.get_secret_value())
         return {token for url in urls for token in _tokens_in(url)}
 
 
@@ -266,6 +280,16 @@ def _as_ordered(exchange: ExchangeSettings) -> ExchangeSettings:
     return exchange.model_copy(update={"symbols": symbols})
 
 
+class LogSettings(Section):
+    """``[log]``: what is kept of what happens, beside the rows.
+
+    Attributes:
+        signals: Whether the last 10,000 decisions on signals are kept.
+    """
+
+    signals: bool = True
+
+
 class Settings(Section):
     """The whole file.
 
@@ -289,6 +313,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     page: PageSettings | None = None
     notify: NotifySettings = NotifySettings()
+    log: LogSettings = LogSettings()
     redis: RedisSettings | None = None
 
     def base_url(self, mode: Mode) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -119,6 +120,16 @@ def _webhook(value: SecretStr) -> SecretStr:
     return value
 
 
+def _socket_mode(value: str) -> str:
+    if not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError('must be text such as "0660"')
+    if value[-1] != "0":
+        raise ValueError("must give nothing to others: whoever may use it may trade")
+    if value[-3] != "6" or value[-2] not in {"0", "6"}:
+        raise ValueError('must be "0600", or "0660" for a group')
+    return value
+
+
 def _word(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not hold a NUL character")
@@ -208,5 +219,6 @@ Figure = Annotated[float, Field(gt=0, le=1e18)]
 Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+SocketMode = Annotated[str, AfterValidator(_socket_mode)]
 Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
 Word = Annotated[str, AfterValidator(_word)]

@@ -480,7 +480,10 @@ def damaged(database: Path) -> None:
             break_by("PRAGMA user_version = 999"),
             "schema version 999, this snexec knows",
         ),
-        (break_by("UPDATE SnexecMeta SET value = 'real'"), "holds real trades"),
+        (
+            break_by("UPDATE SnexecMeta SET value = 'real'"),
+            "holds Alpaca trades (paper or live)",
+        ),
         (
             break_by(
                 "DROP INDEX BotTrade_one_open_per_symbol;"
@@ -545,3 +548,28 @@ def test_certificates_that_cannot_be_read_fail_before_anybody_is_asked(
 
     assert found["certificates"]["result"] == "FAIL"
     assert "paper account" not in found
+
+
+@pytest.mark.parametrize(
+    ("mode", "bot", "result"),
+    [
+        ("paper", {}, "OK"),
+        ("live", {}, "WARN"),
+        ("live", {"max_share_price": 100.0}, "WARN"),
+        ("live", {"daily_loss_limit_usd": 100.0}, "OK"),
+        ("live", {"max_orders_per_day": 3}, "OK"),
+    ],
+)
+def test_live_without_a_limit_is_a_warning(
+    check: Callable[..., Found],
+    box: Box,
+    mode: str,
+    bot: dict[str, object],
+    result: str,
+) -> None:
+    box.configure(mode=mode, bot=bot)
+
+    found = check()["guards"]
+
+    assert found["result"] == result
+    assert ("no limit on positions" in found["detail"]) is (result == "WARN")

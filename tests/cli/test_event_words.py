@@ -21,7 +21,7 @@ def settled(**fields: object) -> dict[str, Any]:
             "filled",
             "filled 0.53 shares at 187.17",
         ),
-        (settled(shares=1, status="closed"), "filled", "filled 1 shares"),
+        (settled(shares=1, status="closed"), "filled", "filled 1 share"),
         (
             settled(status="missed", reason="alpaca_rejected"),
             "rejected",
@@ -69,7 +69,7 @@ def test_the_story_goes_on_after_these(name: str) -> None:
     [
         ({"event": "placed", "notional": "100.00"}, "$100.00 order taken by"),
         ({"event": "refused", "reason": "no", "httpStatus": 403}, "no (HTTP 403)"),
-        ({"event": "partial_fill", "shares": None}, "shares not known yet so far"),
+        ({"event": "partial_fill", "shares": None}, "in part, shares not known yet"),
         ({"event": "mode", "mode": "live", "reason": "was paper"}, "live now (was"),
         ({"event": "stream", "state": "waiting", "mode": "paper"}, "waiting (paper)"),
         ({"event": "lease", "lease": "active", "by": "a"}, "a is active from now on"),

@@ -111,14 +111,17 @@ def test_without_a_daemon_the_rows_are_counted_and_nothing_is_written(
     assert (done.json()["verdict"], done.json()["reason"]) == ("skip", "share_price")
     found, said = gates(done), details(done)
     assert found["max_share_price"] == ("stop", "share_price")
-    assert said["max_share_price"] == "$187.2; at most $100.0"
+    assert said["max_share_price"] == "$187.20; at most $100.00"
     assert found["open row"] == ("stop", "symbol_open")
     assert said["open row"] == "AAPL has one: sn-AAPL"
     assert found["max_concurrent_positions"] == ("pass", None)
     assert said["max_concurrent_positions"] == "2 of 3 positions open"
     assert found["max_orders_per_minute"] == ("stop", "brake_orders_per_minute")
     assert found["symbol_cooldown_sec"] == ("stop", "brake_symbol_cooldown")
-    assert said["daily_loss_limit_usd"] == "$0.00 realised today; limit -$50.0"
+    assert (
+        said["daily_loss_limit_usd"]
+        == "$0.00 realised today; stops at a loss of $50.00"
+    )
     assert box.database.read_bytes() == before
     assert gates(explain(symbol="MSFT"))["symbol_cooldown_sec"] == ("pass", None)
 

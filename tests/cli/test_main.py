@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from tests.integration.harness import Box
 
 COMMANDS = [
-    "bench", "check", "close", "events", "exchange", "explain", "halt", "mode",
-    "page", "positions", "rebuild", "resume", "send", "settle", "status", "trades", "unit",
+    "backup", "bench", "check", "close", "events", "exchange", "explain", "halt", "init",
+    "mode", "notify", "page", "positions", "rebuild", "report", "resume", "send",
+    "settle", "signals", "status", "trades", "unit",
 ]  # fmt: skip
 
 

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.cli import mode as mode_module
+from snexec.clock import SystemClock
+from snexec.ledger.schema import open_database
 from tests.cli.conftest import SHIPPED, as_live, configure_simulated, running
 from tests.integration.harness import alpaca
+from tests.ledger.hands import add_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,13 +78,41 @@ def test_live_states_the_account_first_and_shows_no_secret(
 ) -> None:
     done = desk.run(real_box.config, "mode", "live", stdin=b"live\n", typing=True)
 
-    said, account, prompt, *_ = done.lines
+    said, account, warning, prompt, *_ = done.lines
     assert done.status == 0
     assert said == "LIVE: from then on orders are placed with real money"
     assert account == "account: *****ATED, ACTIVE, buying power $400,000.00"
+    assert warning.startswith("WARNING: no limit on positions, loss, orders or dollars")
     assert prompt.startswith("Type the word live to switch")
     assert 'mode = "live"' in real_box.config.read_text()
     assert not any(value in done.out + done.err for value in KEYS.values())
+
+
+def test_live_with_a_limit_is_no_warning(desk: Desk, real_box: Box) -> None:
+    real_box.configure(bot={"daily_loss_limit_usd": 100.0})
+
+    done = desk.run(real_box.config, "mode", "live", stdin=b"no\n", typing=True)
+
+    assert "WARNING" not in done.out
+
+
+def test_live_says_before_the_word_what_open_paper_rows_will_do(
+    desk: Desk, real_box: Box
+) -> None:
+    open_database(real_box.database, simulated=False, clock=SystemClock()).close()
+    for symbol, mode in (("KO", "paper"), ("AAPL", "paper"), ("MSFT", "live")):
+        add_row(real_box.database, id=f"sn-{symbol}", symbol=symbol, mode=mode)
+
+    done = desk.run(real_box.config, "mode", "live", stdin=b"no\n", typing=True)
+
+    [line] = [line for line in done.lines if "open paper rows" in line]
+    assert line == (
+        "2 open paper rows keep live from buying AAPL, KO until they are closed; paper"
+        " and live are better kept apart: a database for each"
+    )
+    assert done.lines.index(line) < next(
+        n for n, line in enumerate(done.lines) if line.startswith("Type the word")
+    )
 
 
 def test_live_without_keys_says_so(

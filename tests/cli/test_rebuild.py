@@ -86,7 +86,7 @@ def test_without_a_daemon_a_lost_database_is_made_again(
     begin = f"{N_1}: KO (paper), order {order_id(broker)}: open, {bought(broker)}"
     assert line.startswith(begin)
     assert summary.startswith("paper and live since 20")
-    assert summary.endswith("Z: 1 rows written (1 open)")
+    assert summary.endswith("Z: 1 row written (1 open)")
     [row] = real_box.rows()
     assert (row["id"], row["status"], row["mode"]) == (N_1, "open", "paper")
     assert row["settledAt"] is not None
@@ -110,7 +110,7 @@ def test_what_was_sold_is_closed(desk: Desk, real_box: Box, broker: Exchange) ->
     positions.sell("KO", positions.qty("KO"))
     done = desk.run(real_box.config, "rebuild")
     assert ": closed (rebuilt), bought " in done.lines[0]
-    assert done.lines[1].endswith("1 rows written (1 closed)")
+    assert done.lines[1].endswith("1 row written (1 closed)")
     [row] = real_box.rows()
     assert (row["status"], row["exitReason"], row["exitPrice"], row["pnl"]) == (
         *("closed", "rebuilt", None, None),

@@ -141,7 +141,7 @@ def test_a_line_that_was_not_taken_is_listed_with_its_answer(
     [row] = run.rows
     assert row[:4] == ["n-1", "", "", status]
     assert row[4].startswith(detail)
-    assert run.total == f"1 signals: 1 {status}"
+    assert run.total == f"1 signal: 1 {status}"
 
 
 def test_a_line_that_is_no_signal_has_neither_id_nor_symbol() -> None:
@@ -246,7 +246,7 @@ def test_an_order_that_came_to_nothing_is_missed_with_its_reason(reason: str) ->
     run.settle(reason=reason)
 
     assert run.rows == [["n-1", "AAPL", "100.00", "missed", reason]]
-    assert run.total == "1 signals: 1 missed"
+    assert run.total == "1 signal: 1 missed"
 
 
 def test_events_about_other_orders_change_nothing() -> None:

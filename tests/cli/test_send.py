@@ -267,7 +267,7 @@ def test_a_daemon_that_goes_away_midway_leaves_the_totals(
     done = desk.run(box.config, "send", "-", stdin=signal_line("KO") * 3)
 
     assert done.status == 1
-    assert done.out == "1 signals: 1 accepted\n"
+    assert done.out == "1 signal: 1 accepted\n"
     assert done.err == f"snexec: the daemon at {box.socket} went away\n"
 
 
@@ -288,6 +288,6 @@ def test_a_daemon_that_dies_while_it_is_waited_for_is_told(box: Box) -> None:
     assert answer == b'{"status":"accepted","id":"orphan"}\n'
     assert (waiting.returncode, out) == (1, b"")
     assert err == (
-        b"snexec: the daemon went away; 1 signals have no outcome yet (orphan): the"
+        b"snexec: the daemon went away; 1 signal without an outcome yet (orphan): the"
         b" next start settles their orders, see: snexec trades --signal ID\n"
     )

@@ -440,7 +440,7 @@ def test_latency_has_percentiles_and_survives_a_file_that_lacks_it(
         connection.execute("UPDATE BotTrade SET replyMs = 'soon'")
         connection.commit()
 
-    done = trades("--latency")
+    done = trades("--latency", "--all")
 
     assert done.lines[0].split()[8:14] == ["wire", "ms", "reply", "ms", "fill", "ms"]
     assert done.lines[-3:] == [
@@ -499,3 +499,57 @@ def test_colour_is_for_a_terminal_only(
     assert "\x1b[" not in trades().out
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in trades(terminal=True).out
+
+
+# Many rows
+
+
+@pytest.fixture
+def many(box: Box) -> int:
+    """Fill the database with more rows than a screen takes; return how many."""
+    count, moment = 120, "2026-01-05T14:30:{:02}.{:03}Z"
+    with closing(
+        open_database(box.database, simulated=True, clock=SystemClock())
+    ) as connection:
+        connection.executemany(
+            "INSERT INTO BotTrade (id, symbol, status, mode, createdAt, updatedAt)"
+            " VALUES (?, ?, 'missed', 'paper', ?, ?)",
+            [
+                (
+                    f"sn-{n}",
+                    f"S{n}",
+                    moment.format(n // 60, n),
+                    moment.format(n // 60, n),
+                )
+                for n in range(count)
+            ],
+        )
+    return count
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [((), 50), (("--limit", "7"), 7), (("--all",), 120), (("--limit", "200"), 120)],
+)
+def test_a_table_has_the_newest_50_unless_more_are_asked_for(
+    desk: Desk, box: Box, many: int, words: tuple[str, ...], listed: int
+) -> None:
+    done = desk.run(box.config, "trades", *words)
+
+    symbols = [word for line in done.lines for word in line.split() if word[0] == "S"]
+    assert symbols == [f"S{n}" for n in range(many - listed, many)]
+    more = f"the newest {listed} of {many}; all of them: --all"
+    assert (done.lines[-1] == more) is (listed < many)
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_programs_get_all_of_them_by_default(
+    desk: Desk, box: Box, many: int, form: str
+) -> None:
+    assert desk.run(box.config, "trades", "--format", form).out.count("sn-") == many
+
+
+def test_all_and_a_limit_contradict_each_other(desk: Desk, box: Box) -> None:
+    done = desk.run(box.config, "trades", "--all", "--limit", "3")
+
+    assert (done.status, done.out) == (2, "")

@@ -209,3 +209,17 @@ def test_systemd_finds_no_fault_in_a_template(tmp_path: Path) -> None:
 def test_with_redis_its_address_may_be_a_credential(tmp_path: Path) -> None:
     assert "SNEXEC_REDIS_URL" not in unit_of(tmp_path)
     assert "/etc/snexec/SNEXEC_REDIS_URL" in unit_of(tmp_path, "[redis]")
+
+
+def test_systemd_makes_the_folders_below_its_own(tmp_path: Path) -> None:
+    text = 'database = "/var/lib/sn/t.db"\n[intake]\nsocket = "/run/sn/s.sock"\n'
+    unit = unit_of(tmp_path, text)
+    assert values(unit, "StateDirectory") == ["sn"]
+    assert values(unit, "RuntimeDirectory") == ["sn"]
+    assert values(unit, "RuntimeDirectoryMode") == ["0700"]
+    assert values(unit, "ReadWritePaths") == ["/var/lib/sn /run/sn"]
+    assert verify(unit, tmp_path) == ""
+    shared = unit_of(tmp_path, text + 'socket_group = "feeders"\nsocket_mode = "0660"')
+    assert values(shared, "RuntimeDirectoryMode") == ["0755"]
+    assert values(shared, "SupplementaryGroups") == ["feeders"]
+    assert values(unit_of(tmp_path), "StateDirectory") == []

@@ -437,7 +437,7 @@ class Floor:
 
     async def _read_settings(self) -> Reread:
         await trio.lowlevel.checkpoint()
-        return Reread(self.settings, b"", keys_lie_open=False)
+        return Reread(self.settings, b"", open_secrets="")
 
 
 class _Plug(trio.abc.Stream):

@@ -444,7 +444,7 @@ async def test_the_table_tells_a_fill_that_comes_before_the_orders_reply() -> No
     assert done.returncode == 0, done.stderr.decode()
     row, total = done.stdout.decode().splitlines()[-2:]
     assert row.split()[:4] == ["n-1", "EARLY", "100.00", "filled"]
-    assert total == "1 signals: 1 filled"
+    assert total == "1 signal: 1 filled"
 
 
 async def test_more_clients_than_files_are_one_line_and_hold_nothing_up() -> None:

@@ -448,3 +448,19 @@ async def test_recent_orders_are_counted_as_the_daemon_knows_them(
 
     answer = await bench.control.explain(make_signal("AAPL"))
     assert answer["reason"] == "brake_orders_per_day"
+
+
+async def test_a_resume_counts_the_win_rate_anew_where_it_has_stopped_signals(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = bench.rig
+    assert bench.control.resume() == {"halted": False}
+    rig.orders.skips.counts["win_rate"] += 1
+    assert bench.control.resume() == {"halted": False}, "no such limit is set now"
+    now = bench.wings.live.now
+    bot = now.bot.model_copy(update={"min_win_rate": 0.5, "min_win_rate_trades": 3})
+    bench.wings.live.now = now.model_copy(update={"bot": bot})
+
+    assert bench.control.resume() == {"halted": False, "winRateAnew": True}
+    assert "min_win_rate counts what is closed from now on" in caplog.text
+    assert bench.control.resume() == {"halted": False}, "it has stopped none since"

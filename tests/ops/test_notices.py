@@ -33,6 +33,11 @@ async def test_each_thing_worth_telling_is_one_sentence(
         partial(told.feed.publish, "mode", {"mode": "live"}, reason="was paper"),
         partial(told.feed.publish, "halt", {"by": "me"}, reason="too wild"),
         partial(told.feed.publish, "resume"),
+        partial(told.feed.publish, "start", paper),
+        partial(
+            told.feed.publish, "start", {"mode": "live"}, reason="there are no keys"
+        ),
+        partial(told.feed.publish, "stop", paper, reason="SIGTERM"),
     ):
         publish()
         await trio.sleep(10)
@@ -45,6 +50,9 @@ async def test_each_thing_worth_telling_is_one_sentence(
         "snexec: mode is live now (was paper)",
         "snexec: HALTED, exits go on: too wild",
         "snexec: no longer halted",
+        "snexec: started, takes signals (paper)",
+        "snexec: started, takes signals (live); there are no keys",
+        "snexec: stopping: SIGTERM",
     ]
     first = told.messages[0][1]
     assert first["event"] == "fill"
@@ -176,5 +184,20 @@ async def test_sells_are_told_in_words_and_a_burst_with_what_it_won(
         "snexec: BLIND, no price counts: 3 rows are not sold by price; time rules and"
         " snexec close go on",
         "snexec: HALTED, exits are halted too: too wild",
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_bought_in_part_is_no_sum_of_what_the_account_holds(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig, events=["partial_fill"])
+    nursery.start_soon(told.run)
+    more = {"mode": "paper", "shares": 2.72, "entryPrice": 190.58}
+    told.feed.publish("partial_fill", more, symbol="NVDA")
+    await trio.sleep(10)
+
+    assert told.texts() == [
+        "snexec: Partly bought NVDA at 190.58, the account holds 2.72 shares (paper)"
     ]
     nursery.cancel_scope.cancel()

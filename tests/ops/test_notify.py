@@ -242,6 +242,7 @@ async def test_a_daemon_tells_a_fill_though_its_webhook_hangs(
             notify={
                 "command": [sys.executable, "-c", SAVE, str(target)],
                 "webhook": url,
+                "events": ["fill"],
             },
         )
         box.config.chmod(0o600)

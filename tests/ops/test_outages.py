@@ -110,7 +110,7 @@ async def test_a_row_settled_in_a_new_outage_counts_for_the_new_one(
 
     first, second = [record.getMessage() for record in caplog.records]
     assert "(2.0 s); look-ups settled 2 orders for it" in first
-    assert "(60.0 s); look-ups settled 1 orders for it" in second
+    assert "(60.0 s); look-ups settled 1 order for it" in second
 
 
 @pytest.mark.jumping_time
@@ -154,3 +154,27 @@ async def test_an_order_of_after_the_outage_does_not_count_for_it() -> None:
     await trio.sleep(6)
     feed.publish("placed", trade_id="sn-4")
     assert not outages._placed_since
+
+
+@pytest.mark.jumping_time
+@pytest.mark.parametrize(("seconds", "count"), [(0.2, 2), (42, 3)])
+async def test_a_change_of_mode_is_no_lost_stream_unless_it_takes_long(
+    seconds: float, count: int
+) -> None:
+    feed = EventFeed(clock=FakeClock())
+    outages = Outages(began="2026-01-05T14:00:00.000Z")
+    feed.follow(outages.happened)
+    feed.publish("stream", reason="authorized")
+    feed.publish("stream", reason="waiting")
+    await trio.sleep(3)
+    feed.publish("stream", reason="authorized")
+    lost = outages.status()
+    await trio.sleep(600)
+    feed.publish("mode", {"mode": "live"})
+    feed.publish("stream", reason="connecting")
+    assert outages.status()["to"] is None
+    await trio.sleep(seconds)
+    feed.publish("stream", reason="authorized")
+
+    assert outages.status()["count"] == count
+    assert (outages.status() == lost) is (count == 2)

@@ -324,7 +324,7 @@ async def test_keys_that_lie_open_are_warned_of(
     await desk.reload()
 
     assert warnings_of(caplog) == [
-        f"{desk.file} holds keys and others can read it: chmod 600 {desk.file}"
+        f"{desk.file} holds keys, and others can read it: chmod 600 {desk.file}"
     ]
 
 

@@ -233,4 +233,5 @@ async def test_keys_that_others_can_read_are_noticed(file: ConfigFile) -> None:
     file.path.write_text("[alpaca]\napi_key = 'k'\napi_secret = 's'\n")
     for mode, open_to_others in ((0o600, False), (0o644, True)):
         file.path.chmod(mode)
-        assert (await Rereader(file.path).read()).keys_lie_open is open_to_others
+        found = (await Rereader(file.path).read()).open_secrets
+        assert found == ("keys" if open_to_others else "")

@@ -332,7 +332,7 @@ async def test_a_daemon_is_not_ready_before_recovery_is_done(
             )
             try:
                 await box.until(
-                    lambda: "comparing 1 unsettled rows" in box.log(), "it compares"
+                    lambda: "comparing 1 unsettled row" in box.log(), "it compares"
                 )
                 await box.until(lambda: "WATCHDOG=1" in found.lines(), "it is alive")
                 assert "READY=1" not in found.lines()

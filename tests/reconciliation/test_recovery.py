@@ -223,7 +223,7 @@ async def test_a_start_keeps_trying_and_says_so_while_the_broker_does_not_answer
     assert 30 < asked[-1] == trio.current_time() <= 64
     waiting = [m for m in warnings_of(caplog) if m.startswith("no signals are taken")]
     assert len(waiting) == sum(asked[-1] >= at for at in (10, 30, 70))
-    assert "1 rows are not compared with the broker" in waiting[0]
+    assert "1 row is not compared with the broker" in waiting[0]
     assert said(rig) == ("open", None, 5.0, 2.0, "o-1", True)
 
 

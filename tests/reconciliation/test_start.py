@@ -77,8 +77,8 @@ async def test_a_row_of_the_other_mode_whose_broker_is_away_holds_up_no_start(
     await over.wait()
     assert 3 <= trio.current_time() <= 4
     lines = [r.getMessage() for r in caplog.records if r.name == "Recovery"]
-    assert f"comparing 1 unsettled rows with the broker ({mode})" in lines
-    assert f"comparing 1 unsettled rows with the broker ({other}){BESIDE}" in lines
+    assert f"comparing 1 unsettled row with the broker ({mode})" in lines
+    assert f"comparing 1 unsettled row with the broker ({other}){BESIDE}" in lines
     await trio.sleep(2 * 3600)
     assert all(order.is_compared for order in rig.unsettled), "it is compared beside"
     assert not [m for m in warnings_of(caplog) if m.startswith("no signals are taken")]
@@ -100,7 +100,7 @@ async def test_the_lines_of_the_wait_say_which_mode_it_is_for(
     leave_row(rig, "paper", "MSFT", seconds_away=12)
     await start().wait()
     assert (
-        "no signals are taken yet: 1 rows are not compared with the broker (paper); is"
+        "no signals are taken yet: 1 row is not compared with the broker (paper); is"
         " it reachable?"
     ) in warnings_of(caplog)
     assert any(
@@ -155,7 +155,7 @@ async def test_a_change_to_a_mode_whose_rows_are_not_compared_says_so_and_goes_o
     caplog.clear()
     switch(rig, "live")
     assert warnings_of(caplog) == [
-        "1 rows of live are not compared with the broker yet: signals are taken, and a"
+        "1 row of live is not compared with the broker yet: signals are taken, and a"
         " symbol whose row is open is blocked"
     ]
     caplog.clear()

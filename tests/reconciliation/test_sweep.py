@@ -382,7 +382,7 @@ async def test_what_a_start_from_a_copy_found_is_waited_for_no_longer_either(
     start(rig, nursery)
     assert await started(rig) == 2
     assert rig.rows()[OURS]["status"] == "open", "it blocks its symbol"
-    assert warnings_of(caplog)[-1].startswith("1 rows of paper are not compared")
+    assert warnings_of(caplog)[-1].startswith("1 row of paper is not compared")
     assert len(logged_errors.take()) == 1
     nursery.cancel_scope.cancel()
 

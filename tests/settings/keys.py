@@ -145,6 +145,14 @@ KEYS = (
     seconds("alpaca.unknown_grace_sec", "60.0", may_be_0=True),
     seconds("alpaca.reconcile_interval_sec", "60.0", may_be_0=False),
     path("intake.socket", '"snexec.sock"'),
+    Key(
+        "intake.socket_mode",
+        '"0600"',
+        ('"0660"', '"660"'),
+        NOT_STRINGS,
+        ('""', '"0666"', '"0606"', '"0640"', '"0400"', '"rw"', '"1660"'),
+    ),
+    Key("intake.socket_group", NO_DEFAULT, ('"feeders"',), NOT_STRINGS, ('""',)),
     count("intake.max_pending", "1024", most=1_000_000),
     count("intake.max_in_flight", "64", most=10_000),
     seconds("intake.max_signal_age_sec", "30.0", may_be_0=False),
@@ -165,11 +173,12 @@ KEYS = (
     size("bot.trade_size_stars4", "75.0"),
     size("bot.trade_size_stars5", "100.0"),
     seconds("metrics.stream_grace_sec", "60.0", may_be_0=True),
+    Key("log.signals", "true", ("false",), NOT_BOOLEANS, ()),
     Key(
         "notify.events",
         '["fill","rejected","refused","missed","outage","unhealthy","mode","halt",'
         '"exit_refused","exit_unknown","closed","exit_blocked","exits_blind","external",'
-        '"split","oversold"]',
+        '"split","oversold","limit","start","stop"]',
         ('["fill"]', "[]", '["partial_fill", "mode"]', '["exit", "exit_placed"]'),
         ('"fill"', "true", "1"),
         (),

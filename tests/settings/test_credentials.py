@@ -13,8 +13,8 @@ from snexec.model import MODES, Mode
 from snexec.settings.credentials import (
     Credentials,
     credentials_for,
-    keys_lie_open,
     learn_secrets,
+    open_secrets,
 )
 from tests.settings.conftest import IN_FILE, ConfigFile, assert_hidden
 
@@ -144,14 +144,38 @@ def test_keys_lie_open_in_a_file_that_others_can_read(
     settings = file.load(IN_FILE)
     file.path.chmod(permissions)
 
-    assert keys_lie_open(file.path, settings) is open_to_others
+    assert open_secrets(file.path, settings) == ("keys" if open_to_others else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('[notify]\nwebhook = "https://x.example/y"', "the address of a webhook"),
+        (
+            '[notify]\ncommand = ["apprise", "slack://a1b2c3d4e5/f6"]',
+            "a token of notify.command",
+        ),
+        ('[notify]\ncommand = ["say"]', ""),
+        (
+            f'{IN_FILE}\n[notify]\nwebhook = "https://x.example/y"',
+            "keys and the address of a webhook",
+        ),
+    ],
+)
+def test_what_lies_open_is_called_what_it_is(
+    file: ConfigFile, text: str, found: str
+) -> None:
+    settings = file.load(text)
+    file.path.chmod(0o644)
+
+    assert open_secrets(file.path, settings) == found
 
 
 def test_a_file_without_keys_may_be_read_by_anyone(file: ConfigFile) -> None:
     settings = file.load("")
     file.path.chmod(0o644)
 
-    assert not keys_lie_open(file.path, settings)
+    assert not open_secrets(file.path, settings)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from snexec.errors import ConfigError
 from snexec.logs import SecretMask
-from snexec.settings import RedisSettings, keys_lie_open, learn_secrets, redis_address
+from snexec.settings import RedisSettings, learn_secrets, open_secrets, redis_address
 from snexec.settings.changes import changed_keys, changes, reloadable
 from snexec.settings.redis import RedisAddress, read_address
 from tests.settings.conftest import ConfigFile
@@ -189,8 +189,8 @@ def test_its_password_is_masked(file: ConfigFile) -> None:
 def test_a_file_that_holds_it_and_others_can_read_is_named(file: ConfigFile) -> None:
     settings = file.load('[redis]\nurl = "rediss://:pw@host"\n')
     file.path.chmod(0o644)
-    assert keys_lie_open(file.path, settings)
-    assert not keys_lie_open(file.path, file.load("[redis]\n"))
+    assert open_secrets(file.path, settings) == "the password of Redis"
+    assert open_secrets(file.path, file.load("[redis]\n")) == ""
 
 
 # What a second reading changes

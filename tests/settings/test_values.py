@@ -6,7 +6,7 @@ import pytest
 
 from snexec.errors import ConfigError
 from snexec.model import to_cents
-from snexec.settings.credentials import keys_lie_open
+from snexec.settings.credentials import open_secrets
 from snexec.settings.load import load_settings
 from tests.settings.conftest import ConfigFile, assert_hidden
 
@@ -222,7 +222,7 @@ def test_a_webhook_is_https_or_loopback_and_is_not_shown(
     assert "hush" not in repr(settings)
     assert any("hush" in secret for secret in settings.notify.secrets())
     file.path.chmod(0o644)
-    assert keys_lie_open(file.path, settings)
+    assert open_secrets(file.path, settings)
 
 
 @pytest.mark.parametrize(

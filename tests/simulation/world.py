@@ -678,7 +678,7 @@ class World:
         return with_patience
 
     async def _read_settings(self) -> Reread:
-        return Reread(self.settings, b"", keys_lie_open=False)
+        return Reread(self.settings, b"", open_secrets="")
 
     def _commit_began(self) -> Callable[[Committer, Batch], bool]:
         original = Committer._began

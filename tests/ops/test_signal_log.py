@@ -1,0 +1,70 @@
+"""What became of signals is written behind the orders, in batches."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from snexec.ops.signal_log import SignalLog
+from tests.ops.bench import Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snexec.ledger import Decision
+    from tests.fakes import Rig
+
+pytestmark = pytest.mark.jumping_time
+
+
+async def test_a_burst_is_one_write_a_while_later(
+    rig: Rig, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wings = Bench(rig).wings
+    written: list[list[Decision]] = []
+
+    def log_signals(decisions: Sequence[Decision]) -> None:
+        written.append(list(decisions))
+
+    monkeypatch.setattr(wings.ledger, "log_signals", log_signals)
+    log = SignalLog(wings)
+    rig.feed.follow(log.happened)
+    nursery.start_soon(log.run)
+    await trio.sleep(100)
+    for n in range(500):
+        rig.feed.publish("skipped", signal_id=f"n-{n}", symbol="KO", reason="paused")
+    rig.feed.publish("fill", symbol="KO")
+    rig.feed.publish(
+        "placed", {"mode": "live", "notional": "50.00", "shares": 1}, symbol="KO"
+    )
+    assert written == []
+    await trio.sleep(3)
+
+    [batch] = written
+    assert len(batch) == 501
+    assert batch[0][1:6] == ("n-0", "KO", "paper", "skipped", "paused")
+    assert (batch[-1].mode, batch[-1].outcome) == ("live", "placed")
+    assert json.loads(batch[-1].figures or "") == {"notional": "50.00"}
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_waits_at_the_stop_is_written(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wings = Bench(rig).wings
+    written: list[int] = []
+    monkeypatch.setattr(
+        wings.ledger, "log_signals", lambda decisions: written.append(len(decisions))
+    )
+    log = SignalLog(wings)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        await trio.sleep(1)
+        rig.feed.follow(log.happened)
+        rig.feed.publish("refused", symbol="KO", reason="no money")
+        nursery.cancel_scope.cancel()
+
+    assert written == [1]
