@@ -260,7 +260,7 @@ class Stages:
         """
         if abandoned := self._wings.ledger.status().abandoned:
             log.error(
-                "%s could not be written; the next start asks the broker about them",
+                "%s could not be written; the next start asks the broker about their orders",
                 counted(abandoned, "change of rows"),
             )
         if self.is_lease_lost:

@@ -42,7 +42,20 @@ ALERTS = (
         True,
     ),
     Alert(
-        "NotTaking", "no signals are taken", 'snexec_phase{phase="taking"} == 0', "5m"
+        "NotTaking",
+        "no signals are taken",
+        'snexec_phase{phase="taking"} == 0 unless on (instance) snexec_lease == 0',
+        "5m",
+    ),
+    Alert("NoHostActive", "no host is active", "max(snexec_lease) == 0", "30s", True),
+    Alert("RedisAway", "Redis is away", "snexec_redis_connected == 0", "1m"),
+    Alert(
+        "EntriesWait", "entries wait to be read", "max(snexec_redis_lag) > 100", "1m"
+    ),
+    Alert(
+        "EntryDead",
+        "an entry was no signal",
+        "increase(snexec_redis_dead_total[10m]) > 0",
     ),
     Alert("Unsettled", "orders stay unsettled", "snexec_orders_unsettled > 0", "15m"),
     Alert(
