@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from tests.web.browser.running import Running
+    from tests.web.browser.running import Broker, Running
 
 
 def test_a_restart_under_an_open_page_is_said_and_mended_by_itself(
@@ -144,3 +144,19 @@ def test_all_of_it_is_done_without_a_mouse(
     press("Enter")
     expect(halt).to_be_focused()
     assert daemon.status()["halted"] is None
+
+
+def test_the_keyboards_place_is_kept_when_what_was_closed_is_gone(
+    look: Callable[..., Page], daemon: Running, broker: Broker
+) -> None:
+    broker.quote("KEYS", 20)
+    daemon.buy("KEYS", priceAtSignal=20)
+    page = look()
+    close = page.get_by_role("button", name="Close KEYS")
+    close.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(close).to_have_count(0)
+    expect(page.locator(".positions")).to_be_focused()
