@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from tests.web.browser.running import Broker, Running
 
+_TURN = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
 
 def test_a_restart_under_an_open_page_is_said_and_mended_by_itself(
     look: Callable[..., Page], daemon: Running
@@ -64,17 +69,30 @@ def test_a_page_out_of_sight_gives_its_place_to_others_until_it_is_seen_again(
     ended: list[str] = []
     page.on("request", lambda each: followed.append(each.url.rpartition("/")[2]))
     page.on("requestfailed", lambda each: ended.append(each.url.rpartition("/")[2]))
-    turn = """(hidden) => {
-      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    page.evaluate(turn, arg=True)
+    page.evaluate(_TURN, arg=True)
     page.clock.fast_forward(61_000)
     daemon.buy("DARK")
-    page.evaluate(turn, arg=False)
+    page.evaluate(_TURN, arg=False)
     expect(page.get_by_role("button", name="Close DARK")).to_be_visible()
     assert "live" in followed
     assert "live" in ended
+    expect(page.get_by_role("heading", name="The daemon is away")).to_have_count(0)
+
+
+def test_a_page_out_of_sight_makes_room_for_one_more_of_its_browser(
+    look: Callable[..., Page], daemon: Running
+) -> None:
+    page = look()
+    expect(page.get_by_role("table", name="Trades")).to_be_visible()
+    page.evaluate(_TURN, arg=True)
+    with page.expect_event("requestfailed", lambda each: each.url.endswith("live")):
+        other = page.context.new_page()
+        other.goto(daemon.origin)
+        expect(other.get_by_role("table", name="Trades")).to_be_visible()
+    daemon.buy("ROOM")
+    expect(other.get_by_role("button", name="Close ROOM")).to_be_visible()
+    page.evaluate(_TURN, arg=False)
+    expect(page.get_by_role("button", name="Close ROOM")).to_be_visible()
     expect(page.get_by_role("heading", name="The daemon is away")).to_have_count(0)
 
 
