@@ -6,6 +6,7 @@ take, shields what it sends, and speaks HTTP/2 to whoever asks for it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -99,11 +100,7 @@ class Connection:
 
     async def _send(self, event: Event) -> None:
         if isinstance(event, RawData):
-            async with self._sending:
-                with trio.move_on_after(_SEND_SECONDS) as patience:
-                    await self._stream.send_all(event.data)
-            if patience.cancelled_caught:
-                self._scope.cancel(reason="it does not read what it is sent")
+            await self._send_data(event.data)
         elif isinstance(event, Closed):
             await self._say_end()
         elif isinstance(event, Updated) and event.idle:
@@ -111,6 +108,20 @@ class Connection:
         elif isinstance(event, Updated):
             await self._pace.turn()
             self.allow(REQUEST_SECONDS)
+
+    async def _send_data(self, data: bytes) -> None:
+        try:
+            async with self._sending:
+                with trio.move_on_after(_SEND_SECONDS) as patience:
+                    await self._stream.send_all(data)
+        except trio.ClosedResourceError:
+            return  # its end was said while this was made
+        except trio.BrokenResourceError:
+            # Here and not in what answers: that a browser goes is no failure of it.
+            self._scope.cancel(reason="it has gone")
+            return
+        if patience.cancelled_caught:
+            self._scope.cancel(reason="it does not read what it is sent")
 
     async def _say_end(self) -> None:
         """Answer nothing more; wait a moment for the client to have read it all."""
@@ -120,7 +131,8 @@ class Connection:
             self._scope.cancel(reason="it is over")
         else:
             async with self._sending:
-                await self._stream.send_eof()
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await self._stream.send_eof()
 
 
 class _Protocol(H11Protocol):

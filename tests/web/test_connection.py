@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 import trio
 
@@ -108,6 +110,34 @@ async def test_an_answer_nobody_reads_ends_its_connection(
             except trio.BrokenResourceError:
                 pass
         assert got < 30_000_000
+
+
+async def test_who_goes_while_he_is_answered_is_no_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        "snexec.web.assets.Assets.named",
+        lambda _self, _name: Answer(b"x" * 30_000_000),
+    )
+    asked = head("GET", "/assets/big", site.port, f"Cookie: {site.cookie}")
+    for _ in range(5):
+        stream = await trio.open_tcp_stream("127.0.0.1", site.port)
+        await stream.send_all(asked)
+        await stream.receive_some(1000)
+        at_once = struct.pack("ii", 1, 0)  # a reset, and no end in peace
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, at_once)
+        await trio.aclose_forcefully(stream)
+    assert (await site.get("/healthz")).status_code == 200
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+async def test_what_is_answered_after_the_end_is_dropped(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(20):
+        got = await raw(site.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert got.startswith(b"HTTP/1.1 40")
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_body_without_end_is_refused_and_its_connection_ended(

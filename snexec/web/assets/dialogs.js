@@ -45,6 +45,7 @@ function plan(dialog, snapshot) {
         over: !row,
         send: () => act("close", { symbol: dialog.symbol }),
         done: `${dialog.symbol} is being sold.`,
+        to: ".positions", // its button goes with it
         danger: true,
       };
     }
@@ -58,6 +59,7 @@ function plan(dialog, snapshot) {
         word: snapshot.closeAllWord,
         send: (fields) => act("close", { all: true, ...fields }),
         done: "All is being sold.",
+        to: ".positions",
         danger: true,
       };
   }

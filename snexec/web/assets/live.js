@@ -101,13 +101,22 @@ export function follow(heard) {
 
   let rest = 0;
   let resting = false;
+  function restNow() {
+    clearTimeout(rest);
+    if (resting || source.readyState !== EventSource.OPEN) return;
+    resting = true;
+    end();
+  }
+  // A browser has six connections to a host: a seventh page would not even load.
+  const tabs = new BroadcastChannel("snexec");
+  tabs.addEventListener("message", () => {
+    if (document.hidden) restNow();
+  });
+  tabs.postMessage("one more");
   document.addEventListener("visibilitychange", () => {
     clearTimeout(rest);
     if (document.hidden) {
-      rest = setTimeout(() => {
-        resting = source.readyState === EventSource.OPEN;
-        if (resting) end();
-      }, REST);
+      rest = setTimeout(restNow, REST);
     } else if (resting) {
       resting = false;
       open();

@@ -57,7 +57,7 @@ function sayWhatChanged(before, now) {
   if (before.halt && !now.halt) say("Resumed: signals are bought again.");
   if (!before.halt && now.halt) say(`Halted: ${now.halt.reason}`);
   if (before.state !== now.state) say(`The bot is ${words(now.state)}.`);
-  if (before.kind !== now.kind) say(`It trades in another mode now: ${now.kind}.`);
+  if (before.kind !== now.kind) say(`It trades in another mode now: ${now.kind.toLowerCase()}.`);
 }
 
 follow({

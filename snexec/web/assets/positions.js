@@ -13,9 +13,10 @@ const STATES = {
 export function Positions({ snapshot, away }) {
   const rows = snapshot.positions;
   const acts = snapshot.actions !== false;
-  return html`<section class="card positions">
+  const isOurs = rows.some((row) => row.state !== "foreign");
+  return html`<section class="card positions" tabindex="-1">
     <div class="top"><h2>Positions</h2>
-      ${acts && rows.length > 0 && html`<button class="danger quiet" disabled=${!!away}
+      ${acts && isOurs && html`<button class="danger quiet" disabled=${!!away}
         onClick=${() => openDialog("close-all")}>Close all</button>`}</div>
     <${Table} rows=${rows} acts=${acts} away=${away} />
   </section>`;

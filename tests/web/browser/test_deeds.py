@@ -94,6 +94,22 @@ def test_real_money_is_unmistakable_and_closing_all_of_it_wants_a_word(
         until(lambda: daemon.status()["openTrades"] == 0, "what was held is sold")
 
 
+def test_another_mode_is_shown_at_once_and_shouted_once(
+    browser: Browser, broker: Broker
+) -> None:
+    with (
+        short_folder() as folder,
+        closing(Running(folder, broker)) as daemon,
+        looking(browser, daemon.address) as page,
+    ):
+        daemon.run("mode", "live", "--yes")
+        expect(page.get_by_role("banner")).to_contain_text("LIVE")
+        expect(page.get_by_text("another mode now: live")).to_be_visible()
+        shown = page.locator("body").inner_text()
+        assert re.findall("SIMULATED|PAPER|LIVE", shown) == ["LIVE"]
+        assert re.findall("SIMULATED|PAPER|LIVE", page.title()) == ["LIVE"]
+
+
 def test_a_signal_and_a_position_are_explained_and_nothing_is_bought(
     look: Callable[..., Page], daemon: Running, broker: Broker
 ) -> None:

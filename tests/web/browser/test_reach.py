@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from tests.web.browser.running import Running
+    from tests.web.browser.running import Broker, Running
+
+_TURN = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def test_a_restart_under_an_open_page_is_said_and_mended_by_itself(
@@ -64,17 +69,30 @@ def test_a_page_out_of_sight_gives_its_place_to_others_until_it_is_seen_again(
     ended: list[str] = []
     page.on("request", lambda each: followed.append(each.url.rpartition("/")[2]))
     page.on("requestfailed", lambda each: ended.append(each.url.rpartition("/")[2]))
-    turn = """(hidden) => {
-      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    page.evaluate(turn, arg=True)
+    page.evaluate(_TURN, arg=True)
     page.clock.fast_forward(61_000)
     daemon.buy("DARK")
-    page.evaluate(turn, arg=False)
+    page.evaluate(_TURN, arg=False)
     expect(page.get_by_role("button", name="Close DARK")).to_be_visible()
     assert "live" in followed
     assert "live" in ended
+    expect(page.get_by_role("heading", name="The daemon is away")).to_have_count(0)
+
+
+def test_a_page_out_of_sight_makes_room_for_one_more_of_its_browser(
+    look: Callable[..., Page], daemon: Running
+) -> None:
+    page = look()
+    expect(page.get_by_role("table", name="Trades")).to_be_visible()
+    page.evaluate(_TURN, arg=True)
+    with page.expect_event("requestfailed", lambda each: each.url.endswith("live")):
+        other = page.context.new_page()
+        other.goto(daemon.origin)
+        expect(other.get_by_role("table", name="Trades")).to_be_visible()
+    daemon.buy("ROOM")
+    expect(other.get_by_role("button", name="Close ROOM")).to_be_visible()
+    page.evaluate(_TURN, arg=False)
+    expect(page.get_by_role("button", name="Close ROOM")).to_be_visible()
     expect(page.get_by_role("heading", name="The daemon is away")).to_have_count(0)
 
 
@@ -144,3 +162,19 @@ def test_all_of_it_is_done_without_a_mouse(
     press("Enter")
     expect(halt).to_be_focused()
     assert daemon.status()["halted"] is None
+
+
+def test_the_keyboards_place_is_kept_when_what_was_closed_is_gone(
+    look: Callable[..., Page], daemon: Running, broker: Broker
+) -> None:
+    broker.quote("KEYS", 20)
+    daemon.buy("KEYS", priceAtSignal=20)
+    page = look()
+    close = page.get_by_role("button", name="Close KEYS")
+    close.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(close).to_have_count(0)
+    expect(page.locator(".positions")).to_be_focused()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
+from sqlite_utils import Database
+
+from tests.web.browser.running import Trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +79,21 @@ def test_a_fill_is_seen_without_reloading_and_its_profit_moves_with_the_price(
     broker.quote("FILL", 98)
     expect(row).to_contain_text(re.compile("\u2212\\$[12]\\.\\d\\d"))
     expect(row).to_contain_text("\u25bc")  # colour is not all that says so
+
+
+def test_a_row_of_another_program_is_shown_and_is_no_alarm(
+    look: Callable[..., Page], daemon: Running
+) -> None:
+    with closing(sqlite3.connect(daemon.database, timeout=5)) as connection:
+        row = Trade("THEIRS", ago=60, percent=0, reason="").row(datetime.now(UTC))
+        row |= {"status": "open", "mode": None, "exitAt": None, "exitReason": None}
+        Database(connection).table("BotTrade").insert(row)
+    page = look()
+    table = page.get_by_role("table", name="Positions")
+    theirs = table.get_by_role("row", name="THEIRS")
+    expect(theirs).to_contain_text("foreign", timeout=15_000)  # no event says it
+    expect(page.get_by_role("button", name="Close THEIRS")).to_have_count(0)
+    expect(page.get_by_role("heading", name="THEIRS cannot be sold")).to_have_count(0)
 
 
 def test_nothing_is_wider_than_the_screen(
