@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import Accounts
     from snexec.events import EventFeed
-    from snexec.exits.answers import CloseAnswer, Watch
+    from snexec.exits.answers import CloseAnswer, PositionStatus
     from snexec.exits.judge import Explained
     from snexec.exits.monitor import Halt
     from snexec.exits.watching import Watching
@@ -84,8 +84,8 @@ class Exits:
         if self._live.now.exits is not None:
             self._begin_watching()
         for row in rows:
-            if (watched := self._book.of_row(row.id)) is not None:
-                self._seller.take_over(row, watched.position)
+            if (entry := self._book.of_row(row.id)) is not None:
+                self._seller.take_over(row, entry.position)
         self._seller.load(self._ledger.unsettled_exits)
         if self._watching is not None:
             self._watching.stops.load(rows)
@@ -127,7 +127,7 @@ class Exits:
         """
         return await self._by_hand.close(symbols, at_open=at_open, by=by)
 
-    def positions(self) -> list[Watch]:
+    def positions(self) -> list[PositionStatus]:
         """Return what is known of each position, the oldest first."""
         return self._by_hand.positions()
 

@@ -43,7 +43,7 @@ log = logging.getLogger("PositionMonitor")
 _MOST_SELLERS = 20  # orders of which it is asked whose they are, in one look
 
 
-class Watched(Protocol):
+class Rows(Protocol):
     """The rows that are watched."""
 
     def of_mode(self, mode: Mode) -> Sequence[Position]:
@@ -57,7 +57,7 @@ class Lookout:
         live: Whether to, and how patient to be.
         accounts: Who is asked.
         ledger: Knows our sells, and the time.
-        watched: The rows.
+        rows: Those that are watched.
         findings: Writes and says what was found.
     """
 
@@ -66,12 +66,12 @@ class Lookout:
         live: LiveSettings,
         accounts: Accounts,
         ledger: Ledger,
-        watched: Watched,
+        rows: Rows,
         findings: Findings,
     ) -> None:
         self._live = live
         self._ledger = ledger
-        self._watched = watched
+        self._rows = rows
         self._findings = findings
         self._questions = Questions(accounts, ledger.clock)
         self._evidence: dict[str, Evidence] = {}
@@ -89,7 +89,7 @@ class Lookout:
         the row's, and its price rules rest from now on.
         """
         if self._is_on():
-            for position in self._watched.of_mode(mode):
+            for position in self._rows.of_mode(mode):
                 evidence = self._evidence.setdefault(position.row_id, Evidence())
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
@@ -121,7 +121,7 @@ class Lookout:
                 await self._woken[mode].wait()
             self._woken[mode] = trio.Event()
             self._due[mode] = trio.current_time() + self._interval()
-            if not (self._is_on() and self._watched.of_mode(mode)):
+            if not (self._is_on() and self._rows.of_mode(mode)):
                 self._wanted.discard(mode)
                 self._lists.pop(mode, None)
                 continue
@@ -140,7 +140,7 @@ class Lookout:
                 self._ask_again(mode, at)
                 return
         self._happened.pop(mode, None)
-        moment, rows = self._ledger.clock.now(), self._watched.of_mode(mode)
+        moment, rows = self._ledger.clock.now(), self._rows.of_mode(mode)
         async for position in InTurns(rows):
             evidence = self._evidence.setdefault(position.row_id, Evidence())
             try:
@@ -226,7 +226,7 @@ class Lookout:
             return self._happened[mode][1]
         unsurveyed = [
             datetime.fromtimestamp(position.entry_at, UTC)
-            for position in self._watched.of_mode(mode)
+            for position in self._rows.of_mode(mode)
             if not self._evidence.setdefault(position.row_id, Evidence()).is_surveyed
         ]
         since = min([since, *unsurveyed])
@@ -313,7 +313,7 @@ class Lookout:
         rows = {
             position.row_id
             for mode in ACCOUNTS
-            for position in self._watched.of_mode(mode)
+            for position in self._rows.of_mode(mode)
         }
         for row_id in self._evidence.keys() - rows:
             del self._evidence[row_id]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
     from snexec.exits.sink import BidAndOffer, Trade
-    from snexec.exits.watched import Watched
     from snexec.settings import ExitSettings, LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -139,11 +139,9 @@ class SnapshotPoll:
             each.position.symbol for each in self._book if self._wants(each, settings)
         ]
 
-    def _wants(self, watched: Watched, settings: ExitSettings) -> bool:
-        if not self._view.session(watched.position).is_open:
+    def _wants(self, entry: BookEntry, settings: ExitSettings) -> bool:
+        if not self._view.session(entry.position).is_open:
             return False
-        source = watched.prices.source
+        source = entry.prices.source
         is_better = source is not None and RANK[source] > RANK["snapshots"]
-        return not (
-            is_better and watched.prices.is_fresh(trio.current_time(), settings)
-        )
+        return not (is_better and entry.prices.is_fresh(trio.current_time(), settings))

@@ -11,8 +11,8 @@ from snexec.exits.findings import Findings
 from snexec.exits.following import Following
 from snexec.exits.known_splits import KnownSplits
 from snexec.exits.lookout import Lookout
+from snexec.exits.price_watch import PriceWatch
 from snexec.exits.stop_keeper import StopKeeper
-from snexec.exits.watcher import Watcher
 from snexec.market.calendar import SessionCalendar
 from snexec.market.data_stream import DataStream
 from snexec.market.snapshots import Snapshots
@@ -74,16 +74,16 @@ class Watching:
         self._book = book
         self._data = Snapshots(live, accounts, self._settings)
         self._calendar = SessionCalendar(market, accounts, clock)
-        self._watcher = Watcher(
+        self._prices = PriceWatch(
             *(live, accounts, book, seller, market, self._calendar, halt),
             writer=ledger.writer,
             data=self._data,
             feed=feed,
             clock=clock,
         )
-        self.monitor = self._watcher.monitor
+        self.monitor = self._prices.monitor
         self._stream = DataStream(
-            *(live, accounts, self._settings, market, self._watcher.sink),
+            *(live, accounts, self._settings, market, self._prices.sink),
             lost=self.monitor.lose_stream,
             clock=clock,
         )
@@ -94,14 +94,14 @@ class Watching:
         self._known_splits = KnownSplits(
             self._ask_splits, self._shares, clock, self._lookout.know_splits
         )
-        self._watcher.follow_positions(self._stream)
-        self._watcher.follow_trades(self._stream.seen_trade)
-        self._watcher.follow_positions(self._lookout)
+        self._prices.follow_positions(self._stream)
+        self._prices.follow_trades(self._stream.seen_trade)
+        self._prices.follow_positions(self._lookout)
 
     async def run(self) -> None:
         """Watch while there is anything to, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watcher.run, name="position watcher")
+            nursery.start_soon(self._prices.run, name="position watcher")
             nursery.start_soon(self.stops.run, name="stops at the broker")
             nursery.start_soon(self._lookout.run, name="lookout")
             nursery.start_soon(self._known_splits.run, name="known splits")
@@ -111,13 +111,13 @@ class Watching:
 
     def settings_changed(self) -> None:
         """Use what the settings are now."""
-        self._watcher.settings_changed()
+        self._prices.settings_changed()
         self.stops.look()
         self._stream.settings_changed()
 
     def bought(self) -> None:
         """Look at what was bought soon."""
-        self._watcher.look()
+        self._prices.look()
         self.stops.look()
 
     def restart_stream(self) -> None:

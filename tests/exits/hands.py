@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from snexec.events import Event
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.prices import Source
     from snexec.exits.rules import Trigger
-    from snexec.exits.watched import Watched
     from snexec.ledger import HighPrice, Store
     from snexec.model import Mode
     from snexec.settings import ExitSettings
@@ -254,7 +254,7 @@ class Desk:
         }
         return WatchedRow(**(values | changes))
 
-    def hold(self, *symbols: str, **changes: Any) -> Watched:  # noqa: ANN401 - by name
+    def hold(self, *symbols: str, **changes: Any) -> BookEntry:  # noqa: ANN401 - by name
         """Watch rows of an earlier run, whose rules are applied already."""
         self.book.load([self.row(symbol, **changes) for symbol in symbols or ["AAPL"]])
         found = self.book.of_symbol(symbols[0] if symbols else "AAPL")

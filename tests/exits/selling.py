@@ -99,9 +99,9 @@ class Shop:
     @property
     def position(self) -> Position:
         """The position of the one row."""
-        watched = self.book.of_row("sn-1")
-        assert watched is not None
-        return watched.position
+        entry = self.book.of_row("sn-1")
+        assert entry is not None
+        return entry.position
 
     def state(self) -> str:
         """Return whose the position is, or that it is blocked."""

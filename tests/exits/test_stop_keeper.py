@@ -63,9 +63,9 @@ class Life:
         rig.reconciler.load(rig.store.unsettled(), exits)
         shop.book.load(rows)
         for row in rows:
-            watched = shop.book.of_row(row.id)
-            assert watched is not None
-            shop.seller.take_over(row, watched.position)
+            entry = shop.book.of_row(row.id)
+            assert entry is not None
+            shop.seller.take_over(row, entry.position)
         shop.seller.load(exits)
         self.keeper.load(rows)
         for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
@@ -89,9 +89,9 @@ class Life:
 
     def price(self, price: str) -> None:
         """Have the monitor know a price."""
-        watched = self.shop.book.of_row("sn-1")
-        assert watched is not None
-        watched.prices.last = Decimal(price)
+        entry = self.shop.book.of_row("sn-1")
+        assert entry is not None
+        entry.prices.last = Decimal(price)
 
 
 class World:

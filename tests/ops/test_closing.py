@@ -10,7 +10,7 @@ import pytest
 
 from snexec.broker.answers import MarketTimes
 from snexec.errors import UnknownOutcomeError
-from snexec.exits import Watch
+from snexec.exits import PositionStatus
 from snexec.ops.exits import Closing
 from tests.fakes import MOMENT, make_trade, warnings_of
 from tests.ledger.broker_says import add_foreign_row
@@ -51,7 +51,7 @@ async def test_a_close_says_rows_shares_and_dollars_before_it_sells(
 ) -> None:
     hold(bench.rig.store)
     hold(bench.rig.store, "BTC/USD", shares="0.001")
-    exits.watches = [Watch("sn-AAPL", "paper", "watched", price=Decimal(110))]
+    exits.statuses = [PositionStatus("sn-AAPL", "paper", "watched", price=Decimal(110))]
     said = await bench.control.close(ALL, dry_run=True)
     assert exits.asked == []
     assert rows_of(said) == {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 
-class Watcher:
+class PriceWatch:
     """Watches what is held, and hands to the seller what a rule sells.
 
     Args:
