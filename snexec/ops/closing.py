@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snexec.exits import CloseAnswer, PositionStatus
     from snexec.ledger import OpenRow
     from snexec.model import Mode
-    from snexec.ops.exits import Closing
+    from snexec.ops.exits import CloseRequest
     from snexec.ops.wings import Wings
 
 log = logging.getLogger("Daemon")
@@ -29,7 +29,9 @@ _HALTED = (
 )
 
 
-async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+async def close(
+    wings: Wings, asked: CloseRequest, *, dry_run: bool
+) -> dict[str, object]:
     """Have the positions sold, or say what that would do; return the answer's fields.
 
     It answers once each sell is durable. A row that cannot be sold is named with its
@@ -69,7 +71,7 @@ async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, obj
 
 
 async def _sorted_out(
-    wings: Wings, asked: Closing, rows: list[OpenRow]
+    wings: Wings, asked: CloseRequest, rows: list[OpenRow]
 ) -> tuple[list[OpenRow], list[tuple[OpenRow, str]]]:
     """Return the rows that can be sold, and those that cannot with the reason."""
     wanted: list[OpenRow] = []
@@ -111,7 +113,7 @@ def _why_not(row: OpenRow) -> str:
     return ""
 
 
-async def _market_problem(wings: Wings, mode: Mode, asked: Closing) -> str:
+async def _market_problem(wings: Wings, mode: Mode, asked: CloseRequest) -> str:
     """Return why shares are not sold now; empty if they are, or may wait."""
     if asked.at_open:
         return ""
