@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from snexec.broker import Accounts, Activity, BrokerOrder, PositionList
-    from snexec.exits.external import Verdict
+    from snexec.exits.external import Judgement
     from snexec.exits.findings import Findings
     from snexec.exits.position import Position
     from snexec.exits.sights import Case
@@ -183,21 +183,21 @@ class Lookout:
             known=self._known.get(position.symbol, ()),
             grace_seconds=exits.external_grace_sec if exits is not None else 0.0,
         )
-        while (verdict := judge(case)).kind.startswith("ask_"):
+        while (judgement := judge(case)).kind.startswith("ask_"):
             if at < evidence.ask_at:
                 return
-            case = await self._asked(verdict, case, position, evidence)
-        if verdict.kind in {"sold", "split"} and position.has_resting_stop:
+            case = await self._asked(judgement, case, position, evidence)
+        if judgement.kind in {"sold", "split"} and position.has_resting_stop:
             return  # it is being taken back, as what is held is in doubt
-        await self._carry_out(verdict, case, position, evidence)
+        await self._carry_out(judgement, case, position, evidence)
         position.is_doubted = evidence.is_troubled
 
     async def _asked(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> Case:
-        """Ask what a verdict wants to know, and return the case with the answer."""
+        """Ask what a judgement wants to know, and return the case with the answer."""
         mode, symbol = position.mode, position.symbol
-        match verdict.kind:
+        match judgement.kind:
             case "ask_position":
                 is_gone = await self._questions.is_gone(mode, symbol)
                 return case.having(is_gone=is_gone)
@@ -267,36 +267,36 @@ class Lookout:
         )
 
     async def _carry_out(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> None:
-        match verdict.kind:
+        match judgement.kind:
             case "forget":
                 evidence.forget()
-                if verdict.why and evidence.is_news(verdict.why):
+                if judgement.why and evidence.is_news(judgement.why):
                     log.warning(
                         "%s trade=%s: %s; nothing is concluded from that",
-                        *(position.symbol, position.row_id, verdict.why),
+                        *(position.symbol, position.row_id, judgement.why),
                     )
             case "whole":
-                self._findings.rests(position, evidence, verdict.rests)
+                self._findings.rests(position, evidence, judgement.rests)
                 evidence.whole(case.now)
             case "begin":
-                if verdict.rests is not None:
-                    self._findings.rests(position, evidence, verdict.rests)
+                if judgement.rests is not None:
+                    self._findings.rests(position, evidence, judgement.rests)
                 evidence.begin(case.now)
             case "wait":
                 if case.activities is not None:
                     evidence.ask_later(case.now.at)
             case "stranger" | "ours":
                 evidence.ask_later(case.now.at)
-                self._findings.stands(verdict, position, evidence)
+                self._findings.stands(judgement, position, evidence)
             case "rest":
                 evidence.ask_later(case.now.at)
-                self._findings.alarm(verdict, position, evidence)
+                self._findings.alarm(judgement, position, evidence)
             case "sold":
-                await self._findings.sold(verdict, case, position, evidence)
+                await self._findings.sold(judgement, case, position, evidence)
             case _:
-                await self._findings.split(verdict, case, position, evidence)
+                await self._findings.split(judgement, case, position, evidence)
 
     def _is_on(self) -> bool:
         exits = self._live.now.exits

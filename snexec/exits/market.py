@@ -33,7 +33,7 @@ class HoursView(Protocol):
         """When that changes next, on Trio's clock."""
 
 
-class Hours(Protocol):
+class BrokerClock(Protocol):
     """The market's hours, by the broker's clock."""
 
     def view(self, mode: Mode) -> HoursView | None:
@@ -71,7 +71,7 @@ class MarketView:
         clock: The time of day, by which sources date their prices.
     """
 
-    def __init__(self, hours: Hours, calendar: Calendar, clock: Clock) -> None:
+    def __init__(self, hours: BrokerClock, calendar: Calendar, clock: Clock) -> None:
         self._hours = hours
         self._calendar = calendar
         self._clock = clock

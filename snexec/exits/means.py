@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Applied, ExitReason, Ledger
     from snexec.model import Mode
     from snexec.orders import OrderDesk
-    from snexec.reconciliation import Reconciler, Verdict
+    from snexec.reconciliation import Fate, Reconciler
     from snexec.settings import LiveSettings
 
 _LOOK_SECONDS = 1.0  # at the market, and at `halt-all`
@@ -65,7 +65,7 @@ class Wanted(Protocol):
 class Stops(Protocol):
     """Keeps stops at the broker (SPEC 12.6)."""
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a stop that never reached the broker."""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         WatchedRow,
     )
     from snexec.model import Mode
-    from snexec.reconciliation import Reconciler, Verdict
+    from snexec.reconciliation import Fate, Reconciler
 
 _LOOK_SECONDS = 0.05
 _EARLIER = "an earlier run"
@@ -159,7 +159,7 @@ class Seller:
 
     # As reconciliation's reasons.
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a sell that never reached the broker (SPEC 12.5).
 
         What was asked for by hand is wanted; the rule of any other is asked anew. While
@@ -172,7 +172,7 @@ class Seller:
         closing = self._closings.get(row_id)
         if kind_of_exit(exit_id) == "stop":
             stops = self._means.stops
-            return "drop" if closing or stops is None else stops.verdict(exit_id)
+            return "drop" if closing or stops is None else stops.fate(exit_id)
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()

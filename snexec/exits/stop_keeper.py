@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snexec.exits.means import Means
     from snexec.exits.position import Position
     from snexec.ledger import ExitApplied, WatchedRow
-    from snexec.reconciliation import Verdict
+    from snexec.reconciliation import Fate
     from snexec.settings import ExitSettings, LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -104,7 +104,7 @@ class StopKeeper:
             kept.heard(applied)
         self.look()
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a stop that never reached the broker (SPEC 12.5)."""
         row_id = row_of_exit(exit_id) or ""
         entry, kept = self._book.of_row(row_id), self._kept.get(row_id)
