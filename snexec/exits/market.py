@@ -12,10 +12,10 @@ from snexec.exits.rules import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date
 
     from snexec.clock import Clock
     from snexec.exits.position import Position
+    from snexec.market.calendar import TradingSession
     from snexec.model import Mode
 
 _NO_DAY = 0
@@ -43,22 +43,10 @@ class BrokerClock(Protocol):
         """Ask the clock for these modes from now on."""
 
 
-class CalendarDay(Protocol):
-    """A session of the broker's calendar."""
-
-    @property
-    def day(self) -> date:
-        """The day that is open, or opens next."""
-
-    @property
-    def opened_at(self) -> float | None:
-        """When it opened, in seconds since 1970; None where that is not known."""
-
-
 class Calendar(Protocol):
     """The broker's calendar."""
 
-    def session(self) -> CalendarDay | None:
+    def session(self) -> TradingSession | None:
         """Return today's session; None while the market's state is not known."""
 
 

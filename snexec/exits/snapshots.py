@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
-    from snexec.exits.sink import BidAndOffer, Trade
+    from snexec.market.snapshots import Snapshot
     from snexec.settings import ExitSettings, LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -34,22 +34,10 @@ _FAILED_SECONDS = 10.0  # after an answer that is none: positions stand in meanw
 _SLOW_SECONDS = 300.0
 
 
-class Latest(Protocol):
-    """The latest that is known of a symbol."""
-
-    @property
-    def trade(self) -> Trade | None:
-        """Its latest trade."""
-
-    @property
-    def quote(self) -> BidAndOffer | None:
-        """Its latest quote."""
-
-
 class MarketData(Protocol):
     """Answers for many symbols at once."""
 
-    async def ask(self, symbols: Iterable[str]) -> Mapping[str, Latest]:
+    async def ask(self, symbols: Iterable[str]) -> Mapping[str, Snapshot]:
         """Ask for symbols.
 
         Raises:

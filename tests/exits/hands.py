@@ -21,6 +21,7 @@ from snexec.exits.records import Records
 from snexec.exits.rules import Moment
 from snexec.exits.symbol_prices import SymbolPrices
 from snexec.ledger import WatchedRow, Writer
+from snexec.market.calendar import TradingSession
 from tests.fakes import TrioClock, live_settings, make_settings
 
 if TYPE_CHECKING:
@@ -123,11 +124,6 @@ class View(NamedTuple):
     until: float
 
 
-class Day(NamedTuple):
-    day: date
-    opened_at: float | None
-
-
 class Market:
     """A market that opens and closes as it is told; its hours and its calendar."""
 
@@ -154,9 +150,9 @@ class Market:
     def watch(self, modes: Iterable[Mode]) -> None:
         self.watched = set(modes)
 
-    def session(self) -> Day | None:
+    def session(self) -> TradingSession | None:
         opened = self.opened_at if self.is_open else None
-        return None if self.is_open is None else Day(self.today, opened)
+        return None if self.is_open is None else TradingSession(self.today, opened)
 
 
 @dataclass
