@@ -66,11 +66,11 @@ class Exits:
         self._below = (live, accounts, ledger, market, halt, feed)
         self._book = PositionBook(ledger.clock)
         self._means = Means(live, accounts, ledger, reconciler, orders, market, feed)
-        reconciler.report_to(self)  # before the seller, which finds the book up to date
         self._seller = Seller(self._means, reconciler, self._book)
         self._by_hand = ByHand(live, self._book, self._seller)
         self._watching: Watching | None = None
         self._changed = trio.Event()
+        reconciler.report_to(self)
 
     def load(self) -> None:
         """Take over what is held, and what an earlier run had begun to sell.
@@ -177,19 +177,22 @@ class Exits:
             return 0, 0
         return len(self._book), self._book.stops
 
-    # What reconciliation reports, as its holdings.
+    # What reconciliation reports, as its holdings: to the book first, so that the others
+    # find it up to date.
 
     def bought(self, applied: Applied) -> None:
         """Watch what was bought."""
         self._book.bought(applied)
         if self._watching is not None:
             self._watching.bought()
+        self._seller.bought(applied)
 
     def sold(self, applied: ExitApplied) -> None:
-        """Watch what is left of a row that was sold."""
+        """Watch what is left of a row that was sold, and go on to sell the rest."""
         self._book.sold(applied)
         if self._watching is not None:
             self._watching.stops.heard(applied)
+        self._seller.sold(applied)
 
     def foreign_sell(self, mode: Mode, symbol: str) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         UnsettledExit,
         WatchedRow,
     )
-    from snexec.model import Mode
     from snexec.reconciliation import Fate, Reconciler
 
 _LOOK_SECONDS = 0.05
@@ -32,11 +31,11 @@ _EARLIER = "an earlier run"
 
 
 class Seller:
-    """Closes positions; hears of fills as ``reconciliation.Holdings``.
+    """Closes positions; hears of fills once the book has.
 
     Args:
         means: What all ways share.
-        reconciler: Reports what rows hold, and asks which sells are still wanted.
+        reconciler: Asks which sells are still wanted.
         book: The positions; it drops a row that another program has ended.
     """
 
@@ -51,7 +50,6 @@ class Seller:
         self._unstarted: list[Closing] = []  # that need a task
         # Since when the rule of a sell, by its id, cannot be asked.
         self._unasked_since: dict[str, float] = {}
-        reconciler.report_to(self)
         reconciler.ask_reasons(self)
 
     async def run(self) -> None:
@@ -139,7 +137,7 @@ class Seller:
         if (closing := self._closings.get(row_id)) is not None:
             closing.end("ended")
 
-    # As reconciliation's holdings.
+    # What reconciliation has reported.
 
     def bought(self, applied: Applied) -> None:
         """Note when a row's buy was filled."""
@@ -153,9 +151,6 @@ class Seller:
             closing.heard(applied)
         if applied.closed:
             self._means.closed(applied.row_id)
-
-    def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
-        """Leave it to whoever looks for what others sold."""
 
     # As reconciliation's reasons.
 

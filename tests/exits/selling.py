@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from snexec.exits.closing import Closing
     from snexec.exits.position import Position
-    from snexec.ledger import ExitReason
+    from snexec.exits.stop_keeper import StopKeeper
+    from snexec.ledger import Applied, ExitApplied, ExitReason
     from snexec.model import Mode
     from tests.fakes import Rig
 
@@ -34,13 +35,6 @@ STOP = Trigger(
 )
 
 
-class Book(PositionBook):
-    """The book as reconciliation's holdings."""
-
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
-        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
-
-
 class Shop:
     """A rig with a book, a seller, and a row to sell.
 
@@ -48,6 +42,7 @@ class Shop:
         looks: At which accounts others' sales were to be looked at.
         holds: Whether the rule still holds, where it is asked.
         set: Whether there still is such a rule.
+        keeper: Keeps stops, where there is somebody who does.
     """
 
     def __init__(self, rig: Rig, nursery: trio.Nursery) -> None:
@@ -56,8 +51,8 @@ class Shop:
         self.looks: list[Mode] = []
         self.holds: bool | None = True
         self.set = True
-        self.book = Book(rig.clock)
-        rig.reconciler.report_to(self.book)
+        self.book = PositionBook(rig.clock)
+        self.keeper: StopKeeper | None = None
         self.means = Means(
             *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
             *(rig.orders, rig.market, rig.feed),
@@ -65,7 +60,27 @@ class Shop:
         self.means.outside = self
         self.means.wanted = self
         self.seller = Seller(self.means, rig.reconciler, self.book)
+        rig.reconciler.report_to(self)
         rig.market.open = True
+
+    # As reconciliation's holdings, in the order of ``Exits``.
+
+    def bought(self, applied: Applied) -> None:
+        self.book.bought(applied)
+        if self.keeper is not None:
+            self.keeper.look()
+        self.seller.bought(applied)
+
+    def sold(self, applied: ExitApplied) -> None:
+        self.book.sold(applied)
+        if self.keeper is not None:
+            self.keeper.heard(applied)
+        self.seller.sold(applied)
+
+    def foreign_sell(self, mode: Mode, symbol: str) -> None:
+        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
+
+    # What is asked of the rules, and of who looks for others' sales.
 
     def look_now(self, mode: Mode) -> None:
         self.looks.append(mode)

@@ -24,8 +24,6 @@ from tests.orders.hearing import buy, exits_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from snexec.ledger import Applied, ExitApplied
-    from snexec.model import Mode
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -44,17 +42,7 @@ class Life:
         self.keeper = StopKeeper(
             shop.rig.settings, shop.rig.accounts, shop.book, shop.means
         )
-        shop.means.stops = self.keeper
-        shop.rig.reconciler.report_to(self)
-
-    def bought(self, _applied: Applied) -> None:
-        self.keeper.look()
-
-    def sold(self, applied: ExitApplied) -> None:
-        self.keeper.heard(applied)
-
-    def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
-        raise AssertionError("nobody else sells here")
+        shop.means.stops = shop.keeper = self.keeper
 
     async def begin(self) -> None:
         """Take over the rows, and start; as the daemon does."""
