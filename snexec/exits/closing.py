@@ -293,8 +293,8 @@ class Closing:
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
-        if following.looks_outside and self._means.outside is not None:
-            self._means.outside.look_now(self.position.mode)
+        if following.looks_outside:
+            self._means.look_outside(self.position.mode)
         if following.is_blocked:
             await self._alarm.wait(self.blocked_by, following.after)
         else:

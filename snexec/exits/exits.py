@@ -238,8 +238,7 @@ class Exits:
             heirs=self,
         )
         watching.monitor.load(self._ledger.exit_rules)
-        self._means.outside, self._means.wanted = watching, watching.monitor
-        self._means.stops = watching.stops
+        self._means.guard_by(watching)
 
 
 def _import_watching() -> type[Watching]:

@@ -153,8 +153,8 @@ class KeptStop:
         """Try again by the table of refused sells; the monitor's own rule goes on."""
         self.is_in_flight = False
         following = self._history.refused(error)
-        if following.looks_outside and self._means.outside is not None:
-            self._means.outside.look_now(self.position.mode)
+        if following.looks_outside:
+            self._means.look_outside(self.position.mode)
         self._failed(error.reason, following.after, is_said=not following.is_lag)
 
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:

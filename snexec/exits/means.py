@@ -45,28 +45,20 @@ class Hours(Protocol):
         """Ask for it for a while, also where nothing is watched."""
 
 
-class Outside(Protocol):
-    """Looks for what others sold (SPEC 12.7)."""
+class Guard(Protocol):
+    """What goes by ``[exits]``, where there is one."""
 
     def look_now(self, mode: Mode) -> None:
-        """Look at an account as soon as possible."""
-
-
-class Wanted(Protocol):
-    """Knows whether what a row was to be sold for still holds."""
+        """Look as soon as possible for what others sold on an account (SPEC 12.7)."""
 
     def still_holds(self, row_id: str, reason: str) -> bool | None:
-        """Ask the rule anew; None while nothing is known that it could be asked with."""
+        """Ask a rule anew; None while nothing is known that it could be asked with."""
 
     def is_set(self, reason: str) -> bool:
-        """Return whether its rule is set; what is no rule's is."""
-
-
-class Stops(Protocol):
-    """Keeps stops at the broker (SPEC 12.6)."""
+        """Return whether a rule is set; what is no rule's is."""
 
     def fate(self, exit_id: str) -> Fate:
-        """Say what is to be done with a stop that never reached the broker."""
+        """Say what is to be done with a stop that never reached the broker (12.6)."""
 
 
 class Means:
@@ -83,9 +75,6 @@ class Means:
 
     Attributes:
         way: Cancels what is in a sell's way.
-        outside: Looks for what others sold, once there is somebody who does.
-        wanted: Knows the rules, once there is somebody who does.
-        stops: Keeps stops at the broker, once there is somebody who does.
     """
 
     def __init__(  # noqa: PLR0917 - wings, in the order of the floors
@@ -104,9 +93,7 @@ class Means:
         self.orders = orders
         self.feed = feed
         self.way = WayClear(accounts, ledger, reconciler)
-        self.outside: Outside | None = None
-        self.wanted: Wanted | None = None
-        self.stops: Stops | None = None
+        self._guard: Guard | None = None
         self._bought_at: collections.OrderedDict[str, float] = collections.OrderedDict()
         self._tries: collections.Counter[str] = collections.Counter()
         self._stop_failures: collections.Counter[str] = collections.Counter()
@@ -117,15 +104,32 @@ class Means:
         """How patient to be."""
         return self._live.now.exits or _DEFAULTS
 
+    # What goes by ``[exits]``.
+
+    def guard_by(self, guard: Guard) -> None:
+        """Ask somebody about rules, stops and others' sales from now on."""
+        self._guard = guard
+
     def is_set(self, reason: ExitReason) -> bool:
         """Return whether what a row is sold for is still set, where there are rules."""
-        return self.wanted is None or self.wanted.is_set(reason)
+        return self._guard is None or self._guard.is_set(reason)
 
     def still_holds(self, row_id: str, reason: ExitReason) -> bool | None:
         """Return whether what a row is sold for still holds; None where that is open."""
         if reason == "manual":
             return True
-        return self.wanted is not None and self.wanted.still_holds(row_id, reason)
+        return self._guard is not None and self._guard.still_holds(row_id, reason)
+
+    def fate_of_stop(self, exit_id: str) -> Fate:
+        """Say what is to be done with a stop that never reached the broker."""
+        return "drop" if self._guard is None else self._guard.fate(exit_id)
+
+    def look_outside(self, mode: Mode) -> None:
+        """Have it looked as soon as possible for what others sold on an account."""
+        if self._guard is not None:
+            self._guard.look_now(mode)
+
+    # The market, and the kill switch.
 
     def is_market_closed(self, position: Position) -> bool:
         """Return whether a sell has to wait for the market; not where nobody knows.

@@ -166,8 +166,7 @@ class Seller:
         row_id = row_of_exit(exit_id) or ""
         closing = self._closings.get(row_id)
         if kind_of_exit(exit_id) == "stop":
-            stops = self._means.stops
-            return "drop" if closing or stops is None else stops.fate(exit_id)
+            return "drop" if closing else self._means.fate_of_stop(exit_id)
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Ledger
     from snexec.market import MarketHours
     from snexec.model import Mode
+    from snexec.reconciliation import Fate
     from snexec.settings import ExitSettings, LiveSettings
 
 
@@ -124,9 +125,23 @@ class Watching:
         """Open the market-data stream anew: time has passed that nobody has seen."""
         self._stream.restart()
 
+    # As the guard of what sells share.
+
     def look_now(self, mode: Mode) -> None:
         """Look at once what others sold of an account's positions."""
         self._lookout.look_now(mode)
+
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask anew what a row was to be sold for; None while that cannot be asked."""
+        return self.monitor.still_holds(row_id, reason)
+
+    def is_set(self, reason: str) -> bool:
+        """Return whether the rule of a reason is set; what is no rule's is."""
+        return self.monitor.is_set(reason)
+
+    def fate(self, exit_id: str) -> Fate:
+        """Say what is to be done with a stop that never reached the broker."""
+        return self.stops.fate(exit_id)
 
     def _settings(self) -> ExitSettings | None:
         return self._live.now.exits

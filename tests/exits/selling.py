@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snexec.exits.stop_keeper import StopKeeper
     from snexec.ledger import Applied, ExitApplied, ExitReason
     from snexec.model import Mode
+    from snexec.reconciliation import Fate
     from tests.fakes import Rig
 
 SHARES = "0.533386947"
@@ -57,8 +58,7 @@ class Shop:
             *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
             *(rig.orders, rig.market, rig.feed),
         )
-        self.means.outside = self
-        self.means.wanted = self
+        self.means.guard_by(self)
         self.seller = Seller(self.means, rig.reconciler, self.book)
         rig.reconciler.report_to(self)
         rig.market.open = True
@@ -80,7 +80,7 @@ class Shop:
     def foreign_sell(self, mode: Mode, symbol: str) -> None:
         raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
 
-    # What is asked of the rules, and of who looks for others' sales.
+    # As the guard of what sells share.
 
     def look_now(self, mode: Mode) -> None:
         self.looks.append(mode)
@@ -90,6 +90,10 @@ class Shop:
 
     def still_holds(self, _row_id: str, _reason: str) -> bool | None:
         return self.holds
+
+    def fate(self, exit_id: str) -> Fate:
+        assert self.keeper is not None
+        return self.keeper.fate(exit_id)
 
     async def start(self, *, shares: str = SHARES, symbol: str = "AAPL") -> Position:
         """Start the services with a row that was bought, and return its position."""

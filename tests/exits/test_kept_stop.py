@@ -77,7 +77,7 @@ class Bench:
     def __init__(self) -> None:
         self.settings = make_exits(retry_max_sec=300)
         self.orders = Desk()
-        self.outside = self.way = self
+        self.way = self
         self.is_closed = False
         self.failures = 0
         self.looks: list[Mode] = []
@@ -101,7 +101,7 @@ class Bench:
         assert row_id == "sn-1"
         self.failures += 1
 
-    def look_now(self, mode: Mode) -> None:
+    def look_outside(self, mode: Mode) -> None:
         self.looks.append(mode)
 
     async def take_back_stop(self, _position: Position, exit_id: str) -> None:

@@ -15,6 +15,8 @@ from tests.fakes import TrioClock
 
 if TYPE_CHECKING:
     from snexec.ledger import Applied
+    from snexec.model import Mode
+    from snexec.reconciliation import Fate
     from tests.fakes import Rig
 
 pytestmark = pytest.mark.jumping_time
@@ -255,19 +257,46 @@ async def test_a_row_that_is_closed_is_forgotten(means: Means) -> None:
     means.closed("sn-1")
 
 
-class Rules:
-    """Knows one rule that is set."""
+class Guard:
+    """Knows one rule that is set, and is asked about one stop."""
+
+    def __init__(self) -> None:
+        self.looks: list[Mode] = []
 
     def is_set(self, reason: str) -> bool:
         return reason == "stop_loss"
 
     def still_holds(self, row_id: str, reason: str) -> bool | None:
-        raise AssertionError((row_id, reason))
+        return reason == "stop_loss" and row_id == "sn-1"
+
+    def fate(self, exit_id: str) -> Fate:
+        return "send" if exit_id == "sn-1-s1" else "wait"
+
+    def look_now(self, mode: Mode) -> None:
+        self.looks.append(mode)
 
 
 async def test_a_reason_is_set_while_its_rule_is_or_nobody_has_rules(
     means: Means,
 ) -> None:
     assert means.is_set("max_hold")
-    means.wanted = Rules()
+    means.guard_by(Guard())
     assert (means.is_set("stop_loss"), means.is_set("max_hold")) == (True, False)
+
+
+async def test_without_a_guard_no_rule_holds_no_stop_is_sent_and_nobody_looks(
+    means: Means,
+) -> None:
+    assert means.still_holds("sn-1", "manual")
+    assert not means.still_holds("sn-1", "stop_loss")
+    assert means.fate_of_stop("sn-1-s1") == "drop"
+    means.look_outside("paper")
+    means.guard_by(guard := Guard())
+    assert means.still_holds("sn-1", "stop_loss")
+    assert not means.still_holds("sn-1", "max_hold")
+    assert means.still_holds("sn-2", "manual")
+    assert (means.fate_of_stop("sn-1-s1"), means.fate_of_stop("sn-1-s2")) == (
+        *("send", "wait"),
+    )
+    means.look_outside("live")
+    assert guard.looks == ["live"]

@@ -73,7 +73,7 @@ async def test_without_rules_only_what_was_asked_for_by_hand_is_wanted(
 ) -> None:
     await shop.start()
     await shop.sell(trigger("max_hold"))
-    shop.means.wanted = None
+    shop.means._guard = None
     assert shop.seller.fate("sn-1-x1") == "drop"
 
 

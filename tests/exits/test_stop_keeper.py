@@ -42,7 +42,7 @@ class Life:
         self.keeper = StopKeeper(
             shop.rig.settings, shop.rig.accounts, shop.book, shop.means
         )
-        shop.means.stops = shop.keeper = self.keeper
+        shop.keeper = self.keeper
 
     async def begin(self) -> None:
         """Take over the rows, and start; as the daemon does."""
