@@ -80,7 +80,7 @@ class Exits:
         # Whose copy is let go: it takes as much memory again.
         rows, self._ledger.watched = self._ledger.watched, []
         self._book.load(rows)
-        self._means.load_tries(self._ledger.tried, self._ledger.failed_stops)
+        self._means.tries.load(self._ledger.tried, self._ledger.failed_stops)
         if self._live.now.exits is not None:
             self._begin_watching()
         for row in rows:

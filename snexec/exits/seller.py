@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from snexec.reconciliation import Fate, Reconciler
 
-_LOOK_SECONDS = 0.05
 _EARLIER = "an earlier run"
 
 
@@ -124,13 +123,11 @@ class Seller:
 
     def has_to_wait(self, position: Position) -> bool:
         """Return whether a sell of it would wait for its market to open."""
-        return self._means.is_market_closed(position)
+        return self._means.market.has_to_wait(position)
 
     async def hours_known(self, position: Position) -> None:
         """Wait until the broker has said whether its market is open, or does not say."""
-        self._means.want_hours(position)
-        while self._means.is_market_asked(position):  # noqa: ASYNC110 - a clock
-            await trio.sleep(_LOOK_SECONDS)
+        await self._means.market.until_known(position)
 
     def ended(self, row_id: str) -> None:
         """End the way of a row that ended without a sell, as by ``settle``."""
@@ -170,14 +167,14 @@ class Seller:
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()
-        is_closed = self._means.is_market_closed(closing.position)
-        if is_wanted is None and not is_closed:
+        has_to_wait = self._means.market.has_to_wait(closing.position)
+        if is_wanted is None and not has_to_wait:
             since = self._unasked_since.setdefault(exit_id, now)
             return "wait" if now - since < self._means.settings.blind_sec else "drop"
         self._unasked_since.pop(exit_id, None)
         if is_wanted is False:
             return "drop"
-        return "wait" if is_closed else "send"
+        return "wait" if has_to_wait else "send"
 
     def waits(self, exit_id: str) -> bool:
         """Return whether a sell that never reached the broker has to wait for the open.
@@ -185,7 +182,7 @@ class Seller:
         What it was decided for is asked anew then, as after a start.
         """
         closing = self._closings.get(row_of_exit(exit_id) or "")
-        if closing is None or not self._means.is_market_closed(closing.position):
+        if closing is None or not self._means.market.has_to_wait(closing.position):
             return False
         closing.is_resumed = True
         return True

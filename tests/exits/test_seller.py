@@ -125,8 +125,8 @@ async def test_a_row_that_ended_otherwise_is_not_sold(shop: Shop) -> None:
 async def test_tries_count_anew_each_day_in_new_york(shop: Shop) -> None:
     # It is 14:30 UTC on the fifth when Trio's clock is at 0.
     before_midnight = datetime(2026, 1, 6, 4, 59, tzinfo=UTC)
-    shop.means.tried("sn-1")
+    shop.means.tries.add_sell("sn-1")
     await trio.sleep((before_midnight - shop.rig.clock.now()).total_seconds())
-    assert shop.means.tries("sn-1") == 1
+    assert shop.means.tries.sells("sn-1") == 1
     await trio.sleep(61)
-    assert shop.means.tries("sn-1") == 0
+    assert shop.means.tries.sells("sn-1") == 0
