@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.exits.judge import first_trigger, usable_price
 from snexec.exits.rule_set import NO_RULES, is_stricter, laxer, rules_of
@@ -31,6 +31,22 @@ _REPORT_SECONDS = 10.0  # for others to come, as at the open, and be said togeth
 _SHOWN = 5
 
 
+class _Waiting(NamedTuple):
+    """Rules that wait, each with the settings that have them: no price waits for a copy.
+
+    Attributes:
+        new: What is to hold.
+        new_settings: Those in force, with these rules.
+        meanwhile: What holds until then.
+        meanwhile_settings: Likewise.
+    """
+
+    new: RuleSet
+    new_settings: ExitSettings
+    meanwhile: RuleSet
+    meanwhile_settings: ExitSettings
+
+
 class Activation:
     """Which rules hold for which row.
 
@@ -40,14 +56,12 @@ class Activation:
 
     Attributes:
         applied: The rules that hold, but for those that wait.
-        pending: The rules that wait; None if none do.
     """
 
     def __init__(self, view: MarketView, applied: RuleSet | None) -> None:
         self._view = view
         self.applied = applied or NO_RULES
-        self.pending: RuleSet | None = None
-        self._meanwhile = NO_RULES
+        self._waiting: _Waiting | None = None
         self._unsaid: list[BookEntry] = []
         self._say_at = 0.0
 
@@ -57,13 +71,16 @@ class Activation:
         """Take the rules as they are set now; return whether they hold at once."""
         new = rules_of(settings, self.applied, now.wall)
         rows = tuple(rows)
-        if self.pending is not None and new.values == self.pending.values:
+        waiting = self._waiting
+        if waiting is not None and new.values == waiting.new.values:
+            # Keys that are no rule's hold at once.
+            self._wait(settings, waiting.new, waiting.meanwhile)
             return False
         self.withdraw(rows)
         if not rows or not is_stricter(self.applied, new):
             is_new, self.applied = new != self.applied, new
             return is_new
-        self.pending, self._meanwhile = new, laxer(self.applied, new)
+        self._wait(settings, new, laxer(self.applied, new))
         self._begin(rows, settings)
         return False
 
@@ -71,18 +88,18 @@ class Activation:
         self, entry: BookEntry, now: Instant, settings: ExitSettings
     ) -> Trigger | None:
         """Return the first rule that is true of a position, and holds for it."""
-        if self.pending is None:
+        waiting = self._waiting
+        if waiting is None:
             return self._first(entry, now, settings, self.applied)
-        trigger = self._first(entry, now, self.pending.within(settings), self.pending)
+        trigger = self._first(entry, now, waiting.new_settings, waiting.new)
         if entry.is_armed:
             return trigger
         if trigger is None:
             entry.held_back = None
-            entry.is_armed = self._was_asked(entry, now, settings)
+            entry.is_armed = self._was_asked(entry, now, waiting.new_settings)
         elif self._view.moment(entry.position, now, None).is_open:
             self._hold_back(entry, trigger, now, settings.activation_delay_sec)
-        held = self._meanwhile
-        return self._first(entry, now, held.within(settings), held)
+        return self._first(entry, now, waiting.meanwhile_settings, waiting.meanwhile)
 
     def tick(
         self,
@@ -100,7 +117,7 @@ class Activation:
             settings: In force.
             halted: Whether no order may leave: then what waits goes on waiting.
         """
-        if self.pending is None:
+        if self._waiting is None:
             return False
         rows = tuple(rows)
         waiting = [each for each in rows if not each.is_armed]
@@ -114,7 +131,7 @@ class Activation:
                 self._arm(each)
         if any(not each.is_armed for each in waiting):
             return False
-        self.applied = self.pending
+        self.applied = self._waiting.new
         self.withdraw(rows)
         return True
 
@@ -126,10 +143,15 @@ class Activation:
 
     def withdraw(self, rows: Iterable[BookEntry]) -> None:
         """Let nothing wait any more."""
-        self.pending = None
+        self._waiting = None
         self._unsaid.clear()
         for each in rows:
             self._arm(each)
+
+    def _wait(self, settings: ExitSettings, new: RuleSet, meanwhile: RuleSet) -> None:
+        self._waiting = _Waiting(
+            new, new.within(settings), meanwhile, meanwhile.within(settings)
+        )
 
     def _begin(self, rows: tuple[BookEntry, ...], settings: ExitSettings) -> None:
         for each in rows:
@@ -165,8 +187,8 @@ class Activation:
     def _was_asked(
         self, entry: BookEntry, now: Instant, settings: ExitSettings
     ) -> bool:
-        """Return whether its rules were asked with all that they need."""
-        if self.pending is None or not self.pending.within(settings).needs_prices:
+        """Return whether new rules were asked with all that they need."""
+        if not settings.needs_prices:
             return True
         moment = self._view.moment(entry.position, now, None)
         price = usable_price(entry.position, entry.prices, moment, settings)
