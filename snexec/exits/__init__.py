@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from snexec.exits.answers import CloseAnswer as CloseAnswer
 from snexec.exits.answers import ExitsStatus as ExitsStatus
-from snexec.exits.answers import Watch as Watch
+from snexec.exits.answers import PositionStatus as PositionStatus
 from snexec.exits.exits import Exits as Exits
 from snexec.exits.judge import Explained as Explained
 from snexec.exits.prices import Source as Source

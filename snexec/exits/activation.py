@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.exits.judge import first_trigger, usable_price
 from snexec.exits.rule_set import NO_RULES, is_stricter, laxer, rules_of
@@ -18,17 +18,33 @@ from snexec.exits.rule_set import NO_RULES, is_stricter, laxer, rules_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.prices import Instant
     from snexec.exits.rule_set import RuleSet
     from snexec.exits.rules import Trigger
-    from snexec.exits.watched import Watched
     from snexec.settings import ExitSettings
 
 log = logging.getLogger("PositionMonitor")
 
 _REPORT_SECONDS = 10.0  # for others to come, as at the open, and be said together
 _SHOWN = 5
+
+
+class _Waiting(NamedTuple):
+    """Rules that wait, each with the settings that have them: no price waits for a copy.
+
+    Attributes:
+        new: What is to hold.
+        new_settings: Those in force, with these rules.
+        meanwhile: What holds until then.
+        meanwhile_settings: Likewise.
+    """
+
+    new: RuleSet
+    new_settings: ExitSettings
+    meanwhile: RuleSet
+    meanwhile_settings: ExitSettings
 
 
 class Activation:
@@ -40,53 +56,54 @@ class Activation:
 
     Attributes:
         applied: The rules that hold, but for those that wait.
-        pending: The rules that wait; None if none do.
     """
 
     def __init__(self, view: MarketView, applied: RuleSet | None) -> None:
         self._view = view
         self.applied = applied or NO_RULES
-        self.pending: RuleSet | None = None
-        self._meanwhile = NO_RULES
-        self._unsaid: list[Watched] = []
+        self._waiting: _Waiting | None = None
+        self._unsaid: list[BookEntry] = []
         self._say_at = 0.0
 
     def change(
-        self, settings: ExitSettings, rows: Iterable[Watched], now: Instant
+        self, settings: ExitSettings, rows: Iterable[BookEntry], now: Instant
     ) -> bool:
         """Take the rules as they are set now; return whether they hold at once."""
         new = rules_of(settings, self.applied, now.wall)
         rows = tuple(rows)
-        if self.pending is not None and new.values == self.pending.values:
+        waiting = self._waiting
+        if waiting is not None and new.values == waiting.new.values:
+            # Keys that are no rule's hold at once.
+            self._wait(settings, waiting.new, waiting.meanwhile)
             return False
         self.withdraw(rows)
         if not rows or not is_stricter(self.applied, new):
             is_new, self.applied = new != self.applied, new
             return is_new
-        self.pending, self._meanwhile = new, laxer(self.applied, new)
+        self._wait(settings, new, laxer(self.applied, new))
         self._begin(rows, settings)
         return False
 
     def ask(
-        self, watched: Watched, now: Instant, settings: ExitSettings
+        self, entry: BookEntry, now: Instant, settings: ExitSettings
     ) -> Trigger | None:
         """Return the first rule that is true of a position, and holds for it."""
-        if self.pending is None:
-            return self._first(watched, now, settings, self.applied)
-        trigger = self._first(watched, now, self.pending.within(settings), self.pending)
-        if watched.is_armed:
+        waiting = self._waiting
+        if waiting is None:
+            return self._first(entry, now, settings, self.applied)
+        trigger = self._first(entry, now, waiting.new_settings, waiting.new)
+        if entry.is_armed:
             return trigger
         if trigger is None:
-            watched.held_back = None
-            watched.is_armed = self._was_asked(watched, now, settings)
-        elif self._view.moment(watched.position, now, None).is_open:
-            self._hold_back(watched, trigger, now, settings.activation_delay_sec)
-        held = self._meanwhile
-        return self._first(watched, now, held.within(settings), held)
+            entry.held_back = None
+            entry.is_armed = self._was_asked(entry, now, waiting.new_settings)
+        elif self._view.moment(entry.position, now, None).is_open:
+            self._hold_back(entry, trigger, now, settings.activation_delay_sec)
+        return self._first(entry, now, waiting.meanwhile_settings, waiting.meanwhile)
 
     def tick(
         self,
-        rows: Iterable[Watched],
+        rows: Iterable[BookEntry],
         now: Instant,
         settings: ExitSettings,
         *,
@@ -100,7 +117,7 @@ class Activation:
             settings: In force.
             halted: Whether no order may leave: then what waits goes on waiting.
         """
-        if self.pending is None:
+        if self._waiting is None:
             return False
         rows = tuple(rows)
         waiting = [each for each in rows if not each.is_armed]
@@ -114,24 +131,29 @@ class Activation:
                 self._arm(each)
         if any(not each.is_armed for each in waiting):
             return False
-        self.applied = self.pending
+        self.applied = self._waiting.new
         self.withdraw(rows)
         return True
 
-    def end(self, rows: Iterable[Watched]) -> bool:
+    def end(self, rows: Iterable[BookEntry]) -> bool:
         """Have no rules hold: if they come back, they are new; return whether any did."""
         self.withdraw(rows)
         had_any, self.applied = self.applied != NO_RULES, NO_RULES
         return had_any
 
-    def withdraw(self, rows: Iterable[Watched]) -> None:
+    def withdraw(self, rows: Iterable[BookEntry]) -> None:
         """Let nothing wait any more."""
-        self.pending = None
+        self._waiting = None
         self._unsaid.clear()
         for each in rows:
             self._arm(each)
 
-    def _begin(self, rows: tuple[Watched, ...], settings: ExitSettings) -> None:
+    def _wait(self, settings: ExitSettings, new: RuleSet, meanwhile: RuleSet) -> None:
+        self._waiting = _Waiting(
+            new, new.within(settings), meanwhile, meanwhile.within(settings)
+        )
+
+    def _begin(self, rows: tuple[BookEntry, ...], settings: ExitSettings) -> None:
         for each in rows:
             each.is_armed = False
         log.info(
@@ -142,45 +164,45 @@ class Activation:
         )
 
     def _hold_back(
-        self, watched: Watched, trigger: Trigger, now: Instant, delay: float
+        self, entry: BookEntry, trigger: Trigger, now: Instant, delay: float
     ) -> None:
-        watched.held_back = watched.held_back or trigger
-        if watched.waits_until is not None:
+        entry.held_back = entry.held_back or trigger
+        if entry.waits_until is not None:
             return  # a price that was too old for a while
-        watched.waits_until = now.elapsed + delay
+        entry.waits_until = now.elapsed + delay
         if not self._unsaid:
             self._say_at = now.elapsed + min(_REPORT_SECONDS, delay / 2)
-        self._unsaid.append(watched)
+        self._unsaid.append(entry)
 
     @staticmethod
-    def _arm(watched: Watched) -> None:
-        watched.is_armed, watched.held_back, watched.waits_until = True, None, None
+    def _arm(entry: BookEntry) -> None:
+        entry.is_armed, entry.held_back, entry.waits_until = True, None, None
 
     def _first(
-        self, watched: Watched, now: Instant, settings: ExitSettings, rules: RuleSet
+        self, entry: BookEntry, now: Instant, settings: ExitSettings, rules: RuleSet
     ) -> Trigger | None:
-        moment = self._view.moment(watched.position, now, rules.flatten_since)
-        return first_trigger(watched.position, watched.prices, moment, settings)
+        moment = self._view.moment(entry.position, now, rules.flatten_since)
+        return first_trigger(entry.position, entry.prices, moment, settings)
 
     def _was_asked(
-        self, watched: Watched, now: Instant, settings: ExitSettings
+        self, entry: BookEntry, now: Instant, settings: ExitSettings
     ) -> bool:
-        """Return whether its rules were asked with all that they need."""
-        if self.pending is None or not self.pending.within(settings).needs_prices:
+        """Return whether new rules were asked with all that they need."""
+        if not settings.needs_prices:
             return True
-        moment = self._view.moment(watched.position, now, None)
-        price = usable_price(watched.position, watched.prices, moment, settings)
-        confirmed = next(watched.prices.confirmations(now.elapsed, settings), None)
+        moment = self._view.moment(entry.position, now, None)
+        price = usable_price(entry.position, entry.prices, moment, settings)
+        confirmed = next(entry.prices.confirmations(now.elapsed, settings), None)
         return price is not None and confirmed is not None
 
-    def _say_in_time(self, waiting: list[Watched], now: Instant) -> None:
+    def _say_in_time(self, waiting: list[BookEntry], now: Instant) -> None:
         """Say what is held back once that is all, or some of it has waited long enough."""
         is_all = all(each.held_back is not None for each in waiting)
         if self._unsaid and (is_all or now.elapsed >= self._say_at):
             rows, self._unsaid = self._unsaid, []
             self._say([each for each in rows if each.held_back is not None], now)
 
-    def _say(self, rows: list[Watched], now: Instant) -> None:
+    def _say(self, rows: list[BookEntry], now: Instant) -> None:
         if not rows:
             return
         first = min(each.waits_until or now.elapsed for each in rows)
@@ -207,7 +229,7 @@ def count_rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-def _worth(watched: Watched) -> Decimal:
-    position = watched.position
-    price = watched.prices.last or position.entry_price or Decimal(0)
+def _worth(entry: BookEntry) -> Decimal:
+    position = entry.position
+    price = entry.prices.last or position.entry_price or Decimal(0)
     return position.remaining * price

@@ -33,7 +33,7 @@ class CloseAnswer(NamedTuple):
     error: str = ""
 
 
-class Watch(NamedTuple):
+class PositionStatus(NamedTuple):
     """What is known of one position beyond the columns of its row.
 
     Attributes:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from snexec.events import EventFeed
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.prices import Instant
-    from snexec.exits.watched import Watched
     from snexec.model import Mode
     from snexec.settings import ExitSettings
 
@@ -46,7 +46,7 @@ class Blindness:
         self._seen.clear()
 
     def look(
-        self, rows: Iterable[Watched], now: Instant, settings: ExitSettings | None
+        self, rows: Iterable[BookEntry], now: Instant, settings: ExitSettings | None
     ) -> None:
         """Look at every row; no settings are no rules that need a price."""
         unseen: dict[Mode, int] = {}
@@ -66,9 +66,9 @@ class Blindness:
             else:
                 self._sees(mode, now)
 
-    def _is_needed(self, watched: Watched) -> bool:
-        position = watched.position
-        if position.rests is not None or watched.prices.today.is_halted:
+    def _is_needed(self, entry: BookEntry) -> bool:
+        position = entry.position
+        if position.rests is not None or entry.prices.today.is_halted:
             return False
         return self._view.session(position).is_open
 

@@ -63,7 +63,7 @@ class BlockedAlarm:
         if now - self._told_at < _REMIND_SECONDS:
             return
         self._told_at = now
-        tries = self._means.tries(position.row_id)
+        tries = self._means.tries.sells(position.row_id)
         log.error(
             "%s trade=%s cannot be sold (%s): %s; %s (%d of %d in this session); look at"
             " the account",

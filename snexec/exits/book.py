@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.exits.book_entry import BookEntry
 from snexec.exits.position import Position
 from snexec.exits.symbol_prices import SymbolPrices
-from snexec.exits.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,24 +29,24 @@ class PositionBook:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rows: dict[str, Watched] = {}
-        self._symbols: dict[str, Watched] = {}
+        self._rows: dict[str, BookEntry] = {}
+        self._symbols: dict[str, BookEntry] = {}
         self._dropped = trio.Event()
 
     # What is asked.
 
-    def __iter__(self) -> Iterator[Watched]:
+    def __iter__(self) -> Iterator[BookEntry]:
         """Yield every position; the book may change meanwhile."""
         return iter(tuple(self._rows.values()))
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def of_symbol(self, symbol: str) -> Watched | None:
+    def of_symbol(self, symbol: str) -> BookEntry | None:
         """Return the position in a symbol: it has at most one open row (SPEC 11)."""
         return self._symbols.get(symbol)
 
-    def of_row(self, row_id: str) -> Watched | None:
+    def of_row(self, row_id: str) -> BookEntry | None:
         """Return the position of a row."""
         return self._rows.get(row_id)
 
@@ -111,13 +111,13 @@ class PositionBook:
     def bought(self, applied: Applied) -> None:
         """Take what reconciliation has done to a row by its buy."""
         shares = None if applied.shares is None else exact(applied.shares)
-        watched = self._rows.get(applied.trade_id)
+        entry = self._rows.get(applied.trade_id)
         if applied.status != "open" or not shares:
-            if watched is not None and applied.status != "open":
-                self._drop(watched)
+            if entry is not None and applied.status != "open":
+                self._drop(entry)
             return
         price = None if applied.entry_price is None else exact(applied.entry_price)
-        if watched is None:
+        if entry is None:
             self._add(
                 Position(
                     row_id=applied.trade_id,
@@ -133,9 +133,9 @@ class PositionBook:
                 )
             )
             return
-        position = watched.position
+        position = entry.position
         if shares != position.shares:
-            watched.change()
+            entry.change()
         position.remaining += shares - position.shares
         position.shares = shares
         position.entry_price = price or position.entry_price
@@ -147,15 +147,15 @@ class PositionBook:
 
         Whose the position is then is the seller's word.
         """
-        watched = self._rows.get(applied.row_id)
-        if watched is None:
+        entry = self._rows.get(applied.row_id)
+        if entry is None:
             return
         if applied.closed or applied.row_status != "open":
-            self._drop(watched)
+            self._drop(entry)
             return
-        position = watched.position
+        position = entry.position
         if applied.executed or applied.settled:
-            watched.change()
+            entry.change()
         position.remaining = applied.remaining
         is_live = not applied.settled
         if is_live:
@@ -167,32 +167,32 @@ class PositionBook:
 
     def split(self, split: Split) -> None:
         """Take a row after a split: prices from before it are of other shares."""
-        watched = self._rows.get(split.row_id)
-        if watched is None:
+        entry = self._rows.get(split.row_id)
+        if entry is None:
             return
-        position = watched.position
+        position = entry.position
         position.shares, position.remaining = split.shares, split.remaining
         position.entry_price, position.high_price = split.entry_price, split.high_price
         position.rests = None
-        watched.change()
-        watched.prices = SymbolPrices(split.high_price)
-        watched.written_high = split.high_price
+        entry.change()
+        entry.prices = SymbolPrices(split.high_price)
+        entry.written_high = split.high_price
 
     def ended(self, row_id: str) -> None:
         """Drop a row that ended without a sell of ours, as by ``settle``."""
-        watched = self._rows.get(row_id)
-        if watched is not None:
-            self._drop(watched)
+        entry = self._rows.get(row_id)
+        if entry is not None:
+            self._drop(entry)
 
     def _add(self, position: Position) -> None:
-        watched = Watched(position)
-        self._rows[position.row_id] = watched
-        self._symbols[position.symbol] = watched
+        entry = BookEntry(position)
+        self._rows[position.row_id] = entry
+        self._symbols[position.symbol] = entry
 
-    def _drop(self, watched: Watched) -> None:
-        position = watched.position
+    def _drop(self, entry: BookEntry) -> None:
+        position = entry.position
         del self._rows[position.row_id]
-        if self._symbols.get(position.symbol) is watched:
+        if self._symbols.get(position.symbol) is entry:
             del self._symbols[position.symbol]
         self._dropped.set()
         self._dropped = trio.Event()

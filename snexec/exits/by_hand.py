@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.exits.answers import CloseAnswer, Watch
+from snexec.exits.answers import CloseAnswer, PositionStatus
 from snexec.exits.rules import Trigger, stop_level, target_level, trailing_level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.closing import Closing
     from snexec.exits.position import Position
     from snexec.exits.seller import Seller
-    from snexec.exits.watched import Watched
     from snexec.settings import ExitSettings, LiveSettings
 
 _STOPPED = "the daemon stops; its next start goes on with it"
@@ -62,18 +62,18 @@ class ByHand:
                 nursery.start_soon(close_one, symbol, name=f"close {symbol} by hand")
         return [answers[symbol] for symbol in dict.fromkeys(symbols)]
 
-    def positions(self) -> list[Watch]:
+    def positions(self) -> list[PositionStatus]:
         """Return what is known of each position, the oldest first."""
         exits, now = self._live.now.exits, trio.current_time()
-        return [self._watch(each, exits, now) for each in self._book]
+        return [self._status(each, exits, now) for each in self._book]
 
     async def _close(
         self, symbol: str, trigger: Trigger, *, at_open: bool
     ) -> CloseAnswer:
-        watched = self._book.of_symbol(symbol)
-        if watched is None:
+        entry = self._book.of_symbol(symbol)
+        if entry is None:
             return CloseAnswer(symbol, None, None, "refused", "nothing of it is held")
-        position = watched.position
+        position = entry.position
         await self._seller.hours_known(position)
         earlier = self._seller.of_row(position.row_id)
         has_to_wait = not at_open and self._seller.has_to_wait(position)
@@ -91,14 +91,16 @@ class ByHand:
             await closing.durable.wait()
         return _answer(closing, CloseAnswer(symbol, shares, None, "closing"), earlier)
 
-    def _watch(self, watched: Watched, exits: ExitSettings | None, now: float) -> Watch:
-        position, prices = watched.position, watched.prices
+    def _status(
+        self, entry: BookEntry, exits: ExitSettings | None, now: float
+    ) -> PositionStatus:
+        position, prices = entry.position, entry.prices
         closing = self._seller.of_row(position.row_id)
         blocked_by = position.rests or ""
         if closing is not None and closing.blocked_by is not None:
             blocked_by = closing.blocked_by
         seen = prices.source is not None and prices.at > -math.inf
-        watch = Watch(
+        status = PositionStatus(
             row_id=position.row_id,
             mode=position.mode,
             state=position.state,
@@ -109,10 +111,10 @@ class ByHand:
             blocked_since=None if closing is None else closing.blocked_since,
         )
         if exits is None or not exits.enabled:
-            return watch
+            return status
         hold = exits.max_hold_duration_sec
         stops = (stop_level(position, exits), trailing_level(position, exits))
-        return watch._replace(
+        return status._replace(
             stop=max((stop for stop in stops if stop is not None), default=None),
             target=target_level(position, exits),
             seconds_left=None if hold is None else _left(position, hold, now),

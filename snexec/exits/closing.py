@@ -110,7 +110,7 @@ class Closing:
         """Sell in this step, if nothing is in the way."""
         self.position.state = "closing"
         is_clear = self.position.is_settled and self.position.live_exit is None
-        if is_clear and self._means.has_tries(self.position.row_id):
+        if is_clear and self._means.tries.may_sell(self.position.row_id):
             self._hand_in()
         else:
             self._start()
@@ -170,7 +170,7 @@ class Closing:
     def planned(self, new: NewExit) -> None:
         """Note it; while the market is closed it waits."""
         self.exit_id, self.is_resumed = new.id, False
-        self._means.tried(self.position.row_id)
+        self._means.tries.add_sell(self.position.row_id)
         self.durable.set()
         if self.position.waits:
             log.info(
@@ -207,7 +207,7 @@ class Closing:
 
     async def _close(self) -> Result:
         if self.is_resumed:
-            await self._means.wait_for_open(self.position)
+            await self._means.market.until_open(self.position)
             self.position.waits = False
             self._means.way.ask(self.exit_id)
         elif not self._is_handed_in:
@@ -231,7 +231,7 @@ class Closing:
     async def _follows(self, answer: Heard) -> Next | Result | None:
         match answer:
             case IsPlanned():
-                await self._means.wait_for_open(self.position)
+                await self._means.market.until_open(self.position)
                 return await self._at_open()
             case IsNotPlanned(why, _):
                 return await self._not_planned(why)
@@ -293,8 +293,8 @@ class Closing:
 
     async def _prepare(self, following: Next) -> None:
         """Wait as long as the next try is to wait, and clear its way."""
-        if following.looks_outside and self._means.outside is not None:
-            self._means.outside.look_now(self.position.mode)
+        if following.looks_outside:
+            self._means.look_outside(self.position.mode)
         if following.is_blocked:
             await self._alarm.wait(self.blocked_by, following.after)
         else:
@@ -305,11 +305,13 @@ class Closing:
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
         if self.exit_id is not None:
-            await self._means.wait_for_open(self.position)
+            await self._means.market.until_open(self.position)
 
     async def _wait_for_session(self) -> None:
         """Wait for a session that has tries left, where another sell is needed."""
-        while self.exit_id is None and not self._means.has_tries(self.position.row_id):
+        while self.exit_id is None and not self._means.tries.may_sell(
+            self.position.row_id
+        ):
             self.durable.set()
             why = self.blocked_by or "its sells came to nothing"
             self._alarm.tell(why, _NO_MORE_TRIES)
@@ -331,8 +333,8 @@ class Closing:
 
     def _hand_in(self) -> None:
         self._is_handed_in = True
-        is_closed = self._means.is_market_closed(self.position)
-        self.position.waits = is_closed and self.exit_id is None
+        has_to_wait = self._means.market.has_to_wait(self.position)
+        self.position.waits = has_to_wait and self.exit_id is None
         sell = self._history.sell(self.trigger, self.exit_id)
         self._means.orders.sell(sell, self)
         self._means.orders.flush()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import Accounts
     from snexec.events import EventFeed
-    from snexec.exits.answers import CloseAnswer, Watch
+    from snexec.exits.answers import CloseAnswer, PositionStatus
     from snexec.exits.judge import Explained
     from snexec.exits.monitor import Halt
     from snexec.exits.watching import Watching
@@ -66,11 +66,11 @@ class Exits:
         self._below = (live, accounts, ledger, market, halt, feed)
         self._book = PositionBook(ledger.clock)
         self._means = Means(live, accounts, ledger, reconciler, orders, market, feed)
-        reconciler.report_to(self)  # before the seller, which finds the book up to date
         self._seller = Seller(self._means, reconciler, self._book)
         self._by_hand = ByHand(live, self._book, self._seller)
         self._watching: Watching | None = None
         self._changed = trio.Event()
+        reconciler.report_to(self)
 
     def load(self) -> None:
         """Take over what is held, and what an earlier run had begun to sell.
@@ -80,12 +80,12 @@ class Exits:
         # Whose copy is let go: it takes as much memory again.
         rows, self._ledger.watched = self._ledger.watched, []
         self._book.load(rows)
-        self._means.load_tries(self._ledger.tried, self._ledger.failed_stops)
+        self._means.tries.load(self._ledger.tried, self._ledger.failed_stops)
         if self._live.now.exits is not None:
             self._begin_watching()
         for row in rows:
-            if (watched := self._book.of_row(row.id)) is not None:
-                self._seller.take_over(row, watched.position)
+            if (entry := self._book.of_row(row.id)) is not None:
+                self._seller.take_over(row, entry.position)
         self._seller.load(self._ledger.unsettled_exits)
         if self._watching is not None:
             self._watching.stops.load(rows)
@@ -127,7 +127,7 @@ class Exits:
         """
         return await self._by_hand.close(symbols, at_open=at_open, by=by)
 
-    def positions(self) -> list[Watch]:
+    def positions(self) -> list[PositionStatus]:
         """Return what is known of each position, the oldest first."""
         return self._by_hand.positions()
 
@@ -177,19 +177,22 @@ class Exits:
             return 0, 0
         return len(self._book), self._book.stops
 
-    # What reconciliation reports, as its holdings.
+    # What reconciliation reports, as its holdings: to the book first, so that the others
+    # find it up to date.
 
     def bought(self, applied: Applied) -> None:
         """Watch what was bought."""
         self._book.bought(applied)
         if self._watching is not None:
             self._watching.bought()
+        self._seller.bought(applied)
 
     def sold(self, applied: ExitApplied) -> None:
-        """Watch what is left of a row that was sold."""
+        """Watch what is left of a row that was sold, and go on to sell the rest."""
         self._book.sold(applied)
         if self._watching is not None:
             self._watching.stops.heard(applied)
+        self._seller.sold(applied)
 
     def foreign_sell(self, mode: Mode, symbol: str) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
@@ -235,8 +238,7 @@ class Exits:
             heirs=self,
         )
         watching.monitor.load(self._ledger.exit_rules)
-        self._means.outside, self._means.wanted = watching, watching.monitor
-        self._means.stops = watching.stops
+        self._means.guard_by(watching)
 
 
 def _import_watching() -> type[Watching]:

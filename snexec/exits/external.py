@@ -1,9 +1,9 @@
-"""What others did to a row's position: verdicts, pure (SPEC 12.7, 12.8a).
+"""What others did to a row's position: judgements, pure (SPEC 12.7, 12.8a).
 
 A row's claim comes first: it loses shares only when the account holds less than the row
 has left. The rules in the order in which they are asked; the first that answers decides:
 
-| rule | seen | verdict |
+| rule | seen | judgement |
 | --- | --- | --- |
 | `just_traded` | a sell of ours has not ended, or we bought or sold within 15 s | forget |
 | `unconfirmed` | the list is without it | ask for the one position; it is there: forget |
@@ -66,7 +66,7 @@ Kind = Literal[
 ]
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What follows for a row.
 
     Attributes:
@@ -91,41 +91,41 @@ class Verdict(NamedTuple):
     used: frozenset[str] = frozenset()
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: Case) -> Judgement:
     """Return what a case comes to, or what has to be asked first."""
     return next(found for rule in RULES if (found := rule(case)) is not None)
 
 
-def _just_traded(case: Case) -> Verdict | None:
+def _just_traded(case: Case) -> Judgement | None:
     if case.claim.is_selling or case.claim.quiet_seconds < QUIET_SECONDS:
-        return Verdict("forget")
+        return Judgement("forget")
     return None
 
 
-def _unconfirmed(case: Case) -> Verdict | None:
+def _unconfirmed(case: Case) -> Judgement | None:
     if case.is_listed or case.is_gone:
         return None
     if case.is_gone is None:
         # Once when it begins, and once more when it counts.
         waits = case.is_begun and case.stands_since < _patience_of(case)
-        return Verdict("wait") if waits else Verdict("ask_position")
-    return Verdict("forget", "the list of positions is without it, and it is there")
+        return Judgement("wait") if waits else Judgement("ask_position")
+    return Judgement("forget", "the list of positions is without it, and it is there")
 
 
-def _new_here(case: Case) -> Verdict | None:
+def _new_here(case: Case) -> Judgement | None:
     is_older = case.claim.entry_day < day_of_trade(case.now.moment)
     if is_older and not case.is_surveyed and case.activities is None:
-        return Verdict("ask_activities")
+        return Judgement("ask_activities")
     return None
 
 
-def _undated(case: Case) -> Verdict | None:
+def _undated(case: Case) -> Judgement | None:
     if case.splits and case.bought is None and case.buy is None:
-        return Verdict("ask_buy")
+        return Judgement("ask_buy")
     return None
 
 
-def _nothing(case: Case) -> Verdict | None:
+def _nothing(case: Case) -> Judgement | None:
     if case.is_smaller or case.has_grown or _ratio_of(case) is not None:
         return None
     due = _due(case)
@@ -135,48 +135,50 @@ def _nothing(case: Case) -> Verdict | None:
         rests = f"a split, {due} for 1, does not show in its position yet"
     else:
         rests = None
-    return Verdict("whole", rests=rests)
+    return Judgement("whole", rests=rests)
 
 
-def _first_sight(case: Case) -> Verdict | None:
+def _first_sight(case: Case) -> Judgement | None:
     if case.is_begun:
         return None
     ratio = _ratio_of(case)
     if ratio is None:
-        return Verdict("begin")
-    return Verdict("begin", rests=f"its position looks split, {ratio} for 1")
+        return Judgement("begin")
+    return Judgement("begin", rests=f"its position looks split, {ratio} for 1")
 
 
-def _patience(case: Case) -> Verdict | None:
-    return Verdict("wait") if case.stands_since < _patience_of(case) else None
+def _patience(case: Case) -> Judgement | None:
+    return Judgement("wait") if case.stands_since < _patience_of(case) else None
 
 
-def _stranger(case: Case) -> Verdict | None:
+def _stranger(case: Case) -> Judgement | None:
     if case.buy is None:
-        return Verdict("ask_buy")
+        return Judgement("ask_buy")
     if not case.buy.is_known:
-        return Verdict("stranger", "the account does not know its buy")
+        return Judgement("stranger", "the account does not know its buy")
     return None
 
 
-def _unasked(case: Case) -> Verdict | None:
-    return Verdict("ask_activities") if case.activities is None else None
+def _unasked(case: Case) -> Judgement | None:
+    return Judgement("ask_activities") if case.activities is None else None
 
 
-def _split(case: Case) -> Verdict | None:
+def _split(case: Case) -> Judgement | None:
     ratio = _ratio_of(case)
     if ratio is None:
         return None
-    return Verdict("split", f"split {ratio} for 1", ratio=ratio)
+    return Judgement("split", f"split {ratio} for 1", ratio=ratio)
 
 
-def _by_us(case: Case) -> Verdict | None:
+def _by_us(case: Case) -> Judgement | None:
     if not (case.is_smaller and case.is_unbooked):
         return None
-    return Verdict("ours", "an order of ours has sold of it, and its row does not know")
+    return Judgement(
+        "ours", "an order of ours has sold of it, and its row does not know"
+    )
 
 
-def _sold(case: Case) -> Verdict | None:
+def _sold(case: Case) -> Judgement | None:
     if not case.is_smaller:
         return None
     missing, dollars, used = case.missing, _ZERO, list[Activity]()
@@ -192,7 +194,7 @@ def _sold(case: Case) -> Verdict | None:
     if not used or missing > case.claim.slack:
         return None
     is_priced = all(each.price is not None for each in used)
-    return Verdict(
+    return Judgement(
         "sold",
         "sold by others",
         quantity=case.missing,  # what is missing beyond them is dust, or a fee
@@ -202,7 +204,7 @@ def _sold(case: Case) -> Verdict | None:
     )
 
 
-def _corporate(case: Case) -> Verdict | None:
+def _corporate(case: Case) -> Judgement | None:
     since = day_of_trade(case.since)
     found = [
         each
@@ -216,8 +218,8 @@ def _corporate(case: Case) -> Verdict | None:
         return None
     why = " and ".join(sorted({_CORPORATE[each.kind] for each in found}))
     if not case.is_none_left:
-        return Verdict("rest", why, rests=f"{why} has changed its position")
-    return Verdict(
+        return Judgement("rest", why, rests=f"{why} has changed its position")
+    return Judgement(
         "sold",
         why,
         reason="corporate_action",
@@ -226,14 +228,14 @@ def _corporate(case: Case) -> Verdict | None:
     )
 
 
-def _unclear(case: Case) -> Verdict | None:
+def _unclear(case: Case) -> Judgement | None:
     if not case.splits or _due(case) is not None or case.is_none_left:
         return None
     why = "a split, and its ratio does not show"
-    return Verdict("rest", why, rests=why)
+    return Judgement("rest", why, rests=why)
 
 
-def _bought(case: Case) -> Verdict | None:
+def _bought(case: Case) -> Judgement | None:
     if not case.has_grown:
         return None
     bought = sum(
@@ -244,29 +246,29 @@ def _bought(case: Case) -> Verdict | None:
         ),
         _ZERO,
     )
-    return Verdict("whole") if case.growth - bought <= case.claim.slack else None
+    return Judgement("whole") if case.growth - bought <= case.claim.slack else None
 
 
-def _jump(case: Case) -> Verdict | None:
+def _jump(case: Case) -> Judgement | None:
     if not case.has_grown:
         return None
     why = f"{case.growth:f} more are held, and nobody bought them"
-    return Verdict("rest", why, rests=why)
+    return Judgement("rest", why, rests=why)
 
 
-def _untraced(case: Case) -> Verdict:
+def _untraced(case: Case) -> Judgement:
     due = _due(case)
     if due is not None and due != 1 and _holds(case, due):
         rests = f"a split, {due} for 1, shows in part of its position only"
-        return Verdict("rest", rests, rests=rests)
+        return Judgement("rest", rests, rests=rests)
     if case.stands_since < case.grace_seconds:
-        return Verdict("wait")  # an activity may come later than its sale
-    return Verdict(
+        return Judgement("wait")  # an activity may come later than its sale
+    return Judgement(
         "sold", "gone, and no activity says who sold it", quantity=case.missing
     )
 
 
-RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+RULES: tuple[Callable[[Case], Judgement | None], ...] = (
     *(
         _just_traded,
         _unconfirmed,

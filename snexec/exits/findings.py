@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from snexec.events import EventFeed
     from snexec.exits.evidence import Evidence
-    from snexec.exits.external import Verdict
+    from snexec.exits.external import Judgement
     from snexec.exits.position import Position
     from snexec.exits.sights import Case
     from snexec.ledger import Unplanned, Writer
@@ -55,32 +55,32 @@ class Findings:
         self._feed = feed
 
     async def sold(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> None:
         """Write what others sold of a row."""
         result = await self._writer.write(
             lambda store: store.exits.external(
                 position.row_id,
-                quantity=verdict.quantity,
-                price=verdict.price,
+                quantity=judgement.quantity,
+                price=judgement.price,
                 remaining=case.claim.remaining,
-                reason=verdict.reason,
-                at=verdict.at,
+                reason=judgement.reason,
+                at=judgement.at,
             )
         )
         if not isinstance(result, ExitApplied):
             self._not_written(result, position, evidence)
             return
-        evidence.used |= verdict.used
-        self._say_sold(verdict, result)
+        evidence.used |= judgement.used
+        self._say_sold(judgement, result)
         self._heirs.sold_by_others(result)
         evidence.restated(position, case.now)
 
     async def split(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> None:
         """Restate a row in new shares."""
-        ratio = verdict.ratio
+        ratio = judgement.ratio
         result = await self._writer.write(
             lambda store: store.exits.split(
                 position.row_id, ratio, remaining=case.claim.remaining
@@ -113,30 +113,34 @@ class Findings:
             symbol=result.symbol,
         )
 
-    def alarm(self, verdict: Verdict, position: Position, evidence: Evidence) -> None:
+    def alarm(
+        self, judgement: Judgement, position: Position, evidence: Evidence
+    ) -> None:
         """Have the price rules of a row rest until somebody has looked."""
-        self._set_rests(position, evidence, verdict.rests)
-        if not evidence.is_news(verdict.why):
+        self._set_rests(position, evidence, judgement.rests)
+        if not evidence.is_news(judgement.why):
             return
         log.error(
             "%s trade=%s (%s): %s; its price rules rest until its position is as it was:"
             " look at the account",
-            *(position.symbol, position.row_id, position.mode, verdict.why),
+            *(position.symbol, position.row_id, position.mode, judgement.why),
             extra=about(symbol=position.symbol, trade_id=position.row_id),
         )
         self._feed.publish(
             "external",
-            {"mode": position.mode, "rests": verdict.why, "closed": False},
+            {"mode": position.mode, "rests": judgement.why, "closed": False},
             trade_id=position.row_id,
             symbol=position.symbol,
             reason="corporate_action",
         )
 
-    def stands(self, verdict: Verdict, position: Position, evidence: Evidence) -> None:
+    def stands(
+        self, judgement: Judgement, position: Position, evidence: Evidence
+    ) -> None:
         """Say, once a day, why a row is left as it is though its shares are not there."""
-        if not evidence.is_news(verdict.why):
+        if not evidence.is_news(judgement.why):
             return
-        if verdict.kind == "ours":
+        if judgement.kind == "ours":
             level, remedy = logging.ERROR, "the look-ups of that order decide"
         else:
             level = logging.WARNING
@@ -148,7 +152,7 @@ class Findings:
             level,
             "%s trade=%s (%s): less of it is held than the row has, and %s; the row"
             " stays as it is: %s",
-            *(position.symbol, position.row_id, position.mode, verdict.why, remedy),
+            *(position.symbol, position.row_id, position.mode, judgement.why, remedy),
             extra=about(symbol=position.symbol, trade_id=position.row_id),
         )
 
@@ -185,8 +189,8 @@ class Findings:
             )
             self._heirs.ended(position.row_id)
 
-    def _say_sold(self, verdict: Verdict, applied: ExitApplied) -> None:
-        if verdict.price is not None:
+    def _say_sold(self, judgement: Judgement, applied: ExitApplied) -> None:
+        if judgement.price is not None:
             level, remedy = logging.WARNING, ""
         else:
             level = logging.ERROR
@@ -199,8 +203,10 @@ class Findings:
             level,
             "%s trade=%s (%s): %s shares are gone by no order of ours (%s)%s, %s%s",
             *(applied.symbol, applied.row_id, applied.mode, plain(applied.sold)),
-            verdict.why,
-            "" if verdict.price is None else f" at {plain(round(verdict.price, 6))}",
+            judgement.why,
+            ""
+            if judgement.price is None
+            else f" at {plain(round(judgement.price, 6))}",
             "its row is closed"
             if applied.closed
             else f"{plain(applied.remaining)} are left",
@@ -217,7 +223,7 @@ class Findings:
                 "exitId": applied.id,
                 "mode": applied.mode,
                 "shares": _number(applied.sold),
-                "exitPrice": _number(verdict.price),
+                "exitPrice": _number(judgement.price),
                 "remaining": _number(applied.remaining),
                 "closed": applied.closed,
                 "pnl": _number(applied.pnl),

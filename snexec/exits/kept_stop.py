@@ -69,7 +69,7 @@ class KeptStop:
         """Whether one may be placed now, after what became of those before."""
         if trio.current_time() < self.due:
             return False
-        return self._means.stop_failures(self.position.row_id) < MOST_TRIES_A_SESSION
+        return self._means.tries.may_stop(self.position.row_id)
 
     def know(self, exit_id: str, stop: Stop, *, is_in_flight: bool) -> None:
         """Take over a stop of an earlier run."""
@@ -153,8 +153,8 @@ class KeptStop:
         """Try again by the table of refused sells; the monitor's own rule goes on."""
         self.is_in_flight = False
         following = self._history.refused(error)
-        if following.looks_outside and self._means.outside is not None:
-            self._means.outside.look_now(self.position.mode)
+        if following.looks_outside:
+            self._means.look_outside(self.position.mode)
         self._failed(error.reason, following.after, is_said=not following.is_lag)
 
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
@@ -169,10 +169,10 @@ class KeptStop:
 
     def _ended(self, applied: ExitApplied) -> None:
         """Place another: at once after a session, ever later if each of them ends."""
-        is_closed = self._means.is_market_closed(self.position)
+        has_to_wait = self._means.market.has_to_wait(self.position)
         if applied.outcome != "rejected" and (
             self.rested >= _STEADY_SECONDS
-            or (applied.outcome == "expired" and is_closed)
+            or (applied.outcome == "expired" and has_to_wait)
         ):
             self._failures = 0
             return
@@ -180,14 +180,14 @@ class KeptStop:
 
     def _failed(self, why: str, after: float, *, is_said: bool) -> None:
         position, now = self.position, trio.current_time()
-        self._means.stop_failed(position.row_id)
+        self._means.tries.add_failed_stop(position.row_id)
         self._failures += 1
         pause = pause_after(self._failures, self._means.settings.retry_max_sec)
         self.due = now + max(after, pause)
         if not is_said or now - self._told_at < _REMIND_SECONDS:
             return
         self._told_at = now
-        tries = self._means.stop_failures(position.row_id)
+        tries = self._means.tries.failed_stops(position.row_id)
         following = f"the next try comes in {self.due - now:g} s"
         if tries >= MOST_TRIES_A_SESSION:
             following = "no more tries in this session, the next one is tomorrow's"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -17,8 +17,8 @@ from snexec.trading_days import day_of_trade
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import date
-    from decimal import Decimal
 
+    from snexec.broker.splits import Split
     from snexec.clock import Clock
 
 log = logging.getLogger("PositionMonitor")
@@ -31,26 +31,10 @@ _BACK = timedelta(days=14)  # a daemon that was down for longer asks what happen
 _AHEAD = timedelta(days=3)
 
 
-class Announced(Protocol):
-    """A split as market data announces it."""
-
-    @property
-    def symbol(self) -> str:
-        """What is held before it, in its canonical spelling."""
-
-    @property
-    def ratio(self) -> Decimal:
-        """New shares for each old one."""
-
-    @property
-    def day(self) -> date:
-        """The first day of trade with the new shares."""
-
-
 # Asks for the splits of shares that take effect from one day to another, both included;
 # raises BrokerError where there is no readable answer.
 SplitSource = Callable[
-    ["Collection[str]", "date", "date"], Awaitable["Sequence[Announced]"]
+    ["Collection[str]", "date", "date"], Awaitable["Sequence[Split]"]
 ]
 
 

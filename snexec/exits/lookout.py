@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from snexec.broker import Accounts, Activity, BrokerOrder, PositionList
-    from snexec.exits.external import Verdict
+    from snexec.exits.external import Judgement
     from snexec.exits.findings import Findings
     from snexec.exits.position import Position
     from snexec.exits.sights import Case
@@ -43,7 +43,7 @@ log = logging.getLogger("PositionMonitor")
 _MOST_SELLERS = 20  # orders of which it is asked whose they are, in one look
 
 
-class Watched(Protocol):
+class Rows(Protocol):
     """The rows that are watched."""
 
     def of_mode(self, mode: Mode) -> Sequence[Position]:
@@ -57,7 +57,7 @@ class Lookout:
         live: Whether to, and how patient to be.
         accounts: Who is asked.
         ledger: Knows our sells, and the time.
-        watched: The rows.
+        rows: Those that are watched.
         findings: Writes and says what was found.
     """
 
@@ -66,12 +66,12 @@ class Lookout:
         live: LiveSettings,
         accounts: Accounts,
         ledger: Ledger,
-        watched: Watched,
+        rows: Rows,
         findings: Findings,
     ) -> None:
         self._live = live
         self._ledger = ledger
-        self._watched = watched
+        self._rows = rows
         self._findings = findings
         self._questions = Questions(accounts, ledger.clock)
         self._evidence: dict[str, Evidence] = {}
@@ -89,7 +89,7 @@ class Lookout:
         the row's, and its price rules rest from now on.
         """
         if self._is_on():
-            for position in self._watched.of_mode(mode):
+            for position in self._rows.of_mode(mode):
                 evidence = self._evidence.setdefault(position.row_id, Evidence())
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
@@ -121,7 +121,7 @@ class Lookout:
                 await self._woken[mode].wait()
             self._woken[mode] = trio.Event()
             self._due[mode] = trio.current_time() + self._interval()
-            if not (self._is_on() and self._watched.of_mode(mode)):
+            if not (self._is_on() and self._rows.of_mode(mode)):
                 self._wanted.discard(mode)
                 self._lists.pop(mode, None)
                 continue
@@ -140,7 +140,7 @@ class Lookout:
                 self._ask_again(mode, at)
                 return
         self._happened.pop(mode, None)
-        moment, rows = self._ledger.clock.now(), self._watched.of_mode(mode)
+        moment, rows = self._ledger.clock.now(), self._rows.of_mode(mode)
         async for position in InTurns(rows):
             evidence = self._evidence.setdefault(position.row_id, Evidence())
             try:
@@ -183,21 +183,21 @@ class Lookout:
             known=self._known.get(position.symbol, ()),
             grace_seconds=exits.external_grace_sec if exits is not None else 0.0,
         )
-        while (verdict := judge(case)).kind.startswith("ask_"):
+        while (judgement := judge(case)).kind.startswith("ask_"):
             if at < evidence.ask_at:
                 return
-            case = await self._asked(verdict, case, position, evidence)
-        if verdict.kind in {"sold", "split"} and position.has_resting_stop:
+            case = await self._asked(judgement, case, position, evidence)
+        if judgement.kind in {"sold", "split"} and position.has_resting_stop:
             return  # it is being taken back, as what is held is in doubt
-        await self._carry_out(verdict, case, position, evidence)
+        await self._carry_out(judgement, case, position, evidence)
         position.is_doubted = evidence.is_troubled
 
     async def _asked(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> Case:
-        """Ask what a verdict wants to know, and return the case with the answer."""
+        """Ask what a judgement wants to know, and return the case with the answer."""
         mode, symbol = position.mode, position.symbol
-        match verdict.kind:
+        match judgement.kind:
             case "ask_position":
                 is_gone = await self._questions.is_gone(mode, symbol)
                 return case.having(is_gone=is_gone)
@@ -226,7 +226,7 @@ class Lookout:
             return self._happened[mode][1]
         unsurveyed = [
             datetime.fromtimestamp(position.entry_at, UTC)
-            for position in self._watched.of_mode(mode)
+            for position in self._rows.of_mode(mode)
             if not self._evidence.setdefault(position.row_id, Evidence()).is_surveyed
         ]
         since = min([since, *unsurveyed])
@@ -267,36 +267,36 @@ class Lookout:
         )
 
     async def _carry_out(
-        self, verdict: Verdict, case: Case, position: Position, evidence: Evidence
+        self, judgement: Judgement, case: Case, position: Position, evidence: Evidence
     ) -> None:
-        match verdict.kind:
+        match judgement.kind:
             case "forget":
                 evidence.forget()
-                if verdict.why and evidence.is_news(verdict.why):
+                if judgement.why and evidence.is_news(judgement.why):
                     log.warning(
                         "%s trade=%s: %s; nothing is concluded from that",
-                        *(position.symbol, position.row_id, verdict.why),
+                        *(position.symbol, position.row_id, judgement.why),
                     )
             case "whole":
-                self._findings.rests(position, evidence, verdict.rests)
+                self._findings.rests(position, evidence, judgement.rests)
                 evidence.whole(case.now)
             case "begin":
-                if verdict.rests is not None:
-                    self._findings.rests(position, evidence, verdict.rests)
+                if judgement.rests is not None:
+                    self._findings.rests(position, evidence, judgement.rests)
                 evidence.begin(case.now)
             case "wait":
                 if case.activities is not None:
                     evidence.ask_later(case.now.at)
             case "stranger" | "ours":
                 evidence.ask_later(case.now.at)
-                self._findings.stands(verdict, position, evidence)
+                self._findings.stands(judgement, position, evidence)
             case "rest":
                 evidence.ask_later(case.now.at)
-                self._findings.alarm(verdict, position, evidence)
+                self._findings.alarm(judgement, position, evidence)
             case "sold":
-                await self._findings.sold(verdict, case, position, evidence)
+                await self._findings.sold(judgement, case, position, evidence)
             case _:
-                await self._findings.split(verdict, case, position, evidence)
+                await self._findings.split(judgement, case, position, evidence)
 
     def _is_on(self) -> bool:
         exits = self._live.now.exits
@@ -313,7 +313,7 @@ class Lookout:
         rows = {
             position.row_id
             for mode in ACCOUNTS
-            for position in self._watched.of_mode(mode)
+            for position in self._rows.of_mode(mode)
         }
         for row_id in self._evidence.keys() - rows:
             del self._evidence[row_id]

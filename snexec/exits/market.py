@@ -12,10 +12,10 @@ from snexec.exits.rules import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date
 
     from snexec.clock import Clock
     from snexec.exits.position import Position
+    from snexec.market.calendar import TradingSession
     from snexec.model import Mode
 
 _NO_DAY = 0
@@ -33,7 +33,7 @@ class HoursView(Protocol):
         """When that changes next, on Trio's clock."""
 
 
-class Hours(Protocol):
+class BrokerClock(Protocol):
     """The market's hours, by the broker's clock."""
 
     def view(self, mode: Mode) -> HoursView | None:
@@ -43,22 +43,10 @@ class Hours(Protocol):
         """Ask the clock for these modes from now on."""
 
 
-class CalendarDay(Protocol):
-    """A session of the broker's calendar."""
-
-    @property
-    def day(self) -> date:
-        """The day that is open, or opens next."""
-
-    @property
-    def opened_at(self) -> float | None:
-        """When it opened, in seconds since 1970; None where that is not known."""
-
-
 class Calendar(Protocol):
     """The broker's calendar."""
 
-    def session(self) -> CalendarDay | None:
+    def session(self) -> TradingSession | None:
         """Return today's session; None while the market's state is not known."""
 
 
@@ -71,7 +59,7 @@ class MarketView:
         clock: The time of day, by which sources date their prices.
     """
 
-    def __init__(self, hours: Hours, calendar: Calendar, clock: Clock) -> None:
+    def __init__(self, hours: BrokerClock, calendar: Calendar, clock: Clock) -> None:
         self._hours = hours
         self._calendar = calendar
         self._clock = clock

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from snexec.events import EventFeed
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.judge import Explained
     from snexec.exits.market import MarketView
     from snexec.exits.position import Position
     from snexec.exits.prices import Instant, PassedOver, Price
     from snexec.exits.records import Records
     from snexec.exits.rules import Trigger
-    from snexec.exits.watched import Watched
     from snexec.model import Mode
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -128,38 +128,38 @@ class PositionMonitor:
 
     def hear(self, price: Price) -> PassedOver | None:
         """Take a price; return why it does not count, None if it does."""
-        watched, settings = self._book.of_symbol(price.symbol), self._now_set()
-        if watched is None or settings is None:
+        entry, settings = self._book.of_symbol(price.symbol), self._now_set()
+        if entry is None or settings is None:
             return None
         now = self._moment()
-        position, prices = watched.position, watched.prices
+        position, prices = entry.position, entry.prices
         session, doubted = self._view.session(position), prices.second.doubted
         why = prices.hear(price, now, session, settings, position.entry_price)
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
-            self._priced(watched, now, settings)
+            self._priced(entry, now, settings)
         if why is not None and why != "stand_in":
             self.passed_over[why] += 1
             if why == "jump":
-                watched.say_jump(price, settings.max_price_jump_pct)
+                entry.say_jump(price, settings.max_price_jump_pct)
         return why
 
     def hear_bid(self, symbol: str, bid: Decimal | None, at: float) -> None:
         """Take the latest quote's bid, in dollars, and its time, in seconds since 1970."""
-        watched, settings = self._book.of_symbol(symbol), self._now_set()
-        if watched is None or settings is None:
+        entry, settings = self._book.of_symbol(symbol), self._now_set()
+        if entry is None or settings is None:
             return
         now = self._moment()
-        if watched.prices.hear_bid(bid, at, now, settings):
-            self._priced(watched, now, settings)
+        if entry.prices.hear_bid(bid, at, now, settings):
+            self._priced(entry, now, settings)
 
     def hear_status(self, symbol: str, *, is_halted: bool, at: float | None) -> None:
         """Take a trading status of the stream, and its time, in seconds since 1970."""
-        watched = self._book.of_symbol(symbol)
-        if watched is None:
+        entry = self._book.of_symbol(symbol)
+        if entry is None:
             return
         when = self._view.now().wall if at is None else at
-        if watched.prices.hear_status(is_halted=is_halted, at=when):
+        if entry.prices.hear_status(is_halted=is_halted, at=when):
             log.warning(
                 "%s: trading %s",
                 symbol,
@@ -170,12 +170,12 @@ class PositionMonitor:
 
     def take_back(self, symbol: str, number: int) -> None:
         """Forget a print that was corrected or canceled."""
-        watched, settings = self._book.of_symbol(symbol), self._now_set()
-        if watched is None or settings is None:
+        entry, settings = self._book.of_symbol(symbol), self._now_set()
+        if entry is None or settings is None:
             return
-        if watched.prices.take_back(number, settings):
-            watched.take_high()
-            high = watched.position.high_price
+        if entry.prices.take_back(number, settings):
+            entry.take_high()
+            high = entry.position.high_price
             log.info(
                 "%s: a print was taken back; the highest price is %s now",
                 symbol,
@@ -213,25 +213,25 @@ class PositionMonitor:
 
     def explain(self, row_id: str) -> list[Explained] | None:
         """Return a position's rules with their figures; None if it is not watched."""
-        watched, settings = self._book.of_row(row_id), self._live.now.exits
-        if watched is None or settings is None:
+        entry, settings = self._book.of_row(row_id), self._live.now.exits
+        if entry is None or settings is None:
             return None
         now = self._view.now()
         since = self._activation.applied.flatten_since
-        moment = self._view.moment(watched.position, now, since)
-        return explain(watched.position, watched.prices, moment, settings)
+        moment = self._view.moment(entry.position, now, since)
+        return explain(entry.position, entry.prices, moment, settings)
 
     def still_holds(self, row_id: str, reason: str) -> bool | None:
         """Ask anew what a row was to be sold for; None while that cannot be asked."""
-        watched, settings = self._book.of_row(row_id), self._now_set()
-        if watched is None:
+        entry, settings = self._book.of_row(row_id), self._now_set()
+        if entry is None:
             return None
         if settings is None:
             return reason not in RULE_KEYS
         now = self._view.now()
         since = self._activation.applied.flatten_since
-        moment = self._view.moment(watched.position, now, since)
-        return still_holds(reason, watched.position, watched.prices, moment, settings)
+        moment = self._view.moment(entry.position, now, since)
+        return still_holds(reason, entry.position, entry.prices, moment, settings)
 
     def is_set(self, reason: str) -> bool:
         """Return whether the rule of a reason is set; what is no rule's is."""
@@ -314,15 +314,15 @@ class PositionMonitor:
         flattens = settings.flatten_before_close_sec is not None
         return self._book.modes() | ({self._live.now.mode} if flattens else set())
 
-    def _priced(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
-        watched.take_high()
-        self._ask(watched, now, settings)
+    def _priced(self, entry: BookEntry, now: Instant, settings: ExitSettings) -> None:
+        entry.take_high()
+        self._ask(entry, now, settings)
 
-    def _ask(self, watched: Watched, now: Instant, settings: ExitSettings) -> None:
-        position = watched.position
+    def _ask(self, entry: BookEntry, now: Instant, settings: ExitSettings) -> None:
+        position = entry.position
         if position.state != "watched":
             return
-        trigger = self._activation.ask(watched, now, settings)
+        trigger = self._activation.ask(entry, now, settings)
         if trigger is None or self._halt.is_all_known():
             return
         position.state = "closing"

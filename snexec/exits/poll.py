@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts, PositionList
     from snexec.clock import Clock
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
-    from snexec.exits.watched import Watched
     from snexec.model import Mode
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -142,14 +142,14 @@ class PositionsPoll:
             return max(settings.poll_sec, 60 / self._accounts.budget(mode).polls)
         return interval
 
-    def _lacks_price(self, watched: Watched, settings: ExitSettings) -> bool:
+    def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
         """Return whether positions are to say a row's price, as no better source does."""
         if settings.price_source != "positions":
-            source = watched.prices.source
+            source = entry.prices.source
             is_better = source is not None and RANK[source] > RANK["positions"]
-            if is_better and watched.prices.is_fresh(trio.current_time(), settings):
+            if is_better and entry.prices.is_fresh(trio.current_time(), settings):
                 return False
-        return self._view.session(watched.position).is_open
+        return self._view.session(entry.position).is_open
 
     def _look_sec(self) -> float:
         """Return after how many seconds to look whether polls are needed more often."""
@@ -194,11 +194,11 @@ class PositionsPoll:
         for onlooker in self._onlookers:
             onlooker.seen(mode, positions)
         async for held in InTurns(positions):
-            watched = self._book.of_symbol(held.symbol)
-            if watched is None or watched.position.mode != mode:
+            entry = self._book.of_symbol(held.symbol)
+            if entry is None or entry.position.mode != mode:
                 continue
-            if watched.changed_at < asked_at:
-                position, free = watched.position, held.available
+            if entry.changed_at < asked_at:
+                position, free = entry.position, held.available
                 position.held = held.quantity_text
                 # One object where they are equal: most rows.
                 position.free = (

@@ -17,7 +17,7 @@ from snexec.ledger import HighPrice
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from snexec.exits.watched import Watched
+    from snexec.exits.book_entry import BookEntry
     from snexec.ledger import Store, Writer
 
     _Note = Callable[[Store, Iterable[HighPrice]], None]
@@ -48,19 +48,19 @@ class Records:
         self._rules = rules
         self._wake.set()
 
-    def note_highs(self, rows: Iterable[Watched], elapsed: float) -> None:
+    def note_highs(self, rows: Iterable[BookEntry], elapsed: float) -> None:
         """Keep the highest prices that have risen enough, or gone back (SPEC 12.3)."""
-        for watched in rows:
-            position, before = watched.position, watched.written_high
+        for entry in rows:
+            position, before = entry.position, entry.written_high
             high = position.high_price
             if high is None or high == before or position.entry_price is None:
                 continue
             lower = before is not None and high < before
             if not lower and before is not None and high < before * _RISE:
                 continue
-            if elapsed - watched.written_at < _APART_SECONDS:
+            if elapsed - entry.written_at < _APART_SECONDS:
                 continue
-            watched.written_high, watched.written_at = high, elapsed
+            entry.written_high, entry.written_at = high, elapsed
             note = HighPrice(position.row_id, high, position.entry_price)
             # What was to go back and has risen since is still below what is written.
             lowers = lower or note.row_id in self._lowered

@@ -24,19 +24,17 @@ if TYPE_CHECKING:
         UnsettledExit,
         WatchedRow,
     )
-    from snexec.model import Mode
-    from snexec.reconciliation import Reconciler, Verdict
+    from snexec.reconciliation import Fate, Reconciler
 
-_LOOK_SECONDS = 0.05
 _EARLIER = "an earlier run"
 
 
 class Seller:
-    """Closes positions; hears of fills as ``reconciliation.Holdings``.
+    """Closes positions; hears of fills once the book has.
 
     Args:
         means: What all ways share.
-        reconciler: Reports what rows hold, and asks which sells are still wanted.
+        reconciler: Asks which sells are still wanted.
         book: The positions; it drops a row that another program has ended.
     """
 
@@ -51,7 +49,6 @@ class Seller:
         self._unstarted: list[Closing] = []  # that need a task
         # Since when the rule of a sell, by its id, cannot be asked.
         self._unasked_since: dict[str, float] = {}
-        reconciler.report_to(self)
         reconciler.ask_reasons(self)
 
     async def run(self) -> None:
@@ -126,20 +123,18 @@ class Seller:
 
     def has_to_wait(self, position: Position) -> bool:
         """Return whether a sell of it would wait for its market to open."""
-        return self._means.is_market_closed(position)
+        return self._means.market.has_to_wait(position)
 
     async def hours_known(self, position: Position) -> None:
         """Wait until the broker has said whether its market is open, or does not say."""
-        self._means.want_hours(position)
-        while self._means.is_market_asked(position):  # noqa: ASYNC110 - a clock
-            await trio.sleep(_LOOK_SECONDS)
+        await self._means.market.until_known(position)
 
     def ended(self, row_id: str) -> None:
         """End the way of a row that ended without a sell, as by ``settle``."""
         if (closing := self._closings.get(row_id)) is not None:
             closing.end("ended")
 
-    # As reconciliation's holdings.
+    # What reconciliation has reported.
 
     def bought(self, applied: Applied) -> None:
         """Note when a row's buy was filled."""
@@ -154,12 +149,9 @@ class Seller:
         if applied.closed:
             self._means.closed(applied.row_id)
 
-    def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
-        """Leave it to whoever looks for what others sold."""
-
     # As reconciliation's reasons.
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a sell that never reached the broker (SPEC 12.5).
 
         What was asked for by hand is wanted; the rule of any other is asked anew. While
@@ -171,19 +163,18 @@ class Seller:
         row_id = row_of_exit(exit_id) or ""
         closing = self._closings.get(row_id)
         if kind_of_exit(exit_id) == "stop":
-            stops = self._means.stops
-            return "drop" if closing or stops is None else stops.verdict(exit_id)
+            return "drop" if closing else self._means.fate_of_stop(exit_id)
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()
-        is_closed = self._means.is_market_closed(closing.position)
-        if is_wanted is None and not is_closed:
+        has_to_wait = self._means.market.has_to_wait(closing.position)
+        if is_wanted is None and not has_to_wait:
             since = self._unasked_since.setdefault(exit_id, now)
             return "wait" if now - since < self._means.settings.blind_sec else "drop"
         self._unasked_since.pop(exit_id, None)
         if is_wanted is False:
             return "drop"
-        return "wait" if is_closed else "send"
+        return "wait" if has_to_wait else "send"
 
     def waits(self, exit_id: str) -> bool:
         """Return whether a sell that never reached the broker has to wait for the open.
@@ -191,7 +182,7 @@ class Seller:
         What it was decided for is asked anew then, as after a start.
         """
         closing = self._closings.get(row_of_exit(exit_id) or "")
-        if closing is None or not self._means.is_market_closed(closing.position):
+        if closing is None or not self._means.market.has_to_wait(closing.position):
             return False
         closing.is_resumed = True
         return True

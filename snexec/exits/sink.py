@@ -2,93 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from snexec.exits.prices import Price
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from snexec.exits.monitor import PositionMonitor
     from snexec.exits.prices import Source
+    from snexec.market.ticks import Cancel, Correction, Print, Quote, Status
 
 _NUMBERS = (1 << 53) - 1  # what a float holds exactly
-
-
-class Trade(Protocol):
-    """One trade, of the stream or of a snapshot."""
-
-    @property
-    def symbol(self) -> str:
-        """In its canonical spelling."""
-
-    @property
-    def price(self) -> Decimal:
-        """Dollars a share."""
-
-    @property
-    def at(self) -> float:
-        """When, in seconds since 1970."""
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """The tape's codes."""
-
-    @property
-    def trade_id(self) -> str:
-        """The exchange's."""
-
-    @property
-    def exchange(self) -> str:
-        """Its code."""
-
-
-class BidAndOffer(Protocol):
-    """The best bid and offer."""
-
-    @property
-    def symbol(self) -> str:
-        """In its canonical spelling."""
-
-    @property
-    def bid(self) -> Decimal | None:
-        """Dollars a share; None if nobody bids."""
-
-    @property
-    def at(self) -> float:
-        """When, in seconds since 1970."""
-
-
-class TakenBack(Protocol):
-    """A trade that never was, or was another."""
-
-    @property
-    def symbol(self) -> str:
-        """In its canonical spelling."""
-
-    @property
-    def trade_id(self) -> str:
-        """The exchange's, of the trade that is taken back."""
-
-    @property
-    def exchange(self) -> str:
-        """Its code."""
-
-
-class Trading(Protocol):
-    """Whether a symbol trades."""
-
-    @property
-    def symbol(self) -> str:
-        """In its canonical spelling."""
-
-    @property
-    def state(self) -> str | None:
-        """``halted`` or ``resumed``; None for what says neither."""
-
-    @property
-    def at(self) -> float | None:
-        """When, in seconds since 1970; None if it cannot be read."""
 
 
 class MonitorSink:
@@ -97,25 +20,25 @@ class MonitorSink:
     def __init__(self, monitor: PositionMonitor) -> None:
         self._monitor = monitor
 
-    def print_(self, tick: Trade) -> None:
+    def print_(self, tick: Print) -> None:
         """Take a trade, whatever its conditions."""
         self._monitor.hear(price_of(tick, "stream"))
 
-    def quote(self, tick: BidAndOffer) -> None:
+    def quote(self, tick: Quote) -> None:
         """Take a bid and offer."""
         self._monitor.hear_bid(tick.symbol, tick.bid, tick.at)
 
-    def correction(self, tick: TakenBack) -> None:
+    def correction(self, tick: Correction) -> None:
         """Take back a trade; the one in its place is no last sale any more."""
         self.canceled(tick)
 
-    def canceled(self, tick: TakenBack) -> None:
+    def canceled(self, tick: Cancel | Correction) -> None:
         """Take back a trade."""
         number = _number(tick.trade_id, tick.exchange)
         if number:
             self._monitor.take_back(tick.symbol, number)
 
-    def status(self, tick: Trading) -> None:
+    def status(self, tick: Status) -> None:
         """Take that a symbol is halted, or trades again."""
         if tick.state is not None:
             self._monitor.hear_status(
@@ -123,7 +46,7 @@ class MonitorSink:
             )
 
 
-def price_of(trade: Trade, source: Source) -> Price:
+def price_of(trade: Print, source: Source) -> Price:
     """Return a trade as a price."""
     return Price(
         trade.symbol,

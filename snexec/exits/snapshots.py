@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
-    from snexec.exits.sink import BidAndOffer, Trade
-    from snexec.exits.watched import Watched
+    from snexec.market.snapshots import Snapshot
     from snexec.settings import ExitSettings, LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -34,22 +34,10 @@ _FAILED_SECONDS = 10.0  # after an answer that is none: positions stand in meanw
 _SLOW_SECONDS = 300.0
 
 
-class Latest(Protocol):
-    """The latest that is known of a symbol."""
-
-    @property
-    def trade(self) -> Trade | None:
-        """Its latest trade."""
-
-    @property
-    def quote(self) -> BidAndOffer | None:
-        """Its latest quote."""
-
-
 class MarketData(Protocol):
     """Answers for many symbols at once."""
 
-    async def ask(self, symbols: Iterable[str]) -> Mapping[str, Latest]:
+    async def ask(self, symbols: Iterable[str]) -> Mapping[str, Snapshot]:
         """Ask for symbols.
 
         Raises:
@@ -139,11 +127,9 @@ class SnapshotPoll:
             each.position.symbol for each in self._book if self._wants(each, settings)
         ]
 
-    def _wants(self, watched: Watched, settings: ExitSettings) -> bool:
-        if not self._view.session(watched.position).is_open:
+    def _wants(self, entry: BookEntry, settings: ExitSettings) -> bool:
+        if not self._view.session(entry.position).is_open:
             return False
-        source = watched.prices.source
+        source = entry.prices.source
         is_better = source is not None and RANK[source] > RANK["snapshots"]
-        return not (
-            is_better and watched.prices.is_fresh(trio.current_time(), settings)
-        )
+        return not (is_better and entry.prices.is_fresh(trio.current_time(), settings))

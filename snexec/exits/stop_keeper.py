@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from snexec.broker import Accounts
     from snexec.exits.book import PositionBook
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.means import Means
     from snexec.exits.position import Position
-    from snexec.exits.watched import Watched
     from snexec.ledger import ExitApplied, WatchedRow
-    from snexec.reconciliation import Verdict
+    from snexec.reconciliation import Fate
     from snexec.settings import ExitSettings, LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -66,12 +66,12 @@ class StopKeeper:
     def load(self, rows: Iterable[WatchedRow]) -> None:
         """Take over the stops that an earlier run left without an end."""
         for row in rows:
-            live, watched = row.live_exit, self._book.of_row(row.id)
-            if live is None or live.kind != "stop" or watched is None:
+            live, entry = row.live_exit, self._book.of_row(row.id)
+            if live is None or live.kind != "stop" or entry is None:
                 continue
             price = live.trigger_price or Decimal(0)
             stop = Stop(price, shares_of(live.quantity - live.sold))
-            kept = self._of(watched.position)
+            kept = self._of(entry.position)
             kept.know(live.id, stop, is_in_flight=live.state == "planned")
             kept.rests_since = trio.current_time() - live.age_seconds
 
@@ -94,23 +94,23 @@ class StopKeeper:
         if applied.closed or applied.row_status != "open":
             self._kept.pop(applied.row_id, None)
             return
-        kept, watched = (
+        kept, entry = (
             self._kept.get(applied.row_id),
             self._book.of_row(applied.row_id),
         )
-        if kept is None and watched is not None and applied.kind == "stop":
-            kept = self._of(watched.position)
+        if kept is None and entry is not None and applied.kind == "stop":
+            kept = self._of(entry.position)
         if kept is not None and applied.kind == "stop":
             kept.heard(applied)
         self.look()
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a stop that never reached the broker (SPEC 12.5)."""
         row_id = row_of_exit(exit_id) or ""
-        watched, kept = self._book.of_row(row_id), self._kept.get(row_id)
-        if watched is None or kept is None or kept.exit_id != exit_id:
+        entry, kept = self._book.of_row(row_id), self._kept.get(row_id)
+        if entry is None or kept is None or kept.exit_id != exit_id:
             return "drop"
-        wanted = stop_for(watched.position, self._live.now.exits)
+        wanted = stop_for(entry.position, self._live.now.exits)
         is_same = next_deed(wanted, kept.resting, rested=math.inf) is None
         return "send" if is_same else "drop"
 
@@ -125,9 +125,9 @@ class StopKeeper:
             return
         under_way = (each.is_in_flight or each.is_canceling for each in self._all())
         self._room = _MOST_AT_ONCE - sum(under_way)
-        for watched in self._book:
-            if watched.position.state == "watched":
-                self._keep(watched, settings)
+        for entry in self._book:
+            if entry.position.state == "watched":
+                self._keep(entry, settings)
         self._forget_ended()
         means.orders.flush()
 
@@ -142,8 +142,8 @@ class StopKeeper:
             else:
                 self._take_back(kept)
 
-    def _keep(self, watched: Watched, settings: ExitSettings | None) -> None:
-        position = watched.position
+    def _keep(self, entry: BookEntry, settings: ExitSettings | None) -> None:
+        position = entry.position
         wanted, kept = stop_for(position, settings), self._kept.get(position.row_id)
         if kept is None:
             if wanted is None and position.live_exit is None:
@@ -160,7 +160,7 @@ class StopKeeper:
             self._take_back(kept)
         elif (
             kept.may_be_placed
-            and not self._has_to_wait(watched, wanted, settings)
+            and not self._has_to_wait(entry, wanted, settings)
             and self._has_room(position)
         ):
             self._room -= 1
@@ -190,10 +190,10 @@ class StopKeeper:
             return True
 
     def _has_to_wait(
-        self, watched: Watched, wanted: Stop, settings: ExitSettings | None
+        self, entry: BookEntry, wanted: Stop, settings: ExitSettings | None
     ) -> bool:
         """Return whether a stop that is newly set would sell at once (SPEC 12.3)."""
-        position, last = watched.position, watched.prices.last
+        position, last = entry.position, entry.prices.last
         if settings is None or position.held_since >= self._changed_at:
             return False
         left = self._changed_at + settings.activation_delay_sec - trio.current_time()

@@ -14,7 +14,9 @@ from snexec.exits.prices import RANK
 if TYPE_CHECKING:
     from snexec.exits.prices import Source
 
-_WIDTH = 4  # numbers a price: dollars, time, print, rank of its source
+# The numbers of a tick, one after the other.
+_DOLLARS, _AT, _PRINT, _RANK = range(4)
+_WIDTH = 4
 _SOURCES: dict[float, Source] = {rank: source for source, rank in RANK.items()}
 _STREAM, _SNAPSHOTS = float(RANK["stream"]), float(RANK["snapshots"])
 _SAME_SECONDS = 0.001
@@ -34,17 +36,17 @@ class Ticks:
     @property
     def at(self) -> float:
         """When the last one was, on Trio's clock."""
-        return self._numbers[-3]
+        return self._numbers[_AT - _WIDTH]
 
     @property
     def number(self) -> int:
         """The last one's print; 0 where there is none."""
-        return int(self._numbers[-2])
+        return int(self._numbers[_PRINT - _WIDTH])
 
     @property
     def source(self) -> Source:
         """Where the last one is from."""
-        return _SOURCES[self._numbers[-1]]
+        return _SOURCES[self._numbers[_RANK - _WIDTH]]
 
     def append(
         self, price: Decimal, at: float, number: int, source: Source, *, keep: int
@@ -62,7 +64,7 @@ class Ticks:
         before = len(self)
         for index in reversed(range(before)):
             start = index * _WIDTH
-            if self._numbers[start + 2] == number:
+            if self._numbers[start + _PRINT] == number:
                 del self._numbers[start : start + _WIDTH]
         return len(self) < before
 
@@ -70,20 +72,19 @@ class Ticks:
 
     def prices(self, count: int) -> tuple[Decimal, ...]:
         """Return their prices, in dollars."""
-        return tuple(Decimal(repr(each)) for each in self._floats(count))
+        return tuple(Decimal(repr(each)) for each in self._last(count, _DOLLARS))
 
     def least(self, count: int) -> float:
         """Return the lowest of their prices, in dollars."""
-        return min(self._floats(count))
+        return min(self._last(count, _DOLLARS))
 
     def prints(self, count: int) -> list[int]:
         """Return their prints' numbers."""
-        return [int(each) for each in self._numbers[-count * _WIDTH :][2::_WIDTH]]
+        return [int(each) for each in self._last(count, _PRINT)]
 
     def repeat(self, count: int) -> bool:
         """Return whether a trade is among them twice, as polls showed it twice."""
-        numbers = self._numbers[-count * _WIDTH :]
-        times, sources = numbers[1::_WIDTH], numbers[3::_WIDTH]
+        times, sources = self._last(count, _AT), self._last(count, _RANK)
         return any(
             sources[i] == sources[i - 1] == _SNAPSHOTS
             and abs(times[i] - times[i - 1]) < _SAME_SECONDS
@@ -92,12 +93,12 @@ class Ticks:
 
     def name(self, count: int) -> str:
         """Say how many prices these are, and of which kind."""
-        sources = self._numbers[-count * _WIDTH :][3::_WIDTH]
-        kinds = {source == _STREAM for source in sources}
+        kinds = {source == _STREAM for source in self._last(count, _RANK)}
         if len(kinds) > 1:
             return f"{count} prices"
         word = "print" if kinds.pop() else "poll"
         return f"{count} {word}{'' if count == 1 else 's'}"
 
-    def _floats(self, count: int) -> array[float]:
-        return self._numbers[-count * _WIDTH :][::_WIDTH]
+    def _last(self, count: int, which: int) -> array[float]:
+        """Return one of the numbers of each of the last few."""
+        return self._numbers[-count * _WIDTH :][which::_WIDTH]

@@ -11,8 +11,8 @@ from snexec.exits.findings import Findings
 from snexec.exits.following import Following
 from snexec.exits.known_splits import KnownSplits
 from snexec.exits.lookout import Lookout
+from snexec.exits.price_watch import PriceWatch
 from snexec.exits.stop_keeper import StopKeeper
-from snexec.exits.watcher import Watcher
 from snexec.market.calendar import SessionCalendar
 from snexec.market.data_stream import DataStream
 from snexec.market.snapshots import Snapshots
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Ledger
     from snexec.market import MarketHours
     from snexec.model import Mode
+    from snexec.reconciliation import Fate
     from snexec.settings import ExitSettings, LiveSettings
 
 
@@ -74,16 +75,16 @@ class Watching:
         self._book = book
         self._data = Snapshots(live, accounts, self._settings)
         self._calendar = SessionCalendar(market, accounts, clock)
-        self._watcher = Watcher(
+        self._prices = PriceWatch(
             *(live, accounts, book, seller, market, self._calendar, halt),
             writer=ledger.writer,
             data=self._data,
             feed=feed,
             clock=clock,
         )
-        self.monitor = self._watcher.monitor
+        self.monitor = self._prices.monitor
         self._stream = DataStream(
-            *(live, accounts, self._settings, market, self._watcher.sink),
+            *(live, accounts, self._settings, market, self._prices.sink),
             lost=self.monitor.lose_stream,
             clock=clock,
         )
@@ -94,14 +95,14 @@ class Watching:
         self._known_splits = KnownSplits(
             self._ask_splits, self._shares, clock, self._lookout.know_splits
         )
-        self._watcher.follow_positions(self._stream)
-        self._watcher.follow_trades(self._stream.seen_trade)
-        self._watcher.follow_positions(self._lookout)
+        self._prices.follow_positions(self._stream)
+        self._prices.follow_trades(self._stream.seen_trade)
+        self._prices.follow_positions(self._lookout)
 
     async def run(self) -> None:
         """Watch while there is anything to, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watcher.run, name="position watcher")
+            nursery.start_soon(self._prices.run, name="position watcher")
             nursery.start_soon(self.stops.run, name="stops at the broker")
             nursery.start_soon(self._lookout.run, name="lookout")
             nursery.start_soon(self._known_splits.run, name="known splits")
@@ -111,22 +112,36 @@ class Watching:
 
     def settings_changed(self) -> None:
         """Use what the settings are now."""
-        self._watcher.settings_changed()
+        self._prices.settings_changed()
         self.stops.look()
         self._stream.settings_changed()
 
     def bought(self) -> None:
         """Look at what was bought soon."""
-        self._watcher.look()
+        self._prices.look()
         self.stops.look()
 
     def restart_stream(self) -> None:
         """Open the market-data stream anew: time has passed that nobody has seen."""
         self._stream.restart()
 
+    # As the guard of what sells share.
+
     def look_now(self, mode: Mode) -> None:
         """Look at once what others sold of an account's positions."""
         self._lookout.look_now(mode)
+
+    def still_holds(self, row_id: str, reason: str) -> bool | None:
+        """Ask anew what a row was to be sold for; None while that cannot be asked."""
+        return self.monitor.still_holds(row_id, reason)
+
+    def is_set(self, reason: str) -> bool:
+        """Return whether the rule of a reason is set; what is no rule's is."""
+        return self.monitor.is_set(reason)
+
+    def fate(self, exit_id: str) -> Fate:
+        """Say what is to be done with a stop that never reached the broker."""
+        return self.stops.fate(exit_id)
 
     def _settings(self) -> ExitSettings | None:
         return self._live.now.exits

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from snexec.assets import asset_class
 from snexec.errors import BrokerError
 from snexec.ops.asking import client_of
-from snexec.ops.positions import spelled, watches_of
+from snexec.ops.positions import spelled, statuses_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
-    from snexec.exits import CloseAnswer, Watch
+    from snexec.exits import CloseAnswer, PositionStatus
     from snexec.ledger import OpenRow
     from snexec.model import Mode
-    from snexec.ops.exits import Closing
+    from snexec.ops.exits import CloseRequest
     from snexec.ops.wings import Wings
 
 log = logging.getLogger("Daemon")
@@ -29,7 +29,9 @@ _HALTED = (
 )
 
 
-async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+async def close(
+    wings: Wings, asked: CloseRequest, *, dry_run: bool
+) -> dict[str, object]:
     """Have the positions sold, or say what that would do; return the answer's fields.
 
     It answers once each sell is durable. A row that cannot be sold is named with its
@@ -44,15 +46,15 @@ async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, obj
         rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
-    watches = watches_of(wings)
+    statuses = statuses_of(wings)
     wanted, problems = await _sorted_out(wings, asked, rows)
     answers = [_unknown(symbol) for symbol in _without_row(asked.symbols, rows)]
     answers += [
-        _answer(row, watches, state="refused", error=why) for row, why in problems
+        _answer(row, statuses, state="refused", error=why) for row, why in problems
     ]
     if wanted and dry_run:
         return {
-            "rows": [_answer(row, watches, state="open") for row in wanted] + answers
+            "rows": [_answer(row, statuses, state="open") for row in wanted] + answers
         }
     if wanted:
         symbols = [row.symbol for row in wanted]
@@ -62,14 +64,14 @@ async def close(wings: Wings, asked: Closing, *, dry_run: bool) -> dict[str, obj
         ):
             row = by_symbol[each.symbol]
             _log(each, row)
-            answers.append(_done(each, row, watches))
+            answers.append(_done(each, row, statuses))
     if all(each["state"] == "refused" for each in answers):
         return _refused(_said(answers) or "there is no open row", rows=answers)
     return {"rows": answers}
 
 
 async def _sorted_out(
-    wings: Wings, asked: Closing, rows: list[OpenRow]
+    wings: Wings, asked: CloseRequest, rows: list[OpenRow]
 ) -> tuple[list[OpenRow], list[tuple[OpenRow, str]]]:
     """Return the rows that can be sold, and those that cannot with the reason."""
     wanted: list[OpenRow] = []
@@ -111,7 +113,7 @@ def _why_not(row: OpenRow) -> str:
     return ""
 
 
-async def _market_problem(wings: Wings, mode: Mode, asked: Closing) -> str:
+async def _market_problem(wings: Wings, mode: Mode, asked: CloseRequest) -> str:
     """Return why shares are not sold now; empty if they are, or may wait."""
     if asked.at_open:
         return ""
@@ -131,7 +133,7 @@ async def _market_problem(wings: Wings, mode: Mode, asked: Closing) -> str:
 
 def _answer(
     row: OpenRow,
-    watches: dict[str, Watch],
+    statuses: dict[str, PositionStatus],
     *,
     state: str,
     error: str = "",
@@ -139,8 +141,8 @@ def _answer(
     exit_id: str | None = None,
 ) -> dict[str, object]:
     shares = row.remaining if shares is None else shares
-    watch = watches.get(row.trade_id)
-    last = None if watch is None else watch.price
+    status = statuses.get(row.trade_id)
+    last = None if status is None else status.price
     price = row.entry_price if last is None else last
     worth = None if price is None or shares is None else float(shares * price)
     at = "entry" if last is None else "last"
@@ -158,11 +160,11 @@ def _answer(
 
 
 def _done(
-    each: CloseAnswer, row: OpenRow, watches: dict[str, Watch]
+    each: CloseAnswer, row: OpenRow, statuses: dict[str, PositionStatus]
 ) -> dict[str, object]:
     return _answer(
         row,
-        watches,
+        statuses,
         state=each.state,
         error=each.error,
         shares=each.shares,

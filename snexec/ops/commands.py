@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from snexec.broker import amount
 from snexec.errors import InvalidSignalError
 from snexec.logs import SecretMask
-from snexec.ops.exits import Closing
+from snexec.ops.exits import CloseRequest
 from snexec.risk import mended
 from snexec.signals import Signal, parse_signal
 
@@ -138,16 +138,18 @@ def _settlement(request: Mapping[str, object]) -> tuple[str, End, Decimal | None
     return trade_id, how, dollars
 
 
-def _closing(request: Mapping[str, object]) -> Closing:
+def _closing(request: Mapping[str, object]) -> CloseRequest:
     symbols, at_open = request.get("symbols"), request.get("at_open", False)
     if not isinstance(at_open, bool):
         raise _BadRequestError("at_open: must be true or false")
     by: By = "page" if request.get("by") == "page" else "operator"
     if symbols == "all":
-        return Closing(None, at_open, by)
+        return CloseRequest(None, at_open, by)
     if not isinstance(symbols, list) or not symbols:
         raise _BadRequestError("symbols: must be a list of symbols, or 'all'")
-    return Closing(tuple(_symbol(each, "symbols") for each in symbols), at_open, by)
+    return CloseRequest(
+        tuple(_symbol(each, "symbols") for each in symbols), at_open, by
+    )
 
 
 def _symbol(value: object, name: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from snexec.exits import ExitsStatus
     from snexec.ledger import End
-    from snexec.ops.exits import Closing
+    from snexec.ops.exits import CloseRequest
     from snexec.ops.health import Health
     from snexec.ops.outages import Outages
     from snexec.ops.wings import Wings
@@ -165,7 +165,7 @@ class Control:
 
         return await rebuild(self._wings, since)
 
-    async def close(self, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+    async def close(self, asked: CloseRequest, *, dry_run: bool) -> dict[str, object]:
         """Have positions sold, or say what that would do."""
         from snexec.ops.closing import close  # noqa: PLC0415 - it is rare
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 By = Literal["operator", "page"]
 
 
-class Closing(NamedTuple):
+class CloseRequest(NamedTuple):
     """What is to be closed.
 
     Attributes:

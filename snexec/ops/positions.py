@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from decimal import Decimal
 
-    from snexec.exits import Watch
+    from snexec.exits import PositionStatus
     from snexec.ledger import OpenRow
     from snexec.ops.wings import Wings
 
@@ -22,7 +22,7 @@ async def positions(wings: Wings) -> dict[str, object]:
         rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
-    return {"daemon": True, "rows": described(rows, watches_of(wings))}
+    return {"daemon": True, "rows": described(rows, statuses_of(wings))}
 
 
 async def explain(wings: Wings, symbol: str) -> dict[str, object]:
@@ -34,10 +34,10 @@ async def explain(wings: Wings, symbol: str) -> dict[str, object]:
     row = next((row for row in rows if spelled(row.symbol) == spelled(symbol)), None)
     if row is None:
         return _refused(f"{symbol} has no open row; why one was sold: snexec trades")
-    watches = watches_of(wings)
+    statuses = statuses_of(wings)
     rules = wings.exits.explain(row.trade_id)
     return {
-        **_described(row, watches.get(row.trade_id)),
+        **_described(row, statuses.get(row.trade_id)),
         "rules": [
             {
                 "rule": rule.name,
@@ -62,25 +62,25 @@ def _refused(why: str) -> dict[str, object]:
     return {"status": "refused", "error": why}
 
 
-def watches_of(wings: Wings) -> dict[str, Watch]:
+def statuses_of(wings: Wings) -> dict[str, PositionStatus]:
     """Return what is known of the rows that are watched, by their ids."""
-    return {watch.row_id: watch for watch in wings.exits.positions()}
+    return {status.row_id: status for status in wings.exits.positions()}
 
 
 def described(
-    rows: Iterable[OpenRow], watches: dict[str, Watch]
+    rows: Iterable[OpenRow], statuses: dict[str, PositionStatus]
 ) -> list[dict[str, object]]:
     """Return open rows as the fields of an answer, oldest first.
 
     Args:
         rows: What the database says.
-        watches: What a daemon knows of them; it has none for what it does not watch.
+        statuses: What a daemon knows of them; it has none for what it does not watch.
     """
-    return [_described(row, watches.get(row.trade_id)) for row in rows]
+    return [_described(row, statuses.get(row.trade_id)) for row in rows]
 
 
-def _described(row: OpenRow, watch: Watch | None) -> dict[str, object]:
-    price = None if watch is None else watch.price
+def _described(row: OpenRow, status: PositionStatus | None) -> dict[str, object]:
+    price = None if status is None else status.price
     left, entry = row.remaining, row.entry_price
     pnl = None
     if price is not None and left is not None and entry is not None:
@@ -93,23 +93,23 @@ def _described(row: OpenRow, watch: Watch | None) -> dict[str, object]:
         "entryPrice": _number(entry),
         "entryAt": row.entry_at,
         "price": _number(price),
-        "priceSource": None if watch is None else watch.price_source,
-        "priceAgeSec": None if watch is None else watch.price_age_sec,
+        "priceSource": None if status is None else status.price_source,
+        "priceAgeSec": None if status is None else status.price_age_sec,
         "openPnl": _number(pnl),
-        "stop": None if watch is None else _number(watch.stop),
-        "target": None if watch is None else _number(watch.target),
-        "secondsLeft": None if watch is None else watch.seconds_left,
-        "state": state_of(row, watch),
-        "blockedBy": blocked_by(row, watch) or None,
+        "stop": None if status is None else _number(status.stop),
+        "target": None if status is None else _number(status.target),
+        "secondsLeft": None if status is None else status.seconds_left,
+        "state": state_of(row, status),
+        "blockedBy": blocked_by(row, status) or None,
     }
 
 
-def state_of(row: OpenRow, watch: Watch | None) -> str:
+def state_of(row: OpenRow, status: PositionStatus | None) -> str:
     """Return what the position is: the table of SPEC 12.2, and what comes before it."""
     if row.mode is None:
         return "foreign"
-    if watch is not None:
-        return watch.state
+    if status is not None:
+        return status.state
     if row.is_closing:
         return "closing"
     if row.shares is None:
@@ -117,13 +117,13 @@ def state_of(row: OpenRow, watch: Watch | None) -> str:
     return "blocked" if row.exit_state == "refused" else "unwatched"
 
 
-def blocked_by(row: OpenRow, watch: Watch | None) -> str:
+def blocked_by(row: OpenRow, status: PositionStatus | None) -> str:
     """Return what keeps a position from being sold, in words; empty if nothing does."""
-    if watch is not None and watch.blocked_by:
-        return watch.blocked_by
+    if status is not None and status.blocked_by:
+        return status.blocked_by
     if row.mode is None:
         return "another program's row: it is not ours to sell"
-    if row.exit_state == "refused" and watch is None:
+    if row.exit_state == "refused" and status is None:
         return f"the broker refused its last sell, {row.exit_id}"
     return ""
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from snexec.reconciliation.discarded import Discarded as Discarded
 from snexec.reconciliation.fills import Fills as Fills
+from snexec.reconciliation.parties import Fate as Fate
 from snexec.reconciliation.parties import Holdings as Holdings
 from snexec.reconciliation.parties import Reasons as Reasons
 from snexec.reconciliation.parties import SellAgain as SellAgain
-from snexec.reconciliation.parties import Verdict as Verdict
 from snexec.reconciliation.rebuild import Rebuild as Rebuild
 from snexec.reconciliation.rebuild import Rebuilt as Rebuilt
 from snexec.reconciliation.reconciler import Reconciler as Reconciler

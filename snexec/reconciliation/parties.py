@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from snexec.model import AccountName
 
 # What is to be done with a sell that was decided, and that the broker does not know.
-Verdict = Literal["send", "drop", "wait"]
+Fate = Literal["send", "drop", "wait"]
 
 
 class Holdings(Protocol):
@@ -28,11 +28,11 @@ class Holdings(Protocol):
 class Reasons(Protocol):
     """Knows whether what a sell was decided for still holds."""
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         """Say what is to be done with a sell that never reached the broker."""
 
     def waits(self, exit_id: str) -> bool:
-        """Return whether one of this run has to wait, and then for a verdict."""
+        """Return whether one of this run has to wait, and then for its fate."""
 
 
 class SellAgain(Protocol):

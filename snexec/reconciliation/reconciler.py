@@ -139,7 +139,7 @@ class Reconciler:
             self.unsettled.settled(applied.dropped)
 
     def report_to(self, holdings: Holdings) -> None:
-        """Tell somebody from now on what rows hold."""
+        """Tell somebody from now on what rows hold; nobody goes by what another heard."""
         self.sells.holdings.append(holdings)
 
     def ask_reasons(self, reasons: Reasons) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.ledger import Ending, ExitApplied, NewExit, UnsettledExit, Writer
     from snexec.model import AccountName
-    from snexec.reconciliation.parties import Holdings, Reasons, SellAgain, Verdict
+    from snexec.reconciliation.parties import Fate, Holdings, Reasons, SellAgain
     from snexec.reconciliation.unsettled import UnsettledOrders
     from snexec.settings import LiveSettings
 
@@ -239,7 +239,7 @@ class Sells:
             return
         if not has_waited:
             return
-        match self._verdict(order.trade_id):
+        match self._fate(order.trade_id):
             case "send":
                 self._send_again(order)
             case "drop":
@@ -294,9 +294,9 @@ class Sells:
     def _resend_after(self) -> float:
         return (self._live.now.exits or ExitSettings()).resend_after_sec
 
-    def _verdict(self, exit_id: str) -> Verdict:
+    def _fate(self, exit_id: str) -> Fate:
         if self.reasons is not None:
-            return self.reasons.verdict(exit_id)
+            return self.reasons.fate(exit_id)
         return "send" if exit_id in self._manual else "drop"
 
     def _watch(self, exit_id: str) -> None:

@@ -10,7 +10,7 @@ from snexec.web.spelling import age, dollars, exactly, percent, unix
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from snexec.exits import Watch
+    from snexec.exits import PositionStatus
     from snexec.ledger import OpenRow
 
 MOST = 500  # more are nobody's to look through, and each costs something a second
@@ -18,16 +18,16 @@ AGES = ("priceAgeSec", "ageSec", "timeLeftSec")  # what changes by time alone
 
 
 def positions_of(
-    rows: Sequence[OpenRow], watches: Mapping[str, Watch], *, now: float
+    rows: Sequence[OpenRow], statuses: Mapping[str, PositionStatus], *, now: float
 ) -> list[dict[str, object]]:
     """Return open rows with what is known of each, the oldest first; the newest 500.
 
     Args:
         rows: What the database says.
-        watches: What the exits know of them, by the rows' ids.
+        statuses: What the exits know of them, by the rows' ids.
         now: Seconds since 1970.
     """
-    return [_position(row, watches.get(row.trade_id), now) for row in rows[-MOST:]]
+    return [_position(row, statuses.get(row.trade_id), now) for row in rows[-MOST:]]
 
 
 def is_real(rows: Iterable[OpenRow]) -> bool:
@@ -35,8 +35,10 @@ def is_real(rows: Iterable[OpenRow]) -> bool:
     return any(row.mode == "live" for row in rows)
 
 
-def _position(row: OpenRow, watch: Watch | None, now: float) -> dict[str, object]:
-    price = None if watch is None else watch.price
+def _position(
+    row: OpenRow, status: PositionStatus | None, now: float
+) -> dict[str, object]:
+    price = None if status is None else status.price
     left, entry, opened = row.remaining, row.entry_price, unix(row.entry_at)
     pnl = None
     if price is not None and left is not None and entry is not None:
@@ -48,15 +50,15 @@ def _position(row: OpenRow, watch: Watch | None, now: float) -> dict[str, object
         "shares": exactly(left),
         "entry": exactly(entry),
         "price": exactly(price),
-        "priceAgeSec": None if watch is None else age(watch.price_age_sec),
-        "priceSource": None if watch is None else watch.price_source,
+        "priceAgeSec": None if status is None else age(status.price_age_sec),
+        "priceSource": None if status is None else status.price_source,
         "pnl": dollars(pnl),
         "pnlPct": percent(price, entry),
         "openedAt": opened,
         "ageSec": None if opened is None else round(max(0.0, now - opened), 1),
-        "stop": None if watch is None else exactly(watch.stop),
-        "target": None if watch is None else exactly(watch.target),
-        "timeLeftSec": None if watch is None else age(watch.seconds_left),
-        "state": state_of(row, watch),
-        "blockedBy": blocked_by(row, watch) or None,
+        "stop": None if status is None else exactly(status.stop),
+        "target": None if status is None else exactly(status.target),
+        "timeLeftSec": None if status is None else age(status.seconds_left),
+        "state": state_of(row, status),
+        "blockedBy": blocked_by(row, status) or None,
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from snexec.clock import Clock
-    from snexec.exits import Watch
+    from snexec.exits import PositionStatus
     from snexec.ledger import OpenRow
     from snexec.ops import Sources
     from snexec.web.day import Day
@@ -131,12 +131,12 @@ class Snapshots:
         Of hundreds of positions that takes some 10 ms, which no order waits for there.
         """
         now = self._clock.now()
-        watches = {each.row_id: each for each in self._sources.wings.exits.positions()}
-        steady = {**self._head(), **self._wings(now), "today": self._figures(watches)}
+        statuses = {each.row_id: each for each in self._sources.wings.exits.positions()}
+        steady = {**self._head(), **self._wings(now), "today": self._figures(statuses)}
         rows, exits = self._open, self._exits()
 
         def spell() -> Snapshot:
-            positions = positions_of(rows, watches, now=now.timestamp())
+            positions = positions_of(rows, statuses, now=now.timestamp())
             ageless = {
                 **steady,
                 "positions": [{**each, **dict.fromkeys(AGES)} for each in positions],
@@ -208,7 +208,7 @@ class Snapshots:
             "all": wings.halt.is_all_halted(),
         }
 
-    def _figures(self, watches: dict[str, Watch]) -> dict[str, object]:
+    def _figures(self, statuses: dict[str, PositionStatus]) -> dict[str, object]:
         signals, today = self._day.signals(), self._today
         return {
             "day": self._day.name,
@@ -220,20 +220,20 @@ class Snapshots:
             "closed": today.closed,
             "won": today.won,
             "realised": dollars(today.realised),
-            "open": dollars(self._open_result(watches)),
+            "open": dollars(self._open_result(statuses)),
         }
 
-    def _open_result(self, watches: dict[str, Watch]) -> Decimal | None:
+    def _open_result(self, statuses: dict[str, PositionStatus]) -> Decimal | None:
         """Return what open positions of the mode would come to, where prices say it."""
         mode = self._sources.wings.live.now.mode
         found = [
-            row.remaining * (watch.price - row.entry_price)
+            row.remaining * (status.price - row.entry_price)
             for row in self._open
             if row.mode == mode
             and row.remaining is not None
             and row.entry_price is not None
-            and (watch := watches.get(row.trade_id)) is not None
-            and watch.price is not None
+            and (status := statuses.get(row.trade_id)) is not None
+            and status.price is not None
         ]
         return sum(found, Decimal(0)) if found else None
 

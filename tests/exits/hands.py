@@ -21,15 +21,16 @@ from snexec.exits.records import Records
 from snexec.exits.rules import Moment
 from snexec.exits.symbol_prices import SymbolPrices
 from snexec.ledger import WatchedRow, Writer
+from snexec.market.calendar import TradingSession
 from tests.fakes import TrioClock, live_settings, make_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from snexec.events import Event
+    from snexec.exits.book_entry import BookEntry
     from snexec.exits.prices import Source
     from snexec.exits.rules import Trigger
-    from snexec.exits.watched import Watched
     from snexec.ledger import HighPrice, Store
     from snexec.model import Mode
     from snexec.settings import ExitSettings
@@ -123,11 +124,6 @@ class View(NamedTuple):
     until: float
 
 
-class Day(NamedTuple):
-    day: date
-    opened_at: float | None
-
-
 class Market:
     """A market that opens and closes as it is told; its hours and its calendar."""
 
@@ -154,9 +150,9 @@ class Market:
     def watch(self, modes: Iterable[Mode]) -> None:
         self.watched = set(modes)
 
-    def session(self) -> Day | None:
+    def session(self) -> TradingSession | None:
         opened = self.opened_at if self.is_open else None
-        return None if self.is_open is None else Day(self.today, opened)
+        return None if self.is_open is None else TradingSession(self.today, opened)
 
 
 @dataclass
@@ -254,7 +250,7 @@ class Desk:
         }
         return WatchedRow(**(values | changes))
 
-    def hold(self, *symbols: str, **changes: Any) -> Watched:  # noqa: ANN401 - by name
+    def hold(self, *symbols: str, **changes: Any) -> BookEntry:  # noqa: ANN401 - by name
         """Watch rows of an earlier run, whose rules are applied already."""
         self.book.load([self.row(symbol, **changes) for symbol in symbols or ["AAPL"]])
         found = self.book.of_symbol(symbols[0] if symbols else "AAPL")

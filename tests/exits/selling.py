@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from snexec.exits.closing import Closing
     from snexec.exits.position import Position
-    from snexec.ledger import ExitReason
+    from snexec.exits.stop_keeper import StopKeeper
+    from snexec.ledger import Applied, ExitApplied, ExitReason
     from snexec.model import Mode
+    from snexec.reconciliation import Fate
     from tests.fakes import Rig
 
 SHARES = "0.533386947"
@@ -34,13 +36,6 @@ STOP = Trigger(
 )
 
 
-class Book(PositionBook):
-    """The book as reconciliation's holdings."""
-
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
-        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
-
-
 class Shop:
     """A rig with a book, a seller, and a row to sell.
 
@@ -48,6 +43,7 @@ class Shop:
         looks: At which accounts others' sales were to be looked at.
         holds: Whether the rule still holds, where it is asked.
         set: Whether there still is such a rule.
+        keeper: Keeps stops, where there is somebody who does.
     """
 
     def __init__(self, rig: Rig, nursery: trio.Nursery) -> None:
@@ -56,16 +52,35 @@ class Shop:
         self.looks: list[Mode] = []
         self.holds: bool | None = True
         self.set = True
-        self.book = Book(rig.clock)
-        rig.reconciler.report_to(self.book)
+        self.book = PositionBook(rig.clock)
+        self.keeper: StopKeeper | None = None
         self.means = Means(
             *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
             *(rig.orders, rig.market, rig.feed),
         )
-        self.means.outside = self
-        self.means.wanted = self
+        self.means.guard_by(self)
         self.seller = Seller(self.means, rig.reconciler, self.book)
+        rig.reconciler.report_to(self)
         rig.market.open = True
+
+    # As reconciliation's holdings, in the order of ``Exits``.
+
+    def bought(self, applied: Applied) -> None:
+        self.book.bought(applied)
+        if self.keeper is not None:
+            self.keeper.look()
+        self.seller.bought(applied)
+
+    def sold(self, applied: ExitApplied) -> None:
+        self.book.sold(applied)
+        if self.keeper is not None:
+            self.keeper.heard(applied)
+        self.seller.sold(applied)
+
+    def foreign_sell(self, mode: Mode, symbol: str) -> None:
+        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
+
+    # As the guard of what sells share.
 
     def look_now(self, mode: Mode) -> None:
         self.looks.append(mode)
@@ -75,6 +90,10 @@ class Shop:
 
     def still_holds(self, _row_id: str, _reason: str) -> bool | None:
         return self.holds
+
+    def fate(self, exit_id: str) -> Fate:
+        assert self.keeper is not None
+        return self.keeper.fate(exit_id)
 
     async def start(self, *, shares: str = SHARES, symbol: str = "AAPL") -> Position:
         """Start the services with a row that was bought, and return its position."""
@@ -99,9 +118,9 @@ class Shop:
     @property
     def position(self) -> Position:
         """The position of the one row."""
-        watched = self.book.of_row("sn-1")
-        assert watched is not None
-        return watched.position
+        entry = self.book.of_row("sn-1")
+        assert entry is not None
+        return entry.position
 
     def state(self) -> str:
         """Return whose the position is, or that it is blocked."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from snexec.exits.rule_set import NO_RULES, read_rules
+from snexec.settings import ExitSettings
 from tests.exits.hands import Desk
 from tests.fakes import make_settings, warnings_of
 
@@ -77,6 +78,45 @@ async def test_what_a_new_rule_does_not_sell_at_once_it_protects_at_once(
     assert desk.reasons == []
     desk.say(170)
     assert desk.reasons == [("AAPL", "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_settings_are_copied_for_a_price_while_rules_wait(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(**STOP)
+    desk.hold("AAPL", "MSFT")
+    desk.start(nursery, again=False)
+    await trio.sleep(1.5)
+    copies, copy = list[ExitSettings](), ExitSettings.model_copy
+
+    def counted(self: ExitSettings, **keys: Any) -> ExitSettings:  # noqa: ANN401 - as copied
+        copies.append(self)
+        return copy(self, **keys)
+
+    monkeypatch.setattr(ExitSettings, "model_copy", counted)
+    for _ in range(20):
+        fall(desk)
+        await trio.sleep(1)
+    assert (desk.reasons, copies) == ([], [])
+    nursery.cancel_scope.cancel()
+
+
+async def test_other_keys_are_heard_of_while_rules_wait(nursery: trio.Nursery) -> None:
+    desk = Desk(**STOP)
+    desk.hold("AAPL", "MSFT")
+    desk.start(nursery, again=False)
+    await trio.sleep(1.5)
+    fall(desk)
+    desk.say(189, "MSFT")
+    desk.say(189, "MSFT")
+    desk.set(**STOP, confirm_ticks=3)
+    await trio.sleep(1)
+    desk.say(170, "MSFT")
+    desk.say(170, "MSFT")
+    assert desk.reasons == []
+    desk.say(170, "MSFT")
+    assert desk.reasons == [("MSFT", "stop_loss")]
     nursery.cancel_scope.cancel()
 
 

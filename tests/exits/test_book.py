@@ -117,8 +117,8 @@ async def test_a_row_is_watched_from_its_first_bought_share(desk: Desk) -> None:
     assert symbols(desk.book) == []
     first = bought(outcome="partial_fill", settled=False, shares=0.1, entry_price=189.5)
     desk.book.bought(first)
-    [watched] = desk.book
-    position = watched.position
+    [entry] = desk.book
+    position = entry.position
     assert position.remaining == Decimal("0.1")
     assert not position.is_settled
     desk.book.bought(bought())
@@ -131,8 +131,8 @@ async def test_what_is_bought_after_a_sell_adds_to_what_remains(desk: Desk) -> N
     desk.book.bought(bought(shares=0.3, settled=False))
     desk.book.sold(sold(sold=Decimal("0.1"), remaining=Decimal("0.2")))
     desk.book.bought(bought(shares=0.5))
-    [watched] = desk.book
-    assert watched.position.remaining == Decimal("0.4")
+    [entry] = desk.book
+    assert entry.position.remaining == Decimal("0.4")
 
 
 @pytest.mark.parametrize("status", ["missed", "closed"])
@@ -174,16 +174,16 @@ async def test_a_stop_at_the_broker_stands_until_it_ends(desk: Desk) -> None:
 
 
 async def test_what_was_read_of_a_position_does_not_outlive_a_fill(desk: Desk) -> None:
-    watched = desk.hold()
-    watched.position.held, watched.position.free = "0.5", Decimal("0.5")
+    entry = desk.hold()
+    entry.position.held, entry.position.free = "0.5", Decimal("0.5")
     await trio.sleep(1)
     desk.book.sold(sold(executed=Decimal("0.1"), remaining=Decimal("0.4")))
-    assert not watched.position.held
-    assert not watched.position.free
-    assert watched.changed_at == 1
+    assert not entry.position.held
+    assert not entry.position.free
+    assert entry.changed_at == 1
     await trio.sleep(1)
     desk.book.bought(bought(shares=0.7))
-    assert watched.changed_at == 2
+    assert entry.changed_at == 2
 
 
 async def test_reports_of_rows_that_are_not_watched_change_nothing(desk: Desk) -> None:
@@ -196,8 +196,8 @@ async def test_reports_of_rows_that_are_not_watched_change_nothing(desk: Desk) -
 
 
 async def test_a_split_makes_other_shares_whose_prices_are_new(desk: Desk) -> None:
-    watched = desk.hold(high_price=Decimal(200))
-    watched.position.rests = "a split"
+    entry = desk.hold(high_price=Decimal(200))
+    entry.position.rests = "a split"
     desk.say(190)
     desk.say(190)
     desk.book.split(
@@ -209,9 +209,9 @@ async def test_a_split_makes_other_shares_whose_prices_are_new(desk: Desk) -> No
             high_price=Decimal(20),
         )
     )
-    position = watched.position
+    position = entry.position
     assert (position.entry_price, position.rests) == (Decimal("18.958"), None)
-    assert position.high_price == watched.prices.highs.highest == 20
+    assert position.high_price == entry.prices.highs.highest == 20
     assert desk.say(19) is None, "the price of before is no measure for it"
 
 

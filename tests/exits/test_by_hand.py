@@ -265,11 +265,11 @@ async def test_a_position_has_its_limits_and_the_time_that_is_left(
     }
     shop.rig.settings.now = make_settings(exits=rules)
     entry = position.entry_price or Decimal(0)
-    (watch,) = hand.positions()
-    assert watch.stop == entry * Decimal("0.98"), "the higher one"
-    assert watch.target == entry * Decimal("1.1")
+    (status,) = hand.positions()
+    assert status.stop == entry * Decimal("0.98"), "the higher one"
+    assert status.target == entry * Decimal("1.1")
     held = trio.current_time() - position.held_since
-    assert watch.seconds_left == pytest.approx(60 - held)
+    assert status.seconds_left == pytest.approx(60 - held)
 
 
 async def test_what_blocks_a_position_is_said_with_its_time(
@@ -280,15 +280,19 @@ async def test_what_blocks_a_position_is_said_with_its_time(
     await hand.close(["AAPL"], at_open=False)
     began = trio.current_time()
     await trio.sleep(0.5)
-    (watch,) = hand.positions()
-    assert watch.state == "blocked"
-    assert "rejected by user request" in watch.blocked_by
-    assert watch.blocked_since == pytest.approx(began, abs=0.5)
+    (status,) = hand.positions()
+    assert status.state == "blocked"
+    assert "rejected by user request" in status.blocked_by
+    assert status.blocked_since == pytest.approx(began, abs=0.5)
     (answer,) = await hand.close(["AAPL"], at_open=False)
-    assert (answer.state, answer.error) == ("closing", watch.blocked_by)
+    assert (answer.state, answer.error) == ("closing", status.blocked_by)
     await trio.sleep(5)
-    (watch,) = hand.positions()
-    assert (watch.state, watch.blocked_by, watch.blocked_since) == ("closing", "", None)
+    (status,) = hand.positions()
+    assert (status.state, status.blocked_by, status.blocked_since) == (
+        "closing",
+        "",
+        None,
+    )
     assert logged_errors.take()
 
 
@@ -297,5 +301,5 @@ async def test_a_position_that_may_not_be_sold_by_price_says_why(
 ) -> None:
     position = await shop.start()
     position.rests = "a split is near"
-    (watch,) = hand.positions()
-    assert (watch.state, watch.blocked_by) == ("watched", "a split is near")
+    (status,) = hand.positions()
+    assert (status.state, status.blocked_by) == ("watched", "a split is near")

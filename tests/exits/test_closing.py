@@ -798,7 +798,7 @@ async def test_what_an_earlier_run_has_tried_counts_in_its_session(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
     await shop.start()
-    shop.means.load_tries({"sn-1": 19}, {})
+    shop.means.tries.load({"sn-1": 19}, {})
     shop.rig.paper.placing.extend([refused(403, "no")] * 9)
     await shop.sell()
     await trio.sleep(3600)
@@ -810,7 +810,7 @@ async def test_a_start_has_no_try_left_where_the_session_had_none(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
     await shop.start()
-    shop.means.load_tries({"sn-1": 20}, {})
+    shop.means.tries.load({"sn-1": 20}, {})
     closing = await shop.sell()
     assert closing.durable.is_set(), "whoever asked for it waits no longer"
     await trio.sleep(3600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
@@ -17,6 +17,7 @@ from tests.orders.hearing import buy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snexec.ledger import Applied, ExitApplied
     from tests.fakes import Rig
 
 pytestmark = pytest.mark.jumping_time
@@ -47,6 +48,27 @@ async def test_a_foreign_sell_is_looked_at_if_it_may_be_of_what_is_held(
     exits.foreign_sell("paper", "BTCUSD")
     exits.foreign_sell("paper", "")
     assert looks == ["paper"] * 2
+
+
+async def test_the_book_hears_first_of_what_was_bought_and_sold(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, heard = make_rig(exits={}), list[str]()
+    exits = make_exits(rig)
+    assert exits._watching is not None
+    for name, part, methods in (
+        ("seller", exits._seller, ("bought", "sold")),
+        ("stops", exits._watching.stops, ("look", "heard")),
+        ("book", exits._book, ("bought", "sold")),
+    ):
+        for each in methods:
+            said = f"{name} {each}"
+            monkeypatch.setattr(part, each, lambda *_, said=said: heard.append(said))
+    exits.bought(cast("Applied", None))
+    assert heard == ["book bought", "stops look", "seller bought"]
+    heard.clear()
+    exits.sold(cast("ExitApplied", None))
+    assert heard == ["book sold", "stops heard", "seller sold"]
 
 
 async def test_rules_that_cannot_be_forgotten_end_nothing(

@@ -1,4 +1,4 @@
-"""The verdicts: which rule answers, for each thing that may be seen of a position."""
+"""The judgements: which rule answers, for each thing that may be seen of a position."""
 
 from __future__ import annotations
 
@@ -150,10 +150,10 @@ def test_before_anything_is_concluded_the_buy_and_what_happened_are_asked_for() 
 
 def test_the_newest_sells_make_the_price_of_what_is_missing() -> None:
     activities = [fill("3", "120", ago=2), fill("4", "105", ago=9)]
-    verdict = judge(standing("6", activities=activities))
-    assert verdict.quantity == 4
-    assert verdict.price == (3 * 120 + 105) / Decimal(4)
-    assert verdict.at == NOON - timedelta(seconds=2)
+    judgement = judge(standing("6", activities=activities))
+    assert judgement.quantity == 4
+    assert judgement.price == (3 * 120 + 105) / Decimal(4)
+    assert judgement.at == NOON - timedelta(seconds=2)
 
 
 def test_sells_from_before_it_was_whole_and_those_counted_before_do_not_count() -> None:
@@ -164,9 +164,9 @@ def test_sells_from_before_it_was_whole_and_those_counted_before_do_not_count() 
 
 
 def test_sells_that_do_not_cover_what_is_missing_are_no_trace_of_it() -> None:
-    verdict = judge(standing("6", 30, activities=[fill("3")]))
-    assert (verdict.kind, verdict.price) == ("sold", None)
-    assert verdict.quantity == 4
+    judgement = judge(standing("6", 30, activities=[fill("3")]))
+    assert (judgement.kind, judgement.price) == ("sold", None)
+    assert judgement.quantity == 4
 
 
 def test_a_sell_of_an_unreadable_quantity_is_none_of_dust() -> None:
@@ -179,13 +179,13 @@ def test_a_sell_of_an_unreadable_quantity_is_none_of_dust() -> None:
         first=sight("0", ago=30, remaining="0.0000005"),
         activities=[unread],
     )
-    verdict = judge(seen)
-    assert (verdict.kind, verdict.price) == ("sold", None)
+    judgement = judge(seen)
+    assert (judgement.kind, judgement.price) == ("sold", None)
 
 
 def test_a_sell_without_a_readable_price_gives_none() -> None:
-    verdict = judge(standing("6", activities=[fill("3"), fill("1", None)]))
-    assert (verdict.kind, verdict.price) == ("sold", None)
+    judgement = judge(standing("6", activities=[fill("3"), fill("1", None)]))
+    assert (judgement.kind, judgement.price) == ("sold", None)
 
 
 def test_our_own_sells_are_no_sale_by_others() -> None:
@@ -210,8 +210,8 @@ def test_a_merger_from_before_it_was_whole_took_nothing(days: int, reason: str) 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
 def test_only_buys_explain_why_more_is_held(side: Literal["buy", "sell"]) -> None:
-    verdict = judge(standing("13", activities=[fill("3", side=side)]))
-    assert verdict.kind == ("whole" if side == "buy" else "rest")
+    judgement = judge(standing("13", activities=[fill("3", side=side)]))
+    assert judgement.kind == ("whole" if side == "buy" else "rest")
 
 
 def test_our_own_buy_does_not_explain_what_others_hold_more() -> None:
@@ -254,10 +254,10 @@ def test_whatever_is_seen_no_more_is_sold_than_is_missing(  # noqa: PLR0917 - hy
         activities=[fill(str(each), name=str(n)) for n, each in enumerate(sold)],
         is_surveyed=True,
     )
-    verdict = judge(seen)
-    if verdict.kind == "sold":
-        assert verdict.quantity == remaining - held
-        assert verdict.quantity > 0
+    judgement = judge(seen)
+    if judgement.kind == "sold":
+        assert judgement.quantity == remaining - held
+        assert judgement.quantity > 0
         assert buy is KNOWN
         assert not selling
         assert held > 0 or gone

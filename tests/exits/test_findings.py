@@ -13,7 +13,7 @@ import trio
 
 from snexec.events import EventFeed
 from snexec.exits.evidence import Evidence
-from snexec.exits.external import Verdict
+from snexec.exits.external import Judgement
 from snexec.exits.findings import Findings
 from snexec.exits.sights import Case, Claim, Sight
 from tests.exits.hands import make_position
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.jumping_time
 
-SOLD = Verdict(
+SOLD = Judgement(
     "sold",
     "sold by others",
     quantity=Decimal(10),
@@ -43,7 +43,7 @@ SOLD = Verdict(
     at=MOMENT - timedelta(minutes=1),
     used=frozenset(["a-1"]),
 )
-DOUBLED = Verdict("split", "split 2 for 1", ratio=Fraction(2))
+DOUBLED = Judgement("split", "split 2 for 1", ratio=Fraction(2))
 
 
 class Finds:
@@ -96,9 +96,9 @@ class Finds:
         return Case(claim=claim, now=now, is_listed=False)
 
     async def sell(self, remaining: str = "10", **changes: Any) -> None:  # noqa: ANN401 - as the fields are
-        verdict = SOLD._replace(**changes)
+        judgement = SOLD._replace(**changes)
         case = self.case(remaining)
-        await self.findings.sold(verdict, case, self.position, self.evidence)
+        await self.findings.sold(judgement, case, self.position, self.evidence)
 
     async def split_it(self, remaining: str = "10") -> None:
         case = self.case(remaining)
@@ -301,10 +301,10 @@ async def test_what_others_have_it_rest_for_stays(finds: Finds) -> None:
 async def test_what_somebody_has_to_look_at_is_an_alarm_once_a_day(
     finds: Finds, logged_errors: LoggedErrors
 ) -> None:
-    verdict = Verdict("rest", "a merger", rests="a merger has changed its position")
+    judgement = Judgement("rest", "a merger", rests="a merger has changed its position")
     for pause in (0, 24 * 3600 - 1, 1):
         await trio.sleep(pause)
-        finds.findings.alarm(verdict, finds.position, finds.evidence)
+        finds.findings.alarm(judgement, finds.position, finds.evidence)
     assert finds.position.rests == "a merger has changed its position"
     said = logged_errors.take()
     assert said[0] == (
@@ -325,9 +325,9 @@ async def test_what_somebody_has_to_look_at_is_an_alarm_once_a_day(
 async def test_a_row_of_another_account_is_said_once_a_day_with_the_way_out(
     finds: Finds, caplog: pytest.LogCaptureFixture
 ) -> None:
-    verdict = Verdict("stranger", "the account does not know its buy")
+    judgement = Judgement("stranger", "the account does not know its buy")
     for _ in range(2):
-        finds.findings.stands(verdict, finds.position, finds.evidence)
+        finds.findings.stands(judgement, finds.position, finds.evidence)
     assert warnings_of(caplog) == [
         "AAPL trade=sn-1 (paper): less of it is held than the row has, and the account"
         " does not know its buy; the row stays as it is: put the keys of its account"
@@ -339,6 +339,6 @@ async def test_a_row_of_another_account_is_said_once_a_day_with_the_way_out(
 async def test_what_an_order_of_ours_has_sold_is_an_error_that_it_decides_itself(
     finds: Finds, logged_errors: LoggedErrors
 ) -> None:
-    finds.findings.stands(Verdict("ours", "it"), finds.position, finds.evidence)
+    finds.findings.stands(Judgement("ours", "it"), finds.position, finds.evidence)
     [line] = logged_errors.take()
     assert line.endswith("the row stays as it is: the look-ups of that order decide")

@@ -77,7 +77,7 @@ class Bench:
     def __init__(self) -> None:
         self.settings = make_exits(retry_max_sec=300)
         self.orders = Desk()
-        self.outside = self.way = self
+        self.way = self.market = self.tries = self
         self.is_closed = False
         self.failures = 0
         self.looks: list[Mode] = []
@@ -91,17 +91,20 @@ class Bench:
     def since_bought(self, _row_id: str) -> float:
         return math.inf
 
-    def is_market_closed(self, _position: Position) -> bool:
+    def has_to_wait(self, _position: Position) -> bool:
         return self.is_closed
 
-    def stop_failures(self, _row_id: str) -> int:
+    def failed_stops(self, _row_id: str) -> int:
         return self.failures
 
-    def stop_failed(self, row_id: str) -> None:
+    def may_stop(self, row_id: str) -> bool:
+        return self.failed_stops(row_id) < 20
+
+    def add_failed_stop(self, row_id: str) -> None:
         assert row_id == "sn-1"
         self.failures += 1
 
-    def look_now(self, mode: Mode) -> None:
+    def look_outside(self, mode: Mode) -> None:
         self.looks.append(mode)
 
     async def take_back_stop(self, _position: Position, exit_id: str) -> None:

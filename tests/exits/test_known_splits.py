@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from snexec.broker.splits import Split
 from snexec.errors import NotSentError
 from snexec.exits.known_splits import KnownSplits
 from snexec.exits.splits import SplitDay
@@ -25,12 +26,6 @@ DAY = date(2026, 1, 6)
 SPLIT = SplitDay("KO", DAY, Fraction(1, 3))
 
 
-class Announced(NamedTuple):
-    symbol: str
-    ratio: Decimal
-    day: date
-
-
 class Source:
     """Answers with two splits, one of a symbol that nobody asked for."""
 
@@ -40,13 +35,13 @@ class Source:
 
     async def splits(
         self, symbols: Collection[str], first: date, last: date
-    ) -> Sequence[Announced]:
+    ) -> Sequence[Split]:
         await trio.sleep(0.1)
         self.asked.append((list(symbols), first, last))
         if self.fault is not None:
             raise self.fault
         third = Decimal(1) / Decimal(3)
-        return [Announced(name, third, DAY) for name in ("KO", "ZZZ")]
+        return [Split(name, third, DAY, name) for name in ("KO", "ZZZ")]
 
 
 class Bench:

@@ -258,16 +258,16 @@ async def test_what_was_asked_before_a_fill_says_nothing_of_what_is_free(
     nursery: trio.Nursery,
 ) -> None:
     desk = Polled(**STOP)
-    watched = desk.hold()
+    entry = desk.hold()
     desk.paper.holds = {"AAPL": "189"}
     desk.paper.seconds = 1
     desk.start(nursery)
     await trio.sleep(0.5)
-    watched.change()
+    entry.change()
     await trio.sleep(1)
-    assert watched.position.free is None
+    assert entry.position.free is None
     await trio.sleep(2)
-    assert watched.position.free == Decimal("0.5")
+    assert entry.position.free == Decimal("0.5")
     nursery.cancel_scope.cancel()
 
 
@@ -275,13 +275,13 @@ async def test_a_row_of_another_mode_is_not_that_position(
     nursery: trio.Nursery,
 ) -> None:
     desk = Polled(**STOP)
-    watched = desk.hold(mode="live")
+    entry = desk.hold(mode="live")
     desk.book.load([desk.row("MSFT")])
     desk.paper.holds = {"AAPL": "1", "MSFT": "189", "GME": "5", "KO": ""}
     desk.start(nursery)
     await trio.sleep(1)
-    assert watched.position.held is None
-    assert watched.prices.last is None
+    assert entry.position.held is None
+    assert entry.prices.last is None
     nursery.cancel_scope.cancel()
 
 

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.exits.book_entry import BookEntry
 from snexec.exits.records import Records
-from snexec.exits.watched import Watched
 from tests.exits.hands import Shelf, make_position
 from tests.fakes import InlineWriter, open_store, warnings_of
 from tests.ledger.selling import buy, held
@@ -34,7 +34,7 @@ class Kept:
         self.records = Records(self.shelf)
         nursery.start_soon(self.records.run)
 
-    async def note(self, *rows: Watched) -> None:
+    async def note(self, *rows: BookEntry) -> None:
         """Note the rows as the monitor does, and let what follows be written."""
         self.records.note_highs(rows, trio.current_time())
         await wait_all_tasks_blocked()
@@ -52,16 +52,18 @@ def shown(writes: Sequence[Sequence[HighPrice]]) -> list[list[tuple[str, str]]]:
     return [[(each.row_id, f"{each.price}") for each in write] for write in writes]
 
 
-def row(high: str | None, symbol: str = "AAPL", *, kept: str | None = None) -> Watched:
+def row(
+    high: str | None, symbol: str = "AAPL", *, kept: str | None = None
+) -> BookEntry:
     """Make a row that was as high as that, of which the database has another price."""
     known = None if kept is None else Decimal(kept)
-    watched = Watched(make_position(symbol, high_price=known))
-    rise(watched, high)
-    return watched
+    entry = BookEntry(make_position(symbol, high_price=known))
+    rise(entry, high)
+    return entry
 
 
-def rise(watched: Watched, high: str | None) -> None:
-    watched.position.high_price = None if high is None else Decimal(high)
+def rise(entry: BookEntry, high: str | None) -> None:
+    entry.position.high_price = None if high is None else Decimal(high)
 
 
 @pytest.fixture
@@ -111,21 +113,21 @@ async def test_what_is_as_it_was_is_not_kept_again(kept: Kept) -> None:
 async def test_no_high_is_kept_of_a_row_whose_entry_price_is_not_known(
     kept: Kept,
 ) -> None:
-    watched = row("100")
-    watched.position.entry_price = None
-    await kept.note(watched)
+    entry = row("100")
+    entry.position.entry_price = None
+    await kept.note(entry)
     assert kept.raised == []
 
 
 async def test_a_row_is_written_at_most_once_in_five_seconds(kept: Kept) -> None:
-    watched, other = row("100"), row("50", "MSFT")
-    await kept.note(watched)
+    entry, other = row("100"), row("50", "MSFT")
+    await kept.note(entry)
     await trio.sleep(4.9)
-    rise(watched, "110")
-    await kept.note(watched, other)
+    rise(entry, "110")
+    await kept.note(entry, other)
     assert kept.raised == [[("row-AAPL", "100")], [("row-MSFT", "50")]]
     await trio.sleep(0.1)
-    await kept.note(watched, other)
+    await kept.note(entry, other)
     assert kept.raised[2:] == [[("row-AAPL", "110")]]
 
 
@@ -145,10 +147,10 @@ async def test_a_high_that_was_taken_back_goes_back_however_little_that_is(
 async def test_one_that_goes_back_before_it_was_written_is_only_written_lower(
     kept: Kept,
 ) -> None:
-    watched = row("110", kept="100")
-    kept.records.note_highs([watched], trio.current_time())
-    rise(watched, "99")
-    kept.records.note_highs([watched], trio.current_time() + 5)
+    entry = row("110", kept="100")
+    kept.records.note_highs([entry], trio.current_time())
+    rise(entry, "99")
+    kept.records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert (kept.raised, kept.lowered) == ([], [[("row-AAPL", "99")]])
 
@@ -156,10 +158,10 @@ async def test_one_that_goes_back_before_it_was_written_is_only_written_lower(
 async def test_one_that_rises_again_before_it_went_back_is_written_over_the_old_one(
     kept: Kept,
 ) -> None:
-    watched = row("90", kept="100")
-    kept.records.note_highs([watched], trio.current_time())
-    rise(watched, "95")
-    kept.records.note_highs([watched], trio.current_time() + 5)
+    entry = row("90", kept="100")
+    kept.records.note_highs([entry], trio.current_time())
+    rise(entry, "95")
+    kept.records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert (kept.raised, kept.lowered) == ([], [[("row-AAPL", "95")]])
 
@@ -177,8 +179,8 @@ async def test_a_row_that_takes_no_high_keeps_no_other_from_it(
     records = Records(writer)
     nursery.start_soon(records.run)
     rows = [row("110"), row("120", "MSFT")]
-    for number, watched in enumerate(rows, 1):
-        watched.position.row_id = f"sn-{number}"
+    for number, entry in enumerate(rows, 1):
+        entry.position.row_id = f"sn-{number}"
     for high in ("110", "120"):
         rise(rows[0], high)
         records.note_highs(rows, trio.current_time())
@@ -215,10 +217,10 @@ async def test_what_is_kept_is_there_at_the_next_start(
     buy(store)
     records = Records(InlineWriter(store))
     nursery.start_soon(records.run)
-    watched = row("120")
-    watched.position.row_id = "sn-1"
+    entry = row("120")
+    entry.position.row_id = "sn-1"
     records.note_rules("the rules")
-    records.note_highs([watched], trio.current_time())
+    records.note_highs([entry], trio.current_time())
     await wait_all_tasks_blocked()
     store._db.close()
 
@@ -227,8 +229,8 @@ async def test_what_is_kept_is_there_at_the_next_start(
     assert held(store).high_price == 120
     records = Records(InlineWriter(store))
     nursery.start_soon(records.run)
-    rise(watched, "110")
-    records.note_highs([watched], trio.current_time() + 5)
+    rise(entry, "110")
+    records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert held(store).high_price == 110, "a print was taken back"
     store._db.close()

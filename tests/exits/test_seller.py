@@ -25,19 +25,19 @@ def shop(rig: Rig, nursery: trio.Nursery) -> Shop:
 async def test_before_the_rows_are_taken_over_no_sell_is_sent_or_dropped(
     shop: Shop,
 ) -> None:
-    assert shop.seller.verdict("sn-1-x1") == "wait"
+    assert shop.seller.fate("sn-1-x1") == "wait"
 
 
 @pytest.mark.parametrize(
-    ("holds", "verdict"), [(True, "send"), (False, "drop"), (None, "wait")]
+    ("holds", "fate"), [(True, "send"), (False, "drop"), (None, "wait")]
 )
 async def test_the_rule_is_asked_anew(
-    shop: Shop, *, holds: bool | None, verdict: str
+    shop: Shop, *, holds: bool | None, fate: str
 ) -> None:
     await shop.start()
     await shop.sell(trigger("max_hold"))
     shop.holds = holds
-    assert shop.seller.verdict("sn-1-x1") == verdict
+    assert shop.seller.fate("sn-1-x1") == fate
 
 
 async def test_a_rule_that_cannot_be_asked_is_not_waited_for_for_ever(
@@ -47,25 +47,25 @@ async def test_a_rule_that_cannot_be_asked_is_not_waited_for_for_ever(
     await shop.start()
     await shop.sell(trigger("max_hold"))
     shop.holds = None  # as where nothing is held any more, so that no price comes
-    assert shop.seller.verdict("sn-1-x1") == "wait"
+    assert shop.seller.fate("sn-1-x1") == "wait"
     await trio.sleep(4)
-    assert shop.seller.verdict("sn-1-x1") == "wait"
+    assert shop.seller.fate("sn-1-x1") == "wait"
     await trio.sleep(2)
     shop.rig.market.open = False
-    assert shop.seller.verdict("sn-1-x1") == "wait"
+    assert shop.seller.fate("sn-1-x1") == "wait"
     shop.rig.market.open = True
-    assert shop.seller.verdict("sn-1-x1") == "wait", "it has just opened"
+    assert shop.seller.fate("sn-1-x1") == "wait", "it has just opened"
     await trio.sleep(6)
-    assert shop.seller.verdict("sn-1-x1") == "drop"
+    assert shop.seller.fate("sn-1-x1") == "drop"
 
 
 async def test_what_was_asked_for_by_hand_is_always_wanted(shop: Shop) -> None:
     await shop.start()
     await shop.sell(trigger("manual"))
     shop.holds = False
-    assert shop.seller.verdict("sn-1-x1") == "send"
+    assert shop.seller.fate("sn-1-x1") == "send"
     shop.rig.market.open = False
-    assert shop.seller.verdict("sn-1-x1") == "wait"
+    assert shop.seller.fate("sn-1-x1") == "wait"
 
 
 async def test_without_rules_only_what_was_asked_for_by_hand_is_wanted(
@@ -73,8 +73,8 @@ async def test_without_rules_only_what_was_asked_for_by_hand_is_wanted(
 ) -> None:
     await shop.start()
     await shop.sell(trigger("max_hold"))
-    shop.means.wanted = None
-    assert shop.seller.verdict("sn-1-x1") == "drop"
+    shop.means._guard = None
+    assert shop.seller.fate("sn-1-x1") == "drop"
 
 
 async def test_the_monitor_hands_a_position_over_and_its_way_ends_by_itself(
@@ -125,8 +125,8 @@ async def test_a_row_that_ended_otherwise_is_not_sold(shop: Shop) -> None:
 async def test_tries_count_anew_each_day_in_new_york(shop: Shop) -> None:
     # It is 14:30 UTC on the fifth when Trio's clock is at 0.
     before_midnight = datetime(2026, 1, 6, 4, 59, tzinfo=UTC)
-    shop.means.tried("sn-1")
+    shop.means.tries.add_sell("sn-1")
     await trio.sleep((before_midnight - shop.rig.clock.now()).total_seconds())
-    assert shop.means.tries("sn-1") == 1
+    assert shop.means.tries.sells("sn-1") == 1
     await trio.sleep(61)
-    assert shop.means.tries("sn-1") == 0
+    assert shop.means.tries.sells("sn-1") == 0

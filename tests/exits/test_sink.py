@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal
 
 import pytest
 import trio
 
 from snexec.exits.sink import MonitorSink
+from snexec.market.ticks import Cancel, Correction, Status
 from tests.exits.hands import Desk
-from tests.exits.test_snapshots import Quote, Trade
+from tests.exits.test_snapshots import quote, trade
 
 pytestmark = pytest.mark.jumping_time
 
 
-class Cancel(NamedTuple):
-    symbol: str
-    trade_id: str
-    exchange: str = "V"
+def cancel(trade_id: str, exchange: str = "V") -> Cancel:
+    return Cancel("AAPL", trade_id, exchange, None)
 
 
-class Status(NamedTuple):
-    symbol: str
-    state: str | None
-    at: float | None = None
+def status(
+    state: Literal["halted", "resumed"] | None, at: float | None = None
+) -> Status:
+    return Status("AAPL", state, "", "", at)
 
 
 class Streamed(Desk):
@@ -39,8 +37,8 @@ class Streamed(Desk):
     def trade(
         self, price: float, trade_id: str = "", conditions: tuple[str, ...] = ()
     ) -> None:
-        now, dollars = self.clock.now().timestamp(), Decimal(str(price))
-        self.sink.print_(Trade("AAPL", dollars, now, conditions, trade_id))
+        now = self.clock.now().timestamp()
+        self.sink.print_(trade(price, now, conditions, trade_id))
 
 
 @pytest.fixture
@@ -58,9 +56,9 @@ async def test_two_trades_sell(desk: Streamed) -> None:
 async def test_a_trade_and_a_quote_sell(desk: Streamed) -> None:
     now = desk.clock.now().timestamp()
     desk.trade(180)
-    desk.sink.quote(Quote("AAPL", None, now))
+    desk.sink.quote(quote(None, now))
     assert desk.reasons == []
-    desk.sink.quote(Quote("AAPL", Decimal(180), now))
+    desk.sink.quote(quote(180, now))
     assert desk.reasons == [("AAPL", "stop_loss")]
 
 
@@ -74,25 +72,25 @@ async def test_a_trade_that_is_corrected_or_canceled_sells_nothing(
     desk: Streamed,
 ) -> None:
     desk.trade(180, "1")
-    desk.sink.correction(Cancel("AAPL", "1"))
+    desk.sink.correction(Correction(*cancel("1"), None))
     desk.trade(180, "2")
-    desk.sink.canceled(Cancel("AAPL", "2"))
+    desk.sink.canceled(cancel("2"))
     desk.trade(180, "3")
     assert desk.reasons == []
-    desk.sink.canceled(Cancel("AAPL", "3", "Q"))  # another exchange's third
-    desk.sink.canceled(Cancel("AAPL", ""))
+    desk.sink.canceled(cancel("3", "Q"))  # another exchange's third
+    desk.sink.canceled(cancel(""))
     desk.trade(180, "4")
     assert desk.reasons == [("AAPL", "stop_loss")]
 
 
 async def test_a_halt_rests_price_rules(desk: Streamed) -> None:
-    desk.sink.status(Status("AAPL", None))
-    desk.sink.status(Status("AAPL", "halted", desk.clock.now().timestamp()))
+    desk.sink.status(status(None))
+    desk.sink.status(status("halted", desk.clock.now().timestamp()))
     desk.trade(180)
     desk.trade(180)
     assert desk.reasons == []
     await trio.sleep(1)
-    desk.sink.status(Status("AAPL", "resumed"))
+    desk.sink.status(status("resumed"))
     desk.trade(180)
     desk.trade(180)
     assert desk.reasons == [("AAPL", "stop_loss")]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from snexec.errors import UnknownOutcomeError
 from snexec.exits.snapshots import SnapshotPoll
+from snexec.market.snapshots import Snapshot
+from snexec.market.ticks import Print, Quote
 from tests.exits.hands import Desk
 from tests.fakes import warnings_of
 
@@ -21,24 +23,19 @@ pytestmark = pytest.mark.jumping_time
 STOP: dict[str, Any] = {"hard_stop_loss_pct": 5, "blind_sec": 10_000.0}
 
 
-class Trade(NamedTuple):
-    symbol: str
-    price: Decimal
-    at: float
-    conditions: tuple[str, ...] = ()
-    trade_id: str = "7"
-    exchange: str = "V"
+def trade(
+    price: float,
+    at: float,
+    conditions: tuple[str, ...] = (),
+    trade_id: str = "7",
+) -> Print:
+    """One of AAPL."""
+    return Print("AAPL", Decimal(str(price)), None, at, conditions, "C", trade_id, "V")
 
 
-class Quote(NamedTuple):
-    symbol: str
-    bid: Decimal | None
-    at: float
-
-
-class Latest(NamedTuple):
-    trade: Trade | None
-    quote: Quote | None
+def quote(bid: float | None, at: float) -> Quote:
+    """One of AAPL."""
+    return Quote("AAPL", None if bid is None else Decimal(str(bid)), None, at)
 
 
 class Snapped(Desk):
@@ -59,7 +56,7 @@ class Snapped(Desk):
             self.live, self, self.book, self.view, self.monitor, clock=self.clock
         )
 
-    async def ask(self, symbols: Iterable[str]) -> dict[str, Latest]:
+    async def ask(self, symbols: Iterable[str]) -> dict[str, Snapshot]:
         self.asked.append((trio.current_time(), list(symbols)))
         await trio.lowlevel.checkpoint()
         if self.fails:
@@ -67,11 +64,12 @@ class Snapped(Desk):
         now = self.clock.now().timestamp()
         traded_at = now if self.traded_at is None else self.traded_at
         return {
-            symbol: Latest(
-                Trade(symbol, Decimal(str(self.last[symbol])), traded_at)
+            symbol: Snapshot(
+                symbol,
+                trade(self.last[symbol], traded_at)._replace(symbol=symbol)
                 if symbol in self.last
                 else None,
-                Quote(symbol, Decimal(str(self.bids[symbol])), now)
+                quote(self.bids[symbol], now)._replace(symbol=symbol)
                 if symbol in self.bids
                 else None,
             )

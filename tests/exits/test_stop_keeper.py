@@ -24,8 +24,6 @@ from tests.orders.hearing import buy, exits_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from snexec.ledger import Applied, ExitApplied
-    from snexec.model import Mode
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -44,17 +42,7 @@ class Life:
         self.keeper = StopKeeper(
             shop.rig.settings, shop.rig.accounts, shop.book, shop.means
         )
-        shop.means.stops = self.keeper
-        shop.rig.reconciler.report_to(self)
-
-    def bought(self, _applied: Applied) -> None:
-        self.keeper.look()
-
-    def sold(self, applied: ExitApplied) -> None:
-        self.keeper.heard(applied)
-
-    def foreign_sell(self, _mode: Mode, _symbol: str) -> None:
-        raise AssertionError("nobody else sells here")
+        shop.keeper = self.keeper
 
     async def begin(self) -> None:
         """Take over the rows, and start; as the daemon does."""
@@ -63,9 +51,9 @@ class Life:
         rig.reconciler.load(rig.store.unsettled(), exits)
         shop.book.load(rows)
         for row in rows:
-            watched = shop.book.of_row(row.id)
-            assert watched is not None
-            shop.seller.take_over(row, watched.position)
+            entry = shop.book.of_row(row.id)
+            assert entry is not None
+            shop.seller.take_over(row, entry.position)
         shop.seller.load(exits)
         self.keeper.load(rows)
         for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
@@ -89,9 +77,9 @@ class Life:
 
     def price(self, price: str) -> None:
         """Have the monitor know a price."""
-        watched = self.shop.book.of_row("sn-1")
-        assert watched is not None
-        watched.prices.last = Decimal(price)
+        entry = self.shop.book.of_row("sn-1")
+        assert entry is not None
+        entry.prices.last = Decimal(price)
 
 
 class World:

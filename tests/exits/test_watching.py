@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.jumping_time
 
 
-class Watched:
+class Built:
     """What watches a row of shares and one of coins, and who heard of what.
 
     Attributes:
@@ -81,23 +81,23 @@ def make(
     make_rig: Callable[..., Rig],
     monkeypatch: pytest.MonkeyPatch,
     nursery: trio.Nursery,
-) -> Callable[..., Watched]:
-    def watched(**keys: object) -> Watched:
+) -> Callable[..., Built]:
+    def built(**keys: object) -> Built:
         rig = make_rig(exits={"max_hold_duration_sec": 1e6, **keys})
-        return Watched(rig, monkeypatch, nursery)
+        return Built(rig, monkeypatch, nursery)
 
-    return watched
+    return built
 
 
 async def test_new_settings_are_heard_by_all_that_go_by_them(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make()
-    watched.note("monitor", "settings_changed")
-    watched.note("stops", "look")
-    watched.note("_stream", "settings_changed")
-    watched.exits.settings_changed()
-    assert sorted(watched.heard) == [
+    built = make()
+    built.note("monitor", "settings_changed")
+    built.note("stops", "look")
+    built.note("_stream", "settings_changed")
+    built.exits.settings_changed()
+    assert sorted(built.heard) == [
         "_stream.settings_changed",
         "monitor.settings_changed",
         "stops.look",
@@ -105,55 +105,55 @@ async def test_new_settings_are_heard_by_all_that_go_by_them(
 
 
 async def test_what_is_bought_is_looked_at_and_gets_its_stop(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make()
-    watched.note("_watcher", "look")
-    watched.note("stops", "look")
-    watched.watching.bought()
-    assert sorted(watched.heard) == ["_watcher.look", "stops.look"]
+    built = make()
+    built.note("_prices", "look")
+    built.note("stops", "look")
+    built.watching.bought()
+    assert sorted(built.heard) == ["_prices.look", "stops.look"]
 
 
 async def test_after_a_time_that_nobody_has_seen_the_stream_is_opened_anew(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make()
-    watched.note("_stream", "restart")
-    watched.exits.time_passed()
-    assert watched.heard == ["_stream.restart"]
+    built = make()
+    built.note("_stream", "restart")
+    built.exits.time_passed()
+    assert built.heard == ["_stream.restart"]
 
 
 async def test_what_others_sold_is_looked_for_at_once(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make()
-    await watched.run()
-    before = watched.lists
-    watched.watching.look_now("paper")
+    built = make()
+    await built.run()
+    before = built.lists
+    built.watching.look_now("paper")
     await wait_all_tasks_blocked()
-    assert watched.lists == before + 1
+    assert built.lists == before + 1
 
 
 @pytest.mark.parametrize("keys", [{"enabled": False}, {"external": False}])
 async def test_splits_are_asked_for_while_what_others_do_is_looked_for(
-    make: Callable[..., Watched], keys: dict[str, object]
+    make: Callable[..., Built], keys: dict[str, object]
 ) -> None:
-    watched = make(**keys)
-    await watched.run()
-    assert watched.splits == []
+    built = make(**keys)
+    await built.run()
+    assert built.splits == []
 
 
 async def test_splits_of_shares_are_asked_for_and_coins_have_none(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make()
-    await watched.run()
-    assert watched.splits == [["AAPL"]]
+    built = make()
+    await built.run()
+    assert built.splits == [["AAPL"]]
 
 
 async def test_while_it_is_off_no_account_is_asked_for_what_it_holds(
-    make: Callable[..., Watched],
+    make: Callable[..., Built],
 ) -> None:
-    watched = make(enabled=False)
-    await watched.run()
-    assert watched.lists == 0
+    built = make(enabled=False)
+    await built.run()
+    assert built.lists == 0

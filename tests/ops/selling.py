@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import trio
 
-from snexec.exits import CloseAnswer, Exits, ExitsStatus, Explained, Watch
+from snexec.exits import CloseAnswer, Exits, ExitsStatus, Explained, PositionStatus
 from snexec.ledger.store import Store
 from snexec.model import Mode
 from tests.fakes import make_trade, ref_of
@@ -36,7 +36,7 @@ class FakeExits(Exits):
     def __init__(self) -> None:  # it has no parts
         self.asked: list[tuple[list[str], bool]] = []
         self.refusals: dict[str, str] = {}
-        self.watches: list[Watch] = []
+        self.statuses: list[PositionStatus] = []
         self.rules: list[Explained] | None = None
         self.now = NOTHING
         self.by = ""
@@ -50,9 +50,9 @@ class FakeExits(Exits):
         self.asked.append((list(symbols), at_open))
         return [self._answer(symbol) for symbol in symbols]
 
-    def positions(self) -> list[Watch]:
+    def positions(self) -> list[PositionStatus]:
         """Return the set ones."""
-        return self.watches
+        return self.statuses
 
     def status(self) -> ExitsStatus:
         """Return the set one."""

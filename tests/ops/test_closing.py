@@ -10,8 +10,8 @@ import pytest
 
 from snexec.broker.answers import MarketTimes
 from snexec.errors import UnknownOutcomeError
-from snexec.exits import Watch
-from snexec.ops.exits import Closing
+from snexec.exits import PositionStatus
+from snexec.ops.exits import CloseRequest
 from tests.fakes import MOMENT, make_trade, warnings_of
 from tests.ledger.broker_says import add_foreign_row
 from tests.ops.selling import FakeExits, hold
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.jumping_time
 
-ALL = Closing(None)
+ALL = CloseRequest(None)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def test_a_close_says_rows_shares_and_dollars_before_it_sells(
 ) -> None:
     hold(bench.rig.store)
     hold(bench.rig.store, "BTC/USD", shares="0.001")
-    exits.watches = [Watch("sn-AAPL", "paper", "watched", price=Decimal(110))]
+    exits.statuses = [PositionStatus("sn-AAPL", "paper", "watched", price=Decimal(110))]
     said = await bench.control.close(ALL, dry_run=True)
     assert exits.asked == []
     assert rows_of(said) == {
@@ -85,7 +85,7 @@ async def test_a_close_answers_with_the_sells_that_are_durable(
 ) -> None:
     hold(bench.rig.store)
     hold(bench.rig.store, "MSFT")
-    done = await bench.control.close(Closing(("aapl",)), dry_run=False)
+    done = await bench.control.close(CloseRequest(("aapl",)), dry_run=False)
     assert exits.asked == [(["AAPL"], False)]
     row = rows_of(done)["AAPL"]
     assert (row["state"], row["exitId"]) == ("selling", "sn-AAPL-x1")
@@ -113,13 +113,13 @@ async def test_shares_are_not_sold_while_the_market_is_closed_but_at_its_open(
 ) -> None:
     hold(bench.rig.store)
     set_market(bench, monkeypatch, is_open=False)
-    refused = await bench.control.close(Closing(("AAPL",)), dry_run=False)
+    refused = await bench.control.close(CloseRequest(("AAPL",)), dry_run=False)
     assert (refused["status"], refused["error"]) == (
         "refused",
         "AAPL: the market is closed; to sell at its open: --at-open",
     )
     assert exits.asked == []
-    await bench.control.close(Closing(("AAPL",), at_open=True), dry_run=False)
+    await bench.control.close(CloseRequest(("AAPL",), at_open=True), dry_run=False)
     assert exits.asked == [(["AAPL"], True)]
 
 
@@ -182,7 +182,7 @@ async def test_rows_that_are_not_ours_or_hold_nothing_are_named_and_left(
     bench.rig.open_row(make_trade("sn-new", "NVDA"))
     hold(bench.rig.store)
     done = await bench.control.close(
-        Closing(("KO", "NVDA", "AAPL", "GONE")), dry_run=False
+        CloseRequest(("KO", "NVDA", "AAPL", "GONE")), dry_run=False
     )
     assert exits.asked == [(["AAPL"], False)]
     errors = {symbol: row["error"] for symbol, row in rows_of(done).items()}

@@ -17,7 +17,7 @@ from tests.fakes import SECRET
 
 if TYPE_CHECKING:
     from snexec.ledger.standing import End
-    from snexec.ops.exits import Closing
+    from snexec.ops.exits import CloseRequest
     from snexec.signals import Signal
 
 SIGNAL = {
@@ -66,7 +66,7 @@ class Recorder(Control):
         self.asked.append(("rebuild", since))
         return {"rows": []}
 
-    async def close(self, asked: Closing, *, dry_run: bool) -> dict[str, object]:
+    async def close(self, asked: CloseRequest, *, dry_run: bool) -> dict[str, object]:
         await trio.lowlevel.checkpoint()
         self.asked.append((*asked, dry_run))
         return {"rows": []}

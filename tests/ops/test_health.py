@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from snexec.exits import Watch
+from snexec.exits import PositionStatus
 from snexec.intake.admission import Phase
 from snexec.ledger.damage import gone
 from snexec.ops.health import Health
@@ -129,12 +129,14 @@ async def test_a_row_that_cannot_be_sold_is_unhealthy_after_five_minutes(
 ) -> None:
     bench.set_stream("authorized")
     exits = FakeExits()
-    blocked = Watch("sn-1", "live", "blocked", blocked_since=trio.current_time())
+    blocked = PositionStatus(
+        "sn-1", "live", "blocked", blocked_since=trio.current_time()
+    )
     health = Health(bench.wings._replace(exits=exits), stream_grace_seconds=60)
-    exits.watches = [blocked, Watch("sn-2", "live", "watched")]
+    exits.statuses = [blocked, PositionStatus("sn-2", "live", "watched")]
     await trio.sleep(299)
     assert health.problems() == {}
-    exits.watches.append(blocked._replace(blocked_since=trio.current_time()))
+    exits.statuses.append(blocked._replace(blocked_since=trio.current_time()))
     await trio.sleep(1)
     assert health.problems() == {
         "exits": "2 rows cannot be sold, the first for 5.0 min: see snexec positions"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from snexec.exits import Explained, Watch
+from snexec.exits import Explained, PositionStatus
 from snexec.ledger.rows import OrderRef
 from snexec.ops.positions import described
 from tests.ledger.broker_says import add_foreign_row
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.jumping_time
 
-WATCH = Watch(
+STATUS = PositionStatus(
     "sn-AAPL",
     "paper",
     "watched",
@@ -51,7 +51,7 @@ async def test_a_watched_row_has_its_price_its_limits_and_what_it_has_won(
     bench: Bench, exits: FakeExits
 ) -> None:
     hold(bench.rig.store)
-    exits.watches = [WATCH]
+    exits.statuses = [STATUS]
     row = (await listed(bench))["AAPL"]
     assert row.pop("entryAt") is not None
     assert row == {
@@ -79,7 +79,7 @@ async def test_every_open_row_is_listed_whatever_it_is(
     hold(store)
     hold(store, "MSFT", mode="live")
     add_foreign_row(store, symbol="KO")
-    exits.watches = [WATCH._replace(state="blocked", blocked_by="HTTP 403: no")]
+    exits.statuses = [STATUS._replace(state="blocked", blocked_by="HTTP 403: no")]
     rows = await listed(bench)
     assert {symbol: row["state"] for symbol, row in rows.items()} == {
         "AAPL": "blocked",
@@ -127,7 +127,7 @@ async def test_rows_that_cannot_be_read_are_said_not_to_be(
 
 
 def test_without_a_row_nothing_is_described() -> None:
-    assert described([], {"sn-AAPL": WATCH}) == []
+    assert described([], {"sn-AAPL": STATUS}) == []
 
 
 # Explain ------------------------------------------------------------------------------

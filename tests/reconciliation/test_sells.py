@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from snexec.ledger import Applied, ExitApplied
     from snexec.model import Mode
-    from snexec.reconciliation import Verdict
+    from snexec.reconciliation import Fate
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -32,10 +32,10 @@ HALF = "0.266693473"
 class Book:
     """Remembers what it hears of holdings, and says what it is to say of sells."""
 
-    def __init__(self, verdict: Verdict = "send") -> None:
+    def __init__(self, fate: Fate = "send") -> None:
         self.heard: list[tuple[str, object]] = []
         self.asked: list[str] = []
-        self.say: Verdict = verdict
+        self.say: Fate = fate
 
     def bought(self, applied: Applied) -> None:
         self.heard.append(("bought", applied.shares))
@@ -46,7 +46,7 @@ class Book:
     def foreign_sell(self, mode: Mode, symbol: str) -> None:
         self.heard.append(("foreign", (mode, symbol)))
 
-    def verdict(self, exit_id: str) -> Verdict:
+    def fate(self, exit_id: str) -> Fate:
         self.asked.append(exit_id)
         return self.say
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snexec.exits import Watch
+from snexec.exits import PositionStatus
 from snexec.web.exit_families import about_exits
 from tests.ops.selling import NOTHING, FakeExits
 
@@ -17,10 +17,10 @@ def samples(exits: FakeExits) -> dict[tuple[str, ...], float]:
 
 def test_rows_are_counted_by_mode_and_state_and_prices_have_an_age() -> None:
     exits = FakeExits()
-    exits.watches = [
-        Watch("1", "paper", "watched"),
-        Watch("2", "paper", "watched"),
-        Watch("3", "live", "blocked"),
+    exits.statuses = [
+        PositionStatus("1", "paper", "watched"),
+        PositionStatus("2", "paper", "watched"),
+        PositionStatus("3", "live", "blocked"),
     ]
     exits.now = NOTHING._replace(
         source="snapshots",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snexec.exits import Watch
+from snexec.exits import PositionStatus
 from snexec.logs import SecretMask
 from tests.fakes import Rig, make_settings
 from tests.ops.selling import hold
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 async def test_a_position_is_shown_with_what_is_known_of_it(site: Site) -> None:
     hold(site.rig.store)
     hold(site.rig.store, "KO")
-    site.exits.watches = [
-        Watch(
+    site.exits.statuses = [
+        PositionStatus(
             "sn-AAPL", "paper", "watched", price=Decimal("110.5"), price_age_sec=0.25,
             price_source="stream", stop=Decimal(95), target=Decimal(120),
             seconds_left=60.0,

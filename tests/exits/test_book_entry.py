@@ -7,22 +7,22 @@ from decimal import Decimal
 import pytest
 import trio
 
+from snexec.exits.book_entry import BookEntry
 from snexec.exits.prices import NEVER
-from snexec.exits.watched import Watched
 from tests.exits.hands import make_position
 
 pytestmark = pytest.mark.jumping_time
 
 
 async def test_it_goes_on_from_the_highest_price_that_the_row_has() -> None:
-    watched = Watched(make_position(high_price=Decimal(120)))
-    assert watched.prices.highs.highest == watched.written_high == 120
-    assert watched.written_at == NEVER, "the next rise need not wait"
+    entry = BookEntry(make_position(high_price=Decimal(120)))
+    assert entry.prices.highs.highest == entry.written_high == 120
+    assert entry.written_at == NEVER, "the next rise need not wait"
 
 
 async def test_the_rules_hold_for_it_unless_it_is_held_back() -> None:
-    watched = Watched(make_position())
-    assert (watched.is_armed, watched.held_back, watched.waits_until) == (
+    entry = BookEntry(make_position())
+    assert (entry.is_armed, entry.held_back, entry.waits_until) == (
         *(True, None),
         None,
     )
@@ -30,9 +30,9 @@ async def test_the_rules_hold_for_it_unless_it_is_held_back() -> None:
 
 async def test_a_change_of_its_shares_makes_what_was_read_before_it_worthless() -> None:
     position = make_position(held="0.5", free=Decimal("0.5"))
-    watched = Watched(position)
-    assert watched.changed_at == NEVER
+    entry = BookEntry(position)
+    assert entry.changed_at == NEVER
     await trio.sleep(7)
-    watched.change()
-    assert watched.changed_at == 7
+    entry.change()
+    assert entry.changed_at == 7
     assert (position.held, position.free) == (None, None)

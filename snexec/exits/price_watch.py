@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.exits.book import PositionBook
-    from snexec.exits.market import Calendar, Hours
+    from snexec.exits.market import BrokerClock, Calendar
     from snexec.exits.monitor import Halt, Seller
     from snexec.exits.poll import Onlooker
     from snexec.exits.snapshots import MarketData
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 
-class Watcher:
+class PriceWatch:
     """Watches what is held, and hands to the seller what a rule sells.
 
     Args:
@@ -56,7 +56,7 @@ class Watcher:
         accounts: Accounts,
         book: PositionBook,
         seller: Seller,
-        hours: Hours,
+        hours: BrokerClock,
         calendar: Calendar,
         halt: Halt,
         *,

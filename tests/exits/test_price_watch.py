@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from snexec.events import EventFeed
+from snexec.exits.price_watch import PriceWatch
 from snexec.exits.rule_set import NO_RULES, rules_of
-from snexec.exits.watcher import Watcher
 from tests.exits.hands import Desk
 from tests.exits.test_book import bought, sold
 from tests.exits.test_poll import Polled
@@ -33,7 +33,7 @@ class Whole:
     def __init__(self, **keys: Any) -> None:  # noqa: ANN401 - by name
         self.desk = Polled(**keys)
         self.data = Snapped(**keys)
-        self.watcher = Watcher(
+        self.watch = PriceWatch(
             self.desk.live,
             self.desk.accounts,
             self.desk.book,
@@ -46,17 +46,17 @@ class Whole:
             feed=EventFeed(clock=self.desk.clock),
             clock=self.desk.clock,
         )
-        self.watcher.follow_positions(self.desk)
+        self.watch.follow_positions(self.desk)
 
     def load(self, rows: list[WatchedRow], rules: str | None) -> None:
         """Take over rows and rules, as at the start."""
         self.desk.book.load(rows)
-        self.watcher.monitor.load(rules)
+        self.watch.monitor.load(rules)
 
     def bought(self, applied: Applied) -> None:
         """Take a fill."""
         self.desk.book.bought(applied)
-        self.watcher.look()
+        self.watch.look()
 
 
 async def test_a_row_is_watched_from_its_fill_to_its_end(
@@ -65,7 +65,7 @@ async def test_a_row_is_watched_from_its_fill_to_its_end(
     whole = Whole(**STOP)
     desk = whole.desk
     whole.load([], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     await trio.sleep(10)
     assert desk.paper.asked == []
     desk.paper.holds = {"AAPL": "189"}
@@ -73,13 +73,13 @@ async def test_a_row_is_watched_from_its_fill_to_its_end(
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "170"}
     assert desk.book.count("watched") == 1
-    assert whole.watcher.monitor.source_and_age() == (None, None)
-    assert whole.watcher.monitor.passed_over == {"unmoved": 2}
-    assert not whole.watcher.monitor.is_blind
+    assert whole.watch.monitor.source_and_age() == (None, None)
+    assert whole.watch.monitor.passed_over == {"unmoved": 2}
+    assert not whole.watch.monitor.is_blind
     await trio.sleep(4)
     assert desk.reasons == [("AAPL", "stop_loss")]
     assert desk.book.count("closing") == 1
-    assert whole.watcher.monitor.source_and_age()[0] == "positions"
+    assert whole.watch.monitor.source_and_age()[0] == "positions"
     desk.book.sold(sold(settled=True, closed=True, row_status="closed"))
     assert len(desk.book) == 0
     assert [mode for mode, _positions in desk.lists][:2] == ["paper", "paper"]
@@ -89,12 +89,12 @@ async def test_a_row_is_watched_from_its_fill_to_its_end(
 async def test_a_start_goes_on_with_rows_and_rules(nursery: trio.Nursery) -> None:
     first, second = Whole(**STOP), Whole(**STOP)
     first.load([], None)
-    nursery.start_soon(first.watcher.run)
+    nursery.start_soon(first.watch.run)
     await trio.sleep(1)
     [rules] = first.desk.shelf.rules
     second.load([second.desk.row()], rules)
     second.desk.paper.holds = {"AAPL": "170"}
-    nursery.start_soon(second.watcher.run)
+    nursery.start_soon(second.watch.run)
     await trio.sleep(3)
     second.desk.paper.holds = {"AAPL": "169"}
     await trio.sleep(4)
@@ -108,7 +108,7 @@ async def test_a_doubted_price_of_positions_is_settled_by_a_snapshot(
     whole = Whole(**STOP)
     desk = whole.desk
     whole.load([desk.row()], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     desk.paper.holds = {"AAPL": "189"}
     await trio.sleep(1.5)
     desk.paper.holds = {"AAPL": "188"}
@@ -127,7 +127,7 @@ async def test_a_stop_that_was_passed_before_the_start_sells_by_a_snapshot(
     whole = Whole(**STOP, activation_delay_sec=0.5)
     desk = whole.desk
     whole.load([desk.row()], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     desk.paper.holds = {"AAPL": "170"}
     whole.data.last = {"AAPL": 170}
     await trio.sleep(10)
@@ -148,7 +148,7 @@ async def test_rows_of_two_modes_are_each_sold_by_their_own_accounts_price(
     desk.paper.holds = {"AAPL": "189", "MSFT": "170"}
     desk.real.holds = {"AAPL": "170", "MSFT": "189"}
     whole.data.last = {"AAPL": 189, "MSFT": 189}
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     await trio.sleep(3)
     desk.paper.holds |= {"AAPL": "188.5", "MSFT": "169"}
     desk.real.holds |= {"AAPL": "169", "MSFT": "188.5"}
@@ -166,8 +166,8 @@ async def test_trades_of_snapshots_are_passed_on(nursery: trio.Nursery) -> None:
     whole = Whole(**STOP, price_source="stream")
     whole.load([whole.desk.row()], None)
     heard: list[tuple[str, Decimal]] = []
-    whole.watcher.follow_trades(lambda *said: heard.append(said))
-    nursery.start_soon(whole.watcher.run)
+    whole.watch.follow_trades(lambda *said: heard.append(said))
+    nursery.start_soon(whole.watch.run)
     whole.data.last = {"AAPL": 189}
     await trio.sleep(2.5)
     whole.data.last = {"AAPL": 188}
@@ -181,14 +181,14 @@ async def test_without_exits_nobody_is_asked_and_rows_are_unwatched(
 ) -> None:
     whole = Whole()
     whole.load([whole.desk.row()], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     whole.bought(bought(trade_id="row-2", symbol="MSFT"))
     await trio.sleep(1000)
     assert whole.desk.paper.asked == []
     assert whole.data.asked == []
     assert whole.desk.shelf.rules == []
     assert whole.desk.book.count("watched") == 2
-    assert whole.watcher.monitor.explain("row-AAPL") is None
+    assert whole.watch.monitor.explain("row-AAPL") is None
     nursery.cancel_scope.cancel()
 
 
@@ -208,14 +208,14 @@ async def test_settings_hold_in_that_moment(nursery: trio.Nursery) -> None:
     whole = Whole()
     desk = whole.desk
     whole.load([desk.row()], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     desk.paper.holds = {"AAPL": "189"}
     await trio.sleep(10)
     desk.set(**STOP)
-    whole.watcher.settings_changed()
+    whole.watch.settings_changed()
     await trio.sleep(0.1)
     assert desk.paper.asked == [10]
-    told = whole.watcher.monitor.explain("row-AAPL")
+    told = whole.watch.monitor.explain("row-AAPL")
     assert told is not None
     assert told[0].threshold == "180.10"
     nursery.cancel_scope.cancel()
@@ -227,16 +227,16 @@ async def test_a_reason_is_asked_anew(nursery: trio.Nursery) -> None:
     )
     desk = whole.desk
     whole.load([desk.row(high_price=Decimal(220))], None)
-    nursery.start_soon(whole.watcher.run)
+    nursery.start_soon(whole.watch.run)
     desk.paper.holds = {"AAPL": "199"}
     await trio.sleep(2.5)
     desk.paper.holds = {"AAPL": "200"}
     await trio.sleep(2.5)
-    assert whole.watcher.monitor.still_holds("row-AAPL", "max_hold") is False
-    assert whole.watcher.monitor.still_holds("row-MSFT", "max_hold") is None
+    assert whole.watch.monitor.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watch.monitor.still_holds("row-MSFT", "max_hold") is None
     desk.set()
-    assert whole.watcher.monitor.still_holds("row-AAPL", "max_hold") is False
-    assert whole.watcher.monitor.still_holds("row-AAPL", "manual") is True
+    assert whole.watch.monitor.still_holds("row-AAPL", "max_hold") is False
+    assert whole.watch.monitor.still_holds("row-AAPL", "manual") is True
     nursery.cancel_scope.cancel()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("PositionMonitor")
 
 
-class Watched:
+class BookEntry:
     """One position of the book.
 
     Attributes:

@@ -1,0 +1,71 @@
+"""Whether a sell has to wait for its market to open, and until when (SPEC 12.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from snexec.assets import asset_class
+
+if TYPE_CHECKING:
+    from snexec.exits.position import Position
+    from snexec.model import Mode
+
+_LOOK_SECONDS = 1.0
+_ANSWER_LOOK_SECONDS = 0.05  # the operator waits for it
+
+
+class Hours(Protocol):
+    """The market's hours, by the broker's clock."""
+
+    def is_open(self, mode: Mode) -> bool | None:
+        """Return whether it is open; None where that is not known now."""
+
+    def is_being_asked(self, mode: Mode) -> bool:
+        """Return whether that is not known, and the answer is on its way."""
+
+    def want(self, mode: Mode) -> None:
+        """Ask for it for a while, also where nothing is watched."""
+
+
+class MarketWait:
+    """Knows of each position whether its market lets a sell leave.
+
+    Args:
+        hours: The market's, which are asked for while a sell depends on them.
+    """
+
+    def __init__(self, hours: Hours) -> None:
+        self._hours = hours
+
+    def has_to_wait(self, position: Position) -> bool:
+        """Return whether a sell has to wait for the market; not where nobody knows.
+
+        At a start, and at a change, it waits until the broker's clock has answered.
+        """
+        if asset_class(position.symbol).around_the_clock:
+            return False
+        is_open = self._hours.is_open(position.mode)
+        return is_open is False or self._is_being_asked(position)
+
+    async def until_known(self, position: Position) -> None:
+        """Wait until the broker has said whether it is open, or does not say."""
+        self._want(position)
+        while self._is_being_asked(position):  # noqa: ASYNC110 - a clock
+            await trio.sleep(_ANSWER_LOOK_SECONDS)
+
+    async def until_open(self, position: Position) -> None:
+        """Wait until a position's market is open."""
+        self._want(position)
+        while self.has_to_wait(position):
+            await trio.sleep(_LOOK_SECONDS)
+            self._want(position)
+
+    def _want(self, position: Position) -> None:
+        if not asset_class(position.symbol).around_the_clock:
+            self._hours.want(position.mode)
+
+    def _is_being_asked(self, position: Position) -> bool:
+        is_coin = asset_class(position.symbol).around_the_clock
+        return not is_coin and self._hours.is_being_asked(position.mode)
