@@ -5,7 +5,7 @@ import { clock, when } from "/assets/format.js";
 export function Notices({ state }) {
   const { snapshot, away, turnedAway } = state;
   const { halt, exits } = snapshot;
-  const blocked = snapshot.positions.filter((each) => each.blockedBy);
+  const blocked = snapshot.positions.filter((each) => each.blockedBy && each.state !== "closing");
   return html`<div class="notices">
     ${turnedAway && html`<section class="notice bad"><h2>Not allowed any more</h2>
       <p>${turnedAway}</p></section>`}
