@@ -115,13 +115,17 @@ class Activation:
             rows: Every position, each of them asked before.
             now: This moment.
             settings: In force.
-            halted: Whether no order may leave: then what waits goes on waiting.
+            halted: Whether no order may leave: then what waits goes on waiting, and is
+                said again once orders leave.
         """
         if self._waiting is None:
             return False
         rows = tuple(rows)
         waiting = [each for each in rows if not each.is_armed]
-        self._say_in_time(waiting, now)
+        if halted:
+            self._unsaid = [each for each in waiting if each.waits_until is not None]
+        else:
+            self._say_in_time(waiting, now)
         for each in waiting:
             if each.waits_until is None:
                 continue

@@ -37,6 +37,7 @@ class PositionStatus(NamedTuple):
     """What is known of one position beyond the columns of its row.
 
     Attributes:
+        state: Of its position; "unwatched" where exits are off.
         price: Dollars a share, the last one that counted; None before the first.
         price_source: Where it is from: positions, snapshots or stream.
         price_age_sec: Since it was true.
@@ -49,7 +50,7 @@ class PositionStatus(NamedTuple):
 
     row_id: str
     mode: Mode
-    state: State
+    state: State | Literal["unwatched"]
     price: Decimal | None = None
     price_source: str | None = None
     price_age_sec: float | None = None

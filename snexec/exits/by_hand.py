@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snexec.settings import ExitSettings, LiveSettings
 
 _STOPPED = "the daemon stops; its next start goes on with it"
+_WAITS = "the market is closed: it is sold when it opens"
 _DURABLE_SECONDS = 10.0  # who asks waits longer; a working buy may have to end first
 
 
@@ -97,6 +98,8 @@ class ByHand:
         position, prices = entry.position, entry.prices
         closing = self._seller.of_row(position.row_id)
         blocked_by = position.rests or ""
+        if position.waits:
+            blocked_by = _WAITS
         if closing is not None and closing.blocked_by is not None:
             blocked_by = closing.blocked_by
         seen = prices.source is not None and prices.at > -math.inf
@@ -111,7 +114,8 @@ class ByHand:
             blocked_since=None if closing is None else closing.blocked_since,
         )
         if exits is None or not exits.enabled:
-            return status
+            is_idle = status.state == "watched"
+            return status._replace(state="unwatched") if is_idle else status
         hold = exits.max_hold_duration_sec
         stops = (stop_level(position, exits), trailing_level(position, exits))
         return status._replace(

@@ -25,6 +25,10 @@ log = logging.getLogger("Market")
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _WANTED_SECONDS = 60.0
+# So long after its own change a clock may still say what was before: it lags, and what
+# depends on it waits.
+_LAG_SECONDS = 5.0
+_LAG_PAUSE_SECONDS = 0.5
 
 
 class View(NamedTuple):
@@ -64,6 +68,7 @@ class MarketHours:
         self._watched: frozenset[Mode] = frozenset()
         self._wanted_until: dict[Mode, float] = {}
         self._unanswered: set[Mode] = set()  # the last time that they were asked
+        self._lagging: set[Mode] = set()  # their clocks, at a change
         self._changed = trio.Event()
         self._decided = trio.Event()
         self._said = trio.Event()
@@ -157,6 +162,10 @@ class MarketHours:
                 pause = _FIRST_PAUSE_SECONDS
                 self._unanswered.discard(mode)
                 continue
+            if mode in self._lagging:
+                with trio.move_on_after(_LAG_PAUSE_SECONDS):
+                    await changed.wait()
+                continue
             self._unanswered.add(mode)
             with trio.move_on_after(pause) as waiting:
                 await changed.wait()
@@ -181,6 +190,7 @@ class MarketHours:
     async def _ask(self, mode: Mode, *, warn: bool) -> bool:
         """Ask once, and return whether the market's state is known now."""
         problem = "it says that its next change is over"
+        self._lagging.discard(mode)
         lease = self._accounts.try_take(mode, Purpose.RECOVERY)
         if lease is None:
             self._log_unknown(mode, "the rate limit leaves no request", warn=warn)
@@ -198,8 +208,8 @@ class MarketHours:
             else:
                 until = asked + answer.seconds_left
                 change = answer.next_close if answer.is_open else answer.next_open
-                views[mode] = View(answer.is_open, until, change, answer.timestamp)
                 if trio.current_time() < until:
+                    views[mode] = View(answer.is_open, until, change, answer.timestamp)
                     log.info(
                         "the market is %s (%s), for another %.0f s",
                         "open" if answer.is_open else "closed",
@@ -209,6 +219,10 @@ class MarketHours:
                     self._said.set()
                     self._said = trio.Event()
                     return True
+                before = views.get(mode)
+                if before is not None and asked < before.until + _LAG_SECONDS:
+                    self._lagging.add(mode)
+                    return False
         self._log_unknown(mode, problem, warn=warn)
         return False
 
@@ -221,8 +235,10 @@ class MarketHours:
             waits.append("no position is sold for its price")
         log.log(
             logging.WARNING if warn else logging.DEBUG,
-            "the broker's clock is not known (%s: %s): %s until it is",
+            "the broker's clock is not known (%s: %s): %s",
             mode,
             problem,
-            " and ".join(waits),
+            f"{' and '.join(waits)} until it is"
+            if waits
+            else "sells under way do not wait for it",
         )

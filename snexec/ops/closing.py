@@ -53,9 +53,8 @@ async def close(
         _answer(row, statuses, state="refused", error=why) for row, why in problems
     ]
     if wanted and dry_run:
-        return {
-            "rows": [_answer(row, statuses, state="open") for row in wanted] + answers
-        }
+        answers += [_answer(row, statuses, state="open") for row in wanted]
+        return {"rows": _in_order(answers, asked, rows)}
     if wanted:
         symbols = [row.symbol for row in wanted]
         by_symbol = {row.symbol: row for row in wanted}
@@ -65,6 +64,7 @@ async def close(
             row = by_symbol[each.symbol]
             _log(each, row)
             answers.append(_done(each, row, statuses))
+    answers = _in_order(answers, asked, rows)
     if all(each["state"] == "refused" for each in answers):
         return _refused(_said(answers) or "there is no open row", rows=answers)
     return {"rows": answers}
@@ -100,6 +100,15 @@ def _chosen(symbols: Sequence[str] | None, rows: list[OpenRow]) -> list[OpenRow]
 def _without_row(symbols: Sequence[str] | None, rows: list[OpenRow]) -> list[str]:
     known = {spelled(row.symbol) for row in rows}
     return [each for each in dict.fromkeys(symbols or ()) if spelled(each) not in known]
+
+
+def _in_order(
+    answers: list[dict[str, object]], asked: CloseRequest, rows: list[OpenRow]
+) -> list[dict[str, object]]:
+    """Return the answers in the order in which was asked; of all rows, oldest first."""
+    symbols = asked.symbols or [row.symbol for row in rows]
+    places = {spelled(each): place for place, each in enumerate(symbols)}
+    return sorted(answers, key=lambda each: places[spelled(str(each["symbol"]))])
 
 
 def _why_not(row: OpenRow) -> str:

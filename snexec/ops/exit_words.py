@@ -55,9 +55,10 @@ def exit_words(event: Mapping[str, Any]) -> str | None:  # noqa: PLR0911 - a tab
         case "exit_blocked":
             return f"CANNOT BE SOLD: {problem}; see snexec positions"
         case "exits_blind":
+            rows = _text(event.get("rows"))
             return (
-                f"BLIND, no price counts: {_text(event.get('rows'))} rows are not sold"
-                " by price; time rules and snexec close go on"
+                f"BLIND, no price counts: {rows} {'row is' if rows == '1' else 'rows are'}"
+                " not sold by price; time rules and snexec close go on"
             )
         case "external":
             return _external(event)

@@ -8,7 +8,6 @@ import trio
 
 from snexec.intake import Phase
 from snexec.logs import roughly
-from snexec.model import counted
 
 if TYPE_CHECKING:
     from snexec.exits import Exits
@@ -63,18 +62,18 @@ def _about_exits(exits: Exits) -> dict[str, str]:
     """Return what keeps positions from being sold: at once if blind, else in a while."""
     status, found = exits.status(), {}
     if status.blind:
-        found["prices"] = (
-            f"none counts, so {counted(status.watched, 'row')} {'is' if status.watched == 1 else 'are'} not"
-            " sold by price; time"
-            " rules go on"
-        )
+        rows = "1 row is" if status.watched == 1 else f"{status.watched} rows are"
+        found["prices"] = f"none counts, so {rows} not sold by price; time rules go on"
     blocked = [each for each in exits.positions() if each.blocked_since is not None]
     if not blocked:
         return found
     seconds = trio.current_time() - min(each.blocked_since or 0.0 for each in blocked)
     if seconds >= _BLOCKED_SECONDS:
-        found["exits"] = (
-            f"{counted(len(blocked), 'row')} cannot be sold, the first for {roughly(seconds)}: see"
-            " snexec positions"
+        is_one = len(blocked) == 1
+        rows = (
+            "1 row cannot be sold, for"
+            if is_one
+            else f"{len(blocked)} rows cannot be sold, the first for"
         )
+        found["exits"] = f"{rows} {roughly(seconds)}: see snexec positions"
     return found

@@ -203,7 +203,9 @@ async def test_another_setting_does_not_begin_the_delay_anew(
     nursery.cancel_scope.cancel()
 
 
-async def test_halt_all_keeps_back_what_waits(nursery: trio.Nursery) -> None:
+async def test_halt_all_keeps_back_what_waits_and_it_is_said_anew(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
     desk = Desk(max_hold_duration_sec=60)
     desk.hold(entry_at=desk.clock.now() - timedelta(days=1))
     desk.start(nursery, again=False)
@@ -211,9 +213,12 @@ async def test_halt_all_keeps_back_what_waits(nursery: trio.Nursery) -> None:
     desk.switch.all_halted = True
     await trio.sleep(600)
     assert desk.reasons == []
+    caplog.clear()
     desk.switch.all_halted = False
     await trio.sleep(50)
     assert desk.reasons == []
+    (said,) = warnings_of(caplog)
+    assert said.startswith("the new rules sell 1 row at once")
     await trio.sleep(12)
     assert desk.reasons == [("AAPL", "max_hold")]
     nursery.cancel_scope.cancel()

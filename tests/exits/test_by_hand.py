@@ -97,6 +97,10 @@ async def test_a_closed_market_is_waited_for_only_if_that_was_said(
     assert (answer.state, answer.exit_id) == ("queued", "sn-1-x1")
     assert shop.states() == {"sn-1-x1": "planned"}
     assert shop.posts() == []
+    (watch,) = hand.positions()
+    assert (watch.state, watch.blocked_by) == (
+        ("closing", "the market is closed: it is sold when it opens")
+    )
 
 
 # What a kill does not take back.
@@ -255,8 +259,8 @@ async def test_a_position_has_its_limits_and_the_time_that_is_left(
     position = await shop.start()
     (bare,) = hand.positions()
     assert (bare.state, bare.price, bare.stop, bare.seconds_left) == (
-        ("watched", None, None, None)
-    )
+        ("unwatched", None, None, None)
+    ), "no rule is asked of it"
     rules = {
         "hard_stop_loss_pct": 5,
         "trailing_stop_pct": 2,
@@ -266,6 +270,7 @@ async def test_a_position_has_its_limits_and_the_time_that_is_left(
     shop.rig.settings.now = make_settings(exits=rules)
     entry = position.entry_price or Decimal(0)
     (status,) = hand.positions()
+    assert status.state == "watched"
     assert status.stop == entry * Decimal("0.98"), "the higher one"
     assert status.target == entry * Decimal("1.1")
     held = trio.current_time() - position.held_since
@@ -301,5 +306,6 @@ async def test_a_position_that_may_not_be_sold_by_price_says_why(
 ) -> None:
     position = await shop.start()
     position.rests = "a split is near"
+    shop.rig.settings.now = make_settings(exits={})
     (status,) = hand.positions()
     assert (status.state, status.blocked_by) == ("watched", "a split is near")

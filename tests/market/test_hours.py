@@ -283,6 +283,51 @@ async def test_a_clock_that_is_not_known_says_what_waits_for_it(
     ]
 
 
+async def test_a_clock_that_lags_at_the_close_is_asked_again_and_sells_wait(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = times(0, is_open=True)
+    bench.broker.script = [
+        times(10, is_open=True),
+        over,
+        over,
+        times(60, is_open=False),
+    ]
+    await trio.sleep(10.5)
+    assert (bench.market.is_open("paper"), bench.market.is_being_asked("paper")) == (
+        (None, True)
+    )
+    await trio.sleep(1)
+    assert bench.market.is_open("paper") is False
+    assert warnings_of(caplog) == []
+
+
+async def test_a_clock_that_goes_on_lagging_is_not_known(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = times(0, is_open=True)
+    bench.broker.script = [times(10, is_open=True), *[over] * 20]
+    await trio.sleep(20)
+    assert not bench.market.is_being_asked("paper")
+    [warning] = warnings_of(caplog)
+    assert "it says that its next change is over" in warning
+    assert len(bench.broker.asked) < 15
+
+
+async def test_a_clock_that_is_asked_for_a_sell_alone_keeps_nothing_waiting(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    bench.change(asked=False)
+    bench.broker.script = [UnknownOutcomeError("x")]
+    nursery.start_soon(bench.market.run)
+    bench.market.want("paper")
+    await trio.sleep(0.5)
+    [warning] = warnings_of(caplog)
+    assert warning.endswith("): sells under way do not wait for it")
+    nursery.cancel_scope.cancel()
+
+
 async def test_the_close_is_known_while_the_market_is_open(bench: Bench) -> None:
     bench.broker.script = [times(600, is_open=True), times(5000, is_open=False)]
     assert bench.market.seconds_to_close("paper") is None

@@ -93,6 +93,20 @@ async def test_a_close_answers_with_the_sells_that_are_durable(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_close_answers_in_the_order_in_which_was_asked(
+    bench: Bench, exits: FakeExits, *, dry_run: bool
+) -> None:
+    for symbol in ("AAPL", "KO", "MSFT"):
+        hold(bench.rig.store, symbol)
+    exits.refusals["KO"] = "its buy still works"
+    asked = CloseRequest(("msft", "NOPE", "KO", "AAPL"))
+    answer = await bench.control.close(asked, dry_run=dry_run)
+    assert list(rows_of(answer)) == ["MSFT", "NOPE", "KO", "AAPL"]
+    everything = await bench.control.close(ALL, dry_run=dry_run)
+    assert list(rows_of(everything)) == ["AAPL", "KO", "MSFT"], "the oldest first"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
 async def test_a_close_is_refused_during_halt_all_and_not_during_a_halt(
     bench: Bench, exits: FakeExits, logged_errors: LoggedErrors, *, dry_run: bool
 ) -> None:

@@ -118,6 +118,8 @@ async def test_a_daemon_that_is_blind_is_unhealthy_at_once(bench: Bench) -> None
     exits = FakeExits()
     health = Health(bench.wings._replace(exits=exits), stream_grace_seconds=60)
     assert health.problems() == {}
+    exits.now = NOTHING._replace(watched=1, blind=True)
+    assert health.problems()["prices"].startswith("none counts, so 1 row is not sold")
     exits.now = NOTHING._replace(watched=3, blind=True)
     assert health.problems() == {
         "prices": "none counts, so 3 rows are not sold by price; time rules go on"
@@ -136,8 +138,9 @@ async def test_a_row_that_cannot_be_sold_is_unhealthy_after_five_minutes(
     exits.statuses = [blocked, PositionStatus("sn-2", "live", "watched")]
     await trio.sleep(299)
     assert health.problems() == {}
-    exits.statuses.append(blocked._replace(blocked_since=trio.current_time()))
     await trio.sleep(1)
+    assert health.problems()["exits"].startswith("1 row cannot be sold, for 5.0 min")
+    exits.statuses.append(blocked._replace(blocked_since=trio.current_time()))
     assert health.problems() == {
         "exits": "2 rows cannot be sold, the first for 5.0 min: see snexec positions"
     }

@@ -6,7 +6,9 @@ export function Notices({ state }) {
   const { snapshot, away, turnedAway } = state;
   const { halt, exits } = snapshot;
   // Another program's rows are never ours to sell, which is no news.
-  const blocked = snapshot.positions.filter((each) => each.blockedBy && each.state !== "foreign");
+  const blocked = snapshot.positions.filter(
+    (each) => each.blockedBy && each.state !== "foreign" && each.state !== "closing",
+  );
   return html`<div class="notices">
     ${turnedAway && html`<section class="notice bad"><h2>Not allowed any more</h2>
       <p>${turnedAway}</p></section>`}
