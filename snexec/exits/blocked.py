@@ -54,6 +54,12 @@ class BlockedAlarm:
             *(self._position.symbol, self._position.row_id, self._trigger.reason),
         )
 
+    def unbooked(self, order_id: str) -> str:
+        """Say that the broker has a sell that the row does not know; return it in words."""
+        why = f"the broker took its sell as {order_id}, which its row does not know"
+        self.tell(why, "nothing more of it is sold before it is settled, or a start")
+        return why
+
     def tell(self, why: str | None, following: str) -> None:
         """Say why, and what comes next, unless that was said within the hour."""
         position = self._position

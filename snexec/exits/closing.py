@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import trio
 
 from snexec.exits.blocked import BlockedAlarm
 from snexec.exits.heard import (
+    ENDS,
     Answers,
     HasEnded,
     Heard,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from snexec.broker import BrokerOrder
     from snexec.errors import BrokerError, RefusedError
+    from snexec.exits.heard import Result
     from snexec.exits.means import Means
     from snexec.exits.position import Position
     from snexec.exits.rules import Trigger
@@ -35,21 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("PositionMonitor")
 
-# How a way ends: nothing is left; the row is the rules' again; or it ended otherwise, by
-# another program where it is gone.
-Result = Literal["closed", "given_back", "ended", "gone", "stopped"]
-
 _NEXT_DAY_LOOK_SECONDS = 30.0
 _AGAIN_SECONDS = 1.0  # after what lasts for a moment only
 _NO_MORE_TRIES = "no more tries in this session, the next one is tomorrow's"
 _WRITE_AGAIN = ("changed", "closing")
 _KEPT_BACK = ("halted", "not_written")
-_ENDS: dict[NotPlanned, Result] = {
-    "not_found": "gone",
-    "not_ours": "gone",
-    "not_open": "gone",
-    "stopping": "stopped",  # nor does a rule sell what is left
-}
 
 
 class Closing:
@@ -137,8 +129,8 @@ class Closing:
 
     def end(self, result: Result) -> None:
         """End the way: there is nothing more to sell of this row."""
-        self.result = result
-        if self._scope is None:
+        before, self.result = self.result, result
+        if self._scope is None or before == "unbooked":
             self._end()
         else:
             self._scope.cancel(reason=f"the row is {result}")
@@ -191,6 +183,11 @@ class Closing:
         self._history.blocked_by = None
         self._alarm.since = None
         self.position.state = "closing"
+
+    def unbooked(self, _new: NewExit, order: BrokerOrder) -> None:
+        """End: another sell might sell what the broker's order sells as well."""
+        self._history.blocked_by = self._alarm.unbooked(order.id)
+        self.end("unbooked")
 
     def refused(self, _new: NewExit, error: RefusedError) -> None:
         """Go on by the table."""
@@ -271,7 +268,7 @@ class Closing:
             return Next()
         if why in _WRITE_AGAIN:
             return Next(_AGAIN_SECONDS)
-        return _ENDS.get(why, "given_back")
+        return ENDS.get(why, "given_back")
 
     async def _kept_back(self, why: NotPlanned) -> Next | Result | None:
         """Wait until orders leave again; then the rule decides anew, if one did.
@@ -340,8 +337,9 @@ class Closing:
         self._means.orders.flush()
 
     def _answer(self, answer: Heard) -> None:
-        self._answers.put(answer)
-        self._start()
+        if self.result is None:
+            self._answers.put(answer)
+            self._start()
 
     def _start(self) -> None:
         if self._scope is None:

@@ -1,10 +1,10 @@
-"""What a position's way to closed hears of its sells, in the order in which it came."""
+"""What a position's way to closed hears of its sells, in order, and how it ends by it."""
 
 from __future__ import annotations
 
 import collections
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from snexec.errors import RefusedError
     from snexec.ledger import ExitApplied, NewExit
     from snexec.orders import NotPlanned, Withheld
+
+
+# How a way ends: nothing is left; the row is the rules' again; the broker has a sell that
+# the row does not know; or it ended otherwise, by another program where it is gone.
+Result = Literal["closed", "given_back", "unbooked", "ended", "gone", "stopped"]
+
+ENDS: dict[NotPlanned, Result] = {
+    "not_found": "gone",
+    "not_ours": "gone",
+    "not_open": "gone",
+    "stopping": "stopped",  # nor does a rule sell what is left
+}
 
 
 @dataclass(frozen=True, slots=True)

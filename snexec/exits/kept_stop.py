@@ -149,6 +149,9 @@ class KeptStop:
             )
         self._told_at = -math.inf
 
+    def unbooked(self, _new: NewExit, _order: BrokerOrder) -> None:
+        """Place none: it would rest beside the one that the broker has."""
+
     def refused(self, _new: NewExit, error: RefusedError) -> None:
         """Try again by the table of refused sells; the monitor's own rule goes on."""
         self.is_in_flight = False

@@ -89,6 +89,8 @@ class Seller:
 
     async def keep(self, closing: Closing) -> None:
         """Have a start go on with what was asked for by hand, before a sell is durable."""
+        if closing.result == "unbooked":
+            return  # it would be sold at the next start
         way, row_id = self._means.way, closing.position.row_id
         await way.note_close(row_id)
         if closing.result == "given_back":
@@ -206,6 +208,10 @@ class Seller:
 
     def _ended(self, closing: Closing) -> None:
         row_id = closing.position.row_id
+        if closing.result == "unbooked":  # it stays, so that nobody begins another
+            if closing.trigger.reason == "manual" and self._nursery is not None:
+                self._nursery.start_soon(self._means.way.forget_close, row_id)
+            return
         if self._closings.get(row_id) is closing:
             del self._closings[row_id]
             self._unasked_since.pop(closing.exit_id or "", None)

@@ -247,6 +247,7 @@ class SellOutcomes:
                 order.id,
                 order_id=order.id,
             )
+            attempt.listener.unbooked(new, order)
             return
         if applied.settled:
             self._unsettled.settled(new.id)

@@ -70,6 +70,12 @@ class SellListener(Protocol):
     def placed(self, new: NewExit, order: BrokerOrder) -> None:
         """Hear that the broker has it, and that this is durable."""
 
+    def unbooked(self, new: NewExit, order: BrokerOrder) -> None:
+        """Hear that the broker has it, and that its row is gone or names another order.
+
+        Nobody follows it any more; what sells the row once more may sell it twice.
+        """
+
     def refused(self, new: NewExit, error: RefusedError) -> None:
         """Hear that the broker does not take it, and that this is durable."""
 
@@ -90,6 +96,9 @@ class Unheard:
         """Do nothing."""
 
     def placed(self, new: NewExit, order: BrokerOrder) -> None:
+        """Do nothing."""
+
+    def unbooked(self, new: NewExit, order: BrokerOrder) -> None:
         """Do nothing."""
 
     def refused(self, new: NewExit, error: RefusedError) -> None:

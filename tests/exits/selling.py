@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.errors import RefusedError
@@ -13,12 +14,13 @@ from snexec.exits.book import PositionBook
 from snexec.exits.means import Means
 from snexec.exits.rules import Trigger
 from snexec.exits.seller import Seller
-from tests.fakes import make_trade
+from tests.fakes import make_order, make_trade
 from tests.orders.hearing import buy, exits_of
 
 if TYPE_CHECKING:
-    import trio
+    from collections.abc import Awaitable, Callable
 
+    from snexec.broker.answers import BrokerOrder
     from snexec.exits.closing import Closing
     from snexec.exits.position import Position
     from snexec.exits.stop_keeper import StopKeeper
@@ -199,3 +201,16 @@ def insufficient(available: str, existing: str, held: str) -> RefusedError:
 def trigger(reason: ExitReason) -> Trigger:
     """Make a reason without a price."""
     return Trigger(reason, None, "clock", "it is time")
+
+
+def taken_meanwhile(
+    shop: Shop, how: str = "DELETE FROM BotExit"
+) -> Callable[[object], Awaitable[BrokerOrder]]:
+    """Have the broker take a sell as o-9 while somebody else writes its row."""
+
+    async def take(_request: object) -> BrokerOrder:
+        await trio.sleep(1)
+        shop.rig.store._db.execute(how)
+        return make_order("sn-1-x1", order_id="o-9")
+
+    return take

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.exits.answers import CloseAnswer
 from snexec.exits.by_hand import ByHand
-from tests.exits.selling import SHARES, Shop, refused, trigger
+from tests.exits.selling import SHARES, Shop, refused, taken_meanwhile, trigger
 from tests.fakes import make_order, make_settings, make_trade, ref_of
 from tests.orders.hearing import buy, exits_of
 
@@ -309,3 +309,25 @@ async def test_a_position_that_may_not_be_sold_by_price_says_why(
     shop.rig.settings.now = make_settings(exits={})
     (status,) = hand.positions()
     assert (status.state, status.blocked_by) == ("watched", "a split is near")
+
+
+async def test_what_its_row_does_not_know_to_be_sold_is_not_sold_again(
+    shop: Shop, hand: ByHand, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(taken_meanwhile(shop))
+    await shop.sell()
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer.state == "closing"
+    (row,) = shop.rig.store.held.watched()
+    assert row.wanted == "manual"
+    await trio.sleep(2)
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.shares) == ("refused", None)
+    assert answer.error.startswith("the broker took its sell as o-9")
+    (status,) = hand.positions()
+    assert (status.state, status.blocked_by) == ("blocked", answer.error)
+    assert len(shop.posts()) == 1
+    (row,) = shop.rig.store.held.watched()
+    assert row.wanted is None, "or the next start sold it again"
+    assert len(logged_errors.take()) == 2

@@ -16,7 +16,14 @@ from snexec.errors import RefusedError, UnknownOutcomeError
 from snexec.ledger.exit_rows import ExitApplied, NewExit
 from snexec.ledger.held_rows import Split
 from snexec.ledger.rows import OrderRef
-from tests.exits.selling import SHARES, Shop, insufficient, refused, trigger
+from tests.exits.selling import (
+    SHARES,
+    Shop,
+    insufficient,
+    refused,
+    taken_meanwhile,
+    trigger,
+)
 from tests.fakes import make_order
 from tests.orders.hearing import SELL, Heard, buy
 
@@ -273,6 +280,44 @@ async def test_a_row_that_another_program_has_ended_is_watched_no_more(
     assert closing.result == "gone"
     assert shop.book.of_row("sn-1") is None, "or it would be tried at each price"
     assert (shop.posts(), shop.seller.of_row("sn-1")) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "how", ["DELETE FROM BotExit", "UPDATE BotExit SET alpacaOrderId = 'o-8'"]
+)
+async def test_a_sell_that_its_row_does_not_know_ends_the_way_and_none_follows_it(
+    shop: Shop, logged_errors: LoggedErrors, how: str
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(taken_meanwhile(shop, how))
+    closing = await shop.sell()
+    await trio.sleep(2)
+    assert (closing.result, shop.state()) == ("unbooked", "blocked")
+    assert (
+        closing.blocked_by
+        == "the broker took its sell as o-9, which its row does not know"
+    )
+    taken, blocked = logged_errors.take()
+    assert "the broker took the sell as o-9" in taken
+    assert "nothing more of it is sold before it is settled, or a start" in blocked
+    assert len(shop.rig.told("exit_blocked")) == 1
+    assert await shop.sell(trigger("manual")) is closing
+    await trio.sleep(30 * 3600)
+    assert len(shop.posts()) == 1
+    assert shop.state() == "blocked", "no rule asks for it"
+
+
+async def test_a_row_that_does_not_know_its_sell_is_let_go_once_it_is_closed(
+    shop: Shop, logged_errors: LoggedErrors
+) -> None:
+    await shop.start()
+    shop.rig.paper.placing.append(taken_meanwhile(shop))
+    closing = await shop.sell()
+    await trio.sleep(2)
+    assert shop.seller.of_row("sn-1") is closing
+    shop.seller.ended("sn-1")
+    assert (closing.result, shop.seller.of_row("sn-1")) == ("ended", None)
+    assert len(logged_errors.take()) == 2
 
 
 async def test_others_sales_end_the_way_however_long_the_next_try_waits(

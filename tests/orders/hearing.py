@@ -48,6 +48,9 @@ class Heard:
     def unknown(self, _new: NewExit, error: BrokerError) -> None:
         self.calls.append(("unknown", str(error)))
 
+    def unbooked(self, _new: NewExit, order: BrokerOrder) -> None:
+        self.calls.append(("unbooked", order.id))
+
     def withheld(self, _new: NewExit, why: Withheld) -> None:
         self.calls.append(("withheld", why))
 

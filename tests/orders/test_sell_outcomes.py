@@ -216,7 +216,7 @@ async def test_a_sell_whose_row_is_gone_is_an_error_and_is_followed_no_more(
     [line] = logged_errors.take()
     assert "the broker took the sell as o-9, and its row is gone or names" in line
     assert sent.rig.unsettled.get(sent.new.id) is None
-    assert (sent.heard.calls, sent.rig.events) == ([], [])
+    assert (sent.heard.calls, sent.rig.events) == ([("unbooked", "o-9")], [])
     assert sent.recorded == [sent.attempt], "whoever waits for it goes on"
 
 
