@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,3 +134,23 @@ async def test_a_port_that_is_taken_is_an_error_line_and_trading_goes_on() -> No
             answer = await client.ask(signal_line("AAPL"))
             assert answer["status"] == "accepted"
             await box.until(box.rows, "it is ordered")
+
+
+async def test_an_attacker_without_a_token_keeps_out_no_signal_and_no_order() -> None:
+    async with http_box() as (box, port), box.daemon(), AsyncExitStack() as stack:
+        await until_served(port)
+        for number in range(1_000):
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            await stack.enter_async_context(stream)
+            guess = request(token=f"{number:032}", length=60_000)
+            # Silent ones, heads without an end, guesses whose bodies never come.
+            await stream.send_all((b"", guess[:40], guess)[number % 3])
+        async with box.client() as client:
+            with trio.fail_after(2):
+                answer = await client.ask(signal_line("MSFT"))
+            assert answer["status"] == "accepted"
+        with trio.fail_after(10):
+            assert (await post(port, ALERT)).status == 202
+        await box.until(lambda: len(box.rows()) == 2, "both are ordered")
+        assert "0" * 30 not in box.log()
+        assert box.log().count("with a token that nobody has") == 1
