@@ -114,12 +114,14 @@ class TakenSignal(NamedTuple):
         read_at: When its line was read, on Trio's clock.
         sequence: Its place in this run.
         term: The mode's in which it was taken, and to which it belongs (SPEC 11).
+        producer: Who sent it, where it is known.
     """
 
     signal: Signal
     read_at: float
     sequence: int
     term: Term
+    producer: str | None = None
 
 
 def parse_signal(

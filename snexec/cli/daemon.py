@@ -251,8 +251,9 @@ def _read_certificates(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _web(settings: Settings) -> Web | None:
-    """Return what serves the page and metrics, if they are wanted."""
-    if settings.page is None and settings.metrics.listen is None:
+    """Return what serves the page and metrics, and takes signals, if any is wanted."""
+    is_wanted = settings.page is not None or settings.http.enabled
+    if not is_wanted and settings.metrics.listen is None:
         return None
     # Imported only where it is used.
     from snexec.web import WebServer

@@ -226,6 +226,7 @@ class Intake:
         early: bool = False,
         lost: str = f"longer than {MAX_LINE_BYTES} bytes",
         default_id: str | None = None,
+        producer: str | None = None,
     ) -> Answer:
         """Take one line; None stands for one that was not kept.
 
@@ -235,21 +236,30 @@ class Intake:
             early: Take it even before recovery is done; it then waits, and ages.
             lost: Why it was not kept.
             default_id: What a signal without an id is called.
+            producer: Who sent it, where it is known.
         """
         answer = (
             Answer(status="invalid", error=f"line: {lost}")
             if line is None
-            else self._answer(line, read_at, early=early, default_id=default_id)
+            else self._answer(
+                line, read_at, early=early, default_id=default_id, producer=producer
+            )
         )
         self._counts[answer.status] += 1
         if answer.status == "accepted":
             log.debug("signal taken: id=%s", answer.id)
         else:
-            self._log_refusal(answer)
+            self._log_refusal(answer, producer)
         return answer
 
     def _answer(  # noqa: PLR0911 - one return an answer, in the order of the table
-        self, line: bytes, read_at: float, *, early: bool, default_id: str | None
+        self,
+        line: bytes,
+        read_at: float,
+        *,
+        early: bool,
+        default_id: str | None,
+        producer: str | None,
     ) -> Answer:
         try:
             signal = parse_signal(line, self._live.mask, default_id=default_id)
@@ -274,10 +284,11 @@ class Intake:
         if key is not None:
             self._taken_ids.add(key)
         sequence = next(self._numbers)
-        self._orders.hand_in(TakenSignal(signal, read_at, sequence, self._live.term))
+        term = self._live.term
+        self._orders.hand_in(TakenSignal(signal, read_at, sequence, term, producer))
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
-    def _log_refusal(self, answer: Answer) -> None:
+    def _log_refusal(self, answer: Answer, producer: str | None) -> None:
         """Log why a line was not taken, a limited number of times a minute."""
         now = trio.current_time()
         if now - self._log_window > _LOG_WINDOW_SECONDS:
@@ -290,6 +301,8 @@ class Intake:
         self._logged += 1
         why = answer.error or answer.reason
         words = f"{answer.status}: {why}" if why else answer.status
+        if producer is not None:
+            words = f"{words} (from {producer})"
         level = logging.INFO if answer.status == "repeated" else logging.WARNING
         log.log(level, "signal not taken, id=%s, %s", answer.id, words)
         if self._logged == _LOGGED_PER_WINDOW:

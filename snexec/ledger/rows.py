@@ -38,6 +38,7 @@ class NewTrade(NamedTuple):
 
     Attributes:
         notional: Dollars.
+        producer: Who sent the signal, where it is known; for events, not for the row.
     """
 
     id: str
@@ -49,11 +50,20 @@ class NewTrade(NamedTuple):
     stars: Stars
     price_at_signal: float
     signal_id: str | None
+    producer: str | None = None
 
     @property
     def trade_id(self) -> str:
         """The row's id, by which log lines name an order."""
         return self.id
+
+    @property
+    def said(self) -> dict[str, object]:
+        """What events say of it beside its names; of a producer only where it is known."""
+        said: dict[str, object] = {"mode": self.mode, "notional": str(self.notional)}
+        if self.producer is not None:
+            said["producer"] = self.producer
+        return said
 
     @property
     def order_id(self) -> None:

@@ -153,6 +153,7 @@ class SignalBuy:
             stars=stars,
             price_at_signal=signal.price_at_signal,
             signal_id=signal.id,
+            producer=self.taken.producer,
         )
 
     def open_row(self, store: Store, trade: NewTrade) -> Opening:

@@ -257,7 +257,7 @@ class Outcomes:
         trade = attempt.trade
         self._feed.publish(
             event,
-            {"mode": trade.mode, "notional": str(trade.notional), **more},
+            {**trade.said, **more},
             signal_id=trade.signal_id,
             trade_id=trade.id,
             symbol=trade.symbol,

@@ -104,6 +104,7 @@ class Skips:
             self._warn_of_limit(signal, reason)
         self._feed.publish(
             "skipped",
+            None if taken.producer is None else {"producer": taken.producer},
             signal_id=signal.id,
             symbol=signal.symbol,
             reason=reason,

@@ -18,6 +18,7 @@ from snexec.settings.credentials import redis_address as redis_address
 from snexec.settings.credentials import say_open_secrets as say_open_secrets
 from snexec.settings.credentials import warn_open_secrets as warn_open_secrets
 from snexec.settings.exits import ExitSettings as ExitSettings
+from snexec.settings.http import HttpSettings as HttpSettings
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
 from snexec.settings.live import Term as Term

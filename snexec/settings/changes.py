@@ -29,7 +29,7 @@ _WITH_LIMITS = ("bot.", "exits.")
 _NUMBER = (int, float, Decimal)
 _SECRETS = {
     *("alpaca.api_key", "alpaca.api_secret", "notify.webhook", "notify.command"),
-    "redis.url",
+    *("redis.url", "http.tokens"),
 }
 _SHOWN_VALUE_CHARS = 1000
 _WITHOUT_EXITS = ExitSettings(enabled=False)  # what a file without the section means

@@ -133,6 +133,7 @@ def open_secrets(path: Path, settings: Settings) -> str:
         "a token of notify.command": bool(settings.notify.command_tokens()),
         "the password of Redis": settings.redis is not None
         and settings.redis.holds_password,
+        "tokens of http": bool(settings.http.tokens),
     }
     return " and ".join(words for words, is_there in found.items() if is_there)
 
@@ -178,6 +179,7 @@ def learn_secrets(
             refusal = refusal or exc
         else:
             mask.learn([address.password] if address.password else [])
+    mask.learn(settings.http.secrets())
     mask.learn(settings.notify.tokens())
     mask.learn(settings.notify.secrets(), only_whole=True)
     if refusal is not None:

@@ -27,7 +27,7 @@ _URL_USER = re.compile("//.*@")
 # A command's arguments may hold one too, such as a service's URL with its token.
 _SECRET_KEYS = (
     *("api_key", "api_secret", "notify.webhook", "notify.command"),
-    "redis.url",
+    *("redis.url", "http.tokens"),
 )
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with its terminator
 

@@ -13,6 +13,7 @@ from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
 from snexec.model import Mode, Stars
 from snexec.settings.exits import ExitSettings
+from snexec.settings.http import HttpSettings, has_place
 from snexec.settings.page import PageSettings
 from snexec.settings.redis import RedisSettings
 from snexec.settings.values import (
@@ -312,6 +313,7 @@ class Settings(Section):
     )
     metrics: MetricsSettings = MetricsSettings()
     page: PageSettings | None = None
+    http: Annotated[HttpSettings, AfterValidator(has_place)] = HttpSettings()
     notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     redis: RedisSettings | None = None

@@ -1,10 +1,11 @@
-"""WEB: the operator's page, metrics and the health check, for browsers and scrapers.
+"""WEB: the operator's page, metrics, the health check, and signals over HTTP.
 
-It is imported only where ``[page]`` or ``[metrics]`` is on. It owns its listeners, its
-connections, the key of the page, and what it notes of the day for charts. It reads what
-each wing says of itself in a ``status()``, and rows over a read-only connection in a thread
-of its own; whatever a browser does is bounded, and nothing here is waited for by an order.
-What the operator does there goes through the same commands as over the socket.
+It is imported only where ``[page]``, ``[metrics]`` or ``[http]`` is on. It owns its
+listeners, its connections, the key of the page, who may post signals, and what it notes of
+the day for charts. It reads what each wing says of itself in a ``status()``, and rows over a
+read-only connection in a thread of its own; whatever a browser or a producer does is
+bounded, and nothing here is waited for by an order. What the operator does there goes
+through the same commands as over the socket, and what producers post to the same intake.
 """
 
 from __future__ import annotations

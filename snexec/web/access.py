@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+import trio
+
 from snexec.settings import is_loopback
 from snexec.web.answers import Answer, plainly, refused
 from snexec.web.client import client_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("Page")
 
 OPEN_TO_ALL = {"/metrics", "/healthz"}
+SIGNALS = "/signals/"  # then a token, which is a secret
 _API = "/api/"
 _COOKIE_SECONDS = 400 * 86_400  # the longest that browsers keep one
 _POLICY = (
@@ -108,11 +111,15 @@ class Guard:
     Args:
         app: What answers.
         access: Who is let in; None where only what is open to all is served.
+        takes_signals: Whether who has a token may post signals, without a cookie.
     """
 
-    def __init__(self, app: ASGIApp, access: Access | None) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access | None, *, takes_signals: bool = False
+    ) -> None:
         self._app = app
         self._access = access
+        self._takes_signals = takes_signals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -120,7 +127,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         is_open = scope["path"] in OPEN_TO_ALL
-        denied = None if is_open else self._denied(scope)
+        is_signal = self._takes_signals and scope["path"].startswith(SIGNALS)
+        denied = None if is_open or is_signal else self._denied(scope)
         more = [*_HEADERS, _CLOSES] if is_open or denied is not None else _HEADERS
         has_begun = False
 
@@ -136,8 +144,11 @@ class Guard:
             return
         try:
             await self._app(scope, receive, safely)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("a client went away before it was answered")
         except Exception:
-            log.exception("%s could not be answered; the daemon goes on", scope["path"])
+            path = f"{SIGNALS}***" if is_signal else scope["path"]
+            log.exception("%s could not be answered; the daemon goes on", path)
             if not has_begun:
                 await respond(safely, refused(_FAILED, status=500))
 
@@ -145,8 +156,8 @@ class Guard:
         """Return the answer to whom is not let in, or what lets him in next time."""
         access, headers = self._access, dict(scope["headers"])
         if access is None:
-            known = " ".join(sorted(OPEN_TO_ALL))
-            return plainly(f"here are {known}", status=404), []
+            known = {f"{SIGNALS}TOKEN"} if self._takes_signals else OPEN_TO_ALL
+            return plainly(f"here are {' '.join(sorted(known))}", status=404), []
         if not access.knows_host(headers.get(b"host", b"")):
             why = "this is not the host of this page: see [page] hosts"
             return plainly(why, status=403), []

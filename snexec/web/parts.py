@@ -10,6 +10,7 @@ from snexec.web.charts import Charts
 from snexec.web.day import Day
 from snexec.web.live import Live
 from snexec.web.metrics import Metrics
+from snexec.web.posted import Posted
 from snexec.web.recent import Recent
 from snexec.web.rows import Rows
 from snexec.web.snapshot import Snapshots
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from snexec.events import EventFeed
     from snexec.model import Mode
     from snexec.ops import Commands, Sources
-    from snexec.settings import PageSettings
+    from snexec.settings import HttpSettings, PageSettings
     from snexec.web.key_file import PageKey
+    from snexec.web.signals import Signals
 
 
 class Parts:
@@ -34,11 +36,13 @@ class Parts:
         feed: What happens.
         clock: The time of day.
         page: Its settings; None where only figures are served.
+        http: Who may post signals.
 
     Attributes:
         sources: The same.
         clock: The same.
         rows: Asks the database.
+        posted: Feeds the intake with what is posted.
     """
 
     def __init__(
@@ -48,12 +52,17 @@ class Parts:
         feed: EventFeed,
         clock: Clock,
         page: PageSettings | None,
+        *,
+        http: HttpSettings,
     ) -> None:
         self.sources = sources
         self.clock = clock
         self.rows = Rows(sources.wings.ledger)
         self._commands = commands
         self._page = page
+        self._http = http
+        self._signals: Signals | None = None
+        self.posted = Posted(sources.wings.intake)
         self._metrics = Metrics(sources)
         self._recent = Recent()
         self._day = Day(sources.wings, clock)
@@ -78,6 +87,12 @@ class Parts:
         from snexec.web.site import metrics_app  # noqa: PLC0415 - Starlette is slow
 
         return metrics_app(self._metrics)
+
+    def signals_app(self) -> ASGIApp:
+        """Return what answers where only signals are taken."""
+        from snexec.web.site import signals_app  # noqa: PLC0415 - so is this
+
+        return signals_app(self._taking())
 
     def page_app(self, key: PageKey, *, port: int) -> ASGIApp:
         """Return what answers where the page is served.
@@ -105,8 +120,17 @@ class Parts:
             rows=self.rows,
             charts=Charts(self.rows, self._day, self.clock, self._mode),
             commands=self._commands,
+            signals=self._taking() if self._http.enabled else None,
         )
         return page_app(self._metrics, shown, access)
+
+    def _taking(self) -> Signals:
+        """Return what takes signals: one for all addresses, so that it counts them all."""
+        from snexec.web.signals import Signals  # noqa: PLC0415 - as slow
+
+        if self._signals is None:
+            self._signals = Signals(self.posted, self._http)
+        return self._signals
 
     def _mode(self) -> Mode:
         return self.sources.wings.live.now.mode

@@ -7,7 +7,7 @@ import logging
 import ssl
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import trio
 
@@ -42,6 +42,7 @@ class WebServer:
 
     def __init__(self, settings: Settings) -> None:
         self._page = settings.page
+        self._http = settings.http
         self._metrics_at = settings.metrics.host_and_port()
         self._database = Path(settings.database)
         self._parts: Parts | None = None
@@ -54,7 +55,8 @@ class WebServer:
         """Begin to note what happens."""
         from snexec.web.parts import Parts  # noqa: PLC0415 - `snexec page` needs none
 
-        self._parts = Parts(sources, commands, feed, clock, self._page)
+        http = self._http
+        self._parts = Parts(sources, commands, feed, clock, self._page, http=http)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -71,8 +73,18 @@ class WebServer:
                 if page is not None:
                     keep("page", parts.run)
                     keep("page.listen", partial(self._serve_page, parts, page))
-                if at is not None and (page is None or page.host_and_port() != at):
+                if self._is_apart(at):
                     keep("metrics.listen", partial(self._serve_metrics, parts, *at))
+                if self._http.enabled:
+                    keep("http", parts.posted.run)
+                    at = self._http.host_and_port()
+                    if self._is_apart(at):
+                        keep("http.listen", partial(self._serve_signals, parts, *at))
+
+    def _is_apart(self, at: tuple[str, int] | None) -> TypeGuard[tuple[str, int]]:
+        """Return whether this is an address, and not the page's."""
+        page = self._page
+        return at is not None and (page is None or page.host_and_port() != at)
 
     async def _load(self, parts: Parts) -> None:
         """Import the server, once the daemon's own start is over."""
@@ -158,6 +170,24 @@ class WebServer:
         finally:
             await _close(listeners)
 
+    async def _serve_signals(self, parts: Parts, host: str, port: int) -> None:
+        """Take signals alone.
+
+        Raises:
+            OSError: They cannot be taken.
+        """
+        listeners = await _listen(host, port)
+        try:
+            for listener in listeners:
+                at = authority(*listener.socket.getsockname()[:2])
+                log.info("signals are taken at http://%s/signals/TOKEN", at)
+            await self._loaded.wait()
+            from snexec.web.server import Server  # noqa: PLC0415 - loaded by now
+
+            await Server(parts.signals_app()).run(listeners)
+        finally:
+            await _close(listeners)
+
 
 class _PageError(OSError):
     """Why the page cannot be served, in words."""
@@ -194,4 +224,5 @@ def _import_server() -> None:
     # It hides a part of what Hypercorn needs while it is imported, in another thread.
     import snexec.http  # noqa: PLC0415
     import snexec.web.server  # noqa: PLC0415
+    import snexec.web.signals  # noqa: PLC0415
     import snexec.web.site  # noqa: F401, PLC0415

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.routing import Route, Router
 
-from snexec.web.access import Guard
+from snexec.web.access import SIGNALS, Guard
 from snexec.web.actions import Actions
 from snexec.web.answers import Answer, in_json
 from snexec.web.assets import Assets
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from snexec.web.live import Live
     from snexec.web.metrics import Metrics
     from snexec.web.rows import Rows
+    from snexec.web.signals import Signals
     from snexec.web.snapshot import Snapshots
 
 _GET, _POST = ["GET"], ["POST"]
@@ -39,6 +40,7 @@ class Shown(NamedTuple):
         rows: Asks the database.
         charts: The day in figures.
         commands: What the socket's clients may ask.
+        signals: Takes what is posted, if anybody may.
     """
 
     snapshots: Snapshots
@@ -46,6 +48,7 @@ class Shown(NamedTuple):
     rows: Rows
     charts: Charts
     commands: Commands
+    signals: Signals | None
 
 
 def metrics_app(metrics: Metrics) -> ASGIApp:
@@ -53,14 +56,21 @@ def metrics_app(metrics: Metrics) -> ASGIApp:
     return Guard(_router(_open_to_all(metrics)), None)
 
 
+def signals_app(signals: Signals) -> ASGIApp:
+    """Return what answers where only signals are taken."""
+    return Guard(_router([_posts(signals)]), None, takes_signals=True)
+
+
 def page_app(metrics: Metrics, shown: Shown, access: Access) -> ASGIApp:
     """Return what answers where the page is served."""
     pages = _Pages(shown, access.key.token)
     actions = Actions(shown.commands, shown.snapshots)
+    signals = [] if shown.signals is None else [_posts(shown.signals)]
     return Guard(
         _router(
             [
                 *_open_to_all(metrics),
+                *signals,
                 Route("/", Get(pages.index), methods=_GET),
                 Route("/assets/{name}", Get(pages.asset), methods=_GET),
                 Route("/api/live", shown.live, methods=_GET),
@@ -75,7 +85,13 @@ def page_app(metrics: Metrics, shown: Shown, access: Access) -> ASGIApp:
             ]
         ),
         access,
+        takes_signals=bool(signals),
     )
+
+
+def _posts(signals: Signals) -> Route:
+    # With whatever method and path: a wrong token is answered as any other one.
+    return Route(f"{SIGNALS}{{token:path}}", signals)
 
 
 def _open_to_all(metrics: Metrics) -> list[Route]:

@@ -30,6 +30,7 @@ from snexec.intake.admission import LINES_PER_TURN
 from snexec.intake.stdin import Kind, StandardInput
 from snexec.redis import reader
 from snexec.signals import MAX_LINE_BYTES
+from snexec.web import connection
 from tests.input_helpers import (
     FLUSH,
     Client,
@@ -42,6 +43,7 @@ from tests.input_helpers import (
 )
 from tests.redis.feeding import running_redis
 from tests.redis.server import needs_redis
+from tests.web.posting import running_http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -227,6 +229,12 @@ SOURCES = {
         fault="entries stay in the stream until it answers again",
         at_once="_MOST_AT_ONCE",
         most_cuts=4,  # entries, which nothing cuts
+    ),
+    "http": Source(
+        running=running_http,
+        breaking=running_http,
+        module=connection,
+        fault="tv went away",
     ),
 }
 

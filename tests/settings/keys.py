@@ -247,12 +247,17 @@ KEYS = (
         NOT_INTEGERS,
         ("0", "-1"),
     ),
+    count("http.per_minute", "60", most=100_000),
 )
 WITHOUT_DEFAULT = (
     "alpaca.api_key",
     "alpaca.api_secret",
     "exchange.seed",
     "exchange.symbols",
+    "http.enabled",  # with tokens and a place only: test_http
+    "http.listen",
+    "http.tokens",
+    "http.trusted_proxy",
     "exits",  # None; its own keys are in test_exits
     "redis",  # likewise, in test_redis
     "metrics.listen",
