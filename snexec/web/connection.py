@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 import trio
+from h11 import LocalProtocolError
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
@@ -19,6 +20,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 if TYPE_CHECKING:
+    from h11 import Data, EndOfMessage, InformationalResponse, Response
     from hypercorn.config import Config
     from hypercorn.trio.worker_context import WorkerContext
     from hypercorn.typing import ASGIFramework
@@ -140,3 +142,13 @@ class _Protocol(H11Protocol):
 
     async def _check_protocol(self, event: object) -> None:  # noqa: ARG002
         await trio.lowlevel.checkpoint()
+
+    async def _send_h11_event(
+        self, event: Data | EndOfMessage | InformationalResponse | Response
+    ) -> None:
+        try:
+            await super()._send_h11_event(event)
+        except LocalProtocolError:
+            # Hypercorn answers 500 for what was cut off, though its head was begun.
+            if trio.current_effective_deadline() > -math.inf:
+                raise

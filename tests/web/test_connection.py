@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from snexec.web.answers import Answer
+from snexec.web.connection import Connection
 from tests.web.site import Site, head, raw
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -127,6 +128,20 @@ async def test_who_goes_while_he_is_answered_is_no_error(
         at_once = struct.pack("ii", 1, 0)  # a reset, and no end in peace
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, at_once)
         await trio.aclose_forcefully(stream)
+    assert (await site.get("/healthz")).status_code == 200
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+async def test_an_answer_that_is_cut_off_in_its_head_is_no_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ended(connection: Connection, _data: bytes) -> None:
+        connection.end()
+        await trio.lowlevel.checkpoint()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_send_data", ended)
+        assert await raw(site.port, head("GET", "/healthz", site.port)) == b""
     assert (await site.get("/healthz")).status_code == 200
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 

@@ -16,7 +16,8 @@ const worth = (rows) => rows.reduce(
 /** Return what a confirmation says and does, of what is true now. */
 function plan(dialog, snapshot) {
   const ours = snapshot.positions.filter((row) => row.state !== "foreign");
-  const real = snapshot.kind === "LIVE";
+  const money = (rows) => (snapshot.kind !== "SIMULATED" && rows.some((row) => row.mode === "live")
+    ? ", for real money" : "");
   switch (dialog.kind) {
     case "halt":
       return {
@@ -40,7 +41,7 @@ function plan(dialog, snapshot) {
       return {
         words: `Close ${dialog.symbol}`,
         text: row
-          ? `${shares(row.shares)} shares, worth about ${dollars(worth([row]))}, are sold at the market${real ? ", for real money" : ""}.`
+          ? `${shares(row.shares)} shares, worth about ${dollars(worth([row]))}, are sold at the market${money([row])}.`
           : `${dialog.symbol} is not held any more.`,
         over: !row,
         send: () => act("close", { symbol: dialog.symbol }),
@@ -53,7 +54,7 @@ function plan(dialog, snapshot) {
       return {
         words: "Close all",
         text: ours.length
-          ? `${plural(ours.length, "position")}, worth about ${dollars(worth(ours))}, ${ours.length === 1 ? "is" : "are"} sold at the market${real ? ", for real money" : ""}: ${ours.map((row) => row.symbol).join(", ")}.`
+          ? `${plural(ours.length, "position")}, worth about ${dollars(worth(ours))}, ${ours.length === 1 ? "is" : "are"} sold at the market${money(ours)}: ${ours.map((row) => row.symbol).join(", ")}.`
           : "Nothing is held any more.",
         over: ours.length === 0,
         word: snapshot.closeAllWord,

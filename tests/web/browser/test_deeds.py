@@ -110,6 +110,25 @@ def test_another_mode_is_shown_at_once_and_shouted_once(
         assert re.findall("SIMULATED|PAPER|LIVE", page.title()) == ["LIVE"]
 
 
+def test_what_was_bought_for_real_money_is_sold_as_such_in_another_mode_too(
+    browser: Browser, broker: Broker
+) -> None:
+    with (
+        short_folder() as folder,
+        closing(Running(folder, broker, mode="live")) as daemon,
+        looking(browser, daemon.address) as page,
+    ):
+        daemon.buy("DEAR")
+        expect(page.get_by_role("button", name="Close DEAR")).to_be_visible()
+        daemon.run("mode", "paper", "--yes")
+        expect(page.get_by_role("banner")).to_contain_text("PAPER")
+        for name in ("Close DEAR", "Close all"):
+            page.get_by_role("button", name=name).click()
+            expect(page.get_by_role("dialog")).to_contain_text("for real money")
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_signal_and_a_position_are_explained_and_nothing_is_bought(
     look: Callable[..., Page], daemon: Running, broker: Broker
 ) -> None:
