@@ -43,7 +43,7 @@ class BlockedAlarm:
         """Wait for the next try, and say at once and hourly that nothing is sold."""
         over_at = trio.current_time() + seconds
         while (left := over_at - trio.current_time()) > 0:
-            self.tell(why, f"next try in {left:g} s")
+            self.tell(why, f"next try in {round(left, 1):g} s")
             due = self._told_at + _REMIND_SECONDS - trio.current_time()
             await trio.sleep(min(left, due))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snexec.settings import ExitSettings, LiveSettings
 
 _STOPPED = "the daemon stops; its next start goes on with it"
+_HALTED = "it is halted: price rules rest until it trades again"
 _WAITS = "the market is closed: it is sold when it opens"
 _DURABLE_SECONDS = 10.0  # who asks waits longer; a working buy may have to end first
 
@@ -98,6 +99,8 @@ class ByHand:
         position, prices = entry.position, entry.prices
         closing = self._seller.of_row(position.row_id)
         blocked_by = position.rests or ""
+        if prices.today.is_halted:
+            blocked_by = _HALTED
         if position.waits:
             blocked_by = _WAITS
         if closing is not None and closing.blocked_by is not None:

@@ -97,7 +97,8 @@ class History:
         self._lags += following.is_lag
         self.asks_for_all = True  # the last reading of the position may be the cause
         self.free, self.held = following.free, following.held
-        self.blocked_by = error.reason if following.is_blocked else None
+        waits = following.is_blocked or following.after > 0
+        self.blocked_by = error.reason if waits else None
         return following
 
     def ended(self, applied: ExitApplied) -> Next:

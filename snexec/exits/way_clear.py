@@ -24,6 +24,7 @@ log = logging.getLogger("PositionMonitor")
 
 _LOOK_AGAIN_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _CANCEL_AGAIN_SECONDS = 60.0
+_FIRST_CANCEL_AGAIN_SECONDS = 1.0  # where it was not taken; doubled each time
 _WRITE_AGAIN_SECONDS = 60.0  # what another program keeps from being written
 _ALARM_SECONDS = 30.0  # pending_cancel has lasted for hours
 
@@ -111,8 +112,11 @@ class WayClear:
         if exit_id is not None:
             self._unsettled.ask_now(exit_id)
 
-    async def cancel(self, mode: Mode, order_id: str, symbol: str) -> None:
-        """Ask for a cancel; whatever is answered, a look-up says what it came to."""
+    async def cancel(self, mode: Mode, order_id: str, symbol: str) -> bool:
+        """Ask for a cancel, and return whether it was taken, or the order is not there.
+
+        Whatever is answered, a look-up says what it came to.
+        """
         with self._accounts.lease(mode) as lease:
             await lease.take(Purpose.EXIT)
             try:
@@ -120,7 +124,7 @@ class WayClear:
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
             except NotFoundError:
-                pass  # it has ended, or it is not known yet
+                return True  # it has ended, or it is not known yet
             except RefusedError as exc:
                 log.warning(
                     "%s: order %s is not canceled (%s): it is asked about",
@@ -136,6 +140,9 @@ class WayClear:
                     order_id,
                     exc,
                 )
+            else:
+                return True
+        return False
 
     async def note_close(self, row_id: str) -> None:
         """Note that a row is to be closed by hand, so that a start goes on with it."""
@@ -186,8 +193,8 @@ class WayClear:
             what,
             why,
         )
-        began, canceled_at = trio.current_time(), -_CANCEL_AGAIN_SECONDS
-        tries, alarmed = 0, False
+        began, cancel_at = trio.current_time(), 0.0
+        again, tries, alarmed = _FIRST_CANCEL_AGAIN_SECONDS, 0, False
         while not ended.is_set():
             now = trio.current_time()
             known = self._unsettled.get(client_order_id)
@@ -195,9 +202,11 @@ class WayClear:
             if known is None and not is_early:
                 break
             order_id = order_id or (known.order_id if known is not None else None)
-            if order_id is not None and now - canceled_at >= _CANCEL_AGAIN_SECONDS:
-                canceled_at = now
-                await self.cancel(position.mode, order_id, position.symbol)
+            if order_id is not None and now >= cancel_at:
+                is_taken = await self.cancel(position.mode, order_id, position.symbol)
+                again = _CANCEL_AGAIN_SECONDS if is_taken else again
+                cancel_at = now + again
+                again = min(2 * again, _CANCEL_AGAIN_SECONDS)
             if known is not None:
                 self._unsettled.ask_now(client_order_id)
             if now - began >= _ALARM_SECONDS and not alarmed:

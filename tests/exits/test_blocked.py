@@ -58,6 +58,16 @@ async def test_it_is_said_at_once_with_what_comes_next(
     )
 
 
+async def test_the_time_to_the_next_try_is_said_to_a_tenth_of_a_second(
+    logged_errors: LoggedErrors,
+) -> None:
+    await trio.sleep(1000.1)
+    alarm = BlockedAlarm(cast("Means", Tried()), make_position(), STOP)
+    await alarm.wait("account is restricted", 1 / 3)
+    [said] = logged_errors.take()
+    assert "; next try in 0.3 s (" in said
+
+
 async def test_it_is_said_again_after_an_hour_and_not_before(
     logged_errors: LoggedErrors,
 ) -> None:

@@ -331,3 +331,17 @@ async def test_what_its_row_does_not_know_to_be_sold_is_not_sold_again(
     (row,) = shop.rig.store.held.watched()
     assert row.wanted is None, "or the next start sold it again"
     assert len(logged_errors.take()) == 2
+
+
+async def test_a_position_whose_symbol_is_halted_says_so(
+    shop: Shop, hand: ByHand
+) -> None:
+    position = await shop.start()
+    shop.rig.settings.now = make_settings(exits={})
+    watched = shop.book.of_row(position.row_id)
+    assert watched is not None
+    watched.prices.hear_status(is_halted=True, at=0.0)
+    (status,) = hand.positions()
+    assert (status.state, status.blocked_by) == (
+        ("watched", "it is halted: price rules rest until it trades again")
+    )

@@ -113,7 +113,7 @@ def test_a_position_that_lags_takes_no_turn_of_the_pauses_after_it(past: Past) -
     lag = insufficient("0", "0", "0")
     pauses = [past.history.refused(lag).after for _ in range(4)]
     assert pauses == [1, 2, 4, 8]
-    assert past.history.blocked_by is None
+    assert "insufficient qty" in str(past.history.blocked_by), "while it waits"
     past.means.seconds_since_bought = 16
     assert past.history.refused(FORBIDDEN).after == 1
 

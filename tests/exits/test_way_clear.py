@@ -145,6 +145,28 @@ async def test_a_cancel_that_comes_to_nothing_is_sent_again_each_minute(
     ], "once"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RefusedError(status_code=422, body="", reason="order is not cancelable"),
+        NoAnswerError("reset"),
+    ],
+    ids=["refused", "no answer"],
+)
+async def test_a_cancel_that_was_not_taken_is_sent_again_soon(
+    way: Way, answer: Exception
+) -> None:
+    way.rig.paper.canceling.extend([answer] * 3)
+    position = way.work()
+    await way.start(lambda: way.clear.cancel_buy(position))
+    await trio.sleep(25)
+    times = [at for at, _order_id in way.canceled]
+    assert len(times) == 4, "the last one was taken"
+    for before, after, pause in zip(times, times[1:], (1, 2, 4), strict=False):
+        assert pause <= after - before < pause + 5
+    await way.ends()
+
+
 async def test_nothing_is_said_of_one_that_takes_less_than_half_a_minute(
     way: Way, logged_errors: LoggedErrors
 ) -> None:
@@ -415,8 +437,8 @@ async def test_whatever_a_cancel_is_answered_its_lease_ends_and_a_no_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     way.rig.paper.canceling.append(answer)
-    await way.clear.cancel("paper", "o-1", "AAPL")
-    assert warnings_of(caplog) == said
+    taken = await way.clear.cancel("paper", "o-1", "AAPL")
+    assert (warnings_of(caplog), taken) == (said, not said)
     assert way.rig.accounts.leased == {"paper": 0, "live": 0}
 
 

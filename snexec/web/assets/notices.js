@@ -29,7 +29,7 @@ export function Notices({ state }) {
     ${exits?.unwatched > 0 && html`<section class="notice bad"><h2>Unwatched</h2>
       <p>No rule looks at ${exits.unwatched} of the open positions: exits are off for them.</p></section>`}
     ${blocked.map((each) => html`<section class="notice bad" key=${each.id}>
-      <h2>${each.symbol} cannot be sold</h2><p class="foreign">${each.blockedBy}</p></section>`)}
+      <h2>${each.symbol} ${each.state === "watched" ? "is not sold by price" : "cannot be sold"}</h2><p class="foreign">${each.blockedBy}</p></section>`)}
     ${Object.entries(snapshot.problems ?? {}).map(([part, what]) => html`<section class="notice bad" key=${part}>
       <h2>${sentence(part)}</h2><p class="foreign">${what}</p></section>`)}
   </div>`;
