@@ -20,7 +20,7 @@ MANIFESTS = [ASSETS / "vendored.json", HERE / "vendored.json"]
 def test_each_vendored_file_is_the_one_that_was_published(manifest: Path) -> None:
     for package in json.loads(manifest.read_text()):
         assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
-        assert package["source"].endswith(f"-{package['version']}.tgz")
+        assert package["source"] == f"npm:{package['package']}@{package['version']}"
         assert (manifest.parent / package["licenceFile"]).stat().st_size > 1000
         for name, published in package["files"].items():
             content = (manifest.parent / name).read_bytes()
