@@ -147,6 +147,7 @@ class Guard:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("a client went away before it was answered")
         except Exception:
+            # A page that cannot be shown ends no trading.
             path = f"{SIGNALS}***" if is_signal else scope["path"]
             log.exception("%s could not be answered; the daemon goes on", path)
             if not has_begun:

@@ -113,6 +113,7 @@ class WebServer:
                         why,
                     )
             except Exception:
+                # Whatever ended it, orders go on without a page.
                 log.exception("%s: failed; it is tried again in a minute", key)
             await trio.sleep(_AGAIN_SECONDS)
 
