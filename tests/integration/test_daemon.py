@@ -485,6 +485,9 @@ async def test_a_database_that_is_taken_away_stops_all_orders_until_it_is_back()
             status = await client.ask(b'{"command":"status"}\n')
             assert status["writer"]["healthy"] is False
             assert [o.symbol for o in broker.paper.book.orders()] == ["AAPL"]
+            await box.until(
+                lambda: "cannot write the database" in box.log(), "it stops"
+            )
             elsewhere.rename(box.database)
             await box.until(lambda: "writes the database again" in box.log(), "back")
             await client.ask(signal_line("TSLA"))

@@ -171,7 +171,9 @@ async def test_a_daemon_whose_redis_goes_away_trades_until_its_time_is_over() ->
         await it.active()
         it.redis.kill()
         assert (await host.ask(signal_line("AAPL")))["status"] == "accepted"
-        await host.until_status(lease="standby", phase="standby")
+        await host.until(
+            lambda: host.log().count("waiting for the lease") == 2, "again"
+        )
         assert (await host.ask(signal_line("KO")))["status"] == "standby"
         it.redis.start()
         await it.active()
