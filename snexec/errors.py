@@ -209,3 +209,8 @@ def first_words(exc: BaseException | None) -> str:
 def no_answer(seconds: float) -> str:
     """Return the words for a broker that did not answer in time."""
     return f"no answer within {seconds:g} s"
+
+
+def no_connection(seconds: float) -> str:
+    """Return the words for a broker that could not be reached in time."""
+    return f"no connection within {seconds:g} s"

@@ -28,7 +28,7 @@ from snexec.broker.pool import Pool
 from snexec.broker.positions import read_position, read_positions
 from snexec.broker.replies import ReplyReader
 from snexec.broker.sent import SentOrder
-from snexec.errors import NotSentError, no_answer
+from snexec.errors import NotSentError, no_answer, no_connection
 from snexec.logs import SecretMask
 from snexec.threads import in_own_thread
 
@@ -298,7 +298,8 @@ class AlpacaClient:
                 self._under_way.appendleft((deadline, request))
                 if deadline > trio.current_time():
                     await trio.sleep_until(deadline)
-                request.abandon(no_answer(self._timeout_seconds))
+                problem = no_connection if request.connection is None else no_answer
+                request.abandon(problem(self._timeout_seconds))
 
     async def _get(self, path: str) -> bytes:
         """Ask a question, and return the body of the 200."""

@@ -14,7 +14,7 @@ import trio
 from snexec.broker.dial import connect
 from snexec.broker.readers import Readers
 from snexec.broker.wire import Connection, Request
-from snexec.errors import first_words
+from snexec.errors import first_words, no_connection
 
 if TYPE_CHECKING:
     import ssl
@@ -231,5 +231,5 @@ class Pool:
 
 def _reason(exc: Exception, seconds: float) -> str:
     if isinstance(exc, trio.TooSlowError):
-        return f"no connection within {seconds:g} s"
+        return no_connection(seconds)
     return first_words(exc) or type(exc).__name__
