@@ -47,7 +47,7 @@ class Running:
             yield Client(stream)
 
     async def until_listening(self) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while self.daemon.wings.stream.status().state != "authorized":  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
 
@@ -128,7 +128,7 @@ async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> No
         await it.until_listening()
         it.exchange.paper.behaviours.set("SLOW", Behaviour(reply_delay_sec=0.3))
         await client.ask(signal_line("SLOW"))
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not it.exchange.paper.posts:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
 
@@ -137,7 +137,7 @@ async def test_a_stop_lets_orders_finish_then_the_stream_then_the_writer() -> No
         assert (await client.ask(signal_line("LATE")))["status"] == "stopping"
         assert it.daemon.wings.stream.status().state == "authorized"
         assert it.daemon.wings.orders.status().in_flight == 1
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while it.exchange.paper.feed.connections:  # noqa: ASYNC110 - a socket
                 await trio.sleep(0.005)
         assert it.daemon.wings.orders.status().in_flight == 0

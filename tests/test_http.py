@@ -59,7 +59,7 @@ async def test_an_answer_leaves_nothing_for_the_next_request(
     )
     async with new_client(tls=None, headers={"X-Key": "k"}) as client:
         for _ in range(3):
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 assert (await client.get(url)).status_code == status
     assert len(server.heads) == 3
     assert len(set(server.heads)) == 1, "each request is as the first"
@@ -78,7 +78,7 @@ async def test_the_environment_changes_no_request(
     server, url = await start(nursery)
     server.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     async with new_client(tls=None) as client:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await client.get(url)
     assert b"authorization" not in server.heads[0].lower()
     nursery.cancel_scope.cancel()
@@ -94,7 +94,7 @@ async def test_a_body_is_read_up_to_a_bound(
     )
     body = bytearray()
     async with new_client(tls=None) as client:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             async with client.stream("GET", url) as answer:
                 if kept:
                     await read_body(answer, into=body)

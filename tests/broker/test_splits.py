@@ -162,7 +162,7 @@ async def test_the_simulated_exchange_lists_what_is_announced(
         clock=FakeClock(),
         tls=no_tls,
     )
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         found = await known_splits(client, {"KO", "PEP"}, DAY, DAY)
     assert found == [
         Split("KO", Decimal(3), DAY, "KO"),

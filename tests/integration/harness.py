@@ -20,7 +20,7 @@ from snexec.exchange.server import Exchange
 from snexec.exchange.settings import ExchangeSettings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 KEYS = {
     "APCA_API_KEY_ID": "PKTESTTESTTEST",
     "APCA_API_SECRET_KEY": "secretsecretsecret",

@@ -21,6 +21,7 @@ from snexec.ledger.store import Store
 from tests.fakes import make_trade
 from tests.integration.harness import (
     KEYS,
+    PATIENCE_SECONDS,
     ROOT,
     Box,
     alpaca,
@@ -77,7 +78,7 @@ async def test_fifty_equal_signals_at_once_give_one_order() -> None:
                 skipped = status["skipped"].get("symbol_open")
                 return bool(skipped == 49 and status["orders"]["placed"] == 1)
 
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while not await settled():  # noqa: ASYNC110 - another process does
                     await trio.sleep(0.02)
 
@@ -101,7 +102,7 @@ async def test_an_asset_in_all_its_spellings_is_ordered_once_as_the_broker_takes
                 skipped = status["skipped"].get("symbol_open")
                 return bool(skipped == 4 and status["orders"]["placed"] == 2)
 
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while not await settled():  # noqa: ASYNC110 - another process does
                     await trio.sleep(0.02)
 
@@ -194,7 +195,7 @@ async def test_sigterm_lets_an_order_under_way_finish() -> None:
             process.send_signal(signal.SIGTERM)
             await box.until(lambda: "stopping: SIGTERM" in box.log(), "it stops")
             assert (await client.ask(signal_line("NEXT")))["status"] == "stopping"
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_SECONDS):
                 assert await process.wait() == 0
 
         [row] = box.rows()
@@ -211,7 +212,7 @@ async def test_a_hung_order_does_not_outlive_the_shutdown_timeout() -> None:
         async with box.daemon() as process, box.client() as client:
             await client.ask(signal_line("HUNG"))
             await box.until(lambda: broker.paper.posts, "the order is under way")
-            with trio.fail_after(5):
+            with trio.fail_after(9):  # without that setting it may take 10
                 assert await box.stop(process) == 0
             assert len(box.rows("status = 'open'")) == 1
 
@@ -234,7 +235,7 @@ async def test_a_second_signal_stops_at_once() -> None:
             process.send_signal(signal.SIGINT)
             await box.until(lambda: "stopping: SIGINT" in box.log(), "it stops")
             process.send_signal(signal.SIGINT)
-            with trio.fail_after(2):
+            with trio.fail_after(9):  # the first one alone may take 10
                 assert await process.wait() == -signal.SIGINT
 
 
@@ -418,14 +419,14 @@ async def test_the_exchange_runs_by_itself_as_configured_and_says_its_urls() -> 
         )
         assert process.stdout is not None
         try:
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 told = (await process.stdout.receive_some()).decode()
             assert 'paper_url = "http://127.0.0.1:' in told
             async with httpx.AsyncClient(trust_env=False) as client:
                 reply = await client.get(told.split('"')[1] + "/v2/clock")
             assert reply.headers["X-RateLimit-Limit"] == "7"
             process.send_signal(signal.SIGINT)
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_SECONDS):
                 assert await process.wait() == 0
         finally:
             if process.poll() is None:

@@ -15,7 +15,14 @@ import trio
 
 from snexec.exchange.market import Market
 from snexec.exchange.settings import Behaviour
-from tests.integration.harness import Box, Client, alpaca, real_box, signal_line
+from tests.integration.harness import (
+    PATIENCE_SECONDS,
+    Box,
+    Client,
+    alpaca,
+    real_box,
+    signal_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -86,7 +93,7 @@ class Desk:
         async def status() -> dict[str, Any]:
             return await self.ask("status")
 
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_SECONDS):
             found = await status()
             while found["pending"] or found["orders"]["inFlight"]:
                 await trio.sleep(0.02)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from tests.integration.harness import Box, short_folder, signal_line
+from tests.integration.harness import PATIENCE_SECONDS, Box, short_folder, signal_line
 from tests.web.posting import OTHER_TOKEN, TOKEN, Poster, Reply, request
 from tests.web.scraping import fetch, free_port
 from tests.web.site import until_served
@@ -48,7 +48,7 @@ async def http_box(
 
 async def post(port: int, body: bytes, **more: Any) -> Reply:  # noqa: ANN401
     """Post as soon as anybody listens."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_SECONDS):
         while True:
             try:
                 stream = await trio.open_tcp_stream("127.0.0.1", port)
@@ -146,10 +146,10 @@ async def test_an_attacker_without_a_token_keeps_out_no_signal_and_no_order() ->
             # Silent ones, heads without an end, guesses whose bodies never come.
             await stream.send_all((b"", guess[:40], guess)[number % 3])
         async with box.client() as client:
-            with trio.fail_after(2):
+            with trio.fail_after(PATIENCE_SECONDS):
                 answer = await client.ask(signal_line("MSFT"))
             assert answer["status"] == "accepted"
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             assert (await post(port, ALERT)).status == 202
         await box.until(lambda: len(box.rows()) == 2, "both are ordered")
         assert "0" * 30 not in box.log()

@@ -221,7 +221,7 @@ async def test_a_thread_that_has_the_connection_says_so(
     await wait_all_tasks_blocked()
     assert committer.in_thread
     counting.may_commit.set()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: not committer.in_thread)
     assert list(rows_of(counting)) == ["a"]
 
@@ -241,7 +241,7 @@ async def test_one_kept_thread_makes_every_commit(
 
     monkeypatch.setattr(patient, "commit", note)
     writer = Writer(patient)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as writing:
             writing.start_soon(writer.run)
             for number, slow_seconds in enumerate((60.0, 60.0, 0.0, 0.0, 60.0, 60.0)):
@@ -261,7 +261,7 @@ async def quick_writer(
     """Give a writer whose disk was quick so far, and may now be held up."""
     writer = Writer(counting)
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await quick(writer)
     monkeypatch.setattr(commits_module, "_LOOP_SECONDS", 0.001)
     counting.may_commit.clear()
@@ -272,7 +272,7 @@ async def test_the_first_slow_commit_holds_up_an_orders_row_and_nothing_else(
     counting: CountingStore, quick_writer: Writer
 ) -> None:
     reported: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         quick_writer.open(opening("a", reported))
         quick_writer.open_now()
         for _ in range(100):
@@ -293,7 +293,7 @@ async def test_the_first_slow_commit_holds_up_a_fill_and_nothing_else(
     counting: CountingStore, quick_writer: Writer
 ) -> None:
     reported: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         quick_writer.put(opening("a", reported))
         await settled(lambda: quick_writer._committer.late is not None)
         quick_writer.open(opening("b", reported))
@@ -310,7 +310,7 @@ async def test_a_late_commit_that_fails_is_made_again(
     counting: CountingStore, quick_writer: Writer, logged_errors: LoggedErrors
 ) -> None:
     reported: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         quick_writer.open(opening("a", reported))
         quick_writer.open_now()
         counting.fault = sqlite3.OperationalError("disk I/O error")
@@ -329,7 +329,7 @@ async def test_a_writer_that_is_stopped_waits_for_what_the_thread_has(
     counting: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, reported = Writer(counting), list[str]()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as writing:
             writing.start_soon(writer.run)
             await quick(writer)
@@ -353,13 +353,13 @@ async def test_a_writer_without_a_thread_is_unhealthy_and_tries_again(
         raise RuntimeError("can't start new thread")
 
     writer, reported = Writer(counting), list[str]()
-    with monkeypatch.context() as limited, trio.fail_after(5):
+    with monkeypatch.context() as limited, trio.fail_after(30):
         limited.setattr(threading.Thread, "start", no_start)
         nursery.start_soon(writer.run)
         writer.open(opening("a", reported))
         await settled(lambda: not writer.healthy)
         assert reported == []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == ["a"])
     assert writer.healthy
     [error] = logged_errors.take()
@@ -372,7 +372,7 @@ async def test_a_lock_that_the_event_loop_meets_is_waited_for_in_the_thread(
 ) -> None:
     writer = Writer(patient)
     nursery.start_soon(writer.run)
-    with trio.fail_after(5), closing(sqlite3.connect(database)) as other:
+    with trio.fail_after(30), closing(sqlite3.connect(database)) as other:
         await writer.write(opens("a"))
         other.execute("BEGIN IMMEDIATE")
         async with trio.open_nursery() as waiting:
@@ -396,7 +396,7 @@ async def test_a_lock_that_ends_soon_is_no_fault(
     writer = Writer(patient)
     nursery.start_soon(writer.run)
     with (
-        trio.fail_after(10),
+        trio.fail_after(30),
         closing(sqlite3.connect(database, isolation_level=None)) as other,
     ):
         other.execute("BEGIN EXCLUSIVE")
@@ -415,7 +415,7 @@ async def test_the_event_loop_goes_on_while_the_disk_is_slow(
     writer = Writer(counting)
     counting.may_commit.clear()
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await writer.submit(ChangeOf(opens("a")))
         await wait_all_tasks_blocked()
         for _ in range(1000):

@@ -43,7 +43,7 @@ async def test_a_change_is_durable_when_its_result_comes(
 ) -> None:
     writer = Writer(counting)
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await writer.write(opens("a")) == "opened"
         with closing(sqlite3.connect(database)) as other:
             assert other.execute("SELECT id FROM BotTrade").fetchall() == [("a",)]
@@ -66,7 +66,7 @@ async def test_what_waits_is_one_transaction_in_the_order_of_its_coming(
         await writer.submit(ChangeOf(change, lambda _: order.append(f"report {name}")))
 
     names = [f"s{n}" for n in range(20)]
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         for name in names:
             await put(name)
         assert writer.status().pending == 20
@@ -80,7 +80,7 @@ async def test_what_waits_is_one_transaction_in_the_order_of_its_coming(
 
 async def test_a_batch_is_bounded(counting: CountingStore) -> None:
     writer = Writer(counting)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for n in range(600):
             await writer.submit(ChangeOf(opens(f"s{n}")))
         writer.close()
@@ -100,7 +100,7 @@ async def test_an_orders_row_goes_before_all_that_waits(
         )
     writer.open(ChangeOf(opens("order"), reported.append))
     writer.open(ChangeOf(breaks_a_rule, failed=lambda _: reported.append("failed")))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         writer.close()
         await writer.run()
     assert reported[:2] == ["opened", "failed"]
@@ -114,7 +114,7 @@ async def test_a_batch_that_takes_long_is_cut_short_and_loses_nothing(
     monkeypatch.setattr(commits_module, "_BATCH_SECONDS", 0.0)
     writer = Writer(counting)
     reported: list[str] = []
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for n in range(20):
             await writer.submit(opening(f"s{n}", reported))
         writer.close()
@@ -136,7 +136,7 @@ async def test_an_orders_row_that_comes_while_others_are_reported_is_written_bet
         if len(reported) == 3:
             writer.open(ChangeOf(opens("order"), reported.append))
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         for n in range(30):
             await writer.submit(ChangeOf(opens(f"s{n}"), report))
         async with trio.open_nursery() as nursery:
@@ -162,7 +162,7 @@ async def test_an_orders_row_that_came_during_a_commit_goes_before_what_that_rep
         await writer.submit(
             ChangeOf(opens(f"s{n}"), lambda _: reported.append("other"))
         )
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: len(reported) == 4)
     assert reported[0] == "opened"
     writer.close()
@@ -185,7 +185,7 @@ async def test_an_orders_row_is_written_in_the_step_that_asks_for_it(
     with closing(sqlite3.connect(database)) as other:
         ids = other.execute("SELECT id FROM BotTrade ORDER BY id").fetchall()
     assert ids == [("a",), ("b",)]
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == ["a", "b", "c"])
     writer.open_now()
     assert counting.commits == 3
@@ -226,7 +226,7 @@ async def test_a_flood_shares_a_commit_that_an_orders_row_does_not_wait_for(
     await wait_all_tasks_blocked()
     assert (reported, counting.commits) == ([], 1)
     writer.open(opening("order", reported))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: len(reported) == 4)
     assert reported == ["order", "a", "b", "c"]
     assert counting.commits == 3
@@ -239,7 +239,7 @@ async def test_a_flood_waits_no_longer_once_there_is_enough_for_a_commit(
     writer, reported = sharing
     for n in range(30):
         writer.put(opening(f"s{n}", reported))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: len(reported) == 32)
     assert counting.commits == 2
     writer.close()
@@ -258,7 +258,7 @@ async def test_rows_that_are_asked_for_at_once_by_many_are_written_together(
         writer.open(opening(name, reported))
         writer.open_now()
     assert reported == ["a"]
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == list("abcdef"))
     assert counting.commits == before + 2
     writer.close()
@@ -279,7 +279,7 @@ async def test_a_row_after_a_pause_does_not_part_those_that_wait(
     writer.open(opening("c", reported))
     writer.open_now()
     assert reported == ["a"], "b waits for the writer's task, and c goes with it"
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == ["a", "b", "c"])
     writer.open(opening("d", reported))
     writer.open_now()
@@ -296,7 +296,7 @@ async def test_a_disk_that_is_not_known_to_be_quick_is_left_to_the_writers_own_t
     writer.open_now()
     assert reported == []
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == ["opened"])
     writer.close()
 
@@ -315,7 +315,7 @@ async def test_what_a_thread_writes_is_not_disturbed(
     writer.open_now()
     assert reported == []
     counting.may_commit.set()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: sorted(reported) == ["a", "b"])
     assert counting.commits == 2, "each in a transaction of its own"
     writer.close()
@@ -333,7 +333,7 @@ async def test_a_lock_met_in_that_step_is_waited_for_by_the_writer(
         writer.open(ChangeOf(opens("a"), reported.append))
         writer.open_now()
         assert reported == []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await settled(lambda: reported == ["opened"])
     writer.close()
 
@@ -345,7 +345,7 @@ async def test_a_fault_in_that_step_ends_the_writer_and_keeps_nothing_back(
     reported: list[str] = []
 
     with (
-        trio.fail_after(5),
+        trio.fail_after(30),
         pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True),
     ):
         async with trio.open_nursery() as nursery:
@@ -382,7 +382,7 @@ async def test_a_lock_that_is_met_between_holds_back_nothing_that_is_durable(
                 writer.open(ChangeOf(opens("order"), reported.append))
 
         nursery.start_soon(writer.run)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await writer.write(opens("first"))
             for n in range(30):
                 await writer.submit(ChangeOf(opens(f"s{n}"), partial(report, f"s{n}")))
@@ -424,7 +424,7 @@ async def test_a_flood_of_orders_does_not_starve_other_changes(
 
     open_another("")
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await writer.write(opens("fill"))
     assert len(opened) < 10
     nursery.cancel_scope.cancel()
@@ -438,7 +438,7 @@ async def test_changes_that_come_during_a_commit_are_the_next_batch(
     reported: list[str] = []
     await writer.submit(ChangeOf(opens("a"), reported.append))
     nursery.start_soon(writer.run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await wait_all_tasks_blocked()
         for name in "bcd":
             await writer.submit(ChangeOf(opens(name), reported.append))
@@ -461,7 +461,7 @@ async def test_a_locked_database_is_waited_for_and_nothing_is_lost(
     reported: list[str] = []
     nursery.start_soon(writer.run)
     with (
-        trio.fail_after(10),
+        trio.fail_after(30),
         closing(sqlite3.connect(database, isolation_level=None)) as other,
     ):
         other.execute("BEGIN EXCLUSIVE")
@@ -492,7 +492,7 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_lost(
     writer = Writer(counting)
     reported: list[str] = []
     nursery.start_soon(writer.run)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for n in range(300):
             await writer.submit(ChangeOf(opens(f"s{n}"), reported.append))
         await settled(lambda: not writer.healthy)
@@ -518,7 +518,7 @@ async def test_an_unhealthy_writer_reminds_once_a_minute(
     writer = Writer(counting)
     messages: list[str] = []
     with (
-        trio.fail_after(10),
+        trio.fail_after(30),
         closing(sqlite3.connect(database, isolation_level=None)) as other,
     ):
         other.execute("BEGIN EXCLUSIVE")
@@ -547,7 +547,7 @@ async def test_close_drains_what_waits_and_ends_the_run(
         ended.set()
 
     nursery.start_soon(run)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         for n in range(400):
             await writer.submit(ChangeOf(opens(f"s{n}")))
         await wait_all_tasks_blocked()
@@ -574,7 +574,7 @@ async def test_a_batch_under_way_is_finished_and_reported_when_the_writer_is_can
     counting.may_commit.clear()
     reported: list[str] = []
     await writer.submit(ChangeOf(opens("a"), reported.append))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             await wait_all_tasks_blocked()
@@ -589,7 +589,7 @@ async def test_what_a_cancelled_writer_could_not_write_is_counted(
 ) -> None:
     writer = Writer(counting)
     with (
-        trio.fail_after(5),
+        trio.fail_after(30),
         closing(sqlite3.connect(database, isolation_level=None)) as other,
     ):
         other.execute("BEGIN EXCLUSIVE")
@@ -612,7 +612,7 @@ async def test_the_stream_of_changes_keeps_one_orders_words_in_order(
     nursery.start_soon(writer.run)
     ref = OrderRef(mode="paper", order_id="o-1", client_order_id="a")
     outcomes: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await writer.write(opens("a"))
         for change in (
             lambda store: store.apply_working(ref),
@@ -645,7 +645,7 @@ async def test_who_outruns_the_disk_is_held_back_until_there_is_room(
             await writer.submit(ChangeOf(opens(name)))
             queued.append(name)
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         nursery.start_soon(flood)
         await wait_all_tasks_blocked()
         assert (queued, writer.status().pending) == (["a", "b"], 3)
@@ -665,7 +665,7 @@ async def test_a_writer_is_behind_while_more_waits_than_it_should(
         writer.put(ChangeOf(opens(name)))
         behind.append(writer.is_behind)
     writer.close()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await writer.run()
     assert (behind, writer.is_behind) == ([False, False, True], False)
 

@@ -113,7 +113,7 @@ def test_what_must_not_be_lost_is_sent_once_the_manager_reads_again() -> None:
             notifier.send("WATCHDOG=1")
         began = time.monotonic()
         notifier.send("READY=1", keep=True)
-        assert time.monotonic() - began < 0.5, "it waits for nobody"
+        assert time.monotonic() - began < 5, "it waits for nobody"
         found.read()
         assert "READY=1" not in found.heard
 

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 import trio
 
-from tests.integration.harness import Box, alpaca, real_box, short_folder, signal_line
+from tests.integration.harness import (
+    PATIENCE_SECONDS,
+    Box,
+    alpaca,
+    real_box,
+    short_folder,
+    signal_line,
+)
 from tests.redis.proxy import Proxy
 from tests.redis.server import Server, running_server
 
@@ -82,7 +89,7 @@ class Host(Box):
 
     async def until_status(self, **wanted: object) -> dict[str, Any]:
         """Wait until its status says so."""
-        with trio.move_on_after(20):
+        with trio.move_on_after(PATIENCE_SECONDS):
             while True:
                 status = await self.status()
                 if all(status.get(name) == value for name, value in wanted.items()):
@@ -120,7 +127,7 @@ class Site:
 
     async def active(self, *besides: Host) -> Host:
         """Wait until one of the hosts takes signals, and return it."""
-        with trio.move_on_after(20):
+        with trio.move_on_after(PATIENCE_SECONDS):
             while True:
                 for host in self.hosts:
                     if host.process is None or host in besides:

@@ -774,7 +774,7 @@ async def test_a_restart_takes_its_delay_and_little_more(
     began = trio.current_time()
     fed.stream.restart()
     await fed.authorized(2)
-    assert 0.2 <= trio.current_time() - began < 2, "the server answers its goodbye"
+    assert 0.2 <= trio.current_time() - began < 4, "the server answers its goodbye"
 
 
 async def test_two_hundred_restarts_in_a_row_leave_one_connection(fed: Bench) -> None:

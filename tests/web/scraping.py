@@ -10,7 +10,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 async def fetch(port: int, path: str, *, head: str = "") -> tuple[int, str, str]:
     """Ask for a page, and return its status, head and body."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
             request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n"
             await stream.send_all(request.encode())
