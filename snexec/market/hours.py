@@ -29,6 +29,8 @@ _WANTED_SECONDS = 60.0
 # depends on it waits.
 _LAG_SECONDS = 5.0
 _LAG_PAUSE_SECONDS = 0.5
+# So often it is asked what may have changed before its time, where sells depend on it.
+_UNFORESEEN_SECONDS = 60.0
 
 
 class View(NamedTuple):
@@ -50,8 +52,9 @@ class MarketHours:
     """Asks the broker at each opening and closing, while somebody needs to know.
 
     That is ``require_market_open`` for the current mode, and whatever is watched for the
-    modes that have something to watch. Without keys nobody is asked, and no signal gets
-    so far as to need it.
+    modes that have something to watch. These are asked each minute as well: a market may
+    close before its time. Without keys nobody is asked, and no signal gets so far as to
+    need it.
 
     In between Trio's clock counts, so that no change of the machine's time opens the
     market. No order ever waits for an answer.
@@ -65,6 +68,7 @@ class MarketHours:
         self._live = live
         self._accounts = accounts
         self._views: dict[Mode, View] = {}
+        self._asked_at: dict[Mode, float] = {}
         self._watched: frozenset[Mode] = frozenset()
         self._wanted_until: dict[Mode, float] = {}
         self._unanswered: set[Mode] = set()  # the last time that they were asked
@@ -155,10 +159,13 @@ class MarketHours:
             view = self.view(mode)
             if view is not None:
                 self._decide(mode)
-                with trio.move_on_at(view.until):
-                    await changed.wait()
-                continue
-            if await self._ask(mode, warn=pause == _FIRST_PAUSE_SECONDS):
+                due = self._due(mode, view)
+                if trio.current_time() < due:
+                    with trio.move_on_at(due):
+                        await changed.wait()
+                    continue
+            is_known = await self._ask(mode, warn=pause == _FIRST_PAUSE_SECONDS)
+            if is_known or self.view(mode) is not None:
                 pause = _FIRST_PAUSE_SECONDS
                 self._unanswered.discard(mode)
                 continue
@@ -178,10 +185,18 @@ class MarketHours:
     def _is_needed(self, mode: Mode) -> bool:
         settings = self._live.now
         required = settings.bot.require_market_open and mode == settings.mode
+        return (required or self._sells_by(mode)) and self._accounts.has_keys(mode)
+
+    def _sells_by(self, mode: Mode) -> bool:
+        """Return whether a sell depends on it, or may."""
         wanted = trio.current_time() < self._wanted_until.get(mode, -math.inf)
-        return (
-            required or wanted or mode in self._watched
-        ) and self._accounts.has_keys(mode)
+        return wanted or mode in self._watched
+
+    def _due(self, mode: Mode, view: View) -> float:
+        """Return when to ask again, on Trio's clock."""
+        if not self._sells_by(mode):
+            return view.until
+        return min(view.until, self._asked_at[mode] + _UNFORESEEN_SECONDS)
 
     def _decide(self, mode: Mode) -> None:
         if mode == self._live.now.mode:
@@ -191,6 +206,7 @@ class MarketHours:
         """Ask once, and return whether the market's state is known now."""
         problem = "it says that its next change is over"
         self._lagging.discard(mode)
+        self._asked_at[mode] = trio.current_time()
         lease = self._accounts.try_take(mode, Purpose.RECOVERY)
         if lease is None:
             self._log_unknown(mode, "the rate limit leaves no request", warn=warn)
@@ -208,18 +224,19 @@ class MarketHours:
             else:
                 until = asked + answer.seconds_left
                 change = answer.next_close if answer.is_open else answer.next_open
+                before = views.get(mode)
                 if trio.current_time() < until:
                     views[mode] = View(answer.is_open, until, change, answer.timestamp)
-                    log.info(
-                        "the market is %s (%s), for another %.0f s",
-                        "open" if answer.is_open else "closed",
-                        mode,
-                        answer.seconds_left,
-                    )
+                    if before is None or answer.is_open != before.is_open:
+                        log.info(
+                            "the market is %s (%s), for another %.0f s",
+                            "open" if answer.is_open else "closed",
+                            mode,
+                            answer.seconds_left,
+                        )
                     self._said.set()
                     self._said = trio.Event()
                     return True
-                before = views.get(mode)
                 if before is not None and asked < before.until + _LAG_SECONDS:
                     self._lagging.add(mode)
                     return False
@@ -227,6 +244,8 @@ class MarketHours:
         return False
 
     def _log_unknown(self, mode: Mode, problem: str, *, warn: bool) -> None:
+        if self.view(mode) is not None:
+            return  # what it said last still holds
         settings = self._live.now
         waits = []
         if settings.bot.require_market_open and mode == settings.mode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -248,11 +249,39 @@ async def test_what_is_watched_is_asked_for_in_each_mode_that_has_some(
     assert bench.market.is_open("paper") is bench.market.is_open("live") is True
     asked = len(bench.broker.asked)
     bench.market.watch(["paper", "live"])
-    await trio.sleep(100)
+    await trio.sleep(50)
     assert len(bench.broker.asked) == asked, "what is known is not asked again"
     bench.market.watch([])
     await trio.sleep(80_000)
     assert len(bench.broker.asked) == asked, "and nothing, once nothing is watched"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_close_before_its_time_is_known_within_a_minute_where_rows_are_watched(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    bench.change(asked=False)
+    bench.market.watch(["paper"])
+    bench.broker.script = [times(5000, is_open=True), times(4940, is_open=True)]
+    bench.broker.script += [UnknownOutcomeError("x"), times(70_000, is_open=False)]
+    bench.broker.script += [times(4000, is_open=True)]
+    nursery.start_soon(bench.market.run)
+    await trio.sleep(179)
+    assert bench.market.is_open("paper") is True, "one answer was lost"
+    assert warnings_of(caplog) == []
+    await trio.sleep(3)
+    assert bench.market.is_open("paper") is False
+    await trio.sleep(61)
+    assert bench.market.is_open("paper") is True, "nor is an opening missed"
+    assert [round(at) for _mode, at in bench.broker.asked] == [0, 60, 120, 180, 240]
+    said = [each.getMessage() for each in caplog.records if each.name == "Market"]
+    assert said == [
+        "the market is open (paper), for another 5000 s",
+        "the market is closed (paper), for another 70000 s",
+        "the market is open (paper), for another 4000 s",
+    ]
     nursery.cancel_scope.cancel()
 
 
