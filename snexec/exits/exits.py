@@ -114,7 +114,7 @@ class Exits:
     def time_passed(self) -> None:
         """Look anew at what may have changed in a time that nobody has seen."""
         if self._watching is not None:
-            self._watching.restart_stream()
+            self._watching.time_passed()
 
     # What the operator asks for.
 

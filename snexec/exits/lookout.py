@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,7 @@ from snexec.errors import BrokerError
 from snexec.exits.evidence import Evidence
 from snexec.exits.external import APART_SECONDS, judge
 from snexec.exits.questions import Questions
-from snexec.exits.sights import Sight
+from snexec.exits.sights import sight_of
 from snexec.exits.splits import days_of
 from snexec.ledger import is_our_exit, row_of_exit
 from snexec.model import ACCOUNTS
@@ -109,6 +109,17 @@ class Lookout:
             known[split.symbol].append(split)
         self._known = dict(known)
 
+    def begin_anew(self) -> None:
+        """Let nothing that was seen before a time without a look conclude anything.
+
+        Who sold had no time either to write the row.
+        """
+        for evidence in self._evidence.values():
+            evidence.forget()
+        self._lists.clear()
+        for mode in ACCOUNTS:
+            self.look_now(mode)
+
     async def run(self) -> None:
         """Look when there is something to see, and each interval anyway."""
         async with trio.open_nursery() as nursery:
@@ -140,7 +151,8 @@ class Lookout:
                 self._ask_again(mode, at)
                 return
         self._happened.pop(mode, None)
-        moment, rows = self._ledger.clock.now(), self._rows.of_mode(mode)
+        ago = timedelta(seconds=trio.current_time() - at)  # it may have slept since
+        moment, rows = self._ledger.clock.now() - ago, self._rows.of_mode(mode)
         async for position in InTurns(rows):
             evidence = self._evidence.setdefault(position.row_id, Evidence())
             try:
@@ -175,7 +187,7 @@ class Lookout:
                     *(position.symbol, position.row_id),
                 )
             return
-        now = _sight(position, positions, at, moment)
+        now = sight_of(position, positions, at, moment)
         exits = self._live.now.exits
         case = evidence.case(
             position,
@@ -322,25 +334,3 @@ class Lookout:
 def _is_ours(order: BrokerOrder, position: Position) -> bool:
     name = order.client_order_id
     return is_our_exit(name) or row_of_exit(name) == position.row_id
-
-
-def _sight(
-    position: Position, positions: PositionList, at: float, moment: datetime
-) -> Sight:
-    """Return what a list says of a row's symbol."""
-    held = positions.get(position.symbol)
-    quantity = held.held if held else Decimal(0)
-    average = held.average_price if held else None
-    # One object each where they are equal, as a sight of each row is kept.
-    if quantity == position.remaining:
-        quantity = position.remaining
-    if average == position.entry_price:
-        average = position.entry_price
-    return Sight(
-        at=at,
-        moment=moment,
-        quantity=quantity,
-        average=average,
-        price=held.current_price if held else None,
-        remaining=position.remaining,
-    )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from fractions import Fraction
 
-    from snexec.broker import Activity
+    from snexec.broker import Activity, PositionList
+    from snexec.exits.position import Position
     from snexec.exits.splits import SplitDay
 
 _DUST_SHARES = Decimal("0.000001")
@@ -75,6 +76,28 @@ class Sight(NamedTuple):
     average: Decimal | None
     price: Decimal | None
     remaining: Decimal
+
+
+def sight_of(
+    position: Position, positions: PositionList, at: float, moment: datetime
+) -> Sight:
+    """Return what a list says of a row's symbol, as it was at a time on both clocks."""
+    held = positions.get(position.symbol)
+    quantity = held.held if held else Decimal(0)
+    average = held.average_price if held else None
+    # One object each where they are equal, as a sight of each row is kept.
+    if quantity == position.remaining:
+        quantity = position.remaining
+    if average == position.entry_price:
+        average = position.entry_price
+    return Sight(
+        at=at,
+        moment=moment,
+        quantity=quantity,
+        average=average,
+        price=held.current_price if held else None,
+        remaining=position.remaining,
+    )
 
 
 class Buy(NamedTuple):

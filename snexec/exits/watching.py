@@ -121,9 +121,10 @@ class Watching:
         self._prices.look()
         self.stops.look()
 
-    def restart_stream(self) -> None:
-        """Open the market-data stream anew: time has passed that nobody has seen."""
+    def time_passed(self) -> None:
+        """Open the market-data stream anew, and look anew at what others did."""
         self._stream.restart()
+        self._lookout.begin_anew()
 
     # As the guard of what sells share.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from snexec.broker.positions import PositionList
 from snexec.errors import NotSentError, RefusedError
@@ -48,6 +49,13 @@ def make(tmp_path: Path) -> Callable[..., Bench]:
 @pytest.fixture
 async def bench(make: Callable[..., Bench]) -> Bench:
     return make()
+
+
+def sleep_for(seconds: float) -> None:
+    """Have the machine sleep: every clock goes on, and nothing runs."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock)
+    clock.jump(seconds)
 
 
 def rests(position: Position) -> bool:
@@ -143,6 +151,36 @@ async def test_a_closure_waits_for_the_program_that_sold_to_write_the_row(
     assert bench.row()["exitReason"] == "theirs"
     assert bench.exits_of_row() == []
     assert bench.rows.heard == ["ended"]
+
+
+async def test_a_closure_waits_as_long_after_a_sleep_for_the_program_that_sold(
+    bench: Bench,
+) -> None:
+    bench.buy()
+    async with bench.looking():
+        bench.sell_by_hand("10")
+        bench.lookout.look_now("paper")
+        await trio.sleep(1)
+        sleep_for(8 * 3600)
+        bench.lookout.begin_anew()
+        await trio.sleep(GRACE - 1)
+        assert bench.row()["status"] == "open"
+        await trio.sleep(LONG)
+    assert (bench.row()["status"], bench.row()["exitPrice"]) == ("closed", 110.0)
+
+
+async def test_a_sale_in_a_sleep_has_its_price_though_a_list_was_read_just_before(
+    bench: Bench,
+) -> None:
+    bench.buy()
+    async with bench.looking():
+        bench.lookout.seen("paper", await bench.paper.positions())
+        sleep_for(8 * 3600)
+        await trio.sleep(0.1)
+        bench.hold("0")
+        bench.executed("10", "110", ago=timedelta(hours=1))
+        await trio.sleep(LONG)
+    assert (bench.row()["status"], bench.row()["exitPrice"]) == ("closed", 110.0)
 
 
 async def test_nothing_is_concluded_while_a_sell_of_ours_is_under_way(

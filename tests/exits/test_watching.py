@@ -114,13 +114,14 @@ async def test_what_is_bought_is_looked_at_and_gets_its_stop(
     assert sorted(built.heard) == ["_prices.look", "stops.look"]
 
 
-async def test_after_a_time_that_nobody_has_seen_the_stream_is_opened_anew(
+async def test_after_a_time_that_nobody_has_seen_all_is_looked_at_anew(
     make: Callable[..., Built],
 ) -> None:
     built = make()
     built.note("_stream", "restart")
+    built.note("_lookout", "begin_anew")
     built.exits.time_passed()
-    assert built.heard == ["_stream.restart"]
+    assert sorted(built.heard) == ["_lookout.begin_anew", "_stream.restart"]
 
 
 async def test_what_others_sold_is_looked_for_at_once(
