@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.exits.external import APART_SECONDS
-from snexec.exits.sights import Case, Claim
-from snexec.exits.splits import merged, restated
+from snexec.exits.sights import Case, Claim, restated
+from snexec.exits.splits import merged
 from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from snexec.exits.position import Position
     from snexec.exits.sights import Sight
     from snexec.exits.splits import SplitDay
+    from snexec.ledger import HeldBeside
 
 _LONGEST_PAUSE_SECONDS = 3600.0
 _DAY_SECONDS = 24 * 3600.0
@@ -33,6 +34,8 @@ class Evidence:
 
     Attributes:
         before: The last sight at which nothing was wrong.
+        noted: What the account held in all at that of an earlier run, with shares of
+            others; as the row's own shares, it is what a split changes.
         first: The first one at which it was as it was last.
         splits: That the account has been through since the row was bought.
         bought: What its buy bought, in the shares of that time, once that was asked.
@@ -43,6 +46,7 @@ class Evidence:
     """
 
     before: Sight | None = None
+    noted: HeldBeside | None = None
     first: Sight | None = None
     splits: Sequence[SplitDay] = ()
     bought: Decimal | None = None
@@ -103,6 +107,7 @@ class Evidence:
             now=now,
             is_listed=now.quantity > 0,
             before=self.before,
+            noted=self.noted,
             first=self.first,
             is_surveyed=self.is_surveyed,
             bought=self.bought,
@@ -127,12 +132,11 @@ class Evidence:
 
     def looks_split(self, position: Position, held: HeldPosition) -> str | None:
         """Return why its price rules are to rest, if a position looks split."""
-        quantity, average = position.remaining, position.entry_price
-        if self.before is not None:
-            quantity, average = self.before.quantity, self.before.average
-        if held.quantity == quantity:
-            return None  # of nearly all rows in nearly all lists
-        ratio = restated((quantity, average), (held.held, held.average_price))
+        before, claim = self.before, (position.remaining, position.entry_price)
+        is_same = held.quantity == (claim[0] if before is None else before.quantity)
+        if is_same and (before is not None or self.noted is None):
+            return None  # nearly all rows in nearly all lists
+        ratio = restated(before, self.noted, claim, (held.held, held.average_price))
         return None if ratio is None else f"its position looks split, {ratio} for 1"
 
     def forget(self) -> None:

@@ -88,7 +88,7 @@ class Exits:
                 self._seller.take_over(row, entry.position)
         self._seller.load(self._ledger.unsettled_exits)
         if self._watching is not None:
-            self._watching.stops.load(rows)
+            self._watching.load(rows)
 
     async def run(self) -> None:
         """Sell what is to be sold, and watch once there is an ``[exits]``."""

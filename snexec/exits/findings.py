@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from snexec.ledger import ExitApplied, Split
+from snexec.ledger import ExitApplied, HeldBeside, Split
 from snexec.logs import about
 from snexec.model import plain
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snexec.exits.evidence import Evidence
     from snexec.exits.external import Judgement
     from snexec.exits.position import Position
-    from snexec.exits.sights import Case
+    from snexec.exits.sights import Case, Sight
     from snexec.ledger import Unplanned, Writer
 
 log = logging.getLogger("PositionMonitor")
@@ -112,6 +112,19 @@ class Findings:
             trade_id=result.row_id,
             symbol=result.symbol,
         )
+
+    async def note_beside(
+        self, position: Position, evidence: Evidence, now: Sight
+    ) -> None:
+        """Keep what is held beside shares of others: a start tells a split by it."""
+        if now.average is None or now.quantity <= position.remaining:
+            return
+        beside = HeldBeside(now.quantity, now.average)
+        if beside != evidence.noted:
+            await self._writer.write(
+                lambda store: store.held.note_beside(position.row_id, beside)
+            )
+            evidence.noted = beside
 
     def alarm(
         self, judgement: Judgement, position: Position, evidence: Evidence

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from snexec.exits.position import Position
     from snexec.exits.sights import Case
     from snexec.exits.splits import SplitDay
-    from snexec.ledger import Ledger
+    from snexec.ledger import Ledger, WatchedRow
     from snexec.model import Mode
     from snexec.settings import LiveSettings
 
@@ -81,6 +81,12 @@ class Lookout:
         self._woken = {mode: trio.Event() for mode in ACCOUNTS}
         self._due = dict.fromkeys(ACCOUNTS, 0.0)
         self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
+
+    def load(self, rows: Iterable[WatchedRow]) -> None:
+        """Take over what an earlier run has seen beside the rows."""
+        for row in rows:
+            if row.beside is not None:
+                self._evidence[row.id] = Evidence(noted=row.beside)
 
     def seen(self, mode: Mode, positions: PositionList) -> None:
         """Judge the rows of an account by a list that somebody has asked for.
@@ -292,6 +298,7 @@ class Lookout:
             case "whole":
                 self._findings.rests(position, evidence, judgement.rests)
                 evidence.whole(case.now)
+                await self._findings.note_beside(position, evidence, case.now)
             case "begin":
                 if judgement.rests is not None:
                     self._findings.rests(position, evidence, judgement.rests)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snexec.assets import asset_class
-from snexec.exits.splits import restated
+from snexec.exits.splits import ratio_between
 from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from snexec.broker import Activity, PositionList
     from snexec.exits.position import Position
-    from snexec.exits.splits import SplitDay
+    from snexec.exits.splits import Holding, SplitDay
+    from snexec.ledger import HeldBeside
 
 _DUST_SHARES = Decimal("0.000001")
 _DUST_DOLLARS = Decimal("0.01")
@@ -119,6 +120,7 @@ class Case:
         now: What is seen now.
         is_listed: Whether the list has the position.
         before: The last sight at which nothing was wrong.
+        noted: What the account held at that of an earlier run, with shares of others.
         first: The first one at which it was as it is now.
         is_gone: What asking for the one position said; None if it was not asked.
         buy: None if it was not asked for.
@@ -136,6 +138,7 @@ class Case:
     now: Sight
     is_listed: bool
     before: Sight | None = None
+    noted: HeldBeside | None = None
     first: Sight | None = None
     is_gone: bool | None = None
     buy: Buy | None = None
@@ -194,12 +197,9 @@ class Case:
     @property
     def restated(self) -> Fraction | None:
         """By what quantity and average price have changed as one, if they have."""
-        before, claim = self.before, self.claim
-        if before is None:
-            quantity, average = claim.remaining, claim.entry_price
-        else:
-            quantity, average = before.quantity, before.average
-        return restated((quantity, average), (self.now.quantity, self.now.average))
+        claim = self.claim.remaining, self.claim.entry_price
+        now = self.now.quantity, self.now.average
+        return restated(self.before, self.noted, claim, now)
 
     @property
     def stands_since(self) -> float:
@@ -213,6 +213,23 @@ class Case:
     def is_begun(self) -> bool:
         """Whether it was seen before as it is now."""
         return self.first is not None and _is_same(self.first, self.now)
+
+
+def restated(
+    before: Sight | None, noted: HeldBeside | None, claim: Holding, now: Holding
+) -> Fraction | None:
+    """Return by what an account's quantity and average have changed as one, if they have.
+
+    Args:
+        before: What it held when nothing was wrong.
+        noted: The same as an earlier run noted it, where others hold shares too.
+        claim: The row's own, which is all of it where nothing else is known.
+        now: What it holds.
+    """
+    if before is not None:
+        return ratio_between((before.quantity, before.average), now)
+    by_claim = ratio_between(claim, now)
+    return ratio_between(noted, now) if by_claim is None and noted else by_claim
 
 
 def _is_same(one: Sight, other: Sight) -> bool:

@@ -43,7 +43,7 @@ class SplitDay(NamedTuple):
     is_done: bool = False
 
 
-def restated(before: Holding, now: Holding) -> Fraction | None:
+def ratio_between(before: Holding, now: Holding) -> Fraction | None:
     """Return by what a quantity and its average price have changed as one.
 
     A sale leaves the average, and a buy adds to what was paid: only a split changes both,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snexec.exits.means import Means
     from snexec.exits.monitor import Halt
     from snexec.exits.seller import Seller
-    from snexec.ledger import Ledger
+    from snexec.ledger import Ledger, WatchedRow
     from snexec.market import MarketHours
     from snexec.model import Mode
     from snexec.reconciliation import Fate
@@ -98,6 +98,11 @@ class Watching:
         self._prices.follow_positions(self._stream)
         self._prices.follow_trades(self._stream.seen_trade)
         self._prices.follow_positions(self._lookout)
+
+    def load(self, rows: Sequence[WatchedRow]) -> None:
+        """Take over what an earlier run has left at the broker, and has seen there."""
+        self.stops.load(rows)
+        self._lookout.load(rows)
 
     async def run(self) -> None:
         """Watch while there is anything to, until cancelled."""

@@ -35,6 +35,7 @@ from snexec.ledger.file import refuse_damaged as refuse_damaged
 from snexec.ledger.found import FoundOrder as FoundOrder
 from snexec.ledger.found import FoundRow as FoundRow
 from snexec.ledger.found import FoundRows as FoundRows
+from snexec.ledger.held_rows import HeldBeside as HeldBeside
 from snexec.ledger.held_rows import HighPrice as HighPrice
 from snexec.ledger.held_rows import Split as Split
 from snexec.ledger.held_rows import WatchedRow as WatchedRow

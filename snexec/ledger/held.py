@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
 from snexec.ledger.exit_reads import LIVE_COLUMNS, read_unsettled_exit
-from snexec.ledger.held_rows import WatchedRow
+from snexec.ledger.held_rows import HeldBeside, WatchedRow
 from snexec.ledger.reading import exact, id_of, seconds_sql, text_of
 
 if TYPE_CHECKING:
@@ -60,9 +61,12 @@ _FORGET_RULES = "DELETE FROM SnexecMeta WHERE key = 'exit rules'"
 _TO_CLOSE = "SELECT substr(key, 7) FROM SnexecMeta WHERE key GLOB 'close *'"
 _NOTE_CLOSE = "INSERT OR REPLACE INTO SnexecMeta VALUES ('close ' || ?, ?)"
 FORGET_CLOSE = "DELETE FROM SnexecMeta WHERE key = 'close ' || ?"
+_BESIDE = "SELECT substr(key, 8), value FROM SnexecMeta WHERE key GLOB 'beside *'"
+_NOTE_BESIDE = "INSERT OR REPLACE INTO SnexecMeta VALUES ('beside ' || ?, ?)"
 _FORGET_ENDED = (
-    "DELETE FROM SnexecMeta WHERE key GLOB 'close *'"
-    " AND substr(key, 7) NOT IN (SELECT id FROM BotTrade WHERE status = 'open')"
+    "DELETE FROM SnexecMeta WHERE (key GLOB 'close *' OR key GLOB 'beside *')"
+    " AND substr(key, instr(key, ' ') + 1)"
+    " NOT IN (SELECT id FROM BotTrade WHERE status = 'open')"
 )
 
 
@@ -84,7 +88,14 @@ class HeldRows:
             by_row.setdefault(each["rowId"], []).append(each)
         now = self._clock.now()
         to_close = {row_id for (row_id,) in self._db.execute(_TO_CLOSE)}
-        return [_watched(each, now, to_close) for each in by_row.values()]
+        rows = [_watched(each, now, to_close) for each in by_row.values()]
+        beside = dict(self._db.execute(_BESIDE).fetchall())
+        return [
+            row._replace(beside=_read_beside(beside[row.id], row))
+            if row.id in beside
+            else row
+            for row in rows
+        ]
 
     def row(self, row_id: str) -> WatchedRow | None:
         """Return a row if it is held."""
@@ -125,6 +136,15 @@ class HeldRows:
         self._db.execute(_FORGET_ENDED)
         self._db.execute(_NOTE_CLOSE, [row_id, timestamp(self._clock.now())])
 
+    def note_beside(self, row_id: str, beside: HeldBeside) -> None:
+        """Note what an account holds of a row's symbol, with shares of others."""
+        self._db.execute(_FORGET_ENDED)
+        row = self.row(row_id)
+        if row is not None:
+            claim = [str(row.shares), str(row.entry_price)]
+            held = [str(beside.quantity), str(beside.average)]
+            self._db.execute(_NOTE_BESIDE, [row_id, json.dumps([claim, held])])
+
     def forget_close(self, row_id: str) -> None:
         """Note that a row is not to be closed by hand any more."""
         self._db.execute(FORGET_CLOSE, [row_id])
@@ -139,6 +159,17 @@ def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
         }
         for each in highs
     ]
+
+
+def _read_beside(text: object, row: WatchedRow) -> HeldBeside | None:
+    """Return what was noted, if the row has not bought or been split since."""
+    try:
+        claim, held = json.loads(str(text))
+        quantity, average = map(Decimal, held)
+    except (ValueError, TypeError, InvalidOperation):
+        return None
+    is_so_still = claim == [str(row.shares), str(row.entry_price)]
+    return HeldBeside(quantity, average) if is_so_still else None
 
 
 def _watched(

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from snexec.model import Mode
 
 
+class HeldBeside(NamedTuple):
+    """What an account held of a row's symbol, shares of others among them.
+
+    Attributes:
+        quantity: Shares.
+        average: Dollars a share paid, over all of them.
+    """
+
+    quantity: Decimal
+    average: Decimal
+
+
 class WatchedRow(NamedTuple):
     """A row that is held: open, with shares and an entry price.
 
@@ -30,6 +42,7 @@ class WatchedRow(NamedTuple):
         live_exit: Its sell without an end.
         wanted: Why the rest of it is to be sold: its last sell ended, and left some, or
             somebody has asked for it.
+        beside: What the account held in all when nothing was wrong, as it was noted last.
     """
 
     id: str
@@ -45,6 +58,7 @@ class WatchedRow(NamedTuple):
     live_exit: UnsettledExit | None = None
     signal_id: str | None = None
     wanted: str | None = None
+    beside: HeldBeside | None = None
 
 
 class HighPrice(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -236,6 +236,27 @@ class Bench:
         )
         self.rows.all.append(position)
         return position
+
+    def after_a_kill(self) -> Bench:
+        """Return what a start finds at the same account, and in the same file."""
+        started = Bench(store=self.store, clock=self.clock, exits=self.exits)
+        for symbol, quantity in self.paper.holds.items():
+            started.paper.holds[symbol] = quantity
+        started.paper.averages = dict(self.paper.averages)
+        started.paper.book = dict(self.paper.book)
+        rows = self.store.held.watched()
+        started.rows.all = [
+            replace(
+                position,
+                shares=row.shares,
+                remaining=row.remaining,
+                entry_price=row.entry_price,
+                rests=None,
+            )
+            for position, row in zip(self.rows.all, rows, strict=True)
+        ]
+        started.lookout.load(rows)
+        return started
 
     def hold(self, quantity: str, symbol: str = "AAPL", average: str = "") -> None:
         """Have the account hold so much, by whatever happened."""

@@ -14,6 +14,7 @@ from snexec.broker.positions import HeldPosition
 from snexec.exits.evidence import Evidence
 from snexec.exits.sights import Case, Claim, Sight
 from snexec.exits.splits import SplitDay
+from snexec.ledger.held_rows import HeldBeside
 from tests.exits.hands import make_position
 from tests.fakes import MOMENT
 
@@ -229,6 +230,15 @@ async def test_a_position_looks_split_where_quantity_and_average_say_so(
     assert Evidence().looks_split(bought(), position) == says
     seen = Evidence(before=make_sight("10"))
     assert seen.looks_split(bought(remaining=Decimal(3)), position) == says
+
+
+async def test_what_an_earlier_run_saw_beside_others_says_so_as_well() -> None:
+    evidence = Evidence(noted=HeldBeside(Decimal(30), Decimal(90)))
+    says = "its position looks split, 1/3 for 1"
+    assert evidence.looks_split(bought(), held("10", "270")) == says
+    assert evidence.looks_split(bought(), held("30", "90")) is None
+    evidence.whole(make_sight("30", average=Decimal(90)))
+    assert evidence.looks_split(bought(), held("10", "90")) is None
 
 
 async def test_what_was_seen_before_outranks_what_the_row_claims() -> None:

@@ -16,6 +16,7 @@ from snexec.broker.positions import PositionList
 from snexec.errors import NotSentError, RefusedError
 from snexec.exits.splits import SplitDay
 from snexec.ledger.exit_rows import NewExit
+from snexec.ledger.held_rows import HeldBeside
 from snexec.ledger.rows import OrderRef
 from snexec.ops.exit_words import exit_words
 from tests.exits.looking import GRACE, INTERVAL, Bench
@@ -612,6 +613,42 @@ async def test_a_split_beside_what_others_hold_is_of_all_of_it(bench: Bench) -> 
         bench.hold("60", average="45")
         await trio.sleep(LONG)
     assert (bench.row()["shares"], bench.row()["entryPrice"]) == (20.0, 50.0)
+
+
+async def test_a_split_beside_what_others_hold_is_known_after_a_kill(
+    make: Callable[..., Bench],
+) -> None:
+    killed = make()
+    killed.buy(shares="10", price="100")
+    killed.hold("30", average="90")
+    async with killed.looking():
+        pass
+    started = killed.after_a_kill()
+    started.hold("60", average="45")
+    [position] = started.rows.all
+    started.lookout.seen("paper", await started.paper.positions())
+    assert rests(position), "before any price of new shares is heard"
+    async with started.looking():
+        await trio.sleep(LONG)
+    assert (started.row()["shares"], started.row()["entryPrice"]) == (20.0, 50.0)
+    again = started.after_a_kill()
+    async with again.looking():
+        await trio.sleep(LONG)
+    assert (again.row()["shares"], again.told()) == (20.0, []), "and no second time"
+
+
+async def test_what_others_hold_is_noted_once(bench: Bench) -> None:
+    bench.buy(shares="10", price="100")
+    bench.hold("30", average="90")
+    async with bench.looking():
+        [noted] = bench.store.held.watched()
+        assert noted.beside == HeldBeside(Decimal(30), Decimal(90))
+        before = bench.store._db.total_changes
+        await trio.sleep(LONG)
+        assert bench.store._db.total_changes == before
+        bench.hold("10", average="100")
+        await trio.sleep(LONG)
+        assert bench.store._db.total_changes == before, "all of it is the row's"
 
 
 async def test_a_split_while_the_daemon_was_down_is_found_by_its_activity(

@@ -18,7 +18,7 @@ from snexec.exits.splits import (
     is_nearer,
     merged,
     neat,
-    restated,
+    ratio_between,
     still_due,
 )
 
@@ -54,12 +54,12 @@ def test_every_split_is_known_by_its_ratio(
     assume(new * Decimal("0.00001") > step)
     average = (price * ratio.denominator / ratio.numerator).quantize(Decimal("1e-6"))
     assume(average > Decimal("0.01"))
-    assert restated((shares, price), (new, average)) == ratio
+    assert ratio_between((shares, price), (new, average)) == ratio
 
 
 @given(SHARES, PRICES, st.decimals("0.01", "0.99", places=2))
 def test_no_sale_is_a_split(shares: Decimal, price: Decimal, part: Decimal) -> None:
-    assert restated((shares, price), (shares * part, price)) is None
+    assert ratio_between((shares, price), (shares * part, price)) is None
 
 
 @given(SHARES, PRICES, SHARES, PRICES)
@@ -68,13 +68,13 @@ def test_no_buy_is_a_split(
 ) -> None:
     average = (shares * price + more * paid) / (shares + more)
     assume(more * paid > shares * price / 100)
-    assert restated((shares, price), (shares + more, average)) is None
+    assert ratio_between((shares, price), (shares + more, average)) is None
 
 
 @pytest.mark.parametrize("average", [None, Decimal(0)])
 def test_without_averages_no_ratio_is_known(average: Decimal | None) -> None:
-    assert restated((Decimal(1), average), (Decimal(2), Decimal(1))) is None
-    assert restated((Decimal(1), Decimal(2)), (Decimal(2), average)) is None
+    assert ratio_between((Decimal(1), average), (Decimal(2), Decimal(1))) is None
+    assert ratio_between((Decimal(1), Decimal(2)), (Decimal(2), average)) is None
 
 
 @pytest.mark.parametrize("ratio", ["1", "1.03", "0.98", "2.4137", "0", "-2"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snexec.ledger.exit_reads import SOLD, UNSETTLED
 from snexec.ledger.held import TRIED, WATCHED
-from snexec.ledger.held_rows import HighPrice, WatchedRow
+from snexec.ledger.held_rows import HeldBeside, HighPrice, WatchedRow
 from snexec.ledger.rows import OrderRef
 from snexec.ledger.schema import open_database
 from snexec.ledger.store import Store
@@ -29,6 +30,43 @@ def high(price: str, entry: str = "100", row_id: str = "sn-1") -> HighPrice:
 
 
 # What is watched
+
+
+BESIDE = HeldBeside(Decimal(30), Decimal("90.5"))
+
+
+def test_what_is_held_beside_others_is_known_after_a_restart(store: Store) -> None:
+    buy(store)
+    store.held.note_beside("sn-1", BESIDE)
+    assert [row.beside for row in store.held.watched()] == [BESIDE]
+    more = BESIDE._replace(quantity=Decimal(40))
+    store.held.note_beside("sn-1", more)
+    assert [row.beside for row in store.held.watched()] == [more]
+
+
+def test_what_was_held_before_a_split_says_nothing_once_that_is_written(
+    store: Store,
+) -> None:
+    buy(store)
+    store.held.note_beside("sn-1", BESIDE)
+    store.exits.split("sn-1", Fraction(2), remaining=Decimal("0.5"))
+    assert [row.beside for row in store.held.watched()] == [None]
+
+
+@pytest.mark.parametrize("text", ["", "[", "7", "[[], []]", '[["0.5"], ["a", "b"]]'])
+def test_a_note_that_cannot_be_read_is_none(store: Store, text: str) -> None:
+    buy(store)
+    store._db.execute("INSERT INTO SnexecMeta VALUES ('beside sn-1', ?)", [text])
+    assert [row.beside for row in store.held.watched()] == [None]
+
+
+def test_what_was_noted_of_a_row_goes_once_that_has_ended(store: Store) -> None:
+    buy(store)
+    store.held.note_beside("sn-1", BESIDE)
+    sell(store, "0.5", "90", "stop_loss")
+    store.held.note_beside("sn-1", BESIDE)
+    notes = "SELECT * FROM SnexecMeta WHERE key GLOB 'beside *'"
+    assert store._db.execute(notes).fetchall() == []
 
 
 def test_a_row_is_watched_with_what_the_rules_need(store: Store) -> None:

@@ -516,14 +516,19 @@ class ExitWorld(World):
             self.say("  no night, no split; and one a night")
             return
         await trio.sleep_until(SPLITS)
-        # With shares of others beside it, and the daemon killed before it has seen it
-        # twice, a split without a trace cannot be told from what others bought.
-        has_others = any(
-            holding.others_bought
-            for (_mode, symbol), holding in self.broker.holdings.items()
+        # With shares of others beside it that no run has seen, a split without a trace
+        # cannot be told from what others bought.
+        noted = {
+            (row.mode, row.symbol): row.beside.quantity
+            for row in self.store.held.watched()
+            if row.beside is not None
+        }
+        has_unseen = any(
+            holding.others_bought and noted.get((mode, symbol)) != holding.qty
+            for (mode, symbol), holding in self.broker.holdings.items()
             if symbol == step.symbol
         )
-        traced = step.traced or has_others
+        traced = step.traced or has_unseen
         if self.broker.split(step.symbol, step.ratio, traced=traced):
             # A row that is bought from now on is bought in new shares.
             self.splits.append((step.symbol, step.ratio, set()))

@@ -285,6 +285,29 @@ STORIES: dict[str, tuple[bool, list[Step]]] = {
             Crash(down=130.0),
         ],
     ),
+    "split beside shares of others, and killed at its first sight": (
+        True,
+        [
+            OthersBuy(),
+            Send(),
+            Wait(seconds=25.0),
+            Splits(ratio=2, traced=False),
+            Wait(seconds=7.0),
+            Crash(down=2.0),
+            Wait(seconds=600.0),
+        ],
+    ),
+    "split beside shares of others while the daemon is away": (
+        True,
+        [
+            OthersBuy(),
+            Send(),
+            Wait(seconds=25.0),
+            Stop(down=1000.0),
+            Splits(ratio=2, traced=False),
+            Wait(seconds=600.0),
+        ],
+    ),
     "every sell is refused for an hour": (
         False,
         [
