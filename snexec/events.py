@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from snexec.clock import timestamp
 from snexec.logs import SecretMask
+from snexec.model import ExitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,17 +30,7 @@ EventName = Literal[
     "fill",
     "rejected",
     "settled",
-    "exit",  # decided
-    "exit_placed",
-    "exit_refused",
-    "exit_unknown",
-    "exit_fill",
-    "closed",
-    "exit_blocked",
-    "exits_blind",
-    "external",
-    "split",
-    "oversold",
+    ExitEvent,
     "mode",
     "stream",
     "halt",

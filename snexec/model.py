@@ -1,4 +1,4 @@
-"""The words that all parts share: modes, stars, sides, cents, counts."""
+"""The words that all parts share: modes, stars, sides, events of exits, cents, counts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ ACCOUNTS: tuple[AccountName, ...] = MODES
 Stars = Literal[3, 4, 5]
 STARS: tuple[Stars, ...] = get_args(Stars)
 Side = Literal["buy", "sell"]
+# What happens to what is held: on the feed, and a word of ``[notify] events`` (SPEC 12.8).
+ExitEvent = Literal[
+    "exit",  # decided
+    "exit_placed",
+    "exit_refused",
+    "exit_unknown",
+    "exit_fill",
+    "closed",
+    "exit_blocked",
+    "exits_blind",
+    "external",
+    "split",
+    "oversold",
+]
+EXIT_EVENTS: tuple[ExitEvent, ...] = get_args(ExitEvent)
 
 
 def counted(number: float, noun: str) -> str:

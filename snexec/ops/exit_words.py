@@ -10,23 +10,6 @@ from snexec.logs import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snexec.settings import NotifyKind
-
-# The events that these words are for; each is a word of ``[notify] events`` too.
-EXIT_KINDS: tuple[NotifyKind, ...] = (
-    "exit",
-    "exit_placed",
-    "exit_refused",
-    "exit_unknown",
-    "exit_fill",
-    "closed",
-    "exit_blocked",
-    "exits_blind",
-    "external",
-    "split",
-    "oversold",
-)
-
 
 def exit_words(event: Mapping[str, Any]) -> str | None:  # noqa: PLR0911 - a table
     """Return what an event about a sell says, without its symbol; None for another one.

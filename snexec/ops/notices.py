@@ -15,8 +15,8 @@ import trio
 
 from snexec.clock import timestamp
 from snexec.logs import printable, roughly
-from snexec.model import MODES
-from snexec.ops.exit_words import EXIT_KINDS, exit_words, signed_dollars
+from snexec.model import EXIT_EVENTS, MODES
+from snexec.ops.exit_words import exit_words, signed_dollars
 from snexec.risk import exits_words
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _halted(event: Event) -> str:
 
 
 def _of_exit(event: Event, account: Callable[[Mode], str]) -> Notice | None:
-    kind = next((kind for kind in EXIT_KINDS if kind == event.event), None)
+    kind = next((kind for kind in EXIT_EVENTS if kind == event.event), None)
     words = None if kind is None else exit_words(json.loads(event.line()))
     if kind is None or words is None:
         return None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from snexec.assets import canonical_symbol
 from snexec.exchange.settings import ExchangeSettings
-from snexec.model import Mode, Stars
+from snexec.model import EXIT_EVENTS, ExitEvent, Mode, Stars
 from snexec.settings.exits import ExitSettings
 from snexec.settings.http import HttpSettings, has_place
 from snexec.settings.page import PageSettings
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _TOKEN_CHARS = 8  # a shorter part of a webhook's URL is a word, not a secret
 _LONG_TOKEN_CHARS = 20  # of letters only
+_USUAL = {"exit", "exit_placed", "exit_fill"}  # of each sell that goes well
 
 NotifyKind = Literal[
     "fill",
@@ -56,17 +57,7 @@ NotifyKind = Literal[
     "unhealthy",
     "mode",
     "halt",
-    "exit",
-    "exit_placed",
-    "exit_refused",
-    "exit_unknown",
-    "exit_fill",
-    "closed",
-    "exit_blocked",
-    "exits_blind",
-    "external",
-    "split",
-    "oversold",
+    ExitEvent,
     "limit",
     "start",
     "stop",
@@ -201,14 +192,7 @@ class NotifySettings(Section):
             "unhealthy",
             "mode",
             "halt",
-            "exit_refused",
-            "exit_unknown",
-            "closed",
-            "exit_blocked",
-            "exits_blind",
-            "external",
-            "split",
-            "oversold",
+            *(each for each in EXIT_EVENTS if each not in _USUAL),
             "limit",
             "start",
             "stop",

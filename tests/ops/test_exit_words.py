@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from snexec.events import EventName
-from snexec.ops.exit_words import EXIT_KINDS, exit_words, signed_dollars
+from snexec.model import EXIT_EVENTS
+from snexec.ops.exit_words import exit_words, signed_dollars
 from snexec.settings import NotifyKind, NotifySettings
 
 SAID: list[tuple[dict[str, object], str | None]] = [
@@ -92,12 +93,12 @@ def test_an_event_is_said_in_plain_words(
 
 
 def test_every_event_of_a_sell_has_words_and_may_be_notified() -> None:
-    assert {str(event["event"]) for event, words in SAID if words} == set(EXIT_KINDS)
-    assert set(EXIT_KINDS) <= set(get_args(EventName)) & set(get_args(NotifyKind))
+    assert {event["event"] for event, words in SAID if words} == set(EXIT_EVENTS)
+    assert set(EXIT_EVENTS) <= set(get_args(EventName)) & set(get_args(NotifyKind))
 
 
 def test_all_but_what_is_usual_is_told_by_default() -> None:
-    untold = set(EXIT_KINDS) - set(NotifySettings().events)
+    untold = set(EXIT_EVENTS) - set(NotifySettings().events)
     assert untold == {"exit", "exit_placed", "exit_fill"}
 
 
