@@ -158,7 +158,7 @@ class KeptStop:
         following = self._history.refused(error)
         if following.looks_outside:
             self._means.look_outside(self.position.mode)
-        self._failed(error.reason, following.after, is_said=not following.is_lag)
+        self._failed(error.reason, is_said=not following.is_lag)
 
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
         """Wait: reconciliation asks, and sends it again."""
@@ -179,19 +179,19 @@ class KeptStop:
         ):
             self._failures = 0
             return
-        self._failed(f"it was {applied.outcome}", 0.0, is_said=True)
+        self._failed(f"it was {applied.outcome}", is_said=True)
 
-    def _failed(self, why: str, after: float, *, is_said: bool) -> None:
+    def _failed(self, why: str, *, is_said: bool) -> None:
         position, now = self.position, trio.current_time()
         self._means.tries.add_failed_stop(position.row_id)
         self._failures += 1
         pause = pause_after(self._failures, self._means.settings.retry_max_sec)
-        self.due = now + max(after, pause)
+        self.due = now + pause
         if not is_said or now - self._told_at < _REMIND_SECONDS:
             return
         self._told_at = now
         tries = self._means.tries.failed_stops(position.row_id)
-        following = f"the next try comes in {self.due - now:g} s"
+        following = f"the next try comes in {pause:g} s"
         if tries >= MOST_TRIES_A_SESSION:
             following = "no more tries in this session, the next one is tomorrow's"
         log.warning(

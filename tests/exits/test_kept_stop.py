@@ -399,6 +399,18 @@ async def test_a_refusal_is_tried_again_by_the_table_of_sells(
     assert bench.looks == []
 
 
+async def test_refusals_from_before_one_that_rested_keep_the_next_no_longer_waiting(
+    bench: Bench,
+) -> None:
+    for _ in range(4):
+        bench.stop.refused(cast("NewExit", New()), FORBIDDEN)
+    bench.rests()
+    await trio.sleep(60)
+    bench.ends("expired")
+    bench.stop.refused(cast("NewExit", New()), FORBIDDEN)
+    assert bench.pause() == 1
+
+
 async def test_one_that_finds_nothing_has_others_sales_looked_at(bench: Bench) -> None:
     bench.stop.refused(cast("NewExit", New()), insufficient("0", "0", "0"))
     assert bench.looks == ["paper"]
