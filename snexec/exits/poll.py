@@ -13,7 +13,7 @@ import trio
 
 from snexec.broker import Purpose
 from snexec.errors import BrokerError, RateLimitedError, RefusedError
-from snexec.exits.prices import RANK, Price
+from snexec.exits.prices import Price
 from snexec.logs import Repeats
 from snexec.model import MODES
 from snexec.turns import InTurns
@@ -144,12 +144,9 @@ class PositionsPoll:
 
     def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
         """Return whether positions are to say a row's price, as no better source does."""
-        if settings.price_source != "positions":
-            source = entry.prices.source
-            is_better = source is not None and RANK[source] > RANK["positions"]
-            if is_better and entry.prices.is_fresh(trio.current_time(), settings):
-                return False
-        return self._view.session(entry.position).is_open
+        return self._view.session(entry.position).is_open and (
+            not entry.prices.has_better("positions", trio.current_time(), settings)
+        )
 
     def _look_sec(self) -> float:
         """Return after how many seconds to look whether polls are needed more often."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.errors import BrokerError
-from snexec.exits.prices import RANK
 from snexec.exits.sink import price_of
 from snexec.logs import Repeats
 
@@ -124,12 +123,13 @@ class SnapshotPoll:
         if settings.price_source == "positions" or not settings.needs_prices:
             return []
         return [
-            each.position.symbol for each in self._book if self._wants(each, settings)
+            each.position.symbol
+            for each in self._book
+            if self._lacks_price(each, settings)
         ]
 
-    def _wants(self, entry: BookEntry, settings: ExitSettings) -> bool:
-        if not self._view.session(entry.position).is_open:
-            return False
-        source = entry.prices.source
-        is_better = source is not None and RANK[source] > RANK["snapshots"]
-        return not (is_better and entry.prices.is_fresh(trio.current_time(), settings))
+    def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
+        """Return whether snapshots are to say a row's price, as no better source does."""
+        return self._view.session(entry.position).is_open and (
+            not entry.prices.has_better("snapshots", trio.current_time(), settings)
+        )

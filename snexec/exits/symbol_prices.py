@@ -81,6 +81,18 @@ class SymbolPrices:
             elapsed - self.at <= settings.max_price_age_sec
         )
 
+    def has_better(
+        self, source: Source, elapsed: float, settings: ExitSettings
+    ) -> bool:
+        """Return whether a better source than this one says the price.
+
+        One above the configured source is no better than that.
+        """
+        said_by, best = self.source, RANK[settings.price_source]
+        if said_by is None or RANK[source] >= min(RANK[said_by], best):
+            return False
+        return self.is_fresh(elapsed, settings)
+
     def confirmations(
         self, elapsed: float, settings: ExitSettings
     ) -> Iterator[tuple[str, tuple[Decimal, ...]]]:
@@ -114,7 +126,7 @@ class SymbolPrices:
         """
         if self.today.begin(session):
             self._ticks.clear()  # yesterday's confirm nothing
-        why = self._why_not(price, now, session, settings, entry)
+        why = self._weigh(price, now, session, settings, entry)
         if why is None:
             self._accept(price, now, settings)
         elif why == "jump":
@@ -162,7 +174,7 @@ class SymbolPrices:
 
     # Whether it counts.
 
-    def _why_not(
+    def _weigh(
         self,
         price: Price,
         now: Instant,
@@ -170,6 +182,11 @@ class SymbolPrices:
         settings: ExitSettings,
         entry: Decimal | None,
     ) -> PassedOver | None:
+        """Return why a price does not count, once it has said what it says of others.
+
+        That is of which day positions are, that a halt is over, that a doubted one was
+        right.
+        """
         if price.conditions and not NOT_LAST_SALES.isdisjoint(price.conditions):
             return "conditions"
         if not session.is_open:
@@ -179,7 +196,7 @@ class SymbolPrices:
             if not self.today.moves(price.price, now.wall):
                 why, self._unmoved = "unmoved", price.price
         else:
-            why = self._why_not_at(price.at, now, session, settings)
+            why = self._weigh_time(price.at, now, session, settings)
         if why is None and self.today.is_halted:
             why = "halted"
         if why is not None:
@@ -189,7 +206,7 @@ class SymbolPrices:
             self._accept_doubted(now, settings)
         return self._why_unneeded(price, now, settings, entry)
 
-    def _why_not_at(
+    def _weigh_time(
         self, at: float, now: Instant, session: Session, settings: ExitSettings
     ) -> PassedOver | None:
         if session.opened_at is not None and at < session.opened_at:
@@ -206,13 +223,8 @@ class SymbolPrices:
     def _why_unneeded(
         self, price: Price, now: Instant, settings: ExitSettings, entry: Decimal | None
     ) -> PassedOver | None:
-        source = self.source
-        if source is not None:
-            # One above the configured source is no better than that.
-            best = RANK[settings.price_source]
-            stands_in = min(RANK[price.source], best) < min(RANK[source], best)
-            if stands_in and self.is_fresh(now.elapsed, settings):
-                return "stand_in"
+        if self.has_better(price.source, now.elapsed, settings):
+            return "stand_in"
         if self._is_near(price.price, entry, settings):
             return None
         return None if self.second.agree(price, now, settings) else "jump"

@@ -41,6 +41,18 @@ class Snapshot(NamedTuple):
     quote: Quote | None
 
 
+class _Question(NamedTuple):
+    """One question for the snapshots of some symbols.
+
+    Attributes:
+        head: The name under which they stand in the answer; empty where by themselves.
+    """
+
+    path: str
+    head: str
+    symbols: list[str]
+
+
 class Snapshots:
     """Asks for snapshots, with requests of its own budget.
 
@@ -97,12 +109,12 @@ class Snapshots:
         client, settings = self.client(), self._settings()
         found: dict[str, Snapshot] = {}
         feed = settings.feed if settings is not None else ""
-        for path, head, asked in _questions(symbols):
-            query = {"symbols": ",".join(asked)}
-            if not head and feed not in _STREAM_ONLY:
+        for each in _questions(symbols):
+            query = {"symbols": ",".join(each.symbols)}
+            if not each.head and feed not in _STREAM_ONLY:
                 query["feed"] = feed
-            content = await client.get(f"{path}?{urlencode(query, safe=',/')}")
-            found |= read_snapshots(content, asked, head=head)
+            content = await client.get(f"{each.path}?{urlencode(query, safe=',/')}")
+            found |= read_snapshots(content, each.symbols, head=each.head)
         return found
 
 
@@ -141,8 +153,7 @@ def _snapshot(symbol: str, fields: object) -> Snapshot | None:
     return Snapshot(symbol, trade, quote) if trade or quote else None
 
 
-def _questions(symbols: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield the path, the name in the answer, and the symbols of each question."""
+def _questions(symbols: Iterable[str]) -> Iterator[_Question]:
     shares: list[str] = []
     pairs: list[str] = []
     for symbol in dict.fromkeys(symbols):
@@ -152,4 +163,4 @@ def _questions(symbols: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
         (_CRYPTO_PATH, "snapshots", pairs),
     ):
         for start in range(0, len(all_of_them), _CHUNK):
-            yield path, head, all_of_them[start : start + _CHUNK]
+            yield _Question(path, head, all_of_them[start : start + _CHUNK])
