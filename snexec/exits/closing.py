@@ -62,6 +62,7 @@ class Closing:
         result: How it ended; None before.
         exit_id: Of its sell that is durable and has no end yet, if there is one.
         is_resumed: Whether its sell never reached the broker, and is asked about anew.
+        unasked_since: Since when its rule cannot be asked, on Trio's clock; None if it can.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Closing:
         self._is_handed_in = False
         self.exit_id: str | None = None
         self.is_resumed = False
+        self.unasked_since: float | None = None
         self._history = History(means, position)
         self._alarm = BlockedAlarm(means, position, trigger)
 

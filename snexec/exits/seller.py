@@ -47,8 +47,6 @@ class Seller:
         self._unwanted = Unwanted(means.way, reconciler.unsettled)
         self._nursery: trio.Nursery | None = None
         self._unstarted: list[Closing] = []  # that need a task
-        # Since when the rule of a sell, by its id, cannot be asked.
-        self._unasked_since: dict[str, float] = {}
         reconciler.ask_reasons(self)
 
     async def run(self) -> None:
@@ -171,9 +169,10 @@ class Seller:
         is_wanted, now = closing.is_wanted(), trio.current_time()
         has_to_wait = self._means.market.has_to_wait(closing.position)
         if is_wanted is None and not has_to_wait:
-            since = self._unasked_since.setdefault(exit_id, now)
+            since = closing.unasked_since
+            closing.unasked_since = since = now if since is None else since
             return "wait" if now - since < self._means.settings.blind_sec else "drop"
-        self._unasked_since.pop(exit_id, None)
+        closing.unasked_since = None
         if is_wanted is False:
             return "drop"
         return "wait" if has_to_wait else "send"
@@ -214,6 +213,5 @@ class Seller:
             return
         if self._closings.get(row_id) is closing:
             del self._closings[row_id]
-            self._unasked_since.pop(closing.exit_id or "", None)
         if closing.result == "gone":
             self._book.ended(row_id)
