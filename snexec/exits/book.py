@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,8 @@ class PositionBook:
                     remaining=min(row.shares, row.remaining),
                     entry_price=row.entry_price,
                     entry_at=entered,
-                    held_since=elapsed - max(0.0, now - entered),
+                    held_since=(since := elapsed - max(0.0, now - entered)),
+                    bought_at=since,
                     high_price=row.high_price,
                     is_settled=row.is_settled,
                     order_id=row.order_id,
@@ -117,7 +119,10 @@ class PositionBook:
                 self._drop(entry)
             return
         price = None if applied.entry_price is None else exact(applied.entry_price)
+        elapsed = trio.current_time()
         if entry is None:
+            now = self._clock.now().timestamp()
+            entered = _entered(applied, now)
             self._add(
                 Position(
                     row_id=applied.trade_id,
@@ -126,8 +131,9 @@ class PositionBook:
                     shares=shares,
                     remaining=shares,
                     entry_price=price,
-                    entry_at=self._clock.now().timestamp(),
-                    held_since=trio.current_time(),
+                    entry_at=entered,
+                    held_since=elapsed - (now - entered),
+                    bought_at=elapsed,
                     is_settled=applied.settled,
                     order_id=applied.order_id,
                 )
@@ -136,6 +142,8 @@ class PositionBook:
         position = entry.position
         if shares != position.shares:
             entry.change()
+        if applied.changed and applied.outcome in {"fill", "partial_fill"}:
+            position.bought_at = elapsed
         position.remaining += shares - position.shares
         position.shares = shares
         position.entry_price = price or position.entry_price
@@ -196,6 +204,15 @@ class PositionBook:
             del self._symbols[position.symbol]
         self._dropped.set()
         self._dropped = trio.Event()
+
+
+def _entered(applied: Applied, now: float) -> float:
+    """Return when a row's order left, in seconds since 1970; now where nobody says."""
+    try:
+        entered = datetime.fromisoformat(applied.entry_at or "").timestamp()
+    except (ValueError, OverflowError):
+        return now
+    return min(entered, now)
 
 
 def exact(value: float) -> Decimal:

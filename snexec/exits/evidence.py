@@ -69,7 +69,7 @@ class Evidence:
         """Note whether the row has bought or sold anything since the last look."""
         claimed = (position.shares, position.remaining)
         if self._claimed is None:
-            self._traded_at = position.held_since
+            self._traded_at = position.bought_at
         elif claimed != self._claimed:
             self._traded_at = trio.current_time()
         self._claimed = claimed

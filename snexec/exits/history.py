@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import trio
+
 from snexec.exits.tries import Past, after_end, after_refusal, read_refusal
 from snexec.orders import Sell
 
@@ -25,7 +27,7 @@ class History:
     """Counts refusals and ends in a row, and asks the table.
 
     Args:
-        means: How patient to be, and when the row's buy was filled.
+        means: How patient to be.
         position: What is sold.
 
     Attributes:
@@ -80,7 +82,7 @@ class History:
         past = Past(
             refusals=self._refusals,
             lags=self._lags,
-            since_bought=self._means.since_bought(position.row_id),
+            since_bought=trio.current_time() - position.bought_at,
             buy_order_id=None if self.buy_was_canceled else position.order_id,
             took_free=self.free is not None,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import math
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -17,14 +15,13 @@ if TYPE_CHECKING:
     from snexec.broker import Accounts
     from snexec.events import EventFeed
     from snexec.exits.market_wait import Hours
-    from snexec.ledger import Applied, ExitReason, Ledger
+    from snexec.ledger import ExitReason, Ledger
     from snexec.model import Mode
     from snexec.orders import OrderDesk
     from snexec.reconciliation import Fate, Reconciler
     from snexec.settings import LiveSettings
 
 _LOOK_SECONDS = 1.0  # at `halt-all`
-_REMEMBERED_FILLS = 2048  # a position lags for seconds
 _DEFAULTS = ExitSettings()  # for `close`, where there is no [exits]
 
 
@@ -79,7 +76,6 @@ class Means:
         self.market = MarketWait(hours)
         self.tries = SessionTries(ledger.clock)
         self._guard: Guard | None = None
-        self._bought_at: collections.OrderedDict[str, float] = collections.OrderedDict()
 
     @property
     def settings(self) -> ExitSettings:
@@ -117,22 +113,3 @@ class Means:
         """Wait until no `halt-all` keeps sells back."""
         while self.orders.is_all_halted:  # noqa: ASYNC110 - a file, not a task
             await trio.sleep(_LOOK_SECONDS)
-
-    def since_bought(self, row_id: str) -> float:
-        """Return the seconds since a row's buy was filled last, as far as that is known."""
-        at = self._bought_at.get(row_id)
-        return math.inf if at is None else trio.current_time() - at
-
-    def bought(self, applied: Applied) -> None:
-        """Note when a row's buy was filled."""
-        if applied.outcome in {"fill", "partial_fill"} and applied.changed:
-            self._bought_at[applied.trade_id] = trio.current_time()
-            self._bought_at.move_to_end(applied.trade_id)
-            if len(self._bought_at) > _REMEMBERED_FILLS:
-                self._bought_at.popitem(last=False)
-        self.way.heard_of_buy(applied)
-
-    def closed(self, row_id: str) -> None:
-        """Forget a row that is closed."""
-        self.tries.forget(row_id)
-        self._bought_at.pop(row_id, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,8 +25,9 @@ class Position:
         shares: What was bought so far.
         remaining: What of it is not sold.
         entry_price: Dollars a share; None while the broker has not said it.
-        entry_at: When it was bought, in seconds since 1970.
+        entry_at: When its order left, in seconds since 1970.
         held_since: The same on Trio's clock, which no change of the machine's time moves.
+        bought_at: When its buy was filled last, on Trio's clock.
         high_price: The highest confirmed price since; None before the first one.
         is_settled: Whether its buy can buy no more.
         order_id: The buy's, as the broker names it.
@@ -47,6 +49,7 @@ class Position:
     entry_price: Decimal | None
     entry_at: float
     held_since: float
+    bought_at: float = -math.inf
     high_price: Decimal | None = None
     is_settled: bool = True
     order_id: str | None = None

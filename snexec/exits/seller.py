@@ -137,8 +137,8 @@ class Seller:
     # What reconciliation has reported.
 
     def bought(self, applied: Applied) -> None:
-        """Note when a row's buy was filled."""
-        self._means.bought(applied)
+        """Go on where a row's buy has ended."""
+        self._means.way.heard_of_buy(applied)
 
     def sold(self, applied: ExitApplied) -> None:
         """Pass it on to the row's way."""
@@ -147,7 +147,7 @@ class Seller:
         if (closing := self._closings.get(applied.row_id)) is not None:
             closing.heard(applied)
         if applied.closed:
-            self._means.closed(applied.row_id)
+            self._means.tries.forget(applied.row_id)
 
     # As reconciliation's reasons.
 

@@ -194,7 +194,7 @@ class StopKeeper:
     ) -> bool:
         """Return whether a stop that is newly set would sell at once (SPEC 12.3)."""
         position, last = entry.position, entry.prices.last
-        if settings is None or position.held_since >= self._changed_at:
+        if settings is None or position.bought_at >= self._changed_at:
             return False
         left = self._changed_at + settings.activation_delay_sec - trio.current_time()
         if left <= 0 or (last is not None and last > wanted.price):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 READ = (
     *("id", "symbol", "mode", "status", "alpacaOrderId", "entryPrice", "shares"),
     *("exitReason", "settledAt", "signalId", "wireMs", "replyMs", "fillMs"),
-    "notional",
+    *("notional", "entryAt"),
 )
 _DUST = 1e-9  # of a share
 _SIDE = "buy"  # of the order of any row
@@ -162,7 +162,8 @@ class Row:
     def applied(self, outcome: Outcome) -> Applied:
         """Return what the change did."""
         trade_id, symbol, mode, status, order_id, price, shares, *others = self._values
-        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms, notional = others
+        reason, settled_at, signal_id, _wire_ms, _reply_ms, fill_ms, *more = others
+        notional, entry_at = more
         return Applied(
             trade_id=trade_id,
             symbol=text_of(symbol) or "",
@@ -178,6 +179,7 @@ class Row:
             reason=text_of(reason),
             fill_ms=number_of(fill_ms),
             notional=number_of(notional),
+            entry_at=text_of(entry_at),
             newer_trade_id=self._newer_trade_id,
             reopened=self.changes.get("status") == "open",
             unheld=self._unheld,

@@ -123,6 +123,7 @@ class Applied(NamedTuple):
         newer_trade_id: The symbol's open row, where that kept this one from reopening.
         reopened: Whether a missed row is open again.
         unheld: Shares that the order bought beyond those of its row, which is closed.
+        entry_at: When its order left, as the row has it.
     """
 
     trade_id: str
@@ -142,6 +143,7 @@ class Applied(NamedTuple):
     newer_trade_id: str | None = None
     reopened: bool = False
     unheld: float | None = None
+    entry_at: str | None = None
 
 
 class Unsettled(NamedTuple):

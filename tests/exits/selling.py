@@ -108,6 +108,8 @@ class Shop:
         rig.reconciler.load(rig.store.unsettled(), rig.store.exits.unsettled())
         rows = rig.store.held.watched()
         self.book.load(rows)
+        for each in self.book:
+            each.position.bought_at -= 60  # so that no position lags
         for row in rows:
             self.seller.take_over(row, self.position)
         for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):

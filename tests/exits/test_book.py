@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from snexec.clock import timestamp
 from snexec.ledger import Applied, ExitApplied, Split, UnsettledExit
 from tests.exits.hands import Desk
 
@@ -125,6 +126,42 @@ async def test_a_row_is_watched_from_its_first_bought_share(desk: Desk) -> None:
     assert position.shares == position.remaining == Decimal("0.533386947")
     assert position.entry_price == Decimal("189.58")
     assert position.is_settled
+
+
+async def test_a_row_is_held_since_its_order_left_however_late_it_was_filled(
+    desk: Desk,
+) -> None:
+    await trio.sleep(100)
+    left_at = desk.clock.now() - timedelta(seconds=40)
+    desk.book.bought(bought(entry_at=timestamp(left_at)))
+    [entry] = desk.book
+    position = entry.position
+    assert position.held_since == pytest.approx(60)
+    assert position.entry_at == pytest.approx(left_at.timestamp())
+    assert position.bought_at == 100
+
+
+@pytest.mark.parametrize("entry_at", [None, "", "?", "3026-01-05T14:30:00.000Z"])
+async def test_a_row_that_does_not_say_when_it_was_bought_is_held_since_its_fill(
+    desk: Desk, entry_at: str | None
+) -> None:
+    await trio.sleep(100)
+    desk.book.bought(bought(entry_at=entry_at))
+    [entry] = desk.book
+    assert entry.position.held_since == 100
+
+
+async def test_a_row_was_bought_when_its_buy_was_filled_last(desk: Desk) -> None:
+    await trio.sleep(10)
+    desk.book.bought(bought(outcome="partial_fill", shares=0.3, settled=False))
+    [entry] = desk.book
+    await trio.sleep(10)
+    desk.book.bought(bought())
+    assert entry.position.bought_at == 20
+    await trio.sleep(10)
+    desk.book.bought(bought(changed=False))
+    desk.book.bought(bought(outcome="canceled"))
+    assert entry.position.bought_at == 20, "nothing more was bought"
 
 
 async def test_what_is_bought_after_a_sell_adds_to_what_remains(desk: Desk) -> None:

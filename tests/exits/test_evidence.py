@@ -154,7 +154,7 @@ async def test_nothing_is_concluded_while_a_sell_may_have_left(
 
 async def test_a_row_that_is_new_here_is_quiet_since_it_was_bought() -> None:
     await trio.sleep(100)
-    assert claimed(held_since=40.0).quiet_seconds == 60
+    assert claimed(bought_at=40.0).quiet_seconds == 60
 
 
 @pytest.mark.parametrize("column", ["shares", "remaining"])
@@ -169,7 +169,7 @@ async def test_whatever_it_buys_or_sells_it_is_quiet_since_then(column: str) -> 
 
 
 async def test_what_was_written_of_others_sales_is_no_trade_of_its_own() -> None:
-    evidence, position = Evidence(), bought()
+    evidence, position = Evidence(), bought(bought_at=0.0)
     judged(position, evidence)
     await trio.sleep(50)
     position.remaining = Decimal(4)

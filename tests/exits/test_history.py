@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 import pytest
+import trio
 
 from snexec.exits.history import History
 from tests.exits.hands import make_exits, make_position
@@ -31,11 +31,6 @@ class Patience:
     """What it asks of the means."""
 
     settings: ExitSettings
-    seconds_since_bought: float = math.inf
-
-    def since_bought(self, row_id: str) -> float:
-        assert row_id == "row-AAPL"
-        return self.seconds_since_bought
 
 
 @dataclass
@@ -49,8 +44,12 @@ class Ended:
 class Past:
     def __init__(self, position: Position | None = None) -> None:
         self.means = Patience(make_exits(retry_max_sec=300))
-        position = position or make_position(order_id="o-buy")
-        self.history = History(cast("Means", self.means), position)
+        self.position = position or make_position(order_id="o-buy")
+        self.history = History(cast("Means", self.means), self.position)
+
+    def was_bought(self, seconds: float) -> None:
+        """Have its buy been filled so long ago."""
+        self.position.bought_at = trio.current_time() - seconds
 
     def ends(self, sold: str = "0") -> Next:
         return self.history.ended(cast("ExitApplied", Ended(Decimal(sold))))
@@ -61,20 +60,20 @@ def past() -> Past:
     return Past()
 
 
-def test_refusals_in_a_row_are_followed_less_and_less_often(past: Past) -> None:
+async def test_refusals_in_a_row_are_followed_less_and_less_often(past: Past) -> None:
     pauses = [past.history.refused(FORBIDDEN).after for _ in range(6)]
     assert pauses == [1, 5, 15, 60, 300, 300]
     assert past.history.blocked_by == "account is restricted"
 
 
-def test_a_sell_that_ended_begins_the_row_of_refusals_anew(past: Past) -> None:
+async def test_a_sell_that_ended_begins_the_row_of_refusals_anew(past: Past) -> None:
     for _ in range(3):
         past.history.refused(FORBIDDEN)
     past.ends("0.1")
     assert past.history.refused(FORBIDDEN).after == 1
 
 
-def test_what_is_free_is_sold_and_a_second_no_to_that_blocks(past: Past) -> None:
+async def test_what_is_free_is_sold_and_a_second_no_to_that_blocks(past: Past) -> None:
     following = past.history.refused(insufficient("0.3", "0.5", "0.2"))
     assert (following.after, following.is_blocked) == (0, False)
     assert (past.history.free, past.history.held) == (Decimal("0.3"), None)
@@ -84,12 +83,12 @@ def test_what_is_free_is_sold_and_a_second_no_to_that_blocks(past: Past) -> None
     assert past.history.free == Decimal("0.2")
 
 
-def test_the_whole_is_sold_by_the_brokers_own_spelling(past: Past) -> None:
+async def test_the_whole_is_sold_by_the_brokers_own_spelling(past: Past) -> None:
     past.history.refused(insufficient("0.50", "0.50", "0"))
     assert past.history.held == "0.50"
 
 
-def test_what_was_free_at_one_refusal_is_not_kept_for_the_next_sell(
+async def test_what_was_free_at_one_refusal_is_not_kept_for_the_next_sell(
     past: Past,
 ) -> None:
     past.history.refused(insufficient("0.5", "0.5", "0"))
@@ -100,7 +99,7 @@ def test_what_was_free_at_one_refusal_is_not_kept_for_the_next_sell(
     assert (past.history.free, past.history.held) == (None, None)
 
 
-def test_after_any_refusal_the_last_reading_of_the_position_is_not_gone_by(
+async def test_after_any_refusal_the_last_reading_of_the_position_is_not_gone_by(
     past: Past,
 ) -> None:
     assert not past.history.asks_for_all
@@ -108,38 +107,40 @@ def test_after_any_refusal_the_last_reading_of_the_position_is_not_gone_by(
     assert past.history.asks_for_all
 
 
-def test_a_position_that_lags_takes_no_turn_of_the_pauses_after_it(past: Past) -> None:
-    past.means.seconds_since_bought = 3
+async def test_a_position_that_lags_takes_no_turn_of_the_pauses_after_it(
+    past: Past,
+) -> None:
+    past.was_bought(3)
     lag = insufficient("0", "0", "0")
     pauses = [past.history.refused(lag).after for _ in range(4)]
     assert pauses == [1, 2, 4, 8]
     assert "insufficient qty" in str(past.history.blocked_by), "while it waits"
-    past.means.seconds_since_bought = 16
+    past.was_bought(16)
     assert past.history.refused(FORBIDDEN).after == 1
 
 
-def test_lags_are_counted_anew_for_the_next_sell(past: Past) -> None:
-    past.means.seconds_since_bought = 3
+async def test_lags_are_counted_anew_for_the_next_sell(past: Past) -> None:
+    past.was_bought(3)
     for _ in range(2):
         past.history.refused(insufficient("0", "0", "0"))
     past.ends("0.1")
     assert past.history.refused(insufficient("0", "0", "0")).after == 1
 
 
-def test_a_wash_trade_with_our_buy_cancels_it_once(past: Past) -> None:
+async def test_a_wash_trade_with_our_buy_cancels_it_once(past: Past) -> None:
     assert past.history.refused(OURS).cancels_buy
     past.history.buy_was_canceled = True
     following = past.history.refused(OURS)
     assert (following.cancels_buy, following.is_blocked) == (False, True)
 
 
-def test_a_wash_trade_with_anothers_order_cancels_nothing() -> None:
+async def test_a_wash_trade_with_anothers_order_cancels_nothing() -> None:
     past = Past(make_position(order_id="o-other"))
     following = past.history.refused(OURS)
     assert (following.cancels_buy, following.is_blocked) == (False, True)
 
 
-def test_a_field_that_is_not_taken_is_never_sent_again_and_is_an_error(
+async def test_a_field_that_is_not_taken_is_never_sent_again_and_is_an_error(
     past: Past, logged_errors: LoggedErrors
 ) -> None:
     assert past.history.says_intent
@@ -153,26 +154,26 @@ def test_a_field_that_is_not_taken_is_never_sent_again_and_is_an_error(
     assert not past.history.says_intent
 
 
-def test_a_sell_that_ended_unsold_is_followed_at_once_and_then_by_the_pauses(
+async def test_a_sell_that_ended_unsold_is_followed_at_once_and_then_by_the_pauses(
     past: Past,
 ) -> None:
     assert [past.ends().after for _ in range(6)] == [0, 1, 5, 15, 60, 300]
     assert past.history.blocked_by == "its sell was canceled"
 
 
-def test_one_that_sold_something_is_followed_at_once_and_ends_the_row(
+async def test_one_that_sold_something_is_followed_at_once_and_ends_the_row(
     past: Past,
 ) -> None:
     past.ends()
     assert [past.ends("0.1").after, past.ends().after, past.ends().after] == [0, 0, 1]
 
 
-def test_the_first_end_blocks_nothing(past: Past) -> None:
+async def test_the_first_end_blocks_nothing(past: Past) -> None:
     past.ends()
     assert past.history.blocked_by is None
 
 
-def test_no_pause_is_longer_than_what_is_set(past: Past) -> None:
+async def test_no_pause_is_longer_than_what_is_set(past: Past) -> None:
     past.means.settings = make_exits(retry_max_sec=2)
     assert [past.history.refused(FORBIDDEN).after for _ in range(3)] == [1, 2, 2]
     assert [past.ends().after for _ in range(3)] == [0, 1, 2]

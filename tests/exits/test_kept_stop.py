@@ -88,9 +88,6 @@ class Bench:
 
     # As the means.
 
-    def since_bought(self, _row_id: str) -> float:
-        return math.inf
-
     def has_to_wait(self, _position: Position) -> bool:
         return self.is_closed
 
@@ -450,9 +447,9 @@ async def test_a_row_that_has_a_stop_again_is_said_once_and_the_next_lack_is_new
 
 
 async def test_a_position_that_lags_is_no_lack_to_speak_of(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bench, "since_bought", lambda _row: 3.0)
+    bench.position.bought_at = trio.current_time() - 3
     for _ in range(3):
         bench.stop.refused(cast("NewExit", New()), insufficient("0", "0", "0"))
     assert warnings_of(caplog) == []

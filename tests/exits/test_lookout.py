@@ -218,7 +218,7 @@ async def test_what_happens_while_a_sell_waits_for_the_open_is_found(
 async def test_nothing_is_concluded_just_after_a_fill_of_ours(bench: Bench) -> None:
     position = bench.buy(shares="10")
     bench.hold("4")  # the position lags behind its order
-    position.held_since = trio.current_time()
+    position.bought_at = trio.current_time()
     async with bench.looking():
         for _ in range(7):
             bench.lookout.look_now("paper")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -11,7 +10,6 @@ import trio
 from snexec.exits.means import Means
 
 if TYPE_CHECKING:
-    from snexec.ledger import Applied
     from snexec.model import Mode
     from snexec.reconciliation import Fate
     from tests.fakes import Rig
@@ -25,21 +23,6 @@ def means(rig: Rig) -> Means:
         *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
         *(rig.orders, rig.market, rig.feed),
     )
-
-
-class Bought:
-    """What a fill did to a row."""
-
-    def __init__(self, row_id: str = "sn-1", **changes: Any) -> None:  # noqa: ANN401 - by name
-        self.trade_id = row_id
-        self.outcome = "fill"
-        self.changed = True
-        self.settled = False
-        self.__dict__.update(changes)
-
-
-def bought(means: Means, row_id: str = "sn-1", **changes: Any) -> None:  # noqa: ANN401 - likewise
-    means.bought(cast("Applied", Bought(row_id, **changes)))
 
 
 # Patience
@@ -73,60 +56,6 @@ async def test_who_waits_for_orders_goes_on_once_halt_all_is_off(
     rig.halt.all_on = False
     await trio.sleep(1.5)
     assert over.is_set(), "`halt` lets sells out"
-
-
-# Fills
-
-
-@pytest.mark.parametrize("outcome", ["fill", "partial_fill"])
-async def test_a_row_was_bought_when_its_buy_was_filled_last(
-    means: Means, outcome: str
-) -> None:
-    assert means.since_bought("sn-1") == math.inf
-    for _ in range(2):
-        await trio.sleep(10)
-        bought(means, outcome=outcome)
-    await trio.sleep(3)
-    assert means.since_bought("sn-1") == 3
-    assert means.since_bought("sn-2") == math.inf
-
-
-@pytest.mark.parametrize("changes", [{"outcome": "canceled"}, {"changed": False}])
-async def test_what_bought_nothing_new_is_no_fill(
-    means: Means, changes: dict[str, Any]
-) -> None:
-    bought(means, **changes)
-    assert means.since_bought("sn-1") == math.inf
-
-
-async def test_of_very_many_fills_the_latest_are_remembered(means: Means) -> None:
-    bought(means, "first")
-    bought(means, "second")
-    bought(means, "first")
-    for number in range(2047):
-        bought(means, f"sn-{number}")
-    assert means.since_bought("second") == math.inf
-    assert means.since_bought("first") == 0
-    bought(means, "sn-2047")
-    assert means.since_bought("first") == math.inf
-
-
-async def test_whoever_waits_for_the_buy_to_end_hears_of_it(
-    means: Means, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[object] = []
-    monkeypatch.setattr(means.way, "heard_of_buy", heard.append)
-    bought(means, outcome="canceled", changed=False)
-    assert len(heard) == 1
-
-
-async def test_a_row_that_is_closed_is_forgotten(means: Means) -> None:
-    bought(means)
-    means.tries.add_sell("sn-1")
-    means.closed("sn-1")
-    assert means.tries.sells("sn-1") == 0
-    assert means.since_bought("sn-1") == math.inf
-    means.closed("sn-1")
 
 
 class Guard:

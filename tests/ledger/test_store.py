@@ -106,6 +106,18 @@ def test_times_are_utc_with_milliseconds(
     assert (row["entryAt"], row["createdAt"], row["updatedAt"]) == (text, text, text)
 
 
+def test_what_a_fill_did_says_when_its_order_left(
+    store: Store, clock: FakeClock
+) -> None:
+    store.open_trade(make_trade())
+    left_at = row_of(store, "sn-1")["entryAt"]
+    clock.advance(40)
+    ref = OrderRef(mode="paper", order_id="o-1", client_order_id="sn-1")
+    applied = store.apply_fill(ref, price=Decimal(9), quantity=Decimal(1))
+    assert applied is not None
+    assert applied.entry_at == left_at
+
+
 @pytest.mark.parametrize("mode", ["paper", "live"])
 def test_a_symbol_with_an_open_row_gets_no_second_one_whatever_its_mode(
     store: Store, mode: Mode
