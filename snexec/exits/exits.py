@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from snexec.exits.watching import Watching
     from snexec.ledger import Applied, ExitApplied, Ledger, Split
     from snexec.market import MarketHours
-    from snexec.model import Mode
     from snexec.orders import OrderDesk
-    from snexec.reconciliation import Reconciler
+    from snexec.reconciliation import ForeignSell, Reconciler
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -194,11 +193,11 @@ class Exits:
             self._watching.stops.heard(applied)
         self._seller.sold(applied)
 
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
+    def foreign_sell(self, sell: ForeignSell) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
-        held = self._book.of_mode(mode)
-        if self._watching is not None and any(may_be(p.symbol, symbol) for p in held):
-            self._watching.look_now(mode)
+        held, watching = self._book.of_mode(sell.mode), self._watching
+        if watching is not None and any(may_be(p.symbol, sell.symbol) for p in held):
+            watching.foreign_sell(sell)
 
     # What others did, as the heirs of what is found.
 

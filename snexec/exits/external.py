@@ -183,7 +183,8 @@ def _sold(case: Case) -> Judgement | None:
         return None
     missing, dollars, used = case.missing, _ZERO, list[Activity]()
     for each in _sells(case):
-        if each.order_id in case.ours or each.id in case.used or not missing:
+        is_counted = each.id in case.used or each.order_id in case.used
+        if each.order_id in case.ours or is_counted or not missing:
             continue
         shares = min(_shares(each), missing)
         if not shares:

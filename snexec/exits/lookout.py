@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from snexec.exits.splits import SplitDay
     from snexec.ledger import Ledger, WatchedRow
     from snexec.model import Mode
+    from snexec.reconciliation import ForeignSell
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("PositionMonitor")
@@ -104,9 +105,14 @@ class Lookout:
         self._woken[mode].set()
 
     def look_now(self, mode: Mode) -> None:
-        """Ask for a list at once: somebody has sold, or a sell found nothing to sell."""
+        """Ask for a list at once, as where a sell has found nothing to sell."""
         self._wanted.add(mode)
         self._woken[mode].set()
+
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        """Keep what the stream says that somebody else has sold, and look at once."""
+        self._questions.hear(sell)
+        self.look_now(sell.mode)
 
     def know_splits(self, splits: Iterable[SplitDay]) -> None:
         """Take these for all splits that are known; each rests until it shows."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from snexec.broker import ActivityPages, Purpose
+from snexec.broker import Activity, ActivityPages, Purpose
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError, RefusedError
 from snexec.exits.sights import Buy
 from snexec.logs import Repeats
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
     from snexec.broker import (
         Accounts,
-        Activity,
         AlpacaClient,
         BrokerOrder,
         PositionList,
     )
     from snexec.clock import Clock
     from snexec.model import Mode
+    from snexec.reconciliation import ForeignSell
 
 log = logging.getLogger("PositionMonitor")
 
 T = TypeVar("T")
 
 DAY_SECONDS = 24 * 3600.0
+_MOST_HEARD = 256  # sells of others, of which the activities are asked soon
 
 
 class Questions:
@@ -44,11 +45,28 @@ class Questions:
 
     def __init__(self, accounts: Accounts, clock: Clock) -> None:
         self._accounts = accounts
+        self._clock = clock
+        self._heard: dict[Mode, dict[str, Activity]] = {mode: {} for mode in ACCOUNTS}
         self._failures = {
             mode: Repeats(f"questions about positions ({mode})", log=log, clock=clock)
             for mode in ACCOUNTS
         }
         self._refused_at = dict.fromkeys(ACCOUNTS, -math.inf)  # said, on Trio's clock
+
+    def hear(self, sell: ForeignSell) -> None:
+        """Take what the stream says of a sell: activities may not say it, or later."""
+        if sell.quantity is None or sell.order_id is None:
+            return
+        heard = self._heard[sell.mode]
+        heard[sell.order_id] = Activity(
+            *(sell.order_id, "FILL", sell.symbol, self._clock.now()),
+            quantity=sell.quantity,
+            price=sell.price,
+            side="sell",
+            order_id=sell.order_id,
+        )
+        if len(heard) > _MOST_HEARD:
+            del heard[next(iter(heard))]
 
     def can_ask(self, mode: Mode) -> bool:
         """Return whether there are keys to ask with."""
@@ -91,13 +109,20 @@ class Questions:
             return None
 
     async def activities(self, mode: Mode, since: datetime) -> list[Activity]:
-        """Return what has happened on an account since a time, newest first."""
+        """Return what has happened on an account since a time, newest first.
+
+        A sell of which it says nothing, and the stream did, is among it under its order's
+        id. Where the broker keeps no such list, that is all.
+        """
         pages = ActivityPages(since)
         found: list[Activity] = []
         while not pages.is_over:
-            content = await self._ask(
-                mode, lambda client: client.page_of_activities(pages.path)
-            )
+            try:
+                content = await self._ask(
+                    mode, lambda client: client.page_of_activities(pages.path)
+                )
+            except NotFoundError:
+                break
             try:
                 found += pages.take(content)
             except BrokerError as exc:
@@ -110,7 +135,13 @@ class Questions:
                 mode,
                 since,
             )
-        return found
+        told = {each.order_id for each in found}
+        heard = [
+            each
+            for each in self._heard[mode].values()
+            if each.order_id not in told and each.at >= since
+        ]
+        return sorted([*found, *heard], key=lambda each: each.at, reverse=True)
 
     async def _ask(
         self, mode: Mode, question: Callable[[AlpacaClient], Awaitable[T]]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from snexec.ledger import Ledger, WatchedRow
     from snexec.market import MarketHours
     from snexec.model import Mode
-    from snexec.reconciliation import Fate
+    from snexec.reconciliation import Fate, ForeignSell
     from snexec.settings import ExitSettings, LiveSettings
 
 
@@ -130,6 +130,10 @@ class Watching:
         """Open the market-data stream anew, and look anew at what others did."""
         self._stream.restart()
         self._lookout.begin_anew()
+
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        """Look at once what somebody else has sold."""
+        self._lookout.foreign_sell(sell)
 
     # As the guard of what sells share.
 

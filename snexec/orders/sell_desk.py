@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
     from snexec.broker import Accounts, SentOrder
     from snexec.ledger import Applied, ExitApplied, Ledger, NewExit
-    from snexec.model import AccountName
     from snexec.orders.sell_outcomes import SellOutcomes
     from snexec.orders.selling import NotPlanned, SellListener
-    from snexec.reconciliation import Reconciler
+    from snexec.reconciliation import ForeignSell, Reconciler
     from snexec.risk import HaltSwitch
 
 log = logging.getLogger("TradeExecutor")
@@ -221,7 +220,7 @@ class SellDesk:
         if applied.settled:
             self._listeners.pop(applied.id, None)
 
-    def foreign_sell(self, _mode: AccountName, _symbol: str) -> None:
+    def foreign_sell(self, _sell: ForeignSell) -> None:
         """Take no notice."""
 
     def _begin(self, attempt: SellAttempt, new: NewExit) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from snexec.reconciliation.discarded import Discarded as Discarded
 from snexec.reconciliation.fills import Fills as Fills
 from snexec.reconciliation.parties import Fate as Fate
+from snexec.reconciliation.parties import ForeignSell as ForeignSell
 from snexec.reconciliation.parties import Holdings as Holdings
 from snexec.reconciliation.parties import Reasons as Reasons
 from snexec.reconciliation.parties import SellAgain as SellAgain

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from snexec.logs import OrderLog, about, about_order
 from snexec.recent import Recent
-from snexec.reconciliation.steps import EndedStep
+from snexec.reconciliation.parties import ForeignSell
+from snexec.reconciliation.steps import EndedStep, FillStep
 
 if TYPE_CHECKING:
     from snexec.events import EventFeed
@@ -245,8 +246,11 @@ class Confirmations:
             )
             return
         if step.ref.side == "sell":
+            sell = ForeignSell(step.ref.mode, step.symbol or "", step.ref.order_id)
+            if isinstance(step, FillStep):
+                sell = sell._replace(quantity=step.quantity, price=step.price)
             for each in self._holdings:
-                each.foreign_sell(step.ref.mode, step.symbol or "")
+                each.foreign_sell(sell)
         log.debug(
             "an event of order %s (%s) is about none of our rows",
             step.ref.order_id,

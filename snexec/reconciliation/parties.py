@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from snexec.ledger import Applied, ExitApplied
     from snexec.model import AccountName
 
 # What is to be done with a sell that was decided, and that the broker does not know.
 Fate = Literal["send", "drop", "wait"]
+
+
+class ForeignSell(NamedTuple):
+    """What the stream has said of a sell that is none of ours.
+
+    Attributes:
+        symbol: As the broker spells it.
+        order_id: The broker's.
+        quantity: Shares that it has sold in all; None before its last fill.
+        price: Dollars a share over them; None where that cannot be read.
+    """
+
+    mode: AccountName
+    symbol: str
+    order_id: str | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
 
 
 class Holdings(Protocol):
@@ -21,8 +40,8 @@ class Holdings(Protocol):
     def sold(self, applied: ExitApplied) -> None:
         """Hear what the broker's word on a sell did to it, and to its row."""
 
-    def foreign_sell(self, mode: AccountName, symbol: str) -> None:
-        """Hear that somebody else has sold of a symbol, as the broker spells it."""
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        """Hear that somebody else has sold."""
 
 
 class Reasons(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snexec.logs import OrderLog, about, about_order
 from snexec.model import plain
+from snexec.reconciliation.parties import ForeignSell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,8 +218,11 @@ class SellReports:
                 step.symbol,
                 extra=about(symbol=step.symbol, order_id=step.ref.order_id),
             )
+            sell = ForeignSell(step.ref.mode, step.symbol or "", step.ref.order_id)
+            if step.is_filled:
+                sell = sell._replace(quantity=step.quantity, price=step.price)
             for each in self._holdings:
-                each.foreign_sell(step.ref.mode, step.symbol or "")
+                each.foreign_sell(sell)
             return
         exit_id = step.ref.client_order_id or ""
         self._unsettled.settled(exit_id)

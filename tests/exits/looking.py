@@ -66,6 +66,7 @@ class TradedClient(FakeClient):
         happened: What its activities are, newest first, as Alpaca writes them.
         sellers: Orders that have sold, by the broker's id.
         away: What every such question raises, if anything.
+        keeps_activities: Whether there is a list of what happened.
     """
 
     def __init__(self, mode: Mode, budget: RateBudget) -> None:
@@ -77,6 +78,7 @@ class TradedClient(FakeClient):
         self.happened: list[dict[str, object]] = []
         self.sellers: dict[str, BrokerOrder] = {}
         self.away: Exception | None = None
+        self.keeps_activities = True
 
     async def positions(self) -> PositionList:
         await self._hear("positions")
@@ -93,6 +95,8 @@ class TradedClient(FakeClient):
 
     async def page_of_activities(self, _path: str) -> bytes:
         await self._hear("activities")
+        if not self.keeps_activities:
+            raise not_found()
         return json.dumps(self.happened).encode()
 
     async def sell_order(self, order_id: str, _symbol: str) -> BrokerOrder:

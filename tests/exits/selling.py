@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snexec.exits.stop_keeper import StopKeeper
     from snexec.ledger import Applied, ExitApplied, ExitReason
     from snexec.model import Mode
-    from snexec.reconciliation import Fate
+    from snexec.reconciliation import Fate, ForeignSell
     from tests.fakes import Rig
 
 SHARES = "0.533386947"
@@ -79,8 +79,8 @@ class Shop:
             self.keeper.heard(applied)
         self.seller.sold(applied)
 
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
-        raise AssertionError(f"nobody else sells {symbol} ({mode}) here")
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        raise AssertionError(f"nobody else sells here: {sell}")
 
     # As the guard of what sells share.
 

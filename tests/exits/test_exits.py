@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.broker.positions import PositionList
 from snexec.exits import Exits
 from snexec.market import MarketHours
+from snexec.reconciliation import ForeignSell
 from tests.fakes import make_settings, warnings_of
 from tests.orders.hearing import buy
 
@@ -39,15 +40,15 @@ async def test_a_foreign_sell_is_looked_at_if_it_may_be_of_what_is_held(
 ) -> None:
     rig = make_rig(exits={})
     buy(rig, symbol="BTC/USD")
-    exits, looks = make_exits(rig), list[str]()
-    monkeypatch.setattr(exits._watching, "look_now", looks.append)
+    exits, looks = make_exits(rig), list[ForeignSell]()
+    monkeypatch.setattr(exits._watching, "foreign_sell", looks.append)
     for _ in range(100):
-        exits.foreign_sell("paper", "MSFT")
-        exits.foreign_sell("live", "BTC/USD")
+        exits.foreign_sell(ForeignSell("paper", "MSFT"))
+        exits.foreign_sell(ForeignSell("live", "BTC/USD"))
     assert looks == [], "a busy account would take recovery's requests"
-    exits.foreign_sell("paper", "BTCUSD")
-    exits.foreign_sell("paper", "")
-    assert looks == ["paper"] * 2
+    exits.foreign_sell(ForeignSell("paper", "BTCUSD"))
+    exits.foreign_sell(ForeignSell("paper", ""))
+    assert looks == [ForeignSell("paper", "BTCUSD"), ForeignSell("paper", "")]
 
 
 async def test_the_book_hears_first_of_what_was_bought_and_sold(

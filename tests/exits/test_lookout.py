@@ -19,6 +19,7 @@ from snexec.ledger.exit_rows import NewExit
 from snexec.ledger.held_rows import HeldBeside
 from snexec.ledger.rows import OrderRef
 from snexec.ops.exit_words import exit_words
+from snexec.reconciliation import ForeignSell
 from tests.exits.looking import GRACE, INTERVAL, Bench
 from tests.fakes import TrioClock, open_store, warnings_of
 
@@ -118,6 +119,63 @@ async def test_a_foreign_sells_event_has_it_looked_at_at_once(bench: Bench) -> N
         assert bench.paper.times_asked("positions") == before + 1
         await trio.sleep(GRACE + 10)
         assert bench.row()["status"] == "closed"
+
+
+@pytest.mark.parametrize("price", [Decimal(110), None])
+async def test_what_the_stream_says_of_a_sale_is_its_price_where_no_activity_does(
+    bench: Bench, price: Decimal | None, logged_errors: LoggedErrors
+) -> None:
+    bench.buy()
+    sell = ForeignSell("paper", "AAPL", "hand-1", Decimal(10), price)
+    async with bench.looking():
+        bench.hold("0")
+        bench.lookout.foreign_sell(sell)
+        await trio.sleep(LONG)
+    assert bench.row()["status"] == "closed"
+    assert bench.exits_of_row() == [("sn-1-e1", "10", price and str(price))]
+    assert len(logged_errors.take()) == (price is None)
+
+
+async def test_a_sale_that_stream_and_activities_say_counts_once(
+    bench: Bench, logged_errors: LoggedErrors
+) -> None:
+    bench.buy()
+    sell = ForeignSell("paper", "AAPL", "hand-9", Decimal(4), Decimal(110))
+    async with bench.looking():
+        bench.hold("6")
+        bench.lookout.foreign_sell(sell)
+        await trio.sleep(GRACE)
+        assert bench.exits_of_row() == [("sn-1-e1", "4", "110")]
+        bench.executed("4", "110", order_id="hand-9")  # the list was late
+        bench.hold("3")
+        await trio.sleep(LONG)
+    assert bench.exits_of_row()[1:] == [("sn-1-e2", "3", None)]
+    assert len(logged_errors.take()) == 1
+
+
+async def test_of_a_sale_under_way_the_stream_says_no_price_yet(
+    bench: Bench, logged_errors: LoggedErrors
+) -> None:
+    bench.buy()
+    async with bench.looking():
+        bench.hold("0")
+        bench.lookout.foreign_sell(ForeignSell("paper", "AAPL", "hand-1"))
+        await trio.sleep(LONG)
+    assert bench.exits_of_row() == [("sn-1-e1", "10", None)]
+    assert len(logged_errors.take()) == 1
+
+
+async def test_an_account_without_a_list_of_activities_closes_rows_all_the_same(
+    bench: Bench, logged_errors: LoggedErrors
+) -> None:
+    bench.buy()
+    bench.paper.keeps_activities = False
+    async with bench.looking():
+        bench.hold("0")
+        await trio.sleep(LONG)
+    assert bench.row()["status"] == "closed"
+    assert bench.exits_of_row() == [("sn-1-e1", "10", None)]
+    assert len(logged_errors.take()) == 1
 
 
 async def test_one_sight_closes_nothing(bench: Bench) -> None:

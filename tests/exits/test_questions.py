@@ -16,6 +16,7 @@ from snexec.errors import NotSentError, RateLimitedError, RefusedError
 from snexec.errors import UnknownOutcomeError as NoAnswerError
 from snexec.exits.questions import Questions
 from snexec.exits.sights import Buy
+from snexec.reconciliation import ForeignSell
 from tests.exits.looking import Question, TradedAccounts
 from tests.fakes import MOMENT, TrioClock, make_order, not_found, warnings_of
 
@@ -174,6 +175,32 @@ def paged(
 
     monkeypatch.setattr(asker.paper, "page_of_activities", answer)
     return paths
+
+
+def sell_of(order: str, price: str = "110") -> ForeignSell:
+    return ForeignSell("paper", "AAPL", order, Decimal(3), Decimal(price))
+
+
+async def test_what_the_stream_said_is_among_the_activities_where_these_do_not(
+    asker: Asker,
+) -> None:
+    asker.ask.hear(sell_of("o-1"))
+    await trio.sleep(60)
+    asker.ask.hear(sell_of("o-2", "111"))
+    asker.ask.hear(ForeignSell("paper", "AAPL", "o-3"))  # it is under way
+    found = await asker.ask.activities("paper", MOMENT - DAY)
+    assert [each.order_id for each in found] == ["o-2", "o-1"], "the newest first"
+    assert [each.price for each in found] == [Decimal(111), Decimal(110)]
+    late = await asker.ask.activities("paper", MOMENT + timedelta(seconds=30))
+    assert [each.order_id for each in late] == ["o-2"]
+    assert await asker.ask.activities("live", MOMENT - DAY) == []
+
+
+async def test_of_very_many_sells_the_latest_are_kept(asker: Asker) -> None:
+    for number in range(300):
+        asker.ask.hear(sell_of(f"o-{number}"))
+    found = await asker.ask.activities("paper", MOMENT - DAY)
+    assert {each.order_id for each in found} == {f"o-{n}" for n in range(44, 300)}
 
 
 async def test_activities_are_asked_for_page_by_page(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from snexec.exits.position import Position
     from snexec.ledger import Applied, ExitApplied
-    from snexec.model import Mode
+    from snexec.reconciliation import ForeignSell
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -47,8 +47,8 @@ class Way:
     def sold(self, applied: ExitApplied) -> None:
         self.clear.heard_of_sell(applied)
 
-    def foreign_sell(self, _mode: Mode, symbol: str) -> None:
-        raise AssertionError(symbol)
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        raise AssertionError(sell)
 
     async def start(self, call: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:

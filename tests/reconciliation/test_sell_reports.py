@@ -12,6 +12,7 @@ import trio
 from snexec.events import EventFeed
 from snexec.ledger.exit_rows import ExitApplied
 from snexec.ledger.rows import OrderRef
+from snexec.reconciliation.parties import ForeignSell
 from snexec.reconciliation.sell_reports import SellReports
 from snexec.reconciliation.sell_steps import SellStep
 from snexec.reconciliation.unsettled import UnsettledOrders
@@ -20,7 +21,6 @@ from tests.fakes import TrioClock, warnings_of
 if TYPE_CHECKING:
     from snexec.events import Event
     from snexec.ledger import Applied
-    from snexec.model import Mode
     from tests.conftest import LoggedErrors
 
 pytestmark = pytest.mark.jumping_time
@@ -101,8 +101,8 @@ class Said:
     def sold(self, applied: ExitApplied) -> None:
         self.heard.append(applied.id)
 
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
-        self.heard.append((mode, symbol))
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        self.heard.append(sell)
 
     def step(self, **changes: Any) -> SellStep:  # noqa: ANN401 - as the fields are
         values: dict[str, Any] = {
@@ -378,11 +378,12 @@ async def test_a_sell_of_others_on_the_stream_is_for_whoever_looks_at_those(
 ) -> None:
     said.follow()
     said.reports.report(said.step(), None)
-    assert said.heard == [("paper", "AAPL")]
+    assert said.heard == [ForeignSell("paper", "AAPL", "o-1")]
     assert said.asks() is False
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
-    said.reports.report(said.step(symbol=None), None)
-    assert said.heard[1:] == [("paper", "")]
+    last = said.step(symbol=None, is_filled=True, quantity=Decimal(3), price=Decimal(9))
+    said.reports.report(last, None)
+    assert said.heard[1:] == [ForeignSell("paper", "", "o-1", Decimal(3), Decimal(9))]
 
 
 async def test_a_look_up_whose_sell_is_gone_is_said_and_asked_about_no_more(

@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.clock import timestamp
+from snexec.reconciliation.parties import ForeignSell
 from tests.fakes import make_order, make_trade, ref_of
 from tests.orders.hearing import SELL, Heard, buy, exits_of
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.ledger import Applied, ExitApplied
-    from snexec.model import Mode
     from snexec.reconciliation import Fate
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
@@ -43,8 +43,8 @@ class Book:
     def sold(self, applied: ExitApplied) -> None:
         self.heard.append((applied.outcome, applied.remaining))
 
-    def foreign_sell(self, mode: Mode, symbol: str) -> None:
-        self.heard.append(("foreign", (mode, symbol)))
+    def foreign_sell(self, sell: ForeignSell) -> None:
+        self.heard.append(("foreign", sell))
 
     def fate(self, exit_id: str) -> Fate:
         self.asked.append(exit_id)
@@ -199,10 +199,18 @@ async def test_a_sale_by_others_is_reported_and_changes_nothing(
     before = exits_of(rig)
     await heard(rig, "fill", "1", client_order_id="by-hand")
     await rig.fills.on_fill_event(
-        *("fill", "theirs", "1", "180", "MSFT"), mode="live", side="sell"
+        *("partial_fill", "theirs", "0.5", "180", "MSFT"), mode="live", side="sell"
+    )
+    await rig.fills.on_fill_event(
+        *("fill", "theirs", "1", "181", "MSFT"), mode="live", side="sell"
     )
     await wait_all_tasks_blocked()
-    assert ("foreign", ("live", "MSFT")) in book.heard
+    whole = ForeignSell("live", "MSFT", "theirs", Decimal(1), Decimal(181))
+    working = ForeignSell("live", "MSFT", "theirs")
+    assert [each for each in book.heard if each[0] == "foreign"][-2:] == [
+        ("foreign", working),
+        ("foreign", whole),
+    ]
     assert exits_of(rig) == before
 
 
