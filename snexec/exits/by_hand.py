@@ -9,6 +9,7 @@ import trio
 
 from snexec.exits.answers import CloseAnswer, PositionStatus
 from snexec.exits.rules import Trigger, stop_level, target_level, trailing_level
+from snexec.exits.stops import stop_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,9 @@ class ByHand:
             is_idle = status.state == "watched"
             return status._replace(state="unwatched") if is_idle else status
         hold = exits.max_hold_duration_sec
-        stops = (stop_level(position, exits), trailing_level(position, exits))
+        stops = [stop_level(position, exits), trailing_level(position, exits)]
+        if position.stop_at_broker and (resting := stop_for(position, exits)):
+            stops[0] = resting.price  # which stands for the rule
         return status._replace(
             stop=max((stop for stop in stops if stop is not None), default=None),
             target=target_level(position, exits),

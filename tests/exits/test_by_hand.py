@@ -253,6 +253,20 @@ async def test_a_close_that_came_to_nothing_is_forgotten(
 # What is shown.
 
 
+async def test_a_stop_at_the_broker_is_the_positions_while_it_works(
+    shop: Shop, hand: ByHand
+) -> None:
+    position = await shop.start()
+    rules = {"broker_stop": True, "broker_stop_pct": 7, "hard_stop_loss_pct": 5}
+    shop.rig.settings.now = make_settings(exits=rules)
+    entry = position.entry_price or Decimal(0)
+    [status] = hand.positions()
+    assert status.stop == entry * Decimal("0.95"), "the rule is asked"
+    position.stop_at_broker = True
+    [status] = hand.positions()
+    assert status.stop == Decimal("176.30"), "7 % below, in cents"
+
+
 async def test_a_position_has_its_limits_and_the_time_that_is_left(
     shop: Shop, hand: ByHand
 ) -> None:
