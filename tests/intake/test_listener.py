@@ -240,9 +240,11 @@ async def test_who_comes_between_two_daemons_waits_for_the_second_one(
 async def test_who_comes_after_a_stop_is_refused_at_once(path: Path) -> None:
     with Entrance(path, SocketAccess()) as entrance:
         entrance.listener().refuse()
-        with closing(socket.socket(socket.AF_UNIX)) as client:
-            with pytest.raises(ConnectionRefusedError):
-                client.connect(str(path))
+        with (
+            closing(socket.socket(socket.AF_UNIX)) as client,
+            pytest.raises(ConnectionRefusedError),
+        ):
+            client.connect(str(path))
 
 
 async def _answer(answered: trio.Event, stream: trio.SocketStream) -> None:
