@@ -11,6 +11,7 @@ import collections
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,18 +19,25 @@ import trio
 
 from snexec.exchange.settings import ExchangeSettings
 from tests.redis.hosts import STREAM, Site, site
-from tests.redis.sentinels import needs_haproxy, running_sentinels
+from tests.redis.sentinels import HAPROXY, needs_haproxy, running_sentinels
 
 if TYPE_CHECKING:
     from tests.redis.sentinels import Sentinels
     from tests.redis.server import Server
 
-pytestmark = [needs_haproxy, pytest.mark.soak]
-
 _FAILOVERS = 4
 _PATIENCE_SECONDS = 120.0
+_README = Path(__file__).parents[2] / "README.md"
 
 
+def test_the_readme_has_the_configuration_that_is_tested_here() -> None:
+    said = {line.strip() for line in _README.read_text().splitlines()}
+    tested = HAPROXY.format(port=6380).splitlines()
+    assert {line.strip() for line in tested} <= said
+
+
+@needs_haproxy
+@pytest.mark.soak
 async def test_no_signal_that_a_replica_has_is_lost_or_bought_twice_in_a_failover(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
