@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # A slow machine needs a longer one: a host that gets no turn in time stands by.
 LEASE_SECONDS = float(os.environ.get("SNEXEC_LEASE_SEC") or 1.5)
 _PATIENCE_SECONDS = 60.0  # while nothing changes
+_MOST_UNREAD = 50  # entries; then a host that got little time is waited for
+_CASH = Decimal(1_000_000_000)
 _AOF = ("--appendonly", "yes", "--appendfsync", "always")
 # Steps that this story comes by; the modes never change, and no order is unknown.
 _NEVER = {
@@ -107,7 +110,9 @@ class Sweep:
         # are an active host's, so most have that time once they are active.
         seconds = rng.uniform(4, 14) * LEASE_SECONDS
         self._kill_at[host.name] = time.monotonic() + seconds
-        self._goes_on[host.name] = seconds if rng.random() < 0.8 else 0.0
+        self._goes_on[host.name] = 0.0
+        if rng.random() < 0.8:
+            self._kill_at[host.name], self._goes_on[host.name] = 0.0, seconds
         await host.start(step, str(count))
 
     async def _look_after(self, host: Host) -> None:
@@ -123,10 +128,15 @@ class Sweep:
             await trio.sleep(self._rng.uniform(1.1, 2.5) * LEASE_SECONDS)
             host.process.send_signal(signal.SIGCONT)
             self._plans[host.name] = (NO_STEP, "1")
+        elif time.monotonic() <= self._kill_at[host.name]:
+            return
         elif self._goes_on[host.name] and not self._is_active(host):
-            later = time.monotonic() + self._goes_on[host.name]
-            self._kill_at[host.name] = max(self._kill_at[host.name], later)
-        elif time.monotonic() > self._kill_at[host.name]:
+            # Its time begins once it is active; so long it is looked at now and then.
+            self._kill_at[host.name] = time.monotonic() + LEASE_SECONDS / 2
+        elif seconds := self._goes_on[host.name]:
+            self._goes_on[host.name] = 0.0
+            self._kill_at[host.name] = time.monotonic() + seconds
+        else:
             self._plans[host.name] = ("anywhere", "1")
             self._kill_at[host.name] = math.inf
             host.process.kill()
@@ -158,6 +168,7 @@ class Sweep:
         number = 0
         later: list[tuple[str, str]] = []
         while True:
+            await self._wait_for_readers()
             number += 1
             symbol = f"X{number}"
             self._add(symbol, f"{number}-a")
@@ -174,6 +185,11 @@ class Sweep:
                 self._add(*later.pop(rng.randrange(len(later))))
             await trio.sleep(rng.uniform(0.02, 0.3))
 
+    async def _wait_for_readers(self) -> None:
+        """Wait until the hosts have read most of what there is, as far as is known."""
+        while self._is_up() and self.it.lag() > _MOST_UNREAD:  # noqa: ASYNC110 - a server's
+            await trio.sleep(0.2)
+
     def _add(self, symbol: str, signal_id: str) -> None:
         try:
             self.it.add(symbol, **({"id": signal_id} if signal_id else {}))
@@ -185,7 +201,7 @@ class Sweep:
         """Now and then a line is cut, or Redis killed."""
         rng, it = self._rng, self.it
         while True:
-            await trio.sleep(rng.uniform(2, 8))
+            await trio.sleep(rng.uniform(1.3, 5.3) * LEASE_SECONDS)
             host = rng.choice(it.hosts)
             kind = rng.choice(("redis cut off", "broker cut off", "redis killed"))
             self.figures.faults[kind] += 1
@@ -278,5 +294,6 @@ async def sweep(
         max_deliveries=1000,
     ) as it:
         running = Sweep(it, seed=seed, kills=kills, persistent=persistent)
+        it.broker.paper.set_cash(_CASH)
         problems = await running.run()
         return problems, running.figures, [host.log() for host in it.hosts]

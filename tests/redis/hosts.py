@@ -125,6 +125,12 @@ class Site:
         summary = self.redis.ask_whole("XPENDING", STREAM, "snexec")
         return int(summary.split(b"\r\n")[1][1:]) if summary[:1] == b"*" else -1
 
+    def lag(self) -> int:
+        """Return how many entries are not given out, where the server knows that."""
+        said = self.redis.ask_whole("XINFO", "GROUPS", STREAM).split(b"\r\n")
+        after = said[said.index(b"lag") + 1] if b"lag" in said else b""
+        return int(after[1:]) if after[:1] == b":" else 0
+
     async def active(self, *besides: Host) -> Host:
         """Wait until one of the hosts takes signals, and return it."""
         with trio.move_on_after(PATIENCE_SECONDS):
