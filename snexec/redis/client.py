@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
+import trio
 from coredis import PureToken, Redis
 from coredis.exceptions import ConnectionError as ConnectionLostError
 from coredis.exceptions import (
@@ -313,6 +314,8 @@ def _why(error: BaseException) -> str:
     while (error := error.__cause__ or error.__context__) is not None:  # type: ignore[assignment]
         if isinstance(error, BaseExceptionGroup):
             error = next(iter(leaves(error)))
+        if isinstance(error, trio.Cancelled):
+            break  # by what went wrong beside it, or by our own end
         words = str(error) or words
     return words or "no answer in time"
 
