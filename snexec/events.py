@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("Events")
 
+_MOST_PRODUCERS = 10_000  # of orders, the latest ones
+
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 EventName = Literal[
@@ -95,6 +97,7 @@ class EventFeed:
         self._mask = mask or SecretMask()
         self._followers: set[Callable[[Event], None]] = set()
         self._waiting: deque[Event] = deque()  # the first is being handed on
+        self._producers: dict[str | None, str] = {}  # by the row's id
 
     def publish(
         self,
@@ -116,6 +119,8 @@ class EventFeed:
         if not self._followers:
             return
         more = more or _NOTHING
+        if self._producers and trade_id in self._producers:
+            more = {**more, "producer": self._producers[trade_id]}
         if not self._mask.are_clean((signal_id, symbol, reason, *more.values())):
             signal_id, symbol, reason = map(
                 self._mask.if_any, (signal_id, symbol, reason)
@@ -141,6 +146,12 @@ class EventFeed:
                 self._waiting.popleft()
         finally:
             self._waiting.clear()
+
+    def remember_producer(self, trade_id: str, producer: str) -> None:
+        """Name who sent its signal in each further event of an order."""
+        if len(self._producers) >= _MOST_PRODUCERS:
+            del self._producers[next(iter(self._producers))]
+        self._producers[trade_id] = producer
 
     def follow(self, follower: Callable[[Event], None]) -> None:
         """Call a function with every event from now on."""

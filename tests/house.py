@@ -63,6 +63,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
     "snexec.ops.limit_notices",
     "snexec.ops.exit_words",
+    "snexec.ops.lease_words",
     "snexec.web.redis_families",
     "snexec.exits.watching",
 }

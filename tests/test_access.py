@@ -11,7 +11,7 @@ import pytest
 
 from snexec.access import SocketAccess, access_of
 from snexec.errors import ConfigError, StartError
-from snexec.intake import open_listener
+from snexec.intake.listener import open_listener
 from tests.integration.harness import short_folder
 
 if TYPE_CHECKING:

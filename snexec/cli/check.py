@@ -11,6 +11,7 @@ import click
 from snexec.cli import check_machine
 from snexec.cli.check_exits import check_exits
 from snexec.cli.check_findings import Finding, masked, ok, print_findings
+from snexec.cli.check_http import check_http
 from snexec.cli.check_notify import check_notify, check_ports
 from snexec.cli.console import open_console
 from snexec.settings import load_settings
@@ -56,6 +57,7 @@ def _run_checks(config: Path, settings: Settings) -> list[Finding]:
         *check_machine.check_keys(settings),
         *check_machine.check_proxies(),
         *_check_redis(settings),
+        *check_http(settings),
         *check_notify(settings),
         *check_ports(settings, status),
     ]

@@ -50,6 +50,9 @@ def check_ports(settings: Settings, status: Mapping[str, Any] | None) -> list[Fi
     addresses = {"metrics": settings.metrics.host_and_port()}
     if settings.page is not None:
         addresses["page"] = settings.page.host_and_port()
+    http = settings.http
+    if http.enabled and http.host_and_port() not in addresses.values():
+        addresses["http.listen"] = http.host_and_port()
     return [
         _check_port(section, *address, status)
         for section, address in addresses.items()
@@ -91,7 +94,7 @@ async def _ask_webhook(url: SecretStr) -> Finding:
 def _check_port(
     section: str, host: str, port: int, status: Mapping[str, Any] | None
 ) -> Finding:
-    shown = f"{section}.listen: {host} port {port}"
+    shown = f"{section.removesuffix('.listen')}.listen: {host} port {port}"
     if not port:
         return ok(section, f"{shown}: any free one")
     try:
@@ -121,7 +124,8 @@ def _is_served(host: str, port: int) -> bool:
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().status in {200, 503}
+        # Where only signals are taken, nothing else is there.
+        return connection.getresponse().status in {200, 503, 404}
     except http.client.HTTPException:
         return True  # TLS, perhaps, which is none of HTTP's words
     except OSError:

@@ -27,7 +27,7 @@ from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
 from snexec.cli.kept_settings import keep_settings
 from snexec.clock import SystemClock
 from snexec.errors import StartError
-from snexec.intake import Kind, kind_of_stdin, open_listener
+from snexec.intake import Entrance, Kind, kind_of_stdin
 from snexec.ledger import Ledger, Store, open_database
 from snexec.locks import lock_database
 from snexec.logs import (
@@ -137,15 +137,17 @@ async def _main(
     if systemd.is_watched:
         faulthandler.enable()  # its SIGABRT then says where we hang
     tls = _read_certificates(settings)
+    access = access_of(settings.intake.socket_mode, settings.intake.socket_group)
     now: Settings | None = settings
     with (
         trio.open_signal_receiver(*_SIGNALS) as received,
         contextlib.closing(systemd),
         HostNames(),
+        Entrance(Path(settings.intake.socket), access) as entrance,
     ):
         while now is not None:
             now = await _run_until_standby(
-                *(config, now, logs, stdin, report, systemd, tls, received)
+                *(config, now, logs, stdin, report, systemd, tls, received, entrance)
             )
 
 
@@ -158,6 +160,7 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
     systemd: Systemd,
     tls: ssl.SSLContext | None,
     received: AsyncIterator[int],
+    entrance: Entrance,
 ) -> Settings | None:
     """Run a daemon until it is stopped, or another host may order.
 
@@ -170,7 +173,6 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
     """
     mask, drain = logs
     clock = SystemClock()
-    access = access_of(settings.intake.socket_mode, settings.intake.socket_group)
     database = Path(settings.database)
     refusal: StartError | None = None
     with (
@@ -183,7 +185,7 @@ async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
                 clock=clock,
             )
         ) as store,
-        open_listener(Path(settings.intake.socket), access) as listener,
+        contextlib.nullcontext(entrance.listener()) as listener,
         keep_settings(config, settings),
     ):
         async with trio.open_nursery() as root:

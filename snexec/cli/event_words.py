@@ -66,7 +66,9 @@ def outcome_of(event: Mapping[str, Any]) -> Outcome | None:
 
 def describe(event: Mapping[str, Any]) -> str:
     """Describe an event in a few words."""
-    from snexec.ops.exit_words import exit_words  # no command but those that follow
+    # No command but those that follow needs these.
+    from snexec.ops.exit_words import exit_words
+    from snexec.ops.lease_words import lease_words
 
     reason = foreign(event.get("reason"))
     match event.get("event"):
@@ -89,7 +91,7 @@ def describe(event: Mapping[str, Any]) -> str:
         case "stream":
             text = f"{foreign(event.get('state'))} ({foreign(event.get('mode'))})"
         case "lease":
-            text = _lease(event, reason)
+            text = lease_words(event)
         case "halt":
             reach = exits_words(stops_all=event.get("all") is True)
             text = f"{reach}: {reason}"
@@ -110,14 +112,6 @@ def line_of(event: Mapping[str, Any]) -> Text:
         if event.get(key) is not None:
             text.append(f"  {label}={foreign(event[key])}", "dim")
     return text
-
-
-def _lease(event: Mapping[str, Any], reason: str) -> str:
-    if event.get("lease") == "active":
-        return f"{foreign(event.get('by'))} is active from now on"
-    if event.get("by") is None:
-        return f"lost: {reason}"
-    return f"{foreign(event['by'])} is active, this daemon stands by"
 
 
 def _settled(event: Mapping[str, Any], reason: str) -> Outcome:

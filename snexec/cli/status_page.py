@@ -40,6 +40,7 @@ def _page(answer: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         ("bot", _bot(answer)),
         ("stream", _stream(answer)),
         *_redis(answer),
+        *_http(answer),
         (
             "trades",
             f"{foreign(answer.get('openTrades'))} open,"
@@ -168,6 +169,19 @@ def _redis(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
     if answer.get("lease") in {"active", "standby"}:
         text.append(f"; {foreign(answer['lease'])}")
     return [("redis", text)]
+
+
+def _http(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    http = _part(answer, "http")
+    if not http:
+        return []
+    listen = http.get("listen")
+    places = listen if isinstance(listen, list) else []
+    parts = [f"signals at {' and '.join(map(foreign, places))}"]
+    for name, counts in _part(http, "producers").items():
+        said = _counted(counts) if isinstance(counts, dict) else ""
+        parts.append(f"{foreign(name)}: {said or 'none yet'}")
+    return [("http", "; ".join(parts))]
 
 
 def _writer(writer: Mapping[str, Any]) -> Text:

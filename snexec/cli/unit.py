@@ -54,7 +54,7 @@ RestartPreventExitStatus=2
 # Keys: readable for the daemon alone, and in no environment. Files of root's, mode 0600.
 #LoadCredential=APCA_API_KEY_ID:/etc/snexec/{keys}APCA_API_KEY_ID
 #LoadCredential=APCA_API_SECRET_KEY:/etc/snexec/{keys}APCA_API_SECRET_KEY
-{redis}# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
+{redis}{http}# Different ones for each mode: APCA_PAPER_API_KEY_ID, APCA_LIVE_API_KEY_ID and so on.
 # Encrypted ones (systemd 250): LoadCredentialEncrypted=, made by "systemd-creds encrypt".
 
 # What it may touch: its database's and its socket's folders, and the network. systemd
@@ -94,6 +94,10 @@ _EXITS = """\
 _REDIS = """\
 # Where Redis is, with its password.
 #LoadCredential=SNEXEC_REDIS_URL:/etc/snexec/{keys}SNEXEC_REDIS_URL
+"""
+_HTTP = """\
+# Who may post signals: lines of name=token.
+#LoadCredential=SNEXEC_HTTP_TOKENS:/etc/snexec/{keys}SNEXEC_HTTP_TOKENS
 """
 _EXECUTE = "MemoryDenyWriteExecute=yes\n"
 _EXECUTE_OFF = """\
@@ -165,6 +169,7 @@ def make_unit(
         started="snexec" if instance is None else f"snexec@{instance}",
         keys=keys,
         redis="" if settings.redis is None else _REDIS.format(keys=keys),
+        http=_HTTP.format(keys=keys) if settings.http.enabled else "",
         config=_in_comment(str(config)),
         command=" ".join(
             [

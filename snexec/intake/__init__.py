@@ -17,8 +17,8 @@ from snexec.intake.admission import IntakeStatus as IntakeStatus
 from snexec.intake.admission import Phase as Phase
 from snexec.intake.admission import Status as Status
 from snexec.intake.feeder import Feeder as Feeder
+from snexec.intake.listener import Entrance as Entrance
 from snexec.intake.listener import UnixListener as UnixListener
-from snexec.intake.listener import open_listener as open_listener
 from snexec.intake.socket_server import SocketServer as SocketServer
 from snexec.intake.stdin import InputOwner as InputOwner
 from snexec.intake.stdin import Kind as Kind

@@ -118,11 +118,13 @@ class IntakeStatus(NamedTuple):
         phase: Whether signals are taken.
         counts: How many lines got each answer.
         dropped_answers: Answers dropped because their client did not read.
+        producers: The same counts for each producer that has a name and has sent any.
     """
 
     phase: Phase
     counts: Mapping[Status, int]
     dropped_answers: int
+    producers: Mapping[str, Mapping[Status, int]]
 
 
 class Intake:
@@ -148,6 +150,7 @@ class Intake:
         self._logged = 0
         self._unlogged = 0
         self._counts: collections.Counter[Status] = collections.Counter()
+        self._producers: dict[str, collections.Counter[Status]] = {}
         self._dropped_answers = 0
         self._taking = trio.Event()
         self.phase = Phase.STARTING
@@ -187,6 +190,7 @@ class Intake:
             phase=self.phase,
             counts=self._counts.copy(),
             dropped_answers=self._dropped_answers,
+            producers={name: counts.copy() for name, counts in self._producers.items()},
         )
 
     def open(self) -> None:
@@ -246,6 +250,9 @@ class Intake:
             )
         )
         self._counts[answer.status] += 1
+        if producer is not None:
+            counts = self._producers.setdefault(producer, collections.Counter())
+            counts[answer.status] += 1
         if answer.status == "accepted":
             log.debug("signal taken: id=%s", answer.id)
         else:

@@ -8,8 +8,8 @@ import math
 import os
 import socket
 import stat
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -75,6 +75,10 @@ class UnixListener:
                         accepting = self._accept(clients, handler, open_door)
                 self._say(problem)
 
+    def refuse(self) -> None:
+        """Let no client in any more; those that wait are refused."""
+        self._socket.close()
+
     def close(self) -> None:
         """Stop listening, and remove the file if it still is this one's."""
         if self._is_there():
@@ -93,7 +97,8 @@ class UnixListener:
         scope = trio.CancelScope()
 
         async def accept() -> None:
-            listening = trio.socket.from_stdlib_socket(self._socket)
+            # Whoever serves here next listens on: only this one's end is closed.
+            listening = trio.socket.from_stdlib_socket(self._socket.dup())
             listener = open_door(trio.SocketListener(listening))
             with scope:
                 await trio.serve_listeners(handler, [listener], handler_nursery=clients)
@@ -113,9 +118,11 @@ class UnixListener:
         try:
             if _is_socket(self._path):
                 await self._probe()
-            self._socket, self._identity = _bind(self._path, self._access)
+            bound = _bind(self._path, self._access)
         except StartError as exc:
             return str(exc)
+        self._socket.close()
+        self._socket, self._identity = bound
         log.warning(
             "%s was removed or replaced while in use: it is made again, and clients"
             " that are connected go on",
@@ -148,6 +155,41 @@ class UnixListener:
             self._said_at = now
             log.error("%s; no new client reaches this daemon until that ends", problem)
         self._problem = problem
+
+
+class Entrance:
+    """Opens one listener at its first use, which is there until the block is left.
+
+    A daemon that stands by follows one that was active, in the same process: clients that
+    come in between wait for it.
+
+    Args:
+        path: Where to listen.
+        access: Who else may connect.
+    """
+
+    def __init__(self, path: Path, access: SocketAccess) -> None:
+        self._path = path
+        self._access = access
+        self._stack = ExitStack()
+        self._listener: UnixListener | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def listener(self) -> UnixListener:
+        """Return it.
+
+        Raises:
+            StartError: As ``open_listener`` does.
+        """
+        if self._listener is None:
+            opening = open_listener(self._path, self._access)
+            self._listener = self._stack.enter_context(opening)
+        return self._listener
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from snexec.intake.admission import LINES_PER_TURN
+from snexec.intake.admission import LINES_PER_TURN, Phase
 from snexec.intake.framing import LongLines
 from snexec.intake.outbox import Outboxes
 from snexec.intake.request import read_broken_halt, read_request
@@ -76,7 +76,12 @@ class SocketServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await self._listener.serve(self._serve, self._open_door)
+        try:
+            await self._listener.serve(self._serve, self._open_door)
+        finally:
+            # One that stands by follows one that was active, and goes on here.
+            if self._intake.phase is Phase.STOPPING:
+                self._listener.refuse()
 
     def _open_door(self, listener: trio.SocketListener) -> Door:
         return Door(self._intake.unread, listener, self._long_lines, self._sources)

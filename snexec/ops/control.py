@@ -13,12 +13,15 @@ from snexec import __version__
 from snexec.intake import Phase
 from snexec.model import counted
 from snexec.risk import exits_words
+from snexec.settings import http_tokens, signals_at
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from decimal import Decimal
 
     from snexec.exits import ExitsStatus
+    from snexec.intake import Status
     from snexec.ledger import End
     from snexec.ops.exits import CloseRequest
     from snexec.ops.health import Health
@@ -46,6 +49,9 @@ class Control:
         self._health = health
         self._began = trio.current_time()
         self._stopped_by_win_rate = 0  # signals, at the last resume
+        settings = wings.live.now
+        self._signals_at = signals_at(settings.http, settings.page)
+        self._producers = list(http_tokens(settings.http, wings.live.environ))
 
     async def status(self) -> dict[str, object]:
         """Return the daemon's status (SPEC 6)."""
@@ -89,7 +95,17 @@ class Control:
             "exits": _exits_of(wings.exits.status()),
             "redis": _redis_of(wings.redis),
             "lease": wings.lease,
+            "http": self._http(intake.producers),
         }
+
+    def _http(
+        self, counts: Mapping[str, Mapping[Status, int]]
+    ) -> dict[str, object] | None:
+        """Return where signals are taken over HTTP, and what each producer has sent."""
+        if not self._signals_at:
+            return None
+        producers = {name: dict(counts.get(name, {})) for name in self._producers}
+        return {"listen": self._signals_at, "producers": producers}
 
     def status_line(self) -> str:
         """Return the status in one line, for the service manager."""

@@ -17,6 +17,7 @@ from snexec.clock import timestamp
 from snexec.logs import printable, roughly
 from snexec.model import EXIT_EVENTS, MODES
 from snexec.ops.exit_words import exit_words, signed_dollars
+from snexec.ops.lease_words import changes_hands, lease_words
 from snexec.risk import exits_words
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _PLURALS: dict[NotifyKind, str] = {
     "unhealthy": "changes of health",
     "mode": "changes of mode",
     "halt": "changes of the kill switch",
+    "lease": "changes of the lease",
     "exit": "sells decided",
     "exit_placed": "sells placed",
     "exit_refused": "sells refused",
@@ -112,7 +114,8 @@ def notice_of(event: Event, account: Callable[[Mode], str]) -> Notice | None:
             text = _halted(event) if what == "halt" else ends
             return _notice("halt", text, event, account)
         case _:
-            return _of_exit(event, account)
+            of = _of_lease if event.event == "lease" else _of_exit
+            return of(event, account)
 
 
 def _of_run(event: Event, account: Callable[[Mode], str]) -> str:
@@ -129,6 +132,13 @@ def _of_run(event: Event, account: Callable[[Mode], str]) -> str:
 def _halted(event: Event) -> str:
     reach = exits_words(stops_all=event.more.get("all") is True)
     return f"HALTED, {reach}: {event.reason}"
+
+
+def _of_lease(event: Event, account: Callable[[Mode], str]) -> Notice | None:
+    if not changes_hands(event.more):
+        return None  # whoever has it has said so
+    words = lease_words(json.loads(event.line()))
+    return _notice("lease", words, event, account)
 
 
 def _of_exit(event: Event, account: Callable[[Mode], str]) -> Notice | None:

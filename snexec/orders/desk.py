@@ -11,6 +11,7 @@ from snexec.orders.dispatch import Dispatcher
 from snexec.orders.executor import Onlooker, TradeExecutor
 from snexec.orders.freshness import Freshness
 from snexec.orders.outcomes import Outcomes
+from snexec.orders.producers import Producers
 from snexec.orders.queue import IntentQueue
 from snexec.orders.refusals import Refusals
 from snexec.orders.resend import Resend
@@ -86,7 +87,7 @@ class OrderDesk:
         id_salt: str = "",
         onlookers: Sequence[Onlooker] = (),
     ) -> None:
-        limits = live.now.intake
+        limits, posts = live.now.intake, live.now.http.enabled
         self._queue = IntentQueue(limits.max_pending)
         self._writer = ledger.writer
         self.freshness = Freshness(limits.max_signal_age_sec)
@@ -104,7 +105,7 @@ class OrderDesk:
             latencies=latencies,
             halt=halt,
             ledger=ledger,
-            onlookers=onlookers,
+            onlookers=[*onlookers, Producers(feed)] if posts else onlookers,
         )
         self.dispatcher = Dispatcher(
             live=live,

@@ -151,6 +151,8 @@ class RedisFeeder:
                 try:
                     await self._hold_session(self._speak)
                 except (RedisLostError, RedisCommandError) as exc:
+                    # Where this is ended, the driver's last words are about that.
+                    await trio.lowlevel.checkpoint_if_cancelled()
                     self._note_fault(exc)
                 self._note_connection(connected=False)
                 if trio.current_time() - began > _WORKS_SECONDS:

@@ -133,7 +133,7 @@ class Lease:
         self._is_held = True
         self.holder = self._name
         log.warning("the lease is ours: %s is active from now on", self._name)
-        self._feed.publish("lease", {"lease": "active", "by": self._name})
+        self._say("active", by=self._name)
         self._taken.set()
         return self._seconds / _RENEWALS
 
@@ -148,7 +148,7 @@ class Lease:
         if name != self.holder:
             self.holder = name
             log.info("standby: %s is active", name)
-            self._feed.publish("lease", {"lease": "standby", "by": name})
+            self._say("standby", by=name)
         self._not_before = now + left
         if name != self._name:
             return False
@@ -175,8 +175,14 @@ class Lease:
         self._is_lost = True
         self.holder = None
         log.warning("the lease is lost (%s): nothing is ordered any more", why)
-        self._feed.publish("lease", {"lease": "standby", "by": None}, reason=why)
+        self._say("standby", by=None, reason=why)
         self._lost.set()
+
+    def _say(
+        self, state: LeaseState, *, by: str | None, reason: str | None = None
+    ) -> None:
+        more = {"lease": state, "by": by, "host": self._name}
+        self._feed.publish("lease", more, reason=reason)
 
 
 def lease_key(settings: RedisSettings) -> str:

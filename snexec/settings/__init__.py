@@ -12,6 +12,7 @@ from snexec.settings.changes import changes as changes
 from snexec.settings.credentials import Credentials as Credentials
 from snexec.settings.credentials import credential as credential
 from snexec.settings.credentials import credentials_for as credentials_for
+from snexec.settings.credentials import http_tokens as http_tokens
 from snexec.settings.credentials import learn_secrets as learn_secrets
 from snexec.settings.credentials import open_secrets as open_secrets
 from snexec.settings.credentials import redis_address as redis_address
@@ -19,6 +20,7 @@ from snexec.settings.credentials import say_open_secrets as say_open_secrets
 from snexec.settings.credentials import warn_open_secrets as warn_open_secrets
 from snexec.settings.exits import ExitSettings as ExitSettings
 from snexec.settings.http import HttpSettings as HttpSettings
+from snexec.settings.http import signals_at as signals_at
 from snexec.settings.live import LiveSettings as LiveSettings
 from snexec.settings.live import Reload as Reload
 from snexec.settings.live import Term as Term

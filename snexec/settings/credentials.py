@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from snexec.errors import ConfigError
 from snexec.model import MODES, Mode
+from snexec.settings.http import TOKENS_NAME, HttpSettings, read_tokens
 from snexec.settings.redis import URL_NAME, RedisAddress, RedisSettings, read_address
 from snexec.settings.values import Secret
 from snexec.small_files import read_small_file
@@ -119,6 +120,30 @@ def redis_address(
         raise ConfigError(f"{URL_NAME}: {exc}") from None
 
 
+def http_tokens(
+    settings: HttpSettings, environ: Mapping[str, str] = os.environ
+) -> dict[str, SecretStr]:
+    """Return each producer's token: by the environment, a credential, or the file.
+
+    Raises:
+        ConfigError: Nothing names a producer, or what does cannot be used.
+    """
+    if not settings.enabled:
+        return settings.tokens
+    tokens = settings.tokens
+    if given := environ.get(TOKENS_NAME) or credential(TOKENS_NAME, environ):
+        try:
+            tokens = read_tokens(given)
+        except ValueError as exc:
+            raise ConfigError(f"{TOKENS_NAME}: {exc}") from None
+    if not tokens:
+        raise ConfigError(
+            'http.tokens: must name who may post: { tradingview = "…" }; it may be'
+            f" {TOKENS_NAME} as well"
+        )
+    return tokens
+
+
 def open_secrets(path: Path, settings: Settings) -> str:
     """Return which secrets others than the file's owner can read in it, in words."""
     try:
@@ -180,6 +205,12 @@ def learn_secrets(
         else:
             mask.learn([address.password] if address.password else [])
     mask.learn(settings.http.secrets())
+    try:
+        tokens = http_tokens(settings.http, environ)
+    except ConfigError as exc:
+        refusal = refusal or exc
+    else:
+        mask.learn([token.get_secret_value() for token in tokens.values()])
     mask.learn(settings.notify.tokens())
     mask.learn(settings.notify.secrets(), only_whole=True)
     if refusal is not None:

@@ -18,6 +18,8 @@ from pydantic import (
 from snexec.settings.page import PageSettings
 from snexec.settings.values import ListenAddress, Section, host_and_port, is_loopback
 
+TOKENS_NAME = "SNEXEC_HTTP_TOKENS"  # in the environment, or as a credential
+
 _LEAST_TOKEN_CHARS = 32
 _MOST_TOKEN_CHARS = 256
 # What stands in a URL's path as it is, so that no sender and no proxy respells it.
@@ -55,6 +57,21 @@ def _tokens(value: object) -> dict[str, SecretStr]:
     return tokens
 
 
+def read_tokens(text: str) -> dict[str, SecretStr]:
+    """Read the tokens of the environment or a credential: ``name=token``, any number.
+
+    Raises:
+        ValueError: They are none; the message holds no part of one.
+    """
+    tokens: dict[str, object] = {}
+    for word in text.replace(",", " ").split():
+        name, _, token = word.partition("=")
+        if name in tokens:
+            raise ValueError("names a producer twice")
+        tokens[name] = token
+    return _tokens(tokens)
+
+
 def _proxy(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
@@ -69,7 +86,7 @@ class HttpSettings(Section):
         enabled: Whether any are taken.
         listen: ``host:port`` to take them at, beside the page or without one.
         trusted_proxy: The address of what does TLS on another machine.
-        tokens: Each producer's secret, by its name.
+        tokens: Each producer's secret, by its name; the environment may have others.
         per_minute: How many signals a producer may post.
     """
 
@@ -81,8 +98,6 @@ class HttpSettings(Section):
 
     @model_validator(mode="after")
     def _is_safe_where_it_listens(self) -> Self:
-        if self.enabled and not self.tokens:
-            raise ValueError('tokens: must name who may post: { tradingview = "…" }')
         at = self.host_and_port()
         if at is not None and not is_loopback(at[0]) and self.trusted_proxy is None:
             raise ValueError(
@@ -117,3 +132,11 @@ def has_place(http: HttpSettings, info: ValidationInfo) -> HttpSettings:
     if page is None or page.host_and_port() != at:
         raise ValueError("listen: is metrics.listen's address too; name another")
     return http
+
+
+def signals_at(http: HttpSettings, page: PageSettings | None) -> list[str]:
+    """Return each ``host:port`` at which signals are taken; none where that is off."""
+    if not http.enabled:
+        return []
+    places = [None if page is None else page.listen, http.listen]
+    return list(dict.fromkeys(place for place in places if place is not None))

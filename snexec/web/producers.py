@@ -21,11 +21,15 @@ class Producer:
     Args:
         name: As events and log lines call it.
         per_minute: How many signals it may post, good or bad.
+
+    Attributes:
+        posting: How many of its requests are read and answered now.
     """
 
     def __init__(self, name: str, *, per_minute: int) -> None:
         self.name = name
         self.per_minute = per_minute
+        self.posting = 0
         self._posted_at: deque[float] = deque()  # on Trio's clock, the oldest first
 
     def wait_for(self, count: int) -> float:

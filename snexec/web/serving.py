@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import trio
 
 from snexec.logs import Repeats
+from snexec.settings import http_tokens
 from snexec.threads import NoThreadError, in_own_thread
 from snexec.web.address import authority, page_address
 from snexec.web.key_file import key_path, take_key
@@ -42,7 +43,8 @@ class WebServer:
 
     def __init__(self, settings: Settings) -> None:
         self._page = settings.page
-        self._http = settings.http
+        tokens = http_tokens(settings.http)
+        self._http = settings.http.model_copy(update={"tokens": tokens})
         self._metrics_at = settings.metrics.host_and_port()
         self._database = Path(settings.database)
         self._parts: Parts | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,8 @@ from snexec.web.posted import ManyError, signals_in
 from snexec.web.producers import Producers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Receive, Scope, Send
 
     from snexec.intake import Answer as Taken
@@ -31,6 +34,7 @@ Headers = list[tuple[bytes, bytes]]
 _STATUS = {"accepted": 202, "repeated": 200, "invalid": 400}
 _NOT_TAKEN = 503  # whatever else: the same signal may be taken later
 _AGAIN_SECONDS = 1
+_MOST_KEPT = 16  # connections of a producer, of the 64 that there may be
 _CLOSES = (b"connection", b"close")
 _WARN_EVERY_SECONDS = 60.0
 _NOBODY = "there is nothing here"
@@ -68,12 +72,8 @@ class Signals:
             answer = refused("signals are posted: use POST", status=405)
             headers = [(b"allow", b"POST"), _CLOSES]
         else:
-            client = client_of(scope)
-            was_trusted, client.is_trusted = client.is_trusted, True
-            try:
+            with _kept(scope, producer):
                 answer, headers = await self._take(scope, receive, producer, arrived)
-            finally:
-                client.is_trusted = was_trusted
         await respond(send, answer, headers)
 
     async def _take(
@@ -131,6 +131,20 @@ class Signals:
         if now - self._warned_at.get(about, -math.inf) >= _WARN_EVERY_SECONDS:
             self._warned_at[about] = now
             log.warning("%s (said once a minute)", words)
+
+
+@contextmanager
+def _kept(scope: Scope, producer: Producer) -> Iterator[None]:
+    """Have a connection not ended to make room; a producer gone wild gets no more."""
+    client = client_of(scope)
+    was_trusted = client.is_trusted
+    client.is_trusted = was_trusted or producer.posting < _MOST_KEPT
+    producer.posting += 1
+    try:
+        yield
+    finally:
+        producer.posting -= 1
+        client.is_trusted = was_trusted
 
 
 def _single(taken: Taken) -> tuple[Answer, Headers]:

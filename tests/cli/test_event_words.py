@@ -72,12 +72,10 @@ def test_the_story_goes_on_after_these(name: str) -> None:
         ({"event": "partial_fill", "shares": None}, "in part, shares not known yet"),
         ({"event": "mode", "mode": "live", "reason": "was paper"}, "live now (was"),
         ({"event": "stream", "state": "waiting", "mode": "paper"}, "waiting (paper)"),
-        ({"event": "lease", "lease": "active", "by": "a"}, "a is active from now on"),
         (
-            {"event": "lease", "lease": "standby", "by": "a"},
-            "a is active, this daemon stands by",
+            {"event": "lease", "lease": "active", "by": "a"},
+            "a has the lease: it is active from now on",
         ),
-        ({"event": "lease", "lease": "standby", "reason": "late"}, "lost: late"),
         ({"event": "halt", "reason": "fire"}, "exits go on: fire"),
         (
             {"event": "halt", "reason": "fire", "all": True},

@@ -212,3 +212,15 @@ def test_redis_stands_on_the_page_where_there_is_one(
     redis = {"connected": True, "since": "T", "pending": 3, "lag": 7, **changes}
     assert page(ask(ANSWER | {"redis": redis, "lease": lease}))["redis"] == said
     assert "redis" not in page(ask(ANSWER | {"redis": None, "lease": "none"}))
+
+
+def test_who_posts_signals_stands_on_the_page_where_they_may(
+    ask: Callable[..., str],
+) -> None:
+    producers = {"tv": {"accepted": 3, "invalid": 1}, "model": {}}
+    http = {"listen": ["127.0.0.1:8720", "[::1]:8721"], "producers": producers}
+    assert page(ask(ANSWER | {"http": http}))["http"] == (
+        "signals at 127.0.0.1:8720 and [::1]:8721; tv: 3 accepted, 1 invalid; model:"
+        " none yet"
+    )
+    assert "http" not in page(ask(ANSWER | {"http": None}))

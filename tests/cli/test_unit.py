@@ -211,6 +211,12 @@ def test_with_redis_its_address_may_be_a_credential(tmp_path: Path) -> None:
     assert "/etc/snexec/SNEXEC_REDIS_URL" in unit_of(tmp_path, "[redis]")
 
 
+def test_the_tokens_of_producers_may_be_a_credential(tmp_path: Path) -> None:
+    assert "SNEXEC_HTTP_TOKENS" not in unit_of(tmp_path)
+    http = '[http]\nenabled = true\nlisten = "127.0.0.1:0"\n'
+    assert "/etc/snexec/SNEXEC_HTTP_TOKENS" in unit_of(tmp_path, http)
+
+
 def test_systemd_makes_the_folders_below_its_own(tmp_path: Path) -> None:
     text = 'database = "/var/lib/sn/t.db"\n[intake]\nsocket = "/run/sn/s.sock"\n'
     unit = unit_of(tmp_path, text)

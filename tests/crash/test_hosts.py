@@ -1,8 +1,9 @@
-"""Several hosts: whatever fails when, one order a signal, and none is lost.
+r"""Several hosts: whatever fails when, one order a signal, and none is lost.
 
 The short form runs with the soak tests; the long one is run once, by its number::
 
-    SNEXEC_KILLS=300 python -m pytest -m soak -s tests/crash/test_hosts.py
+    SNEXEC_KILLS=300 python -m pytest -n 0 -m soak -s -o faulthandler_timeout=0 \
+        tests/crash/test_hosts.py
 
 ``SNEXEC_SEED`` repeats the draws of an earlier run.
 """

@@ -7,13 +7,15 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from snexec.access import SocketAccess
 from snexec.errors import StartError
-from snexec.intake.listener import open_listener
+from snexec.intake.listener import Entrance, open_listener
 from tests.conftest import LoggedErrors
 from tests.fakes import warnings_of
 from tests.input_helpers import served, short_dir, signal_line, within
@@ -202,6 +204,56 @@ def test_a_path_that_cannot_be_bound_is_named(path: Path) -> None:
 
     assert str(long) in refused(long)
     assert not long.exists()
+
+
+# One daemon after the other, in one process
+
+
+def test_an_entrance_opens_one_listener_and_removes_its_socket(path: Path) -> None:
+    with Entrance(path, SocketAccess()) as entrance:
+        assert not path.exists(), "nothing is listened at before somebody serves"
+        listener = entrance.listener()
+        assert entrance.listener() is listener
+        assert path.exists()
+    assert not path.exists()
+
+
+@within(30)
+async def test_who_comes_between_two_daemons_waits_for_the_second_one(
+    path: Path,
+) -> None:
+    with Entrance(path, SocketAccess()) as entrance, ExitStack() as stack:
+        for number in range(2):
+            answered = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(
+                    entrance.listener().serve, partial(_answer, answered), _same
+                )
+                if number == 0:
+                    stack.enter_context(connected(path))
+                await answered.wait()
+                nursery.cancel_scope.cancel()
+            stack.enter_context(connected(path))
+
+
+@within(30)
+async def test_who_comes_after_a_stop_is_refused_at_once(path: Path) -> None:
+    with Entrance(path, SocketAccess()) as entrance:
+        entrance.listener().refuse()
+        with (
+            closing(socket.socket(socket.AF_UNIX)) as client,
+            pytest.raises(ConnectionRefusedError),
+        ):
+            client.connect(str(path))
+
+
+async def _answer(answered: trio.Event, stream: trio.SocketStream) -> None:
+    answered.set()
+    await stream.aclose()
+
+
+def _same(listener: trio.SocketListener) -> trio.SocketListener:
+    return listener
 
 
 # What others do to its file while it is in use

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import httpx
 import trio
@@ -178,6 +179,25 @@ async def test_a_daemon_whose_redis_goes_away_trades_until_its_time_is_over() ->
         it.redis.start()
         await it.active()
         assert [order.symbol for order in it.orders()] == ["AAPL"]
+
+
+async def test_whoever_comes_while_the_lease_is_lost_finds_the_socket() -> None:
+    """From active to standby it is the same one: no client is refused in between."""
+    async with site(exchange(), count=1, lease_sec=1.0) as it:
+        [host] = it.hosts
+        await host.start()
+        await it.active()
+        inode = host.socket.stat().st_ino
+        waits = host.log().count("waiting for the lease")
+        it.redis.kill()
+        lease = "active"
+        while lease != "standby" or host.log().count("waiting for the lease") == waits:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(host.socket))
+            lease = (await host.status()).get("lease", lease)
+            await trio.sleep(0.02)
+        assert (await host.ask(signal_line("KO")))["status"] == "standby"
+        assert host.socket.stat().st_ino == inode
 
 
 async def test_a_stop_ends_a_standby() -> None:

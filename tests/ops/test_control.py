@@ -125,10 +125,35 @@ async def test_status_has_every_field_of_the_contract_in_its_place(
         },
         "redis": None,
         "lease": "none",
+        "http": None,
     }
     status = await bench.control.status()
     assert status == expected
     assert json.dumps(status) == json.dumps(expected), "in this order"
+
+
+async def test_status_names_producers_and_counts_what_each_has_sent(
+    make_bench: Callable[..., Bench],
+) -> None:
+    token = "Zq3vX8mK1pLw7tRb5nYc9dGh2jFs6aEu"
+    bench = make_bench(
+        http={
+            "enabled": True,
+            "listen": "127.0.0.1:8721",
+            "tokens": {"tv": token, "model": token[::-1]},
+        }
+    )
+    take = bench.wings.intake.take
+    line = signal_line("AAPL", id="n-1").strip()
+    for _ in range(2):
+        take(line, read_at=trio.current_time(), producer="tv")
+    take(b"buy!", read_at=trio.current_time(), producer="tv")
+    status = await bench.control.status()
+    assert status["http"] == {
+        "listen": ["127.0.0.1:8721"],
+        "producers": {"tv": {"accepted": 1, "repeated": 1, "invalid": 1}, "model": {}},
+    }
+    assert token not in json.dumps(status)
 
 
 async def test_status_counts_lines_and_what_waits(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -125,6 +125,12 @@ class Site:
         summary = self.redis.ask_whole("XPENDING", STREAM, "snexec")
         return int(summary.split(b"\r\n")[1][1:]) if summary[:1] == b"*" else -1
 
+    def lag(self) -> int:
+        """Return how many entries are not given out, where the server knows that."""
+        said = self.redis.ask_whole("XINFO", "GROUPS", STREAM).split(b"\r\n")
+        after = said[said.index(b"lag") + 1] if b"lag" in said else b""
+        return int(after[1:]) if after[:1] == b":" else 0
+
     async def active(self, *besides: Host) -> Host:
         """Wait until one of the hosts takes signals, and return it."""
         with trio.move_on_after(PATIENCE_SECONDS):
@@ -152,10 +158,21 @@ async def site(
     intake: dict[str, object] | None = None,
     exits: dict[str, object] | None = None,
     words: tuple[str, ...] = ("--appendonly", "yes", "--appendfsync", "always"),
+    at: Server | None = None,
     **redis: object,
 ) -> AsyncIterator[Site]:
-    """Give a site whose daemons are not started; those that run are killed at its end."""
-    with running_server(*words) as server:
+    """Give a site whose daemons are not started; those that run are killed at its end.
+
+    Args:
+        exchange: The broker's settings.
+        count: How many hosts.
+        intake: Settings of each daemon.
+        exits: Likewise.
+        words: Settings of the server.
+        at: A server that runs, if not one of its own.
+        redis: Settings of each daemon.
+    """
+    with running_server(*words) if at is None else nullcontext(at) as server:
         async with (
             real_box(exchange) as (_box, broker),
             trio.open_nursery() as lines,

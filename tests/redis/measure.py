@@ -1,21 +1,28 @@
-"""Measure the stream's way next to the socket's, on this machine, in one run.
+"""Measure the stream's way next to the socket's, on this machine, in pairs.
 
 ::
 
-    python -m tests.redis.measure
+    python -m tests.redis.measure --pairs 5
 
-The broker is the bench's stand-in, which notes when each order arrived.
+A pair is a daemon with ``[redis]`` and one without; which of them is first changes from
+pair to pair. Both are sent signals over the socket alone, and the first one then both
+ways in turns. The broker is the bench's
+stand-in, which notes when each order arrived.
+
+On a machine that others use, the figures are those of a quiet one with ``chrt -r 1`` in
+front; with ``--apart`` too, as the scheduler then moves nobody to a core that is free.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.bench.brokers import stand_in
 from snexec.bench.feeder import signal_line
@@ -27,11 +34,37 @@ from tests.redis.server import running_server
 
 if TYPE_CHECKING:
     from snexec.bench.brokers import StandIn
-    from snexec.bench.subjects import Subject
+    from snexec.bench.subjects import Places, Subject
     from tests.redis.server import Server
 
 _PAUSE_SECONDS = 0.03
 _PATIENCE_SECONDS = 60.0
+
+
+class Sizes(NamedTuple):
+    """How much is measured at each daemon.
+
+    Attributes:
+        apart: Whether the daemon has the first core, and all others share the second.
+    """
+
+    singles: int
+    rounds: int
+    burst: int
+    skipped: int
+    apart: bool
+
+
+class Way(NamedTuple):
+    """One way's figures at one daemon, in milliseconds.
+
+    Attributes:
+        single: From a signal to its order, the median.
+        burst: From many signals at once to the last one's order, the median.
+    """
+
+    single: float
+    burst: float
 
 
 class Producer:
@@ -74,54 +107,123 @@ def _send(subject: Subject, producer: Producer | None, symbols: list[str]) -> in
     return sent_ns
 
 
-def main() -> None:
-    """Measure, and print a line for each way."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--singles", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--burst", type=int, default=500)
-    parser.add_argument("--skipped", type=int, default=20_000)
-    asked = parser.parse_args()
+def _ways(
+    subject: Subject,
+    broker: StandIn,
+    producers: dict[str, Producer | None],
+    sizes: Sizes,
+) -> dict[str, Way]:
+    """Send signals each way in turns, one at a time and then many at once."""
+    number = posts = len(broker.posts(0))
+    singles: dict[str, list[float]] = {name: [] for name in producers}
+    for _ in range(sizes.singles):
+        for name, producer in producers.items():
+            time.sleep(_PAUSE_SECONDS)
+            number += 1
+            sent_ns = _send(subject, producer, [f"S{number}"])
+            [arrived_ns] = _arrivals(broker, posts, 1)
+            posts += 1
+            singles[name].append((arrived_ns - sent_ns) / 1e6)
+    bursts: dict[str, list[float]] = {name: [] for name in producers}
+    for _ in range(sizes.rounds):
+        for name, producer in producers.items():
+            time.sleep(0.5)
+            symbols = [f"B{number + each}" for each in range(sizes.burst)]
+            number += sizes.burst
+            sent_ns = _send(subject, producer, symbols)
+            arrived = _arrivals(broker, posts, sizes.burst)
+            posts += sizes.burst
+            bursts[name].append((arrived[-1] - sent_ns) / 1e6)
+    return {
+        name: Way(statistics.median(singles[name]), statistics.median(bursts[name]))
+        for name in producers
+    }
+
+
+def _keep_apart(subject: Subject, sizes: Sizes) -> None:
+    if sizes.apart:
+        pid = subject.program._process.pid
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {0})
+
+
+def _alone(places: Places, sizes: Sizes) -> Way:
+    """Measure the socket's way at a daemon without Redis."""
+    with (
+        stand_in(places.folder) as broker,
+        daemon(places, broker) as subject,
+    ):
+        _keep_apart(subject, sizes)
+        return _ways(subject, broker, {"socket": None}, sizes)["socket"]
+
+
+class Beside(NamedTuple):
+    """The figures of a daemon with Redis.
+
+    Attributes:
+        alone: The socket's, while nothing comes through the stream.
+        socket: The socket's, in turns with the stream's.
+        skipped: How many entries it reads, skips and acknowledges a second.
+    """
+
+    alone: Way
+    socket: Way
+    stream: Way
+    skipped: float
+
+
+def _beside(places: Places, sizes: Sizes) -> Beside:
+    """Measure both ways at a daemon with Redis."""
     with (
         running_server() as server,
-        measured(),
-        places_of(make_settings(database=str(Path("/tmp/measure.db")))) as places,  # noqa: S108
         stand_in(places.folder) as broker,
         daemon(
             *(places, broker),
             exits=f'[redis]\nurl = "{server.url}"\nlease_sec = 0.0\n',
         ) as subject,
     ):
-        ways = {"socket": None, "stream": Producer(server)}
-        number, posts = 0, len(broker.posts(0))
-        singles: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(asked.singles):
-            for name, producer in ways.items():
-                time.sleep(_PAUSE_SECONDS)
-                number += 1
-                sent_ns = _send(subject, producer, [f"S{number}"])
-                [arrived_ns] = _arrivals(broker, posts, 1)
-                posts += 1
-                singles[name].append((arrived_ns - sent_ns) / 1e6)
-        bursts: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(asked.rounds):
-            for name, producer in ways.items():
-                time.sleep(0.5)
-                symbols = [f"B{number + each}" for each in range(asked.burst)]
-                number += asked.burst
-                sent_ns = _send(subject, producer, symbols)
-                arrived = _arrivals(broker, posts, asked.burst)
-                posts += asked.burst
-                bursts[name].append((arrived[-1] - sent_ns) / 1e6)
-        skipped = _skipped(server, asked.skipped)
-    for name in ways:
-        times = sorted(singles[name])
-        print(  # noqa: T201 - what it is run for
-            f"{name}: one signal to its order p50 {statistics.median(times):.3f} ms,"
-            f" p90 {times[len(times) * 9 // 10]:.3f} ms; last of {asked.burst}"
-            f" p50 {statistics.median(bursts[name]):.1f} ms"
-        )
-    print(f"read, skipped and acknowledged: {skipped:.0f} entries/s")  # noqa: T201
+        _keep_apart(subject, sizes)
+        alone = _ways(subject, broker, {"socket": None}, sizes)["socket"]
+        producers = {"socket": None, "stream": Producer(server)}
+        ways = _ways(subject, broker, producers, sizes)
+        skipped = _skipped(server, sizes.skipped)
+        return Beside(alone, ways["socket"], ways["stream"], skipped)
+
+
+def main() -> None:
+    """Measure, and print a line for each pair and one for all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--singles", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--burst", type=int, default=500)
+    parser.add_argument("--skipped", type=int, default=20_000)
+    parser.add_argument("--apart", action="store_true")
+    asked = vars(parser.parse_args())
+    pairs = asked.pop("pairs")
+    sizes = Sizes(**asked)
+    if sizes.apart:
+        os.sched_setaffinity(0, {1})
+    found: list[tuple[Way, Beside]] = []
+    settings = make_settings(database=str(Path("/tmp/measure.db")))  # noqa: S108
+    with measured(), places_of(settings) as places:
+        for pair in range(pairs):
+            alone = _alone(places, sizes) if pair % 2 else None
+            beside = _beside(places, sizes)
+            found.append((alone or _alone(places, sizes), beside))
+            print(*found[-1], sep="\n", flush=True)  # noqa: T201 - what it is run for
+    later = [beside.stream.single - beside.socket.single for _, beside in found]
+    ratios = [beside.stream.burst / beside.socket.burst for _, beside in found]
+    more = [beside.alone.single - alone.single for alone, beside in found]
+    rates = [beside.skipped for _, beside in found]
+    print(  # noqa: T201 - likewise
+        f"medians of {len(found)} pairs: one signal's order leaves"
+        f" {statistics.median(later):.3f} ms later through the stream; the last of"
+        f" {sizes.burst} after {statistics.median(ratios):.2f} times the socket's time;"
+        f" with Redis on, the socket's p50 is {statistics.median(more):+.3f} ms of"
+        f" {statistics.median(alone.single for alone, _ in found):.3f} ms;"
+        f" {statistics.median(rates):.0f} entries/s are read, skipped and acknowledged"
+    )
 
 
 def _skipped(server: Server, count: int) -> float:
@@ -139,11 +241,9 @@ def _skipped(server: Server, count: int) -> float:
     while at < count:
         producer.add([line] * 1000)
         at += 1000
-    added = time.monotonic()
     while server.number("XPENDING", STREAM, "snexec") or _lag(server):
         assert time.monotonic() - began < _PATIENCE_SECONDS, "not in time"
         time.sleep(0.005)
-    print(f"added in {added - began:.2f} s")  # noqa: T201
     return count / (time.monotonic() - began)
 
 

@@ -84,6 +84,10 @@ class Server:
         """Send one command, and return its answer as it came."""
         return self._exchange([[word.encode() for word in words]])
 
+    def exchange(self, *commands: Sequence[str]) -> bytes:
+        """Send several commands at once, and return their answers as they came."""
+        return self._exchange([[word.encode() for word in each] for each in commands])
+
     def entries(self, stream: str) -> list[tuple[str, dict[str, str]]]:
         """Return what a stream holds; no value may hold a line break."""
         lines = iter(self.ask_whole("XRANGE", stream, "-", "+").decode().split("\r\n"))

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from snexec.errors import RedisCommandError, RedisLostError
-from snexec.redis.client import Session, hold_session
+from snexec.redis.client import Session, _why, hold_session
 from snexec.settings import RedisSettings
 from snexec.settings.redis import RedisAddress, read_address
 from tests.input_helpers import within
@@ -29,6 +29,21 @@ def at(port: int, host: str = "127.0.0.1", *, encrypted: bool = False) -> RedisA
 
 async def ask_time(session: Session) -> None:
     assert await session.time() > 0
+
+
+async def test_why_it_is_lost_is_never_that_something_was_cancelled() -> None:
+    async def lose() -> None:
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            raise OSError("the line is cut")  # noqa: B904 - as a driver does
+
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        with pytest.raises(OSError, match="the line is cut") as caught:
+            await lose()
+    assert isinstance(caught.value.__context__, trio.Cancelled)
+    assert _why(caught.value) == "the line is cut"
 
 
 @within(20)

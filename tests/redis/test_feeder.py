@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from snexec.clock import SystemClock
+from snexec.errors import RedisLostError
 from snexec.events import EventFeed
 from snexec.redis import feeder_of
 from snexec.risk import Active
@@ -149,3 +150,25 @@ async def test_the_state_of_the_group_is_known() -> None:
         await it.answered(1)
         await until(lambda: it.redis.status().pending == 1)
         assert it.redis.status().lag in {0, None}  # None before Redis 7
+
+
+@within(30)
+async def test_a_daemon_that_ends_says_nothing_of_its_own_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds = trio.Event()
+
+    async def hold(_speak: object) -> None:
+        holds.set()
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as exc:  # as the driver may, where it is slow to close
+            raise RedisLostError(str(exc)) from None
+
+    async with fed(World()) as it:
+        await it.connected()
+        monkeypatch.setattr(it.redis, "_hold_session", hold)
+        it.server.ask("CLIENT", "KILL", "TYPE", "normal")
+        await holds.wait()
+        caplog.clear()
+    assert caplog.text == ""

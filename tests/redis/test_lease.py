@@ -236,12 +236,15 @@ async def test_without_redis_nobody_is_active() -> None:
 async def test_each_change_is_published() -> None:
     server = fresh()
     async with host(server) as it:
-        found: list[tuple[str, object]] = []
-        it.feed.follow(lambda e: found.append((e.event, e.more.get("lease"))))
+        found: list[object] = []
+        it.feed.follow(lambda event: found.append((event.event, dict(event.more))))
         await active(it)
         server.ask("SET", KEY, "host-c 1", "PX", "60000")
         await until(lambda: len(found) == 2)
-        assert found == [("lease", "active"), ("lease", "standby")]
+        assert found == [
+            ("lease", {"lease": "active", "by": "host-a", "host": "host-a"}),
+            ("lease", {"lease": "standby", "by": None, "host": "host-a"}),
+        ]
 
 
 @within(20)

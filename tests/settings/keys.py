@@ -176,7 +176,7 @@ KEYS = (
     Key("log.signals", "true", ("false",), NOT_BOOLEANS, ()),
     Key(
         "notify.events",
-        '["fill","rejected","refused","missed","outage","unhealthy","mode","halt",'
+        '["fill","rejected","refused","missed","outage","unhealthy","mode","halt","lease",'
         '"exit_refused","exit_unknown","closed","exit_blocked","exits_blind","external",'
         '"split","oversold","limit","start","stop"]',
         ('["fill"]', "[]", '["partial_fill", "mode"]', '["exit", "exit_placed"]'),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
+from snexec.errors import ConfigError
 from snexec.logs import SecretMask
 from snexec.settings.changes import changes, reloadable
-from snexec.settings.credentials import learn_secrets, open_secrets
-from snexec.settings.http import HttpSettings
+from snexec.settings.credentials import http_tokens, learn_secrets, open_secrets
+from snexec.settings.http import HttpSettings, signals_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +49,69 @@ def test_a_page_is_place_enough_and_listen_is_another(file: ConfigFile) -> None:
 
 
 def test_somebody_must_be_named(file: ConfigFile) -> None:
-    assert file.refusal(http(AT)).startswith("http: tokens: ")
+    settings = file.load(http(AT))
+    with pytest.raises(ConfigError) as refused:
+        learn_secrets(SecretMask(), settings, {})
+    assert str(refused.value) == (
+        'http.tokens: must name who may post: { tradingview = "…" }; it may be'
+        " SNEXEC_HTTP_TOKENS as well"
+    )
+
+
+def test_the_environment_wins_over_a_credential_and_that_over_the_file(
+    file: ConfigFile,
+) -> None:
+    settings = file.load(http(AT, tokens(tv=TOKEN))).http
+    assert shown(http_tokens(settings, {})) == {"tv": TOKEN}
+    folder = {"CREDENTIALS_DIRECTORY": str(file.path.parent)}
+    stored = file.path.parent / "snexec_http_tokens"
+    stored.write_text(f"alerts={OTHER}\nmodel.2={TOKEN}\n")
+    assert shown(http_tokens(settings, folder)) == {"alerts": OTHER, "model.2": TOKEN}
+    environ = folder | {"SNEXEC_HTTP_TOKENS": f"tv={OTHER}"}
+    assert shown(http_tokens(settings, environ)) == {"tv": OTHER}
+
+
+def test_tokens_of_the_environment_are_masked(file: ConfigFile) -> None:
+    mask = SecretMask()
+    environ = {"SNEXEC_HTTP_TOKENS": f"tv={OTHER}"}
+    learn_secrets(mask, file.load(http(AT, tokens(tv=TOKEN))), environ)
+    assert mask.apply(f"{TOKEN} {OTHER}") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (TOKEN, "a producer's name, left of its token, has 1 to 31 letters"),
+        (f"{TOKEN}=tv", "a producer's name, left of its token, has 1 to 31 letters"),
+        ("tv=short", "the token of tv must have 32 to 256 characters"),
+        (f"tv={TOKEN},tv={OTHER}", "names a producer twice"),
+        (f"tv={TOKEN} model={TOKEN}", "the token of model is another producer's too"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_said_without_a_token(
+    file: ConfigFile, given: str, said: str
+) -> None:
+    settings = file.load(http(AT, tokens(tv=TOKEN))).http
+    with pytest.raises(ConfigError) as refused:
+        http_tokens(settings, {"SNEXEC_HTTP_TOKENS": given})
+    assert str(refused.value).startswith(f"SNEXEC_HTTP_TOKENS: {said}")
+    assert TOKEN[:8] not in str(refused.value)
+
+
+def test_signals_are_taken_at_the_page_and_at_listen(file: ConfigFile) -> None:
+    def places(text: str) -> list[str]:
+        settings = file.load(text)
+        return signals_at(settings.http, settings.page)
+
+    assert places("") == []
+    assert places(http(AT)) == ["127.0.0.1:0"]
+    assert places(http(AT) + "[page]") == ["127.0.0.1:8720", "127.0.0.1:0"]
+    at = 'listen = "127.0.0.1:8720"\n'
+    assert places(http(at) + "[page]") == ["127.0.0.1:8720"]
+
+
+def shown(tokens: dict[str, SecretStr]) -> dict[str, str]:
+    return {name: token.get_secret_value() for name, token in tokens.items()}
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "[::]", "trader.lan"])

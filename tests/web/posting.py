@@ -127,16 +127,16 @@ async def taking(
     if at_any_pace:
         server._requests = server._accepts = Pace(burst=10**6, per_second=10**6)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server.run, listeners)
-        nursery.start_soon(posted.run)
-        port = listeners[0].socket.getsockname()[1]
-        try:
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run, listeners)
+            nursery.start_soon(posted.run)
+            port = listeners[0].socket.getsockname()[1]
             yield Taking(port, world, posted, server)
-        finally:
             nursery.cancel_scope.cancel()
-            for listener in listeners:
-                await trio.aclose_forcefully(listener)
+    finally:  # not in a cancelled scope, where a failure of the block would be lost
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
 
 
 class HttpSender:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from snexec.intake import Phase
 from snexec.web import bodies, signals
@@ -305,6 +306,44 @@ async def test_a_thousand_connections_keep_no_signal_out() -> None:
             if number % 2:
                 await stream.send_all(request(token="x" * 32)[:-2])  # never ends
         assert (await it.post(signal_line())).status == 202
+
+
+@within(60)
+async def test_a_producer_gone_wild_keeps_out_no_other_one() -> None:
+    async with taking() as it, AsyncExitStack() as stack:
+        for _ in range(200):
+            stream = await trio.open_tcp_stream("127.0.0.1", it.port)
+            await stack.enter_async_context(stream)
+            await stream.send_all(request(length=60_000))  # whose body never comes
+        async with it.poster() as other:
+            reply = await other.post(signal_line(symbol="KO"), token=OTHER_TOKEN)
+        assert (reply.status, reply.json["status"]) == (202, "accepted")
+
+
+async def test_of_one_producers_connections_a_few_are_kept() -> None:
+    world, connections = World(), [_Connection() for _ in range(20)]
+    app = signals.Signals(Posted(world.intake), http_settings())
+    arrives = trio.Event()
+
+    async def receive() -> Message:
+        await arrives.wait()
+        return {"type": "http.request", "body": signal_line(), "more_body": False}
+
+    async def send(_message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        for each in connections:
+            scope = {
+                "type": "http", "method": "POST", "path": f"/signals/{TOKEN}",
+                "scheme": "http", "client": ("127.0.0.1", 5), "headers": [],
+                "state": {"connection": each},
+            }  # fmt: skip
+            nursery.start_soon(app, scope, receive, send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sum(each.is_trusted for each in connections) == 16
+        arrives.set()
+    assert not any(each.is_trusted for each in connections)
 
 
 @within(20)
