@@ -228,13 +228,14 @@ def _takeover_amid_an_order(draw: st.DrawFn) -> list[Step]:
     # Too rare by chance: the active one fails between a signal and its end, for longer
     # than the lease, and the same symbol is signalled again.
     first = replace(cast("Add", draw(_add)), stars=5)
-    kind = draw(st.sampled_from([KillAt, PauseAt]))
-    fault = cast("KillAt | PauseAt", draw(_one_of([kind])))
     long = draw(st.sampled_from([9.0, 14.0, 30.0]))
-    both = [
-        replace(fault, host=host, **{"down" if kind is KillAt else "seconds": long})
-        for host in draw(st.sampled_from([("a",), ("b",), ("a", "b")]))
-    ]
+    fault: KillAt | PauseAt
+    if draw(st.booleans()):
+        fault = replace(cast("KillAt", draw(_one_of([KillAt]))), down=long)
+    else:
+        fault = replace(cast("PauseAt", draw(_one_of([PauseAt]))), seconds=long)
+    names: tuple[HostName, ...] = get_args(HostName)
+    both = [replace(fault, host=name) for name in names if draw(st.booleans())]
     again = replace(cast("Add", draw(_add)), symbol=first.symbol)
     return [*both, first, Wait(seconds=draw(_seconds)), again, *draw(_perhaps_a_fault)]
 

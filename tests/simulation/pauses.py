@@ -52,9 +52,10 @@ class Pauses(trio.abc.Instrument):
             return
         for _at, _number, scope in list(GLOBAL_RUN_CONTEXT.runner.deadlines._heap):
             status = scope._cancel_status
-            if scope._registered_deadline < math.inf and status is not None:
-                if any(_is_of(host, task) for task in status._tasks):
-                    scope.deadline += uncounted
+            tasks = set() if status is None else status._tasks
+            is_set = scope._registered_deadline < math.inf
+            if is_set and any(_is_of(host, task) for task in tasks):
+                scope.deadline += uncounted
 
     def go_on(self, host: object) -> None:
         """Have whatever came due meanwhile happen."""

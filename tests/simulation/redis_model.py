@@ -167,6 +167,11 @@ class RedisServer:
         at = MOMENT.timestamp() + self._began + self._ahead + passed
         return math.floor(at * 1000)
 
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for an entry."""
+        return len(self._blocked)
+
     def stop(self) -> None:
         """End as if it was killed."""
         self.is_up = False
@@ -497,7 +502,7 @@ class ModelSession:
         if trio.current_time() < line.slow_until:
             way += line.slow_seconds
         await trio.sleep(way)
-        while line.is_cut():
+        while line.is_cut():  # noqa: ASYNC110 - it may be cut for longer meanwhile
             await trio.sleep(line.cut_until - trio.current_time() + 0.01)
         if self._is_gone():
             answer.give(error=RedisLostError("connection reset"))
@@ -518,9 +523,7 @@ class ModelSession:
     # As the real one.
 
     async def make_group(self) -> None:
-        await self._ask(
-            partial(self._server.make_group, self._stream, self._group)
-        )
+        await self._ask(partial(self._server.make_group, self._stream, self._group))
 
     async def read(self, count: int) -> list[Entry]:
         blocked = _Blocked(self._stream, self._group, self._consumer, count)
@@ -588,9 +591,7 @@ class ModelSession:
         await self._ask(add)
 
     async def status(self) -> GroupStatus:
-        return await self._ask(
-            partial(self._server.status, self._stream, self._group)
-        )
+        return await self._ask(partial(self._server.status, self._stream, self._group))
 
     async def time(self) -> float:
         return await self._ask(self._server.now_ms) / 1000
@@ -636,7 +637,7 @@ async def hold_model_session(
     """Connect, and have one speak until it ends, as ``hold_session`` does."""
     await trio.sleep(2 * _WAY_SECONDS)
     with trio.move_on_after(ANSWER_SECONDS):
-        while line.is_deaf():
+        while line.is_deaf():  # noqa: ASYNC110 - as a connection is tried
             await trio.sleep(0.5)
     if line.is_deaf():
         raise RedisLostError("connection timed out")
