@@ -6,6 +6,7 @@ The store behind them is always the real one, on a real SQLite file.
 from __future__ import annotations
 
 import collections
+import contextvars
 import itertools
 import json
 import logging
@@ -293,7 +294,7 @@ class AskedOrder(SentOrder):
         self._asking = trio.CancelScope()
         self._told: BrokerOrder | Exception = UnknownOutcomeError("abandoned")
         # The connection's task tells, whatever becomes of the order's.
-        trio.lowlevel.spawn_system_task(self._run)
+        trio.lowlevel.spawn_system_task(self._run, context=contextvars.copy_context())
 
     async def _run(self) -> None:
         with self._asking:

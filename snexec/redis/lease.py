@@ -61,6 +61,7 @@ class Lease:
         self._feed = feed
         self._clock = clock
         self._not_before = -math.inf
+        self._forgets_until = -math.inf
         self._left = math.inf
         self._twin_is_named = False
         self._is_held = False
@@ -94,7 +95,8 @@ class Lease:
         """Take it as soon as that may be, and keep it, until cancelled or lost."""
         uptime = float((await session.info("server"))["uptime_in_seconds"])
         young = self._seconds + _UPTIME_SECONDS - uptime
-        self._not_before = max(self._not_before, trio.current_time() + young)
+        self._forgets_until = trio.current_time() + young
+        self._not_before = max(self._not_before, self._forgets_until)
         while not self._is_lost:
             since = trio.current_time(), self._clock.now()
             with trio.move_on_after(self._seconds / _RENEWALS) as patience:
@@ -141,7 +143,8 @@ class Lease:
         """Return whether nobody can be active, by who has it and for how long still."""
         now = trio.current_time()
         if who == LEASE_RELEASED:
-            return True
+            # A server that has lost its last second may not know who has it since.
+            return now >= self._forgets_until
         if not who:
             return now >= self._not_before
         name = _name_of(who)

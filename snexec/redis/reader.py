@@ -178,6 +178,8 @@ class Reader:
                 Trio's, in seconds.
         """
         settings, undecided = self._settings, self._undecided
+        if undecided.knows(entry.id):
+            return True  # it was read, and claimed before that was looked at
         if entry.deliveries > settings.max_deliveries:
             undecided.bury(
                 entry, f"delivered {entry.deliveries} times and never decided"

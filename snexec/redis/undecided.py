@@ -41,6 +41,7 @@ class Undecided:
         self._entries: dict[str, tuple[int, str]] = {}
         self._by_sequence: dict[int, str] = {}
         self._by_signal: dict[str, str] = {}
+        self._left: set[str] = set()  # for the next daemon that is active
         self._news = trio.Event()
         self._fewer = trio.Event()
         self._somebody_waits = False
@@ -52,11 +53,15 @@ class Undecided:
         return len(self._entries)
 
     def knows(self, entry_id: str) -> bool:
-        """Return whether an entry was taken, and is not acknowledged yet."""
+        """Return whether an entry was taken, and is not acknowledged yet.
+
+        Delivered to us again, it would count as a repetition of itself.
+        """
         return (
             entry_id in self._entries
             or entry_id in self.decided
             or entry_id in self.dead
+            or entry_id in self._left
         )
 
     def taken(self, entry_id: str, sequence: int, signal_id: str) -> None:
@@ -86,6 +91,7 @@ class Undecided:
             return
         if event.event == "skipped" and event.reason in _STAYS:
             self._drop(entry_id)
+            self._left.add(entry_id)
         else:
             self.decide(entry_id)
 

@@ -71,8 +71,11 @@ async def test_an_entry_that_is_read_twice_is_taken_once() -> None:
         )
         await it.answered(1)
         it.server.ask("XGROUP", "DESTROY", STREAM, "snexec")
+        it.add(signal_line(id="n-2"))
         await it.answered(2)
-        assert [answer.status for answer in it.answers] == ["accepted", "repeated"]
+        assert [answer.status for answer in it.answers] == ["accepted", "accepted"]
+        assert it.answers[1].id == "n-2"
+        assert it.pending() == 2, "read again, and not decided"
 
 
 @within(30)

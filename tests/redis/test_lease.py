@@ -211,6 +211,19 @@ async def test_a_server_that_has_forgotten_who_is_active_makes_nobody_else_so() 
 
 
 @within(20)
+async def test_a_server_that_may_have_forgotten_says_nothing_by_a_lease_given_up() -> (
+    None
+):
+    began = trio.current_time()
+    with running_server() as server:
+        # As restored from before somebody took it.
+        server.ask("SET", KEY, LEASE_RELEASED)
+        async with host(server) as it:
+            await active(it)
+            assert trio.current_time() - began >= 1.0
+
+
+@within(20)
 async def test_a_key_that_is_gone_too_early_is_not_taken_before_its_time() -> None:
     server = fresh()
     server.ask("SET", KEY, "host-c 1", "PX", "1500")

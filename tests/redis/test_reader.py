@@ -10,6 +10,7 @@ import trio
 
 from snexec.clock import SystemClock
 from snexec.intake import Phase
+from snexec.redis.entries import Entry
 from tests.fakes import FakeClock
 from tests.input_helpers import World, signal_line, within
 from tests.redis.feeding import STREAM, Fed, fed, until
@@ -186,6 +187,24 @@ async def test_one_that_was_deleted_before_it_was_read_is_said_and_dropped(
         await until(lambda: it.pending() == 1)
         assert taken(it) == ["p-1"]
     assert f"1 entries of {STREAM} were deleted before they were read" in caplog.text
+
+
+@within(20)
+@pytest.mark.parametrize("reason", ["", "standby", "stopping"])
+async def test_an_entry_that_is_delivered_twice_is_no_repetition_of_itself(
+    reason: str,
+) -> None:
+    async with fed(World()) as it:
+        it.add(signal_line(id="n-1"))
+        await it.answered(1)
+        if reason:
+            it.feed.publish("skipped", sequence=1, signal_id="n-1", reason=reason)
+        # As where a read was answered, and the entry is claimed before that is looked at.
+        [(name, _fields)] = it.server.entries(STREAM)
+        entry = Entry(name, [(b"signal", signal_line(id="n-1"))], deliveries=2)
+        await it.redis._reader._feed([entry])
+        assert not it.redis._undecided.decided
+        assert it.pending() == 1
 
 
 # Room

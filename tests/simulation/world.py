@@ -287,9 +287,9 @@ class _Report:
 
     def leaving(self, trade: NewTrade, sequence: int | None) -> None:
         assert sequence is not None
-        step = self._world.story[self._run.taken[sequence]]
-        assert isinstance(step, Send)
-        self._world.broker.steps[trade.id] = step
+        self._world.broker.steps[trade.id] = self._world.step_of(
+            self._run, trade, sequence
+        )
 
     def happened(self, event: Event) -> None:
         self._world.happened(self._run, event)
@@ -386,6 +386,12 @@ class World:
             "SocketServer": _NoSocket,
             "StandardInput": _NoInput,
         }
+
+    def step_of(self, run: Run, _trade: NewTrade, sequence: int) -> Send:
+        """Return the step whose signal an order is for."""
+        step = self.story[run.taken[sequence]]
+        assert isinstance(step, Send)
+        return step
 
     # What is seen.
 
@@ -617,10 +623,11 @@ class World:
             except* (PowerCutError, trio.ClosedResourceError):
                 # The writer may die in an order's step, and the next order meet that.
                 assert run.crashed
+        is_lease_lost = self.daemon is not None and self.daemon.stages.is_lease_lost
         self.daemon = None
         run.over.set()
         self.store.rollback()
-        if not run.crashed and not run.stopping:
+        if not run.crashed and not run.stopping and not is_lease_lost:
             self.wrong("the daemon ended by itself")
         self.say("the daemon is gone")
 
@@ -635,32 +642,37 @@ class World:
     @contextmanager
     def _replaced(self) -> Iterator[None]:
         """Replace what the modules of the daemon reach for outside of it."""
-        root = logging.getLogger()
+        with replaced([*self._own_parts(), *self._common_parts(), *_log_to(self)]):
+            yield
+
+    def _own_parts(self) -> list[tuple[object, str, Any]]:
+        """Return what is this world's own in a module of the daemon's."""
+        return [
+            (Committer, "with_patience", self._commit_with_patience()),
+            (Committer, "_began", self._commit_began()),
+            (Committer, "_ended", self._commit_ended()),
+            (connection_module, "_dial", self._dial),
+            (Rereader, "read", self._read_settings),
+            (Ledger, "_changed_at", lambda _ledger: self._committed_at),
+        ]
+
+    def _common_parts(self) -> list[tuple[object, str, Any]]:
+        """Return what is alike in every world."""
         ids = SimpleNamespace(
             uuid4=lambda: SimpleNamespace(hex=f"{next(self._numbers):032x}")
         )
         # Half of the stories write from the event loop, half in a thread.
         slow_seconds = math.inf if self._schedule % 2 else 0.0
-        with ExitStack() as stack:
-            for place, name, part in (
-                (Committer, "with_patience", self._commit_with_patience()),
-                (Committer, "_began", self._commit_began()),
-                (Committer, "_ended", self._commit_ended()),
-                (commits_module, "_SLOW_SECONDS", slow_seconds),
-                (Worker, "begin", lambda _worker, job: job.work()),  # in place
-                (connection_module, "_dial", self._dial),
-                (connection_module, "wrap_client_stream", _wrap),
-                (rows_module, "uuid", ids),
-                (Rereader, "read", self._read_settings),
-                (Ledger, "check", _no_file),
-                (Ledger, "_changed_at", lambda _ledger: self._committed_at),
-                (root, "handlers", [_LogLines(self)]),
-                (root, "level", logging.WARNING),
-            ):
-                stack.enter_context(mock.patch.object(place, name, part))
-            logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
-            yield
-        logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
+        # A loaded machine must not make another story of it.
+        ticks = SimpleNamespace(perf_counter=lambda: next(self._numbers) * 1e-6)
+        return [
+            (commits_module, "_SLOW_SECONDS", slow_seconds),
+            (commits_module, "time", ticks),
+            (Worker, "begin", lambda _worker, job: job.work()),  # in place
+            (connection_module, "wrap_client_stream", _wrap),
+            (rows_module, "uuid", ids),
+            (Ledger, "check", _no_file),
+        ]
 
     def _commit_with_patience(self) -> Callable[[Committer, Batch], Any]:
         async def with_patience(committer: Committer, batch: Batch) -> Any:  # noqa: ANN401
@@ -848,11 +860,28 @@ class World:
                 self.say("sold: " + shown(self.seen[row["id"]]))
 
 
+@contextmanager
+def replaced(parts: Sequence[tuple[object, str, Any]]) -> Iterator[None]:
+    """Put parts in the place of others, and log anew."""
+    with ExitStack() as stack:
+        for place, name, part in parts:
+            stack.enter_context(mock.patch.object(place, name, part))
+        logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
+        yield
+    logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def _log_to(world: World) -> list[tuple[object, str, Any]]:
+    root = logging.getLogger()
+    return [(root, "handlers", [_LogLines(world)]), (root, "level", logging.WARNING)]
+
+
 def shown(row: Row) -> str:
     """Show a row in a line."""
     told = [row["symbol"], row["mode"], row["status"], row["exitReason"]]
     told += [row["alpacaOrderId"], f"signal {row['signalId']}"]
-    told += [f"#{row['priceAtSignal'] - FIRST_PRICE:.0f}"]
+    if row["priceAtSignal"] is not None:  # as it is in a row that was rebuilt
+        told += [f"#{row['priceAtSignal'] - FIRST_PRICE:.0f}"]
     told += [f"{row['shares']} at {row['entryPrice']}"]
     told += ["final" if row["settledAt"] else None]
     return " ".join(str(part) for part in told if part is not None)
