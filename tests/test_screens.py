@@ -31,7 +31,13 @@ MORNING: dict[str, dict[str, object]] = {
     "BTC/USD": {"path": [[0.0, 0.3]]},
     "MSFT": {"path": [[0.0, -3.0], [1.0, -6.0]]},
 }
-BOUGHT = (("AAPL", 187.2), ("BTC/USD", 64_011.0), ("MSFT", 412.7), ("AAPL", 188.1))
+SENT = (
+    ("AAPL", 187.2),
+    ("BTC/USD", 64_011.0),
+    ("MSFT", 412.7),
+    ("AAPL", 188.1),
+    ("BKNG", 5187.25),
+)
 EXITS: dict[str, object] = {
     "hard_stop_loss_pct": 5.0,
     "profit_target_pct": 10.0,
@@ -83,17 +89,17 @@ async def test_what_the_commands_show_of_a_morning() -> None:
     day = day_of_trade(datetime.now(UTC))
     with short_folder() as folder:
         box = Box(folder)
-        box.configure(exits=EXITS)
+        box.configure(exits=EXITS, bot={"max_share_price": 1000.0})
         with box.config.open("a") as file:
             for symbol, moves in MORNING.items():
                 name = json.dumps(symbol)
                 file.write(f"[exchange.symbols.{name}]\n")
                 file.writelines(f"{k} = {json.dumps(v)}\n" for k, v in moves.items())
         async with box.daemon() as process:
-            for number, (symbol, price) in enumerate(BOUGHT, 1):
+            for number, (symbol, price) in enumerate(SENT, 1):
                 await send(box, symbol, price, f"news-{number}")
             await box.until(lambda: len(box.rows("status = 'closed'")) == 1, "it sold")
-            await box.until(lambda: len(decisions(box)) == 4, "they are kept")
+            await box.until(lambda: len(decisions(box)) == len(SENT), "they are kept")
             await box.until(lambda: all(prices(box)), "both have gained")
             if day_of_trade(datetime.now(UTC)) != day:
                 pytest.skip("the day has ended in New York: a report has half of it")

@@ -16,7 +16,25 @@ if TYPE_CHECKING:
 _GATHER_SECONDS = 2.0  # a burst is one write, once its orders have left
 _MOST_WAITING = 10_000  # as many as are kept
 _OUTCOMES = frozenset({"skipped", "placed", "refused"})
-_FIGURES = ("notional", "orderId", "httpStatus", "wireMs", "replyMs")
+_FIGURES = (
+    *("notional", "orderId", "httpStatus", "wireMs", "replyMs"),
+    *("catalystTier", "aiConfidence", "priceAtSignal", "floatShares"),
+    *("relativeVolume", "ageSec"),
+)
+# Which keys of [bot] a reason is about: their values are figures too.
+_LIMITS: dict[str, tuple[str, ...]] = {
+    "tier_disabled": ("enabled_catalyst_tiers",),
+    "share_price": ("max_share_price",),
+    "float_shares": ("max_float_shares",),
+    "relative_volume": ("min_relative_volume",),
+    "max_positions": ("max_concurrent_positions",),
+    "daily_loss": ("daily_loss_limit_usd",),
+    "win_rate": ("min_win_rate", "min_win_rate_trades"),
+    "brake_symbol_cooldown": ("symbol_cooldown_sec",),
+    "brake_orders_per_minute": ("max_orders_per_minute",),
+    "brake_orders_per_day": ("max_orders_per_day",),
+    "brake_notional_per_day": ("max_notional_per_day_usd",),
+}
 
 
 class SignalLog:
@@ -36,7 +54,10 @@ class SignalLog:
         if event.event not in _OUTCOMES or len(self._waiting) >= _MOST_WAITING:
             return
         more = {name: event.more[name] for name in _FIGURES if name in event.more}
-        mode = event.more.get("mode") or self._wings.live.now.mode
+        settings = self._wings.live.now
+        for name in _LIMITS.get(event.reason or "", ()):
+            more[name] = getattr(settings.bot, name)
+        mode = event.more.get("mode") or settings.mode
         self._waiting.append(
             Decision(
                 at=event.at,
@@ -45,7 +66,7 @@ class SignalLog:
                 mode=str(mode),
                 outcome=event.event,
                 reason=event.reason,
-                figures=json.dumps(more) if more else None,
+                figures=json.dumps(more, default=float) if more else None,
             )
         )
         self._arrived.set()
