@@ -190,7 +190,7 @@ def check_daemon(
         ("simulate", status.get("simulate"), settings.alpaca.simulate, "restart it"),
     ):
         if theirs != ours:
-            detail = f"{shown}; its {key} is {foreign(theirs)}, here it is {ours}"
+            detail = f"{shown}; its {key} is {_word(theirs)}, here it is {_word(ours)}"
             return warn("daemon", detail, advice), status
     writer = status.get("writer")
     if isinstance(writer, dict) and writer.get("healthy") is False:
@@ -322,3 +322,8 @@ def _check_content(path: Path, settings: Settings) -> Finding:
         more = f", and {len(odd) - 1} more" if odd[1:] else ""
         return warn("database", f"{shown}; {odd[0]}{more}", "mend the row")
     return ok("database", shown)
+
+
+def _word(value: object) -> str:
+    """Return a value as the configuration has it."""
+    return str(value).lower() if isinstance(value, bool) else foreign(value)
