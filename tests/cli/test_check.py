@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -257,10 +258,22 @@ def test_an_account_that_cannot_buy_fails(
     assert told in found["paper account"]["detail"]
 
 
+@pytest.mark.usefixtures("real_box")
+def test_a_clock_that_is_right_is_told_with_the_market(
+    check: Callable[..., Found],
+) -> None:
+    found = check()["paper clock"]
+
+    assert found["result"] == "OK"
+    assert re.fullmatch(
+        r"this machine is \d+\.\d\d s (ahead of|behind) the broker; the market is open",
+        found["detail"],
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "result", "told"),
     [
-        (0.3, "OK", "of the broker"),  # which way, a slow machine does not say
         (5, "WARN", "behind the broker"),
         (-5, "WARN", "ahead of the broker"),
         (3600, "FAIL", "behind the broker"),
@@ -391,11 +404,11 @@ def test_a_daemon_of_another_money_is_named_as_the_file_would(
     check: Callable[..., Found], desk: Desk, busy_box: Box, box: Box
 ) -> None:
     del desk
-    box.configure(alpaca={"simulate": True}, intake={"socket": str(busy_box.socket)})
+    box.configure(alpaca={"simulate": False}, intake={"socket": str(busy_box.socket)})
 
-    detail = check()["daemon"]["detail"]
+    detail = check(status=1)["daemon"]["detail"]
 
-    assert "its simulate is false, here it is true" in detail
+    assert "its simulate is true, here it is false" in detail
 
 
 def test_what_stands_where_the_socket_should_fails(
