@@ -87,7 +87,8 @@ def check_guards(config: Path, settings: Settings) -> Finding:
         advice = (
             "set daily_loss_limit_usd, max_concurrent_positions and others in [bot]"
         )
-        return warn("guards", f"live, and {unlimited_words()}; {shown}", advice)
+        rest = f"; {shown}" if limits_set(bot) else ""
+        return warn("guards", f"live, and {unlimited_words()}{rest}", advice)
     if bot.min_win_rate is not None:
         shown += "; min_win_rate can stop all trading until snexec resume"
     return ok("guards", shown)

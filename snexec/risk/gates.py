@@ -119,8 +119,8 @@ def is_unlimited(bot: BotSettings) -> bool:
 def unlimited_words() -> str:
     """Return what is missing where nothing is limited, for a person."""
     return (
-        "no limit on positions, loss, orders or dollars a day is set, and every signal"
-        " buys"
+        "no limit on positions, loss, orders or dollars a day is set: nothing bounds what"
+        " signals buy"
     )
 
 
