@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_line, print_table
+from snexec.cli.console import open_console, print_table, print_words
 from snexec.cli.formats import (
     NOTHING,
     age,
@@ -38,10 +38,10 @@ def print_positions(answer: Mapping[str, Any]) -> None:
     for row in rows:
         if row.get("blockedBy"):
             why = f"{foreign(row['symbol'])}: {foreign(row['blockedBy'])}"
-            print_line(console, why)
-    print_line(console, _totals(rows))
+            print_words(console, why)
+    print_words(console, _totals(rows))
     if not answer.get("daemon"):
-        print_line(
+        print_words(
             console,
             "no daemon runs: this is what the rows say; prices and limits are not known",
         )
