@@ -63,6 +63,30 @@ def test_what_it_copies_is_there_and_is_not_left_out() -> None:
                 assert f"!{each}" in ignored
 
 
+def test_what_it_copies_is_all_that_its_build_needs(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    for name, words in instructions():
+        if name != "COPY" or words.startswith("--from"):
+            continue
+        for each in words.split()[:-1]:
+            if (ROOT / each).is_dir():
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / each, tmp_path / each, ignore=ignore)
+            else:
+                (tmp_path / each).parent.mkdir(exist_ok=True)
+                shutil.copy(ROOT / each, tmp_path / each)
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "dist").glob("*.whl"))) == 1
+
+
 async def test_its_health_check_says_what_healthz_does() -> None:
     program, *words = health_check()
     assert program == "python"
