@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snexec.ops.daily_report import daily_report
+from tests.integration.harness import Box, short_folder
+from tests.ops.delivery import SAVE
 
 DAY = date(2026, 1, 5)
 
@@ -75,3 +79,30 @@ async def test_it_is_not_given_the_brokers_keys(
     assert "PYTHONPATH" in seen.read_text()
     assert "hush-hush" not in seen.read_text()
     assert os.environ["APCA_API_SECRET_KEY"] == "hush-hush"
+
+
+async def test_a_daemon_sends_the_one_that_it_has_missed() -> None:
+    with short_folder() as folder:
+        box, told = Box(folder), folder / "told.json"
+        command = [sys.executable, "-c", SAVE, str(told)]
+        box.configure(
+            notify={"command": command, "events": [], "daily_at": "00:00"},
+        )
+        record = folder / f"{box.database.name}.reported"
+        record.write_text("2020-01-01\n")
+        async with box.daemon() as process:
+            await box.until(lambda: whole(told), "it is sent")
+            assert await box.stop(process) == 0
+        words, message, _environment = whole(told)
+        assert words == [message["text"]]
+        assert message["event"] == "report"
+        day = record.read_text().strip()
+        assert f", {day} (New York), simulated, paper\n" in message["text"]
+
+
+def whole(path: Path) -> Any:  # noqa: ANN401 - what the program has saved
+    """Return what was saved; None until all of it is there."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
