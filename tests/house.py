@@ -62,6 +62,7 @@ SIDE_DOORS = {
     *(f"snexec.ops.{name}" for name in ("closing", "positions")),
     *(f"snexec.ops.{name}" for name in ("notify", "notices", "couriers")),
     "snexec.ops.limit_notices",
+    *(f"snexec.ops.{name}" for name in ("daily", "daily_report")),
     "snexec.ops.exit_words",
     "snexec.ops.lease_words",
     "snexec.web.redis_families",

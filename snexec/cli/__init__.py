@@ -138,9 +138,9 @@ def exchange(
     POST quote         {"symbol","price","fixed"}: the price; fixed: fills at it
     PUT path           {"symbol","points":[[seconds, price],…]}: moves it in time
     PUT clock          {"is_open","change_sec"}: opens or closes the market
-    PUT cash, keys     {"cash"}; {"refused":[…]}: keys that are not taken, * is all
+    PUT cash, keys     {"cash"}; {"refused":[…]}: keys not taken, * is all
     PUT rate           {"limit"}: requests a minute
-    PUT symbols/KO     how its orders misbehave: {"refuse":403}, {"reject":true}, …
+    PUT symbols/KO     how its orders misbehave: {"refuse":403}, …
     POST rest-faults   {"path","how",…}: lost, late or wrong answers
     POST stream/drop   also close, starve, black-hole, frame, event
     POST reset         no orders, positions or activities

@@ -87,7 +87,8 @@ def check_guards(config: Path, settings: Settings) -> Finding:
         advice = (
             "set daily_loss_limit_usd, max_concurrent_positions and others in [bot]"
         )
-        return warn("guards", f"live, and {unlimited_words()}; {shown}", advice)
+        rest = f"; {shown}" if limits_set(bot) else ""
+        return warn("guards", f"live, and {unlimited_words()}{rest}", advice)
     if bot.min_win_rate is not None:
         shown += "; min_win_rate can stop all trading until snexec resume"
     return ok("guards", shown)
@@ -190,7 +191,7 @@ def check_daemon(
         ("simulate", status.get("simulate"), settings.alpaca.simulate, "restart it"),
     ):
         if theirs != ours:
-            detail = f"{shown}; its {key} is {foreign(theirs)}, here it is {ours}"
+            detail = f"{shown}; its {key} is {_word(theirs)}, here it is {_word(ours)}"
             return warn("daemon", detail, advice), status
     writer = status.get("writer")
     if isinstance(writer, dict) and writer.get("healthy") is False:
@@ -322,3 +323,8 @@ def _check_content(path: Path, settings: Settings) -> Finding:
         more = f", and {len(odd) - 1} more" if odd[1:] else ""
         return warn("database", f"{shown}; {odd[0]}{more}", "mend the row")
     return ok("database", shown)
+
+
+def _word(value: object) -> str:
+    """Return a value as the configuration has it."""
+    return str(value).lower() if isinstance(value, bool) else foreign(value)

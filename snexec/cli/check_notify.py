@@ -37,6 +37,8 @@ def check_notify(settings: Settings) -> list[Finding]:
     found = [] if notify.command is None else [_check_program(notify.command[0])]
     if notify.webhook is not None:
         found.append(trio.run(_ask_webhook, notify.webhook))
+    if notify.daily_at is not None:
+        found.append(ok("report", f"sent each day at {notify.daily_at}, New York"))
     return found
 
 

@@ -90,7 +90,8 @@ def _confirm(rows: Sequence[Row], *, sure: bool) -> None:
     worth = sum(number(row["dollars"]) or 0.0 for row in wanted)
     count = f"{len(wanted)} row{'' if len(wanted) == 1 else 's'}"
     money = ", REAL MONEY" if any(row["mode"] == "live" for row in wanted) else ""
-    click.echo(f"close {count}: about {dollars(worth)} to be sold at the market{money}")
+    when = _when([row.get("waits", False) for row in wanted])
+    click.echo(f"close {count}: about {dollars(worth)} to be sold {when}{money}")
     if sure:
         return
     if not sys.stdin.isatty():
@@ -101,6 +102,18 @@ def _confirm(rows: Sequence[Row], *, sure: bool) -> None:
     typed = click.prompt("Type yes to sell", default="", show_default=False)
     if typed.strip() != "yes":
         raise CommandError("not confirmed: nothing was sold")
+
+
+def _when(waits: Sequence[bool | None]) -> str:
+    """Say when rows are sold, by whether each waits for the market to open."""
+    if None in waits:
+        return "at the market, or when it opens"
+    waiting = sum(map(bool, waits))
+    if not waiting:
+        return "at the market"
+    if waiting == len(waits):
+        return "when the market opens"
+    return f"at the market, {waiting} of them when it opens"
 
 
 def _follow(connection: DaemonConnection, rows: Sequence[Row], seconds: float) -> int:

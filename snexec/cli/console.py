@@ -39,6 +39,11 @@ def print_line(console: Console, text: str | Text) -> None:
     console.print(text, soft_wrap=True)
 
 
+def print_words(console: Console, text: str) -> None:
+    """Print a sentence: on a terminal it is folded between words, in a file one line."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def new_grid(*heads: str) -> Table:
     """Return a grid of columns that stay whole, and a last one that wraps on a terminal.
 
@@ -66,8 +71,10 @@ def print_table(console: Console, table: Table) -> None:
         # Lines that the terminal wraps are better than columns too narrow to read.
         unbounded = console.options.update_width(_PLAIN_WIDTH)
         natural = Measurement.get(console, unbounded, table).maximum
-        console.width = max(natural, console.width)
+        screen = console.width
+        console.width = max(natural, screen)
         console.print(table, soft_wrap=True)
+        console.width = screen
         return
     with console.capture() as captured:
         console.print(table)

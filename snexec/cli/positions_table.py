@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_line, print_table
+from snexec.cli.console import open_console, print_table, print_words
 from snexec.cli.formats import (
     NOTHING,
     age,
@@ -43,12 +43,12 @@ def print_positions(answer: Mapping[str, Any]) -> None:
     for row in rows:
         for words in (row.get("blockedBy"), row.get("difference")):
             if words:
-                print_line(console, f"{foreign(row['symbol'])}: {foreign(words)}")
-    print_line(console, _totals(rows))
+                print_words(console, f"{foreign(row['symbol'])}: {foreign(words)}")
+    print_words(console, _totals(rows))
     for note in answer.get("notes") or ():
-        print_line(console, foreign(note))
+        print_words(console, foreign(note))
     if not answer.get("daemon"):
-        print_line(
+        print_words(
             console,
             "no daemon runs: nothing is watched, and limits are not known",
         )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
+import textwrap
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 Length = Literal["day", "week", "month"]
 _DAYS: dict[Length, int] = {"day": 1, "week": 7, "month": 30}
+_INDENT = " " * 10
 _LABELS = {"wireMs": "to the wire", "replyMs": "to the reply", "fillMs": "to the fill"}
 
 
@@ -57,8 +61,16 @@ def run_report(
         return
     kind = " simulated," if head["simulated"] else ""
     click.echo(f"{period} (New York),{kind} {mode or 'paper and live'}")
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
     for line in _lines(found):
-        click.echo(line)
+        click.echo(_folded(line, width))
+
+
+def _folded(line: str, width: int | None) -> str:
+    """Return a line within the screen, its rest below its words."""
+    if width is None:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
 def _day(text: str) -> date:
@@ -88,7 +100,7 @@ def _signals(database: Path, query: Query, mode: str | None) -> dict[str, int] |
     statement = (
         "SELECT CASE outcome WHEN 'skipped' THEN reason ELSE outcome END, count(*)"
         " FROM SignalLog WHERE at >= ? AND at < ? AND coalesce(mode = ?, 1)"
-        " GROUP BY 1 ORDER BY 2 DESC"
+        " GROUP BY 1 ORDER BY 2 DESC, 1"
     )
     try:
         with closing(open_to_read(database)) as connection:
@@ -113,7 +125,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"closed    {_result(results)}"
     if results["reasons"]:
         yield f"reasons   {_named(results['reasons'])}"
-    if results["best"] is not None:
+    if results["best"] != results["worst"]:
         best, worst = (_one(results[name]) for name in ("best", "worst"))
         yield f"best      {best}; worst {worst}"
     for name, times in found["latency"].items():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snexec.cli.dates import parse_time
+from snexec.cli.formats import foreign
 from snexec.cli.kept_settings import settings_to_ask_with
 from snexec.cli.trades import Form
 from snexec.cli.trades_query import open_to_read
@@ -112,18 +113,35 @@ def _figures(text: object) -> object:
         return text
 
 
+def _said(more: object) -> str:
+    """Return the figures of what was skipped, for a person."""
+    found = _figures(more)
+    if not isinstance(found, dict):
+        return ""
+    return ", ".join(
+        f"{foreign(name)} {_value(value)}" for name, value in found.items()
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:,.15g}"
+    return "none" if value is None else foreign(value)
+
+
 def _print(rows: Sequence[tuple[object, ...]]) -> None:
     from rich.text import Text  # JSON needs no Rich
 
     from snexec.cli.console import new_grid, open_console, print_grid
     from snexec.cli.event_words import STYLES
-    from snexec.cli.formats import foreign
     from snexec.model import counted
 
     console = open_console()
     grid = new_grid("dim", "bold", "", "")
-    for at, signal_id, symbol, mode, outcome, reason, _more in rows:
+    for at, signal_id, symbol, mode, outcome, reason, more in rows:
         words = "" if reason is None else foreign(reason)
+        if outcome == "skipped" and (said := _said(more)):
+            words += f" ({said})"
         if signal_id is not None:
             words = f"{words}  signal={foreign(signal_id)}".strip()
         style = STYLES.get(str(outcome), "")

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from snexec.cli.console import open_console, print_line, print_table
+from snexec.cli.console import open_console, print_line, print_table, print_words
 from snexec.cli.formats import (
     NOTHING,
     age,
@@ -60,9 +60,9 @@ def print_trades(
         print_table(console, table)
     if rows:
         console.print()
-    print_line(console, _totals(rows, money))
+    print_words(console, _totals(rows, money))
     if result := _result(rows):
-        print_line(console, result)
+        print_words(console, result)
     if latency:
         for name in LATENCIES:
             print_line(

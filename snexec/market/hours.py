@@ -10,6 +10,7 @@ import trio
 
 from snexec.broker import Purpose
 from snexec.errors import BrokerError, RateLimitedError
+from snexec.logs import roughly
 from snexec.model import MODES
 
 if TYPE_CHECKING:
@@ -229,10 +230,10 @@ class MarketHours:
                     views[mode] = View(answer.is_open, until, change, answer.timestamp)
                     if before is None or answer.is_open != before.is_open:
                         log.info(
-                            "the market is %s (%s), for another %.0f s",
+                            "the market is %s (%s), for another %s",
                             "open" if answer.is_open else "closed",
                             mode,
-                            answer.seconds_left,
+                            roughly(answer.seconds_left),
                         )
                     self._said.set()
                     self._said = trio.Event()

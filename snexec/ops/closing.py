@@ -53,7 +53,11 @@ async def close(
         _answer(row, statuses, state="refused", error=why) for row, why in problems
     ]
     if wanted and dry_run:
-        answers += [_answer(row, statuses, state="open") for row in wanted]
+        waits = await _waiting(wings, wanted) if asked.at_open else {}
+        answers += [
+            _answer(row, statuses, state="open") | waits.get(row.trade_id, {})
+            for row in wanted
+        ]
         return {"rows": _in_order(answers, asked, rows)}
     if wanted:
         symbols = [row.symbol for row in wanted]
@@ -126,18 +130,44 @@ async def _market_problem(wings: Wings, mode: Mode, asked: CloseRequest) -> str:
     """Return why shares are not sold now; empty if they are, or may wait."""
     if asked.at_open:
         return ""
+    try:
+        is_open = await _is_open(wings, mode)
+    except (BrokerError, OSError) as exc:
+        problem = str(exc) or type(exc).__name__
+        return (
+            f"whether the market is open could not be asked: {problem}; try again,"
+            " or have it sold at the open: --at-open"
+        )
+    return "" if is_open else "the market is closed; to sell at its open: --at-open"
+
+
+async def _is_open(wings: Wings, mode: Mode) -> bool:
+    """Return whether the market is open, asking where that is not known."""
     is_open = wings.market.is_open(mode)
     if is_open is None:
+        async with client_of(wings.accounts, mode) as client:
+            is_open = (await client.market_clock()).is_open
+    return is_open
+
+
+async def _waiting(
+    wings: Wings, rows: Sequence[OpenRow]
+) -> dict[str, dict[str, object]]:
+    """Return by row whether it is sold when the market opens; None if nobody knows."""
+    waits: dict[Mode | None, bool | None] = {}
+    for mode in {row.mode for row in rows if row.mode is not None}:
         try:
-            async with client_of(wings.accounts, mode) as client:
-                is_open = (await client.market_clock()).is_open
-        except (BrokerError, OSError) as exc:
-            problem = str(exc) or type(exc).__name__
-            return (
-                f"whether the market is open could not be asked: {problem}; try again,"
-                " or have it sold at the open: --at-open"
-            )
-    return "" if is_open else "the market is closed; to sell at its open: --at-open"
+            waits[mode] = not await _is_open(wings, mode)
+        except (BrokerError, OSError):
+            waits[mode] = None
+    return {
+        row.trade_id: {
+            "waits": waits.get(row.mode)
+            if not asset_class(row.symbol).around_the_clock
+            else False
+        }
+        for row in rows
+    }
 
 
 def _answer(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from snexec.clock import timestamp
 from snexec.logs import Repeats, printable
 from snexec.ops.couriers import NotDeliveredError, Webhook, run_command
 from snexec.ops.limit_notices import LimitNotices
@@ -70,6 +71,7 @@ class Notify:
         account: Callable[[Mode], str],
     ) -> None:
         self._settings = settings
+        self._clock = clock
         self._mask = mask
         self._latest = latest
         self._account = account
@@ -83,6 +85,7 @@ class Notify:
         self._limits = LimitNotices()
         self._waiting: collections.deque[Notice] = collections.deque()
         self._waiting_chars = 0
+        self._reports: collections.deque[dict[str, object]] = collections.deque()
         self._dropped = 0
         self._in_hand = 0
         self._arrived = trio.Event()
@@ -104,6 +107,16 @@ class Notify:
         notice = limit or notice_of(event, self._account)
         if notice is not None:
             self._put(notice)
+
+    def report(self, text: str) -> None:
+        """Queue the day's report, a message by itself, whose lines stay lines."""
+        lines = (printable(self._mask(line)) for line in text.splitlines())
+        at = timestamp(self._clock.now())
+        whole = "snexec: " + "\n".join(lines)
+        self._reports.append(
+            {"text": whole, "event": "report", "at": at, "count": 1, "events": []}
+        )
+        self._arrived.set()
 
     async def run(self) -> None:
         """Deliver until cancelled, then spend a moment on what still waits."""
@@ -143,7 +156,7 @@ class Notify:
                         nursery.start_soon(self._deliver, name, deliver, message)
                 self._in_hand = 0
                 await self._sleep(_PAUSE_SECONDS)
-        left = len(self._waiting) + self._dropped + self._in_hand
+        left = len(self._waiting) + len(self._reports) + self._dropped + self._in_hand
         if left:
             log.warning("%d notices were not delivered before the stop", left)
         if self._webhook is not None:
@@ -151,15 +164,15 @@ class Notify:
 
     async def _next_is_due(self) -> bool:
         """Wait for a notice and for those that come with it; False if none will."""
-        if not self._waiting:
+        if not self._waiting and not self._reports:
             self._arrived = trio.Event()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_when, self._closing, nursery.cancel_scope)
                 await self._arrived.wait()
                 nursery.cancel_scope.cancel(reason="a notice has come")
-        if self._waiting:
+        if self._waiting or self._reports:
             await self._sleep(_GATHER_SECONDS)
-        return bool(self._waiting)
+        return bool(self._waiting or self._reports)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but only until the daemon stops."""
@@ -167,7 +180,10 @@ class Notify:
             await self._closing.wait()
 
     def _take_message(self) -> dict[str, object]:
-        """Take everything that waits, as one message."""
+        """Take a report, or everything else that waits, as one message."""
+        if self._reports:
+            self._in_hand = 1
+            return self._reports.popleft()
         notices = list(self._waiting)
         self._waiting.clear()
         self._waiting_chars = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.events import EventFeed
     from snexec.logs import SecretMask
+    from snexec.ops.daily import Daily
     from snexec.ops.notify import Notify
     from snexec.ops.sources import Web
     from snexec.ops.systemd import Systemd
@@ -102,6 +105,9 @@ class Operations:
             )
             feed.follow(notify.happened)
             self._tasks["notifications"] = notify.run
+            if settings.notify.daily_at is not None:
+                daily = self._daily(notify, settings.notify.daily_at, wings, clock)
+                self._tasks["daily report"] = daily.run
         if web is not None:
             sources = Sources(
                 wings=wings,
@@ -112,6 +118,22 @@ class Operations:
             )
             web.watch(sources, self.commands, feed, clock)
             self._tasks["web"] = web.run
+
+    @staticmethod
+    def _daily(notify: Notify, at: str, wings: Wings, clock: Clock) -> Daily:
+        """Build what sends the day's report."""
+        from snexec.ops.daily import Daily  # noqa: PLC0415
+        from snexec.ops.daily_report import daily_report  # noqa: PLC0415
+
+        live = wings.live
+        return Daily(
+            at=time.fromisoformat(at),
+            record=Path(f"{live.now.database}.reported"),
+            clock=clock,
+            report=lambda day: daily_report(live.path, day, live.now.mode),
+            send=notify.report,
+            on_duty=lambda: wings.lease != "standby",
+        )
 
     async def run(self) -> None:
         """Report, deliver and serve, until cancelled."""

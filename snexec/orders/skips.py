@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradeExecutor")
 
 _WARN_EVERY_SECONDS = 60.0
+# What of a signal a reason is about: as the feed names it, and as the signal does.
+_SAID: dict[str, dict[str, str]] = {
+    "tier_disabled": {"catalystTier": "catalyst_tier"},
+    "no_stars": {"catalystTier": "catalyst_tier", "aiConfidence": "ai_confidence"},
+    "share_price": {"priceAtSignal": "price_at_signal"},
+    "float_shares": {"floatShares": "float_shares"},
+    "relative_volume": {"relativeVolume": "relative_volume"},
+}
 
 
 class Skips:
@@ -104,7 +112,7 @@ class Skips:
             self._warn_of_limit(signal, reason)
         self._feed.publish(
             "skipped",
-            None if taken.producer is None else {"producer": taken.producer},
+            _more(taken, reason) or None,
             signal_id=signal.id,
             symbol=signal.symbol,
             reason=reason,
@@ -124,6 +132,19 @@ class Skips:
             reason,
             counted(self.counts[reason], "signal"),
         )
+
+
+def _more(taken: TakenSignal, reason: SkipReason) -> dict[str, object]:
+    """Return what the feed says besides: of the signal, what the reason is about."""
+    said: dict[str, object] = {
+        name: getattr(taken.signal, attribute)
+        for name, attribute in _SAID.get(reason, {}).items()
+    }
+    if reason == "stale":
+        said["ageSec"] = round(trio.current_time() - taken.read_at, 3)
+    if taken.producer is not None:
+        said["producer"] = taken.producer
+    return said
 
 
 def _about(taken: TakenSignal) -> dict[str, object]:

@@ -15,6 +15,7 @@ counts that, and ``Counts`` carries it.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from snexec.model import to_cents
@@ -24,7 +25,6 @@ from snexec.signals import star_rating
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from snexec.risk.limits import Check, Reason, Snapshot
     from snexec.settings import BotSettings
@@ -119,8 +119,8 @@ def is_unlimited(bot: BotSettings) -> bool:
 def unlimited_words() -> str:
     """Return what is missing where nothing is limited, for a person."""
     return (
-        "no limit on positions, loss, orders or dollars a day is set, and every signal"
-        " buys"
+        "no limit on positions, loss, orders or dollars a day is set: nothing bounds what"
+        " signals buy"
     )
 
 
@@ -146,4 +146,6 @@ def _named(name: str, bot: BotSettings) -> str:
         return ""
     if isinstance(value, frozenset):
         return f"{name} {len(value)}"
+    if isinstance(value, float | Decimal):
+        return f"{name} {float(value):,.15g}"
     return name if value is True else f"{name} {value}"

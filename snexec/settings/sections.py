@@ -34,6 +34,7 @@ from snexec.settings.values import (
     Switch,
     Symbols,
     Tiers,
+    TimeOfDay,
     TradeSize,
     Webhook,
     Word,
@@ -179,6 +180,7 @@ class NotifySettings(Section):
         webhook: A URL to POST to; it may hold a secret.
         events: What is notified.
         outage_sec: How long the stream is down before that is notified.
+        daily_at: When the day's report is sent, in New York; never where it is None.
     """
 
     command: list[Word] | None = Field(default=None, min_length=1)
@@ -201,11 +203,19 @@ class NotifySettings(Section):
         ]
     )
     outage_sec: SecondsOrNone = 60.0
+    daily_at: TimeOfDay | None = None
+
+    @model_validator(mode="after")
+    def _somebody_gets_it(self) -> Self:
+        if self.daily_at is not None and (self.command or self.webhook) is None:
+            raise ValueError("daily_at needs a command or a webhook to send it to")
+        return self
 
     @property
     def is_on(self) -> bool:
         """Whether anything is sent to anybody."""
-        return bool(self.events) and (self.command or self.webhook) is not None
+        wanted = bool(self.events) or self.daily_at is not None
+        return wanted and (self.command or self.webhook) is not None
 
     def secrets(self) -> set[str]:
         """Return what must not be shown: the URL, and what in it may be a token."""

@@ -178,6 +178,12 @@ def _not_empty(value: list[int] | frozenset[str]) -> list[int] | frozenset[str]:
     return value
 
 
+def _time_of_day(value: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError('must be a time of day, as "16:15"')
+    return value
+
+
 def _off(value: object) -> object:
     return None if value == "off" else value
 
@@ -220,5 +226,6 @@ Secret = Annotated[SecretStr, AfterValidator(_header_value)]
 FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 SocketMode = Annotated[str, AfterValidator(_socket_mode)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Webhook = Annotated[SecretStr, AfterValidator(_webhook)]
 Word = Annotated[str, AfterValidator(_word)]

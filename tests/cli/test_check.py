@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -257,10 +258,22 @@ def test_an_account_that_cannot_buy_fails(
     assert told in found["paper account"]["detail"]
 
 
+@pytest.mark.usefixtures("real_box")
+def test_a_clock_that_is_right_is_told_with_the_market(
+    check: Callable[..., Found],
+) -> None:
+    found = check()["paper clock"]
+
+    assert found["result"] == "OK"
+    assert re.fullmatch(
+        r"this machine is \d+\.\d\d s (ahead of|behind) the broker; the market is open",
+        found["detail"],
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "result", "told"),
     [
-        (0.9, "OK", "behind the broker"),
         (5, "WARN", "behind the broker"),
         (-5, "WARN", "ahead of the broker"),
         (3600, "FAIL", "behind the broker"),
@@ -385,6 +398,17 @@ def test_a_daemon_that_differs_from_the_file_is_a_warning(
     assert found["daemon"]["result"] == "WARN"
     assert "its mode is paper, here it is live" in found["daemon"]["detail"]
     assert found["daemon"]["advice"] == "send it SIGHUP"
+
+
+def test_a_daemon_of_another_money_is_named_as_the_file_would(
+    check: Callable[..., Found], desk: Desk, busy_box: Box, box: Box
+) -> None:
+    del desk
+    box.configure(alpaca={"simulate": False}, intake={"socket": str(busy_box.socket)})
+
+    detail = check(status=1)["daemon"]["detail"]
+
+    assert "its simulate is true, here it is false" in detail
 
 
 def test_what_stands_where_the_socket_should_fails(

@@ -79,6 +79,12 @@ def test_a_program_that_is_missing_fails(
     assert (found["result"], word in found["detail"]) == (result, True)
 
 
+def test_the_days_report_is_named_with_its_time(check: Check, box: Box) -> None:
+    box.configure(notify={"command": ["sh"], "daily_at": "16:15"})
+
+    assert check()["report"]["detail"] == "sent each day at 16:15, New York"
+
+
 @pytest.mark.parametrize(
     ("status", "result"), [(204, "OK"), (405, "OK"), (404, "WARN"), (410, "FAIL")]
 )

@@ -105,6 +105,23 @@ def test_it_says_what_it_sells_and_then_what_became_of_it(
     ]
 
 
+@pytest.mark.parametrize(
+    ("waits", "when"),
+    [
+        ([False, False], "at the market"),
+        ([True, True], "when the market opens"),
+        ([True, False], "at the market, 1 of them when it opens"),
+        ([None, False], "at the market, or when it opens"),
+    ],
+)
+def test_it_says_when_it_sells(
+    close: Callable[..., Done], selling: Selling, waits: list[bool | None], when: str
+) -> None:
+    selling.rows = [{**AAPL, "waits": each} for each in waits]
+    done = close("--all", "--at-open", "--yes")
+    assert f"close 2 rows: about $192.04 to be sold {when}" in done.lines
+
+
 def test_all_of_them_is_a_word_and_no_list(
     close: Callable[..., Done], selling: Selling
 ) -> None:

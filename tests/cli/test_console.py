@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snexec.cli import cli
 from snexec.risk import halt_files
 from tests.cli.test_explain_position import WATCHED
 from tests.cli.test_explain_signal import SIGNAL
@@ -138,3 +139,13 @@ def test_a_check_that_finds_much_fits(
     lines = screen("check")
 
     assert lines[0].startswith("WARN  config")
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_a_commands_help_fits_80_columns(
+    desk: Desk, box: Box, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = desk.run(box.config, command, "--help", terminal=True)
+    assert done.status == 0
+    assert max(map(len, done.lines)) <= 80

@@ -241,7 +241,7 @@ def test_a_halt_is_loud_wherever_one_looks(desk: Desk, box: Box) -> None:
         ),
     ],
 )
-def test_check_says_what_stops_all_trading(
+def test_check_says_what_stops_all_trading_and_what_limits_it(
     desk: Desk, box: Box, bot: dict[str, object], result: str, detail: str
 ) -> None:
     box.configure(bot=bot)
@@ -249,6 +249,23 @@ def test_check_says_what_stops_all_trading(
         one["check"]: one for one in desk.run(box.config, "check", "--json").json()
     }
     assert (found["guards"]["result"], found["guards"]["detail"]) == (result, detail)
+
+
+@pytest.mark.parametrize(
+    ("bot", "more"), [({}, ""), ({"max_share_price": 50.0}, "; max_share_price 50")]
+)
+def test_check_warns_of_real_money_without_a_limit(
+    desk: Desk, box: Box, bot: dict[str, object], more: str
+) -> None:
+    box.configure(mode="live", bot=bot)
+    found = {
+        one["check"]: one for one in desk.run(box.config, "check", "--json").json()
+    }
+    assert found["guards"]["result"] == "WARN"
+    assert found["guards"]["detail"] == (
+        "live, and no limit on positions, loss, orders or dollars a day is set: nothing"
+        f" bounds what signals buy{more}"
+    )
 
 
 def test_a_halt_for_all_has_a_file_of_its_own_and_resume_ends_both(

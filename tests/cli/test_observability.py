@@ -38,7 +38,7 @@ def test_the_alerts_are_those_of_the_readme() -> None:
 
 
 def test_the_graphs_are_those_of_the_readme() -> None:
-    block = README.partition("Worth a graph:\n\n```\n")[2].partition("```")[0]
+    block = README.partition("Worth a graph:\n\n```promql\n")[2].partition("```")[0]
 
     assert [rule for _title, _unit, rule in GRAPHS] == block.splitlines()
 

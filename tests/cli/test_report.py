@@ -74,6 +74,24 @@ def test_the_same_figures_are_a_page_for_people(desk: Desk, box: Box, day: str) 
     assert max(map(len, lines)) < 120
 
 
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_a_screen_holds_each_line(
+    desk: Desk, box: Box, day: str, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = desk.run(box.config, "report", "--day", day, terminal=True)
+    file = desk.run(box.config, "report", "--day", day)
+
+    assert max(map(len, screen.lines)) <= columns
+    assert screen.out.split() == file.out.split()
+
+
+def test_one_trade_is_neither_best_nor_worst(desk: Desk, box: Box, day: str) -> None:
+    lines = desk.run(box.config, "report", "--day", day, "--mode", "live").lines
+
+    assert not any(line.startswith("best") for line in lines)
+
+
 def test_a_week_a_mode_and_an_empty_day(desk: Desk, box: Box, day: str) -> None:
     week = desk.run(
         box.config, "report", "--day", "2026-01-08", "--week", "--json"

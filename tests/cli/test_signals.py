@@ -43,6 +43,34 @@ def test_each_is_a_line_the_newest_last(desk: Desk, box: Box) -> None:
     ]
 
 
+def test_what_was_skipped_shows_its_figures(desk: Desk, box: Box) -> None:
+    table = (
+        "CREATE TABLE SignalLog (at, signalId, symbol, mode, outcome, reason, figures)"
+    )
+    add = (
+        "INSERT INTO SignalLog VALUES ('2026-01-05T14:30:00.000Z', 'n-1', 'BKNG',"
+        " 'paper', 'skipped', ?, ?)"
+    )
+    price = '{"priceAtSignal": 5187.25, "max_share_price": 1000.0}'
+    stars = '{"catalystTier": 3, "aiConfidence": null}'
+    write(
+        box.database,
+        table,
+        (add, ["share_price", price]),
+        (add, ["no_stars", stars]),
+        (add, ["tier_disabled", '{"enabled_catalyst_tiers": [1, 2]}']),
+        (add, ["stale", "{"]),
+    )
+    lines = desk.run(box.config, "signals").lines
+
+    assert [line.partition("skipped")[2].strip() for line in lines[:4]] == [
+        "share_price (priceAtSignal 5,187.25, max_share_price 1,000)  signal=n-1",
+        "no_stars (catalystTier 3, aiConfidence none)  signal=n-1",
+        "tier_disabled (enabled_catalyst_tiers [1, 2])  signal=n-1",
+        "stale  signal=n-1",
+    ]
+
+
 @pytest.mark.usefixtures("logged")
 @pytest.mark.parametrize(
     ("words", "symbols"),

@@ -80,6 +80,33 @@ async def test_a_close_says_rows_shares_and_dollars_before_it_sells(
     }
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_close_at_the_open_says_which_rows_wait_for_it(
+    bench: Bench, exits: FakeExits, monkeypatch: pytest.MonkeyPatch, *, is_open: bool
+) -> None:
+    hold(bench.rig.store)
+    hold(bench.rig.store, "BTC/USD", shares="0.001")
+    set_market(bench, monkeypatch, is_open=is_open)
+    said = await bench.control.close(CloseRequest(None, at_open=True), dry_run=True)
+    assert exits.asked == []
+    waits = {symbol: row["waits"] for symbol, row in rows_of(said).items()}
+    assert waits == {"AAPL": not is_open, "BTC/USD": False}
+
+
+async def test_a_close_at_the_open_may_not_know_whether_it_is_open(
+    bench: Bench, exits: FakeExits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(bench.rig.store)
+    set_market(bench, monkeypatch, is_open=None)
+
+    async def clock() -> MarketTimes:
+        raise UnknownOutcomeError("no answer within 10 s")
+
+    monkeypatch.setattr(bench.rig.paper, "market_clock", clock)
+    said = await bench.control.close(CloseRequest(None, at_open=True), dry_run=True)
+    assert (rows_of(said)["AAPL"]["waits"], exits.asked) == (None, [])
+
+
 async def test_a_close_answers_with_the_sells_that_are_durable(
     bench: Bench, exits: FakeExits
 ) -> None:

@@ -42,6 +42,26 @@ async def test_what_nobody_asked_for_is_not_told(
 
 
 @jumping
+async def test_a_report_is_a_message_by_itself_whose_lines_stay_lines(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    told = Told(rig)
+    nursery.start_soon(told.run)
+    told.report("Monday\nclosed    1: \x1b[31ms3cr3t-value")
+    told.fill("AAPL")
+    await trio.sleep(60)
+
+    first, second = told.messages
+    assert first[1]["event"] == "report"
+    text = first[1]["text"]
+    assert text.startswith("snexec: Monday\nclosed    1: ")
+    assert "\x1b" not in text
+    assert "s3cr3t" not in text
+    assert second[1]["event"] == "fill"
+    nursery.cancel_scope.cancel()
+
+
+@jumping
 async def test_a_steady_flow_is_one_message_every_few_seconds(
     rig: Rig, nursery: trio.Nursery
 ) -> None:

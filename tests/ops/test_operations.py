@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from snexec.logs.mask import SecretMask
+from snexec.ops import daily_report as daily_report_module
 from snexec.ops import notify as notify_module
 from snexec.ops.operations import Operations
 from snexec.ops.systemd import Systemd
@@ -21,6 +22,7 @@ from tests.web.site import until_served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
     from pathlib import Path
 
     from snexec.ledger.store import Store
@@ -133,6 +135,35 @@ async def test_notifications_go_out_without_secrets_where_they_are_wanted(
     assert first == ("tell", "snexec: Bought AAPL: 10 shares at 10, $100.00 (paper)")
     assert "KO refused: " in second[1]  # type: ignore[index]
     assert "s3cr3t-value" not in second[1]  # type: ignore[index]
+    nursery.cancel_scope.cancel()
+
+
+@jumping
+async def test_the_days_report_goes_out_at_its_time(
+    make_desk: Callable[..., Desk],
+    clock: FakeClock,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[object, object]] = []
+
+    async def run_command(_words: Sequence[str], message: Mapping[str, object]) -> None:
+        await trio.lowlevel.checkpoint()
+        told.append((message["event"], message["text"]))
+
+    async def daily_report(_config: Path, day: date, mode: str) -> str:
+        await trio.lowlevel.checkpoint()
+        return f"{day} {mode}"
+
+    monkeypatch.setattr(notify_module, "run_command", run_command)
+    monkeypatch.setattr(daily_report_module, "daily_report", daily_report)
+    desk = make_desk(notify={"command": ["tell"], "events": [], "daily_at": "09:31"})
+    nursery.start_soon(desk.operations.run)
+    await trio.sleep(1)
+    clock.advance(60)
+    await trio.sleep(60)
+
+    assert told == [("report", "snexec: 2026-01-05 paper")]
     nursery.cancel_scope.cancel()
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from snexec.ops.signal_log import SignalLog
+from tests.fakes import make_settings
 from tests.ops.bench import Bench
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.jumping_time
 
 
-async def test_a_burst_is_one_write_a_while_later(
+async def test_a_burst_is_written_a_while_later_a_few_at_a_time(
     rig: Rig, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wings = Bench(rig).wings
@@ -43,12 +44,38 @@ async def test_a_burst_is_one_write_a_while_later(
     assert written == []
     await trio.sleep(3)
 
-    [batch] = written
-    assert len(batch) == 501
+    assert [len(part) for part in written] == [100] * 5 + [1]
+    batch = [decision for part in written for decision in part]
     assert batch[0][1:6] == ("n-0", "KO", "paper", "skipped", "paused")
     assert (batch[-1].mode, batch[-1].outcome) == ("live", "placed")
     assert json.loads(batch[-1].figures or "") == {"notional": "50.00"}
     nursery.cancel_scope.cancel()
+
+
+async def test_what_is_skipped_has_the_figures_of_its_limit(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.settings.now = make_settings(
+        bot={"max_share_price": 1000.5, "min_win_rate": 0.3, "min_win_rate_trades": 20}
+    )
+    written: list[Decision] = []
+    wings = Bench(rig).wings
+    monkeypatch.setattr(wings.ledger, "log_signals", written.extend)
+    log = SignalLog(wings)
+    rig.feed.follow(log.happened)
+    rig.feed.publish("skipped", {"priceAtSignal": 2e6}, reason="share_price")
+    rig.feed.publish("skipped", reason="win_rate")
+    rig.feed.publish("skipped", reason="symbol_open")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        await trio.sleep(3)
+        nursery.cancel_scope.cancel()
+
+    assert [json.loads(each.figures or "null") for each in written] == [
+        {"priceAtSignal": 2_000_000.0, "max_share_price": 1000.5},
+        {"min_win_rate": 0.3, "min_win_rate_trades": 20},
+        None,
+    ]
 
 
 async def test_what_waits_at_the_stop_is_written(

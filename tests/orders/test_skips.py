@@ -56,6 +56,23 @@ async def test_a_skip_is_counted_and_told(
     assert len(told) == 3
 
 
+async def test_a_skip_says_what_of_the_signal_it_is_about(
+    skips: Skips, events: list[Event], take: Callable[[str], TakenSignal]
+) -> None:
+    taken = take("A")
+    skips.skip(taken, "share_price")
+    skips.skip(taken, "no_stars")
+    skips.skip(taken, "paused")
+    await trio.sleep(31.5)
+    skips.skip(taken._replace(producer="desk"), "stale")
+    assert [dict(event.more) for event in events] == [
+        {"priceAtSignal": taken.signal.price_at_signal},
+        {"catalystTier": 1, "aiConfidence": "high"},
+        {},
+        {"ageSec": 31.5, "producer": "desk"},
+    ]
+
+
 async def test_a_limit_that_is_reached_is_a_warning_once_a_minute(
     skips: Skips,
     take: Callable[[str], TakenSignal],

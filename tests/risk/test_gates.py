@@ -173,6 +173,7 @@ def test_the_limits_that_are_set_are_named() -> None:
             symbols_blocked=["GME", "AMC"],
             max_share_price=20.5,
             require_market_open=True,
+            max_notional_per_day_usd=1_000_000.0,
             halt_after_refusals=3,
             **WINS,
         )
@@ -182,5 +183,6 @@ def test_the_limits_that_are_set_are_named() -> None:
         "max_share_price 20.5",
         "require_market_open",
         "min_win_rate 0.4",
+        "max_notional_per_day_usd 1,000,000",
         "halt_after_refusals 3",
     ]

@@ -262,6 +262,7 @@ WITHOUT_DEFAULT = (
     "redis",  # likewise, in test_redis
     "metrics.listen",
     "notify.command",
+    "notify.daily_at",  # with one of these two only
     "notify.webhook",
     "page",  # None; its own keys are in test_page
     "bot.min_win_rate",  # these two go together

@@ -299,6 +299,26 @@ def test_metrics_and_notifications_are_off_by_default(file: ConfigFile) -> None:
     assert file.load('[notify]\ncommand = ["x"]').notify.is_on
 
 
+def test_the_days_report_is_sent_to_somebody_at_a_time_of_day(
+    file: ConfigFile,
+) -> None:
+    somebody = '[notify]\ncommand = ["x"]\nevents = []\n'
+    assert file.load(f'{somebody}daily_at = "16:15"').notify.is_on
+    for wrong in (
+        '"24:00"',
+        '"4:15"',
+        '"16:15:00"',
+        '"16:60"',
+        '"4 pm"',
+        "16.15",
+        "16:15:00",
+    ):
+        said = file.refusal(f"{somebody}daily_at = {wrong}")
+        assert said.startswith("notify.daily_at"), said
+    said = file.refusal('[notify]\ndaily_at = "16:15"')
+    assert said == "notify: daily_at needs a command or a webhook to send it to"
+
+
 def test_an_event_that_does_not_exist_is_refused_by_its_place(
     file: ConfigFile,
 ) -> None:
