@@ -41,26 +41,31 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def module(*words: str) -> list[str]:
+    """Return the command that runs one of our modules with these arguments."""
+    # -P: the working directory may hold another snexec.
+    return [sys.executable, "-P", "-m", *words]
+
+
 class Program:
-    """One of our modules in a process of its own, for as long as its block lasts.
+    """A process of its own, for as long as its block lasts.
 
     Args:
         name: What errors call it.
-        words: The module and its arguments.
+        command: What is run: ours, by ``module``, or built by us.
         output: The file that takes its standard output and error.
 
     Attributes:
         started_ns: ``time.monotonic_ns`` just before it was started.
     """
 
-    def __init__(self, name: str, words: Sequence[str], output: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], output: Path) -> None:
         self._name = name
         self._output = output
         with output.open("wb") as log:
             self.started_ns = time.monotonic_ns()
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                # -P: the working directory may hold another snexec.
-                [sys.executable, "-P", "-m", *words],
+            self._process = subprocess.Popen(  # noqa: S603 - our own programs
+                command,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

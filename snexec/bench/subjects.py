@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snexec.bench.feeder import Feeder
-from snexec.bench.programs import Program, wait_until
+from snexec.bench.programs import Program, module, wait_until
 from snexec.clock import SystemClock
 from snexec.ledger import connect, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from snexec.bench.brokers import Broker
 
+FLOOR = module("snexec.bench.floor")
 _PROBE = {
     "symbol": "PROBE",
     "catalystCategory": "bench",
@@ -111,20 +112,13 @@ def daemon(
         exits: Its section ``[exits]``, if it has one.
     """
     database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
-    for old in places.disk.glob(f"{database.name}*"):
-        old.unlink()
-    # Created beforehand, as most starts find their tables.
-    with closing(
-        open_database(database, simulated=False, clock=SystemClock())
-    ) as writing:
-        if fill is not None:
-            fill(writing)
+    make_database(database, fill)
     config = places.folder / "daemon.toml"
     plain = _configuration(places, broker.port, database, socket)
     config.write_text(plain + exits)
-    words = ["snexec", "--config", str(config)]
+    command = module("snexec", "--config", str(config))
     with (
-        Program("the daemon", words, places.folder / "daemon.log") as program,
+        Program("the daemon", command, places.folder / "daemon.log") as program,
         closing(Feeder(socket, program)) as feeder,
         closing(connect(database, read_only=True)) as rows,
     ):
@@ -154,16 +148,52 @@ def daemon(
 @contextmanager
 def floor(places: Places, broker: Broker) -> Iterator[Subject]:
     """Run the floor until the block ends."""
-    socket = places.folder / "floor.sock"
+    with _floor(places, broker, "floor", FLOOR) as subject:
+        yield subject
+
+
+@contextmanager
+def row_floor(
+    places: Places, broker: Broker, command: Sequence[str]
+) -> Iterator[Subject]:
+    """Run a floor that commits a row first, until the block ends."""
+    database = places.disk / "row-floor.db"
+    make_database(database)
+    with _floor(places, broker, "row-floor", command, str(database)) as subject:
+        yield subject
+
+
+@contextmanager
+def _floor(
+    places: Places, broker: Broker, name: str, command: Sequence[str], *more: str
+) -> Iterator[Subject]:
+    socket = places.folder / f"{name}.sock"
     socket.unlink(missing_ok=True)
-    words = ["snexec.bench.floor", str(socket), str(broker.port)]
-    words.append(str(places.connections))
+    words = [str(socket), str(broker.port), str(places.connections), *more]
     with (
-        Program("the floor", words, places.folder / "floor.log") as program,
+        Program(
+            f"the {name}", [*command, *words], places.folder / f"{name}.log"
+        ) as program,
         closing(Feeder(socket, program)) as feeder,
     ):
         ready_ms = (time.monotonic_ns() - program.started_ns) / 1e6
         yield Subject(program=program, feeder=feeder, ready_ms=ready_ms)
+
+
+def make_database(
+    path: Path, fill: Callable[[sqlite3.Connection], None] | None = None
+) -> None:
+    """Create a database beforehand, as most starts find their tables.
+
+    Args:
+        path: Where; what is there is removed.
+        fill: Writes rows.
+    """
+    for old in path.parent.glob(f"{path.name}*"):
+        old.unlink()
+    with closing(open_database(path, simulated=False, clock=SystemClock())) as writing:
+        if fill is not None:
+            fill(writing)
 
 
 def _configuration(places: Places, port: int, database: Path, socket: Path) -> str:

@@ -56,6 +56,9 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind() -> None:
         assert isinstance(figures["burst"]["outOfOrder"], int)
     assert found["standIn"]["snexec"]["fills"]["rowsPerSec"] > 0
     assert found["standIn"]["floor"]["fills"] is None
+    assert found["rowFirst"]["figures"].keys() == {"p50Us", "p99Us", "burstMs"}
+    for figure in found["rowFirst"]["figures"].values():
+        assert min(figure["value"], figure["beside"], figure["ratio"]) > 0
     check_percentiles(found["commitUs"])
     edges = found["histogramUs"].pop("edges")
     for counts in found["histogramUs"].values():
