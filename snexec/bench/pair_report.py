@@ -13,7 +13,7 @@ from snexec.bench.stats import shown
 from snexec.latency import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from snexec.bench.pairs import Pairs, Side
 
@@ -51,21 +51,28 @@ def lines_of(pairs: Pairs, burst: int) -> list[Line]:
 
 def report_pairs(pairs: Pairs, burst: int) -> str:
     """Return them as a table, and what it means."""
-    table = tabulate(
-        [_cells(line) for line in lines_of(pairs, burst)],
-        ("", "snexec", f"row first,\nin {pairs.language}", "ratio", "goal", ""),
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=("left", *["right"] * 4, "left"),
-    )
     turns = len(pairs.floor.bursts_ms)
-    return "\n\n".join([table, _NOTE.format(language=pairs.language, turns=turns)])
+    shown_table = table(lines_of(pairs, burst), pairs.language)
+    return "\n\n".join(
+        [shown_table, _NOTE.format(language=pairs.language, turns=turns)]
+    )
 
 
 def fields_of(pairs: Pairs, burst: int) -> dict[str, object]:
     """Return them as the fields of a JSON object."""
     figures = {line.name: line.fields() for line in lines_of(pairs, burst)}
     return {"language": pairs.language, "figures": figures}
+
+
+def table(lines: Iterable[Line], language: str) -> str:
+    """Return figures and goals as a table, beside a floor in a language."""
+    return tabulate(
+        map(_cells, lines),
+        ("", "snexec", f"row first,\nin {language}", "ratio", "goal", ""),
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=("left", *["right"] * 4, "left"),
+    )
 
 
 def _cells(line: Line) -> tuple[str, ...]:

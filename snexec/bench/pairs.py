@@ -60,7 +60,7 @@ def measure_pairs(places: Places, *, turns: int, singles: int, burst: int) -> Pa
         )
         both = [
             (ours, enter(daemon(places, broker)), broker),
-            (floors, enter(row_floor(places, other, built.command)), other),
+            (floors, enter(row_floor(places, other.port, built.command)), other),
         ]
         for turn in range(turns):
             for side, subject, its_broker in both if turn % 2 == 0 else both[::-1]:

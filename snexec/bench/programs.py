@@ -54,19 +54,27 @@ class Program:
         name: What errors call it.
         command: What is run: ours, by ``module``, or built by us.
         output: The file that takes its standard output and error.
+        trusts: The certificate that it trusts, if it is not the usual ones.
 
     Attributes:
         started_ns: ``time.monotonic_ns`` just before it was started.
     """
 
-    def __init__(self, name: str, command: Sequence[str], output: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        output: Path,
+        *,
+        trusts: Path | None = None,
+    ) -> None:
         self._name = name
         self._output = output
         with output.open("wb") as log:
             self.started_ns = time.monotonic_ns()
             self._process = subprocess.Popen(  # noqa: S603 - our own programs
                 command,
-                env=_environment(),
+                env=_environment(trusts),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -151,8 +159,9 @@ class Program:
         return subprocess.check_output(words, text=True).strip()  # noqa: S603
 
 
-def _environment() -> dict[str, str]:
+def _environment(trusts: Path | None) -> dict[str, str]:
     """Return ours, with made-up keys in place of the user's, and this package's path."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
     paths = [str(Path(snexec.__file__).parents[1]), kept.get("PYTHONPATH", "")]
-    return kept | _KEYS | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    trusted = {} if trusts is None else {"SSL_CERT_FILE": str(trusts)}
+    return kept | _KEYS | trusted | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

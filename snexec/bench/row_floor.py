@@ -27,14 +27,19 @@ class RowFloor:
     command: list[str]
 
 
-def build(folder: Path) -> RowFloor:
-    """Build the floor in C, in a folder, where a compiler and SQLite's header are there.
+def build(folder: Path, *, tls: bool = False) -> RowFloor:
+    """Build the floor in C, in a folder, where a compiler and the headers are there.
 
     ``CC`` names the compiler, if it is not ``cc``.
+
+    Args:
+        folder: Where.
+        tls: Whether it is to speak TLS; the one in Python does not.
     """
     program, compiler = folder / "row_floor", shutil.which(os.environ.get("CC", "cc"))
     if compiler is not None:
-        words = [compiler, "-O2", str(_SOURCE), "-o", str(program), "-lsqlite3"]
+        more = ["-DTLS", "-lssl", "-lcrypto"] if tls else []
+        words = [compiler, "-O2", str(_SOURCE), "-o", str(program), "-lsqlite3", *more]
         built = subprocess.run(  # noqa: S603 - our own source
             words, capture_output=True, timeout=_BUILD_SECONDS, check=False
         )

@@ -38,11 +38,13 @@ class Places:
         folder: For sockets, whose paths must be short, configurations and output.
         disk: For databases, on the same disk as the user's own.
         connections: Orders at once: ``max_in_flight``, and the floor's connections.
+        trusts: The certificate of brokers that are spoken to by TLS.
     """
 
     folder: Path
     disk: Path
     connections: int
+    trusts: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,7 @@ def daemon(
     *,
     fill: Callable[[sqlite3.Connection], None] | None = None,
     exits: str = "",
+    url: str | None = None,
 ) -> Iterator[Subject]:
     """Run a daemon on a new database until the block ends.
 
@@ -110,15 +113,20 @@ def daemon(
         broker: Whom it trades with.
         fill: Writes rows before it starts.
         exits: Its section ``[exits]``, if it has one.
+        url: Where the broker is reached, if not on its own port.
     """
     database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
     make_database(database, fill)
     config = places.folder / "daemon.toml"
-    plain = _configuration(places, broker.port, database, socket)
+    url = url or f"http://127.0.0.1:{broker.port}"
+    plain = _configuration(places, url, database, socket)
     config.write_text(plain + exits)
     command = module("snexec", "--config", str(config))
     with (
-        Program("the daemon", command, places.folder / "daemon.log") as program,
+        Program(
+            *("the daemon", command, places.folder / "daemon.log"),
+            trusts=places.trusts,
+        ) as program,
         closing(Feeder(socket, program)) as feeder,
         closing(connect(database, read_only=True)) as rows,
     ):
@@ -148,31 +156,30 @@ def daemon(
 @contextmanager
 def floor(places: Places, broker: Broker) -> Iterator[Subject]:
     """Run the floor until the block ends."""
-    with _floor(places, broker, "floor", FLOOR) as subject:
+    with _floor(places, broker.port, "floor", FLOOR) as subject:
         yield subject
 
 
 @contextmanager
-def row_floor(
-    places: Places, broker: Broker, command: Sequence[str]
-) -> Iterator[Subject]:
-    """Run a floor that commits a row first, until the block ends."""
+def row_floor(places: Places, port: int, command: Sequence[str]) -> Iterator[Subject]:
+    """Run a floor that commits a row first, for a broker's port, until the block ends."""
     database = places.disk / "row-floor.db"
     make_database(database)
-    with _floor(places, broker, "row-floor", command, str(database)) as subject:
+    with _floor(places, port, "row-floor", command, str(database)) as subject:
         yield subject
 
 
 @contextmanager
 def _floor(
-    places: Places, broker: Broker, name: str, command: Sequence[str], *more: str
+    places: Places, port: int, name: str, command: Sequence[str], *more: str
 ) -> Iterator[Subject]:
     socket = places.folder / f"{name}.sock"
     socket.unlink(missing_ok=True)
-    words = [str(socket), str(broker.port), str(places.connections), *more]
+    words = [str(socket), str(port), str(places.connections), *more]
     with (
         Program(
-            f"the {name}", [*command, *words], places.folder / f"{name}.log"
+            *(f"the {name}", [*command, *words], places.folder / f"{name}.log"),
+            trusts=places.trusts,
         ) as program,
         closing(Feeder(socket, program)) as feeder,
     ):
@@ -196,8 +203,7 @@ def make_database(
             fill(writing)
 
 
-def _configuration(places: Places, port: int, database: Path, socket: Path) -> str:
-    url = f"http://127.0.0.1:{port}"
+def _configuration(places: Places, url: str, database: Path, socket: Path) -> str:
     keys = {
         "database": str(database),
         "alpaca.simulate": False,  # the daemon takes the broker for a real one

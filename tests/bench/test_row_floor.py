@@ -32,7 +32,7 @@ def test_a_row_is_committed_for_each_signal_and_each_order_comes(made: object) -
         places = Places(folder=folder, disk=folder, connections=4)
         with (
             stand_in(folder) as broker,
-            row_floor(places, broker, made(folder).command) as subject,
+            row_floor(places, broker.port, made(folder).command) as subject,
         ):
             found = measure.singles(subject, broker, 5)
             burst = measure.burst(subject, broker, 50)
