@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snexec.bench.programs import PATIENCE_SECONDS, Program
+from snexec.bench.programs import PATIENCE_SECONDS, Program, module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,10 +150,10 @@ class BuiltInExchange(Broker):
 
 
 @contextmanager
-def stand_in(folder: Path) -> Iterator[StandIn]:
-    """Run the stand-in broker until the block ends."""
-    output = folder / "broker.log"
-    with Program("the stand-in broker", ["snexec.bench.stand_in"], output) as program:
+def stand_in(folder: Path, name: str = "broker") -> Iterator[StandIn]:
+    """Run the stand-in broker until the block ends; its output's file has the name."""
+    command, output = module("snexec.bench.stand_in"), folder / f"{name}.log"
+    with Program("the stand-in broker", command, output) as program:
         port = int(program.expect(r"port (\d+)\n"))
         with closing(StandIn(program, port)) as broker:
             yield broker
@@ -193,8 +193,8 @@ class MarketData(Controls):
 @contextmanager
 def market_data(folder: Path) -> Iterator[MarketData]:
     """Run the stand-in for market data until the block ends."""
-    words, output = ["snexec.bench.stand_in_data"], folder / "data.log"
-    with Program("the stand-in for market data", words, output) as program:
+    command, output = module("snexec.bench.stand_in_data"), folder / "data.log"
+    with Program("the stand-in for market data", command, output) as program:
         port = int(program.expect(r"port (\d+)\n"))
         with closing(MarketData(program, port)) as data:
             yield data
@@ -205,9 +205,9 @@ def built_in_exchange(folder: Path) -> Iterator[BuiltInExchange]:
     """Run the built-in exchange until the block ends, as it is but for the rate limit."""
     config = folder / "exchange.toml"
     config.write_text(_NO_RATE_LIMIT)
-    words = ["snexec", "--config", str(config), "exchange", "--port", "0"]
+    command = module("snexec", "--config", str(config), "exchange", "--port", "0")
     output = folder / "exchange.log"
-    with Program("the built-in exchange", words, output) as program:
+    with Program("the built-in exchange", command, output) as program:
         port = int(program.expect(r'paper_url = "http://127\.0\.0\.1:(\d+)"'))
         with closing(BuiltInExchange(program, port)) as broker:
             yield broker

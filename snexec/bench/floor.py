@@ -2,7 +2,9 @@
 
 A process of its own, ``python -m snexec.bench.floor SOCKET PORT CONNECTIONS``: it
 reads JSON lines from a Unix socket and writes a prepared POST for each to one of its
-open connections, in turns. No model, no checks, no row, no event loop.
+open connections, in turns. No model, no checks, no row, no event loop. With a DATABASE
+behind these, it commits a row for each line first, those of one read together; where
+there is a C compiler, ``row_floor.c`` is measured in its place.
 """
 
 from __future__ import annotations
@@ -10,8 +12,15 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import os
 import socket
+import sqlite3
 import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ACCEPT_SECONDS = 30.0  # the bench may have died before it connected
 _READ_BYTES = 64 * 1024
@@ -27,6 +36,12 @@ _BODY = (
     b'"time_in_force":"day","client_order_id":"floor-%b"}'
 )
 _ANSWER = b'{"status":"accepted"}\n'
+_INSERT = (
+    "INSERT INTO BotTrade (id, symbol, status, catalystType, catalystTier, entryAt,"
+    " createdAt, updatedAt, mode, notional, starRating, priceAtSignal, signalId)"
+    " VALUES (?1, ?2, 'open', 'earnings_beat', 1, ?3, ?3, ?3, 'paper', 100, 5, 187.2, ?2)"
+    " ON CONFLICT DO NOTHING"
+)
 
 
 class _Connection:
@@ -52,8 +67,28 @@ class _Connection:
             reply += data
 
 
-def run(path: str, port: int, connections: int) -> None:
-    """Serve one client until it leaves."""
+def writer_of_rows(database: str) -> Callable[[list[str]], None]:
+    """Return what commits a row of the ledger's table for each of some symbols."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    numbers = itertools.count(1)
+
+    def write(symbols: list[str]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for symbol in symbols:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+            row = (f"floor-{os.getpid()}-{next(numbers)}", symbol, now)
+            connection.execute(_INSERT, row)
+        connection.execute("COMMIT")
+
+    return write
+
+
+def run(
+    path: str, port: int, connections: int, write: Callable[[list[str]], None]
+) -> None:
+    """Serve one client until it leaves; ``write`` takes the symbols of each read."""
     ring = itertools.cycle([_Connection(port) for _ in range(connections)])
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -64,13 +99,18 @@ def run(path: str, port: int, connections: int) -> None:
     rest = b""
     while data := client.recv(_READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            symbol = json.loads(line)["symbol"].encode()
-            body = _BODY % (symbol, symbol)
+        symbols = [json.loads(line)["symbol"] for line in lines]
+        write(symbols)
+        for symbol in symbols:
+            text = symbol.encode()
+            body = _BODY % (text, text)
             next(ring).post(_HEAD % (len(body), body))
         client.sendall(_ANSWER * len(lines))
 
 
 if __name__ == "__main__":
     gc.disable()
-    run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    run(
+        *(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])),
+        writer_of_rows(sys.argv[4]) if len(sys.argv) > 4 else lambda _: None,
+    )

@@ -98,6 +98,17 @@ def singles(subject: Subject, broker: Broker, count: int) -> Singles:
     )
 
 
+def first(subject: Subject, broker: Broker) -> float:
+    """Send one signal to a program that may have been idle for long; microseconds."""
+    known = broker.count()
+    symbol = f"F{known}"
+    sent_ns = subject.feeder.send(signal_line(symbol))
+    posts = broker.wait_for_posts(known, 1)
+    subject.feeder.expect_accepted([symbol])
+    _check_all_came(posts, [symbol])
+    return (posts[0].arrived_ns - sent_ns) / 1e3
+
+
 def burst(subject: Subject, broker: Broker, count: int) -> Burst:
     """Send signals at once, in one write."""
     known = broker.count()

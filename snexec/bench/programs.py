@@ -41,27 +41,40 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def module(*words: str) -> list[str]:
+    """Return the command that runs one of our modules with these arguments."""
+    # -P: the working directory may hold another snexec.
+    return [sys.executable, "-P", "-m", *words]
+
+
 class Program:
-    """One of our modules in a process of its own, for as long as its block lasts.
+    """A process of its own, for as long as its block lasts.
 
     Args:
         name: What errors call it.
-        words: The module and its arguments.
+        command: What is run: ours, by ``module``, or built by us.
         output: The file that takes its standard output and error.
+        trusts: The certificate that it trusts, if it is not the usual ones.
 
     Attributes:
         started_ns: ``time.monotonic_ns`` just before it was started.
     """
 
-    def __init__(self, name: str, words: Sequence[str], output: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        output: Path,
+        *,
+        trusts: Path | None = None,
+    ) -> None:
         self._name = name
         self._output = output
         with output.open("wb") as log:
             self.started_ns = time.monotonic_ns()
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                # -P: the working directory may hold another snexec.
-                [sys.executable, "-P", "-m", *words],
-                env=_environment(),
+            self._process = subprocess.Popen(  # noqa: S603 - our own programs
+                command,
+                env=_environment(trusts),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,8 +159,9 @@ class Program:
         return subprocess.check_output(words, text=True).strip()  # noqa: S603
 
 
-def _environment() -> dict[str, str]:
+def _environment(trusts: Path | None) -> dict[str, str]:
     """Return ours, with made-up keys in place of the user's, and this package's path."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("APCA_")}
     paths = [str(Path(snexec.__file__).parents[1]), kept.get("PYTHONPATH", "")]
-    return kept | _KEYS | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    trusted = {} if trusts is None else {"SSL_CERT_FILE": str(trusts)}
+    return kept | _KEYS | trusted | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from snexec import __version__
-from snexec.bench.stats import bar
+from snexec.bench.pair_report import report_pairs
+from snexec.bench.stats import bar, shown
 from snexec.bench.summary import PERCENTS
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def report(summary: RunSummary) -> str:
     )
     if summary.stand_in["snexec"].lookups:
         notes += _LOOKUPS_NOTE
-    return "\n\n".join([title, _table(summary), _histogram(summary), notes])
+    pairs = report_pairs(run.pairs, run.sizes.burst)
+    return "\n\n".join([title, _table(summary), pairs, _histogram(summary), notes])
 
 
 def _table(summary: RunSummary) -> str:
@@ -73,7 +75,7 @@ def _table(summary: RunSummary) -> str:
     ]
     lines = [_line(summary, *row) for row in rows]
     lines += [
-        (f"one SQLite commit, p{percent}, µs", "", _number(took_us), "", "", "")
+        (f"one SQLite commit, p{percent}, µs", "", shown(took_us), "", "", "")
         for percent, took_us in summary.commit_us.items()
     ]
     return tabulate(
@@ -89,7 +91,7 @@ def _line(summary: RunSummary, label: str, figure: Figure) -> tuple[str, ...]:
     ours, floor = (figure(summary.stand_in[name]) for name in ("snexec", "floor"))
     ratio = ours / floor if ours and floor else None
     there = [figure(summary.exchange[name]) for name in ("snexec", "floor")]
-    return (label, *map(_number, [ours, floor, ratio, *there]))
+    return (label, *map(shown, [ours, floor, ratio, *there]))
 
 
 def _histogram(summary: RunSummary) -> str:
@@ -113,12 +115,3 @@ def _latency(percent: int, summary: Summary) -> float:
 
 def _rounds(count: int) -> str:
     return "1 round" if count == 1 else f"{count} rounds"
-
-
-def _number(value: float | None) -> str:
-    """Return a number with about three significant digits."""
-    if value is None:
-        return ""
-    if value == int(value) or value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

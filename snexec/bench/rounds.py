@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from snexec.bench import measure
 from snexec.bench.brokers import StandIn, built_in_exchange, stand_in
+from snexec.bench.pairs import measure_pairs
 from snexec.bench.subjects import Places, daemon, floor
 from snexec.errors import StartError, first_words
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snexec.bench.brokers import Broker
+    from snexec.bench.pairs import Pairs
     from snexec.bench.subjects import Subject
     from snexec.settings import Settings
 
@@ -42,6 +44,7 @@ class Sizes:
         burst: Signals at once.
         fills: Fill events at once; not fewer than ``burst``.
         commits: Raw SQLite commits.
+        turns: Of daemon and the floor that commits a row, each.
     """
 
     rounds: int
@@ -50,12 +53,27 @@ class Sizes:
     burst: int
     fills: int
     commits: int
+    turns: int
 
 
 FULL = Sizes(
-    rounds=3, exchange_rounds=1, singles=300, burst=500, fills=2000, commits=100
+    rounds=3,
+    exchange_rounds=1,
+    singles=300,
+    burst=500,
+    fills=2000,
+    commits=100,
+    turns=6,
 )
-QUICK = Sizes(rounds=1, exchange_rounds=1, singles=20, burst=50, fills=100, commits=20)
+QUICK = Sizes(
+    rounds=1,
+    exchange_rounds=1,
+    singles=20,
+    burst=50,
+    fills=100,
+    commits=20,
+    turns=1,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +118,7 @@ class Run:
         load: The machine's load before the run, over one minute, as ``uptime`` shows it.
         connections: Orders at once, and the floor's connections.
         disk: The folder that the databases were in.
+        pairs: Daemon and the floor that commits a row first, in turns.
     """
 
     load: float
@@ -107,6 +126,7 @@ class Run:
     connections: int
     disk: Path
     rounds: list[Round]
+    pairs: Pairs
 
 
 def run(settings: Settings, sizes: Sizes, tell: Callable[[str], None]) -> Run:
@@ -128,9 +148,21 @@ def run(settings: Settings, sizes: Sizes, tell: Callable[[str], None]) -> Run:
         for number in range(1, sizes.rounds + 1):
             tell(f"round {number} of {sizes.rounds}")
             rounds.append(_round(places, sizes, number))
+        tell("in turns with a floor that commits a row first")
+        pairs = measure_pairs(
+            places,
+            turns=sizes.turns,
+            singles=-(-sizes.singles // sizes.turns),
+            burst=sizes.burst,
+        )
         connections, disk = places.connections, places.disk.parent
     return Run(
-        load=load, sizes=sizes, connections=connections, disk=disk, rounds=rounds
+        load=load,
+        sizes=sizes,
+        connections=connections,
+        disk=disk,
+        rounds=rounds,
+        pairs=pairs,
     )
 
 

@@ -1,4 +1,4 @@
-"""Histograms of what was measured."""
+"""Histograms of what was measured, and its numbers as text."""
 
 from __future__ import annotations
 
@@ -44,3 +44,12 @@ def bucket_counts(samples: Iterable[float], edges: Sequence[float]) -> list[int]
 def bar(count: int, largest: int, width: int) -> str:
     """Return a bar of a histogram; any count but 0 can be seen."""
     return "#" * math.ceil(width * count / largest) if count else ""
+
+
+def shown(value: float | None) -> str:
+    """Return a number with about three significant digits; nothing for none."""
+    if value is None:
+        return ""
+    if value == int(value) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

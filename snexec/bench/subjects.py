@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snexec.bench.feeder import Feeder
-from snexec.bench.programs import Program, wait_until
+from snexec.bench.programs import Program, module, wait_until
 from snexec.clock import SystemClock
 from snexec.ledger import connect, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from snexec.bench.brokers import Broker
 
+FLOOR = module("snexec.bench.floor")
 _PROBE = {
     "symbol": "PROBE",
     "catalystCategory": "bench",
@@ -37,11 +38,13 @@ class Places:
         folder: For sockets, whose paths must be short, configurations and output.
         disk: For databases, on the same disk as the user's own.
         connections: Orders at once: ``max_in_flight``, and the floor's connections.
+        trusts: The certificate of brokers that are spoken to by TLS.
     """
 
     folder: Path
     disk: Path
     connections: int
+    trusts: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +104,7 @@ def daemon(
     *,
     fill: Callable[[sqlite3.Connection], None] | None = None,
     exits: str = "",
+    url: str | None = None,
 ) -> Iterator[Subject]:
     """Run a daemon on a new database until the block ends.
 
@@ -109,22 +113,20 @@ def daemon(
         broker: Whom it trades with.
         fill: Writes rows before it starts.
         exits: Its section ``[exits]``, if it has one.
+        url: Where the broker is reached, if not on its own port.
     """
     database, socket = places.disk / "bench.db", places.folder / "daemon.sock"
-    for old in places.disk.glob(f"{database.name}*"):
-        old.unlink()
-    # Created beforehand, as most starts find their tables.
-    with closing(
-        open_database(database, simulated=False, clock=SystemClock())
-    ) as writing:
-        if fill is not None:
-            fill(writing)
+    make_database(database, fill)
     config = places.folder / "daemon.toml"
-    plain = _configuration(places, broker.port, database, socket)
+    url = url or f"http://127.0.0.1:{broker.port}"
+    plain = _configuration(places, url, database, socket)
     config.write_text(plain + exits)
-    words = ["snexec", "--config", str(config)]
+    command = module("snexec", "--config", str(config))
     with (
-        Program("the daemon", words, places.folder / "daemon.log") as program,
+        Program(
+            *("the daemon", command, places.folder / "daemon.log"),
+            trusts=places.trusts,
+        ) as program,
         closing(Feeder(socket, program)) as feeder,
         closing(connect(database, read_only=True)) as rows,
     ):
@@ -154,20 +156,54 @@ def daemon(
 @contextmanager
 def floor(places: Places, broker: Broker) -> Iterator[Subject]:
     """Run the floor until the block ends."""
-    socket = places.folder / "floor.sock"
+    with _floor(places, broker.port, "floor", FLOOR) as subject:
+        yield subject
+
+
+@contextmanager
+def row_floor(places: Places, port: int, command: Sequence[str]) -> Iterator[Subject]:
+    """Run a floor that commits a row first, for a broker's port, until the block ends."""
+    database = places.disk / "row-floor.db"
+    make_database(database)
+    with _floor(places, port, "row-floor", command, str(database)) as subject:
+        yield subject
+
+
+@contextmanager
+def _floor(
+    places: Places, port: int, name: str, command: Sequence[str], *more: str
+) -> Iterator[Subject]:
+    socket = places.folder / f"{name}.sock"
     socket.unlink(missing_ok=True)
-    words = ["snexec.bench.floor", str(socket), str(broker.port)]
-    words.append(str(places.connections))
+    words = [str(socket), str(port), str(places.connections), *more]
     with (
-        Program("the floor", words, places.folder / "floor.log") as program,
+        Program(
+            *(f"the {name}", [*command, *words], places.folder / f"{name}.log"),
+            trusts=places.trusts,
+        ) as program,
         closing(Feeder(socket, program)) as feeder,
     ):
         ready_ms = (time.monotonic_ns() - program.started_ns) / 1e6
         yield Subject(program=program, feeder=feeder, ready_ms=ready_ms)
 
 
-def _configuration(places: Places, port: int, database: Path, socket: Path) -> str:
-    url = f"http://127.0.0.1:{port}"
+def make_database(
+    path: Path, fill: Callable[[sqlite3.Connection], None] | None = None
+) -> None:
+    """Create a database beforehand, as most starts find their tables.
+
+    Args:
+        path: Where; what is there is removed.
+        fill: Writes rows.
+    """
+    for old in path.parent.glob(f"{path.name}*"):
+        old.unlink()
+    with closing(open_database(path, simulated=False, clock=SystemClock())) as writing:
+        if fill is not None:
+            fill(writing)
+
+
+def _configuration(places: Places, url: str, database: Path, socket: Path) -> str:
     keys = {
         "database": str(database),
         "alpaca.simulate": False,  # the daemon takes the broker for a real one

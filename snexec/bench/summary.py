@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from snexec import __version__
+from snexec.bench.pair_report import fields_of as pair_fields
 from snexec.bench.stats import bucket_counts, bucket_edges
 from snexec.latency import percentile
 
@@ -170,6 +171,7 @@ class RunSummary:
             },
             "standIn": {name: each.fields() for name, each in self.stand_in.items()},
             "exchange": {name: each.fields() for name, each in self.exchange.items()},
+            "rowFirst": pair_fields(self.run.pairs, sizes.burst),
             "commitUs": _percentile_fields(self.commit_us),
             "histogramUs": {"edges": self.edges, **self.counts},
             "rounds": [

@@ -156,19 +156,20 @@ def exchange(
 
 
 @cli.command(epilog=examples("snexec bench --quick", "snexec bench exits --json"))
-@click.argument("what", type=click.Choice(["exits"]), required=False)
+@click.argument("what", type=click.Choice(["exits", "far"]), required=False)
 @click.option("--quick", is_flag=True, help="Some seconds, and rougher figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 @click.pass_obj
 def bench(config: Path, what: str | None, *, quick: bool, as_json: bool) -> None:
     """Measure snexec on this machine, next to the least it could take.
 
-    With `exits`: how it sells, next to how it buys, and to its goals.
+    With `exits`: how it sells, next to how it buys, and to its goals. With `far`: orders
+    for a broker that is 20 ms away, by TLS.
     """
-    from snexec.cli.bench import run_bench, run_exits_bench
+    from snexec.cli.bench import run_bench, run_exits_bench, run_far_bench
 
-    run = run_bench if what is None else run_exits_bench
-    run(config, quick=quick, as_json=as_json)
+    runs = {None: run_bench, "exits": run_exits_bench, "far": run_far_bench}
+    runs[what](config, quick=quick, as_json=as_json)
 
 
 @cli.command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snexec.bench import exit_rounds
+from snexec.bench import exit_rounds, far_report, far_rounds
 from snexec.bench.exit_report import fields_of, report_exits
 from snexec.bench.report import report
 from snexec.bench.rounds import FULL, QUICK, run
@@ -40,6 +40,18 @@ def run_exits_bench(config: Path, *, quick: bool, as_json: bool) -> None:
     with _aborting():
         found = exit_rounds.run_exits(load_settings(config), sizes, _print_progress)
     _print(lambda: fields_of(found), lambda: report_exits(found), as_json=as_json)
+
+
+def run_far_bench(config: Path, *, quick: bool, as_json: bool) -> None:
+    """Measure orders for a far broker, and print; raises as ``run_bench``."""
+    sizes = far_rounds.QUICK if quick else far_rounds.FULL
+    with _aborting():
+        found = far_rounds.run_far(load_settings(config), sizes, _print_progress)
+    _print(
+        lambda: far_report.fields_of(found),
+        lambda: far_report.report_far(found),
+        as_json=as_json,
+    )
 
 
 def _print(

@@ -24,6 +24,7 @@ from snexec.errors import (
     reasons,
 )
 from snexec.stream.timeouts import limit
+from snexec.stream.whole_frames import WholeFrames
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
 _GOODBYE_SECONDS = 0.1  # for our own goodbye, when the daemon stops
@@ -42,15 +43,13 @@ class Socket:
     Its methods raise StreamClosedError once it is closed.
     """
 
-    def __init__(self, connection: WebSocketConnection) -> None:
+    def __init__(self, connection: WebSocketConnection, frames: WholeFrames) -> None:
         self._connection = connection
+        self._frames = frames
 
     async def get_message(self) -> str | bytes:
-        """Return the next text or binary message."""
-        try:
-            return await self._connection.get_message()
-        except ConnectionClosed as exc:
-            raise _closed(exc) from None
+        """Return the next text or binary message; a text may come as its bytes."""
+        return await self._frames.get()
 
     async def send_message(self, text: str) -> None:
         """Send a text message."""
@@ -95,8 +94,8 @@ async def open_connection(
         BaseExceptionGroup: What the block itself raises; the above may be in one too.
     """
     try:
-        async with _open(address, tls, frame_bytes) as connection:
-            yield Socket(connection)
+        async with _open(address, tls, frame_bytes) as socket:
+            yield socket
     except* ConnectionRejected as group:
         raise StreamRejectedError(next(leaves(group)).status_code) from None
     except* HandshakeError as group:
@@ -106,10 +105,11 @@ async def open_connection(
 @asynccontextmanager
 async def _open(
     address: str, tls: Callable[[], ssl.SSLContext], frame_bytes: int
-) -> AsyncIterator[WebSocketConnection]:
+) -> AsyncIterator[Socket]:
     url = urlsplit(address)
+    frames = WholeFrames(frame_bytes, _FRAMES_WAITING)
     with limit(_CONNECT_SECONDS, "no connection"):
-        transport = _Transport(await _dial(url, tls))
+        transport = _Transport(await _dial(url, tls), frames)
     opened = False
     try:
         async with trio.open_nursery() as nursery:
@@ -117,7 +117,7 @@ async def _open(
                 limit(_CONNECT_SECONDS, "no answer to the handshake"),
                 transport.handshake,
             ):
-                socket = await wrap_client_stream(
+                connection = await wrap_client_stream(
                     nursery,
                     transport,  # type: ignore[arg-type]  # any stream does
                     url.netloc,
@@ -128,15 +128,16 @@ async def _open(
                 )
             if transport.handshake.cancelled_caught:
                 raise OSError("closed during the handshake")  # noqa: TRY301 - as below
+            nursery.start_soon(_take_the_rest, connection, frames)
             goodbye_seconds = _GOODBYE_SECONDS
             opened = True
             try:
-                yield socket
+                yield Socket(connection, frames)
                 goodbye_seconds = CLOSE_SECONDS
             finally:
                 # Alpaca keeps one slot per account.
                 with trio.move_on_after(goodbye_seconds, shield=True):
-                    await socket.aclose()
+                    await connection.aclose()
             nursery.cancel_scope.cancel(reason="the connection is done with")
     except* Exception as group:
         nonsense = group.split(_NO_CONNECTION)[1]
@@ -151,6 +152,15 @@ async def _open(
     finally:
         # trio-websocket leaves the transport open where the server closed first.
         await trio.aclose_forcefully(transport)
+
+
+async def _take_the_rest(connection: WebSocketConnection, frames: WholeFrames) -> None:
+    """Take the messages that did not come in whole frames, until the connection ends."""
+    try:
+        while True:
+            frames.add(await connection.get_message())
+    except ConnectionClosed as exc:
+        frames.end(_closed(exc))
 
 
 async def _dial(url: SplitResult, tls: Callable[[], ssl.SSLContext]) -> trio.abc.Stream:
@@ -173,20 +183,32 @@ async def _dial(url: SplitResult, tls: Callable[[], ssl.SSLContext]) -> trio.abc
 
 
 class _Transport(trio.abc.Stream):
-    """A stream whose end also ends the handshake, which would wait forever."""
+    """A stream whose end also ends the handshake, which would wait forever.
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    Args:
+        stream: The connection.
+        frames: Takes messages; what is left is received.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, frames: WholeFrames) -> None:
         self._stream = stream
+        self._frames = frames
         self.handshake = trio.CancelScope()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data: bytes | bytearray = b""
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        finally:
+        left = b""
+        while not left:
+            await self._frames.wait_room()
+            data: bytes | bytearray = b""
+            try:
+                data = await self._stream.receive_some(max_bytes)
+            finally:
+                if not data:
+                    self.handshake.cancel(reason="the connection has ended")
             if not data:
-                self.handshake.cancel(reason="the connection has ended")
-        return bytes(data)
+                break
+            left = self._frames.take(bytes(data))
+        return left
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         try:

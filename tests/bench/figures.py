@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from snexec.bench.measure import Burst, FillRun, Singles
+from snexec.bench.pairs import Pairs, Side
 from snexec.bench.rounds import QUICK, Figures, Round, Run
 from snexec.bench.summary import RunSummary
 
@@ -44,5 +45,20 @@ def made_up_run(*latencies_us: float) -> RunSummary:
         for latency_us in latencies_us
     ]
     return RunSummary(
-        Run(load=0.5, sizes=QUICK, connections=64, disk=Path("/data"), rounds=rounds)
+        Run(
+            load=0.5,
+            sizes=QUICK,
+            connections=64,
+            disk=Path("/data"),
+            rounds=rounds,
+            pairs=made_up_pairs(),
+        )
+    )
+
+
+def made_up_pairs() -> Pairs:
+    return Pairs(
+        language="C",
+        snexec=Side(latencies_us=[600.0, 600.0, 900.0], bursts_ms=[30.0, 33.0, 90.0]),
+        floor=Side(latencies_us=[500.0, 500.0, 600.0], bursts_ms=[20.0, 30.0, 40.0]),
     )

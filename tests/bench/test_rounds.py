@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from snexec.bench.row_floor import build
 from tests.integration.harness import short_folder
 
 ROOT = Path(__file__).parents[2]
+
+
+def can_go_far() -> bool:
+    """Return whether what ``bench far`` needs is here."""
+    with tempfile.TemporaryDirectory() as folder:
+        is_built = build(Path(folder), tls=True).language == "C"
+    return is_built and shutil.which("openssl") is not None
 
 
 def start_bench(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -56,6 +66,9 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind() -> None:
         assert isinstance(figures["burst"]["outOfOrder"], int)
     assert found["standIn"]["snexec"]["fills"]["rowsPerSec"] > 0
     assert found["standIn"]["floor"]["fills"] is None
+    assert found["rowFirst"]["figures"].keys() == {"p50Us", "p99Us", "burstMs"}
+    for figure in found["rowFirst"]["figures"].values():
+        assert min(figure["value"], figure["beside"], figure["ratio"]) > 0
     check_percentiles(found["commitUs"])
     edges = found["histogramUs"].pop("edges")
     for counts in found["histogramUs"].values():
@@ -80,6 +93,24 @@ def test_a_quick_run_of_exits_has_every_figure_and_leaves_nothing_behind() -> No
         if figure["beside"] is not None:
             assert figure["beside"] > 0
     assert found["ticksPerSec"] > 0
+
+
+@pytest.mark.skipif(not can_go_far(), reason="no C compiler with OpenSSL is here")
+def test_a_quick_run_far_from_the_broker_has_every_figure() -> None:
+    with short_folder() as folder:
+        process = start_bench(folder, "far", "--quick", "--json")
+        out, err = process.communicate(timeout=120)
+
+        assert process.returncode == 0, err
+        assert err == ""
+        found = json.loads(out)
+        assert left_behind(folder) == []
+    figures = found["figures"]
+    for name in ("firstMs", "burstMs"):
+        # Half a round trip is in each.
+        assert min(figures[name]["value"], figures[name]["beside"]) >= 10
+    more = figures["firstMs"]["value"] - figures["firstMs"]["beside"]
+    assert figures["firstMoreMs"]["value"] == pytest.approx(more, abs=0.01)
 
 
 def check_figures(figures: dict[str, Any], sizes: dict[str, int]) -> None:

@@ -155,13 +155,13 @@ class MemorySocket(Socket):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._frames: deque[str | bytes] = deque()
+        self._coming: deque[str | bytes] = deque()
         self._came = trio.Event()
         self._closed: str | None = None
 
     def put(self, frame: str | bytes) -> None:
         """Have a frame come."""
-        self._frames.append(frame)
+        self._coming.append(frame)
         self._came.set()
 
     def close(self, words: str = "1006") -> None:
@@ -171,12 +171,12 @@ class MemorySocket(Socket):
 
     async def get_message(self) -> str | bytes:
         await trio.lowlevel.checkpoint()
-        while not self._frames:
+        while not self._coming:
             if self._closed is not None:
                 raise StreamClosedError(self._closed)
             self._came = trio.Event()
             await self._came.wait()
-        return self._frames.popleft()
+        return self._coming.popleft()
 
     async def send_message(self, text: str) -> None:
         await trio.lowlevel.checkpoint()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -13,6 +13,7 @@ from trio_websocket import (
     serve_websocket,
 )
 
+from snexec.bench.websocket import CLOSE, PING, PONG, frame, take_frame
 from snexec.errors import StreamClosedError, StreamError, StreamRejectedError
 from snexec.stream.connection import open_connection
 from tests.input_helpers import serve_once
@@ -189,4 +190,59 @@ async def test_a_frame_that_is_far_too_long_ends_the_connection(
             assert len(await socket.get_message()) == 32_768
             with pytest.raises(StreamClosedError):
                 await socket.get_message()
+    nursery.cancel_scope.cancel()
+
+
+async def serve_raw(
+    nursery: trio.Nursery, speak: Callable[[trio.SocketStream, bytes], Awaitable[None]]
+) -> str:
+    """Serve what a library would not send; the speaker gets a good handshake's answer."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        head = await stream.receive_some()
+        answer = SWITCHING + UPGRADE + key_of(bytes(head)) + b"\r\n"
+        await speak(stream, answer)
+        await trio.sleep_forever()
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    return f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/s"
+
+
+async def test_messages_keep_their_order_whether_they_come_whole_or_in_parts(
+    nursery: trio.Nursery,
+) -> None:
+    parts = bytes([0x01, 1]) + b"2" + bytes([0x80, 1]) + b"3"
+
+    async def speak(stream: trio.SocketStream, answer: bytes) -> None:
+        await stream.send_all(answer + frame(b"1") + parts + frame(b"4"))
+        await stream.send_all(frame(b"5") + frame(b"", CLOSE))
+
+    url = await serve_raw(nursery, speak)
+    async with open_connection(url, no_tls) as socket:
+        with trio.fail_after(2):
+            messages = [await socket.get_message() for _ in range(4)]
+            with pytest.raises(StreamClosedError):
+                await socket.get_message()
+    assert messages == [b"1", "23", b"4", b"5"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_ping_amid_messages_is_answered(nursery: trio.Nursery) -> None:
+    answered = trio.Event()
+
+    async def speak(stream: trio.SocketStream, answer: bytes) -> None:
+        await stream.send_all(
+            answer + frame(b"1") + frame(b"here?", PING) + frame(b"2")
+        )
+        data = bytearray()
+        while (found := take_frame(data)) is None:
+            data += await stream.receive_some()
+        assert found == (PONG, b"here?")
+        answered.set()
+
+    url = await serve_raw(nursery, speak)
+    async with open_connection(url, no_tls) as socket:
+        with trio.fail_after(2):
+            assert [await socket.get_message() for _ in range(2)] == [b"1", b"2"]
+            await answered.wait()
     nursery.cancel_scope.cancel()

@@ -41,7 +41,7 @@ class ScriptedSocket(Socket):
 
     def __init__(self, frames: Iterable[object], *, binary: bool = False) -> None:
         texts = (f if isinstance(f, str | bytes) else json.dumps(f) for f in frames)
-        self._frames = deque(
+        self._coming = deque(
             text.encode() if binary and isinstance(text, str) else text
             for text in texts
         )
@@ -49,9 +49,9 @@ class ScriptedSocket(Socket):
 
     async def get_message(self) -> str | bytes:
         await trio.lowlevel.checkpoint()
-        if not self._frames:
+        if not self._coming:
             raise StreamClosedError("1000 NORMAL_CLOSURE")
-        return self._frames.popleft()
+        return self._coming.popleft()
 
     async def send_message(self, text: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -121,7 +121,7 @@ async def test_keys_that_are_refused_end_it(before: list[object]) -> None:
 async def test_a_broker_that_listens_to_something_else_is_left_after_a_while() -> None:
     class Stubborn(ScriptedSocket):
         async def get_message(self) -> str | bytes:
-            if self._frames:
+            if self._coming:
                 return await super().get_message()
             await trio.sleep(4)
             return json.dumps({"stream": "listening", "data": {"streams": []}})

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import itertools
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snexec.bench.websocket import BINARY, CLOSE, PING, PONG, TEXT, frame
+from snexec.errors import StreamClosedError
+from snexec.stream.whole_frames import WholeFrames
+
+HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+LONGEST = 70_000
+ENDED = StreamClosedError("1000 NORMAL_CLOSURE")
+
+
+def opened(most_waiting: int = 100) -> WholeFrames:
+    frames = WholeFrames(LONGEST, most_waiting)
+    assert frames.take(HEAD) == HEAD
+    return frames
+
+
+async def given_out(frames: WholeFrames) -> list[str | bytes]:
+    frames.end(ENDED)
+    messages: list[str | bytes] = []
+    with suppress(StreamClosedError):
+        while True:
+            messages.append(await frames.get())
+    return messages
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([TEXT, BINARY, PING, PONG, CLOSE]),
+            st.sampled_from([0, 1, 5, 125, 126, 300, 65_535, 65_536, LONGEST]),
+        ),
+        max_size=8,
+    ),
+    st.lists(st.integers(1, 40_000), max_size=20),
+)
+def test_messages_are_taken_and_the_rest_is_left_however_it_is_cut(
+    sent: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    payloads = [
+        (kind, bytes([number]) * (size if kind in {TEXT, BINARY} else min(size, 125)))
+        for number, (kind, size) in enumerate(sent)
+    ]
+    data = b"".join(frame(payload, kind) for kind, payload in payloads)
+    frames = opened()
+    left = b""
+    for cut in [*cuts, len(data) + 1]:
+        left += frames.take(data[:cut])
+        data = data[cut:]
+
+    async def taken() -> list[str | bytes]:
+        return await given_out(frames)
+
+    messages = [payload for kind, payload in payloads if kind in {TEXT, BINARY}]
+    assert trio.run(taken) == messages
+    assert left == b"".join(
+        frame(payload, kind) for kind, payload in payloads if kind not in {TEXT, BINARY}
+    )
+
+
+async def test_what_comes_right_behind_the_handshake_is_taken() -> None:
+    frames = WholeFrames(LONGEST, 100)
+    assert frames.take(HEAD + frame(b"{}") + frame(b"", PING)) == HEAD + frame(
+        b"", PING
+    )
+    assert await given_out(frames) == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD[:30],
+        b"HTTP/1.1 429 Too Many Requests\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"",
+    ],
+    ids=["cut", "refused", "other news", "nothing"],
+)
+async def test_any_other_answer_to_the_handshake_leaves_all(head: bytes) -> None:
+    frames = WholeFrames(LONGEST, 100)
+    assert frames.take(head) == head
+    assert frames.take(HEAD + frame(b"{}")) == HEAD + frame(b"{}")
+    assert await given_out(frames) == []
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        bytes([TEXT, 2]) + b"{}",
+        bytes([0x80, 2]) + b"{}",
+        bytes([0xC0 | TEXT, 2]) + b"{}",
+        bytes([0x83, 2]) + b"{}",
+        bytes([0x80 | TEXT, 0x82]) + b"mask{}",
+        bytes([0x80 | PING, 126, 0, 126]) + b"x" * 126,
+        frame(b"x" * (LONGEST + 1)),
+        bytes([0x80 | TEXT, 127]) + b"\xff" * 8,
+    ],
+    ids=[
+        "a part",
+        "the rest of nothing",
+        "compressed",
+        "of no known kind",
+        "masked",
+        "a ping too long",
+        "too long",
+        "longer than any",
+    ],
+)
+async def test_what_is_not_plain_is_left_with_all_that_follows(strange: bytes) -> None:
+    frames = opened()
+    after = frame(b"after")
+    assert frames.take(frame(b"before") + strange + after) == strange + after
+    assert frames.take(after) == after
+    assert await given_out(frames) == [b"before"]
+
+
+async def test_what_was_left_comes_behind_what_was_taken() -> None:
+    frames = opened()
+    frames.take(frame(b"1"))
+    frames.add("2")
+    assert await given_out(frames) == [b"1", "2"]
+
+
+async def test_a_message_wakes_whoever_waits_for_it() -> None:
+    frames, messages = opened(), []
+
+    async def wait() -> None:
+        messages.append(await frames.get())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        frames.take(frame(b"1"))
+    assert messages == [b"1"]
+
+
+async def test_others_have_their_turn_in_a_flood() -> None:
+    frames, given, seen = opened(), 0, []
+
+    async def look() -> None:
+        while given < 64:
+            seen.append(given)
+            await trio.lowlevel.checkpoint()
+
+    frames.take(frame(b"1") * 64)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        while given < 64:
+            await frames.get()
+            given += 1
+    steps = [after - before for before, after in itertools.pairwise(seen)]
+    assert max(steps) <= 16  # two turns, as the order of tasks is random
+
+
+async def test_the_reader_waits_while_too_many_wait() -> None:
+    frames, has_room = opened(most_waiting=2), False
+
+    async def wait() -> None:
+        nonlocal has_room
+        await frames.wait_room()
+        has_room = True
+
+    frames.take(frame(b"1") * 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not has_room
+        await frames.get()
+        await trio.testing.wait_all_tasks_blocked()
+        assert has_room
+
+
+async def test_a_connection_that_has_ended_is_read_to_its_end() -> None:
+    frames = opened(most_waiting=1)
+    frames.take(frame(b"1"))
+    frames.end(ENDED)
+    with trio.fail_after(2):
+        await frames.wait_room()
