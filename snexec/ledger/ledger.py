@@ -41,8 +41,6 @@ _READERS = 3  # threads; more who ask wait for one
 # A lock is waited for two seconds; who asks hears then that there is no answer.
 _READ_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
-# An order that comes meanwhile waits for so many; ten thousand take 20 ms.
-_DECISIONS_AT_ONCE = 200
 
 
 class Ledger:
@@ -229,12 +227,9 @@ class Ledger:
 
     def log_signals(self, decisions: Sequence[Decision]) -> None:
         """Have decisions about signals written behind the orders, or lose them."""
-        if not self.healthy:
-            return
-        with suppress(trio.ClosedResourceError):  # the writer has ended
-            for start in range(0, len(decisions), _DECISIONS_AT_ONCE):
-                some = decisions[start : start + _DECISIONS_AT_ONCE]
-                self.writer.probe(partial(_add_decisions, some))
+        if self.healthy:
+            with suppress(trio.ClosedResourceError):  # the writer has ended
+                self.writer.probe(lambda store: store.signal_log.add(decisions))
 
     def begin_win_window(self) -> None:
         """Have the win rate count no row that was closed before now."""
@@ -283,7 +278,3 @@ class Ledger:
         if self.look() is None:
             checkpoint(self._path)
             self._store.watch.look(at_leisure=True)
-
-
-def _add_decisions(decisions: Sequence[Decision], store: Store) -> None:
-    store.signal_log.add(decisions)

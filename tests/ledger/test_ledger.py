@@ -17,7 +17,6 @@ from snexec.ledger import checkpoints as checkpoints_module
 from snexec.ledger import file as file_module
 from snexec.ledger import ledger as ledger_module
 from snexec.ledger.ledger import Ledger
-from snexec.ledger.signal_log import Decision
 from snexec.locks import lock_file
 from snexec.risk.tally import Recently
 from tests.fakes import FakeClock, make_trade, row_of, rows_of, warnings_of
@@ -33,7 +32,7 @@ from tests.ledger.writing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from snexec.ledger.store import Store
@@ -540,27 +539,3 @@ async def test_a_daemon_that_took_the_lock_meanwhile_stops_orders_while_it_has_i
             health.append(ledger.healthy)
     assert health == [True, False, True]
     assert len(logged_errors.take()) == 1
-
-
-# Decisions about signals
-
-
-async def test_an_order_waits_for_few_decisions_however_many_there_are(
-    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    added: list[int] = []
-    add = store.signal_log.add
-
-    def noted(decisions: Sequence[Decision]) -> None:
-        added.append(len(decisions))
-        add(decisions)
-
-    monkeypatch.setattr(store.signal_log, "add", noted)
-    skip = Decision(
-        "2026-01-05T14:30:00.123Z", *("n", "KO", "paper", "skipped"), "", ""
-    )
-    async with ledger.writing(until=in_time):
-        ledger.log_signals([skip] * 1001)
-    assert sum(added) == 1001
-    assert max(added) <= 200
-    assert store._db.execute("SELECT count(*) FROM SignalLog").fetchone()[0] == 1001
