@@ -54,7 +54,7 @@ class Blindness:
         if settings is not None and settings.needs_prices:
             for each in rows:
                 mode = each.position.mode
-                if mode in seen or not self._is_needed(each):
+                if mode in seen or not self._is_needed(each, now):
                     continue
                 if each.prices.is_fresh(now.elapsed, settings):
                     seen.add(mode)
@@ -66,11 +66,11 @@ class Blindness:
             else:
                 self._sees(mode, now)
 
-    def _is_needed(self, entry: BookEntry) -> bool:
+    def _is_needed(self, entry: BookEntry, now: Instant) -> bool:
         position = entry.position
         if position.rests is not None or entry.prices.today.is_halted:
             return False
-        return self._view.session(position).is_open
+        return self._view.session(position, now).is_open
 
     def _sees(self, mode: Mode, now: Instant) -> None:
         self._seen[mode] = now.elapsed

@@ -37,6 +37,19 @@ class Highs:
         self._kept: array[float] | None = None
         self._width = 1
 
+    def takes(self, value: float | Decimal) -> bool:
+        """Return whether a price that prints have confirmed is to be offered at all.
+
+        As nearly none is: it is not above what is never taken back, or not among the few
+        that are kept.
+        """
+        if self._base is not None and value <= self._base:
+            return False
+        kept = self._kept
+        if kept is None or len(kept) < _KEPT * self._width:
+            return True
+        return value > min(kept[:: self._width])
+
     def offer(self, value: float, prints: Sequence[int]) -> None:
         """Take a confirmed price.
 

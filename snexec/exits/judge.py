@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.exits.rules import RULES, Trigger, show_price
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snexec.exits.position import Position
-    from snexec.exits.rules import Holds, Moment, Rule
-    from snexec.exits.symbol_prices import SymbolPrices
+    from snexec.exits.rules import Moment, Rule
+    from snexec.exits.symbol_prices import Confirmation, SymbolPrices
     from snexec.settings import ExitSettings
 
 _NO_PRICE = Decimal(0)
@@ -22,16 +25,18 @@ def first_trigger(
     """Return the first rule that is true and confirmed, None if none is."""
     price = usable_price(position, prices, moment, settings)
     for rule in RULES:
-        if rule.holds is None:
+        if rule.level is None:
             text = rule.says(position, _NO_PRICE, moment, settings)
             if text is not None:
                 return Trigger(rule.reason, None, "clock", text)
-        elif price is not None and rule.holds(position, price, settings):
-            name = _confirmed(rule.holds, position, prices, moment, settings)
-            if name is not None:
-                text = rule.says(position, price, moment, settings)
-                source = prices.source or ""
-                return Trigger(rule.reason, price, source, f"{text}, {name}")
+            continue
+        reached = None if price is None else rule.reached(position, settings)
+        if price is None or reached is None or not reached(price):
+            continue
+        found = _confirmed(reached, prices, moment, settings)
+        if found is not None:
+            says = partial(_say, rule, position, price, moment, settings, prices, found)
+            return Trigger(rule.reason, price, prices.source or "", says)
     return None
 
 
@@ -51,12 +56,16 @@ def still_holds(
         return True
     if getattr(settings, rule.key) is None or not settings.enabled:
         return False
-    if rule.holds is None:
+    if rule.level is None:
         return rule.says(position, _NO_PRICE, moment, settings) is not None
     price = usable_price(position, prices, moment, settings)
-    if price is None or next(prices.confirmations(moment.now, settings), None) is None:
+    if price is None or not prices.can_confirm(moment.now, settings):
         return None
-    return _confirmed(rule.holds, position, prices, moment, settings) is not None
+    reached = rule.reached(position, settings)
+    return (
+        reached is not None
+        and _confirmed(reached, prices, moment, settings) is not None
+    )
 
 
 def usable_price(
@@ -69,17 +78,29 @@ def usable_price(
 
 
 def _confirmed(
-    holds: Holds,
-    position: Position,
+    reached: Callable[[Decimal], bool],
     prices: SymbolPrices,
     moment: Moment,
     settings: ExitSettings,
-) -> str | None:
-    """Return what confirms that a rule is true, in words; None if nothing does."""
-    for name, together in prices.confirmations(moment.now, settings):
-        if all(holds(position, each, settings) for each in together):
-            return name
+) -> Confirmation | None:
+    """Return what confirms that a level is reached; None if nothing does."""
+    for each in prices.confirmations(moment.now, settings):
+        if all(map(reached, each.prices)):
+            return each
     return None
+
+
+def _say(  # noqa: PLR0917 - what was asked, and what answered
+    rule: Rule,
+    position: Position,
+    price: Decimal,
+    moment: Moment,
+    settings: ExitSettings,
+    prices: SymbolPrices,
+    found: Confirmation,
+) -> str:
+    text = rule.says(position, price, moment, settings)
+    return f"{text}, {prices.name(found)}"
 
 
 class Explained(NamedTuple):

@@ -133,7 +133,7 @@ class PositionMonitor:
             return None
         now = self._moment()
         position, prices = entry.position, entry.prices
-        session, doubted = self._view.session(position), prices.second.doubted
+        session, doubted = self._view.session(position, now), prices.second.doubted
         why = prices.hear(price, now, session, settings, position.entry_price)
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
@@ -204,11 +204,12 @@ class PositionMonitor:
 
     def undated(self) -> list[str]:
         """Return the symbols of which the price stands still, and may be yesterday's."""
+        now = self._view.now()
         return [
             each.position.symbol
             for each in self._book
             if each.prices.today.is_undated
-            and self._view.session(each.position).is_open
+            and self._view.session(each.position, now).is_open
         ]
 
     def explain(self, row_id: str) -> list[Explained] | None:
@@ -328,6 +329,7 @@ class PositionMonitor:
         position.state = "closing"
         remaining = position.remaining
         self._seller.sell(position, trigger)
-        level = logging.ERROR if trigger.text == MISSED else logging.INFO
-        words = position.symbol, trigger.reason, trigger.text, f"{remaining:f}"
+        text = trigger.text
+        level = logging.ERROR if text == MISSED else logging.INFO
+        words = position.symbol, trigger.reason, text, f"{remaining:f}"
         self._seller.announce(partial(log.log, level, "%s %s: %s; selling %s", *words))

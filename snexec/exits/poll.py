@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
+    from snexec.exits.prices import Instant
     from snexec.model import Mode
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -135,21 +136,24 @@ class PositionsPoll:
         if not rows or not self._accounts.has_keys(mode):
             return None
         interval = max(self._live.now.alpaca.reconcile_interval_sec, settings.poll_sec)
+        now = self._view.now()
         if settings.needs_prices and any(
-            self._lacks_price(each, settings) for each in rows
+            self._lacks_price(each, now, settings) for each in rows
         ):
             # Evenly, where the limit is low: no minute begins in a rush and ends blind.
             return max(settings.poll_sec, 60 / self._accounts.budget(mode).polls)
         return interval
 
-    def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
+    def _lacks_price(
+        self, entry: BookEntry, now: Instant, settings: ExitSettings
+    ) -> bool:
         """Return whether positions are to say a row's price, as no better source does."""
         if settings.price_source != "positions":
             source = entry.prices.source
             is_better = source is not None and RANK[source] > RANK["positions"]
-            if is_better and entry.prices.is_fresh(trio.current_time(), settings):
+            if is_better and entry.prices.is_fresh(now.elapsed, settings):
                 return False
-        return self._view.session(entry.position).is_open
+        return self._view.session(entry.position, now).is_open
 
     def _look_sec(self) -> float:
         """Return after how many seconds to look whether polls are needed more often."""

@@ -9,8 +9,9 @@
 | `market_close` | shares, `flatten_before_close_sec` before the close, or once that is missed |
 
 A rule is a pure function over a position, one price, the moment and the settings; it says
-why it is true, or None. To add one: its keys in ``ExitSettings``, its word in the ledger's
-``ExitReason``, a function, a line in ``RULES``.
+why it is true, or None. One that goes by the price has a level as well: what is asked at each
+price is only whether that is reached. To add one: its keys in ``ExitSettings``, its word in
+the ledger's ``ExitReason``, a function, a line in ``RULES``.
 """
 
 from __future__ import annotations
@@ -40,13 +41,19 @@ class Trigger(NamedTuple):
         reason: As the row and its ``BotExit`` have it.
         price: That made the rule true, dollars a share; None for a rule of time.
         source: Of the price, as ``BotExit`` has it; "clock" for a rule of time.
-        text: The rule and its figures, for the log.
+        says: The rule and its figures, in words; or what says them, asked in the same step:
+            they take longer than a sell's way to its row, and none waits for them.
     """
 
     reason: ExitReason
     price: Decimal | None
     source: str
-    text: str
+    says: str | Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        """The rule and its figures, for the log."""
+        return self.says if isinstance(self.says, str) else self.says()
 
 
 class Moment(NamedTuple):
@@ -71,7 +78,6 @@ class Moment(NamedTuple):
 
 
 Says = Callable[["Position", Decimal, Moment, "ExitSettings"], str | None]
-Holds = Callable[["Position", Decimal, "ExitSettings"], bool]
 Level = Callable[["Position", "ExitSettings"], Decimal | None]
 
 
@@ -83,15 +89,26 @@ class Rule(NamedTuple):
         says: Why it is true; None if it is not, or is off.
         level: The price at which it is; None of a rule that needs no price, which is
             asked with any, and of one that is off or cannot be true yet.
-        holds: Whether it is true of a price: ``says`` without words, which take longer
-            than a sell's way to its row.
+        is_above: Whether it is true above its level, not below.
     """
 
     reason: ExitReason
     key: str
     says: Says
     level: Level | None = None
-    holds: Holds | None = None
+    is_above: bool = False
+
+    def reached(
+        self, position: Position, settings: ExitSettings
+    ) -> Callable[[Decimal], bool] | None:
+        """Return what says of a price whether it is at the level or beyond.
+
+        None of a rule that is not true at any price now.
+        """
+        level = None if self.level is None else self.level(position, settings)
+        if level is None or (self.level is stop_level and position.stop_at_broker):
+            return None
+        return level.__le__ if self.is_above else level.__ge__
 
 
 def stop_level(position: Position, settings: ExitSettings) -> Decimal | None:
@@ -120,26 +137,11 @@ def trailing_level(position: Position, settings: ExitSettings) -> Decimal | None
     return high * (1 - settings.trailing_stop_pct / 100)
 
 
-def _stops(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = stop_level(position, settings)
-    return level is not None and price <= level and not position.stop_at_broker
-
-
-def _trails(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = trailing_level(position, settings)
-    return level is not None and price <= level
-
-
-def _gains(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = target_level(position, settings)
-    return level is not None and price >= level
-
-
 def _stop_loss(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = stop_level(position, settings)
-    if level is None or not _stops(position, price, settings):
+    if level is None or price > level or position.stop_at_broker:
         return None
     return f"{_below(price, level)} ({_entry(position, price)})"
 
@@ -148,7 +150,7 @@ def _trailing_stop(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = trailing_level(position, settings)
-    if level is None or not _trails(position, price, settings):
+    if level is None or price > level:
         return None
     high = max(position.high_price or price, position.entry_price or price)
     return (
@@ -161,7 +163,7 @@ def _profit_target(
     position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
 ) -> str | None:
     level = target_level(position, settings)
-    if level is None or not _gains(position, price, settings):
+    if level is None or price < level:
         return None
     shown = show_price(level, ROUND_CEILING)
     return f"{show_price(price)} is at or above {shown} ({_entry(position, price)})"
@@ -199,9 +201,9 @@ def missed_close(position: Position, moment: Moment) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("stop_loss", "hard_stop_loss_pct", _stop_loss, stop_level, _stops),
-    Rule("trailing_stop", "trailing_stop_pct", _trailing_stop, trailing_level, _trails),
-    Rule("profit_target", "profit_target_pct", _profit_target, target_level, _gains),
+    Rule("stop_loss", "hard_stop_loss_pct", _stop_loss, stop_level),
+    Rule("trailing_stop", "trailing_stop_pct", _trailing_stop, trailing_level),
+    Rule("profit_target", "profit_target_pct", _profit_target, target_level, True),
     Rule("max_hold", "max_hold_duration_sec", _max_hold),
     Rule("market_close", "flatten_before_close_sec", _market_close),
 )

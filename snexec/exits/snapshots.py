@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
+    from snexec.exits.prices import Instant
     from snexec.market.snapshots import Snapshot
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -123,13 +124,16 @@ class SnapshotPoll:
     def _wanted(self, settings: ExitSettings) -> list[str]:
         if settings.price_source == "positions" or not settings.needs_prices:
             return []
+        now = self._view.now()
         return [
-            each.position.symbol for each in self._book if self._wants(each, settings)
+            each.position.symbol
+            for each in self._book
+            if self._wants(each, now, settings)
         ]
 
-    def _wants(self, entry: BookEntry, settings: ExitSettings) -> bool:
-        if not self._view.session(entry.position).is_open:
+    def _wants(self, entry: BookEntry, now: Instant, settings: ExitSettings) -> bool:
+        if not self._view.session(entry.position, now).is_open:
             return False
         source = entry.prices.source
         is_better = source is not None and RANK[source] > RANK["snapshots"]
-        return not (is_better and entry.prices.is_fresh(trio.current_time(), settings))
+        return not (is_better and entry.prices.is_fresh(now.elapsed, settings))

@@ -165,14 +165,15 @@ def unsold(
     if not by_us:
         exits = [each for each in exits if not has_not_left(each)]
     shares = exact(row["shares"])
-    reasons: list[tuple[bool, Unplanned]] = [
-        (row["mode"] not in MODES, "not_ours"),
-        (row["status"] != "open", "not_open"),
-        (shares is None or shares <= 0, "not_bought"),
-        (row["settledAt"] is None, "not_settled"),
-        (any(each["settledAt"] is None for each in exits), "closing"),
-    ]
-    return next((reason for holds, reason in reasons if holds), None)
+    if row["mode"] not in MODES:
+        return "not_ours"
+    if row["status"] != "open":
+        return "not_open"
+    if shares is None or shares <= 0:
+        return "not_bought"
+    if row["settledAt"] is None:
+        return "not_settled"
+    return "closing" if any(each["settledAt"] is None for each in exits) else None
 
 
 def left_of(row: sqlite3.Row, exits: list[sqlite3.Row]) -> Decimal:
