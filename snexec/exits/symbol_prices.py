@@ -217,10 +217,11 @@ class SymbolPrices:
             return "closed"
         if at - now.wall > settings.max_price_age_sec:
             return "stale"
-        self.today.traded(at, now.wall, session)  # however long ago that is
+        if not self.today.has_moved:
+            self.today.traded(at, now.wall, session)  # however long ago that is
         if now.wall - at > settings.max_price_age_sec:
             return "stale"
-        if self.today.resumes_by(at):
+        if self.today.is_halted and self.today.resumes_by(at):
             self._ticks.clear()
         return None
 
