@@ -215,12 +215,14 @@ def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
         return None
     held = max(quantity, _ZERO)
     free = quantity_or_zero(fields.get("qty_available"))
+    if free is None or free >= held:
+        free = held  # one object for both, of nearly all
     is_plain = isinstance(told, str) and _PLAIN.fullmatch(told)
     return HeldPosition(
         symbol=symbol,
         quantity=quantity,
         quantity_text=str(told) if is_plain else f"{quantity:f}",
-        available=held if free is None else min(free, held),
+        available=free,
         current_price=amount(fields.get("current_price")),
         average_price=amount(fields.get("avg_entry_price")),
         side="short" if quantity < 0 else "long",

@@ -100,4 +100,5 @@ class Highs:
             start = values.index(least) * width
             del self._kept[start : start + width]
             self._settle(least)
-        self._kept.extend((value, *prints))
+        # Anew, as one that grows has room for as much again.
+        self._kept = array("d", (*self._kept, value, *prints))

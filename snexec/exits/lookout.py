@@ -82,15 +82,15 @@ class Lookout:
         self._due = dict.fromkeys(ACCOUNTS, 0.0)
         self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
 
-    def seen(self, mode: Mode, positions: PositionList) -> None:
+    async def seen(self, mode: Mode, positions: PositionList) -> None:
         """Judge the rows of an account by a list that somebody has asked for.
 
         Its prices are heard next: where it shows a split they are of other shares than
         the row's, and its price rules rest from now on.
         """
         if self._is_on():
-            for position in self._rows.of_mode(mode):
-                evidence = self._evidence.setdefault(position.row_id, Evidence())
+            async for position in InTurns(self._rows.of_mode(mode), each_us=2):
+                evidence = self._evidence_of(position)
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
                     self._findings.rests(position, evidence, rests)
@@ -142,7 +142,7 @@ class Lookout:
         self._happened.pop(mode, None)
         moment, rows = self._ledger.clock.now(), self._rows.of_mode(mode)
         async for position in InTurns(rows):
-            evidence = self._evidence.setdefault(position.row_id, Evidence())
+            evidence = self._evidence_of(position)
             try:
                 await self._look_at(position, evidence, positions, at, moment)
             except BrokerError:
@@ -227,7 +227,7 @@ class Lookout:
         unsurveyed = [
             datetime.fromtimestamp(position.entry_at, UTC)
             for position in self._rows.of_mode(mode)
-            if not self._evidence.setdefault(position.row_id, Evidence()).is_surveyed
+            if not self._evidence_of(position).is_surveyed
         ]
         since = min([since, *unsurveyed])
         found = await self._questions.activities(mode, since)
@@ -297,6 +297,12 @@ class Lookout:
                 await self._findings.sold(judgement, case, position, evidence)
             case _:
                 await self._findings.split(judgement, case, position, evidence)
+
+    def _evidence_of(self, position: Position) -> Evidence:
+        found = self._evidence.get(position.row_id)
+        if found is None:
+            found = self._evidence[position.row_id] = Evidence()
+        return found
 
     def _is_on(self) -> bool:
         exits = self._live.now.exits

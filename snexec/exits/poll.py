@@ -42,8 +42,8 @@ _LATE = 2.5  # times as long as it should be between two polls: that is news
 class Onlooker(Protocol):
     """Follows what accounts hold."""
 
-    def seen(self, mode: Mode, positions: PositionList, /) -> None:
-        """Called with each list of what an account holds."""
+    async def seen(self, mode: Mode, positions: PositionList, /) -> None:
+        """Look at a list of what an account holds, before its prices are heard."""
 
 
 class SecondSource(Protocol):
@@ -196,15 +196,16 @@ class PositionsPoll:
     async def _hear(self, mode: Mode, positions: PositionList, asked_at: float) -> None:
         # First whoever may see in it that its prices are of other shares than the row's.
         for onlooker in self._onlookers:
-            onlooker.seen(mode, positions)
-        async for held in InTurns(positions):
+            await onlooker.seen(mode, positions)
+        async for held in InTurns(positions, each_us=40):
             entry = self._book.of_symbol(held.symbol)
             if entry is None or entry.position.mode != mode:
                 continue
             if entry.changed_at < asked_at:
                 position, free = entry.position, held.available
-                position.held = held.quantity_text
-                # One object where they are equal: most rows.
+                # One object where they are equal: most rows, and most polls.
+                if position.held != held.quantity_text:
+                    position.held = held.quantity_text
                 position.free = (
                     position.remaining if free == position.remaining else free
                 )

@@ -75,15 +75,19 @@ class Records:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            rules, self._rules = self._rules, None
-            raised, self._raised = self._raised, {}
-            lowered, self._lowered = self._lowered, {}
-            if rules is not None:
-                await self._write_rules(rules)
-            if raised:
-                await self._write_highs(_raise, raised.values())
-            if lowered:
-                await self._write_highs(_set, lowered.values())
+            await self._write()
+
+    async def _write(self) -> None:
+        """Write what is noted, and keep none of it."""
+        rules, self._rules = self._rules, None
+        raised, self._raised = self._raised, {}
+        lowered, self._lowered = self._lowered, {}
+        if rules is not None:
+            await self._write_rules(rules)
+        if raised:
+            await self._write_highs(_raise, raised.values())
+        if lowered:
+            await self._write_highs(_set, lowered.values())
 
     async def _write_rules(self, rules: str) -> None:
         try:

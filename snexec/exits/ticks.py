@@ -52,8 +52,11 @@ class Ticks:
         self, price: Decimal, at: float, number: int, source: Source, *, keep: int
     ) -> None:
         """Add one, and keep no more than so many."""
-        self._numbers.extend((float(price), at, number, RANK[source]))
-        del self._numbers[: -keep * _WIDTH]
+        newest = array("d", (float(price), at, number, RANK[source]))
+        # Anew, as one that grows has room for as much again.
+        self._numbers = (
+            self._numbers[(1 - keep) * _WIDTH :] + newest if keep > 1 else newest
+        )
 
     def clear(self) -> None:
         """Forget all of them."""

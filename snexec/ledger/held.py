@@ -165,7 +165,7 @@ def _watched(
     return WatchedRow(
         id=row["rowId"],
         symbol=text_of(row["symbol"]) or "",
-        mode=row["mode"],
+        mode="live" if row["mode"] == "live" else "paper",  # one object for all
         shares=shares,
         remaining=remaining,
         entry_price=exact(row["entryPrice"]) or Decimal(0),
