@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from snexec.model import MODES
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,14 +46,14 @@ class Blindness:
         """Count no time in which nobody looked."""
         self._seen.clear()
 
-    def look(
+    async def look(
         self, rows: Iterable[BookEntry], now: Instant, settings: ExitSettings | None
     ) -> None:
         """Look at every row; no settings are no rules that need a price."""
         unseen: dict[Mode, int] = {}
         seen: set[Mode] = set()  # one row with a fresh price is enough
         if settings is not None and settings.needs_prices:
-            for each in rows:
+            async for each in InTurns(rows, each_us=2):
                 mode = each.position.mode
                 if mode in seen or not self._is_needed(each, now):
                     continue

@@ -40,6 +40,19 @@ def first_trigger(
     return None
 
 
+def is_reached(position: Position, price: Decimal, settings: ExitSettings) -> bool:
+    """Return whether a price is at any rule's level or beyond; nearly none is.
+
+    A bid may then confirm it. That raises the highest price to no more than this one, so
+    that none is reached by it that was not.
+    """
+    for rule in RULES:
+        reached = rule.reached(position, settings)
+        if reached is not None and reached(price):
+            return True
+    return False
+
+
 def still_holds(
     reason: str,
     position: Position,

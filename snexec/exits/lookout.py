@@ -49,6 +49,9 @@ class Rows(Protocol):
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         """Return those of an account."""
 
+    def of_row(self, row_id: str) -> object | None:
+        """Return one of them; None if it is no more."""
+
 
 class Lookout:
     """Judges each row by each list of positions, until cancelled.
@@ -74,7 +77,7 @@ class Lookout:
         self._rows = rows
         self._findings = findings
         self._questions = Questions(accounts, ledger.clock)
-        self._evidence: dict[str, Evidence] = {}
+        self._evidence: defaultdict[str, Evidence] = defaultdict(Evidence)
         self._known: dict[str, list[SplitDay]] = {}
         self._lists: dict[Mode, tuple[float, PositionList]] = {}
         self._wanted: set[Mode] = set()
@@ -90,7 +93,7 @@ class Lookout:
         """
         if self._is_on():
             async for position in InTurns(self._rows.of_mode(mode), each_us=2):
-                evidence = self._evidence_of(position)
+                evidence = self._evidence[position.row_id]
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
                     self._findings.rests(position, evidence, rests)
@@ -142,7 +145,7 @@ class Lookout:
         self._happened.pop(mode, None)
         moment, rows = self._ledger.clock.now(), self._rows.of_mode(mode)
         async for position in InTurns(rows):
-            evidence = self._evidence_of(position)
+            evidence = self._evidence[position.row_id]
             try:
                 await self._look_at(position, evidence, positions, at, moment)
             except BrokerError:
@@ -227,7 +230,7 @@ class Lookout:
         unsurveyed = [
             datetime.fromtimestamp(position.entry_at, UTC)
             for position in self._rows.of_mode(mode)
-            if not self._evidence_of(position).is_surveyed
+            if not self._evidence[position.row_id].is_surveyed
         ]
         since = min([since, *unsurveyed])
         found = await self._questions.activities(mode, since)
@@ -298,12 +301,6 @@ class Lookout:
             case _:
                 await self._findings.split(judgement, case, position, evidence)
 
-    def _evidence_of(self, position: Position) -> Evidence:
-        found = self._evidence.get(position.row_id)
-        if found is None:
-            found = self._evidence[position.row_id] = Evidence()
-        return found
-
     def _is_on(self) -> bool:
         exits = self._live.now.exits
         return exits is not None and exits.enabled and exits.external
@@ -316,12 +313,8 @@ class Lookout:
         self._due[mode] = min(self._due[mode], soon)
 
     def _forget_ended(self) -> None:
-        rows = {
-            position.row_id
-            for mode in ACCOUNTS
-            for position in self._rows.of_mode(mode)
-        }
-        for row_id in self._evidence.keys() - rows:
+        ended = [each for each in self._evidence if self._rows.of_row(each) is None]
+        for row_id in ended:
             del self._evidence[row_id]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from snexec.broker import Accounts, SentOrder
-    from snexec.ledger import Applied, ExitApplied, Ledger
+    from snexec.ledger import Applied, ExitApplied, Ledger, NewExit
     from snexec.model import AccountName
     from snexec.orders.sell_outcomes import SellOutcomes
     from snexec.orders.selling import NotPlanned, SellListener
@@ -177,7 +177,7 @@ class SellDesk:
             return
         self._awaiting_row.discard(attempt)
         if attempt.is_planned:
-            self._begin(attempt)
+            self._begin(attempt, attempt.trade)
         else:
             with attempt.lease:
                 self._not_planned(attempt)
@@ -224,8 +224,7 @@ class SellDesk:
     def foreign_sell(self, _mode: AccountName, _symbol: str) -> None:
         """Take no notice."""
 
-    def _begin(self, attempt: SellAttempt) -> None:
-        new = attempt.trade
+    def _begin(self, attempt: SellAttempt, new: NewExit) -> None:
         sent = attempt.sell.leaves and attempt.has_request and self._send(attempt)
         self._listeners[new.id] = attempt.listener
         if not new.is_resumed:
@@ -246,10 +245,8 @@ class SellDesk:
             new = attempt.trade
             if new.kind == "sell":  # a stop rests for hours, which is no slowness
                 self._sells.latencies.begin(new.id, read_at=attempt.decided_at)
-            try:
-                attempt.sent = attempt.lease.send_sell(attempt)
-            finally:
-                self._sells.left(new)  # or may have
+            self._sells.left(new)
+            attempt.sent = attempt.lease.send_sell(attempt)
             self._awaiting_answer[attempt] = attempt.sent
             self.left_at = trio.current_time()
         return attempt.sent is not None
@@ -305,11 +302,9 @@ class SellDesk:
 
     def _is_under_way(self, exit_id: str | None) -> bool:
         """Return whether a planned sell is about to leave, or is not answered yet."""
-        if exit_id is None:
-            return False  # a new one
         early = (each.sell.exit_id for each in self._awaiting_row)
         sent = (each.trade.id for each in self._awaiting_answer)
-        return exit_id in itertools.chain(early, sent)
+        return exit_id is not None and exit_id in itertools.chain(early, sent)
 
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.exits.judge import explain, first_trigger, still_holds
+from snexec.exits.judge import explain, first_trigger, is_reached, still_holds
 from snexec.exits.position import Position
+from snexec.exits.rules import RULES
 from tests.exits.hands import Symbol, at, make_exits, make_position
 
 prices = st.lists(st.integers(8000, 12_000), min_size=1, max_size=12)
@@ -99,6 +100,26 @@ def test_rules_of_exits_that_are_not_enabled_are_off() -> None:
     settings = make_exits(hard_stop_loss_pct=5, enabled=False)
     told = explain(make_position(), Symbol().prices, at(0), settings)
     assert not any(each.is_on for each in told)
+
+
+@given(
+    cents=st.integers(7000, 13_000),
+    high=st.none() | st.integers(100, 140).map(Decimal),
+    stop_at_broker=st.booleans(),
+)
+def test_a_level_is_reached_exactly_when_a_rule_of_the_price_is_true(
+    cents: int, high: Decimal | None, stop_at_broker: bool
+) -> None:
+    keys = {"hard_stop_loss_pct": 5, "profit_target_pct": 20}
+    settings = make_exits(**keys, trailing_stop_pct=7, trailing_start_pct=10)
+    position = make_position(high_price=high, stop_at_broker=stop_at_broker)
+    price = Decimal(cents) / 100
+    rules = [each for each in RULES if each.level is not None]
+    says = [each.says(position, price, at(0), settings) for each in rules]
+    assert is_reached(position, price, settings) is any(says)
+    for rule, text in zip(rules, says, strict=True):
+        reached = rule.reached(position, settings)
+        assert (reached is not None and reached(price)) is (text is not None)
 
 
 # A rule that is asked anew, of a sell that never reached the broker
