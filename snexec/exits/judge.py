@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from snexec.exits.rules import RULES, Trigger, show_price
+from snexec.exits.rules import RULES, Figures, Trigger, show_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
     from snexec.exits.position import Position
     from snexec.exits.rules import Moment, Rule
     from snexec.exits.symbol_prices import Confirmation, SymbolPrices
     from snexec.settings import ExitSettings
-
-_NO_PRICE = Decimal(0)
 
 
 def first_trigger(
@@ -25,17 +23,21 @@ def first_trigger(
     """Return the first rule that is true and confirmed, None if none is."""
     price = usable_price(position, prices, moment, settings)
     for rule in RULES:
-        if rule.level is None:
-            text = rule.says(position, _NO_PRICE, moment, settings)
+        if rule.when is not None:
+            text = rule.when(position, moment, settings)
             if text is not None:
                 return Trigger(rule.reason, None, "clock", text)
             continue
-        reached = None if price is None else rule.reached(position, settings)
-        if price is None or reached is None or not reached(price):
+        level = None if price is None else rule.level_now(position, settings)
+        if price is None or level is None:
             continue
-        found = _confirmed(reached, prices, moment, settings)
+        reached = rule.reached(level)
+        found = (
+            _confirmed(reached, prices, moment, settings) if reached(price) else None
+        )
         if found is not None:
-            says = partial(_say, rule, position, price, moment, settings, prices, found)
+            by = Figures(price, level, position.entry_price, position.high_price)
+            says = partial(_say, rule, by, prices.name(found))
             return Trigger(rule.reason, price, prices.source or "", says)
     return None
 
@@ -47,8 +49,8 @@ def is_reached(position: Position, price: Decimal, settings: ExitSettings) -> bo
     that none is reached by it that was not.
     """
     for rule in RULES:
-        reached = rule.reached(position, settings)
-        if reached is not None and reached(price):
+        level = rule.level_now(position, settings)
+        if level is not None and rule.reached(level)(price):
             return True
     return False
 
@@ -69,16 +71,15 @@ def still_holds(
         return True
     if getattr(settings, rule.key) is None or not settings.enabled:
         return False
-    if rule.level is None:
-        return rule.says(position, _NO_PRICE, moment, settings) is not None
+    if rule.when is not None:
+        return rule.when(position, moment, settings) is not None
     price = usable_price(position, prices, moment, settings)
     if price is None or not prices.can_confirm(moment.now, settings):
         return None
-    reached = rule.reached(position, settings)
-    return (
-        reached is not None
-        and _confirmed(reached, prices, moment, settings) is not None
-    )
+    level = rule.level_now(position, settings)
+    if level is None:
+        return False
+    return _confirmed(rule.reached(level), prices, moment, settings) is not None
 
 
 def usable_price(
@@ -103,17 +104,9 @@ def _confirmed(
     return None
 
 
-def _say(  # noqa: PLR0917 - what was asked, and what answered
-    rule: Rule,
-    position: Position,
-    price: Decimal,
-    moment: Moment,
-    settings: ExitSettings,
-    prices: SymbolPrices,
-    found: Confirmation,
-) -> str:
-    text = rule.says(position, price, moment, settings)
-    return f"{text}, {prices.name(found)}"
+def _say(rule: Rule, figures: Figures, confirmed_by: str) -> str:
+    assert rule.words is not None  # noqa: S101 - a rule of the price
+    return f"{rule.words(figures)}, {confirmed_by}"
 
 
 class Explained(NamedTuple):
@@ -180,7 +173,7 @@ def _time_left(
         return f"held for {most:.0f} s", f"in {max(0.0, left):.0f} s"
     before = settings.flatten_before_close_sec or 0.0
     text = f"{before:.0f} s before the close"
-    if rule.says(position, _NO_PRICE, moment, settings) is not None:
+    if rule.when is not None and rule.when(position, moment, settings) is not None:
         return text, "in 0 s"
     if moment.closes_in is None:
         return text, ""

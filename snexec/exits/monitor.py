@@ -329,7 +329,11 @@ class PositionMonitor:
         position.state = "closing"
         remaining = position.remaining
         self._seller.sell(position, trigger)
-        text = trigger.text
-        level = logging.ERROR if text == MISSED else logging.INFO
-        words = position.symbol, trigger.reason, text, f"{remaining:f}"
-        self._seller.announce(partial(log.log, level, "%s %s: %s; selling %s", *words))
+        self._seller.announce(partial(_say, position.symbol, trigger, remaining))
+
+
+def _say(symbol: str, trigger: Trigger, remaining: Decimal) -> None:
+    text = trigger.text
+    level = logging.ERROR if text == MISSED else logging.INFO
+    words = symbol, trigger.reason, text, f"{remaining:f}"
+    log.log(level, "%s %s: %s; selling %s", *words)

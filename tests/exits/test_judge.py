@@ -46,6 +46,22 @@ def test_a_target_sells_exactly_when_so_many_prices_in_a_row_say_so(
     assert (reason(symbol, make_position()) == "profit_target") is expected
 
 
+def test_what_is_said_of_it_later_is_of_the_moment_in_which_it_was_true() -> None:
+    symbol, position = (
+        Symbol(trailing_stop_pct=5),
+        make_position(high_price=Decimal(120)),
+    )
+    symbol.hear(100)
+    symbol.hear(101)
+    found = first_trigger(position, symbol.prices, at(symbol.seconds), symbol.settings)
+    position.high_price, position.entry_price = Decimal(999), Decimal(7)
+    symbol.hear(102, "positions")
+    assert found is not None
+    assert found.text == (
+        "101.00 is at or below 114.00 (highest 120.00, entry 100.00, +1.0 %), 2 prints"
+    )
+
+
 def test_a_rule_that_is_true_and_not_confirmed_hides_no_later_one() -> None:
     symbol = Symbol(hard_stop_loss_pct=5, max_hold_duration_sec=1)
     symbol.hear(94)
@@ -118,8 +134,9 @@ def test_a_level_is_reached_exactly_when_a_rule_of_the_price_is_true(
     says = [each.says(position, price, at(0), settings) for each in rules]
     assert is_reached(position, price, settings) is any(says)
     for rule, text in zip(rules, says, strict=True):
-        reached = rule.reached(position, settings)
-        assert (reached is not None and reached(price)) is (text is not None)
+        level = rule.level_now(position, settings)
+        is_true = level is not None and rule.reached(level)(price)
+        assert is_true is (text is not None)
 
 
 # A rule that is asked anew, of a sell that never reached the broker
