@@ -12,18 +12,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_AT_ONCE = 8  # of some 20 µs each
+_STEP_MICROSECONDS = 160.0  # as long as it takes to send an order
 
 
 class InTurns(Generic[T]):
     """Items to go through; between every few of them, other tasks have their turn.
 
     What was true before an item need not be true at the next.
+
+    Args:
+        items: They.
+        each_us: About how many microseconds one takes.
     """
 
-    def __init__(self, items: Iterable[T]) -> None:
+    def __init__(self, items: Iterable[T], *, each_us: float = 20.0) -> None:
         self._items = iter(items)
-        self._left = _AT_ONCE
+        self._at_once = self._left = max(1, round(_STEP_MICROSECONDS / each_us))
 
     def __aiter__(self) -> Self:
         return self
@@ -31,7 +35,7 @@ class InTurns(Generic[T]):
     async def __anext__(self) -> T:
         if not self._left:
             await trio.lowlevel.checkpoint()
-            self._left = _AT_ONCE
+            self._left = self._at_once
         self._left -= 1
         for item in self._items:
             return item

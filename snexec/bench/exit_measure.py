@@ -24,6 +24,7 @@ _ARM_SECONDS = 2.0  # new rules wait for half a second, and are asked each secon
 WARM_UP = 10
 _IN_A_FRAME = 100  # ticks, where nothing is measured yet
 _POLLS_SECONDS = 12.0
+_CENT = 0.01
 _UNSETTLED = (
     "SELECT 1 FROM BotExit WHERE settledAt IS NULL"
     " UNION ALL SELECT 1 FROM BotTrade WHERE settledAt IS NULL"
@@ -163,6 +164,22 @@ def fall(
     subject.wait_no_row(_UNACKNOWLEDGED)
     lost = len(set(symbols) - {post.symbol for post in posts})
     return (posts[-1].arrived_ns - data.said(said)[-1]) / 1e6, lost
+
+
+def arm(broker: StandIn, symbols: Sequence[str], seconds: float) -> None:
+    """Let the prices that positions show move a little, and so often that rules hold.
+
+    One that has not moved since the open may be yesterday's; and what a new rule sells
+    at the first price that counts, it would have sold at once, so that it waits.
+
+    Args:
+        broker: It.
+        symbols: Those that are to be sold later.
+        seconds: For so many polls that one price counts and is confirmed.
+    """
+    for symbol in symbols:
+        broker.move(symbol, float(PRICE) + _CENT)
+    time.sleep(seconds + _ARM_SECONDS)
 
 
 def moves(broker: StandIn, symbols: Sequence[str], apart_seconds: float) -> list[float]:

@@ -250,8 +250,8 @@ def _by_positions(places: Places, sizes: ExitSizes) -> tuple[Compared, list[floa
 
         polls = _compared(subject, broker, sizes, set_load)
         set_load(is_on=True)
-        exit_measure.pause(2 * POLL_SECONDS)  # until the rules hold
         symbols = [symbol_of(number) for number in range(sizes.moves)]
+        exit_measure.arm(broker, symbols, (1 + CONFIRM_TICKS) * POLL_SECONDS)
         apart = POLL_SECONDS / sizes.moves
         moves_sec = exit_measure.moves(broker, symbols, apart)
     return polls, moves_sec

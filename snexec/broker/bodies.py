@@ -40,9 +40,10 @@ def sell_body(sell: OutgoingSell) -> bytes:
 
     A coin cannot be sold short, so that its intent goes without saying.
     """
-    asset, stop = asset_class(sell.symbol), sell.stop_price
+    symbol, stop = sell.symbol, sell.stop_price
+    asset = asset_class(symbol)
     return _SELL_BODY % (
-        sell.symbol.encode(),
+        symbol.encode(),
         f"{sell.quantity:f}".encode(),
         b"market" if stop is None else b'stop","stop_price":"%b' % f"{stop:f}".encode(),
         asset.time_in_force.encode(),

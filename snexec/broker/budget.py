@@ -45,7 +45,7 @@ class Purpose(Enum):
     @property
     def is_recovery(self) -> bool:
         """Whether it is of recovery's share."""
-        return self in {Purpose.RECOVERY, Purpose.ROUTINE}
+        return self is Purpose.RECOVERY or self is Purpose.ROUTINE
 
 
 @dataclass(slots=True)

@@ -27,11 +27,13 @@ from snexec.errors import UnknownOutcomeError
 from snexec.turns import InTurns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 PositionSide = Literal["long", "short"]
 
 _ASSET = re.compile(r"[A-Za-z0-9./_-]{1,64}")
+_OPENED = re.compile(rb"[ \t\r\n]*\[")
+_ENTRY = re.compile(rb"[ \t\r\n]*(\{[^{}]*\})[ \t\r\n]*([,\]])")  # of a list
 _PLAIN = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _ZERO = Decimal(0)
 
@@ -99,15 +101,9 @@ async def read_positions(content: bytes) -> PositionList:
     Raises:
         UnknownOutcomeError: It is no list of positions.
     """
-    try:
-        page = from_json(content)
-    except ValueError:
-        page = None
-    if not isinstance(page, list):
-        raise UnknownOutcomeError("the answer is no list of positions")
     held: dict[str, HeldPosition] = {}
     seen, unreadable, is_whole = set(), set(), True
-    async for fields in InTurns(page):
+    async for fields in InTurns(_entries(content)):
         named = _symbol(fields) if isinstance(fields, dict) else None
         if named is None:
             is_whole = False
@@ -121,6 +117,38 @@ async def read_positions(content: bytes) -> PositionList:
         seen.add(named)
     readable = [each for each in held.values() if each.symbol not in unreadable]
     return PositionList(readable, unreadable=unreadable, is_whole=is_whole)
+
+
+def _entries(content: bytes) -> Iterator[Any]:
+    """Yield what a list holds, one entry after the other.
+
+    To read it in one step would take ten times its memory, and time that an order which
+    comes meanwhile has to wait for. What is not spelled as plainly as by Alpaca is.
+
+    Raises:
+        UnknownOutcomeError: It is no list.
+    """
+    opened, read = _OPENED.match(content), 0
+    at = opened.end() if opened else len(content)
+    while found := _ENTRY.match(content, at):
+        try:
+            fields = from_json(found[1])
+        except ValueError:
+            break
+        at = found.end()
+        if found[2] == b"]" and content[at:].strip():
+            break
+        yield fields
+        if found[2] == b"]":
+            return
+        read += 1
+    try:
+        page = from_json(content)
+    except ValueError:
+        page = None
+    if not isinstance(page, list):
+        raise UnknownOutcomeError("the answer is no list of positions")
+    yield from page[read:]
 
 
 def read_position(content: bytes, symbol: str) -> HeldPosition:
@@ -187,12 +215,14 @@ def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
         return None
     held = max(quantity, _ZERO)
     free = quantity_or_zero(fields.get("qty_available"))
+    if free is None or free >= held:
+        free = held  # one object for both, of nearly all
     is_plain = isinstance(told, str) and _PLAIN.fullmatch(told)
     return HeldPosition(
         symbol=symbol,
         quantity=quantity,
         quantity_text=str(told) if is_plain else f"{quantity:f}",
-        available=held if free is None else min(free, held),
+        available=free,
         current_price=amount(fields.get("current_price")),
         average_price=amount(fields.get("avg_entry_price")),
         side="short" if quantity < 0 else "long",

@@ -196,8 +196,7 @@ class Activation:
             return True
         moment = self._view.moment(entry.position, now, None)
         price = usable_price(entry.position, entry.prices, moment, settings)
-        confirmed = next(entry.prices.confirmations(now.elapsed, settings), None)
-        return price is not None and confirmed is not None
+        return price is not None and entry.prices.can_confirm(now.elapsed, settings)
 
     def _say_in_time(self, waiting: list[BookEntry], now: Instant) -> None:
         """Say what is held back once that is all, or some of it has waited long enough."""

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from snexec.model import MODES
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,16 +46,16 @@ class Blindness:
         """Count no time in which nobody looked."""
         self._seen.clear()
 
-    def look(
+    async def look(
         self, rows: Iterable[BookEntry], now: Instant, settings: ExitSettings | None
     ) -> None:
         """Look at every row; no settings are no rules that need a price."""
         unseen: dict[Mode, int] = {}
         seen: set[Mode] = set()  # one row with a fresh price is enough
         if settings is not None and settings.needs_prices:
-            for each in rows:
+            async for each in InTurns(rows, each_us=2):
                 mode = each.position.mode
-                if mode in seen or not self._is_needed(each):
+                if mode in seen or not self._is_needed(each, now):
                     continue
                 if each.prices.is_fresh(now.elapsed, settings):
                     seen.add(mode)
@@ -66,11 +67,11 @@ class Blindness:
             else:
                 self._sees(mode, now)
 
-    def _is_needed(self, entry: BookEntry) -> bool:
+    def _is_needed(self, entry: BookEntry, now: Instant) -> bool:
         position = entry.position
         if position.rests is not None or entry.prices.today.is_halted:
             return False
-        return self._view.session(position).is_open
+        return self._view.session(position, now).is_open
 
     def _sees(self, mode: Mode, now: Instant) -> None:
         self._seen[mode] = now.elapsed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -84,7 +83,7 @@ class Answers:
     """What was heard and is not followed yet, the oldest first."""
 
     def __init__(self) -> None:
-        self._heard: collections.deque[Heard] = collections.deque()
+        self._heard: list[Heard] = []  # hardly ever more than one
         self._more: trio.Event | None = None  # where somebody waits
 
     def put(self, answer: Heard) -> None:
@@ -98,4 +97,4 @@ class Answers:
         while not self._heard:
             self._more = trio.Event()
             await self._more.wait()
-        return self._heard.popleft()
+        return self._heard.pop(0)

@@ -37,6 +37,19 @@ class Highs:
         self._kept: array[float] | None = None
         self._width = 1
 
+    def takes(self, value: float | Decimal) -> bool:
+        """Return whether a price that prints have confirmed is to be offered at all.
+
+        As nearly none is: it is not above what is never taken back, or not among the few
+        that are kept.
+        """
+        if self._base is not None and value <= self._base:
+            return False
+        kept = self._kept
+        if kept is None or len(kept) < _KEPT * self._width:
+            return True
+        return value > min(kept[:: self._width])
+
     def offer(self, value: float, prints: Sequence[int]) -> None:
         """Take a confirmed price.
 
@@ -87,4 +100,5 @@ class Highs:
             start = values.index(least) * width
             del self._kept[start : start + width]
             self._settle(least)
-        self._kept.extend((value, *prints))
+        # Anew, as one that grows has room for as much again.
+        self._kept = array("d", (*self._kept, value, *prints))

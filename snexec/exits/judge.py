@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from snexec.exits.rules import RULES, Trigger, show_price
+from snexec.exits.rules import RULES, Figures, Trigger, show_price
 
 if TYPE_CHECKING:
-    from snexec.exits.position import Position
-    from snexec.exits.rules import Holds, Moment, Rule
-    from snexec.exits.symbol_prices import SymbolPrices
-    from snexec.settings import ExitSettings
+    from collections.abc import Callable
+    from decimal import Decimal
 
-_NO_PRICE = Decimal(0)
+    from snexec.exits.position import Position
+    from snexec.exits.rules import Moment, Rule
+    from snexec.exits.symbol_prices import Confirmation, SymbolPrices
+    from snexec.settings import ExitSettings
 
 
 def first_trigger(
@@ -22,17 +23,36 @@ def first_trigger(
     """Return the first rule that is true and confirmed, None if none is."""
     price = usable_price(position, prices, moment, settings)
     for rule in RULES:
-        if rule.holds is None:
-            text = rule.says(position, _NO_PRICE, moment, settings)
+        if rule.when is not None:
+            text = rule.when(position, moment, settings)
             if text is not None:
                 return Trigger(rule.reason, None, "clock", text)
-        elif price is not None and rule.holds(position, price, settings):
-            name = _confirmed(rule.holds, position, prices, moment, settings)
-            if name is not None:
-                text = rule.says(position, price, moment, settings)
-                source = prices.source or ""
-                return Trigger(rule.reason, price, source, f"{text}, {name}")
+            continue
+        level = None if price is None else rule.level_now(position, settings)
+        if price is None or level is None:
+            continue
+        reached = rule.reached(level)
+        found = (
+            _confirmed(reached, prices, moment, settings) if reached(price) else None
+        )
+        if found is not None:
+            by = Figures(price, level, position.entry_price, position.high_price)
+            says = partial(_say, rule, by, prices.name(found))
+            return Trigger(rule.reason, price, prices.source or "", says)
     return None
+
+
+def is_reached(position: Position, price: Decimal, settings: ExitSettings) -> bool:
+    """Return whether a price is at any rule's level or beyond; nearly none is.
+
+    A bid may then confirm it. That raises the highest price to no more than this one, so
+    that none is reached by it that was not.
+    """
+    for rule in RULES:
+        level = rule.level_now(position, settings)
+        if level is not None and rule.reached(level)(price):
+            return True
+    return False
 
 
 def still_holds(
@@ -51,12 +71,15 @@ def still_holds(
         return True
     if getattr(settings, rule.key) is None or not settings.enabled:
         return False
-    if rule.holds is None:
-        return rule.says(position, _NO_PRICE, moment, settings) is not None
+    if rule.when is not None:
+        return rule.when(position, moment, settings) is not None
     price = usable_price(position, prices, moment, settings)
-    if price is None or next(prices.confirmations(moment.now, settings), None) is None:
+    if price is None or not prices.can_confirm(moment.now, settings):
         return None
-    return _confirmed(rule.holds, position, prices, moment, settings) is not None
+    level = rule.level_now(position, settings)
+    if level is None:
+        return False
+    return _confirmed(rule.reached(level), prices, moment, settings) is not None
 
 
 def usable_price(
@@ -69,17 +92,21 @@ def usable_price(
 
 
 def _confirmed(
-    holds: Holds,
-    position: Position,
+    reached: Callable[[Decimal], bool],
     prices: SymbolPrices,
     moment: Moment,
     settings: ExitSettings,
-) -> str | None:
-    """Return what confirms that a rule is true, in words; None if nothing does."""
-    for name, together in prices.confirmations(moment.now, settings):
-        if all(holds(position, each, settings) for each in together):
-            return name
+) -> Confirmation | None:
+    """Return what confirms that a level is reached; None if nothing does."""
+    for each in prices.confirmations(moment.now, settings):
+        if all(map(reached, each.prices)):
+            return each
     return None
+
+
+def _say(rule: Rule, figures: Figures, confirmed_by: str) -> str:
+    assert rule.words is not None  # noqa: S101 - a rule of the price
+    return f"{rule.words(figures)}, {confirmed_by}"
 
 
 class Explained(NamedTuple):
@@ -146,7 +173,7 @@ def _time_left(
         return f"held for {most:.0f} s", f"in {max(0.0, left):.0f} s"
     before = settings.flatten_before_close_sec or 0.0
     text = f"{before:.0f} s before the close"
-    if rule.says(position, _NO_PRICE, moment, settings) is not None:
+    if rule.when is not None and rule.when(position, moment, settings) is not None:
         return text, "in 0 s"
     if moment.closes_in is None:
         return text, ""

@@ -15,7 +15,7 @@ from snexec.logs import Repeats
 from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import date
 
     from snexec.broker.splits import Split
@@ -66,13 +66,16 @@ class KnownSplits:
         asked: frozenset[str] = frozenset()
         due = trio.current_time()
         while True:
-            held = frozenset(each for each in self._symbols() if "/" not in each)
-            if held and (trio.current_time() >= due or not held <= asked):
-                is_answered = await self._ask(held)
-                asked = held
+            is_due = trio.current_time() >= due
+            if any(is_due or each not in asked for each in self._shares()):
+                asked = frozenset(self._shares())
+                is_answered = await self._ask(asked)
                 wait = _AGAIN_SECONDS if is_answered else _RETRY_SECONDS
                 due = trio.current_time() + wait
             await trio.sleep(_LOOK_SECONDS)
+
+    def _shares(self) -> Iterator[str]:
+        return (each for each in self._symbols() if "/" not in each)
 
     async def _ask(self, symbols: frozenset[str]) -> bool:
         today = day_of_trade(self._clock.now())

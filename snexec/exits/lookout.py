@@ -50,6 +50,9 @@ class Rows(Protocol):
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         """Return those of an account."""
 
+    def of_row(self, row_id: str) -> object | None:
+        """Return one of them; None if it is no more."""
+
 
 class Lookout:
     """Judges each row by each list of positions, until cancelled.
@@ -75,7 +78,7 @@ class Lookout:
         self._rows = rows
         self._findings = findings
         self._questions = Questions(accounts, ledger.clock)
-        self._evidence: dict[str, Evidence] = {}
+        self._evidence: defaultdict[str, Evidence] = defaultdict(Evidence)
         self._known: dict[str, list[SplitDay]] = {}
         self._lists: dict[Mode, tuple[float, PositionList]] = {}
         self._wanted: set[Mode] = set()
@@ -89,15 +92,15 @@ class Lookout:
             if row.beside is not None:
                 self._evidence[row.id] = Evidence(noted=row.beside)
 
-    def seen(self, mode: Mode, positions: PositionList) -> None:
+    async def seen(self, mode: Mode, positions: PositionList) -> None:
         """Judge the rows of an account by a list that somebody has asked for.
 
         Its prices are heard next: where it shows a split they are of other shares than
         the row's, and its price rules rest from now on.
         """
         if self._is_on():
-            for position in self._rows.of_mode(mode):
-                evidence = self._evidence.setdefault(position.row_id, Evidence())
+            async for position in InTurns(self._rows.of_mode(mode), each_us=2):
+                evidence = self._evidence[position.row_id]
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
                     self._findings.rests(position, evidence, rests)
@@ -166,7 +169,7 @@ class Lookout:
         ago = timedelta(seconds=trio.current_time() - at)  # it may have slept since
         moment, rows = self._ledger.clock.now() - ago, self._rows.of_mode(mode)
         async for position in InTurns(rows):
-            evidence = self._evidence.setdefault(position.row_id, Evidence())
+            evidence = self._evidence[position.row_id]
             try:
                 await self._look_at(position, evidence, positions, at, moment)
             except BrokerError:
@@ -251,7 +254,7 @@ class Lookout:
         unsurveyed = [
             datetime.fromtimestamp(position.entry_at, UTC)
             for position in self._rows.of_mode(mode)
-            if not self._evidence.setdefault(position.row_id, Evidence()).is_surveyed
+            if not self._evidence[position.row_id].is_surveyed
         ]
         since = min([since, *unsurveyed])
         found = await self._questions.activities(mode, since)
@@ -335,12 +338,8 @@ class Lookout:
         self._due[mode] = min(self._due[mode], soon)
 
     def _forget_ended(self) -> None:
-        rows = {
-            position.row_id
-            for mode in ACCOUNTS
-            for position in self._rows.of_mode(mode)
-        }
-        for row_id in self._evidence.keys() - rows:
+        ended = [each for each in self._evidence if self._rows.of_row(each) is None]
+        for row_id in ended:
             del self._evidence[row_id]
 
 

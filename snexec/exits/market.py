@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snexec.market.calendar import TradingSession
     from snexec.model import Mode
 
-_NO_DAY = 0
+_CLOSED = Session(is_open=False, day=0)  # nobody knows of which day
 
 
 class HoursView(Protocol):
@@ -63,8 +63,13 @@ class MarketView:
         self._hours = hours
         self._calendar = calendar
         self._clock = clock
-        self._asked_for: tuple[Mode, Instant, float | None] | None = None
-        self._moment = Moment(0.0, is_open=False)
+        self._now: Instant | None = None  # in which both were asked last
+        self._mode: Mode | None = None
+        self._view: HoursView | None = None
+        self._today: TradingSession | None = None
+        self._session = _CLOSED
+        self._flatten_since: float | None = None
+        self._moment: Moment | None = None
 
     def now(self) -> Instant:
         """Return this moment on both clocks."""
@@ -74,15 +79,12 @@ class MarketView:
         """Have the broker's clock asked for these modes from now on."""
         self._hours.watch(modes)
 
-    def session(self, position: Position) -> Session:
+    def session(self, position: Position, now: Instant) -> Session:
         """Return what the market of a position does."""
         if asset_class(position.symbol).around_the_clock:
             return AROUND_THE_CLOCK
-        view, today = self._hours.view(position.mode), self._calendar.session()
-        if today is None:
-            return Session(is_open=False, day=_NO_DAY)
-        is_open = view is not None and view.is_open
-        return Session(is_open, today.day.toordinal(), today.opened_at)
+        self._look(position.mode, now)
+        return self._session
 
     def moment(
         self, position: Position, now: Instant, flatten_since: float | None
@@ -90,23 +92,36 @@ class MarketView:
         """Return when a rule is asked of a position."""
         if asset_class(position.symbol).around_the_clock:
             return Moment(now.elapsed, is_open=True)
-        # Each second it is the same for every row of shares.
-        asked_for = (position.mode, now, flatten_since)
-        if asked_for != self._asked_for:
-            self._asked_for = asked_for
-            self._moment = self._moment_of(position.mode, now, flatten_since)
+        self._look(position.mode, now)
+        if self._moment is None or flatten_since != self._flatten_since:
+            self._flatten_since = flatten_since
+            self._moment = self._moment_of(now, flatten_since)
         return self._moment
 
-    def _moment_of(
-        self, mode: Mode, now: Instant, flatten_since: float | None
-    ) -> Moment:
-        view = self._hours.view(mode)
+    def _look(self, mode: Mode, now: Instant) -> None:
+        """Look at clock and calendar, once in a moment: it is the same for every row."""
+        if now is self._now and mode == self._mode:
+            return
+        self._now, self._mode, self._moment = now, mode, None
+        view, today = self._hours.view(mode), self._calendar.session()
+        if view is not self._view or today is not self._today:
+            self._view, self._today = view, today
+            self._session = _session_of(view, today)
+
+    def _moment_of(self, now: Instant, flatten_since: float | None) -> Moment:
+        view = self._view
         if view is None:
             return Moment(now.elapsed, is_open=False)
         left = max(0.0, view.until - now.elapsed)
         if not view.is_open:
             opens = now.wall + left
             return Moment(now.elapsed, False, None, opens, flatten_since)
-        today = self._calendar.session()
-        opened = None if today is None else today.opened_at
+        opened = None if self._today is None else self._today.opened_at
         return Moment(now.elapsed, True, left, opened, flatten_since)
+
+
+def _session_of(view: HoursView | None, today: TradingSession | None) -> Session:
+    if today is None:
+        return _CLOSED
+    is_open = view is not None and view.is_open
+    return Session(is_open, today.day.toordinal(), today.opened_at)

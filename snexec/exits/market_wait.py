@@ -47,7 +47,11 @@ class MarketWait:
         if asset_class(position.symbol).around_the_clock:
             return False
         is_open = self._hours.is_open(position.mode)
-        return is_open is False or self._is_being_asked(position)
+        return (
+            self._hours.is_being_asked(position.mode)
+            if is_open is None
+            else not is_open
+        )
 
     async def until_known(self, position: Position) -> None:
         """Wait until the broker has said whether it is open, or does not say."""

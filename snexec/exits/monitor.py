@@ -11,7 +11,7 @@ import trio
 
 from snexec.exits.activation import Activation, count_rows
 from snexec.exits.blindness import Blindness
-from snexec.exits.judge import explain, still_holds
+from snexec.exits.judge import explain, is_reached, still_holds
 from snexec.exits.rule_set import read_rules
 from snexec.exits.rules import MISSED, RULE_KEYS, show_price
 from snexec.exits.unseen import Unseen
@@ -133,11 +133,12 @@ class PositionMonitor:
             return None
         now = self._moment()
         position, prices = entry.position, entry.prices
-        session, doubted = self._view.session(position), prices.second.doubted
+        session, doubted = self._view.session(position, now), prices.second.doubted
         why = prices.hear(price, now, session, settings, position.entry_price)
         # One that does not count itself may settle the doubt about another.
         if why is None or (doubted is not None and prices.second.doubted is None):
-            self._priced(entry, now, settings)
+            entry.take_high()
+            self._ask(entry, now, settings)
         if why is not None and why != "stand_in":
             self.passed_over[why] += 1
             if why == "jump":
@@ -149,9 +150,12 @@ class PositionMonitor:
         entry, settings = self._book.of_symbol(symbol), self._now_set()
         if entry is None or settings is None:
             return
-        now = self._moment()
-        if entry.prices.hear_bid(bid, at, now, settings):
-            self._priced(entry, now, settings)
+        now, position, prices = self._moment(), entry.position, entry.prices
+        may_confirm = prices.hear_bid(bid, at, now, settings)
+        entry.take_high()
+        last = prices.last
+        if may_confirm and last is not None and is_reached(position, last, settings):
+            self._ask(entry, now, settings)
 
     def hear_status(self, symbol: str, *, is_halted: bool, at: float | None) -> None:
         """Take a trading status of the stream, and its time, in seconds since 1970."""
@@ -204,11 +208,12 @@ class PositionMonitor:
 
     def undated(self) -> list[str]:
         """Return the symbols of which the price stands still, and may be yesterday's."""
+        now = self._view.now()
         return [
             each.position.symbol
             for each in self._book
             if each.prices.today.is_undated
-            and self._view.session(each.position).is_open
+            and self._view.session(each.position, now).is_open
         ]
 
     def explain(self, row_id: str) -> list[Explained] | None:
@@ -283,7 +288,7 @@ class PositionMonitor:
     async def _tick(self) -> None:
         settings, now = self._now_set(), self._moment()
         self._view.watch(self._modes(settings))
-        self._blindness.look(self._book, now, settings)
+        await self._blindness.look(self._book, now, settings)
         if not await self._ask_all():
             return
         settings, now = self._now_set(), self._view.now()
@@ -294,7 +299,7 @@ class PositionMonitor:
             self._records.note_rules(self._activation.applied.text())
             log.info("the new rules hold for every row")
             await self._ask_all()
-        self._records.note_highs(self._book, now.elapsed)
+        await self._records.note_highs(self._book, now.elapsed)
 
     async def _ask_all(self) -> bool:
         """Ask the rules of every row; return whether that is done and they still hold."""
@@ -314,10 +319,6 @@ class PositionMonitor:
         flattens = settings.flatten_before_close_sec is not None
         return self._book.modes() | ({self._live.now.mode} if flattens else set())
 
-    def _priced(self, entry: BookEntry, now: Instant, settings: ExitSettings) -> None:
-        entry.take_high()
-        self._ask(entry, now, settings)
-
     def _ask(self, entry: BookEntry, now: Instant, settings: ExitSettings) -> None:
         position = entry.position
         if position.state != "watched":
@@ -328,6 +329,11 @@ class PositionMonitor:
         position.state = "closing"
         remaining = position.remaining
         self._seller.sell(position, trigger)
-        level = logging.ERROR if trigger.text == MISSED else logging.INFO
-        words = position.symbol, trigger.reason, trigger.text, f"{remaining:f}"
-        self._seller.announce(partial(log.log, level, "%s %s: %s; selling %s", *words))
+        self._seller.announce(partial(_say, position.symbol, trigger, remaining))
+
+
+def _say(symbol: str, trigger: Trigger, remaining: Decimal) -> None:
+    text = trigger.text
+    level = logging.ERROR if text == MISSED else logging.INFO
+    words = symbol, trigger.reason, text, f"{remaining:f}"
+    log.log(level, "%s %s: %s; selling %s", *words)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
+    from snexec.exits.prices import Instant
     from snexec.model import Mode
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -41,8 +42,8 @@ _LATE = 2.5  # times as long as it should be between two polls: that is news
 class Onlooker(Protocol):
     """Follows what accounts hold."""
 
-    def seen(self, mode: Mode, positions: PositionList, /) -> None:
-        """Called with each list of what an account holds."""
+    async def seen(self, mode: Mode, positions: PositionList, /) -> None:
+        """Look at a list of what an account holds, before its prices are heard."""
 
 
 class SecondSource(Protocol):
@@ -135,18 +136,21 @@ class PositionsPoll:
         if not rows or not self._accounts.has_keys(mode):
             return None
         interval = max(self._live.now.alpaca.reconcile_interval_sec, settings.poll_sec)
+        now = self._view.now()
         if settings.needs_prices and any(
-            self._lacks_price(each, settings) for each in rows
+            self._lacks_price(each, now, settings) for each in rows
         ):
             # Evenly, where the limit is low: no minute begins in a rush and ends blind.
             return max(settings.poll_sec, 60 / self._accounts.budget(mode).polls)
         return interval
 
-    def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
+    def _lacks_price(
+        self, entry: BookEntry, now: Instant, settings: ExitSettings
+    ) -> bool:
         """Return whether positions are to say a row's price, as no better source does."""
-        return self._view.session(entry.position).is_open and (
-            not entry.prices.has_better("positions", trio.current_time(), settings)
-        )
+        if entry.prices.has_better("positions", now.elapsed, settings):
+            return False
+        return self._view.session(entry.position, now).is_open
 
     def _look_sec(self) -> float:
         """Return after how many seconds to look whether polls are needed more often."""
@@ -189,15 +193,16 @@ class PositionsPoll:
     async def _hear(self, mode: Mode, positions: PositionList, asked_at: float) -> None:
         # First whoever may see in it that its prices are of other shares than the row's.
         for onlooker in self._onlookers:
-            onlooker.seen(mode, positions)
-        async for held in InTurns(positions):
+            await onlooker.seen(mode, positions)
+        async for held in InTurns(positions, each_us=40):
             entry = self._book.of_symbol(held.symbol)
             if entry is None or entry.position.mode != mode:
                 continue
             if entry.changed_at < asked_at:
                 position, free = entry.position, held.available
-                position.held = held.quantity_text
-                # One object where they are equal: most rows.
+                # One object where they are equal: most rows, and most polls.
+                if position.held != held.quantity_text:
+                    position.held = held.quantity_text
                 position.free = (
                     position.remaining if free == position.remaining else free
                 )

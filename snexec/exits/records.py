@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.ledger import HighPrice
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -48,9 +49,9 @@ class Records:
         self._rules = rules
         self._wake.set()
 
-    def note_highs(self, rows: Iterable[BookEntry], elapsed: float) -> None:
+    async def note_highs(self, rows: Iterable[BookEntry], elapsed: float) -> None:
         """Keep the highest prices that have risen enough, or gone back (SPEC 12.3)."""
-        for entry in rows:
+        async for entry in InTurns(rows, each_us=2):
             position, before = entry.position, entry.written_high
             high = position.high_price
             if high is None or high == before or position.entry_price is None:
@@ -75,15 +76,19 @@ class Records:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            rules, self._rules = self._rules, None
-            raised, self._raised = self._raised, {}
-            lowered, self._lowered = self._lowered, {}
-            if rules is not None:
-                await self._write_rules(rules)
-            if raised:
-                await self._write_highs(_raise, raised.values())
-            if lowered:
-                await self._write_highs(_set, lowered.values())
+            await self._write()
+
+    async def _write(self) -> None:
+        """Write what is noted, and keep none of it."""
+        rules, self._rules = self._rules, None
+        raised, self._raised = self._raised, {}
+        lowered, self._lowered = self._lowered, {}
+        if rules is not None:
+            await self._write_rules(rules)
+        if raised:
+            await self._write_highs(_raise, raised.values())
+        if lowered:
+            await self._write_highs(_set, lowered.values())
 
     async def _write_rules(self, rules: str) -> None:
         try:

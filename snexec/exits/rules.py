@@ -8,9 +8,11 @@
 | `max_hold` | after `max_hold_duration_sec` |
 | `market_close` | shares, `flatten_before_close_sec` before the close, or once that is missed |
 
-A rule is a pure function over a position, one price, the moment and the settings; it says
-why it is true, or None. To add one: its keys in ``ExitSettings``, its word in the ledger's
-``ExitReason``, a function, a line in ``RULES``.
+A rule of the price is its level, a pure function over a position and the settings: what is
+asked at each price is only whether that is reached. A rule of time is a pure function over a
+position, the moment and the settings, which says why it is true, or None. To add one: its
+keys in ``ExitSettings``, its word in the ledger's ``ExitReason``, a function, a line in
+``RULES``.
 """
 
 from __future__ import annotations
@@ -40,13 +42,19 @@ class Trigger(NamedTuple):
         reason: As the row and its ``BotExit`` have it.
         price: That made the rule true, dollars a share; None for a rule of time.
         source: Of the price, as ``BotExit`` has it; "clock" for a rule of time.
-        text: The rule and its figures, for the log.
+        says: The rule and its figures, in words; or what says them, as that takes longer
+            than a sell's way to its row, and none waits for it.
     """
 
     reason: ExitReason
     price: Decimal | None
     source: str
-    text: str
+    says: str | Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        """The rule and its figures, for the log."""
+        return self.says if isinstance(self.says, str) else self.says()
 
 
 class Moment(NamedTuple):
@@ -70,28 +78,66 @@ class Moment(NamedTuple):
     flatten_since: float | None = None
 
 
-Says = Callable[["Position", Decimal, Moment, "ExitSettings"], str | None]
-Holds = Callable[["Position", Decimal, "ExitSettings"], bool]
+When = Callable[["Position", Moment, "ExitSettings"], str | None]
 Level = Callable[["Position", "ExitSettings"], Decimal | None]
 
 
+class Figures(NamedTuple):
+    """By what a rule of the price was true.
+
+    Attributes:
+        price: Dollars a share, as are all of them.
+        level: Of the rule.
+        entry: What was paid; None if it is not known.
+        high: The highest since; None if there is none.
+    """
+
+    price: Decimal
+    level: Decimal
+    entry: Decimal | None
+    high: Decimal | None
+
+
 class Rule(NamedTuple):
-    """One rule.
+    """One rule, of the price or of time.
 
     Attributes:
         key: In ``[exits]``.
-        says: Why it is true; None if it is not, or is off.
-        level: The price at which it is; None of a rule that needs no price, which is
-            asked with any, and of one that is off or cannot be true yet.
-        holds: Whether it is true of a price: ``says`` without words, which take longer
-            than a sell's way to its row.
+        when: Of a rule of time: why it is true; None if it is not, or is off.
+        level: Of a rule of the price: at which it is true; None while it is off or cannot
+            be true yet.
+        words: Of a rule of the price: why it is true.
+        is_above: Whether it is true above its level, not below.
     """
 
     reason: ExitReason
     key: str
-    says: Says
+    when: When | None = None
     level: Level | None = None
-    holds: Holds | None = None
+    words: Callable[[Figures], str] | None = None
+    is_above: bool = False
+
+    def level_now(self, position: Position, settings: ExitSettings) -> Decimal | None:
+        """Return its level; None if it is not true at any price now."""
+        if self.level is stop_level and position.stop_at_broker:
+            return None
+        return None if self.level is None else self.level(position, settings)
+
+    def reached(self, level: Decimal) -> Callable[[Decimal], bool]:
+        """Return what says of a price whether it is at the level or beyond."""
+        return level.__le__ if self.is_above else level.__ge__
+
+    def says(
+        self, position: Position, price: Decimal, moment: Moment, settings: ExitSettings
+    ) -> str | None:
+        """Return why it is true; None if it is not, or is off."""
+        if self.when is not None:
+            return self.when(position, moment, settings)
+        level = self.level_now(position, settings)
+        if level is None or self.words is None or not self.reached(level)(price):
+            return None
+        high = position.high_price
+        return self.words(Figures(price, level, position.entry_price, high))
 
 
 def stop_level(position: Position, settings: ExitSettings) -> Decimal | None:
@@ -120,56 +166,22 @@ def trailing_level(position: Position, settings: ExitSettings) -> Decimal | None
     return high * (1 - settings.trailing_stop_pct / 100)
 
 
-def _stops(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = stop_level(position, settings)
-    return level is not None and price <= level and not position.stop_at_broker
+def _stop_loss(figures: Figures) -> str:
+    return f"{_below(figures)} ({_entry(figures)})"
 
 
-def _trails(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = trailing_level(position, settings)
-    return level is not None and price <= level
+def _trailing_stop(figures: Figures) -> str:
+    price = figures.price
+    high = max(figures.high or price, figures.entry or price)
+    return f"{_below(figures)} (highest {show_price(high)}, {_entry(figures)})"
 
 
-def _gains(position: Position, price: Decimal, settings: ExitSettings) -> bool:
-    level = target_level(position, settings)
-    return level is not None and price >= level
+def _profit_target(figures: Figures) -> str:
+    shown = show_price(figures.level, ROUND_CEILING)
+    return f"{show_price(figures.price)} is at or above {shown} ({_entry(figures)})"
 
 
-def _stop_loss(
-    position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
-) -> str | None:
-    level = stop_level(position, settings)
-    if level is None or not _stops(position, price, settings):
-        return None
-    return f"{_below(price, level)} ({_entry(position, price)})"
-
-
-def _trailing_stop(
-    position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
-) -> str | None:
-    level = trailing_level(position, settings)
-    if level is None or not _trails(position, price, settings):
-        return None
-    high = max(position.high_price or price, position.entry_price or price)
-    return (
-        f"{_below(price, level)} (highest {show_price(high)},"
-        f" {_entry(position, price)})"
-    )
-
-
-def _profit_target(
-    position: Position, price: Decimal, _moment: Moment, settings: ExitSettings
-) -> str | None:
-    level = target_level(position, settings)
-    if level is None or not _gains(position, price, settings):
-        return None
-    shown = show_price(level, ROUND_CEILING)
-    return f"{show_price(price)} is at or above {shown} ({_entry(position, price)})"
-
-
-def _max_hold(
-    position: Position, _price: Decimal, moment: Moment, settings: ExitSettings
-) -> str | None:
+def _max_hold(position: Position, moment: Moment, settings: ExitSettings) -> str | None:
     most, held = settings.max_hold_duration_sec, moment.now - position.held_since
     if most is None or held < most:
         return None
@@ -177,7 +189,7 @@ def _max_hold(
 
 
 def _market_close(
-    position: Position, _price: Decimal, moment: Moment, settings: ExitSettings
+    position: Position, moment: Moment, settings: ExitSettings
 ) -> str | None:
     before = settings.flatten_before_close_sec
     if before is None or asset_class(position.symbol).around_the_clock:
@@ -199,9 +211,11 @@ def missed_close(position: Position, moment: Moment) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("stop_loss", "hard_stop_loss_pct", _stop_loss, stop_level, _stops),
-    Rule("trailing_stop", "trailing_stop_pct", _trailing_stop, trailing_level, _trails),
-    Rule("profit_target", "profit_target_pct", _profit_target, target_level, _gains),
+    Rule("stop_loss", "hard_stop_loss_pct", None, stop_level, _stop_loss),
+    Rule("trailing_stop", "trailing_stop_pct", None, trailing_level, _trailing_stop),
+    Rule(
+        "profit_target", "profit_target_pct", None, target_level, _profit_target, True
+    ),
     Rule("max_hold", "max_hold_duration_sec", _max_hold),
     Rule("market_close", "flatten_before_close_sec", _market_close),
 )
@@ -216,14 +230,15 @@ def show_price(price: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
     return f"{price.quantize(step, rounding):f}"
 
 
-def _below(price: Decimal, level: Decimal) -> str:
+def _below(figures: Figures) -> str:
     # The first cent at which it is true.
-    return f"{show_price(price)} is at or below {show_price(level, ROUND_FLOOR)}"
+    level = show_price(figures.level, ROUND_FLOOR)
+    return f"{show_price(figures.price)} is at or below {level}"
 
 
-def _entry(position: Position, price: Decimal) -> str:
-    entry = position.entry_price
+def _entry(figures: Figures) -> str:
+    entry = figures.entry
     if not entry:
         return "entry not known"
-    percent = (price / entry - 1) * 100
+    percent = (figures.price / entry - 1) * 100
     return f"entry {show_price(entry)}, {percent:+.1f} %"

@@ -46,7 +46,8 @@ class SessionTries:
 
     def may_sell(self, row_id: str) -> bool:
         """Return whether another sell of a row may be planned."""
-        return self.sells(row_id) < MOST_TRIES_A_SESSION
+        # Nearly none was tried, on whatever day.
+        return row_id not in self._sells or self.sells(row_id) < MOST_TRIES_A_SESSION
 
     def add_sell(self, row_id: str) -> None:
         """Note that a sell of a row was planned."""

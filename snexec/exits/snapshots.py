@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snexec.exits.book_entry import BookEntry
     from snexec.exits.market import MarketView
     from snexec.exits.monitor import PositionMonitor
+    from snexec.exits.prices import Instant
     from snexec.market.snapshots import Snapshot
     from snexec.settings import ExitSettings, LiveSettings
 
@@ -122,14 +123,17 @@ class SnapshotPoll:
     def _wanted(self, settings: ExitSettings) -> list[str]:
         if settings.price_source == "positions" or not settings.needs_prices:
             return []
+        now = self._view.now()
         return [
             each.position.symbol
             for each in self._book
-            if self._lacks_price(each, settings)
+            if self._lacks_price(each, now, settings)
         ]
 
-    def _lacks_price(self, entry: BookEntry, settings: ExitSettings) -> bool:
+    def _lacks_price(
+        self, entry: BookEntry, now: Instant, settings: ExitSettings
+    ) -> bool:
         """Return whether snapshots are to say a row's price, as no better source does."""
-        return self._view.session(entry.position).is_open and (
-            not entry.prices.has_better("snapshots", trio.current_time(), settings)
-        )
+        if entry.prices.has_better("snapshots", now.elapsed, settings):
+            return False
+        return self._view.session(entry.position, now).is_open

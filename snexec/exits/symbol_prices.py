@@ -7,10 +7,10 @@ again count as polls in a row, unless the bid says otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snexec.exits.highs import Highs
-from snexec.exits.prices import NEVER, NOT_LAST_SALES, RANK
+from snexec.exits.prices import NOT_LAST_SALES, RANK
 from snexec.exits.second import SecondSources
 from snexec.exits.ticks import Ticks
 from snexec.exits.today import Today
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
     from snexec.exits.prices import Instant, PassedOver, Price, Session, Source
     from snexec.settings import ExitSettings
+
+
+class Confirmation(NamedTuple):
+    """Prices that together confirm what each of them says.
+
+    Attributes:
+        ticks: How many of them were sold at; one more is the latest bid.
+    """
+
+    ticks: int
+    prices: tuple[Decimal, ...]
 
 
 class SymbolPrices:
@@ -68,12 +79,12 @@ class SymbolPrices:
     @property
     def source(self) -> Source | None:
         """Where the last price is from; None if none counts any more."""
-        return self._ticks.source if len(self._ticks) else None
+        return self._ticks.source
 
     @property
     def at(self) -> float:
         """When it was, on Trio's clock; minus infinity if there is none."""
-        return self._ticks.at if len(self._ticks) else NEVER
+        return self._ticks.at
 
     def is_fresh(self, elapsed: float, settings: ExitSettings) -> bool:
         """Return whether the last accepted price still counts."""
@@ -93,17 +104,27 @@ class SymbolPrices:
             return False
         return self.is_fresh(elapsed, settings)
 
+    def can_confirm(self, elapsed: float, settings: ExitSettings) -> bool:
+        """Return whether there is enough to confirm anything with."""
+        return next(self.confirmations(elapsed, settings), None) is not None
+
     def confirmations(
         self, elapsed: float, settings: ExitSettings
-    ) -> Iterator[tuple[str, tuple[Decimal, ...]]]:
-        """Yield the prices that together confirm what each of them says, with a name."""
+    ) -> Iterator[Confirmation]:
+        """Yield what confirms that which all of its prices say."""
         ticks, count = self._ticks, settings.confirm_ticks
         bid = self.second.bid(elapsed, settings)
         if len(ticks) >= count:
             also = () if bid is None or not ticks.repeat(count) else (bid,)
-            yield ticks.name(count), (*ticks.prices(count), *also)
-        if self.source == "stream" and bid is not None:
-            yield f"{ticks.name(1)} and the bid", (*ticks.prices(1), bid)
+            yield Confirmation(count, (*ticks.prices(count), *also))
+        if bid is not None and ticks.source == "stream":
+            yield Confirmation(1, (*ticks.prices(1), bid))
+
+    def name(self, found: Confirmation) -> str:
+        """Say in words what confirms something; only before more is heard."""
+        ticks = self._ticks
+        has_bid = ticks.source == "stream" and len(found.prices) > found.ticks
+        return f"{ticks.name(found.ticks)}{' and the bid' if has_bid else ''}"
 
     # What is heard.
 
@@ -145,7 +166,7 @@ class SymbolPrices:
         self._accept_doubted(now, settings)
         if not bid or not self.is_fresh(now.elapsed, settings):
             return False
-        self._confirm_by_bid(now.elapsed, settings)
+        self._confirm_by_bid(settings, self.second.bid(now.elapsed, settings))
         return True
 
     def hear_status(self, *, is_halted: bool, at: float) -> bool:
@@ -213,10 +234,11 @@ class SymbolPrices:
             return "closed"
         if at - now.wall > settings.max_price_age_sec:
             return "stale"
-        self.today.traded(at, now.wall, session)  # however long ago that is
+        if not self.today.has_moved:
+            self.today.traded(at, now.wall, session)  # however long ago that is
         if now.wall - at > settings.max_price_age_sec:
             return "stale"
-        if self.today.resumes_by(at):
+        if self.today.is_halted and self.today.resumes_by(at):
             self._ticks.clear()
         return None
 
@@ -261,8 +283,9 @@ class SymbolPrices:
             # One more than confirm a rule: it is the last, where the last is taken back.
             keep=settings.confirm_ticks + 1,
         )
-        self._confirm_in_a_row(settings, self.second.bid(now.elapsed, settings))
-        self._confirm_by_bid(now.elapsed, settings)
+        bid = self.second.bid(now.elapsed, settings)
+        self._confirm_in_a_row(settings, bid)
+        self._confirm_by_bid(settings, bid)
 
     def _confirm_in_a_row(self, settings: ExitSettings, bid: Decimal | None) -> None:
         ticks, count = self._ticks, settings.confirm_ticks
@@ -271,14 +294,17 @@ class SymbolPrices:
         value = ticks.least(count)
         if bid is not None and ticks.repeat(count):
             value = min(value, float(bid))
-        self.highs.offer(value, ticks.prints(count))
+        if not ticks.number or self.highs.takes(value):
+            self.highs.offer(value, ticks.prints(count))
 
-    def _confirm_by_bid(self, elapsed: float, settings: ExitSettings) -> None:
-        bid, last = self.second.bid(elapsed, settings), self.last
-        if bid is None or last is None or self.source != "stream":
+    def _confirm_by_bid(self, settings: ExitSettings, bid: Decimal | None) -> None:
+        last = self.last
+        if bid is None or last is None or self._ticks.source != "stream":
             return
         value = min(last, bid)
-        if self._bid_confirmed is None or value > self._bid_confirmed:
-            self._bid_confirmed = value
-            prints = [self._ticks.number] * settings.confirm_ticks
-            self.highs.offer(float(value), prints)
+        if self._bid_confirmed is not None and value <= self._bid_confirmed:
+            return
+        self._bid_confirmed = value
+        number = self._ticks.number
+        if not number or self.highs.takes(value):
+            self.highs.offer(float(value), [number] * settings.confirm_ticks)

@@ -9,7 +9,7 @@ from array import array
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from snexec.exits.prices import RANK
+from snexec.exits.prices import NEVER, RANK
 
 if TYPE_CHECKING:
     from snexec.exits.prices import Source
@@ -35,8 +35,8 @@ class Ticks:
 
     @property
     def at(self) -> float:
-        """When the last one was, on Trio's clock."""
-        return self._numbers[_AT - _WIDTH]
+        """When the last one was, on Trio's clock; minus infinity if there is none."""
+        return self._numbers[_AT - _WIDTH] if self._numbers else NEVER
 
     @property
     def number(self) -> int:
@@ -44,16 +44,19 @@ class Ticks:
         return int(self._numbers[_PRINT - _WIDTH])
 
     @property
-    def source(self) -> Source:
-        """Where the last one is from."""
-        return _SOURCES[self._numbers[_RANK - _WIDTH]]
+    def source(self) -> Source | None:
+        """Where the last one is from; None if there is none."""
+        return _SOURCES[self._numbers[_RANK - _WIDTH]] if self._numbers else None
 
     def append(
         self, price: Decimal, at: float, number: int, source: Source, *, keep: int
     ) -> None:
         """Add one, and keep no more than so many."""
-        self._numbers.extend((float(price), at, number, RANK[source]))
-        del self._numbers[: -keep * _WIDTH]
+        newest = array("d", (float(price), at, number, RANK[source]))
+        # Anew, as one that grows has room for as much again.
+        self._numbers = (
+            self._numbers[(1 - keep) * _WIDTH :] + newest if keep > 1 else newest
+        )
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -68,11 +71,11 @@ class Ticks:
                 del self._numbers[start : start + _WIDTH]
         return len(self) < before
 
-    # Of the last few.
+    # Of the last few; there are as many.
 
     def prices(self, count: int) -> tuple[Decimal, ...]:
         """Return their prices, in dollars."""
-        return tuple(Decimal(repr(each)) for each in self._last(count, _DOLLARS))
+        return tuple(map(Decimal, map(repr, self._last(count, _DOLLARS))))
 
     def least(self, count: int) -> float:
         """Return the lowest of their prices, in dollars."""
@@ -84,7 +87,10 @@ class Ticks:
 
     def repeat(self, count: int) -> bool:
         """Return whether a trade is among them twice, as polls showed it twice."""
-        times, sources = self._last(count, _AT), self._last(count, _RANK)
+        sources = self._last(count, _RANK)
+        if _SNAPSHOTS not in sources:
+            return False
+        times = self._last(count, _AT)
         return any(
             sources[i] == sources[i - 1] == _SNAPSHOTS
             and abs(times[i] - times[i - 1]) < _SAME_SECONDS
@@ -101,4 +107,4 @@ class Ticks:
 
     def _last(self, count: int, which: int) -> array[float]:
         """Return one of the numbers of each of the last few."""
-        return self._numbers[-count * _WIDTH :][which::_WIDTH]
+        return self._numbers[which - count * _WIDTH :: _WIDTH]

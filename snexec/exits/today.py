@@ -24,6 +24,7 @@ class Today:
 
     Attributes:
         is_halted: Whether its trading is halted.
+        has_moved: Whether what positions show is known to be today's.
     """
 
     __slots__ = (
@@ -31,9 +32,9 @@ class Today:
         "_first",
         "_first_at",
         "_halted_at",
-        "_has_moved",
         "_is_certain",
         "_stands_still",
+        "has_moved",
         "is_halted",
     )
 
@@ -42,7 +43,7 @@ class Today:
         self._day: int | None = None
         self._first: Decimal | None = None  # of positions
         self._first_at = _EVER
-        self._has_moved = False
+        self.has_moved = False
         self._stands_still = False
         self._halted_at = NEVER
         self._is_certain = True
@@ -59,33 +60,33 @@ class Today:
         self._day = session.day
         self._first, self._first_at = None, _EVER
         self._stands_still = False
-        self._has_moved = session.opened_at == NEVER
+        self.has_moved = session.opened_at == NEVER
         return True
 
     def moves(self, price: Decimal, wall: float) -> bool:
         """Take a price of positions; return whether it is known to be today's."""
-        if self._has_moved:
+        if self.has_moved:
             return True
         if self._first is None:
             self._first = price
             self._first_at = min(self._first_at, wall)
         elif price != self._first:
-            self._first, self._has_moved = None, True
+            self._first, self.has_moved = None, True
         else:
             self._stands_still = True
-        return self._has_moved
+        return self.has_moved
 
     @property
     def is_undated(self) -> bool:
         """Whether positions have shown one price only, and nobody knows of which day."""
-        return self._stands_still and not self._has_moved
+        return self._stands_still and not self.has_moved
 
     def traded(self, at: float, wall: float, session: Session) -> None:
         """Take the time of a print, which may prove that positions show today's."""
         self._first_at = min(self._first_at, wall)
         opened = session.opened_at
         if at > (self._first_at if opened is None else opened):
-            self._has_moved = True
+            self.has_moved = True
 
     # Halts.
 

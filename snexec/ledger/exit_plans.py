@@ -64,14 +64,16 @@ class ExitPlans(ExitTable):
         if (why_not := unsold(row, exits)) is not None:
             return why_not
         quantity = left_of(row, exits)
-        if free is not None:
-            quantity = min(quantity, free)
-        quantity = Decimal(plain(quantity.quantize(SHARE_STEP, ROUND_DOWN)))
+        if free is not None and free < quantity:
+            quantity = free
+        text = plain(quantity.quantize(SHARE_STEP, ROUND_DOWN))
+        quantity = Decimal(text)
         if quantity <= 0:
             return "none_left"
         position = exact(held)
         if is_whole := position is not None and quantity >= position:
             quantity = position or quantity
+            text = plain(quantity)
         new = NewExit(
             id=next_id(row_id, kind, exits),
             row_id=row_id,
@@ -88,7 +90,7 @@ class ExitPlans(ExitTable):
         now = self._now()
         price = None if trigger_price is None else plain(trigger_price)
         values = (
-            *(new.id, row_id, kind, reason, plain(quantity), price, trigger_source),
+            *(new.id, row_id, kind, reason, text, price, trigger_source),
             *(now, now, now, is_whole, waits),
         )
         self._db.execute(_INSERT, values)
@@ -165,14 +167,15 @@ def unsold(
     if not by_us:
         exits = [each for each in exits if not has_not_left(each)]
     shares = exact(row["shares"])
-    reasons: list[tuple[bool, Unplanned]] = [
-        (row["mode"] not in MODES, "not_ours"),
-        (row["status"] != "open", "not_open"),
-        (shares is None or shares <= 0, "not_bought"),
-        (row["settledAt"] is None, "not_settled"),
-        (any(each["settledAt"] is None for each in exits), "closing"),
-    ]
-    return next((reason for holds, reason in reasons if holds), None)
+    if row["mode"] not in MODES:
+        return "not_ours"
+    if row["status"] != "open":
+        return "not_open"
+    if shares is None or shares <= 0:
+        return "not_bought"
+    if row["settledAt"] is None:
+        return "not_settled"
+    return "closing" if any(each["settledAt"] is None for each in exits) else None
 
 
 def left_of(row: sqlite3.Row, exits: list[sqlite3.Row]) -> Decimal:
@@ -183,8 +186,9 @@ def left_of(row: sqlite3.Row, exits: list[sqlite3.Row]) -> Decimal:
 
 def next_id(row_id: str, kind: ExitKind, exits: list[sqlite3.Row]) -> str:
     """Return the id of a row's next sell; those that were found may leave gaps."""
-    stem = exit_id(row_id, kind, 0)[:-1]
-    numbers = (each["id"].removeprefix(stem) for each in exits)
-    return exit_id(
-        row_id, kind, 1 + max((int(n) for n in numbers if n.isdecimal()), default=0)
-    )
+    stem, last = exit_id(row_id, kind, 0)[:-1], 0
+    for each in exits:
+        number = each["id"].removeprefix(stem)
+        if number.isdecimal():
+            last = max(last, int(number))
+    return f"{stem}{last + 1}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from snexec.clock import timestamp
@@ -83,13 +85,12 @@ class HeldRows:
 
     def watched(self) -> list[WatchedRow]:
         """Return every row of ours that is held, the oldest first."""
-        by_row: dict[str, list[sqlite3.Row]] = {}
-        for each in self._db.execute(WATCHED):
-            by_row.setdefault(each["rowId"], []).append(each)
         now = self._clock.now()
         to_close = {row_id for (row_id,) in self._db.execute(_TO_CLOSE)}
-        rows = [_watched(each, now, to_close) for each in by_row.values()]
         beside = dict(self._db.execute(_BESIDE).fetchall())
+        # One after the other: all that they hold would take three times their memory.
+        by_row = groupby(self._db.execute(WATCHED), key=itemgetter("rowId"))
+        rows = [_watched(list(each), now, to_close) for _id, each in by_row]
         return [
             row._replace(beside=_read_beside(beside[row.id], row))
             if row.id in beside
@@ -195,7 +196,7 @@ def _watched(
     return WatchedRow(
         id=row["rowId"],
         symbol=text_of(row["symbol"]) or "",
-        mode=row["mode"],
+        mode="live" if row["mode"] == "live" else "paper",  # one object for all
         shares=shares,
         remaining=remaining,
         entry_price=exact(row["entryPrice"]) or Decimal(0),

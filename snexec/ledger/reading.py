@@ -62,7 +62,7 @@ def number_of(value: object) -> float | None:
 
 def exact(value: object) -> Decimal | None:
     """Return a column of amounts, in decimal text or a number; None where it is neither."""
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return Decimal(str(value))
     if isinstance(value, str):
         try:

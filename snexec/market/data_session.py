@@ -191,8 +191,11 @@ class DataSession:
             case "subscription":
                 told = message.get("trades")
                 names = told if isinstance(told, list) else []
+                spelled = {each: each for each in self._watched}  # one object for each
                 self.served = frozenset(
-                    name for name in names if isinstance(name, str) and name != "*"
+                    spelled.get(name, name)
+                    for name in names
+                    if isinstance(name, str) and name != "*"
                 )
                 self._answered.set()
             case "error":

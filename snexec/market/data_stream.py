@@ -16,6 +16,7 @@ from snexec.clock import SystemClock
 from snexec.market.data_line import DataLine, Place
 from snexec.market.data_settings import data_endpoint
 from snexec.model import MODES
+from snexec.turns import InTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,8 +74,8 @@ class DataStream:
         self._accounts = accounts
         self._settings = settings
         self._hours = hours
-        self._polled: dict[str, Decimal] = {}  # of positions
-        self._traded: dict[str, Decimal] = {}  # of snapshots
+        self._polled: dict[str, float] = {}  # of positions
+        self._traded: dict[str, float] = {}  # of snapshots
         self._lines = {
             "share": DataLine(
                 *("shares", live, self._shares, sink),
@@ -104,9 +105,9 @@ class DataStream:
         for name, line in self._lines.items():
             line.watched.set(of_class[name])
 
-    def seen(self, _mode: Mode, positions: Iterable[Polled]) -> None:
+    async def seen(self, _mode: Mode, positions: Iterable[Polled]) -> None:
         """Hear the poll's prices: a connection is silent if it misses their moves."""
-        for each in positions:
+        async for each in InTurns(positions, each_us=2):
             self._compare(self._polled, each.symbol, each.current_price)
 
     def seen_trade(self, symbol: str, price: Decimal) -> None:
@@ -130,14 +131,15 @@ class DataStream:
                 nursery.start_soon(line.run, name=f"market data of {name}")
 
     def _compare(
-        self, known: dict[str, Decimal], symbol: str, price: Decimal | None
+        self, known: dict[str, float], symbol: str, price: Decimal | None
     ) -> None:
         line = self._line(symbol)
         if price is None or symbol not in line.watched:
             known.pop(symbol, None)
             return
-        before, known[symbol] = known.get(symbol, price), price
-        if price != before:
+        dollars = float(price)  # of which a fifth of a Decimal's memory is kept
+        before, known[symbol] = known.get(symbol, dollars), dollars
+        if dollars != before:
             self._moved(line, symbol)
 
     def _moved(self, line: DataLine, symbol: str) -> None:

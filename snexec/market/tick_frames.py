@@ -32,7 +32,7 @@ Message = dict[str, Any]
 
 # What is said about the connection, not about a symbol.
 _CONTROL = frozenset({"success", "error", "subscription"})
-_CORRECTED = {"p": "cp", "s": "cs", "c": "cc", "i": "ci"}
+_CORRECTED = {"p": "cp", "c": "cc", "i": "ci"}
 _HALTED = frozenset({"2", "H", "P"})
 _RESUMED = frozenset({"3", "T"})
 _SHOWN_CHARS = 200

@@ -23,36 +23,30 @@ class Print(NamedTuple):
     Attributes:
         symbol: In its canonical spelling (SPEC 4).
         price: Dollars a share.
-        size: Shares; None if it cannot be read.
         at: When, in seconds since the epoch.
         conditions: The tape's codes; empty for crypto.
-        tape: ``A``, ``B`` or ``C``; empty for crypto.
         trade_id: The exchange's; unique together with the exchange.
         exchange: Its code; empty for crypto.
     """
 
     symbol: str
     price: Decimal
-    size: Decimal | None
     at: float
     conditions: tuple[str, ...]
-    tape: str
     trade_id: str
     exchange: str
 
 
 class Quote(NamedTuple):
-    """The best bid and offer.
+    """The best bid.
 
     Attributes:
         bid: Dollars a share; None if nobody bids.
-        ask: Dollars a share; None if nobody offers.
         at: When, in seconds since the epoch.
     """
 
     symbol: str
     bid: Decimal | None
-    ask: Decimal | None
     at: float
 
 
@@ -166,10 +160,8 @@ def print_of(symbol: str, fields: dict[str, Any]) -> Print | None:
     return Print(
         symbol,
         price,
-        price_of(fields.get("s")),
         at,
         conditions,
-        word(fields.get("z")),
         word(fields.get("i")),
         word(fields.get("x")),
     )
@@ -181,7 +173,7 @@ def quote_of(symbol: str, fields: dict[str, Any]) -> Quote | None:
     if at is None:
         return None
     # 0 is the broker's word for none.
-    return Quote(symbol, price_of(fields.get("bp")), price_of(fields.get("ap")), at)
+    return Quote(symbol, price_of(fields.get("bp")), at)
 
 
 def codes(value: object) -> tuple[str, ...] | None:

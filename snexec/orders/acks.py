@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import logging
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
@@ -13,7 +12,8 @@ import trio
 from snexec.logs import about_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from snexec.broker import BrokerOrder, Lease, SentOrder
     from snexec.ledger import NewExit, NewTrade
@@ -162,18 +162,33 @@ class Acks(Generic[A]):
         return min(latest, self._departures.left_at + _BURST_GAP_SECONDS)
 
 
-@contextmanager
-def contain_faults(attempt: Acknowledged) -> Iterator[None]:
-    """Log an order's fault, which would otherwise end all the other orders."""
-    trade = attempt.trade
-    try:
-        yield
-    except Exception:
-        log.exception(
+class contain_faults:  # noqa: N801 - a block, as of contextlib
+    """Logs an order's fault, which would otherwise end all the other orders."""
+
+    __slots__ = ("_attempt",)
+
+    def __init__(self, attempt: Acknowledged) -> None:
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        exc: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(exc, Exception):
+            return False
+        trade = self._attempt.trade
+        log.error(
             "the order of %s trade=%s signal=%s failed; its row, if any, is left to"
             " recovery",
             trade.symbol,
             trade.id,
             trade.signal_id,
+            exc_info=exc,
             extra=about_order(trade),
         )
+        return True

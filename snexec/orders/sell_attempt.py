@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -43,7 +43,8 @@ class SellAttempt:
         lease: The row's account until the end.
         decided_at: On Trio's clock; times count from here.
         has_request: Whether the lease has one request of the budget.
-        new: The sell as it is in the database.
+        trade: The sell as it is in the database; there from when it is durable.
+        is_planned: Whether it is.
         why_not: Why there is none.
         error: What kept it from being written, or the order from being sent.
         sent: The order, once it has left or waits for a connection.
@@ -61,19 +62,14 @@ class SellAttempt:
     latencies: Latencies
     decided_at: float
     has_request: bool = False
-    new: NewExit | None = None
+    trade: NewExit = field(init=False)
+    is_planned: bool = False
     why_not: Unplanned | None = None
     error: Exception | None = None
     sent: SentOrder | None = None
     answered_at: float = math.inf
     withheld: Withheld | None = None
     given_up: bool = False
-
-    @property
-    def trade(self) -> NewExit:
-        """The sell that is durable."""
-        assert self.new is not None  # noqa: S101 - asked only of a planned one
-        return self.new
 
     # As the writer's change.
 
@@ -98,7 +94,7 @@ class SellAttempt:
     def done(self, result: NewExit | Unplanned | None) -> None:
         """Note what is durable, and go on."""
         if isinstance(result, NewExit):
-            self.new = result
+            self.trade, self.is_planned = result, True
         else:
             self.why_not = result
         self.owner.sell_decided(self)

@@ -175,11 +175,11 @@ class SellDesk:
         if attempt.given_up:
             return
         self._awaiting_row.discard(attempt)
-        if attempt.new is None:
+        if attempt.is_planned:
+            self._begin(attempt, attempt.trade)
+        else:
             with attempt.lease:
                 self._not_planned(attempt)
-        else:
-            self._begin(attempt, attempt.new)
         if not self._awaiting_row:
             self._acks.no_row_waits()
         self._progress.set()
@@ -224,8 +224,8 @@ class SellDesk:
         """Take no notice."""
 
     def _begin(self, attempt: SellAttempt, new: NewExit) -> None:
-        self._listeners[new.id] = attempt.listener
         sent = attempt.sell.leaves and attempt.has_request and self._send(attempt)
+        self._listeners[new.id] = attempt.listener
         if not new.is_resumed:
             self._outcomes.decided(attempt)
             attempt.listener.planned(new)

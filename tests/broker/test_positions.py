@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,48 @@ async def test_a_list_is_read_however_json_spaces_it(spelled: str) -> None:
     assert [each.symbol for each in await read_positions(told.encode())] == ["KO", "GE"]
     for none in (b"[]", b" [ ] "):
         assert await read_positions(none) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"note": "a}, {b"},
+        {"note": "a}"},
+        {"note": '"}'},
+        {"note": {"a": {}}},
+        {"": [{}]},
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1, 2])
+async def test_an_entry_is_read_whatever_else_is_in_it(
+    more: dict[str, object], at: int
+) -> None:
+    told = [{**KO, "symbol": symbol} for symbol in ("A", "B", "C")]
+    told[at] |= more
+    assert [each.symbol for each in await read_positions(body(*told))] == [
+        "A",
+        "B",
+        "C",
+    ]
+
+
+async def test_other_tasks_have_their_turn_while_a_long_list_is_read() -> None:
+    names = [f"{a}{b}" for a in "ABCDEFGHIJ" for b in "ABCDEFGHIJ"]
+    content = body(*[{**KO, "symbol": name} for name in names])
+    turns, read = 0, trio.Event()
+
+    async def other() -> None:
+        nonlocal turns
+        while not read.is_set():
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        found = await read_positions(content)
+        read.set()
+    assert [each.symbol for each in found] == names
+    assert turns > 10, "it was read in one step"
 
 
 @pytest.mark.parametrize(

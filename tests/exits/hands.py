@@ -112,7 +112,10 @@ class Symbol:
         if not self.prices.is_fresh(self.seconds, self.settings):
             return []
         found = self.prices.confirmations(self.seconds, self.settings)
-        return [(name, [float(each) for each in prices]) for name, prices in found]
+        return [
+            (self.prices.name(each), [float(price) for price in each.prices])
+            for each in found
+        ]
 
     def high(self) -> float | None:
         high = self.prices.highs.highest

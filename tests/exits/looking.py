@@ -155,6 +155,9 @@ class Rows:
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         return [each for each in self.all if each.mode == mode]
 
+    def of_row(self, row_id: str) -> Position | None:
+        return next((each for each in self.all if each.row_id == row_id), None)
+
     def sold_by_others(self, applied: ExitApplied) -> None:
         self.heard.append("sold")
         [position] = [each for each in self.all if each.row_id == applied.row_id]

@@ -90,3 +90,22 @@ def test_with_few_prints_it_is_the_maximum_of_the_rest(
         highs.take_back(number)
     rest = [value for number, value in enumerate(values, 1) if number not in gone]
     assert highs.highest == max(rest, default=None)
+
+
+@given(
+    values=st.lists(st.integers(90, 110), min_size=1, max_size=20),
+    taken=st.lists(st.integers(1, 20), max_size=20),
+    base=st.one_of(st.none(), st.integers(90, 110).map(Decimal)),
+)
+def test_what_is_not_taken_would_change_nothing(
+    values: list[int], taken: list[int], base: Decimal | None
+) -> None:
+    spared, all_offered = Highs(base), Highs(base)
+    for number, value in enumerate(values, 1):
+        all_offered.offer(float(value), [number])
+        if spared.takes(float(value)):
+            spared.offer(float(value), [number])
+        assert spared.highest == all_offered.highest
+    for number in taken:
+        assert spared.take_back(number) == all_offered.take_back(number)
+        assert spared.highest == all_offered.highest

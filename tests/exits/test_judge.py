@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snexec.exits.judge import explain, first_trigger, still_holds
+from snexec.exits.judge import explain, first_trigger, is_reached, still_holds
 from snexec.exits.position import Position
+from snexec.exits.rules import RULES
 from tests.exits.hands import Symbol, at, make_exits, make_position
 
 prices = st.lists(st.integers(8000, 12_000), min_size=1, max_size=12)
@@ -43,6 +44,22 @@ def test_a_target_sells_exactly_when_so_many_prices_in_a_row_say_so(
     last = cents[-ticks:]
     expected = len(last) == ticks and all(each >= 10_500 for each in last)
     assert (reason(symbol, make_position()) == "profit_target") is expected
+
+
+def test_what_is_said_of_it_later_is_of_the_moment_in_which_it_was_true() -> None:
+    symbol, position = (
+        Symbol(trailing_stop_pct=5),
+        make_position(high_price=Decimal(120)),
+    )
+    symbol.hear(100)
+    symbol.hear(101)
+    found = first_trigger(position, symbol.prices, at(symbol.seconds), symbol.settings)
+    position.high_price, position.entry_price = Decimal(999), Decimal(7)
+    symbol.hear(102, "positions")
+    assert found is not None
+    assert found.text == (
+        "101.00 is at or below 114.00 (highest 120.00, entry 100.00, +1.0 %), 2 prints"
+    )
 
 
 def test_a_rule_that_is_true_and_not_confirmed_hides_no_later_one() -> None:
@@ -99,6 +116,27 @@ def test_rules_of_exits_that_are_not_enabled_are_off() -> None:
     settings = make_exits(hard_stop_loss_pct=5, enabled=False)
     told = explain(make_position(), Symbol().prices, at(0), settings)
     assert not any(each.is_on for each in told)
+
+
+@given(
+    cents=st.integers(7000, 13_000),
+    high=st.none() | st.integers(100, 140).map(Decimal),
+    stop_at_broker=st.booleans(),
+)
+def test_a_level_is_reached_exactly_when_a_rule_of_the_price_is_true(
+    cents: int, high: Decimal | None, stop_at_broker: bool
+) -> None:
+    keys = {"hard_stop_loss_pct": 5, "profit_target_pct": 20}
+    settings = make_exits(**keys, trailing_stop_pct=7, trailing_start_pct=10)
+    position = make_position(high_price=high, stop_at_broker=stop_at_broker)
+    price = Decimal(cents) / 100
+    rules = [each for each in RULES if each.level is not None]
+    says = [each.says(position, price, at(0), settings) for each in rules]
+    assert is_reached(position, price, settings) is any(says)
+    for rule, text in zip(rules, says, strict=True):
+        level = rule.level_now(position, settings)
+        is_true = level is not None and rule.reached(level)(price)
+        assert is_true is (text is not None)
 
 
 # A rule that is asked anew, of a sell that never reached the broker

@@ -423,7 +423,7 @@ async def test_a_list_from_before_a_sale_does_not_stand_in_for_one_after_it(
         before = await bench.paper.positions()
         asked = bench.paper.times_asked("positions")
         bench.lookout.look_now("paper")
-        bench.lookout.seen("paper", before)
+        await bench.lookout.seen("paper", before)
         await trio.sleep(0.1)
     assert bench.paper.times_asked("positions") == asked + 1
 
@@ -467,7 +467,7 @@ async def test_a_list_that_is_not_whole_closes_nothing(bench: Bench) -> None:
     bench.buy()
     async with bench.looking():
         for _ in range(40):
-            bench.lookout.seen("paper", PositionList([], is_whole=False))
+            await bench.lookout.seen("paper", PositionList([], is_whole=False))
             await trio.sleep(2)
     assert bench.exits_of_row() == []
     assert bench.paper.times_asked("position") == 0
@@ -563,7 +563,7 @@ async def test_lists_of_others_spare_those_of_its_own(bench: Bench) -> None:
     async with bench.looking():
         before = bench.paper.times_asked("positions")
         for _ in range(60):
-            bench.lookout.seen("paper", await bench.paper.positions())
+            await bench.lookout.seen("paper", await bench.paper.positions())
             await trio.sleep(2)
         assert bench.paper.times_asked("positions") == before + 60
     assert bench.paper.times_asked("activities") == 0
@@ -646,7 +646,7 @@ async def test_a_list_that_shows_a_split_rests_the_rules_before_its_price_is_hea
     position = bench.buy()  # just now, or by a start after the night of the split
     async with bench.looking():
         bench.hold("20", average="50")
-        bench.lookout.seen("paper", await bench.paper.positions())
+        await bench.lookout.seen("paper", await bench.paper.positions())
         assert rests(position)
         bench.hold("10", average="100")
         await trio.sleep(LONG)
@@ -660,7 +660,7 @@ async def test_where_it_is_off_no_list_rests_anything(
     position = bench.buy()
     async with bench.looking():
         bench.hold("20", average="50")
-        bench.lookout.seen("paper", await bench.paper.positions())
+        await bench.lookout.seen("paper", await bench.paper.positions())
         assert not rests(position)
 
 

@@ -86,7 +86,7 @@ class Polled(Desk):
         )
         self.poll.follow(self)
 
-    def seen(self, mode: Mode, positions: PositionList) -> None:
+    async def seen(self, mode: Mode, positions: PositionList) -> None:
         self.lists.append((mode, positions))
 
     async def ask(self, symbols: Sequence[str]) -> None:
@@ -314,7 +314,7 @@ async def test_who_follows_a_list_sees_it_before_its_prices_are_heard(
     position = desk.hold().position
 
     class Split:
-        def seen(self, _mode: Mode, _positions: PositionList) -> None:
+        async def seen(self, _mode: Mode, _positions: PositionList) -> None:
             position.rests = "its position looks split"
 
     desk.poll.follow(Split())

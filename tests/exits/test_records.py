@@ -36,7 +36,7 @@ class Kept:
 
     async def note(self, *rows: BookEntry) -> None:
         """Note the rows as the monitor does, and let what follows be written."""
-        self.records.note_highs(rows, trio.current_time())
+        await self.records.note_highs(rows, trio.current_time())
         await wait_all_tasks_blocked()
 
     @property
@@ -148,9 +148,9 @@ async def test_one_that_goes_back_before_it_was_written_is_only_written_lower(
     kept: Kept,
 ) -> None:
     entry = row("110", kept="100")
-    kept.records.note_highs([entry], trio.current_time())
+    await kept.records.note_highs([entry], trio.current_time())
     rise(entry, "99")
-    kept.records.note_highs([entry], trio.current_time() + 5)
+    await kept.records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert (kept.raised, kept.lowered) == ([], [[("row-AAPL", "99")]])
 
@@ -159,9 +159,9 @@ async def test_one_that_rises_again_before_it_went_back_is_written_over_the_old_
     kept: Kept,
 ) -> None:
     entry = row("90", kept="100")
-    kept.records.note_highs([entry], trio.current_time())
+    await kept.records.note_highs([entry], trio.current_time())
     rise(entry, "95")
-    kept.records.note_highs([entry], trio.current_time() + 5)
+    await kept.records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert (kept.raised, kept.lowered) == ([], [[("row-AAPL", "95")]])
 
@@ -183,7 +183,7 @@ async def test_a_row_that_takes_no_high_keeps_no_other_from_it(
         entry.position.row_id = f"sn-{number}"
     for high in ("110", "120"):
         rise(rows[0], high)
-        records.note_highs(rows, trio.current_time())
+        await records.note_highs(rows, trio.current_time())
         await wait_all_tasks_blocked()
         await trio.sleep(5)
     assert held(store).high_price is None
@@ -220,7 +220,7 @@ async def test_what_is_kept_is_there_at_the_next_start(
     entry = row("120")
     entry.position.row_id = "sn-1"
     records.note_rules("the rules")
-    records.note_highs([entry], trio.current_time())
+    await records.note_highs([entry], trio.current_time())
     await wait_all_tasks_blocked()
     store._db.close()
 
@@ -230,7 +230,7 @@ async def test_what_is_kept_is_there_at_the_next_start(
     records = Records(InlineWriter(store))
     nursery.start_soon(records.run)
     rise(entry, "110")
-    records.note_highs([entry], trio.current_time() + 5)
+    await records.note_highs([entry], trio.current_time() + 5)
     await wait_all_tasks_blocked()
     assert held(store).high_price == 110, "a print was taken back"
     store._db.close()

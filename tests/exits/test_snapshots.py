@@ -30,12 +30,12 @@ def trade(
     trade_id: str = "7",
 ) -> Print:
     """One of AAPL."""
-    return Print("AAPL", Decimal(str(price)), None, at, conditions, "C", trade_id, "V")
+    return Print("AAPL", Decimal(str(price)), at, conditions, trade_id, "V")
 
 
 def quote(bid: float | None, at: float) -> Quote:
     """One of AAPL."""
-    return Quote("AAPL", None if bid is None else Decimal(str(bid)), None, at)
+    return Quote("AAPL", None if bid is None else Decimal(str(bid)), at)
 
 
 class Snapped(Desk):

@@ -45,7 +45,7 @@ def test_a_snapshot_is_the_latest_trade_and_quote_with_their_times() -> None:
     found = read_snapshots(body({"AAPL": snapshot()}), ["AAPL"])["AAPL"]
     assert found.trade is not None
     assert (found.trade.price, found.trade.at) == (Decimal("189.58"), AT)
-    assert found.quote == Quote("AAPL", Decimal("189.57"), Decimal("189.59"), AT)
+    assert found.quote == Quote("AAPL", Decimal("189.57"), AT)
 
 
 def test_those_of_crypto_stand_under_a_name() -> None:

@@ -77,9 +77,7 @@ async def test_a_print_that_was_other_takes_the_old_one_back() -> None:
     old = {"oi": 5, "op": 30, "os": 100, "oc": ["@"]}
     new = {"ci": 6, "cp": 189.5, "cs": 50, "cc": ["@", "I"]}
     bench.read([head | old | new])
-    after = Print(
-        *("AAPL", Decimal("189.5"), Decimal(50), AT, ("@", "I"), "C", "6", "D")
-    )
+    after = Print("AAPL", Decimal("189.5"), AT, ("@", "I"), "6", "D")
     assert bench.sink.taken == [Correction("AAPL", "5", "D", Decimal(30), after)]
 
 

@@ -14,19 +14,17 @@ def test_a_trade_is_read_with_all_that_decides_whether_it_counts() -> None:
     assert print_of("AAPL", trade(price=Decimal("189.58"))) == Print(
         symbol="AAPL",
         price=Decimal("189.58"),
-        size=Decimal(100),
         at=AT,
         conditions=("@", "I"),
-        tape="C",
         trade_id="52983525029461",
         exchange="V",
     )
 
 
-def test_a_trade_of_crypto_has_no_conditions_and_no_tape() -> None:
+def test_a_trade_of_crypto_has_no_conditions() -> None:
     fields = {"i": 7, "p": 60_000, "s": Decimal("0.1209"), "t": AT_TEXT, "tks": "S"}
     assert print_of("BTC/USD", fields) == Print(
-        *("BTC/USD", Decimal(60_000), Decimal("0.1209"), AT, (), "", "7", "")
+        *("BTC/USD", Decimal(60_000), AT, (), "7", "")
     )
 
 
@@ -56,15 +54,9 @@ def test_a_trade_that_cannot_be_read_is_none(changes: dict[str, object]) -> None
     assert print_of("AAPL", trade(price=Decimal(5)) | changes) is None
 
 
-def test_a_size_that_cannot_be_read_takes_no_trade_away() -> None:
-    tick = print_of("AAPL", trade(price=Decimal(5), s="many"))
-    assert tick is not None
-    assert tick.size is None
-
-
 def test_a_quote_of_0_is_nobodys() -> None:
     told = quote(bp=Decimal("189.57"), ap=0)
-    assert quote_of("AAPL", told) == Quote("AAPL", Decimal("189.57"), None, AT)
+    assert quote_of("AAPL", told) == Quote("AAPL", Decimal("189.57"), AT)
     assert quote_of("AAPL", quote(t="soon")) is None
 
 

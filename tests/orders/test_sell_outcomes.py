@@ -70,7 +70,7 @@ class Sent:
             latencies=self.latencies,
             decided_at=trio.current_time(),
         )
-        self.attempt.new = new
+        self.attempt.trade, self.attempt.is_planned = new, True
         self.latencies.begin(new.id, read_at=trio.current_time())
 
     @property
@@ -121,7 +121,7 @@ async def test_what_is_decided_is_published_with_what_decided_it(sent: Sent) -> 
 
 
 async def test_what_is_sold_by_hand_says_who_asked_for_it(sent: Sent) -> None:
-    sent.attempt.new = sent.new._replace(
+    sent.attempt.trade = sent.new._replace(
         reason="manual", trigger_price=None, trigger_source="page"
     )
     sent.outcomes.decided(sent.attempt)
@@ -131,7 +131,7 @@ async def test_what_is_sold_by_hand_says_who_asked_for_it(sent: Sent) -> None:
 
 
 async def test_a_rule_of_time_has_no_price(sent: Sent) -> None:
-    sent.attempt.new = sent.new._replace(trigger_price=None, trigger_source="clock")
+    sent.attempt.trade = sent.new._replace(trigger_price=None, trigger_source="clock")
     sent.outcomes.decided(sent.attempt)
     sent.outcomes.announcements.say_all()
     assert sent.event("exit")["triggerPrice"] is None
