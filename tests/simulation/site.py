@@ -25,7 +25,7 @@ from snexec.intake import Phase
 from snexec.redis import client as redis_client
 from snexec.redis import lease as lease_module
 from snexec.redis import lease_key
-from snexec.redis.entries import default_id
+from snexec.redis.entries import default_id, seconds_of
 from tests.fakes import AskedOrder, TrioClock, make_settings
 from tests.simulation.host_steps import (
     Add,
@@ -210,13 +210,16 @@ class Host(World):
         self._set_back_at = -math.inf
         self._plan: KillAt | PauseAt | None = None
         self._plan_left = 0
+        self._gaps: list[
+            tuple[float, float]
+        ] = []  # the end of each, and how long it was
         self._naps = 0
         self._woke_at = -math.inf
         self._goes_on = trio.Event()
         super().__init__(site.story, schedule=schedule)
 
     def _settings(self, per_minute: int) -> Settings:
-        return _settings(self.name, per_minute)
+        return _settings(self.name, per_minute, self.site.max_age)
 
     def _clock(self) -> TrioClock:
         return TrioClock(ahead=self._ahead)
@@ -278,10 +281,23 @@ class Host(World):
         super().happened(run, event)
         if run.crashed or event.signal_id is None:
             return
+        if event.reason == "stale" and not self._is_stale(event.signal_id):
+            self.wrong(f"signal {event.signal_id} is young, and counts as stale")
         if event.event in _DECIDED or (
             event.event == "skipped" and event.reason not in _STAYS
         ):
             self.site.decided.add(event.signal_id)
+
+    def _is_stale(self, signal_id: str) -> bool:
+        """Return whether an entry is old by this host's clock, or from before a gap."""
+        now, longest = self.clock.now().timestamp(), self.site.max_age
+        since = max((end for end, long in self._gaps if long > longest), default=None)
+        return any(
+            now - seconds_of(name) > longest
+            or (since is not None and entry.added_at <= since)
+            for name, entry in self.site.entered.items()
+            if entry.signal_id == signal_id
+        )
 
     def order_leaves(self, run: Run, trade_id: str) -> Sent:
         """Find out whether an order may leave now."""
@@ -294,6 +310,14 @@ class Host(World):
                 self.wrong(f"sent again after {sent.answered}: {trade_id}")
         if run is not self.run or not self.may_order():
             self.wrong("an order leaves after its deadline")
+        now, signal_id = self.clock.now().timestamp(), row and row["signalId"]
+        times = [
+            seconds_of(name)
+            for name, entry in self.site.entered.items()
+            if entry.signal_id == signal_id
+        ]
+        if now - max(times) > self.site.max_age + _NOTICED_SECONDS:
+            self.wrong(f"an order leaves for an old signal: {signal_id}")
         lease = self.lease()
         if lease is not None:
             self.site.order_leaves(self, lease._value)
@@ -316,13 +340,14 @@ class Host(World):
         assert "paper" in url.netloc
         # That a pause was past the lease is noticed within a second, if no clock but the
         # wall's counts it; orders look at that clock themselves.
-        just_woke = trio.current_time() - self._woke_at < _NOTICED_SECONDS
-        if not self.is_active() and not just_woke:
+        if not self.is_active() and not self.just_woke():
             self.wrong("a stream is opened by one that is not active")
         if account.connection is not None and account.connection.is_open:
             other = self.site.connected
-            is_away = other is not None and (other.stands_still() or other.was_cut())
-            if not is_away and not just_woke:
+            away = [
+                each for each in (self, other) if each is not None and each.is_away()
+            ]
+            if not away:
                 self.wrong("a second stream is opened beside the first")
             account.connection.close()  # the broker has noticed by now
         self.site.connected = self
@@ -331,9 +356,14 @@ class Host(World):
         )
         return _Plug(account.connection)
 
-    def was_cut(self) -> bool:
+    def just_woke(self) -> bool:
+        """Return whether it may not know yet for how long it stood still."""
+        return trio.current_time() - self._woke_at < _NOTICED_SECONDS
+
+    def is_away(self) -> bool:
         """Return whether its stream may have ended without its knowing."""
-        return trio.current_time() < self._no_broker_until + 60.0
+        was_cut = trio.current_time() < self._no_broker_until + 60.0
+        return was_cut or self.stands_still() or self.just_woke()
 
     def come_to(self, point: Any) -> None:  # noqa: ANN401 - of either kind
         self._come_to(point)
@@ -368,6 +398,7 @@ class Host(World):
         began = trio.current_time()
         await trio.sleep(seconds)
         if nap == self._naps and self.stands_still():
+            self._gaps.append((trio.current_time(), seconds))
             deadline, lease = self._deadline(), self.lease()
             if not counted and deadline is not None and lease is not None:
                 stood = trio.current_time() - began
@@ -420,6 +451,8 @@ class Host(World):
                 if step.seconds < 0:
                     self._set_back_at = trio.current_time()
                 self.clock.put_ahead(step.seconds)
+                # Nobody can tell it from a gap, which is noticed within a second.
+                self._gaps.append((until + _NOTICED_SECONDS, step.seconds))
                 # By that clock rows are older now, and it is the one for waits.
                 for name in self.born:
                     self.born[name] -= max(step.seconds, 0.0)
@@ -452,6 +485,7 @@ class Entered:
     step: int
     signal_id: str
     is_invalid: bool
+    added_at: float
 
 
 class Site:
@@ -465,13 +499,25 @@ class Site:
         sent: Every request for an order.
         entered: Every entry, by its id.
         connected: Whose trading stream was opened last.
+
+    Args:
+        story: What happens.
+        clocks: How clocks differ.
+        schedule: The seed of which task goes first where several can.
+        max_age: Seconds that a signal may be old.
     """
 
     def __init__(
-        self, story: Sequence[Step], *, clocks: Clocks | None = None, schedule: int = 0
+        self,
+        story: Sequence[Step],
+        *,
+        clocks: Clocks | None = None,
+        schedule: int = 0,
+        max_age: float = 3600.0,
     ) -> None:
         self.story = story
         self.clocks = clocks or Clocks()
+        self.max_age = max_age
         self.said: list[str] = []
         self.faults: list[str] = []
         self.decided: set[str] = set()
@@ -677,7 +723,9 @@ class Site:
         if step.form == "no id" or signal_id is None:
             signal_id = default_id(stream, entry_id)
         is_invalid = step.form in {"not JSON", "no symbol"}
-        self.entered[entry_id] = Entered(number, signal_id, is_invalid)
+        self.entered[entry_id] = Entered(
+            number, signal_id, is_invalid, added_at=trio.current_time()
+        )
 
     async def _settle(self, check: Callable[[Site], list[str]]) -> None:
         self.say("no more faults")
@@ -776,7 +824,7 @@ def _fields(number: int, step: Add) -> list[tuple[bytes, bytes]]:
 
 
 @cache
-def _settings(name: str, per_minute: int) -> Settings:
+def _settings(name: str, per_minute: int, max_age: float) -> Settings:
     return make_settings(
         alpaca={
             "simulate": False,
@@ -784,7 +832,7 @@ def _settings(name: str, per_minute: int) -> Settings:
             "api_key": "PK",
             "api_secret": "s3cr3t",
         },
-        intake={"max_pending": 8, "max_in_flight": 3, "max_signal_age_sec": 3600.0},
+        intake={"max_pending": 8, "max_in_flight": 3, "max_signal_age_sec": max_age},
         redis={
             "url": "redis://127.0.0.1:1/0",
             "consumer": name,

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from snexec.orders import buying
+from snexec.orders.freshness import Freshness
 from snexec.reconciliation.rebuild import Rebuild
 from snexec.redis import lease, reader, undecided
 from snexec.redis.acks import Acknowledger
@@ -56,14 +57,23 @@ _settings = settings(
     phases=set(Phase) - {Phase.explain},
     suppress_health_check=list(HealthCheck),
 )
-_drawn = given(story=host_stories(), differ=clocks(), schedule=st.integers(0, 2**16))
+_drawn = given(
+    story=host_stories(),
+    differ=clocks(),
+    schedule=st.integers(0, 2**16),
+    max_age=st.sampled_from([3600.0, 3600.0, 20.0]),
+)
 
 
 def play(
-    story: Sequence[Step], *, differ: Clocks | None = None, schedule: int = 0
+    story: Sequence[Step],
+    *,
+    differ: Clocks | None = None,
+    schedule: int = 0,
+    max_age: float = 3600.0,
 ) -> Site:
     """Play a story; what fails is told as it went."""
-    site = Site(story, clocks=differ, schedule=schedule)
+    site = Site(story, clocks=differ, schedule=schedule, max_age=max_age)
     try:
         site.play(host_problems)
     except BaseException as exc:
@@ -75,18 +85,18 @@ def play(
 @settings(_settings, max_examples=_SHORT)
 @_drawn
 def test_hosts_and_broker_agree_after_every_story(
-    story: list[Step], differ: Clocks, schedule: int
+    story: list[Step], differ: Clocks, schedule: int, max_age: float
 ) -> None:
-    play(story, differ=differ, schedule=schedule)
+    play(story, differ=differ, schedule=schedule, max_age=max_age)
 
 
 @pytest.mark.soak
 @settings(_settings, max_examples=_LONG)
 @_drawn
 def test_hosts_and_broker_agree_after_very_many_stories(
-    story: list[Step], differ: Clocks, schedule: int
+    story: list[Step], differ: Clocks, schedule: int, max_age: float
 ) -> None:
-    play(story, differ=differ, schedule=schedule)
+    play(story, differ=differ, schedule=schedule, max_age=max_age)
 
 
 def _at(point: Any, **more: Any) -> list[Step]:  # noqa: ANN401
@@ -236,6 +246,20 @@ def test_story_of_hosts_goes_the_same_way_each_time() -> None:
     assert play(story).said == play(story).said
 
 
+def test_what_came_before_a_pause_is_not_ordered_after_it() -> None:
+    story = [
+        Wait(),
+        *(PauseAt(host=h, point="entries read", seconds=4.0) for h in ("a", "b")),
+        Add(),
+        Wait(seconds=15.0),
+        Add(symbol="MSFT", id="n-2"),
+    ]
+    site = play(story, max_age=3.0)
+
+    assert [order.symbol for order in site.broker.orders()] == ["MSFT"]
+    assert any("AAPL skipped: stale" in line for line in site.said)
+
+
 def test_one_that_stood_still_past_its_lease_orders_nothing_more() -> None:
     said = play(_AMID).said
 
@@ -304,6 +328,14 @@ FAULTS: dict[str, tuple[object, str, Any, str, str]] = {
         *(Reader, "_take_over", _do_nothing),
         *("killed with entries read", "entries are left"),
     ),
+    "what is old is ordered": (
+        *(Freshness, "is_stale", lambda *_: False),
+        *("clocks are set", "for an old signal"),
+    ),
+    "what is young counts as old": (
+        *(Freshness, "is_stale", lambda *_: True),
+        *("all is well", "counts as stale"),
+    ),
     "what is no signal is put nowhere": (
         *(Acknowledger, "_put_aside", _put_nothing_aside),
         *("every form", "not in the dead stream"),
@@ -331,7 +363,7 @@ def test_checks_find_that(fault: tuple[object, str, Any, str, str]) -> None:
     with mock.patch.object(place, name, part):
         while not any(words in each for each in found):
             differ, schedule = next(plays)
-            site = Site(STORIES[story], clocks=differ, schedule=schedule)
+            site = Site(STORIES[story], clocks=differ, schedule=schedule, max_age=20.0)
             try:
                 site.play(host_problems)
             except AssertionError as exc:
