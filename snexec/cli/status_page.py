@@ -168,6 +168,8 @@ def _redis(answer: Mapping[str, Any]) -> list[tuple[str, Text]]:
     text.append("" if lag is None else f", {lag:g} not read")
     if answer.get("lease") in {"active", "standby"}:
         text.append(f"; {foreign(answer['lease'])}")
+    if answer.get("lease") == "standby" and redis.get("holder") is not None:
+        text.append(f", {foreign(redis['holder'])} is active")
     return [("redis", text)]
 
 

@@ -261,6 +261,7 @@ def _redis_of(redis: RedisFeeder | None) -> dict[str, object] | None:
         "since": status.since,
         "pending": status.pending,
         "lag": status.lag,
+        "holder": status.holder,
     }
 
 

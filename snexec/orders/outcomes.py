@@ -169,6 +169,7 @@ class Outcomes:
             reason: As the feed carries it.
             why: For the log, where it waited too long.
         """
+        self._discarded.expect(attempt.trade.id, elsewhere=reason == "standby")
         if await self._discard(attempt.trade):
             attempt.intent.dropped(reason, why=why)
 

@@ -30,12 +30,18 @@ class Discarded:
         self._writer = writer
         self._unsettled = unsettled
         self._trades: collections.OrderedDict[str, NewTrade] = collections.OrderedDict()
+        self._elsewhere: set[str] = set()
+
+    def expect(self, trade_id: str, *, elsewhere: bool) -> None:
+        """Note whether another host may order in a row's place, which is to be removed."""
+        if elsewhere:
+            self._elsewhere.add(trade_id)
 
     def remember(self, trade: NewTrade) -> None:
         """Keep what is needed to write a removed row again."""
         self._trades[trade.id] = trade
         if len(self._trades) > _REMEMBERED:
-            self._trades.popitem(last=False)
+            self._elsewhere.discard(self._trades.popitem(last=False)[0])
 
     def restore(self, step: Step) -> bool:
         """Write a row again, as the broker has now reported its order.
@@ -50,19 +56,25 @@ class Discarded:
         if trade is None:
             return False
         order_id = step.ref.order_id
-        order_log.error(
-            trade,
-            "the broker speaks of order %s, which counted as refused or not sent: its"
-            " row is written again",
-            order_id,
-            order_id=order_id,
-        )
+        if trade.id in self._elsewhere:
+            self._elsewhere.remove(trade.id)
+            words = "another host has ordered it, as %s: its row is written again"
+            order_log.info(trade, words, order_id)
+        else:
+            order_log.error(
+                trade,
+                "the broker speaks of order %s, which counted as refused or not sent:"
+                " its row is written again",
+                order_id,
+                order_id=order_id,
+            )
         self._writer.put(_Restoration(self._unsettled, trade, step))
         return True
 
     def doubt(self, trade_id: str) -> None:
         """Write a row again whose order may exist: its refusal may be another's."""
         trade = self._trades.pop(trade_id, None)
+        self._elsewhere.discard(trade_id)
         if trade is None:
             return
         order_log.error(

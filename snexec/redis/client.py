@@ -165,6 +165,11 @@ class Session:
         ).raw()
         return _entries(each for each in cast("list[Any]", answer) if each is not None)
 
+    async def is_there(self, entry_id: str) -> bool:
+        """Return whether the stream still has an entry."""
+        found = await self._client.xrange(self._stream, start=entry_id, end=entry_id)
+        return bool(found)
+
     async def acknowledge(self, ids: Sequence[str]) -> None:
         """Have entries never delivered again."""
         await self._client.xack(self._stream, self._group, ids)

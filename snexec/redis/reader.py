@@ -123,18 +123,31 @@ class Reader:
                 continue
             entries = await session.claim(list(counts), seconds)
             self.again += len(entries)
-            if not seconds and (gone := counts.keys() - {each.id for each in entries}):
-                log.warning(
-                    "%d entries of %s were deleted before they were read, the first is %s",
-                    *(len(gone), self._settings.stream, min(gone)),
+            if not seconds:
+                await self._give_up(
+                    session, counts.keys() - {each.id for each in entries}
                 )
-                for entry_id in gone:
-                    self._undecided.decide(entry_id)
             await self._feed(
                 [each._replace(deliveries=counts[each.id]) for each in entries]
             )
             if not idle:
                 return
+
+    async def _give_up(self, session: Session, gone: set[str]) -> None:
+        """Have entries acknowledged that nobody can be given any more.
+
+        Most were acknowledged since they were looked at, and are decided.
+        """
+        deleted = [each for each in gone if not await session.is_there(each)]
+        if deleted:
+            log.warning(
+                "%s of %s: deleted or trimmed before a decision; the first is %s",
+                "1 entry" if len(deleted) == 1 else f"{len(deleted)} entries",
+                self._settings.stream,
+                min(deleted),
+            )
+        for entry_id in gone:
+            self._undecided.decide(entry_id)
 
     async def _room(self) -> int:
         """Wait until there is room, and return how many entries may be read."""

@@ -42,6 +42,11 @@ _NOT_THE_PROXY = (
     "signals come over TLS, from this machine, or from [http] trusted_proxy"
 )
 
+_OPEN_LINE = (
+    "a signal from {0} is refused: it came neither over TLS, nor from this machine, nor"
+    " from [http] trusted_proxy"
+)
+
 
 class Signals:
     """Answers producers.
@@ -63,7 +68,7 @@ class Signals:
         producer = self._producers.who_has(scope["path"].removeprefix(SIGNALS))
         headers: Headers = []
         if not self._may_come(scope):
-            self._warn("proxy", "a signal came neither over TLS nor from trusted_proxy")
+            self._warn("proxy", _OPEN_LINE.format(*scope["client"]))
             answer, headers = refused(_NOT_THE_PROXY, status=403), [_CLOSES]
         elif producer is None:
             self._warn("token", "a signal came with a token that nobody has")

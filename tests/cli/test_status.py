@@ -204,6 +204,11 @@ def test_a_halt_says_whether_exits_go_on(
             "standby",
             "AWAY since T; standby",
         ),
+        (
+            {"pending": None, "lag": None, "holder": "host-b"},
+            "standby",
+            "connected since T; standby, host-b is active",
+        ),
     ],
 )
 def test_redis_stands_on_the_page_where_there_is_one(

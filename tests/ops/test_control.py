@@ -314,6 +314,7 @@ async def test_a_standby_says_who_is_active(
         "since": MOMENT_TEXT,
         "pending": 3,
         "lag": 7,
+        "holder": status.holder,
     }
     assert bench.health.problems() == {}, "a standby is healthy"
 

@@ -55,6 +55,25 @@ async def test_an_order_that_was_refused_and_bought_has_its_row_again(
     nursery.cancel_scope.cancel()
 
 
+async def test_what_another_host_has_ordered_instead_is_no_fault(
+    rig: Rig, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    nursery.start_soon(rig.recover)
+    caplog.set_level(logging.INFO)
+    discarded, trade = rig.reconciler.discarded, make_trade()
+    discarded.expect(trade.id, elsewhere=True)
+    discarded.remember(trade)
+    await rig.fills.on_fill_event(
+        *("fill", "o-1", "2", "5", "AAPL"), mode="paper", client_order_id=trade.id
+    )
+    await trio.sleep(1)
+    assert (only_row(rig)["id"], only_row(rig)["shares"]) == (trade.id, 2.0)
+    assert (
+        "another host has ordered it, as o-1: its row is written again" in caplog.text
+    )
+    nursery.cancel_scope.cancel()
+
+
 async def test_an_order_that_was_refused_and_is_rejected_too_is_missed_at_once(
     rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:

@@ -10,6 +10,7 @@ import trio
 
 from snexec.clock import SystemClock
 from snexec.intake import Phase
+from snexec.redis.client import Pending, Session
 from snexec.redis.entries import Entry
 from tests.fakes import FakeClock
 from tests.input_helpers import World, signal_line, within
@@ -186,7 +187,29 @@ async def test_one_that_was_deleted_before_it_was_read_is_said_and_dropped(
         await it.answered(1)
         await until(lambda: it.pending() == 1)
         assert taken(it) == ["p-1"]
-    assert f"1 entries of {STREAM} were deleted before they were read" in caplog.text
+    said = f"1 entry of {STREAM}: deleted or trimmed before a decision; the first is {gone}"
+    assert said in caplog.text
+
+
+@within(20)
+async def test_one_that_was_acknowledged_in_between_is_not_called_deleted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_to("host-a", 2)
+    look = Session.pending
+
+    async def acknowledged_then(self: Session, start: str, count: int) -> list[Pending]:
+        found = await look(self, start, count)
+        for each in found:
+            shared_server().ask("XACK", STREAM, "snexec", each.id)
+        return found
+
+    monkeypatch.setattr(Session, "pending", acknowledged_then)
+    async with fed(World(), shared_server()) as it:
+        it.add(signal_line(id="n-1"))
+        await it.answered(1)
+        assert taken(it) == ["n-1"]
+    assert "deleted" not in caplog.text
 
 
 @within(20)

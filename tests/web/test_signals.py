@@ -273,7 +273,11 @@ class _Connection:
     ],
 )
 async def test_a_token_comes_over_tls_or_from_here_or_from_the_proxy(
-    scheme: str, peer: str, proxy: str | None, status: int
+    scheme: str,
+    peer: str,
+    proxy: str | None,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     world, connection = World(), _Connection()
     app = signals.Signals(Posted(world.intake), http_settings(trusted_proxy=proxy))
@@ -295,6 +299,8 @@ async def test_a_token_comes_over_tls_or_from_here_or_from_the_proxy(
     # While it is answered it is not ended to make room for others; then it is as before.
     assert connection.was == ([True] if status == 202 else [])
     assert not connection.is_trusted
+    refused = f"a signal from {peer} is refused: it came neither over TLS, nor from"
+    assert (refused in caplog.text) is (status == 403)
 
 
 @within(60)
