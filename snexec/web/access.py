@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -27,20 +28,7 @@ OPEN_TO_ALL = {"/metrics", "/healthz"}
 SIGNALS = "/signals/"  # then a token, which is a secret
 _API = "/api/"
 _COOKIE_SECONDS = 400 * 86_400  # the longest that browsers keep one
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-    " font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none';"
-    " form-action 'self'"
-)
-_HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]*))(?::\d*)?")
 _CLOSES = (b"connection", b"close")
 _NO_COOKIE = "this page opens with its key: open the address that `snexec page` prints"
 _WRONG_KEY = f"the key is not this daemon's; {_NO_COOKIE}"
@@ -75,9 +63,10 @@ class Access:
 
     def knows_host(self, value: bytes) -> bool:
         """Return whether a browser means this page: no name of others leads here."""
-        text = value.decode("latin-1").lower()
-        in_brackets = text.startswith("[")
-        name = text[1:].partition("]")[0] if in_brackets else text.partition(":")[0]
+        found = _HOST.fullmatch(value.decode("latin-1").lower())
+        if found is None:
+            return False
+        name = found["address"] or found["name"]
         if name in {self.host.lower(), *self.hosts}:
             return True
         return is_loopback(self.host) and name in {"localhost", "127.0.0.1", "::1"}
@@ -106,7 +95,7 @@ class Access:
 
 
 class Guard:
-    """Lets in who may, and makes every answer safe to show.
+    """Lets in who may; a failure of what answers is an answer, and no more.
 
     Args:
         app: What answers.
@@ -129,7 +118,7 @@ class Guard:
         is_open = scope["path"] in OPEN_TO_ALL
         is_signal = self._takes_signals and scope["path"].startswith(SIGNALS)
         denied = None if is_open or is_signal else self._denied(scope)
-        more = [*_HEADERS, _CLOSES] if is_open or denied is not None else _HEADERS
+        more = [_CLOSES] if is_open or denied is not None else []
         has_begun = False
 
         async def safely(message: Message) -> None:

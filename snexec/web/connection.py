@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 import trio
-from h11 import LocalProtocolError
+from h11 import Data, EndOfMessage, LocalProtocolError, Response
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
@@ -19,8 +19,10 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from snexec.web.answers import TEXT
+
 if TYPE_CHECKING:
-    from h11 import Data, EndOfMessage, InformationalResponse, Response
+    from h11 import InformationalResponse
     from hypercorn.config import Config
     from hypercorn.trio.worker_context import WorkerContext
     from hypercorn.typing import ASGIFramework
@@ -137,6 +139,9 @@ class Connection:
                     await self._stream.send_eof()
 
 
+_TOO_LONG = 431
+
+
 class _Protocol(H11Protocol):
     """HTTP/1.1 only: an upgrade to HTTP/2 has bounds of its own, and is not offered."""
 
@@ -152,3 +157,17 @@ class _Protocol(H11Protocol):
             # Hypercorn answers 500 for what was cut off, though its head was begun.
             if trio.current_effective_deadline() > -math.inf:
                 raise
+
+    async def _send_error_response(self, status_code: int) -> None:
+        most = self.config.h11_max_incomplete_size
+        too_long = f"the request's head is longer than {most} bytes\n".encode()
+        said = too_long if status_code == _TOO_LONG else b"this is no request\n"
+        headers = [
+            (b"content-type", TEXT.encode()),
+            (b"content-length", str(len(said)).encode()),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(Data(data=said))
+        await self._send_h11_event(EndOfMessage())

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import trio
-from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
 from snexec.web.connection import Connection
+from snexec.web.headers import SafeConfig
 from snexec.web.pace import Pace
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Server:
     def __init__(self, app: ASGIApp, *, tls: ssl.SSLContext | None = None) -> None:
         self._app = cast("ASGIFramework", app)
         self._tls = tls
-        self._config = Config()
+        self._config = SafeConfig()
         self._config.errorlog = log
         self._config.include_server_header = False
         self._config.h11_max_incomplete_size = _MOST_HEAD_BYTES

@@ -33,6 +33,24 @@ async def test_whatever_is_sent_is_answered_and_the_server_lives_on(
     assert (await site.get("/healthz")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"no request"),
+        (b"GET /" + b"y" * 20_000, b"8192 bytes"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", b"no request"),
+    ],
+)
+async def test_what_is_no_request_is_answered_safely_and_in_words(
+    site: Site, data: bytes, said: bytes
+) -> None:
+    answer = await raw(site.port, data)
+    assert said in answer.partition(b"\r\n\r\n")[2]
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
+    assert b"\r\ncache-control: no-store\r\n" in answer
+    assert b"frame-ancestors 'none'" in answer
+
+
 async def test_http_2_and_websockets_are_not_spoken(site: Site) -> None:
     asked = head(
         "GET", "/healthz", site.port,
@@ -44,7 +62,9 @@ async def test_http_2_and_websockets_are_not_spoken(site: Site) -> None:
         "Upgrade: websocket", "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     )  # fmt: skip
-    assert (await raw(site.port, asked)).startswith(b"HTTP/1.1 403 ")
+    answer = await raw(site.port, asked)
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert answer.count(b"\r\nx-content-type-options: nosniff\r\n") == 1
 
 
 async def test_a_head_request_gets_no_body(site: Site) -> None:
