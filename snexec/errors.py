@@ -201,9 +201,14 @@ def reasons(group: BaseExceptionGroup[Any]) -> str:
 
 def first_words(exc: BaseException | None) -> str:
     """Return the first words in a chain of errors: wrappers may have none."""
-    while exc is not None and not str(exc):
+    while exc is not None and not (words := _words(exc)):
         exc = exc.__cause__ or exc.__context__
-    return str(exc or "")
+    return "" if exc is None else words
+
+
+def _words(exc: BaseException) -> str:
+    """Return what an error says; what a cancellation says is not meant for people."""
+    return str(exc) if isinstance(exc, Exception) else ""
 
 
 def no_answer(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Errors are told apart by what their handlers do, and carry data."""
 
 import pytest
+import trio
 
 from snexec import errors
 
@@ -54,3 +55,20 @@ def test_a_refusal_without_words_says_its_status_once() -> None:
 
     assert str(silent) == "HTTP 401"
     assert str(spoken) == "HTTP 403: no money"
+
+
+async def test_the_first_words_are_never_those_of_a_cancellation() -> None:
+    found: list[str] = []
+    with trio.CancelScope() as scope:
+        scope.cancel(reason="every order has ended")
+        try:
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled:
+                raise OSError from None
+        except OSError as exc:
+            found.append(errors.first_words(exc))
+    assert found == [""]
+    outer = OSError("the outer one")
+    outer.__cause__ = OSError("the inner one")
+    assert errors.first_words(outer) == "the outer one"

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
+import trio
 from coredis import PureToken, Redis
 from coredis.exceptions import ConnectionError as ConnectionLostError
 from coredis.exceptions import (
@@ -301,6 +302,7 @@ async def hold_session(
         lost.extend(leaves(failed))
     if not lost:
         return
+    await trio.lowlevel.checkpoint_if_cancelled()  # what we break off is not lost
     worst = next((each for each in lost if isinstance(each, ResponseError)), lost[0])
     if isinstance(worst, ResponseError | RedisCommandError):
         raise RedisCommandError(first_words(worst) or type(worst).__name__)
@@ -309,11 +311,15 @@ async def hold_session(
 
 def _why(error: BaseException) -> str:
     """Return the innermost words of a chain: the outer ones only say where."""
-    words = str(error)
-    while (error := error.__cause__ or error.__context__) is not None:  # type: ignore[assignment]
-        if isinstance(error, BaseExceptionGroup):
-            error = next(iter(leaves(error)))
-        words = str(error) or words
+    words, inner = str(error), error.__cause__ or error.__context__
+    while inner is not None:
+        if isinstance(inner, BaseExceptionGroup):
+            inner = next(iter(leaves(inner)))
+        if isinstance(
+            inner, Exception
+        ):  # no word of a cancellation is meant for people
+            words = str(inner) or words
+        inner = inner.__cause__ or inner.__context__
     return words or "no answer in time"
 
 

@@ -53,6 +53,22 @@ async def test_a_command_that_is_refused_is_one_error_in_the_servers_words() -> 
 
 @needs_redis
 @within(20)
+async def test_what_a_stop_breaks_off_is_no_lost_connection() -> None:
+    async def say_nothing(stream: trio.SocketStream) -> None:
+        async for _asked in stream:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        port: int = (await nursery.start(trio.serve_tcp, say_nothing, 0))[
+            0
+        ].socket.getsockname()[1]
+        with trio.move_on_after(0.5) as patience:
+            await hold_session(at(port), no_tls, ask_time)
+        assert patience.cancelled_caught
+        nursery.cancel_scope.cancel()
+
+
+@within(20)
 async def test_a_fault_of_our_own_is_not_hidden() -> None:
     async def speak(_session: Session) -> None:
         await trio.lowlevel.checkpoint()
