@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _PAGES_AT_ONCE = 4096  # between them others may write
 _PAUSE_SECONDS = 0.01
+_HEAD_BYTES = 20  # of SQLite's file format
+_MAGIC = b"SQLite format 3\0"
+_VERSIONS = slice(18, 20)
+_WITHOUT_LOG = b"\1\1"
 
 
 def run_backup(config: Path, target: Path) -> None:
@@ -64,6 +68,26 @@ def _refuse_itself(database: Path, target: Path) -> None:
             same = same or target.samefile(path)
         if same:
             raise CommandError(f"{target} is the database itself: name another file")
+    if target.exists():
+        _refuse_others(target)
+
+
+def _refuse_others(target: Path) -> None:
+    """Refuse to write over what no backup has made.
+
+    Raises:
+        CommandError: It is a socket or a device, or holds something else; a database
+            that is in use has a log, and a backup has none.
+    """
+    if not target.is_file():
+        raise CommandError(f"{target} is no file that could be written over")
+    try:
+        with target.open("rb") as older:
+            head = older.read(_HEAD_BYTES)
+    except OSError as exc:
+        raise CommandError(f"{target} cannot be read: {exc.strerror}") from None
+    if head and not (head.startswith(_MAGIC) and head[_VERSIONS] == _WITHOUT_LOG):
+        raise CommandError(f"{target} is there and no backup: name another file")
 
 
 def _copy(database: Path, target: Path) -> int:

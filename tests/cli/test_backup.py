@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import stat
 from contextlib import closing
@@ -85,6 +86,50 @@ def test_the_database_itself_is_never_written_over(
     assert (done.status, done.out) == (1, "")
     assert done.err.endswith("is the database itself: name another file\n")
     assert box.database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("a socket", "is no file"),
+        ("a pipe", "is no file"),
+        ("a link to a pipe", "is no file"),
+        ("a text", "is there and no backup"),
+        ("a database in use", "is there and no backup"),
+    ],
+)
+def test_what_is_no_older_backup_is_never_written_over(
+    desk: Desk, box: Box, target: Path, kind: str, why: str
+) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    match kind:
+        case "a socket":
+            listening.bind(str(target))
+        case "a pipe":
+            os.mkfifo(target)
+        case "a link to a pipe":
+            os.mkfifo(box.folder / "pipe")
+            target.symlink_to(box.folder / "pipe")
+        case "a text":
+            target.write_text('mode = "paper"\n')
+        case _:
+            open_database(target, simulated=False, clock=SystemClock()).close()
+    before = target.lstat()
+
+    done = desk.run(box.config, "backup", str(target))
+    listening.close()
+
+    assert (done.status, done.out) == (1, "")
+    assert f"{target} {why}" in done.err
+    assert target.lstat() == before
+
+
+def test_an_empty_file_that_is_there_already_is_filled(
+    desk: Desk, box: Box, target: Path
+) -> None:
+    target.touch()
+    assert desk.run(box.config, "backup", str(target)).status == 0
+    assert symbols(target) == ["KO"]
 
 
 def test_a_copy_that_fails_leaves_the_older_one(
