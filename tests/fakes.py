@@ -26,6 +26,7 @@ from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient
 from snexec.broker.endpoint import Endpoint
 from snexec.broker.lease import Held
+from snexec.broker.positions import PositionList
 from snexec.broker.sent import DOUBTFUL, OutgoingOrder, OutgoingSell, SentOrder
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from snexec.events import Event, EventFeed
@@ -342,6 +343,7 @@ class FakeClient(AlpacaClient):
         showing: Scripts for the next questions about a whole position; then a 404.
         canceling: Scripts for the next cancels: an error, or None.
         sells: The sells that were sent.
+        holding: What the list of positions says, or why it does not.
         seconds: How long each answer takes.
         withheld: What the last order would have asked, had it waited.
         renewed: How often its connections were renewed.
@@ -362,6 +364,7 @@ class FakeClient(AlpacaClient):
         self.book: dict[str, BrokerOrder] = {}
         self.replacements: dict[str, BrokerOrder] = {}
         self.holds: dict[str, Decimal] = {}
+        self.holding: PositionList | Exception = PositionList()
         self.seconds = 0.0
         self.renewed = 0
         self.withheld: Callable[[], bool] | None = None
@@ -420,6 +423,16 @@ class FakeClient(AlpacaClient):
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    async def positions(self) -> PositionList:
+        self.requests.append(
+            Request(at=trio.current_time(), kind="position", symbol="")
+        )
+        await trio.sleep(self.seconds)
+        self.budget.finish(None)
+        if isinstance(self.holding, Exception):
+            raise self.holding
+        return self.holding
 
     async def _placed(
         self, request: Request, script: collections.deque[Any], order: BrokerOrder

@@ -131,6 +131,13 @@ class AccountClient:
         return value
 
     async def _ask(self, path: str) -> object:
+        try:
+            return json.loads(await self.get_bytes(path))
+        except (ValueError, RecursionError):
+            return None
+
+    async def get_bytes(self, path: str) -> bytes:
+        """Return the body that a GET was answered with, as ``get`` does."""
         body = bytearray()
         try:
             with trio.fail_after(_ANSWER_SECONDS):
@@ -145,10 +152,7 @@ class AccountClient:
             raise UnknownOutcomeError(self._mask.apply(problem)) from None
         if reply.status_code != 200:
             raise refusal(reply.status_code, readable(body), self._mask)
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            return None
+        return bytes(body)
 
 
 def _unreadable(path: str) -> UnknownOutcomeError:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import trio
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.kept_settings import settings_to_ask_with
-from snexec.errors import CommandError, NoDaemonError
+from snexec.errors import CommandError, NoAccountError, NoDaemonError
 
 if TYPE_CHECKING:
+    from snexec.broker import PositionList
+    from snexec.model import Mode
     from snexec.settings import Settings
 
 
@@ -53,14 +57,34 @@ def _without_daemon(settings: Settings) -> dict[str, Any]:
     # Needed only where no daemon answers.
     from snexec.cli.trades_query import open_to_read
     from snexec.ledger import read_open_rows
+    from snexec.ops.beside import look_beside
     from snexec.ops.positions import described
 
     path = Path(settings.database)
     if not path.exists():
-        return {"daemon": False, "rows": []}
+        return {"daemon": False, "rows": [], "notes": []}
     try:
         with closing(open_to_read(path)) as connection:
             rows = read_open_rows(connection)
     except sqlite3.Error as exc:
         raise CommandError(f"database: {path} cannot be read: {exc}") from None
-    return {"daemon": False, "rows": described(rows, {})}
+    beside = trio.run(look_beside, rows, partial(_listed, settings))
+    return {
+        "daemon": False,
+        "rows": described(rows, {}, beside.held),
+        "notes": beside.notes,
+    }
+
+
+async def _listed(settings: Settings, mode: Mode) -> PositionList:
+    """Return all that an account holds, asked without a daemon."""
+    if settings.alpaca.simulate:
+        raise NoAccountError("the simulated exchange runs within the daemon only")
+    from snexec.broker import read_positions
+    from snexec.cli.account_client import endpoint_of, open_account
+
+    endpoint = endpoint_of(mode, settings)
+    if endpoint is None:
+        raise NoAccountError(f"there are no keys for {mode} here")
+    async with open_account(endpoint) as broker:
+        return await read_positions(await broker.get_bytes("/v2/positions"))

@@ -30,20 +30,27 @@ _SOURCES = {"positions": "poll", "snapshots": "snap", "stream": "tick"}
 
 
 def print_positions(answer: Mapping[str, Any]) -> None:
-    """Print the table, what blocks a row, and the totals."""
+    """Print a table for each mode, what blocks a row, how it differs, and the totals."""
     console, rows = open_console(), answer["rows"]
-    if rows:
-        print_table(console, _table(rows))
+    by_mode: dict[str, list[Row]] = {}
+    for row in rows:
+        by_mode.setdefault(foreign(row.get("mode") or "no mode"), []).append(row)
+    for mode, those in by_mode.items():
+        if len(by_mode) > 1:
+            console.print(Text(mode, "bold red" if mode == "live" else "bold"))
+        print_table(console, _table(those))
         console.print()
     for row in rows:
-        if row.get("blockedBy"):
-            why = f"{foreign(row['symbol'])}: {foreign(row['blockedBy'])}"
-            print_line(console, why)
+        for words in (row.get("blockedBy"), row.get("difference")):
+            if words:
+                print_line(console, f"{foreign(row['symbol'])}: {foreign(words)}")
     print_line(console, _totals(rows))
+    for note in answer.get("notes") or ():
+        print_line(console, foreign(note))
     if not answer.get("daemon"):
         print_line(
             console,
-            "no daemon runs: this is what the rows say; prices and limits are not known",
+            "no daemon runs: nothing is watched, and limits are not known",
         )
 
 
@@ -52,19 +59,26 @@ def _table(rows: Sequence[Row]) -> Table:
         box=box.SIMPLE_HEAD, padding=(0, 0), show_edge=False, header_style="bold"
     )
     table.add_column("symbol", no_wrap=True)
-    mixed = len({row.get("mode") for row in rows}) > 1
-    if mixed:
-        table.add_column("mode", no_wrap=True)
-    for head in ("shares", "entry", "price", "from", "P&L", "stop", "target", "left"):
+    for head in (
+        "shares",
+        "held",
+        "entry",
+        "price",
+        "from",
+        "P&L",
+        "stop",
+        "target",
+        "left",
+    ):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for row in rows:
-        state, mode = foreign(row.get("state")), foreign(row.get("mode"))
+        state = foreign(row.get("state"))
         held = number(row.get("shares"))
         table.add_row(
             Text(foreign(row.get("symbol")), "bold"),
-            *([Text(mode, "bold red" if mode == "live" else "")] if mixed else ()),
             NOTHING if held is None else brief_shares(held),
+            _beside(held, row),
             _price(row.get("entryPrice")),
             _price(row.get("price")),
             _source(row),
@@ -93,6 +107,18 @@ def _totals(rows: Sequence[Row]) -> str:
         text += f", open P&L {signed_dollars(sum(won))}"
         text += "" if len(won) == len(rows) else f" of {len(won)} with a price"
     return text
+
+
+def _beside(left: float | None, row: Row) -> str:
+    """Show whether the broker holds what the row has left; how much is said in words."""
+    broker = number(row.get("brokerShares"))
+    if broker is None or left is None:
+        return NOTHING
+    if not row.get("difference"):
+        return "="
+    if broker <= 0:
+        return "none"
+    return "less" if broker < left else "more"
 
 
 def _price(value: object) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 from snexec.assets import canonical_symbol
+from snexec.ops.asking import client_of
+from snexec.ops.beside import look_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from decimal import Decimal
 
+    from snexec.broker import Accounts, PositionList
     from snexec.exits import PositionStatus
     from snexec.ledger import OpenRow
+    from snexec.model import Mode
+    from snexec.ops.beside import Held
     from snexec.ops.wings import Wings
 
 
@@ -22,7 +28,17 @@ async def positions(wings: Wings) -> dict[str, object]:
         rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
-    return {"daemon": True, "rows": described(rows, statuses_of(wings))}
+    beside = await look_beside(rows, partial(_listed, wings.accounts))
+    return {
+        "daemon": True,
+        "rows": described(rows, statuses_of(wings), beside.held),
+        "notes": beside.notes,
+    }
+
+
+async def _listed(accounts: Accounts, mode: Mode) -> PositionList:
+    async with client_of(accounts, mode) as client:
+        return await client.positions()
 
 
 async def explain(wings: Wings, symbol: str) -> dict[str, object]:
@@ -68,19 +84,44 @@ def statuses_of(wings: Wings) -> dict[str, PositionStatus]:
 
 
 def described(
-    rows: Iterable[OpenRow], statuses: dict[str, PositionStatus]
+    rows: Iterable[OpenRow],
+    statuses: Mapping[str, PositionStatus],
+    held: Mapping[str, Held],
 ) -> list[dict[str, object]]:
     """Return open rows as the fields of an answer, oldest first.
 
     Args:
         rows: What the database says.
         statuses: What a daemon knows of them; it has none for what it does not watch.
+        held: What their accounts say that they hold.
     """
-    return [_described(row, statuses.get(row.trade_id)) for row in rows]
+    return [
+        _beside(row, statuses.get(row.trade_id), held.get(row.trade_id)) for row in rows
+    ]
 
 
-def _described(row: OpenRow, status: PositionStatus | None) -> dict[str, object]:
-    price = None if status is None else status.price
+def _beside(
+    row: OpenRow, status: PositionStatus | None, held: Held | None
+) -> dict[str, object]:
+    """Return a row's fields with its account's; its price where nothing watches one."""
+    if status is not None and status.price is not None:
+        fields = _described(row, status)
+    else:
+        fields = _described(row, status, None if held is None else held.price)
+    return {
+        **fields,
+        "brokerShares": None if held is None else _number(held.shares),
+        "difference": None if held is None else held.difference or None,
+    }
+
+
+def _described(
+    row: OpenRow, status: PositionStatus | None, listed_price: Decimal | None = None
+) -> dict[str, object]:
+    is_listed = listed_price is not None
+    price = listed_price if is_listed or status is None else status.price
+    source = None if status is None else status.price_source
+    seconds = None if status is None else status.price_age_sec
     left, entry = row.remaining, row.entry_price
     pnl = None
     if price is not None and left is not None and entry is not None:
@@ -93,8 +134,8 @@ def _described(row: OpenRow, status: PositionStatus | None) -> dict[str, object]
         "entryPrice": _number(entry),
         "entryAt": row.entry_at,
         "price": _number(price),
-        "priceSource": None if status is None else status.price_source,
-        "priceAgeSec": None if status is None else status.price_age_sec,
+        "priceSource": "positions" if is_listed else source,
+        "priceAgeSec": 0.0 if is_listed else seconds,
         "openPnl": _number(pnl),
         "stop": None if status is None else _number(status.stop),
         "target": None if status is None else _number(status.target),

@@ -260,7 +260,7 @@ def test_an_account_that_cannot_buy_fails(
 @pytest.mark.parametrize(
     ("seconds", "result", "told"),
     [
-        (0.3, "OK", "behind the broker"),
+        (0.9, "OK", "behind the broker"),
         (5, "WARN", "behind the broker"),
         (-5, "WARN", "ahead of the broker"),
         (3600, "FAIL", "behind the broker"),

@@ -32,6 +32,8 @@ ROW: dict[str, Any] = {
     "secondsLeft": 3600.0,
     "state": "watched",
     "blockedBy": None,
+    "brokerShares": 0.533386947,
+    "difference": None,
 }
 WIDE: list[dict[str, Any]] = [
     ROW,
@@ -46,6 +48,7 @@ WIDE: list[dict[str, Any]] = [
         "openPnl": -12.5,
         "priceSource": "snapshots",
         "priceAgeSec": 12.0,
+        "brokerShares": None,
         "state": "blocked",
         "blockedBy": "HTTP 403: new orders are rejected by user request",
     },
@@ -59,13 +62,15 @@ WIDE: list[dict[str, Any]] = [
         "stop": None,
         "target": None,
         "secondsLeft": -1.0,
+        "brokerShares": 0.0,
+        "difference": "paper holds none of it",
         "state": "closing",
     },
 ]
 
 
 def answering(rows: list[dict[str, Any]]) -> Callable[[bytes], bytes]:
-    answer = {"status": "ok", "daemon": True, "rows": rows}
+    answer = {"status": "ok", "daemon": True, "rows": rows, "notes": ["paper also …"]}
     return lambda _line: json.dumps(answer).encode() + b"\n"
 
 
@@ -75,17 +80,38 @@ def test_each_position_has_its_price_its_limits_and_its_state(
     fake_daemon(answering(WIDE))
     done = desk.run(box.config, "positions")
     assert (done.status, done.err) == (0, "")
-    head, _, aapl, btc, ko, _, why, totals = done.lines
-    heads = "symbol shares entry price from P&L stop target left state"
+    head, _, aapl, btc, ko, _, why, gone, totals, note = done.lines
+    heads = "symbol shares held entry price from P&L stop target left state"
     assert head.split() == heads.split()
-    cells = "AAPL 0.533387 187.18 189.50 poll 1s +$1.24 177.82 196.54 1h watched"
+    cells = "AAPL 0.533387 = 187.18 189.50 poll 1s +$1.24 177.82 196.54 1h watched"
     assert aapl.split() == cells.split()
-    assert btc.split()[3:6] == ["64,120", "snap", "12s"]
-    assert ko.split()[3:] == ["-", "-", "-", "-", "-", "due", "closing"]
+    assert btc.split()[4:7] == ["64,120", "snap", "12s"]
+    assert btc.split()[2] == "-"
+    assert (ko.split()[2], gone) == ("none", "KO: paper holds none of it")
+    assert note == "paper also …"
+    assert ko.split()[4:] == ["-", "-", "-", "-", "-", "due", "closing"]
     assert why == "BTC/USD: HTTP 403: new orders are rejected by user request"
     assert totals == (
         "3 paper positions: $299.70 bought, open P&L -$11.26 of 2 with a price"
     )
+
+
+@pytest.mark.parametrize(
+    ("broker", "shown"),
+    [(0.5, "less"), (0.6, "more"), (0.0, "none"), (-1.0, "none"), (None, "-")],
+)
+def test_whether_the_broker_holds_as_much_is_shown_and_how_much_in_words(
+    desk: Desk,
+    box: Box,
+    fake_daemon: Callable[..., FakeDaemon],
+    broker: float | None,
+    shown: str,
+) -> None:
+    words = "paper holds …, … than the row"
+    fake_daemon(answering([{**ROW, "brokerShares": broker, "difference": words}]))
+    lines = desk.run(box.config, "positions").lines
+    assert lines[2].split()[2] == shown
+    assert f"AAPL: {words}" in lines
 
 
 @pytest.mark.parametrize("modes", [("paper", "paper"), ("paper", "live")])
@@ -113,11 +139,14 @@ def test_without_a_daemon_the_rows_alone_are_listed_and_that_is_said(
     )
     done = desk.run(box.config, "positions")
     assert (done.status, done.err) == (0, "")
-    assert [line.split()[0] for line in done.lines[2:4]] == ["AAPL", "KO"]
+    first = [line.split()[0] for line in done.lines if line and line[0] != "─"]
+    assert first[:6] == ["paper", "symbol", "AAPL", "no", "symbol", "KO"]
     assert "KO: another program's row: it is not ours to sell" in done.lines
-    assert done.lines[-1] == (
-        "no daemon runs: this is what the rows say; prices and limits are not known"
-    )
+    assert done.lines[-2:] == [
+        "what paper holds could not be asked: the simulated exchange runs within the"
+        " daemon only",
+        "no daemon runs: nothing is watched, and limits are not known",
+    ]
     listed = desk.run(box.config, "positions", "--json").json()
     assert listed["daemon"] is False
     assert [row["state"] for row in listed["rows"]] == ["unwatched", "foreign"]

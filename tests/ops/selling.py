@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import trio
 
+from snexec.broker.positions import HeldPosition
 from snexec.exits import CloseAnswer, Exits, ExitsStatus, Explained, PositionStatus
 from snexec.ledger.store import Store
 from snexec.model import Mode
@@ -68,6 +69,19 @@ class FakeExits(Exits):
         if error:
             return CloseAnswer(symbol, None, None, "refused", error)
         return CloseAnswer(symbol, Decimal("0.5"), f"sn-{symbol}-x1", "selling")
+
+
+def holding(symbol: str, quantity: str, *, price: str = "101") -> HeldPosition:
+    """Return what an account lists of a symbol."""
+    return HeldPosition(
+        symbol,
+        Decimal(quantity),
+        quantity,
+        max(Decimal(quantity), Decimal(0)),
+        Decimal(price),
+        Decimal(100),
+        "short" if quantity.startswith("-") else "long",
+    )
 
 
 def hold(

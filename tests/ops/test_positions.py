@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snexec.broker import PositionList
+from snexec.errors import UnknownOutcomeError
 from snexec.exits import Explained, PositionStatus
 from snexec.ledger.rows import OrderRef
 from snexec.ops.positions import described
 from tests.ledger.broker_says import add_foreign_row
-from tests.ops.selling import FakeExits, hold
+from tests.ops.selling import FakeExits, hold, holding
 
 if TYPE_CHECKING:
     from tests.ops.bench import Bench
@@ -69,6 +71,8 @@ async def test_a_watched_row_has_its_price_its_limits_and_what_it_has_won(
         "secondsLeft": 60.0,
         "state": "watched",
         "blockedBy": None,
+        "brokerShares": 0.0,
+        "difference": "paper holds none of it",
     }
 
 
@@ -91,11 +95,42 @@ async def test_every_open_row_is_listed_whatever_it_is(
     assert "another program's row" in rows["KO"]["blockedBy"]
 
 
-async def test_without_a_part_that_sells_the_rows_alone_are_listed(
+async def test_without_a_part_that_sells_the_price_is_the_one_that_the_broker_lists(
     bench: Bench,
 ) -> None:
     hold(bench.rig.store)
-    assert (await listed(bench))["AAPL"]["state"] == "unwatched"
+    bench.rig.paper.holding = PositionList([holding("AAPL", "0.5", price="102")])
+    row = (await listed(bench))["AAPL"]
+    assert (row["state"], row["brokerShares"], row["difference"]) == (
+        "unwatched",
+        0.5,
+        None,
+    )
+    assert (row["price"], row["openPnl"]) == (102.0, 1.0)
+    assert (row["priceSource"], row["priceAgeSec"]) == ("positions", 0.0)
+
+
+async def test_a_price_that_is_watched_is_newer_than_the_listed_one(
+    bench: Bench, exits: FakeExits
+) -> None:
+    hold(bench.rig.store)
+    exits.statuses = [STATUS]
+    bench.rig.paper.holding = PositionList([holding("AAPL", "0.5", price="102")])
+    assert (await listed(bench))["AAPL"]["price"] == 101.5
+
+
+async def test_an_account_that_does_not_answer_is_named_and_the_rows_are_listed(
+    bench: Bench,
+) -> None:
+    hold(bench.rig.store)
+    hold(bench.rig.store, "MSFT", mode="live")
+    bench.rig.paper.holding = UnknownOutcomeError("HTTP 500")
+    bench.rig.live.holding = PositionList([holding("MSFT", "0.5")])
+    answer = await bench.control.positions()
+    assert answer["notes"] == ["what paper holds could not be asked: HTTP 500"]
+    rows = await listed(bench)
+    assert rows["AAPL"]["brokerShares"] is None
+    assert rows["MSFT"]["brokerShares"] == 0.5
 
 
 async def test_a_sell_in_the_rows_is_seen_without_a_watch(bench: Bench) -> None:
@@ -127,7 +162,7 @@ async def test_rows_that_cannot_be_read_are_said_not_to_be(
 
 
 def test_without_a_row_nothing_is_described() -> None:
-    assert described([], {"sn-AAPL": STATUS}) == []
+    assert described([], {"sn-AAPL": STATUS}, {}) == []
 
 
 # Explain ------------------------------------------------------------------------------
