@@ -68,9 +68,14 @@ def settings_to_ask_with(config: Path, *, rows_do: bool = False) -> Settings:
         rows = rows_do and Path(settings.database).exists()
         if not rows and not _is_answered(Path(settings.intake.socket)):
             raise problem
-        text = printable(" ".join(str(problem).split()))
-        click.echo(f"snexec: {text}; going on with what can be read", err=True)
+        say_mistake(problem)
     return settings
+
+
+def say_mistake(problem: ConfigError) -> None:
+    """Say what is wrong with the file, where it does not matter."""
+    text = printable(" ".join(str(problem).split()))
+    click.echo(f"snexec: {text}; going on with what can be read", err=True)
 
 
 def settings_and_problem(config: Path) -> tuple[Settings, ConfigError | None]:

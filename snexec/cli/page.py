@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from snexec.cli.kept_settings import say_mistake, settings_and_problem
 from snexec.errors import CommandError
-from snexec.settings import load_settings
 
 _KNOCK_SECONDS = 1.0
 
@@ -23,8 +23,10 @@ def run_page(config: Path, *, opens: bool) -> int:
     """
     from snexec.web import key_path, page_address, read_key  # where there is a page
 
-    settings = load_settings(config)
+    settings, problem = settings_and_problem(config)
     page = settings.page
+    if page is None and problem is not None:
+        raise problem
     if page is None:
         raise CommandError(
             f"there is no page: {config} has no [page] section; put one there and"
@@ -46,6 +48,8 @@ def run_page(config: Path, *, opens: bool) -> int:
             f"the page has no key yet: the daemon makes {path} when it starts"
         )
     address = page_address(page, port=port, key=key.text)
+    if problem is not None:
+        say_mistake(problem)
     click.echo(address)
     if not _answers(host, port):
         click.echo("snexec: nothing answers there: does the daemon run?", err=True)

@@ -13,7 +13,7 @@ import click
 import trio
 
 from snexec.cli.daemon_client import DaemonConnection, read_object
-from snexec.cli.kept_settings import settings_to_ask_with
+from snexec.cli.kept_settings import settings_and_problem, settings_to_ask_with
 from snexec.errors import CommandError, NoAccountError, NoDaemonError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run_positions(config: Path, *, as_json: bool) -> None:
     try:
         answer = _ask(settings, config)
     except NoDaemonError:
-        answer = _without_daemon(settings)
+        answer = _without_daemon(settings, config)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
@@ -53,12 +53,11 @@ def _ask(settings: Settings, config: Path) -> dict[str, Any]:
     return answer
 
 
-def _without_daemon(settings: Settings) -> dict[str, Any]:
+def _without_daemon(settings: Settings, config: Path) -> dict[str, Any]:
     # Needed only where no daemon answers.
     from snexec.cli.trades_query import open_to_read
     from snexec.ledger import read_open_rows
-    from snexec.ops.beside import look_beside
-    from snexec.ops.positions import described
+    from snexec.ops.positions import described_beside
 
     path = Path(settings.database)
     if not path.exists():
@@ -68,16 +67,15 @@ def _without_daemon(settings: Settings) -> dict[str, Any]:
             rows = read_open_rows(connection)
     except sqlite3.Error as exc:
         raise CommandError(f"database: {path} cannot be read: {exc}") from None
-    beside = trio.run(look_beside, rows, partial(_listed, settings))
-    return {
-        "daemon": False,
-        "rows": described(rows, {}, beside.held),
-        "notes": beside.notes,
-    }
+    is_sure = settings_and_problem(config)[1] is None
+    listed = partial(_listed, settings, is_sure)
+    return {"daemon": False, **trio.run(described_beside, rows, {}, listed)}
 
 
-async def _listed(settings: Settings, mode: Mode) -> PositionList:
+async def _listed(settings: Settings, is_sure: bool, mode: Mode) -> PositionList:
     """Return all that an account holds, asked without a daemon."""
+    if not is_sure:
+        raise NoAccountError("the configuration has a mistake")
     if settings.alpaca.simulate:
         raise NoAccountError("the simulated exchange runs within the daemon only")
     from snexec.broker import read_positions

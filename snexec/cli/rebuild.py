@@ -14,10 +14,10 @@ import trio
 from snexec.cli.daemon_client import DaemonConnection, read_object
 from snexec.cli.dates import parse_time
 from snexec.cli.formats import foreign, number, price, shares
+from snexec.cli.kept_settings import settings_and_problem
 from snexec.clock import SystemClock, timestamp
 from snexec.errors import CommandError, ConfigError, NoDaemonError
 from snexec.model import counted
-from snexec.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def run_rebuild(config: Path, since: str | None, *, as_json: bool) -> int:
         StartError: The database is in use, or unusable.
     """
     clock = SystemClock()
-    settings = load_settings(config)
+    settings, problem = settings_and_problem(config)
     try:
         moment = parse_time("7d" if since is None else since, clock.now())
     except ValueError as exc:
@@ -48,6 +48,8 @@ def run_rebuild(config: Path, since: str | None, *, as_json: bool) -> int:
     try:
         answer = _ask_daemon(settings, config, moment)
     except NoDaemonError:
+        if problem is not None:
+            raise problem from None
         answer = _rebuild_here(settings, config, moment, clock)
     if not answer["asked"]:
         raise CommandError("not rebuilt: there are no keys for any account")

@@ -11,7 +11,7 @@ from snexec.ops.asking import client_of
 from snexec.ops.beside import look_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from snexec.broker import Accounts, PositionList
@@ -28,10 +28,26 @@ async def positions(wings: Wings) -> dict[str, object]:
         rows = await wings.ledger.ask(wings.ledger.reader.open_rows)
     except sqlite3.Error as exc:
         return _refused(f"the database cannot be read: {exc}")
-    beside = await look_beside(rows, partial(_listed, wings.accounts))
+    listed = partial(_listed, wings.accounts)
+    fields = await described_beside(rows, statuses_of(wings), listed)
+    return {"daemon": True, **fields}
+
+
+async def described_beside(
+    rows: Sequence[OpenRow],
+    statuses: Mapping[str, PositionStatus],
+    listed: Callable[[Mode], Awaitable[PositionList]],
+) -> dict[str, object]:
+    """Return open rows beside what their accounts hold, as the fields of an answer.
+
+    Args:
+        rows: What the database says, oldest first.
+        statuses: What a daemon knows of them; it has none for what it does not watch.
+        listed: Returns all that an account holds; raises BrokerError or OSError.
+    """
+    beside = await look_beside(rows, listed)
     return {
-        "daemon": True,
-        "rows": described(rows, statuses_of(wings), beside.held),
+        "rows": described(rows, statuses, beside.held),
         "notes": beside.notes,
     }
 

@@ -40,6 +40,7 @@ def test_the_desk_works_with_a_mistake_in_the_file(
             ("positions",),
             ("halt", "--reason", "typo"),
             ("resume",),
+            ("rebuild",),
             ("send", "--symbol=KO", "--category=x", "--tier=1", "--price=60"),
         ):
             done = desk.run(box.config, *words)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.cli.page import run_page
-from snexec.errors import CommandError
+from snexec.errors import CommandError, ConfigError
 from snexec.web import key_path
 from snexec.web.key_file import take_key
 
@@ -56,6 +56,20 @@ def test_it_is_the_one_that_a_browser_can_open(
     key = key_of(config)
     run_page(config, opens=False)
     assert capsys.readouterr().out == f"{address}?key={key}\n"
+
+
+def test_a_mistake_elsewhere_in_the_file_is_said_and_does_not_take_it_away(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = key_of(config)
+    config.write_text(f"{config.read_text()}[bot]\nenabeld = true\n")
+    run_page(config, opens=False)
+    said = capsys.readouterr()
+    assert said.out == f"http://127.0.0.1:9/?key={key}\n"
+    assert "bot.enabeld: is not a known key" in said.err
+    config.write_text("[page\n")
+    with pytest.raises(ConfigError):
+        run_page(config, opens=False)
 
 
 def test_without_a_page_it_says_so_in_one_line_and_fails(

@@ -152,6 +152,19 @@ def test_without_a_daemon_the_rows_alone_are_listed_and_that_is_said(
     assert [row["state"] for row in listed["rows"]] == ["unwatched", "foreign"]
 
 
+def test_an_account_that_a_mistaken_file_may_name_wrongly_is_not_asked(
+    desk: Desk, box: Box
+) -> None:
+    insert(box, {})
+    box.config.write_text(f"{box.config.read_text()}\n[bot]\nenabeld = true\n")
+    done = desk.run(box.config, "positions")
+    assert done.status == 0
+    assert (
+        "what paper holds could not be asked: the configuration has a mistake"
+        in done.lines
+    )
+
+
 def test_without_a_database_there_are_none_and_none_is_made(
     desk: Desk, box: Box
 ) -> None:
