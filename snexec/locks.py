@@ -113,8 +113,11 @@ def lock_database(path: Path) -> Iterator[Lock]:
     closed, the system drops all locks that SQLite has on it in this process.
 
     Raises:
-        StartError: Another process holds one of them, or it cannot be made.
+        StartError: Another process holds one of them, it cannot be made, or a folder, a
+            device or a pipe is in the database's place.
     """
+    if path.exists() and not path.is_file():
+        raise StartError(f"database: {path} is no file: name one, or a new one")
     with lock_file(path, owner="database") as lock, _lock_itself(path):
         yield lock
 

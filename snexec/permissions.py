@@ -44,14 +44,15 @@ def folder_lies_open(folder: Path) -> bool:
 def make_private(paths: Iterable[Path]) -> None:
     """Leave files of ours to their owner alone, and say which ones were not.
 
-    It opens none: SQLite's locks on a file end where the process closes it.
+    It opens none: SQLite's locks on a file end where the process closes it. A folder, a
+    device or a pipe of that name is none of ours.
     """
     for path in paths:
         if not lies_open(path):
             continue
         try:
             found = path.stat()
-            if found.st_uid != os.geteuid():
+            if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
                 continue  # `check` tells of it
             path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
         except OSError as exc:

@@ -54,6 +54,18 @@ def test_a_lock_file_of_a_dead_daemon_stops_nobody(database: Path) -> None:
         assert beside.exists()
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_no_database(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "t.db"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    with pytest.raises(StartError, match="is no file"), lock_database(path):
+        pytest.fail("it is locked")
+    assert [each.name for each in tmp_path.iterdir()] == ["t.db"]
+
+
 def test_a_lock_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(StartError, match="cannot make"),

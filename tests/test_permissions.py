@@ -52,6 +52,18 @@ def test_a_file_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o400
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_none_of_ours(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "t.db"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    path.chmod(0o755)
+    make_private([path])
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_file_of_another_user_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

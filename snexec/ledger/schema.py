@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,8 @@ def _open(
 ) -> sqlite3.Connection:
     try:
         make_file(path)
-        make_private(files_of(path))  # the log gets the mode of the database
+        if _is_database(path):
+            make_private(files_of(path))  # the log gets the mode of the database
         connection = connect(path)
     except sqlite3.Error as exc:
         raise StartError(f"database: cannot open {path}: {exc}") from None
@@ -139,6 +141,17 @@ def _open(
         connection.close()
         raise
     return connection
+
+
+def _is_database(path: Path) -> bool:
+    """Return whether a file may be ours; nothing is made or locked to find out."""
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as probe:
+            probe.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _check(

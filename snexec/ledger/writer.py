@@ -293,7 +293,7 @@ class Writer:
                     last_logged = waited
                     log.error(  # noqa: TRY400 - the reason says it all
                         "cannot write the database: %s; no order is placed until it"
-                        " succeeds, %d changes wait (tried for %.0f s): %s",
+                        " succeeds; changes that wait: %d (tried for %.0f s): %s",
                         exc,
                         self.status().pending,
                         waited,

@@ -58,12 +58,11 @@ class Refusals:
         """
         trade, lease = attempt.trade, attempt.lease
         log.error(
-            "Order refused: %s trade=%s signal=%s HTTP %d: %s (body: %s)",
+            "Order refused: %s trade=%s signal=%s %s (body: %s)",
             trade.symbol,
             trade.id,
             trade.signal_id,
-            error.status_code,
-            error.reason,
+            error,
             error.body,
             extra=about_order(trade),
         )

@@ -198,13 +198,12 @@ class SellOutcomes:
         self.announcements.say_all()
         new = attempt.trade
         log.error(
-            "Sell refused: %s %s shares trade=%s signal=%s HTTP %d: %s (body: %s)",
+            "Sell refused: %s %s shares trade=%s signal=%s %s (body: %s)",
             new.symbol,
             new.quantity,
             new.id,
             new.signal_id,
-            error.status_code,
-            error.reason,
+            error,
             error.body,
             extra=about_order(new),
         )

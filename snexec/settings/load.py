@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tomllib
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
@@ -131,7 +132,8 @@ def _explain(detail: ErrorDetails) -> str:
     if any(word in key for word in _SECRET_KEYS) or isinstance(given, dict | BaseModel):
         return f"{key}: {message}"  # a value that may be, or hold, a secret
     try:
-        shown = _URL_USER.sub("//***@", repr(given))
+        text = str(given) if isinstance(given, Decimal) else repr(given)
+        shown = _URL_USER.sub("//***@", text)
     except (ValueError, RecursionError):  # a number of 5,000 digits, lists in lists
         return f"{key}: {message}"
     if len(shown) > _SHOWN_VALUE_CHARS:

@@ -302,12 +302,14 @@ def test_a_newer_version_is_refused_and_untouched(
 
 def test_a_file_that_is_no_database_is_refused_and_untouched(database: Path) -> None:
     database.write_text("mode = 'paper'\n" * 200)
+    database.chmod(0o644)  # others may have to read it
     before = contents(database)
     with pytest.raises(
         StartError, match=r"snexec\.db cannot be used: .*not a database"
     ):
         open_real(database)
     assert contents(database) == before
+    assert database.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:

@@ -86,6 +86,22 @@ async def test_the_row_stays_and_blocks_its_symbol_until_the_look_up_is_answered
     assert rig.accounts.leased["paper"] == rig.paper.budget._in_flight == 0
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("no money", "HTTP 403: no money (body: {})"),
+        ("HTTP 403", "HTTP 403 (body: {})"),  # all that there is to say
+    ],
+)
+async def test_a_refusal_is_said_with_its_status_once(
+    rig: Rig, logged_errors: LoggedErrors, reason: str, said: str
+) -> None:
+    await refused(rig, refusal(reason=reason))
+    (line,) = logged_errors.take()
+    assert line.endswith(f" {said}")
+    assert line.count("HTTP") == 1
+
+
 async def test_an_order_that_was_refused_and_taken_keeps_its_row_and_is_adopted(
     rig: Rig, nursery: trio.Nursery, logged_errors: LoggedErrors
 ) -> None:

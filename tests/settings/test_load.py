@@ -28,6 +28,14 @@ def test_every_fault_is_named_at_once(file: ConfigFile) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("literal", "shown"), [("nan", "NaN"), ("-inf", "-Infinity"), ("0.25", "0.25")]
+)
+def test_a_number_is_shown_as_one(file: ConfigFile, literal: str, shown: str) -> None:
+    said = file.refusal(f"[bot]\ntrade_size_stars3 = {literal}")
+    assert said.endswith(f"(got {shown})")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
 
