@@ -233,7 +233,7 @@ async def test_a_sale_in_a_sleep_has_its_price_though_a_list_was_read_just_befor
 ) -> None:
     bench.buy()
     async with bench.looking():
-        bench.lookout.seen("paper", await bench.paper.positions())
+        await bench.lookout.seen("paper", await bench.paper.positions())
         sleep_for(8 * 3600)
         await trio.sleep(0.1)
         bench.hold("0")
@@ -684,7 +684,7 @@ async def test_a_split_beside_what_others_hold_is_known_after_a_kill(
     started = killed.after_a_kill()
     started.hold("60", average="45")
     [position] = started.rows.all
-    started.lookout.seen("paper", await started.paper.positions())
+    await started.lookout.seen("paper", await started.paper.positions())
     assert rests(position), "before any price of new shares is heard"
     async with started.looking():
         await trio.sleep(LONG)

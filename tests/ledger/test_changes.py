@@ -222,7 +222,7 @@ async def test_a_probe_that_is_given_up_is_no_change_that_was_lost(
         assert writer.status().pending == 0
         nursery.cancel_scope.cancel()
     [line] = logged_errors.take()
-    assert "0 changes wait" in line
+    assert "changes that wait: 0" in line
     assert (writer.pending, writer.status().abandoned) == (1, 0)
 
 

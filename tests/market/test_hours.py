@@ -278,9 +278,9 @@ async def test_a_close_before_its_time_is_known_within_a_minute_where_rows_are_w
     assert [round(at) for _mode, at in bench.broker.asked] == [0, 60, 120, 180, 240]
     said = [each.getMessage() for each in caplog.records if each.name == "Market"]
     assert said == [
-        "the market is open (paper), for another 5000 s",
-        "the market is closed (paper), for another 70000 s",
-        "the market is open (paper), for another 4000 s",
+        "the market is open (paper), for another 1.4 h",
+        "the market is closed (paper), for another 19.4 h",
+        "the market is open (paper), for another 1.1 h",
     ]
     nursery.cancel_scope.cancel()
 
