@@ -194,7 +194,7 @@ class PositionsPoll:
         # First whoever may see in it that its prices are of other shares than the row's.
         for onlooker in self._onlookers:
             await onlooker.seen(mode, positions)
-        async for held in InTurns(positions, each_us=40):
+        async for held in InTurns(positions):
             entry = self._book.of_symbol(held.symbol)
             if entry is None or entry.position.mode != mode:
                 continue
