@@ -595,8 +595,19 @@ class Site:
                 continue
             if entry.is_invalid:
                 self.wrong(f"#{entry.step} is no signal, and not in the dead stream")
-            elif entry.signal_id not in self.decided and not self._waits(entry, ids):
+            elif entry.signal_id not in self.decided and not (
+                self._waits(entry, ids) or self._was_forgotten(entry)
+            ):
                 self.wrong(f"#{entry.step} is acknowledged, and nothing became of it")
+
+    def _was_forgotten(self, entry: Entered) -> bool:
+        """Return whether it repeats an earlier one that Redis has lost."""
+        left = {each.id for each in self.server.entries(self.hosts[0].redis.stream)}
+        return any(
+            other.signal_id == entry.signal_id and other.added_at <= entry.added_at
+            for name, other in self.entered.items()
+            if name not in left and other is not entry
+        )
 
     def _waits(self, entry: Entered, besides: Sequence[str]) -> bool:
         """Return whether the same signal is still in another entry."""
