@@ -78,7 +78,7 @@ async def test_what_an_earlier_run_left_waiting_leaves_on_the_clocks_word_alone(
     assert bench.over_at() is None
     bench.market.open = True
     assert not bench.wait.has_to_wait(SHARE, was_left=True)
-    await trio.sleep(1)
+    await trio.sleep(1.5)
     assert bench.over_at() is not None
 
 
