@@ -206,8 +206,9 @@ class Closing:
 
     async def _close(self) -> Result:
         if self.is_resumed:
-            await self._means.market.until_open(self.position)
-            self.position.waits = False
+            position = self.position
+            await self._means.market.until_open(position, was_left=position.waits)
+            position.waits = False
             self._means.way.ask(self.exit_id)
         elif not self._is_handed_in:
             await self._prepare(Next())

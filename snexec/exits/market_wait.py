@@ -39,19 +39,22 @@ class MarketWait:
     def __init__(self, hours: Hours) -> None:
         self._hours = hours
 
-    def has_to_wait(self, position: Position) -> bool:
+    def has_to_wait(self, position: Position, *, was_left: bool = False) -> bool:
         """Return whether a sell has to wait for the market; not where nobody knows.
 
         At a start, and at a change, it waits until the broker's clock has answered.
+
+        Args:
+            position: What is sold.
+            was_left: Whether an earlier run has left it waiting: then that clock has to
+                say that the market is open, as the broker may have been away for both.
         """
         if asset_class(position.symbol).around_the_clock:
             return False
         is_open = self._hours.is_open(position.mode)
-        return (
-            self._hours.is_being_asked(position.mode)
-            if is_open is None
-            else not is_open
-        )
+        if is_open is None:
+            return was_left or self._hours.is_being_asked(position.mode)
+        return not is_open
 
     async def until_known(self, position: Position) -> None:
         """Wait until the broker has said whether it is open, or does not say."""
@@ -59,10 +62,10 @@ class MarketWait:
         while self._is_being_asked(position):  # noqa: ASYNC110 - a clock
             await trio.sleep(_ANSWER_LOOK_SECONDS)
 
-    async def until_open(self, position: Position) -> None:
+    async def until_open(self, position: Position, *, was_left: bool = False) -> None:
         """Wait until a position's market is open."""
         self._want(position)
-        while self.has_to_wait(position):
+        while self.has_to_wait(position, was_left=was_left):
             await trio.sleep(_LOOK_SECONDS)
             self._want(position)
 

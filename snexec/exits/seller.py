@@ -167,7 +167,8 @@ class Seller:
         if closing is None:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()
-        has_to_wait = self._means.market.has_to_wait(closing.position)
+        position = closing.position
+        has_to_wait = self._means.market.has_to_wait(position, was_left=position.waits)
         if is_wanted is None and not has_to_wait:
             since = closing.unasked_since
             closing.unasked_since = since = now if since is None else since

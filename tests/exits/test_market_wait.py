@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,20 @@ async def test_a_sell_of_shares_waits_while_the_market_is_closed_or_is_just_aske
 ) -> None:
     bench.market.open, bench.market.asks = is_open, is_asked
     assert bench.wait.has_to_wait(SHARE) is has_to_wait
+
+
+async def test_what_an_earlier_run_left_waiting_leaves_on_the_clocks_word_alone(
+    bench: Bench,
+) -> None:
+    bench.market.open = None
+    assert bench.wait.has_to_wait(SHARE, was_left=True), "nobody knows"
+    bench.start(partial(bench.wait.until_open, was_left=True), SHARE)
+    await trio.sleep(100)
+    assert bench.over_at() is None
+    bench.market.open = True
+    assert not bench.wait.has_to_wait(SHARE, was_left=True)
+    await trio.sleep(1.5)
+    assert bench.over_at() is not None
 
 
 async def test_coins_wait_for_no_market_and_ask_for_none(bench: Bench) -> None:

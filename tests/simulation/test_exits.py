@@ -38,6 +38,7 @@ from tests.simulation.steps import (
     CrashAt,
     DiskFull,
     Point,
+    RestUnreachable,
     Send,
     Stop,
     Wait,
@@ -306,6 +307,19 @@ STORIES: dict[str, tuple[bool, list[Step]]] = {
             Stop(down=1000.0),
             Splits(ratio=2, traced=False),
             Wait(seconds=600.0),
+        ],
+    ),
+    "closed by hand over night, and a start that the broker's clock does not answer": (
+        True,
+        [
+            Send(),
+            Wait(seconds=250.0),
+            CloseByHand(),
+            Wait(seconds=25.0),
+            RestUnreachable(seconds=45.0),
+            Wait(seconds=7.0),
+            Stop(down=0.06),
+            Wait(seconds=130.0),
         ],
     ),
     "every sell is refused for an hour": (
