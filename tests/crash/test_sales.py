@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _AT_ONCE = 2
+_DRAWS_OF_A_STEP = 4
 _STEPS = [*SELL_STEPS, *STOP_STEPS]
 
 
@@ -61,13 +62,17 @@ async def test_a_kill_at_each_step_of_a_sell_neither_doubles_nor_forgets_it() ->
     seed = int(os.environ.get("SNEXEC_SEED", "1"))
     figures, failures = await _sell_all(_through_all(seed, count=1, shift=3))
     assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
-    missed = [step for step in _STEPS if step not in figures.kills]
-    # What a run's timing passes by on a busy machine is drawn once more.
-    again, failures = await _sell_all(
-        [Sale(seed=seed, steps=(step,), stops=step in STOP_STEPS) for step in missed]
-    )
-    assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
-    figures.add(again)
+    for draw in range(1, _DRAWS_OF_A_STEP):
+        # What a run's timing passes by on a busy machine is drawn once more.
+        missed = [step for step in _STEPS if step not in figures.kills]
+        again, failures = await _sell_all(
+            [
+                Sale(seed=seed + draw, steps=(step,), stops=step in STOP_STEPS)
+                for step in missed
+            ]
+        )
+        assert not failures, f"SNEXEC_SEED={seed}\n" + "\n\n".join(failures)
+        figures.add(again)
     assert {*_STEPS} <= {*figures.kills}, f"a step was not reached: {figures}"
     assert figures.by_stop, "the market fell through stops while nobody lived"
 

@@ -137,11 +137,9 @@ async def test_what_the_first_host_bought_the_other_one_sells_by_its_rules() -> 
 
 
 async def test_a_stop_in_good_order_hands_over_at_once() -> None:
-    async with site(exchange(), lease_sec=30.0) as it:
+    async with site(exchange(), lease_sec=8.0) as it:
         for host in it.hosts:
             await host.start()
-        # Of a server so young it is not known whether it has forgotten somebody.
-        it.redis.ask("SET", LEASE_KEY, "-")
         first = await it.active()
         second = it.other(first)
         assert first.process is not None
@@ -168,7 +166,6 @@ async def test_a_daemon_whose_redis_goes_away_trades_until_its_time_is_over() ->
     async with site(exchange(), count=1, lease_sec=2.0) as it:
         [host] = it.hosts
         await host.start()
-        it.redis.ask("SET", LEASE_KEY, "-")
         await it.active()
         it.redis.kill()
         assert (await host.ask(signal_line("AAPL")))["status"] == "accepted"

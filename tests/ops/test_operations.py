@@ -144,6 +144,7 @@ async def test_the_days_report_goes_out_at_its_time(
     clock: FakeClock,
     nursery: trio.Nursery,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     told: list[tuple[object, object]] = []
 
@@ -157,7 +158,10 @@ async def test_the_days_report_goes_out_at_its_time(
 
     monkeypatch.setattr(notify_module, "run_command", run_command)
     monkeypatch.setattr(daily_report_module, "daily_report", daily_report)
-    desk = make_desk(notify={"command": ["tell"], "events": [], "daily_at": "09:31"})
+    desk = make_desk(
+        notify={"command": ["tell"], "events": [], "daily_at": "09:31"},
+        database=str(tmp_path / "snexec.db"),
+    )
     nursery.start_soon(desk.operations.run)
     await trio.sleep(1)
     clock.advance(60)
