@@ -98,13 +98,13 @@ class Lookout:
         Its prices are heard next: where it shows a split they are of other shares than
         the row's, and its price rules rest from now on.
         """
+        self._lists[mode] = (trio.current_time(), positions)
         if self._is_on():
             async for position in InTurns(self._rows.of_mode(mode), each_us=2):
                 evidence = self._evidence[position.row_id]
                 held = positions.get(position.symbol)
                 if held and (rests := evidence.looks_split(position, held)):
                     self._findings.rests(position, evidence, rests)
-        self._lists[mode] = (trio.current_time(), positions)
         self._woken[mode].set()
 
     def look_now(self, mode: Mode) -> None:
@@ -305,7 +305,9 @@ class Lookout:
                         *(position.symbol, position.row_id, judgement.why),
                     )
             case "whole":
-                self._findings.rests(position, evidence, judgement.rests)
+                # A rest that a newer list has begun is not this one's to end.
+                if judgement.rests or position.mode not in self._lists:
+                    self._findings.rests(position, evidence, judgement.rests)
                 evidence.whole(case.now)
                 await self._findings.note_beside(position, evidence, case.now)
             case "begin":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -21,13 +22,15 @@ from snexec.ledger.rows import OrderRef
 from snexec.ops.exit_words import exit_words
 from snexec.reconciliation import ForeignSell
 from tests.exits.looking import GRACE, INTERVAL, Bench
-from tests.fakes import TrioClock, open_store, warnings_of
+from tests.fakes import TrioClock, not_found, open_store, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from snexec.broker.positions import HeldPosition
     from snexec.events import Event
+    from snexec.exits.evidence import Evidence
     from snexec.exits.position import Position
     from tests.conftest import LoggedErrors
 
@@ -671,6 +674,42 @@ async def test_a_split_beside_what_others_hold_is_of_all_of_it(bench: Bench) -> 
         bench.hold("60", average="45")
         await trio.sleep(LONG)
     assert (bench.row()["shares"], bench.row()["entryPrice"]) == (20.0, 50.0)
+
+
+@pytest.mark.parametrize("others", [0, 300], ids=["at once", "in turns"])
+async def test_an_older_list_ends_no_rest_that_a_newer_one_has_begun(
+    bench: Bench,
+    others: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench.buy("KO", row_id="sn-0")
+    position = bench.buy()
+    for number in range(others):
+        bench.rows.all.append(replace(position, row_id=f"sn-2{number}"))
+    bench.hold("0", "KO")  # so that the look has to ask for it
+    asked, is_newer = trio.Event(), trio.Event()
+    rests_of = bench.lookout._findings.rests
+
+    async def position_of(_symbol: str) -> HeldPosition:
+        asked.set()
+        await is_newer.wait()
+        raise not_found()
+
+    def begin_rest(of: Position, evidence: Evidence, why: str | None) -> None:
+        rests_of(of, evidence, why)
+        if why is not None:
+            is_newer.set()
+
+    monkeypatch.setattr(bench.paper, "position", position_of)
+    monkeypatch.setattr(bench.lookout._findings, "rests", begin_rest)
+    async with bench.looking():
+        await asked.wait()
+        bench.hold("20", average="50")
+        await bench.lookout.seen("paper", await bench.paper.positions())
+        await trio.sleep(1)
+        assert rests(position)
+    assert not [each for each in warnings_of(caplog) if "go on" in each]
 
 
 async def test_a_split_beside_what_others_hold_is_known_after_a_kill(
