@@ -219,7 +219,7 @@ async def test_messages_keep_their_order_whether_they_come_whole_or_in_parts(
 
     url = await serve_raw(nursery, speak)
     async with open_connection(url, no_tls) as socket:
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             messages = [await socket.get_message() for _ in range(4)]
             with pytest.raises(StreamClosedError):
                 await socket.get_message()
@@ -242,7 +242,7 @@ async def test_a_ping_amid_messages_is_answered(nursery: trio.Nursery) -> None:
 
     url = await serve_raw(nursery, speak)
     async with open_connection(url, no_tls) as socket:
-        with trio.fail_after(2):
+        with trio.fail_after(30):
             assert [await socket.get_message() for _ in range(2)] == [b"1", b"2"]
             await answered.wait()
     nursery.cancel_scope.cancel()

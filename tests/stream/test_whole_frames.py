@@ -183,5 +183,5 @@ async def test_a_connection_that_has_ended_is_read_to_its_end() -> None:
     frames = opened(most_waiting=1)
     frames.take(frame(b"1"))
     frames.end(ENDED)
-    with trio.fail_after(2):
+    with trio.fail_after(30):
         await frames.wait_room()
