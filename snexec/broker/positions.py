@@ -123,7 +123,8 @@ def _entries(content: bytes) -> Iterator[Any]:
     """Yield what a list holds, one entry after the other.
 
     To read it in one step would take ten times its memory, and time that an order which
-    comes meanwhile has to wait for. What is not spelled as plainly as by Alpaca is.
+    comes meanwhile has to wait for. What is not spelled as plainly as by Alpaca is read
+    so all the same.
 
     Raises:
         UnknownOutcomeError: It is no list.

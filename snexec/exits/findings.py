@@ -116,7 +116,7 @@ class Findings:
     async def note_beside(
         self, position: Position, evidence: Evidence, now: Sight
     ) -> None:
-        """Keep what is held beside shares of others: a start tells a split by it."""
+        """Keep what is held beside shares of others: a start knows a split by it."""
         if now.average is None or now.quantity <= position.remaining:
             return
         beside = HeldBeside(now.quantity, now.average)

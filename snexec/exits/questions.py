@@ -135,11 +135,11 @@ class Questions:
                 mode,
                 since,
             )
-        told = {each.order_id for each in found}
+        listed = {each.order_id for each in found}
         heard = [
             each
             for each in self._heard[mode].values()
-            if each.order_id not in told and each.at >= since
+            if each.order_id not in listed and each.at >= since
         ]
         return sorted([*found, *heard], key=lambda each: each.at, reverse=True)
 

@@ -127,18 +127,6 @@ class Rule(NamedTuple):
         """Return what says of a price whether it is at the level or beyond."""
         return level.__le__ if self.is_above else level.__ge__
 
-    def says(
-        self, position: Position, price: Decimal, moment: Moment, settings: ExitSettings
-    ) -> str | None:
-        """Return why it is true; None if it is not, or is off."""
-        if self.when is not None:
-            return self.when(position, moment, settings)
-        level = self.level_now(position, settings)
-        if level is None or self.words is None or not self.reached(level)(price):
-            return None
-        high = position.high_price
-        return self.words(Figures(price, level, position.entry_price, high))
-
 
 def stop_level(position: Position, settings: ExitSettings) -> Decimal | None:
     """Return the price at which the stop sells."""

@@ -27,7 +27,7 @@ class Confirmation(NamedTuple):
     """Prices that together confirm what each of them says.
 
     Attributes:
-        ticks: How many of them were sold at; one more is the latest bid.
+        ticks: How many of them are of sales; one more is the latest bid.
     """
 
     ticks: int

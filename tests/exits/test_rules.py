@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from snexec.exits.rules import (
     MISSED,
     RULES,
+    Figures,
     show_price,
     stop_level,
     target_level,
@@ -34,6 +35,23 @@ def rule(reason: str) -> Rule:
     return next(each for each in RULES if each.reason == reason)
 
 
+def says(
+    each: Rule,
+    position: Position,
+    price: Decimal,
+    moment: Moment,
+    settings: ExitSettings,
+) -> str | None:
+    """Return why a rule is true; None if it is not, or is off."""
+    if each.when is not None:
+        return each.when(position, moment, settings)
+    level = each.level_now(position, settings)
+    if level is None or each.words is None or not each.reached(level)(price):
+        return None
+    by = Figures(price, level, position.entry_price, position.high_price)
+    return each.words(by)
+
+
 def fires(
     reason: str,
     position: Position,
@@ -41,7 +59,8 @@ def fires(
     settings: ExitSettings,
     moment: Moment | None = None,
 ) -> str | None:
-    return rule(reason).says(position, Decimal(str(price)), moment or at(), settings)
+    exact = Decimal(str(price))
+    return says(rule(reason), position, exact, moment or at(), settings)
 
 
 def test_the_rules_are_asked_in_the_order_of_the_contract() -> None:
@@ -58,8 +77,8 @@ def test_a_rule_whose_key_is_missing_is_off() -> None:
     settings, position = make_exits(), make_position(high_price=Decimal(200))
     moment = at(1e9, closes_in=1.0, session=1e12, flatten_since=0.0)
     for each in RULES:
-        assert each.says(position, Decimal("0.01"), moment, settings) is None
-        assert each.says(position, Decimal(10**6), moment, settings) is None
+        assert says(each, position, Decimal("0.01"), moment, settings) is None
+        assert says(each, position, Decimal(10**6), moment, settings) is None
 
 
 @given(entry=entries, percent=parts)
