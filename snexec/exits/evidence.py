@@ -56,6 +56,7 @@ class Evidence:
     rests: str | None = None
     _pause: float = APART_SECONDS
     _traded_at: float = -math.inf
+    _anew_at: float = -math.inf
     _claimed: tuple[Decimal, Decimal] | None = None
     _is_unreadable: bool = False
     _said: dict[str, float] | None = None
@@ -143,9 +144,14 @@ class Evidence:
         """Count nothing that was seen to be wrong before."""
         self.first = None
 
+    def begin_anew(self) -> None:
+        """Forget it; what is seen again stands since now, whenever it was asked for."""
+        self.forget()
+        self._anew_at = trio.current_time()
+
     def begin(self, now: Sight) -> None:
         """Note the first sight of something wrong."""
-        self.first = now
+        self.first = now._replace(at=max(now.at, self._anew_at))
         self._ask_freely()
 
     def whole(self, now: Sight) -> None:

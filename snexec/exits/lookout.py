@@ -130,7 +130,7 @@ class Lookout:
         Who sold had no time either to write the row.
         """
         for evidence in self._evidence.values():
-            evidence.forget()
+            evidence.begin_anew()
         self._lists.clear()
         for mode in ACCOUNTS:
             self.look_now(mode)

@@ -231,6 +231,30 @@ async def test_a_closure_waits_as_long_after_a_sleep_for_the_program_that_sold(
     assert (bench.row()["status"], bench.row()["exitPrice"]) == ("closed", 110.0)
 
 
+async def test_a_list_that_was_asked_for_before_a_sleep_begins_no_wait_in_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.buy()
+    async with bench.looking():
+        slept, positions_of = trio.Event(), bench.paper.positions
+
+        async def positions() -> PositionList:
+            await slept.wait()
+            return await positions_of()
+
+        monkeypatch.setattr(bench.paper, "positions", positions)
+        bench.sell_by_hand("10")
+        bench.lookout.look_now("paper")
+        await trio.sleep(0.1)
+        sleep_for(8 * 3600)
+        bench.lookout.begin_anew()
+        slept.set()
+        await trio.sleep(GRACE - 1)
+        assert bench.row()["status"] == "open"
+        await trio.sleep(LONG)
+    assert bench.row()["status"] == "closed"
+
+
 async def test_a_sale_in_a_sleep_has_its_price_though_a_list_was_read_just_before(
     bench: Bench,
 ) -> None:
