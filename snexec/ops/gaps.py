@@ -2,7 +2,7 @@
 
 In a gap nothing ran: the machine slept, its virtual machine was paused, or this process
 stood still. Trio's clock counts the first and the last (``snexec.boot_clock``). Only the
-wall clock tells of a pause, once it is put right, and it looks the same when somebody sets
+wall clock shows a pause, once it is put right, and it looks the same when somebody sets
 it ahead: that does no harm, but that signals which wait are skipped. A clock that is set
 back is no gap.
 """
@@ -24,7 +24,7 @@ log = logging.getLogger("Gaps")
 class Gaps:
     """Notices each gap that is longer than ``max_signal_age_sec``, within a second.
 
-    A shorter one makes older what lay unread through it, and is not told of.
+    A shorter one makes older what lay unread through it, and is not reported.
 
     Args:
         wings: What is asked anew.

@@ -126,7 +126,7 @@ class Skips:
             return
         self._warned_at[reason] = now
         log.warning(
-            "%s signal=%s is not traded: %s (%s so far, told once a minute)",
+            "%s signal=%s is not traded: %s (%s so far, logged once a minute)",
             signal.symbol,
             signal.id,
             reason,

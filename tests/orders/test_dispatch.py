@@ -644,7 +644,7 @@ async def test_a_limit_that_counts_holds_in_a_burst(
     assert rig.paper.budget.try_take(Purpose.START)
     assert rig.told("skipped") == [("skipped", reason)] * 8
     assert warnings_of(caplog) == [
-        f"S2 signal=None is not traded: {reason} (1 signal so far, told once a minute)"
+        f"S2 signal=None is not traded: {reason} (1 signal so far, logged once a minute)"
     ]
 
 

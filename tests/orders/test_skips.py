@@ -83,7 +83,7 @@ async def test_a_limit_that_is_reached_is_a_warning_once_a_minute(
     skips.skip(take("D"), "daily_loss")
     await trio.sleep(61)
     skips.skip(take("E"), "max_positions")
-    rest = "(%s so far, told once a minute)"
+    rest = "(%s so far, logged once a minute)"
     assert warnings_of(caplog) == [
         f"A signal=n-A is not traded: max_positions {rest % '1 signal'}",
         f"D signal=n-D is not traded: daily_loss {rest % '1 signal'}",
