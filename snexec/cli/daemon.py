@@ -290,7 +290,7 @@ async def _start_exchange(
         if settings.mode == "live":
             log.warning("mode is live: orders are placed with real money")
             if is_unlimited(settings.bot):
-                log.warning("live, and %s: set limits in [bot]", unlimited_words())
+                log.warning("live, and %s; set limits in [bot]", unlimited_words())
         return None
     # Imported only where it is used: it brings a web server along.
     from snexec.exchange.server import Exchange
