@@ -153,6 +153,10 @@ async def _main(
             now = await _run_until_standby(
                 *(config, now, logs, stdin, report, systemd, tls, received, entrance)
             )
+            if now is not None:
+                # Or the next one would freeze, and so keep, what this one leaves behind.
+                gc.unfreeze()
+                gc.collect()
 
 
 async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
