@@ -111,7 +111,7 @@ class Stages:
         feed: The events, which the report follows; it hears of the start and the stop.
 
     Attributes:
-        is_lease_lost: Whether it has ended as another host may order.
+        is_lease_lost: Whether it has ended as another host may order, and not by a stop.
     """
 
     def __init__(self, wings: Wings, opened: Opened, feed: EventFeed) -> None:
@@ -218,6 +218,7 @@ class Stages:
         log.info("stopping: %s", why)
         self._feed.publish("stop", {"mode": self._wings.live.now.mode}, reason=why)
         self._systemd.stopping(seconds=seconds)
+        self.is_lease_lost = False  # whoever stops does not stand by instead
         starting = self._wings.intake.phase in {Phase.STARTING, Phase.STANDBY}
         self._wings.intake.close()
         self._wings.orders.close(sells_too=not settle)

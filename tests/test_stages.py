@@ -822,6 +822,24 @@ async def test_a_stop_ends_a_standby(
     assert rig.intake.phase is Phase.STOPPING
 
 
+async def test_a_stop_while_a_lost_lease_ends_all_is_a_stop(
+    standby: tuple[Daemon, FakeRedis], rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon, redis = standby
+    redis.lease.taken.set()
+    await daemon.stages.become_active()
+    redis.lease.lost.set()
+    await daemon.stages._watch_lease()
+    was_lost = daemon.stages.is_lease_lost
+    daemon.stages.stop(why="SIGTERM", seconds=10)
+    # Nobody stands by in its place.
+    assert (was_lost, daemon.stages.is_lease_lost) == (True, False)
+    assert rig.intake.phase is Phase.STOPPING
+    with caplog.at_level(logging.INFO):
+        daemon.stages.report_stopped()
+    assert [record.getMessage() for record in caplog.records][-1] == "stopped"
+
+
 async def test_a_takeover_waits_for_what_other_hosts_have_ordered(
     standby: tuple[Daemon, FakeRedis], rig: Rig
 ) -> None:

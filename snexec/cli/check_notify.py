@@ -110,7 +110,9 @@ def _check_port(
                 probe.bind(address)
     except (OSError, UnicodeError) as exc:
         taken = getattr(exc, "errno", None) == errno.EADDRINUSE
-        if taken and status is not None and _is_served(host, port):
+        # Where only signals are taken, nothing else is there.
+        said = {200, 503, 404} if section == "http.listen" else {200, 503}
+        if taken and status is not None and _is_served(host, port, said):
             return ok(section, f"{shown}: served by the daemon")
         why = getattr(exc, "strerror", None) or str(exc)
         advice = "another program has it: name another port" if taken else ""
@@ -121,13 +123,12 @@ def _check_port(
     return ok(section, f"{shown}: free")
 
 
-def _is_served(host: str, port: int) -> bool:
-    """Return whether a health check like the daemon's answers there, or TLS is spoken."""
+def _is_served(host: str, port: int, said: set[int]) -> bool:
+    """Return whether a health check answers there as the daemon's, or TLS is spoken."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/healthz")
-        # Where only signals are taken, nothing else is there.
-        return connection.getresponse().status in {200, 503, 404}
+        return connection.getresponse().status in said
     except http.client.HTTPException:
         return True  # TLS, perhaps, which is none of HTTP's words
     except OSError:

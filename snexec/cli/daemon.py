@@ -153,6 +153,10 @@ async def _main(
             now = await _run_until_standby(
                 *(config, now, logs, stdin, report, systemd, tls, received, entrance)
             )
+            if now is not None:
+                # Or the next one would freeze, and so keep, what this one leaves behind.
+                gc.unfreeze()
+                gc.collect()
 
 
 async def _run_until_standby(  # noqa: PLR0917 - all that `_main` has
@@ -290,7 +294,7 @@ async def _start_exchange(
         if settings.mode == "live":
             log.warning("mode is live: orders are placed with real money")
             if is_unlimited(settings.bot):
-                log.warning("live, and %s: set limits in [bot]", unlimited_words())
+                log.warning("live, and %s; set limits in [bot]", unlimited_words())
         return None
     # Imported only where it is used: it brings a web server along.
     from snexec.exchange.server import Exchange

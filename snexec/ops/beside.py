@@ -108,4 +108,4 @@ def _others(rows: Sequence[OpenRow], mode: Mode, listed: PositionList) -> str:
         return ""
     more = len(names) - _MOST_NAMED
     named = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"{mode} also holds {named}, of which no open row is"
+    return f"{mode} also holds {named}, which no open row has"

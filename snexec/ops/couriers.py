@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 _CLOSE_SECONDS = 0.2
+# Not for others; nor are the broker's keys.
+_SECRETS = frozenset(
+    {"CREDENTIALS_DIRECTORY", "SNEXEC_HTTP_TOKENS", "SNEXEC_REDIS_URL"}
+)
 _TEMPORARY = frozenset({408, 425, 429})  # the 4xx that are worth another try
 
 
@@ -77,7 +81,7 @@ async def run_command(words: Sequence[str], message: Mapping[str, object]) -> No
     """Run a program in a process group of its own, which cancellation kills.
 
     It gets the text as its last argument and the message as JSON on standard input.
-    Its environment does not hold the broker's keys.
+    Its environment holds neither the broker's keys nor any other secret of ours.
 
     Raises:
         NotDeliveredError: The program could not be run, or failed.
@@ -85,7 +89,7 @@ async def run_command(words: Sequence[str], message: Mapping[str, object]) -> No
     environ = {
         k: v
         for k, v in os.environ.items()
-        if not k.startswith("APCA_") and k != "CREDENTIALS_DIRECTORY"
+        if not k.startswith("APCA_") and k not in _SECRETS
     }
     try:
         ended = await trio.run_process(

@@ -61,7 +61,7 @@ class Daily:
         report: Returns a day's report, or None where it cannot be had, which it says.
         send: Sends it.
         on_duty: Whether this is the host that reports; the day counts as done elsewhere
-            if not.
+            if not. None where that is not known yet, which is waited for.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Daily:
         clock: Clock,
         report: Callable[[date], Awaitable[str | None]],
         send: Callable[[str], None],
-        on_duty: Callable[[], bool],
+        on_duty: Callable[[], bool | None],
     ) -> None:
         self._at = at
         self._record = record
@@ -91,12 +91,14 @@ class Daily:
             due = due_day(now, self._at)
             tomorrow = now.astimezone(_NEW_YORK).date() + timedelta(days=1)
             if done < due or done > tomorrow:  # later only by a clock that was wrong
-                text = await self._report(due) if self._on_duty() else ""
+                is_on_duty = self._on_duty()
+                text = await self._report(due) if is_on_duty else ""
                 if text is None:
                     await trio.sleep(_AGAIN_SECONDS)
                     continue
-                # Kept first: a crash in between loses a report, and repeats none.
-                done = self._is_done(due)
+                if is_on_duty is not None:
+                    # Kept first: a crash in between loses a report, and repeats none.
+                    done = self._is_done(due)
                 if text:
                     self._send(text)
             await trio.sleep(_LOOK_SECONDS)

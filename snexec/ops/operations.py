@@ -132,7 +132,7 @@ class Operations:
             clock=clock,
             report=lambda day: daily_report(live.path, day, live.now.mode),
             send=notify.report,
-            on_duty=lambda: wings.lease != "standby",
+            on_duty=lambda: _is_on_duty(wings),
         )
 
     async def run(self) -> None:
@@ -145,3 +145,13 @@ class Operations:
     async def reload(self) -> None:
         """Read the configuration again, beside all else (SPEC 2)."""
         await self._reloader.reload()
+
+
+def _is_on_duty(wings: Wings) -> bool | None:
+    """Return whether this host speaks for all; None until somebody is seen to be active."""
+    status = None if wings.redis is None else wings.redis.status()
+    if status is None or status.lease != "standby":
+        return True
+    redis = wings.live.now.redis
+    ours = None if redis is None else redis.name  # our own lease, from before a crash
+    return None if status.holder in {None, ours} else False

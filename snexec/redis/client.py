@@ -320,9 +320,8 @@ def _why(error: BaseException) -> str:
     while inner is not None:
         if isinstance(inner, BaseExceptionGroup):
             inner = next(iter(leaves(inner)))
-        if isinstance(
-            inner, Exception
-        ):  # no word of a cancellation is meant for people
+        # No word of a cancellation is meant for people.
+        if isinstance(inner, Exception):
             words = str(inner) or words
         inner = inner.__cause__ or inner.__context__
     return words or "no answer in time"

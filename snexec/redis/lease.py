@@ -121,8 +121,10 @@ class Lease:
                 self._lose("it was not renewed in time")
                 return 0.0
             who = await self._take(session, self._value)
-            if who != self._value:
-                self._lose(f"{_name_of(who)} has it")
+            is_ours = who == self._value
+            if not is_ours or self._active.is_over():  # by now
+                late = "it was not renewed in time"
+                self._lose(late if is_ours else f"{_name_of(who)} has it")
                 return 0.0
             self._active.hold(self._seconds * _SAFE, since=since)
             return self._seconds / _RENEWALS

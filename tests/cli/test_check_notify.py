@@ -50,6 +50,9 @@ def hook(status: int) -> Iterator[tuple[str, list[str]]]:
         def do_POST(self) -> None:
             self.do_HEAD()
 
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
         def log_message(self, *_words: object) -> None:
             """Print nothing."""
 
@@ -122,6 +125,14 @@ def test_a_port_that_is_taken_fails_and_a_free_one_is_fine(
         box.configure(metrics={"listen": f"127.0.0.1:{port}"})
         assert check(status=1)["metrics"]["result"] == "FAIL"
     assert check()["metrics"]["result"] == "OK"
+
+
+def test_a_port_of_another_web_server_fails_also_while_the_daemon_runs(
+    check: Check, box: Box
+) -> None:
+    with running(box), hook(404) as (url, _asked):
+        box.configure(metrics={"listen": url.split("/")[2]})
+        assert check(status=1)["metrics"]["result"] == "FAIL"
 
 
 def test_a_port_that_the_daemon_serves_is_fine(check: Check, box: Box) -> None:

@@ -57,3 +57,17 @@ def test_nobody_to_tell_is_a_mistake_in_the_file(desk: Desk, box: Box) -> None:
 
     assert (done.status, done.out) == (2, "")
     assert done.err.endswith("notify: neither command nor webhook is set\n")
+
+
+def test_what_only_the_daemon_is_given_keeps_no_test_from_being_sent(
+    desk: Desk, box: Box
+) -> None:
+    # Who may post is among the daemon's credentials, which no shell has.
+    box.configure(
+        alpaca={"simulate": True},
+        http={"enabled": True, "listen": "127.0.0.1:0"},
+        notify={"command": ["true"]},
+    )
+    done = desk.run(box.config, "notify", "--test")
+
+    assert (done.status, done.lines) == (0, ["notify.command: delivered"])

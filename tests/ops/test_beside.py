@@ -81,8 +81,8 @@ async def test_what_no_open_row_has_is_named_shortly() -> None:
     held = PositionList(holding(name, "0.5") for name in names)
     beside = await looked(*rows, paper=held)
     assert beside.notes == [
-        "paper also holds AA, AB, AC, AD, AE, AF, AG, AH and 2 more, of which no open"
-        " row is"
+        "paper also holds AA, AB, AC, AD, AE, AF, AG, AH and 2 more, which no open row"
+        " has"
     ]
     assert "sn-KO" not in beside.held  # another program's: of no account that is known
 

@@ -54,7 +54,7 @@ class Sent:
         self.at = at
         self.sent: list[tuple[str, datetime]] = []
         self.fails = 0
-        self.on_duty = True
+        self.on_duty: bool | None = True
 
     async def for_hours(self, hours: float) -> None:
         """Run it for so long, as a daemon that is started and stopped."""
@@ -195,6 +195,23 @@ async def test_of_several_hosts_the_active_one_reports(tmp_path: Path) -> None:
     await sent.for_hours(24)
 
     assert sent.days() == ["2026-01-06"]
+
+
+@jumping
+async def test_a_host_that_starts_waits_until_somebody_is_seen_to_be_active(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    sent = Sent(tmp_path, "2026-01-05T20:00:00")
+    await sent.for_hours(1)
+    sent.clock.put_ahead(HOUR)
+    sent.on_duty = None
+    nursery.start_soon(sent.for_hours, 1)
+    await trio.sleep(60)
+    assert sent.days() == []
+    sent.on_duty = True  # nobody else was
+    await trio.sleep(60)
+
+    assert sent.days() == ["2026-01-05"]
 
 
 @jumping

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -11,8 +12,9 @@ import trio
 from snexec.logs.mask import SecretMask
 from snexec.ops import daily_report as daily_report_module
 from snexec.ops import notify as notify_module
-from snexec.ops.operations import Operations
+from snexec.ops.operations import Operations, _is_on_duty
 from snexec.ops.systemd import Systemd
+from snexec.redis.feeder import RedisStatus
 from snexec.web.serving import WebServer
 from tests.fakes import Rig, make_settings
 from tests.ops.bench import listening, make_wings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from snexec.ledger.store import Store
     from snexec.ops import Web
+    from snexec.redis import LeaseState
     from tests.conftest import LoggedErrors
     from tests.fakes import FakeClock
 
@@ -238,3 +241,30 @@ async def test_a_reload_reads_the_file_and_the_service_manager_hears_of_it(
         assert found.kinds() == ["READY=1", "RELOADING=1", "READY=1"]
     [error] = logged_errors.take()
     assert error.startswith("the configuration is refused, and the old one stays: ")
+
+
+@pytest.mark.parametrize(
+    ("lease", "holder", "is_on_duty"),
+    [
+        ("none", None, True),
+        ("active", "host-a", True),
+        ("standby", "host-b", False),
+        ("standby", None, None),
+        ("standby", "host-a", None),  # its own, from before a crash
+    ],
+)
+async def test_the_active_host_is_on_duty_and_nobody_knows_before_one_is_seen(
+    make_desk: Callable[..., Desk],
+    lease: LeaseState,
+    holder: str | None,
+    is_on_duty: object,
+) -> None:
+    rig = make_desk(redis={"url": "redis://127.0.0.1:1/0", "consumer": "host-a"}).rig
+    status = RedisStatus(
+        *(True, "", None, None, 0, 0, 0),
+        lease=lease,
+        holder=holder,
+    )
+    redis = cast("Any", SimpleNamespace(status=lambda: status))
+    assert _is_on_duty(make_wings(rig)._replace(redis=redis)) is is_on_duty
+    assert _is_on_duty(make_wings(rig)._replace(redis=None)) is True

@@ -66,7 +66,6 @@ async def test_a_command_that_is_refused_is_one_error_in_the_servers_words() -> 
         await hold_session(at(server.port), no_tls, speak, stream="s", group="g")
 
 
-@needs_redis
 @within(20)
 async def test_what_a_stop_breaks_off_is_no_lost_connection() -> None:
     async def say_nothing(stream: trio.SocketStream) -> None:
@@ -83,6 +82,7 @@ async def test_what_a_stop_breaks_off_is_no_lost_connection() -> None:
         nursery.cancel_scope.cancel()
 
 
+@needs_redis
 @within(20)
 async def test_a_fault_of_our_own_is_not_hidden() -> None:
     async def speak(_session: Session) -> None:

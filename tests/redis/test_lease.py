@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
+from snexec.events import EventFeed
 from snexec.intake import Phase
-from snexec.redis.lease import LEASE_RELEASED
+from snexec.redis.lease import LEASE_RELEASED, Lease
+from snexec.risk import Active
+from tests.fakes import TrioClock
 from tests.input_helpers import World, signal_line, within
-from tests.redis.feeding import STREAM, Fed, fed, until
+from tests.redis.feeding import STREAM, Fed, fed, settings_for, until
 from tests.redis.server import Server, needs_redis, running_server, shared_server
 
 if TYPE_CHECKING:
@@ -266,3 +269,41 @@ async def test_without_a_lease_one_is_always_active() -> None:
         await it.connected()
         assert it.redis.status().lease == "none"
         assert not it.active.is_over()
+
+
+class LateSession:
+    """A server that has no lease yet, and takes its time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def info(self, _section: str) -> dict[str, str]:
+        await trio.lowlevel.checkpoint()
+        return {"uptime_in_seconds": "3600"}
+
+    async def lease(self, _key: str) -> tuple[str, float]:
+        await trio.lowlevel.checkpoint()
+        return "", 0.0
+
+    async def take_lease(self, _key: str, value: str, **_more: object) -> str:
+        await trio.sleep(self.seconds)
+        return value
+
+
+@pytest.mark.jumping_time
+async def test_a_renewal_that_is_answered_too_late_brings_nothing_back() -> None:
+    clock, session = TrioClock(), LateSession()
+    active = Active(clock)
+    settings = settings_for(shared_server(), lease_sec=1.0)
+    lease = Lease(settings, active, EventFeed(clock=clock), clock)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lease.wait_lost)
+        with trio.move_on_after(0.1):
+            await lease.run(cast("Any", session))
+        assert not active.is_over()  # until 0.8
+        await trio.sleep(0.6)
+        session.seconds = 0.2
+        with trio.move_on_after(0.5):
+            await lease.run(cast("Any", session))
+    assert lease.state == "standby"
+    assert active.is_over()

@@ -292,6 +292,10 @@ class RedisServer:
             return []
         return [Entry(str(name), fields) for name, fields in stream.entries.items()]
 
+    def has(self, key: str, entry_id: str) -> bool:
+        stream = self._stream(key)
+        return stream is not None and _id_of(entry_id) in stream.entries
+
     def make_group(self, key: str, group: str) -> None:
         stream = self._stream(key)
         self._changing()
@@ -565,6 +569,9 @@ class ModelSession:
         if found:
             self._come_to("entries claimed")
         return found
+
+    async def is_there(self, entry_id: str) -> bool:
+        return await self._ask(partial(self._server.has, self._stream, entry_id))
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         await self._ask(

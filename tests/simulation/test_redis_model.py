@@ -149,6 +149,7 @@ _OPS = {
     "pending": st.tuples(_numbers, st.integers(1, 3)),
     "claim": st.tuples(_whos, _some, st.sampled_from([0.0, 60.0])),
     "acknowledge": st.tuples(_some),
+    "is there": st.tuples(_numbers),
     "remove": st.tuples(_numbers),
     "status": st.tuples(),
     "take": st.tuples(_values, _values),
@@ -190,7 +191,11 @@ class Asked:
         except (RedisLostError, DriverError):
             return "ends the session"
 
-    async def _do(self, name: str, *args: Any) -> object:  # noqa: ANN401
+    async def _do(  # noqa: PLR0911 - a table
+        self,
+        name: str,
+        *args: Any,  # noqa: ANN401
+    ) -> object:
         a, ids = self._sessions["a"], self._ids
         match name, args:
             case "add", (count,):
@@ -206,6 +211,8 @@ class Asked:
             case "claim", (who, numbers, idle):
                 names = [self._id(each) for each in numbers]
                 return self._named(await self._sessions[who].claim(names, idle))
+            case "is there", (number,):
+                return await a.is_there(self._id(number))
             case "acknowledge", (numbers,):
                 await a.acknowledge([self._id(each) for each in numbers])
             case "remove", (number,):
