@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from contextlib import closing
@@ -109,7 +110,8 @@ async def _rebuild(
     from snexec.settings import LiveSettings, learn_secrets
 
     mask = SecretMask()
-    learn_secrets(mask, settings)
+    with contextlib.suppress(ConfigError):  # keys are asked for by the accounts
+        learn_secrets(mask, settings)
     no_orders = settings.alpaca.model_copy(update={"warm_connections": 0})
     live = LiveSettings(
         settings.model_copy(update={"alpaca": no_orders}),

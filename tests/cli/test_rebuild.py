@@ -105,6 +105,16 @@ def test_a_secret_that_the_broker_echoes_is_masked(
     assert done.lines[0].startswith(f"{N_1}: KO (paper), order ***: open")
 
 
+def test_what_rebuilds_nothing_may_be_among_the_daemons_credentials(
+    desk: Desk, real_box: Box, broker: Exchange
+) -> None:
+    http = {"enabled": True, "listen": "127.0.0.1:1"}  # whose tokens are not here
+    real_box.configure(alpaca=alpaca(broker), http=http)
+    done = desk.run(real_box.config, "rebuild")
+    assert (done.status, done.err) == (0, "")
+    assert done.lines[0].startswith(N_1)
+
+
 def test_what_was_sold_is_closed(desk: Desk, real_box: Box, broker: Exchange) -> None:
     positions = broker.paper.book.positions
     positions.sell("KO", positions.qty("KO"))
@@ -172,6 +182,15 @@ def test_without_keys_nobody_is_asked(
     done = desk.run(real_box.config, "rebuild")
     assert (done.status, done.out) == (1, "")
     assert done.err == "snexec: not rebuilt: there are no keys for any account\n"
+
+
+def test_half_a_pair_of_keys_is_refused(
+    desk: Desk, real_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("APCA_API_SECRET_KEY")
+    done = desk.run(real_box.config, "rebuild")
+    assert (done.status, done.out) == (2, "")
+    assert "APCA_API_SECRET_KEY" in done.err
 
 
 def test_a_simulation_has_an_account_within_its_daemon_only(
