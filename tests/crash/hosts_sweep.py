@@ -249,10 +249,15 @@ class Sweep:
             symbol = fields["signal"].partition('"symbol": "')[2].partition('"')[0]
             wanted.add(symbol)
         # Whether a request that was cut off has left is not known: it is never sent again.
+        # A host that stands by asks about its rows once it is active again.
+        not_asked = "status = 'open' AND settledAt IS NULL AND alpacaOrderId IS NULL"
         missed = {
             row["symbol"]
             for host in it.hosts
-            for row in host.rows("exitReason = 'order_not_found'")
+            for row in host.rows(
+                "exitReason = 'order_not_found'"
+                + ("" if host is active else f" OR ({not_asked})")
+            )
         }
         self.figures.missed = len(missed - bought.keys())
         lost = wanted - bought.keys() - missed
