@@ -75,7 +75,7 @@ def test_the_daemon_runs_by_it(
     monkeypatch.setattr(trio, "run", run_another)
     monkeypatch.setattr(sys, "setswitchinterval", told_nothing)
     monkeypatch.setattr(daemon_module, "_allow_open_files", told_nothing)
-    monkeypatch.setattr(daemon_module, "_set_up_logging", told_nothing)
+    monkeypatch.setattr(daemon_module, "set_up_logging", told_nothing)
     config = tmp_path / "config.toml"
     config.write_text('database = "t.db"\n')
 

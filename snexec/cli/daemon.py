@@ -1,4 +1,4 @@
-"""Run the daemon: logs, OS signals, locks, the built-in exchange (SPEC 2)."""
+"""Run the daemon: OS signals, locks, the built-in exchange (SPEC 2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from snexec.access import access_of
 from snexec.app import Daemon
 from snexec.boot_clock import BootClock
 from snexec.broker import BuiltInExchange, ignored_proxies, tls_context
+from snexec.cli.daemon_logs import set_up_logging
 from snexec.cli.kept_settings import keep_settings
 from snexec.clock import SystemClock
 from snexec.errors import StartError
@@ -72,10 +72,6 @@ _SWITCH_SECONDS = 0.0005
 _OBJECTS = 10_000
 
 _OPEN_FILES = 65_536  # where the system allows it: each client is one
-_SAY_FULL_EVERY_SECONDS = 60.0
-
-# They would log every request at INFO.
-_CHATTY = ("httpx", "httpcore", "hypercorn", "trio-websocket", "wsproto")
 
 
 def run_daemon(
@@ -105,7 +101,7 @@ def run_daemon(
         if log_format == "json"
         else LogDrain(LineFormatter(mask))
     )
-    _set_up_logging(drain, log_level)
+    set_up_logging(drain, log_level)
     report: RunReport | None = None
     if stop_at_end_of_input:
         from snexec.cli.run_report import RunReport  # only where it is shown
@@ -319,35 +315,3 @@ def _allow_open_files() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-class _NoMoreClients(logging.Filter):
-    """Makes one line a minute of the traceback that Trio logs ten times a second."""
-
-    _told_at = -_SAY_FULL_EVERY_SECONDS
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now - self._told_at < _SAY_FULL_EVERY_SECONDS:
-            return False
-        self._told_at = now
-        record.name, record.exc_info, record.args = "Intake", None, ()
-        record.msg = (
-            "no further client can be connected: the limit of open files is reached;"
-            " those connected go on; close some, or raise the limit (LimitNOFILE)"
-        )
-        return True
-
-
-def _set_up_logging(drain: LogDrain, level: str) -> None:
-    root = logging.getLogger()
-    root.handlers = [drain]
-    root.setLevel(level.upper())
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("trio.serve_listeners").addFilter(_NoMoreClients())
-    logging.captureWarnings(capture=True)
-    # What logging's own page on optimization names: no line tells where in the source
-    # it was written, and to find that out took more than half of what a line takes.
-    logging._srcfile = None  # noqa: SLF001
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

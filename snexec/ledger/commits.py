@@ -228,6 +228,7 @@ class Committer:
             try:
                 return self._apply_all(batch, partial(apply_alone, refused=refused))
             except Exception:
+                # Raised on, unless a change was found to be at fault: then without it.
                 if len(refused) == known:
                     raise
 
