@@ -56,6 +56,7 @@ from tests.simulation.world import (
     World,
     _Plug,
     replaced,
+    until_agreed,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ T = TypeVar("T")
 
 LEASE_SECONDS = 10.0
 SETTLE_SECONDS = 300.0
-_QUIET_SECONDS = 15.0  # agreement must last
 _NOTICED_SECONDS = 1.1
 _STAYS = {"stopping", "standby"}  # skipped so, a signal may still be traded
 _DECIDED = {"placed", "refused", "fill", "partial_fill", "rejected", "settled"}
@@ -745,19 +745,12 @@ class Site:
         for host in self.hosts:
             host.mend()
             await host.wait_awake()
-        deadline = trio.current_time() + SETTLE_SECONDS
-        while True:
-            await trio.sleep(5.0)
-            problems = self._unfinished() or check(self)
-            if not problems:
-                await trio.sleep(_QUIET_SECONDS)
-                problems = self._unfinished() or check(self)
-                if not problems:
-                    return
-            if trio.current_time() > deadline or self.faults:
-                for problem in problems:
-                    self.wrong(problem)
-                return
+        for problem in await until_agreed(
+            lambda: self._unfinished() or check(self),
+            within=SETTLE_SECONDS,
+            has_failed=lambda: bool(self.faults),
+        ):
+            self.wrong(problem)
 
     def _unfinished(self) -> list[str]:
         active = self.active()

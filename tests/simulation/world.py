@@ -314,6 +314,30 @@ class _LogLines(logging.Handler):
             self._world.wrong(f"{record.getMessage()}\n{shown}")
 
 
+async def until_agreed(
+    find: Callable[[], list[str]],
+    *,
+    within: float,
+    has_failed: Callable[[], bool],
+) -> list[str]:
+    """Wait until nothing is wrong any more, and return what still is.
+
+    Args:
+        find: Returns what is wrong now.
+        within: Seconds after which it must not be.
+        has_failed: Whether waiting is of no use.
+    """
+    deadline = trio.current_time() + within
+    while True:
+        await trio.sleep(5.0)
+        problems = find()
+        if not problems:
+            await trio.sleep(_QUIET_SECONDS)
+            problems = find()
+        if not problems or trio.current_time() > deadline or has_failed():
+            return problems
+
+
 class World:
     """Everything around the daemon, and what was seen of it.
 
@@ -565,19 +589,12 @@ class World:
         self._armed = None
         self._refuses_until = self.store.full_until = -math.inf
         self.broker.unreachable_until = -math.inf
-        deadline = trio.current_time() + SETTLE_SECONDS
-        while True:
-            await trio.sleep(5.0)
-            problems = self._unfinished() or check(self)
-            if not problems:
-                await trio.sleep(_QUIET_SECONDS)
-                problems = self._unfinished() or check(self)
-                if not problems:
-                    return
-            if trio.current_time() > deadline or self.faults:
-                for problem in problems:
-                    self.wrong(problem)
-                return
+        for problem in await until_agreed(
+            lambda: self._unfinished() or check(self),
+            within=SETTLE_SECONDS,
+            has_failed=lambda: bool(self.faults),
+        ):
+            self.wrong(problem)
 
     def _unfinished(self) -> list[str]:
         daemon = self.daemon
