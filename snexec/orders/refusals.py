@@ -30,6 +30,16 @@ _KEYS_ARE_REFUSED = 401  # says nothing else; a 403 may
 _FORBIDDEN = 403
 
 
+def are_of_the_keys(order: RefusedError, look_up: RefusedError) -> bool:
+    """Return whether an order and its look-up were both refused as the keys are no good."""
+    status = order.status_code
+    if look_up.status_code != status:
+        return False
+    return status == _KEYS_ARE_REFUSED or (
+        status == _FORBIDDEN and look_up.reason == order.reason
+    )
+
+
 class Refusals:
     """Has refusals borne out; until then the row stays, and blocks its symbol.
 
@@ -125,11 +135,7 @@ class Refusal:
 
         With such keys there is no order, and there will be no other answer.
         """
-        if problem.status_code != self.error.status_code:
-            return False
-        if problem.status_code != _KEYS_ARE_REFUSED and (
-            problem.status_code != _FORBIDDEN or problem.reason != self.error.reason
-        ):
+        if not are_of_the_keys(self.error, problem):
             return False
         await self.not_found()
         return True

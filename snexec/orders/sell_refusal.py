@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from snexec.broker import DOUBTFUL
 from snexec.errors import UnknownOutcomeError
 from snexec.logs import OrderLog
+from snexec.orders.refusals import are_of_the_keys
 
 if TYPE_CHECKING:
     from snexec.broker import SentOrder
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from snexec.orders.sell_outcomes import SellOutcomes
 
 order_log = OrderLog(logging.getLogger("TradeExecutor"))
-
-_KEYS_ARE_REFUSED = 401  # says nothing else; a 403 may
-_FORBIDDEN = 403
 
 
 @dataclass(slots=True, eq=False)
@@ -43,11 +41,7 @@ class SellRefusal:
 
     async def not_answered(self, problem: RefusedError) -> bool:
         """Settle it as well where both answers say that the keys are no good."""
-        if problem.status_code != self.error.status_code:
-            return False
-        if problem.status_code != _KEYS_ARE_REFUSED and (
-            problem.status_code != _FORBIDDEN or problem.reason != self.error.reason
-        ):
+        if not are_of_the_keys(self.error, problem):
             return False
         await self.not_found()
         return True
