@@ -613,7 +613,6 @@ async def test_the_last_line_says_what_nothing_watches_from_now_on(
             ref = OrderRef("paper", f"o-stop-{number}", f"sn-{number}-s1")
             assert rig.store.exits.apply_working(ref) is not None
     daemon = Daemon(rig)
-    rig.ledger.watched = rig.store.held.watched()
     daemon.wings.exits.load()
     daemon.stages.report_stopped()
     assert infos_of(caplog)[-1] == f"stopped{said}"

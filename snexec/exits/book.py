@@ -22,13 +22,20 @@ if TYPE_CHECKING:
 
 
 class PositionBook:
-    """Every row of which something is held.
+    """Every row of which something is held; or only what is sold, until it follows all.
 
     Args:
         clock: Dates what is bought.
+
+    Attributes:
+        follows_all: Whether what is bought is in it from its first share. Without rules
+            nobody asks for it, and it would take memory for each row.
+        missed: Rows that were bought while it is about to follow all; None before.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.follows_all = False
+        self.missed: set[str] | None = None
         self._clock = clock
         self._rows: dict[str, BookEntry] = {}
         self._symbols: dict[str, BookEntry] = {}
@@ -76,9 +83,11 @@ class PositionBook:
     # What changes it.
 
     def load(self, rows: Iterable[WatchedRow]) -> None:
-        """Take over what is held at the start."""
+        """Take over what is held, as the ledger says; what it has already is newer."""
         now, elapsed = self._clock.now().timestamp(), trio.current_time()
         for row in rows:
+            if row.id in self._rows:
+                continue
             live, entered = row.live_exit, row.entry_at.timestamp()
             self._add(
                 Position(
@@ -117,6 +126,10 @@ class PositionBook:
         if applied.status != "open" or not shares:
             if entry is not None and applied.status != "open":
                 self._drop(entry)
+            return
+        if entry is None and not self.follows_all:
+            if self.missed is not None:
+                self.missed.add(applied.trade_id)
             return
         price = None if applied.entry_price is None else exact(applied.entry_price)
         elapsed = trio.current_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,6 +11,7 @@ import trio
 from snexec.exits.answers import CloseAnswer, PositionStatus
 from snexec.exits.rules import Trigger, stop_level, target_level, trailing_level
 from snexec.exits.stops import stop_for
+from snexec.exits.taking_up import take_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from snexec.exits.closing import Closing
     from snexec.exits.position import Position
     from snexec.exits.seller import Seller
+    from snexec.ledger import Writer
     from snexec.settings import ExitSettings, LiveSettings
 
 _STOPPED = "the daemon stops; its next start goes on with it"
@@ -34,12 +37,16 @@ class ByHand:
         live: ``[exits]``, whose limits are said.
         book: The positions.
         seller: Sells them.
+        writer: Finds what is held where nothing watches it.
     """
 
-    def __init__(self, live: LiveSettings, book: PositionBook, seller: Seller) -> None:
+    def __init__(
+        self, live: LiveSettings, book: PositionBook, seller: Seller, writer: Writer
+    ) -> None:
         self._live = live
         self._book = book
         self._seller = seller
+        self._writer = writer
 
     async def close(
         self, symbols: Sequence[str], *, at_open: bool, by: str = "operator"
@@ -66,14 +73,19 @@ class ByHand:
         return [answers[symbol] for symbol in dict.fromkeys(symbols)]
 
     def positions(self) -> list[PositionStatus]:
-        """Return what is known of each position, the oldest first."""
+        """Return what is known of each position of the book, the oldest first."""
         exits, now = self._live.now.exits, trio.current_time()
         return [self._status(each, exits, now) for each in self._book]
 
     async def _close(
         self, symbol: str, trigger: Trigger, *, at_open: bool
     ) -> CloseAnswer:
-        entry = self._book.of_symbol(symbol)
+        try:
+            entry = await self._found(symbol)
+        except (sqlite3.Error, trio.TooSlowError) as exc:
+            reason = str(exc) or "the disk does not answer"
+            why = f"its row cannot be read now: {reason}"
+            return CloseAnswer(symbol, None, None, "refused", why)
         if entry is None:
             return CloseAnswer(symbol, None, None, "refused", "nothing of it is held")
         position = entry.position
@@ -93,6 +105,13 @@ class ByHand:
         with trio.move_on_after(_DURABLE_SECONDS):
             await closing.durable.wait()
         return _answer(closing, CloseAnswer(symbol, shares, None, "closing"), earlier)
+
+    async def _found(self, symbol: str) -> BookEntry | None:
+        book = self._book
+        if book.of_symbol(symbol) is None and not book.follows_all:
+            with trio.fail_after(_DURABLE_SECONDS):
+                await take_up(book, self._writer, symbol)
+        return book.of_symbol(symbol)
 
     def _status(
         self, entry: BookEntry, exits: ExitSettings | None, now: float

@@ -14,6 +14,7 @@ from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
 from snexec.exits.means import Means
 from snexec.exits.seller import Seller
+from snexec.exits.taking_up import take_up_all
 from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from snexec.settings import LiveSettings
 
 log = logging.getLogger("PositionMonitor")
+
+_TRY_AGAIN_SECONDS = 10.0
 
 
 class Exits:
@@ -66,7 +69,7 @@ class Exits:
         self._book = PositionBook(ledger.clock)
         self._means = Means(live, accounts, ledger, reconciler, orders, market, feed)
         self._seller = Seller(self._means, reconciler, self._book)
-        self._by_hand = ByHand(live, self._book, self._seller)
+        self._by_hand = ByHand(live, self._book, self._seller, ledger.writer)
         self._watching: Watching | None = None
         self._changed = trio.Event()
         reconciler.report_to(self)
@@ -75,9 +78,13 @@ class Exits:
         """Take over what is held, and what an earlier run had begun to sell.
 
         Before anything runs, and after the ledger's ``load``.
+
+        Raises:
+            StartError: The database cannot be used.
         """
-        # Whose copy is let go: it takes as much memory again.
-        rows, self._ledger.watched = self._ledger.watched, []
+        follows_all = self._live.now.exits is not None
+        rows = self._ledger.held(every_row=follows_all)
+        self._book.follows_all = follows_all
         self._book.load(rows)
         self._means.tries.load(self._ledger.tried, self._ledger.failed_stops)
         if self._live.now.exits is not None:
@@ -99,6 +106,7 @@ class Exits:
                 await self._changed.wait()
             if self._watching is None:
                 await in_own_thread("import of exits", _import_watching)
+                await self._take_up_all()
                 self._begin_watching()
             assert self._watching is not None  # noqa: S101 - it has begun
             await self._watching.run()
@@ -154,7 +162,7 @@ class Exits:
             watched=book.count("watched") if is_on else 0,
             closing=book.count("closing"),
             blocked=book.count("blocked"),
-            unwatched=0 if is_on else book.count("watched"),
+            unwatched=0 if exits is None or is_on else book.count("watched"),
         )
         if watching is None or not is_on:
             return status
@@ -195,8 +203,11 @@ class Exits:
 
     def foreign_sell(self, sell: ForeignSell) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
-        held, watching = self._book.of_mode(sell.mode), self._watching
-        if watching is not None and any(may_be(p.symbol, sell.symbol) for p in held):
+        watching = self._watching
+        if watching is None:
+            return
+        held = self._book.of_mode(sell.mode)
+        if any(may_be(each.symbol, sell.symbol) for each in held):
             watching.foreign_sell(sell)
 
     # What others did, as the heirs of what is found.
@@ -213,6 +224,21 @@ class Exits:
         """Watch a row no more: somebody else has ended it."""
         self._book.ended(row_id)
         self._seller.ended(row_id)
+
+    async def _take_up_all(self) -> None:
+        while True:
+            try:
+                await take_up_all(self._book, self._ledger.writer)
+            except sqlite3.Error as exc:
+                log.error(  # noqa: TRY400 - the reason says it all
+                    "what is held cannot be read, so no rule watches it (%s); tried"
+                    " again in %.0f s",
+                    exc,
+                    _TRY_AGAIN_SECONDS,
+                )
+                await trio.sleep(_TRY_AGAIN_SECONDS)
+            else:
+                return
 
     async def _forget_rules(self) -> None:
         """Forget the rules of an earlier run: if they come back, they are new."""

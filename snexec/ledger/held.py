@@ -37,8 +37,22 @@ _WATCHED = (
     " FROM BotTrade LEFT JOIN BotExit ON tradeId = BotTrade.id"
     f" WHERE {_IS_HELD}"
 )
-WATCHED = f"{_WATCHED} ORDER BY BotTrade.createdAt, BotTrade.id, BotExit.rowid"
+_OLDEST_FIRST = "ORDER BY BotTrade.createdAt, BotTrade.id, BotExit.rowid"
+WATCHED = f"{_WATCHED} {_OLDEST_FIRST}"
 _WATCHED_ROW = f"{_WATCHED} AND BotTrade.id = ? ORDER BY BotExit.rowid"
+_OF_SYMBOL = f"{_WATCHED} AND symbol = ? {_OLDEST_FIRST}"
+_NAMED = "BotTrade.id IN (SELECT value FROM json_each(?))"
+_OF_IDS = f"{_WATCHED} AND {_NAMED} {_OLDEST_FIRST}"
+# Those of which something is sold, or is to be.
+BUSY = (
+    f"{_WATCHED} AND (EXISTS (SELECT 1 FROM BotExit AS sold"  # noqa: S608 - constants only
+    " WHERE sold.tradeId = BotTrade.id) OR EXISTS (SELECT 1 FROM SnexecMeta"
+    f" WHERE key = 'close ' || BotTrade.id)) {_OLDEST_FIRST}"
+)
+_PAGE = (
+    "SELECT rowid, id FROM BotTrade WHERE rowid > ? AND status = 'open'"
+    " ORDER BY rowid LIMIT ?"
+)
 # It is no change that others wait for: `updatedAt` stays.
 _RAISE_HIGH = (
     "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
@@ -85,18 +99,33 @@ class HeldRows:
 
     def watched(self) -> list[WatchedRow]:
         """Return every row of ours that is held, the oldest first."""
-        now = self._clock.now()
-        to_close = {row_id for (row_id,) in self._db.execute(_TO_CLOSE)}
-        beside = dict(self._db.execute(_BESIDE).fetchall())
-        # One after the other: all that they hold would take three times their memory.
-        by_row = groupby(self._db.execute(WATCHED), key=itemgetter("rowId"))
-        rows = [_watched(list(each), now, to_close) for _id, each in by_row]
-        return [
-            row._replace(beside=_read_beside(beside[row.id], row))
-            if row.id in beside
-            else row
-            for row in rows
-        ]
+        return self._read(WATCHED)
+
+    def busy(self) -> list[WatchedRow]:
+        """Return those of which something is sold or was, or is to be."""
+        return self._read(BUSY)
+
+    def of_symbol(self, symbol: str) -> list[WatchedRow]:
+        """Return those of a symbol, in its canonical spelling."""
+        return self._read(_OF_SYMBOL, symbol)
+
+    def of_ids(self, ids: Collection[str]) -> list[WatchedRow]:
+        """Return those with one of these ids."""
+        return self._read(_OF_IDS, json.dumps(list(ids)))
+
+    def page(self, after: int, count: int) -> tuple[list[WatchedRow], int | None]:
+        """Return those among the next open rows, and after which the next page begins.
+
+        Args:
+            after: Where the last page ended; 0 for the first one.
+            count: How many open rows are looked at.
+
+        Returns:
+            The rows, and None for the place if these were the last.
+        """
+        found = self._db.execute(_PAGE, [after, count]).fetchall()
+        rows = self.of_ids([row["id"] for row in found])
+        return rows, found[-1]["rowid"] if len(found) == count else None
 
     def row(self, row_id: str) -> WatchedRow | None:
         """Return a row if it is held."""
@@ -149,6 +178,20 @@ class HeldRows:
     def forget_close(self, row_id: str) -> None:
         """Note that a row is not to be closed by hand any more."""
         self._db.execute(FORGET_CLOSE, [row_id])
+
+    def _read(self, query: str, *values: str) -> list[WatchedRow]:
+        now = self._clock.now()
+        to_close = {row_id for (row_id,) in self._db.execute(_TO_CLOSE)}
+        beside = dict(self._db.execute(_BESIDE).fetchall())
+        # One after the other: all that they hold would take three times their memory.
+        by_row = groupby(self._db.execute(query, values), key=itemgetter("rowId"))
+        rows = [_watched(list(each), now, to_close) for _id, each in by_row]
+        return [
+            row._replace(beside=_read_beside(beside[row.id], row))
+            if row.id in beside
+            else row
+            for row in rows
+        ]
 
 
 def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:

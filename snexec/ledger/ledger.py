@@ -59,8 +59,7 @@ class Ledger:
         newest_row_at: When the last row was written that was there at the start, in
             seconds since 1970; None where there was none.
         unsettled_exits: The sells that an earlier run left unsettled, once loaded.
-        watched: Rows that may be sold, likewise.
-        tried: How many sells of each of them were decided in this session.
+        tried: How many sells of each row that is held were decided in this session.
         failed_stops: How many stops of each of them came to nothing in it.
         exit_rules: The rules that were applied last.
         swept_at: Likewise, up to when every order of a mode has its row, where known.
@@ -80,7 +79,6 @@ class Ledger:
         self.clock = clock
         self.newest_row_at: float | None = None
         self.unsettled_exits: list[UnsettledExit] = []
-        self.watched: list[WatchedRow] = []
         self.tried: dict[str, int] = {}
         self.failed_stops: dict[str, int] = {}
         self.exit_rules: str | None = None
@@ -144,13 +142,28 @@ class Ledger:
             rows = self._store.unsettled()
             self.unsettled_exits = self._store.exits.unsettled()
             held = self._store.held
-            self.watched, self.exit_rules = held.watched(), held.rules()
+            self.exit_rules = held.rules()
             since = day_began(self.clock.now())
             self.tried, self.failed_stops = held.tried(since), held.failed_stops(since)
             self._store.watch.begin()
         except (sqlite3.Error, OSError) as exc:  # OSError: a file goes in this moment
             raise StartError(f"database: {self._path} cannot be used: {exc}") from None
         return rows
+
+    def held(self, *, every_row: bool) -> list[WatchedRow]:
+        """Return the rows that are held, before any is written, the oldest first.
+
+        Args:
+            every_row: Whether those count of which nothing is sold, nor is to be.
+
+        Raises:
+            StartError: The file cannot be used.
+        """
+        held = self._store.held
+        try:
+            return held.watched() if every_row else held.busy()
+        except sqlite3.Error as exc:
+            raise StartError(f"database: {self._path} cannot be used: {exc}") from None
 
     @asynccontextmanager
     async def writing(self, *, until: Callable[[], float]) -> AsyncIterator[None]:

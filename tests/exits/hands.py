@@ -221,6 +221,7 @@ class Desk:
         self.market = Market(self.clock)
         self.view = MarketView(self.market, self.market, self.clock)
         self.book = PositionBook(self.clock)
+        self.book.follows_all = True
         self.seller = Sold()
         self.switch = Switch()
         self.shelf = Shelf()

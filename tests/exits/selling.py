@@ -55,6 +55,7 @@ class Shop:
         self.holds: bool | None = True
         self.set = True
         self.book = PositionBook(rig.clock)
+        self.book.follows_all = True
         self.keeper: StopKeeper | None = None
         self.means = Means(
             *(rig.settings, rig.accounts, rig.ledger, rig.reconciler),
@@ -102,6 +103,13 @@ class Shop:
         buy(self.rig, symbol=symbol, shares=shares)
         return await self.start_with_rows()
 
+    async def start_with_rows_unwatched(self) -> None:
+        """Start the services without an ``[exits]``, with a row that was bought."""
+        buy(self.rig)
+        self.book.follows_all = False
+        self._start_services()
+        await wait_all_tasks_blocked()
+
     async def start_with_rows(self) -> Position:
         """Start the services as the daemon does."""
         rig = self.rig
@@ -112,12 +120,16 @@ class Shop:
             each.position.bought_at -= 60  # so that no position lags
         for row in rows:
             self.seller.take_over(row, self.position)
+        self._start_services()
+        await wait_all_tasks_blocked()
+        return self.position
+
+    def _start_services(self) -> None:
+        rig = self.rig
         for run in (rig.fills.run, rig.recover, rig.reconciler.sells.run):
             self.nursery.start_soon(run)
         self.nursery.start_soon(rig.orders.run)
         self.nursery.start_soon(self.seller.run)
-        await wait_all_tasks_blocked()
-        return self.position
 
     @property
     def position(self) -> Position:

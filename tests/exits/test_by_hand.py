@@ -30,7 +30,7 @@ def shop(rig: Rig, nursery: trio.Nursery) -> Shop:
 
 @pytest.fixture
 def hand(shop: Shop) -> ByHand:
-    return ByHand(shop.rig.settings, shop.book, shop.seller)
+    return ByHand(shop.rig.settings, shop.book, shop.seller, shop.rig.ledger.writer)
 
 
 async def test_what_is_closed_by_hand_is_durable_when_it_is_answered(
@@ -101,6 +101,35 @@ async def test_a_closed_market_is_waited_for_only_if_that_was_said(
     assert (watch.state, watch.blocked_by) == (
         ("closing", "the market is closed: it is sold when it opens")
     )
+
+
+# Where nothing watches what is held.
+
+
+async def test_a_row_that_nothing_watches_is_found_and_sold(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.start_with_rows_unwatched()
+    assert len(shop.book) == 0
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.exit_id) == ("selling", "sn-1-x1")
+    await trio.sleep(1)
+    assert shop.states() == {"sn-1-x1": "working"}
+    (other,) = await hand.close(["MSFT"], at_open=False)
+    assert (other.state, other.error) == ("refused", "nothing of it is held")
+
+
+async def test_a_close_says_that_its_row_cannot_be_read(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.start_with_rows_unwatched()
+    writer = shop.rig.ledger.writer
+    writer.gate = trio.Event()
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.error) == (
+        ("refused", "its row cannot be read now: the disk does not answer")
+    )
+    writer.gate.set()
 
 
 # What a kill does not take back.

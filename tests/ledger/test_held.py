@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snexec.ledger.exit_reads import SOLD, UNSETTLED
-from snexec.ledger.held import TRIED, WATCHED
+from snexec.ledger.held import BUSY, TRIED, WATCHED
 from snexec.ledger.held_rows import HeldBeside, HighPrice, WatchedRow
 from snexec.ledger.rows import OrderRef
 from snexec.ledger.schema import open_database
@@ -152,6 +152,33 @@ def test_rows_of_both_modes_are_watched(store: Store) -> None:
 # How high prices were
 
 
+def test_rows_are_read_by_their_symbol_their_id_and_page_by_page(store: Store) -> None:
+    for number in range(5):
+        buy(store, trade_id=f"sn-{number}", symbol=f"S{number}")
+    held = store.held
+    assert [row.id for row in held.of_symbol("S3")] == ["sn-3"]
+    assert held.of_symbol("S9") == []
+    assert [row.id for row in held.of_ids(["sn-4", "sn-1", "?"])] == ["sn-1", "sn-4"]
+    pages = list[list[str]]()
+    after: int | None = 0
+    while after is not None:
+        rows, after = held.page(after, 2)
+        pages.append([row.id for row in rows])
+    assert pages == [["sn-0", "sn-1"], ["sn-2", "sn-3"], ["sn-4"]]
+
+
+def test_rows_of_which_something_is_sold_or_is_to_be_are_busy(store: Store) -> None:
+    for number in range(3):
+        buy(store, trade_id=f"sn-{number}", symbol=f"S{number}")
+    assert store.held.busy() == []
+    store.held.note_close("sn-0")
+    assert plan(store, row_id="sn-2").id == "sn-2-x1"
+    assert [(row.id, row.wanted) for row in store.held.busy()] == [
+        ("sn-0", "manual"),
+        ("sn-2", None),
+    ]
+
+
 def test_a_high_price_only_rises(store: Store) -> None:
     buy(store)
     for price in ("110", "120.5", "90"):
@@ -252,6 +279,7 @@ def full(store: Store) -> Store:
 def test_a_start_reads_what_is_held_and_not_what_was(full: Store) -> None:
     for read, values, indices in (
         (WATCHED, [], {"BotTrade_one_open_per_symbol", "BotExit_tradeId"}),
+        (BUSY, [], {"BotTrade_one_open_per_symbol", "BotExit_tradeId"}),
         (TRIED, ["2026"], {"BotTrade_one_open_per_symbol", "BotExit_tradeId"}),
         (UNSETTLED, [], {"BotExit_one_unsettled_per_trade"}),
         (SOLD, ["2026", "2027"], {"BotTrade_closed", "BotExit_tradeId"}),
