@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.assets import may_be
 from snexec.exits.answers import ExitsStatus
 from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
@@ -195,8 +194,8 @@ class Exits:
 
     def foreign_sell(self, sell: ForeignSell) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
-        held, watching = self._book.of_mode(sell.mode), self._watching
-        if watching is not None and any(may_be(p.symbol, sell.symbol) for p in held):
+        watching = self._watching
+        if watching is not None and self._book.may_hold(sell.mode, sell.symbol):
             watching.foreign_sell(sell)
 
     # What others did, as the heirs of what is found.
@@ -236,6 +235,7 @@ class Exits:
             means=self._means,
             heirs=self,
         )
+        self._reconciler.mind_foreign_sells()
         watching.monitor.load(self._ledger.exit_rules)
         self._means.guard_by(watching)
 

@@ -142,6 +142,10 @@ class Reconciler:
         """Tell somebody from now on what rows hold; nobody goes by what another heard."""
         self.sells.holdings.append(holdings)
 
+    def mind_foreign_sells(self) -> None:
+        """Tell those from now on what other programs sell, as it happens."""
+        self.fills.foreign.minds_sells = True
+
     def ask_reasons(self, reasons: Reasons) -> None:
         """Ask whether a sell of an earlier run is still wanted, before it is sent."""
         self.sells.reasons = reasons
