@@ -98,7 +98,7 @@ class Reconciler:
         found_sells = FoundSells(ledger.writer, self._found_sell)
         self.rebuild = Rebuild(accounts, ledger, self.unsettled, found_sells)
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
-        feed.follow(self._happened)
+        feed.follow(self._happened, "stream", "mode")
 
     def load(
         self,
