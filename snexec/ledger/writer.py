@@ -207,7 +207,7 @@ class Writer:
         queue.append(change)
         self._pending += 1
         # The writer parks while nothing is pending, or to let others share a commit.
-        if self._pending == 1 or self._is_enough():
+        if self._wake and (self._pending == 1 or self._is_enough()):
             self._wake.unpark()
 
     def _is_enough(self) -> bool:
