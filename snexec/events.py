@@ -95,7 +95,9 @@ class EventFeed:
     def __init__(self, *, clock: Clock, mask: SecretMask | None = None) -> None:
         self._clock = clock
         self._mask = mask or SecretMask()
-        self._followers: set[Callable[[Event], None]] = set()
+        # Each with the names of the events that it follows; without any, all.
+        self._followers: dict[Callable[[Event], None], tuple[EventName, ...]] = {}
+        self._by_name: dict[EventName, tuple[Callable[[Event], None], ...]] = {}
         self._waiting: deque[Event] = deque()  # the first is being handed on
         self._producers: dict[str | None, str] = {}  # by the row's id
 
@@ -104,6 +106,7 @@ class EventFeed:
         event: EventName,
         more: Mapping[str, object] | None = None,
         *,
+        then: EventName | None = None,
         signal_id: str | None = None,
         trade_id: str | None = None,
         symbol: str | None = None,
@@ -114,9 +117,10 @@ class EventFeed:
         """Call every follower; ``more`` holds further fields of the JSON object.
 
         What a follower publishes meanwhile comes behind, so that a cause is heard before
-        its effect.
+        its effect; so does the event ``then``, of which the same is to be said.
         """
-        if not self._followers:
+        names = (event,) if then is None else (event, then)
+        if not any(map(self._followers_of, names)):
             return
         more = more or _NOTHING
         if self._producers and trade_id in self._producers:
@@ -137,8 +141,11 @@ class EventFeed:
             more=more,
             is_about_symbol=is_about_symbol,
         )
+        is_meanwhile = bool(self._waiting)
         self._waiting.append(published)
-        if len(self._waiting) > 1:
+        if then is not None:
+            self._waiting.append(published._replace(event=then))
+        if is_meanwhile:
             return
         try:
             while self._waiting:
@@ -153,16 +160,28 @@ class EventFeed:
             del self._producers[next(iter(self._producers))]
         self._producers[trade_id] = producer
 
-    def follow(self, follower: Callable[[Event], None]) -> None:
-        """Call a function with every event from now on."""
-        self._followers.add(follower)
+    def follow(self, follower: Callable[[Event], None], *names: EventName) -> None:
+        """Call a function with every event from now on, or with those of some names."""
+        self._followers[follower] = names
+        self._by_name.clear()
 
     def unfollow(self, follower: Callable[[Event], None]) -> None:
         """Stop calling it."""
-        self._followers.discard(follower)
+        self._followers.pop(follower, None)
+        self._by_name.clear()
+
+    def _followers_of(self, event: EventName) -> tuple[Callable[[Event], None], ...]:
+        found = self._by_name.get(event)
+        if found is None:
+            found = self._by_name[event] = tuple(
+                follower
+                for follower, names in self._followers.items()
+                if not names or event in names
+            )
+        return found
 
     def _hand_on(self, event: Event) -> None:
-        for follower in tuple(self._followers):
+        for follower in self._followers_of(event.event):
             try:
                 follower(event)
             except Exception:

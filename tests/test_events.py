@@ -107,6 +107,60 @@ def test_a_follower_hears_only_what_comes_after_it() -> None:
     assert [event.reason for event in heard] == ["while"]
 
 
+def test_a_follower_of_some_events_hears_no_others() -> None:
+    feed = EventFeed(clock=FixedClock())
+    some: list[Event] = []
+    everything: list[Event] = []
+    feed.publish("stream")
+    feed.follow(some.append, "stream", "mode")
+    feed.follow(everything.append)
+    for name in ("stream", "fill", "mode"):
+        feed.publish(name)
+
+    assert [event.event for event in some] == ["stream", "mode"]
+    assert [event.event for event in everything] == ["stream", "fill", "mode"]
+    feed.unfollow(everything.append)
+    feed.publish("fill")
+    assert len(everything) == 3
+
+
+def test_two_events_of_which_the_same_is_said_come_one_behind_the_other() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[Event] = []
+    ends: list[Event] = []
+    feed.follow(heard.append)
+    feed.follow(ends.append, "settled")
+    feed.publish("fill", {"shares": 1.5}, then="settled", symbol="KO")
+
+    assert [event.event for event in heard] == ["fill", "settled"]
+    assert ends == heard[1:]
+    assert heard[1] == heard[0]._replace(event="settled")
+
+
+def test_the_second_of_two_is_heard_where_nobody_follows_the_first() -> None:
+    feed = EventFeed(clock=FixedClock())
+    ends: list[Event] = []
+    feed.follow(ends.append, "settled")
+    feed.publish("fill", then="settled")
+
+    assert [event.event for event in ends] == ["settled"]
+
+
+def test_what_is_published_meanwhile_comes_behind_both_of_two() -> None:
+    feed = EventFeed(clock=FixedClock())
+    heard: list[Event] = []
+
+    def halt(_event: Event) -> None:
+        feed.publish("halt", then="resume")
+
+    feed.follow(heard.append)
+    feed.follow(halt, "fill")
+    feed.publish("fill", then="settled")
+
+    said = [event.event for event in heard]
+    assert said == ["fill", "settled", "halt", "resume"]
+
+
 def test_following_twice_is_following_once() -> None:
     feed = EventFeed(clock=FixedClock())
     heard: list[Event] = []

@@ -118,13 +118,16 @@ class StandIn(Broker):
         """Let positions show another price; return ``time.monotonic_ns`` from before."""
         return int(self._ask("POST", f"/bench/price?{symbol}={price:.2f}"))
 
-    def fill(self) -> tuple[int, int]:
+    def fill(self, *, foreign: int = 0) -> tuple[int, int]:
         """Fill every order that is not filled.
+
+        Args:
+            foreign: Fills of other programs' orders, which come among these.
 
         Returns:
             ``time.monotonic_ns`` before the first event was sent, and how many were.
         """
-        answer = self._ask("POST", "/bench/fills")
+        answer = self._ask("POST", f"/bench/fills?{foreign}")
         return int(answer["beganNs"]), int(answer["events"])
 
 

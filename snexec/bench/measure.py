@@ -63,6 +63,7 @@ class FillRun:
     """Fill events that came at once.
 
     Attributes:
+        events: Those of rows.
         rows_per_sec: Rows settled and committed a second, from the first event on.
         lookups: Requests about an order meanwhile, which only slow the program down.
     """
@@ -153,10 +154,16 @@ def place(subject: Subject, broker: Broker, count: int) -> None:
     subject.wait_placed(known + count)
 
 
-def fills(subject: Subject, broker: StandIn) -> FillRun:
-    """Fill every order that is open, all at once."""
+def fills(subject: Subject, broker: StandIn, *, foreign: int = 0) -> FillRun:
+    """Fill every order that is open, all at once.
+
+    Args:
+        subject: Which program's.
+        broker: Where they are open.
+        foreign: Fills of other programs' orders, which come among these.
+    """
     lookups, orders = broker.lookups(), broker.count()
-    began_ns, events = broker.fill()
+    began_ns, events = broker.fill(foreign=foreign)
     ended_ns = subject.wait_settled(orders)
     return FillRun(
         events=events,

@@ -67,6 +67,7 @@ def _table(summary: RunSummary) -> str:
         ("POSTs lost, of all bursts", lambda s: s.lost),
         ("POSTs out of order", lambda s: s.out_of_order),
         (f"{sizes.fills:,} fills to rows, rows/s", lambda s: s.rows_per_sec),
+        ("fills beside foreign events, rows/s", lambda s: s.rows_per_sec_among),
         ("CPU of 1,000 signals singly, s", lambda s: s.cpu_singles),
         ("CPU of 1,000 signals at once, s", lambda s: s.cpu_burst),
         ("start to ready, ms", lambda s: s.ready_ms),

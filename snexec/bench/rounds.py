@@ -43,6 +43,7 @@ class Sizes:
         singles: Signals one at a time, in each round.
         burst: Signals at once.
         fills: Fill events at once; not fewer than ``burst``.
+        foreign: Fill events of other programs' orders, which come among as many.
         commits: Raw SQLite commits.
         turns: Of daemon and the floor that commits a row, each.
     """
@@ -52,6 +53,7 @@ class Sizes:
     singles: int
     burst: int
     fills: int
+    foreign: int
     commits: int
     turns: int
 
@@ -62,6 +64,7 @@ FULL = Sizes(
     singles=300,
     burst=500,
     fills=2000,
+    foreign=10_000,
     commits=100,
     turns=6,
 )
@@ -71,6 +74,7 @@ QUICK = Sizes(
     singles=20,
     burst=50,
     fills=100,
+    foreign=500,
     commits=20,
     turns=1,
 )
@@ -83,6 +87,7 @@ class Figures:
     Attributes:
         ready_ms: Milliseconds from the start of its process until it took signals.
         fills: None for a program without rows, and where fills cannot be ordered.
+        fills_among: The same, among fills of other programs' orders.
         memory_ready_mb: Resident memory when it was ready, in MiB.
         memory_end_mb: Resident memory after everything was measured, in MiB.
     """
@@ -91,6 +96,7 @@ class Figures:
     singles: measure.Singles
     burst: measure.Burst
     fills: measure.FillRun | None
+    fills_among: measure.FillRun | None
     memory_ready_mb: float
     memory_end_mb: float
 
@@ -200,14 +206,18 @@ def _measure(subject: Subject, broker: Broker, sizes: Sizes) -> Figures:
         measure.fills(subject, filling)
     burst = measure.burst(subject, broker, sizes.burst)
     fills: measure.FillRun | None = None
+    fills_among: measure.FillRun | None = None
     if filling is not None:
         measure.place(subject, broker, sizes.fills - sizes.burst)
         fills = measure.fills(subject, filling)
+        measure.place(subject, broker, sizes.fills)
+        fills_among = measure.fills(subject, filling, foreign=sizes.foreign)
     return Figures(
         ready_ms=subject.ready_ms,
         singles=singles,
         burst=burst,
         fills=fills,
+        fills_among=fills_among,
         memory_ready_mb=memory_ready_mb,
         memory_end_mb=subject.program.memory_mb(),
     )

@@ -8,7 +8,8 @@ for an order, so that a burst would measure the exchange. Besides Alpaca's paths
 | --- | --- |
 | GET /bench/counts | numbers of posts, listeners and look-ups |
 | GET /bench/posts?N | `[arrived_ns, symbol]` of every post but the first N, by arrival |
-| POST /bench/fills | fills every order not filled yet; when that began, and how many |
+| POST /bench/fills?N | fills every order not filled yet, among N fills of orders of |
+| | other programs; when that began, and how many of the first |
 | POST /bench/ends | the same, but that buys are canceled and buy nothing |
 | POST /bench/hold?N | the account holds W0, W1, … of which the price is 100 |
 | POST /bench/price?SYMBOL=P | what positions show from now on; and when that was |
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from snexec.bench.serving import Server
 from snexec.bench.stand_in_account import Account
-from snexec.bench.stand_in_orders import Order, take_order
+from snexec.bench.stand_in_orders import Order, foreign_event, take_order
 from snexec.bench.websocket import frame
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Broker(Server):
                 posts = self._orders[known:]
                 return [(post.arrived_ns, post.fields["symbol"]) for post in posts]
             case "fills":
-                return self._end(fills_buys=True)
+                return self._end(fills_buys=True, foreign=int(query or 0))
             case "ends":
                 return self._end(fills_buys=False)
             case "hold":
@@ -105,13 +106,17 @@ class Broker(Server):
                     "lookups": self._lookups,
                 }
 
-    def _end(self, *, fills_buys: bool) -> dict[str, int]:
+    def _end(self, *, fills_buys: bool, foreign: int = 0) -> dict[str, int]:
         orders = [order for order in self._orders if not order.has_ended]
         for order in orders:
             order.end(fills=fills_buys or order.is_sell)
             if order.is_sell:
                 self._account.sold(order.fields["symbol"])
-        events = b"".join(frame(order.last_event()) for order in orders)
+        said: list[bytes] = []
+        for place, order in enumerate(orders, 1):
+            others = range(len(said) - place + 1, foreign * place // len(orders))
+            said += [*map(foreign_event, others), order.last_event()]
+        events = b"".join(map(frame, said))
         began_ns = time.monotonic_ns()
         for connection in self.connections.values():
             if connection.listens:

@@ -149,6 +149,19 @@ class Order:
         return _SELLS if self.is_sell else _BUYS
 
 
+def foreign_event(number: int) -> bytes:
+    """Return the stream's event of the fill of another program's order, from 0."""
+    fields = {
+        "id": f"7e1ecafe-fd54-4f66-a31e-{number:012d}",
+        "client_order_id": f"9d4fcafe-fd54-4f66-a31e-{number:012d}",
+        "symbol": f"X{number}",
+        "notional": "100.00",
+        "qty": _SHARES,
+    }
+    spelled = _SELLS if number % 2 else _BUYS
+    return (spelled.events[True] % fields).encode()
+
+
 def take_order(body: bytes, arrived_ns: int, number: int) -> Order:
     """Read a POST's body; the id is made from the order's number, counted from 0."""
     fields = json.loads(body)

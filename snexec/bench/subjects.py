@@ -68,7 +68,15 @@ class Subject:
         self._wait_rows("alpacaOrderId", count)
 
     def wait_settled(self, count: int) -> int:
-        """Wait for ``count`` settled rows in all; return ``time.monotonic_ns``."""
+        """Wait for ``count`` settled rows in all; return ``time.monotonic_ns``.
+
+        They are counted once the newest is settled, which comes last: each count would
+        keep the program's processor busy for a millisecond.
+        """
+        self.wait_no_row(
+            "SELECT 1 FROM (SELECT settledAt FROM BotTrade ORDER BY rowid DESC LIMIT 1)"
+            " WHERE settledAt IS NULL"
+        )
         self._wait_rows("settledAt", count)
         return time.monotonic_ns()
 

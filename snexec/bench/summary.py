@@ -34,6 +34,7 @@ class Summary:
         out_of_order: How many POSTs would have to go for the rest to be in the order of
             the signals; None where the broker cannot say.
         rows_per_sec: Rows settled a second when fills come at once; None without rows.
+        rows_per_sec_among: The same, among fills of other programs' orders.
         lookups: Requests about an order during all those fills, which slow them down.
         cpu_singles: Processor seconds for 1,000 signals one at a time.
         cpu_burst: Processor seconds for 1,000 signals at once.
@@ -48,6 +49,7 @@ class Summary:
     lost: int
     out_of_order: int | None
     rows_per_sec: float | None
+    rows_per_sec_among: float | None
     lookups: int
     cpu_singles: float
     cpu_burst: float
@@ -59,7 +61,11 @@ class Summary:
         """Return the summary as the fields of a JSON object."""
         fills = None
         if self.rows_per_sec is not None:
-            fills = {"rowsPerSec": round(self.rows_per_sec), "lookups": self.lookups}
+            fills = {
+                "rowsPerSec": round(self.rows_per_sec),
+                "rowsPerSecAmongForeign": round(self.rows_per_sec_among or 0),
+                "lookups": self.lookups,
+            }
         return {
             "signalToPostUs": _percentile_fields(self.latency_us),
             "burst": {
@@ -89,6 +95,7 @@ def summarize(rounds: Sequence[Figures]) -> Summary:
 
     disorder = [each.burst.out_of_order for each in rounds]
     fills = [each.fills for each in rounds if each.fills is not None]
+    among = [each.fills_among for each in rounds if each.fills_among is not None]
     return Summary(
         latency_us=_percentiles([each.singles.latencies_us for each in rounds]),
         burst_ms=typical(lambda each: each.burst.last_post_ms),
@@ -96,7 +103,8 @@ def summarize(rounds: Sequence[Figures]) -> Summary:
         lost=sum(each.burst.lost for each in rounds),
         out_of_order=None if None in disorder else sum(filter(None, disorder)),
         rows_per_sec=median(run.rows_per_sec for run in fills) if fills else None,
-        lookups=sum(run.lookups for run in fills),
+        rows_per_sec_among=median(run.rows_per_sec for run in among) if among else None,
+        lookups=sum(run.lookups for run in fills + among),
         cpu_singles=typical(lambda each: each.singles.cpu_sec_per_1000),
         cpu_burst=typical(lambda each: each.burst.cpu_sec_per_1000),
         ready_ms=typical(lambda each: each.ready_ms),
@@ -166,6 +174,7 @@ class RunSummary:
                 "oneAtATime": sizes.singles,
                 "burst": sizes.burst,
                 "fills": sizes.fills,
+                "foreign": sizes.foreign,
                 "commits": sizes.commits,
                 "connections": self.run.connections,
             },

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import trio
 
+from snexec.assets import canonical_symbol
 from snexec.exits.book_entry import BookEntry
 from snexec.exits.position import Position
-from snexec.exits.symbol_prices import SymbolPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,6 +58,15 @@ class PositionBook:
     def of_row(self, row_id: str) -> BookEntry | None:
         """Return the position of a row."""
         return self._rows.get(row_id)
+
+    def may_hold(self, mode: Mode, told: str) -> bool:
+        """Return whether what the broker says may be about a position (``may_be``)."""
+        if not told:
+            return mode in self.modes()
+        with suppress(ValueError):
+            entry = self.of_symbol(told) or self.of_symbol(canonical_symbol(told))
+            return entry is not None and entry.position.mode == mode
+        return False
 
     def of_mode(self, mode: Mode) -> list[Position]:
         """Return the positions of an account."""
@@ -196,8 +206,7 @@ class PositionBook:
         position.entry_price, position.high_price = split.entry_price, split.high_price
         position.rests = None
         entry.change()
-        entry.prices = SymbolPrices(split.high_price)
-        entry.written_high = split.high_price
+        entry.restart_prices()
 
     def ended(self, row_id: str) -> None:
         """Drop a row that ended without a sell of ours, as by ``settle``."""

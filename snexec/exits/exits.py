@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from snexec.assets import may_be
 from snexec.exits.answers import ExitsStatus
 from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
@@ -204,10 +203,7 @@ class Exits:
     def foreign_sell(self, sell: ForeignSell) -> None:
         """Look at once what somebody else has sold, if it may be of what is watched."""
         watching = self._watching
-        if watching is None:
-            return
-        held = self._book.of_mode(sell.mode)
-        if any(may_be(each.symbol, sell.symbol) for each in held):
+        if watching is not None and self._book.may_hold(sell.mode, sell.symbol):
             watching.foreign_sell(sell)
 
     # What others did, as the heirs of what is found.
@@ -262,6 +258,7 @@ class Exits:
             means=self._means,
             heirs=self,
         )
+        self._reconciler.mind_foreign_sells()
         watching.monitor.load(self._ledger.exit_rules)
         self._means.guard_by(watching)
 

@@ -13,6 +13,7 @@ from snexec.ledger.ahead import find_ahead as find_ahead
 from snexec.ledger.ahead import named as named
 from snexec.ledger.changes import AwaitedChange as AwaitedChange
 from snexec.ledger.changes import Change as Change
+from snexec.ledger.changes import Probe as Probe
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.exit_rows import ExitApplied as ExitApplied
 from snexec.ledger.exit_rows import ExitKind as ExitKind
@@ -50,6 +51,7 @@ from snexec.ledger.rows import NewTrade as NewTrade
 from snexec.ledger.rows import Opening as Opening
 from snexec.ledger.rows import OrderRef as OrderRef
 from snexec.ledger.rows import Unsettled as Unsettled
+from snexec.ledger.rows import is_foreign as is_foreign
 from snexec.ledger.rows import is_ours as is_ours
 from snexec.ledger.rows import trade_id as trade_id
 from snexec.ledger.schema import SCHEMA_VERSION as SCHEMA_VERSION

@@ -5,6 +5,7 @@ Every change is monotonic: what the broker has said finally is never undone.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from snexec.assets import asset_class, may_be
@@ -234,6 +235,13 @@ class Row:
             self._set_where_null(
                 wireMs=times.wire_ms, replyMs=times.reply_ms, fillMs=times.fill_ms
             )
+
+
+@functools.cache  # there are a few dozen of them
+def update_of(columns: tuple[str, ...]) -> str:
+    """Return the statement that writes columns, ``updatedAt`` and then the row's id."""
+    changes = ", ".join(f"{name} = ?" for name in (*columns, "updatedAt"))
+    return f"UPDATE BotTrade SET {changes} WHERE id = ?"  # noqa: S608
 
 
 def _columns(price: Decimal | None, shares: Decimal | None) -> dict[str, object]:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from snexec.model import Mode, Stars
 
-_OURS = re.compile(r"sn-[0-9a-f]{32}")
+_PREFIX = "sn-"  # of the ids of all our rows, and of their sells
+_OURS = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
+
+
+def is_foreign(client_order_id: str | None) -> bool:
+    """Return whether an order is another program's by its id, as far as it has one."""
+    return client_order_id is not None and not client_order_id.startswith(_PREFIX)
 
 
 def is_ours(client_order_id: str) -> bool:
@@ -28,9 +34,9 @@ def trade_id(mode: Mode, signal_id: str | None, *, salt: str = "") -> str:
     A signal without an id gets a random one.
     """
     if signal_id is None:
-        return f"sn-{uuid.uuid4().hex}"
+        return f"{_PREFIX}{uuid.uuid4().hex}"
     digest = hashlib.sha256(f"{mode}\0{salt}\0{signal_id}".encode()).hexdigest()
-    return f"sn-{digest[:32]}"
+    return f"{_PREFIX}{digest[:32]}"
 
 
 class NewTrade(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +13,9 @@ from snexec.ledger.faults import IGNORED, check_kept, explained
 from snexec.ledger.found import FoundRows
 from snexec.ledger.held import HeldRows
 from snexec.ledger.late import LateRows
+from snexec.ledger.plain_fills import PlainFills
 from snexec.ledger.reading import read_unsettled
-from snexec.ledger.row import READ, Row
+from snexec.ledger.row import READ, Row, update_of
 from snexec.ledger.signal_log import SignalTable
 from snexec.ledger.standing import read_standing
 from snexec.ledger.stops import StopNote
@@ -70,6 +70,7 @@ class Store(Transactions):
         super().__init__(connection)
         self._clock = clock
         self.unconcluded = Unconcluded(connection)
+        self._plain = PlainFills(connection)
         self._late = LateRows(connection, self._counting, self.unconcluded)
         self.found = FoundRows(
             *(connection, self._counting, self._late, self.unconcluded), clock=clock
@@ -173,9 +174,12 @@ class Store(Transactions):
         times: Times | None = None,
     ) -> Applied | None:
         """Apply a final fill; without a price or a quantity it is not final."""
+        now = self._now()
+        if (plain := self._plain.apply(ref, price, quantity, times, now)) is not None:
+            return plain
         if (row := self._find(ref)) is None:
             return None
-        return self._write(row, row.apply_fill(price, quantity, times, self._now()))
+        return self._write(row, row.apply_fill(price, quantity, times, now))
 
     def apply_partial_fill(
         self, ref: OrderRef, *, price: Decimal | None, shares: Decimal | None
@@ -315,7 +319,7 @@ class Store(Transactions):
             now = changes.get("settledAt") or self._now()
             values = (*changes.values(), now, row["id"])
             written = self._db.total_changes
-            if not self._db.execute(_update(tuple(changes)), values).rowcount:
+            if not self._db.execute(update_of(tuple(changes)), values).rowcount:
                 raise sqlite3.IntegrityError(IGNORED)
             if self._db.total_changes != written + 1:
                 check_kept(self._db, row["id"], changes)
@@ -335,16 +339,10 @@ class Store(Transactions):
     def _use(self, connection: sqlite3.Connection) -> None:
         super()._use(connection)
         for part in (
-            *(self.found, self.unconcluded, self._late),
+            *(self.found, self.unconcluded, self._late, self._plain),
             *(self.exits, self.held, self.stop_note, self.signal_log),
         ):
             part.read_from(connection)
 
     def _now(self) -> str:
         return timestamp(self._clock.now())
-
-
-@functools.cache  # there are a few dozen of them
-def _update(columns: tuple[str, ...]) -> str:
-    changes = ", ".join(f"{name} = ?" for name in (*columns, "updatedAt"))
-    return f"UPDATE BotTrade SET {changes} WHERE id = ?"  # noqa: S608

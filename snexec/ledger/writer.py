@@ -39,7 +39,7 @@ T = TypeVar("T")
 # up for what that costs.
 _MAX_WAITING = 10_000
 _BEHIND = 64  # changes; more would take memory that is never given back
-_MAX_BATCH = 32
+_MAX_BATCH = 64
 _REPORTED_AT_ONCE = 16
 _ALONE_SECONDS = 0.003  # of quiet before an order: then others hardly come with it
 _SHARE_SECONDS = 0.004  # how long a change waits for others in a flood
@@ -207,7 +207,7 @@ class Writer:
         queue.append(change)
         self._pending += 1
         # The writer parks while nothing is pending, or to let others share a commit.
-        if self._pending == 1 or self._is_enough():
+        if self._wake and (self._pending == 1 or self._is_enough()):
             self._wake.unpark()
 
     def _is_enough(self) -> bool:

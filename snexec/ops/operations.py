@@ -16,7 +16,7 @@ from snexec.ops.gaps import Gaps
 from snexec.ops.health import Health
 from snexec.ops.outages import Outages
 from snexec.ops.reload import Reloader
-from snexec.ops.signal_log import SignalLog
+from snexec.ops.signal_log import OUTCOMES, SignalLog
 from snexec.ops.skipped import SkippedSummary
 from snexec.ops.sources import Sources
 from snexec.ops.watchdog import Watchdog, knock_at
@@ -70,9 +70,9 @@ class Operations:
         watchdog = Watchdog(wings, partial(knock_at, settings.intake.socket))
         self._reloader = Reloader(wings, feed, systemd)
         self.commands = Commands(control, self._reloader.reload, mask)
-        feed.follow(outages.happened)
+        feed.follow(outages.happened, "mode", "stream", "placed", "settled")
         skipped = SkippedSummary()
-        feed.follow(skipped.happened)
+        feed.follow(skipped.happened, "skipped")
         if systemd.is_on:
             feed.follow(systemd.happened)
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {
@@ -86,7 +86,7 @@ class Operations:
 
         if settings.log.signals:
             signal_log = SignalLog(wings)
-            feed.follow(signal_log.happened)
+            feed.follow(signal_log.happened, *OUTCOMES)
             self._tasks["log of signals"] = signal_log.run
 
         # The rest takes time to import, so it is imported only where it is wanted.

@@ -11,7 +11,7 @@ import trio
 from snexec.ledger import Decision
 
 if TYPE_CHECKING:
-    from snexec.events import Event
+    from snexec.events import Event, EventName
     from snexec.ops.wings import Wings
     from snexec.settings import Settings
 
@@ -19,7 +19,7 @@ _GATHER_SECONDS = 2.0  # a burst is one write, once its orders have left
 _MOST_WAITING = 10_000  # as many as are kept
 _AT_ONCE = 100
 _PAUSE_SECONDS = 0.05
-_OUTCOMES = frozenset({"skipped", "placed", "refused"})
+OUTCOMES: tuple[EventName, ...] = ("skipped", "placed", "refused")
 _FIGURES = (
     *("notional", "orderId", "httpStatus", "wireMs", "replyMs"),
     *("catalystTier", "aiConfidence", "priceAtSignal", "floatShares"),
@@ -57,8 +57,8 @@ class SignalLog:
         self._arrived = trio.Event()
 
     def happened(self, event: Event) -> None:
-        """Keep an event of the feed, if it decides about a signal."""
-        if event.event in _OUTCOMES and len(self._waiting) < _MOST_WAITING:
+        """Keep an event that decides about a signal, one of ``OUTCOMES``."""
+        if len(self._waiting) < _MOST_WAITING:
             self._waiting.append((event, self._wings.live.now))
             self._arrived.set()
 

@@ -29,10 +29,9 @@ class SkippedSummary:
         self._arrived = trio.Event()
 
     def happened(self, event: Event) -> None:
-        """Count an event of the feed, if it is a skipped signal."""
-        if event.event == "skipped":
-            self._counts[event.reason or "no reason"] += 1
-            self._arrived.set()
+        """Count a skipped signal."""
+        self._counts[event.reason or "no reason"] += 1
+        self._arrived.set()
 
     async def run(self) -> None:
         """Log a line a minute while signals are skipped, and the rest at the end."""

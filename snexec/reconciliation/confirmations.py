@@ -64,13 +64,13 @@ class Confirmations:
             return
         if step.source == "stream":
             self._unsettled.note_streamed(applied.trade_id)
-        self._unsettled.written(applied.trade_id)
-        if applied.status != "missed":
-            self._unsettled.revived(applied.trade_id)
+        if not applied.settled:
+            self._unsettled.written(applied.trade_id)
+            if applied.status != "missed":
+                self._unsettled.revived(applied.trade_id)
         match applied.outcome:
             case "fill":
                 self._bought(applied, step.source)
-                self._publish("settled", applied, step.source)
             case "partial_fill":
                 if step.source == "stream" or applied.changed:
                     self._partly_bought(step, applied)
@@ -269,7 +269,7 @@ class Confirmations:
             applied.signal_id,
             extra=about_order(applied),
         )
-        self._publish("fill", applied, source)
+        self._publish("fill", applied, source, then="settled")
 
     def _partly_bought(self, step: Step, applied: Applied) -> None:
         log.info(
@@ -302,6 +302,7 @@ class Confirmations:
         applied: Applied,
         source: Source,
         *,
+        then: Literal["settled"] | None = None,
         is_about_symbol: bool = False,
         notional: str | None = None,
     ) -> None:
@@ -322,6 +323,7 @@ class Confirmations:
         self._feed.publish(
             event,
             more,
+            then=then,
             signal_id=applied.signal_id,
             trade_id=applied.trade_id,
             symbol=applied.symbol,

@@ -16,9 +16,10 @@ import trio
 
 from snexec.broker import Purpose, amount, is_about_symbol, quantity_or_zero
 from snexec.errors import BrokerError, NotFoundError, RateLimitedError
-from snexec.ledger import OrderRef
+from snexec.ledger import OrderRef, is_foreign
 from snexec.logs import about, about_order
-from snexec.recent import Recent
+from snexec.reconciliation.executions import Executions
+from snexec.reconciliation.foreign import ForeignOrders
 from snexec.reconciliation.sells import is_sell_of_ours
 from snexec.reconciliation.step_queue import StepQueue
 from snexec.reconciliation.steps import (
@@ -44,13 +45,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("TradeExecutor")
 
 _POSITION_RETRY_SECONDS = (0.1, 0.3, 0.6, 1.0)  # the broker's own books may lag
-_REMEMBERED_EXECUTIONS = 2048  # duplicates come within seconds of the original
 _MOST_QUEUES = 2000  # orders with partial fills at work; then the stream is held back
 _MOST_SYMBOL_CHARS = 32
 
 
 class Fills:
-    """Applies events and look-ups to rows, and reports the result."""
+    """Applies events and look-ups to rows, and reports the result.
+
+    Attributes:
+        foreign: Takes what is said of other programs' orders.
+    """
 
     def __init__(
         self,
@@ -65,8 +69,9 @@ class Fills:
         self._latencies = latencies
         self._confirmations = confirmations
         self._sells = sells
+        self.foreign = ForeignOrders(writer, sells.holdings)
         self._queues: dict[str, StepQueue] = {}
-        self._executions: Recent[tuple[str, ...]] = Recent(_REMEMBERED_EXECUTIONS)
+        self._executions = Executions()
         # Unbounded, as it holds one entry per busy order, which `_queues` holds anyway.
         self._busy_send, self._busy = trio.open_memory_channel[str](math.inf)
         self._fewer = trio.lowlevel.ParkingLot()
@@ -94,7 +99,11 @@ class Fills:
         at: datetime | None = None,
     ) -> None:
         """Take a fill from the stream, as ``stream.TradeUpdates`` says."""
-        if self._is_repeated(event, mode, order_id, execution_id):
+        if is_foreign(client_order_id):
+            sold = (filled_qty, filled_avg_price) if event == "fill" else None
+            await self.foreign.take_fill(mode, order_id, _bounded(symbol), side, sold)
+            return
+        if self._executions.is_repeated(event, mode, order_id, execution_id):
             return
         symbol = _bounded(symbol)
         ref = OrderRef(*(mode, order_id, client_order_id), symbol=symbol, side=side)
@@ -134,7 +143,10 @@ class Fills:
         side: str | None = None,
     ) -> None:
         """Take a rejection from the stream; what was bought before stays bought."""
-        if self._is_repeated("rejected", mode, order_id, execution_id):
+        if is_foreign(client_order_id):
+            log.debug("order %s (%s) is another program's", order_id, symbol)
+            return
+        if self._executions.is_repeated("rejected", mode, order_id, execution_id):
             return
         symbol = _bounded(symbol)
         if reason:
@@ -178,7 +190,7 @@ class Fills:
         if not is_sell_of_ours(client_order_id):
             log.debug("%s of order %s: nothing to do", event, order_id)
             return
-        if self._is_repeated(event, mode, order_id, execution_id):
+        if self._executions.is_repeated(event, mode, order_id, execution_id):
             return
         ref = OrderRef(
             *(mode, order_id, client_order_id), symbol=_bounded(symbol), side="sell"
@@ -317,20 +329,6 @@ class Fills:
             extra=about_order(applied),
         )
         return None
-
-    def _is_repeated(
-        self, event: str, mode: AccountName, order_id: str, execution_id: str | None
-    ) -> bool:
-        """Return whether this execution was taken before, and remember it."""
-        if execution_id is None:
-            return False
-        # With the event and the order, so that no slip of the broker's hides a fill.
-        key = (event, mode, order_id, execution_id)
-        if key in self._executions:
-            log.debug("%s of order %s came again: passed over", event, order_id)
-            return True
-        self._executions.add(key)
-        return False
 
 
 def _is_partial(applied: Applied) -> bool:

@@ -98,7 +98,7 @@ class Reconciler:
         found_sells = FoundSells(ledger.writer, self._found_sell)
         self.rebuild = Rebuild(accounts, ledger, self.unsettled, found_sells)
         self.sweep = Sweep(live, accounts, ledger, self.unsettled, self.rebuild)
-        feed.follow(self._happened)
+        feed.follow(self._happened, "stream", "mode")
 
     def load(
         self,
@@ -141,6 +141,10 @@ class Reconciler:
     def report_to(self, holdings: Holdings) -> None:
         """Tell somebody from now on what rows hold; nobody goes by what another heard."""
         self.sells.holdings.append(holdings)
+
+    def mind_foreign_sells(self) -> None:
+        """Tell those from now on what other programs sell, as it happens."""
+        self.fills.foreign.minds_sells = True
 
     def ask_reasons(self, reasons: Reasons) -> None:
         """Ask whether a sell of an earlier run is still wanted, before it is sent."""

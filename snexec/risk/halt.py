@@ -80,7 +80,9 @@ class HaltSwitch:
         self._announced_all = False
         self._resumed_by: str | None = None
         self._refusals = Streak()
-        feed.follow(self.happened)
+        feed.follow(
+            *(self.happened, "placed", "fill", "partial_fill", "refused", "rejected")
+        )
 
     def is_standby(self) -> bool:
         """Return whether another host may order now, and this daemon not."""

@@ -28,7 +28,7 @@ from snexec.stream.whole_frames import WholeFrames
 
 CLOSE_SECONDS = 1.0  # for both sides to say goodbye
 _GOODBYE_SECONDS = 0.1  # for our own goodbye, when the daemon stops
-_READ_BYTES = 16 * 1024
+_READ_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
 # How many frames may wait while a handler waits for the database. When that many do,
 # pongs are not seen either, and the connection is taken for dead and replaced.

@@ -24,6 +24,7 @@ def made_up_figures(latency_us: float, out_of_order: int | None) -> Figures:
             cpu_sec_per_1000=0.25,
         ),
         fills=FillRun(events=100, rows_per_sec=2000.0, lookups=3),
+        fills_among=FillRun(events=100, rows_per_sec=1000.0, lookups=0),
         memory_ready_mb=40.0,
         memory_end_mb=48.5,
     )

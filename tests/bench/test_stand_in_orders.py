@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 
-from snexec.bench.stand_in_orders import take_order
+from snexec.bench.stand_in_orders import foreign_event, take_order
 
 
 def test_the_stand_ins_orders_are_json_with_the_posts_own_values() -> None:
@@ -43,3 +43,13 @@ def test_an_order_that_is_canceled_buys_nothing() -> None:
     event = json.loads(order.last_event())["data"]
     assert (event["event"], event["order"]["status"]) == ("canceled", "canceled")
     assert event["order"]["filled_qty"] == "0"
+
+
+def test_the_events_of_another_program_are_fills_of_buys_and_of_sells() -> None:
+    orders = [json.loads(foreign_event(n))["data"] for n in range(4)]
+
+    assert [each["order"]["side"] for each in orders] == ["buy", "sell"] * 2
+    assert {each["event"] for each in orders} == {"fill"}
+    assert {each["order"]["status"] for each in orders} == {"filled"}
+    for name in ("id", "client_order_id", "symbol"):
+        assert len({each["order"][name] for each in orders}) == 4

@@ -82,6 +82,18 @@ async def test_a_row_of_the_start_is_watched(desk: Desk) -> None:
     assert desk.book.modes() == {"paper"}
 
 
+async def test_what_the_broker_says_may_be_of_a_position_however_it_is_spelled(
+    desk: Desk,
+) -> None:
+    assert not desk.book.may_hold("paper", "")
+    desk.hold("BTC/USD")
+    for told in ("BTC/USD", "BTCUSD", "btc-usd", ""):
+        assert desk.book.may_hold("paper", told)
+        assert not desk.book.may_hold("live", told)
+    for told in ("ETHUSD", "MSFT", "no symbol", "x" * 1000):
+        assert not desk.book.may_hold("paper", told)
+
+
 async def test_a_row_from_the_future_is_held_since_now(desk: Desk) -> None:
     ahead = desk.clock.now() + timedelta(days=1)
     assert desk.hold(entry_at=ahead).position.held_since == 0

@@ -726,7 +726,7 @@ async def test_a_stop_closes_every_connection_at_once() -> None:
         with trio.CancelScope(shield=True), trio.fail_after(30):
             assert await no_more(idle)
             assert await no_more(follower)
-    assert it.feed._followers == set()
+    assert it.feed._followers == {}
 
 
 async def no_more(client: Client) -> bool:

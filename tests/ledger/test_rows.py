@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snexec.ledger.rows import is_ours, trade_id
+from snexec.ledger.exit_rows import exit_id
+from snexec.ledger.rows import is_foreign, is_ours, trade_id
 
 if TYPE_CHECKING:
     from snexec.model import Mode
@@ -61,3 +62,15 @@ LIVE_N1 = "c93c070212ffe7325112868a24d7f46a"
 
 def test_a_signal_without_an_id_gets_one_of_its_own() -> None:
     assert len({trade_id("paper", None) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+@pytest.mark.parametrize("signal_id", ["n-1", None])
+def test_no_order_of_ours_is_taken_for_another_programs(
+    mode: Mode, signal_id: str | None
+) -> None:
+    ours = trade_id(mode, signal_id)
+    ids = [ours, exit_id(ours, "sell", 1), exit_id(ours, "stop", 2), None]
+    assert not any(map(is_foreign, ids))
+    assert is_foreign("by-hand")
+    assert is_foreign("")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -86,7 +87,7 @@ async def test_a_batch_is_bounded(counting: CountingStore) -> None:
         writer.close()
         await writer.run()
     assert len(rows_of(counting)) == 600
-    assert counting.commits == 19
+    assert counting.commits == math.ceil(600 / writer_module._MAX_BATCH)
 
 
 async def test_an_orders_row_goes_before_all_that_waits(
@@ -237,10 +238,11 @@ async def test_a_flood_waits_no_longer_once_there_is_enough_for_a_commit(
     counting: CountingStore, sharing: tuple[Writer, list[str]]
 ) -> None:
     writer, reported = sharing
-    for n in range(30):
+    enough = writer_module._MAX_BATCH
+    for n in range(enough - 2):
         writer.put(opening(f"s{n}", reported))
     with trio.fail_after(30):
-        await settled(lambda: len(reported) == 32)
+        await settled(lambda: len(reported) == enough)
     assert counting.commits == 2
     writer.close()
 

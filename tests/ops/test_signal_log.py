@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from snexec.ops.signal_log import SignalLog
+from snexec.ops.signal_log import OUTCOMES, SignalLog
 from tests.fakes import make_settings
 from tests.ops.bench import Bench
 
@@ -32,7 +32,7 @@ async def test_a_burst_is_written_a_while_later_a_few_at_a_time(
 
     monkeypatch.setattr(wings.ledger, "log_signals", log_signals)
     log = SignalLog(wings)
-    rig.feed.follow(log.happened)
+    rig.feed.follow(log.happened, *OUTCOMES)
     nursery.start_soon(log.run)
     await trio.sleep(100)
     for n in range(500):
@@ -62,7 +62,7 @@ async def test_what_is_skipped_has_the_figures_of_its_limit(
     wings = Bench(rig).wings
     monkeypatch.setattr(wings.ledger, "log_signals", written.extend)
     log = SignalLog(wings)
-    rig.feed.follow(log.happened)
+    rig.feed.follow(log.happened, *OUTCOMES)
     rig.feed.publish("skipped", {"priceAtSignal": 2e6}, reason="share_price")
     rig.feed.publish("skipped", reason="win_rate")
     rig.feed.publish("skipped", reason="symbol_open")
@@ -90,7 +90,7 @@ async def test_what_waits_at_the_stop_is_written(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.run)
         await trio.sleep(1)
-        rig.feed.follow(log.happened)
+        rig.feed.follow(log.happened, *OUTCOMES)
         rig.feed.publish("refused", symbol="KO", reason="no money")
         nursery.cancel_scope.cancel()
 

@@ -18,7 +18,7 @@ async def test_skipped_signals_are_one_line_a_minute_that_counts_them_by_reason(
 ) -> None:
     caplog.set_level(logging.INFO)
     feed, summary = EventFeed(clock=FakeClock()), SkippedSummary()
-    feed.follow(summary.happened)
+    feed.follow(summary.happened, "skipped")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(summary.run)
         await trio.sleep(600)

@@ -196,6 +196,7 @@ async def test_a_sale_by_others_is_reported_and_changes_nothing(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:
     book = await selling(rig, run)
+    rig.reconciler.mind_foreign_sells()
     before = exits_of(rig)
     await heard(rig, "fill", "1", client_order_id="by-hand")
     await rig.fills.on_fill_event(
