@@ -10,7 +10,6 @@ import trio
 
 from snexec.exits.book_entry import BookEntry
 from snexec.exits.position import Position
-from snexec.exits.symbol_prices import SymbolPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -174,17 +173,10 @@ class PositionBook:
             position.stop_at_broker = is_live
 
     def split(self, split: Split) -> None:
-        """Take a row after a split: prices from before it are of other shares."""
+        """Take a row after a split."""
         entry = self._rows.get(split.row_id)
-        if entry is None:
-            return
-        position = entry.position
-        position.shares, position.remaining = split.shares, split.remaining
-        position.entry_price, position.high_price = split.entry_price, split.high_price
-        position.rests = None
-        entry.change()
-        entry.prices = SymbolPrices(split.high_price)
-        entry.written_high = split.high_price
+        if entry is not None:
+            entry.split(split)
 
     def ended(self, row_id: str) -> None:
         """Drop a row that ended without a sell of ours, as by ``settle``."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snexec.exits.position import Position
     from snexec.exits.prices import Price
     from snexec.exits.rules import Trigger
+    from snexec.ledger import Split
 
 log = logging.getLogger("PositionMonitor")
 
@@ -36,11 +37,11 @@ class BookEntry:
     """
 
     __slots__ = (
+        "_prices",
         "changed_at",
         "held_back",
         "is_armed",
         "position",
-        "prices",
         "waits_until",
         "written_at",
         "written_high",
@@ -48,13 +49,30 @@ class BookEntry:
 
     def __init__(self, position: Position) -> None:
         self.position = position
-        self.prices = SymbolPrices(position.high_price)
+        self._prices: SymbolPrices | None = None
         self.is_armed = True
         self.changed_at = NEVER
         self.held_back: Trigger | None = None
         self.waits_until: float | None = None
         self.written_high: Decimal | None = position.high_price
         self.written_at = NEVER
+
+    @property
+    def prices(self) -> SymbolPrices:
+        """What is known of its price; where nothing watches, it takes no memory."""
+        if self._prices is None:
+            self._prices = SymbolPrices(self.position.high_price)
+        return self._prices
+
+    def split(self, split: Split) -> None:
+        """Take the row after a split: prices from before it are of other shares."""
+        position = self.position
+        position.shares, position.remaining = split.shares, split.remaining
+        position.entry_price, position.high_price = split.entry_price, split.high_price
+        position.rests = None
+        self.change()
+        self._prices = None
+        self.written_high = split.high_price
 
     def change(self) -> None:
         """Note that its shares have changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 
 from snexec.exits.book_entry import BookEntry
 from snexec.exits.prices import NEVER
+from snexec.exits.symbol_prices import SymbolPrices
 from tests.exits.hands import make_position
 
 pytestmark = pytest.mark.jumping_time
@@ -18,6 +20,17 @@ async def test_it_goes_on_from_the_highest_price_that_the_row_has() -> None:
     entry = BookEntry(make_position(high_price=Decimal(120)))
     assert entry.prices.highs.highest == entry.written_high == 120
     assert entry.written_at == NEVER, "the next rise need not wait"
+
+
+async def test_only_one_whose_price_is_asked_for_has_what_is_known_of_it() -> None:
+    entry = BookEntry(make_position(high_price=Decimal(120)))
+    assert not holds_prices(entry), "10,000 positions that nothing watches are cheap"
+    assert entry.prices is entry.prices
+    assert holds_prices(entry)
+
+
+def holds_prices(entry: BookEntry) -> bool:
+    return any(isinstance(each, SymbolPrices) for each in gc.get_referents(entry))
 
 
 async def test_the_rules_hold_for_it_unless_it_is_held_back() -> None:
