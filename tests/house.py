@@ -53,7 +53,7 @@ GROUND_USES = {"snexec.exchange.settings"}
 SIDE_DOORS = {
     "snexec.stream.connection",
     "snexec.redis.client",
-    *(f"snexec.broker.{name}" for name in ("lookups", "data", "splits", "calendar")),
+    *(f"snexec.broker.{name}" for name in ("data", "splits", "calendar")),
     *(f"snexec.market.{name}" for name in ("calendar", "snapshots", "data_stream")),
     *(f"snexec.market.{name}" for name in ("data_line", "data_session", "ticks")),
     *(f"snexec.market.{name}" for name in ("tick_frames", "data_settings")),

@@ -2,10 +2,10 @@
 
 It owns one client for each account, with its keys, its warm connections and its budget of
 requests; one that new settings have replaced is closed once nobody uses it. Orders leave
-over connections of its own, all else over httpx. Its state is written by its own tasks, by
-``reconfigure``, by ``try_take`` and by whoever holds a ``Lease``. Foreign errors become
-ours here; what does not speak of what was asked is no answer. It never sends a request
-twice, and never reads or writes a row.
+over warm connections, and each question has one of its own. Its state is written by its
+own tasks, by ``reconfigure``, by ``try_take`` and by whoever holds a ``Lease``. Foreign
+errors become ours here; what does not speak of what was asked is no answer. It never sends
+a request twice, and never reads or writes a row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Alpaca's REST API, one client per mode (SPEC 5, ALPACA 1 and 2).
 
-Orders leave over connections of our own, in the order of the calls; everything else
-goes over httpx (``snexec.broker.lookups``). Foreign errors become ours here and nowhere
-else. Nothing is ever sent twice.
+Orders leave over warm connections, in the order of the calls; everything else is asked
+over one of its own (``snexec.broker.lookups``). Foreign errors become ours here and
+nowhere else. Nothing is ever sent twice.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ from snexec.broker.answers import (
 )
 from snexec.broker.bodies import order_body, sell_body
 from snexec.broker.heads import order_head
+from snexec.broker.lookups import LookUps
 from snexec.broker.pool import Pool
 from snexec.broker.positions import read_position, read_positions
 from snexec.broker.replies import ReplyReader
 from snexec.broker.sent import SentOrder
-from snexec.errors import NotSentError, no_answer, no_connection
+from snexec.errors import no_answer, no_connection
 from snexec.logs import SecretMask
-from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
     from datetime import date
     from decimal import Decimal
 
     from snexec.broker.budget import RateBudget
     from snexec.broker.calendar import TradingDay
-    from snexec.broker.lookups import LookUps, Method
+    from snexec.broker.lookups import Method
     from snexec.broker.positions import HeldPosition, PositionList
     from snexec.broker.sent import OutgoingOrder, OutgoingSell
     from snexec.broker.wire import Reply, Request
@@ -82,31 +81,20 @@ class AlpacaClient:
             headers["APCA-API-SECRET-KEY"] = secret
             mask.learn([key, secret])
         self._order_head = order_head(base_url, headers)
-        dial_seconds = _CONNECT_SHARE * timeout_seconds
-        self._pool = Pool(base_url, tls=ssl_context, dial_seconds=dial_seconds)
+        self._pool = Pool(
+            base_url, tls=ssl_context, dial_seconds=_CONNECT_SHARE * timeout_seconds
+        )
         self._under_way: collections.deque[tuple[float, Request]] = collections.deque()
         self._sends = trio.lowlevel.ParkingLot()
-        self._make_look_ups: Callable[[type[LookUps]], LookUps] = lambda look_ups: (
-            look_ups(
-                base_url,
-                headers=headers,
-                timeout_seconds=timeout_seconds,
-                dial_seconds=dial_seconds,
-                ssl_context=ssl_context,
-            )
+        self._look_ups = LookUps(
+            base_url, headers=headers, timeout_seconds=timeout_seconds, tls=ssl_context
         )
-        self._look_ups: LookUps | None = None
 
     async def run(self) -> None:
-        """Keep the connections open, until cancelled; then close every one."""
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_up_late)
-                await self._pool.run()
-        finally:
-            with trio.move_on_after(1, shield=True):
-                if self._look_ups is not None:
-                    await self._look_ups.aclose()
+        """Keep the connections for orders open, until cancelled; then close them."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._give_up_late)
+            await self._pool.run()
 
     def keep_warm(self, connections: int) -> None:
         """Keep this many connections for orders open from now on."""
@@ -309,28 +297,7 @@ class AlpacaClient:
         """Make a request that is no order, and return the body of its answer."""
         reply: Reply | None = None
         try:
-            look_ups = self._look_ups or await self._begin_look_ups()
-            reply, problem, sent = await look_ups.ask(method, path)
+            reply, problem, sent = await self._look_ups.ask(method, path)
         finally:
             self.budget.finish(reply.headers if reply is not None else None)
         return self._replies.content(reply, problem, sent=sent, done=done)
-
-    async def _begin_look_ups(self) -> LookUps:
-        """Make what asks questions, and return it.
-
-        Raises:
-            NotSentError: Its files cannot be opened now; a later try may succeed.
-        """
-        try:
-            look_ups = await in_own_thread("import of look-ups", import_look_ups)
-            self._look_ups = self._look_ups or self._make_look_ups(look_ups)
-        except (OSError, ImportError) as exc:
-            raise NotSentError(str(exc)) from None
-        return self._look_ups
-
-
-def import_look_ups() -> type[LookUps]:
-    """Import what asks questions; call it in a thread, as it takes a tenth of a start."""
-    from snexec.broker.lookups import LookUps  # noqa: PLC0415
-
-    return LookUps

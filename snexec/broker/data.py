@@ -5,22 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snexec.broker.budget import Purpose, RateBudget
-from snexec.broker.client import import_look_ups
+from snexec.broker.lookups import LookUps
 from snexec.broker.replies import ReplyReader
-from snexec.errors import NotSentError, RateLimitedError
+from snexec.errors import RateLimitedError
 from snexec.logs import SecretMask
-from snexec.threads import in_own_thread
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
     from snexec.broker.endpoint import DataEndpoint
-    from snexec.broker.lookups import LookUps
     from snexec.clock import Clock
 
 REQUESTS_A_MINUTE = 200  # of a free plan; the broker's headers say it if there are more
-_CONNECT_SHARE = 0.9  # of the time that a whole request may take
 
 
 class DataClient:
@@ -32,7 +29,7 @@ class DataClient:
         endpoint: Where, and with which keys; it must have some.
         timeout_seconds: How long a whole question may take.
         clock: For the broker's dates.
-        tls: Makes the context that verifies an https:// host.
+        tls: Gives the context that verifies an https:// host.
 
     Attributes:
         endpoint: As given.
@@ -51,18 +48,21 @@ class DataClient:
         self.endpoint = endpoint
         self.budget = RateBudget(per_minute=REQUESTS_A_MINUTE, clock=clock)
         key, secret = endpoint.credentials.values()
-        self._headers = {
+        headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "APCA-API-KEY-ID": key,
             "APCA-API-SECRET-KEY": secret,
         }
-        self._timeout_seconds = timeout_seconds
-        self._tls = tls
+        self._look_ups = LookUps(
+            endpoint.url,
+            headers=headers,
+            timeout_seconds=timeout_seconds,
+            tls=tls() if endpoint.url.startswith("https:") else None,
+        )
         mask = SecretMask()
         mask.learn([key, secret])
         self._replies = ReplyReader(mask=mask, budget=self.budget, clock=clock)
-        self._look_ups: LookUps | None = None
 
     async def get(self, path: str) -> bytes:
         """Ask a question, and return the body of the 200.
@@ -79,8 +79,7 @@ class DataClient:
             raise RateLimitedError("no request is left this minute", wait_seconds=wait)
         reply, problem, sent = None, "", False
         try:
-            look_ups = self._look_ups or await self._begin()
-            reply, problem, sent = await look_ups.ask("GET", path)
+            reply, problem, sent = await self._look_ups.ask("GET", path)
         finally:
             budget.finish(reply.headers if reply is not None else None)
         try:
@@ -88,18 +87,3 @@ class DataClient:
         except RateLimitedError as exc:
             budget.block(exc.wait_seconds)
             raise
-
-    async def _begin(self) -> LookUps:
-        try:
-            make = await in_own_thread("import of look-ups", import_look_ups)
-        except (OSError, ImportError) as exc:
-            raise NotSentError(str(exc)) from None
-        secure = self.endpoint.url.startswith("https:")
-        self._look_ups = self._look_ups or make(
-            self.endpoint.url,
-            headers=self._headers,
-            timeout_seconds=self._timeout_seconds,
-            dial_seconds=_CONNECT_SHARE * self._timeout_seconds,
-            ssl_context=self._tls() if secure else None,
-        )
-        return self._look_ups

@@ -1,4 +1,4 @@
-"""How the request of every order begins."""
+"""How requests begin."""
 
 from __future__ import annotations
 
@@ -13,13 +13,29 @@ if TYPE_CHECKING:
 
 def order_head(base_url: str, headers: Mapping[str, str]) -> bytes:
     """Return the head of an order's request, up to the length of its body."""
-    url = urlsplit(base_url)
     lines = [
-        f"POST {url.path}/v2/orders HTTP/1.1",
-        f"Host: {url.netloc}",
-        f"User-Agent: snexec/{__version__}",
-        *(f"{name}: {value}" for name, value in headers.items()),
+        *_head(base_url, "POST", "/v2/orders", headers),
         "Content-Type: application/json",
         "Content-Length: ",
     ]
     return "\r\n".join(lines).encode()
+
+
+def question(
+    base_url: str, method: str, path: str, headers: Mapping[str, str]
+) -> bytes:
+    """Return a request without a body, after which the server is to close."""
+    lines = [*_head(base_url, method, path, headers), "Connection: close", "\r\n"]
+    return "\r\n".join(lines).encode()
+
+
+def _head(
+    base_url: str, method: str, path: str, headers: Mapping[str, str]
+) -> list[str]:
+    url = urlsplit(base_url)
+    return [
+        f"{method} {url.path}{path} HTTP/1.1",
+        f"Host: {url.netloc}",
+        f"User-Agent: snexec/{__version__}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]

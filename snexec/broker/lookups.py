@@ -1,25 +1,27 @@
-"""Questions to the REST API, over httpx: everything but orders (SPEC 5, ALPACA 2).
+"""Questions to the REST API: everything but orders (SPEC 5, ALPACA 2).
 
 Each has a connection of its own. A 404 does not say what it is about, and a row may go
 for it: on a kept connection it could be the answer to the question before.
-
-Imported when the first question is asked: httpx takes a tenth of a start, and 4 MB of
-memory, which a daemon whose fills all come over the stream does not need.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 import trio
 
-from snexec.broker.wire import Reply
+from snexec.broker.dial import connect
+from snexec.broker.heads import question
+from snexec.broker.readers import Readers
+from snexec.broker.wire import Connection, Request
 from snexec.errors import first_words, no_answer
-from snexec.http import httpx, new_client, read_body
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from snexec.broker.wire import Reply
 
 Method = Literal["GET", "DELETE"]
 
@@ -28,9 +30,10 @@ class LookUps:
     """Asks one account's questions.
 
     Args:
+        base_url: The server's, http:// or https://.
         headers: The headers of every request, the keys among them.
         timeout_seconds: How long a whole question may take.
-        dial_seconds: How long a connection may take to open.
+        tls: The context that verifies an https:// server.
     """
 
     def __init__(
@@ -39,22 +42,12 @@ class LookUps:
         *,
         headers: Mapping[str, str],
         timeout_seconds: float,
-        dial_seconds: float,
-        ssl_context: ssl.SSLContext | None,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._base_url = base_url
+        self._headers = headers
         self._timeout_seconds = timeout_seconds
-        self._http = new_client(
-            headers=headers,
-            # Trio's own deadline covers a whole request. Connecting ends earlier, as
-            # only then does httpx close what it has opened so far.
-            timeout=httpx.Timeout(None, connect=dial_seconds),
-            tls=ssl_context,
-        )
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._http.aclose()
+        self._tls = tls
 
     async def ask(self, method: Method, path: str) -> tuple[Reply | None, str, bool]:
         """Ask a question, or for an order's cancel.
@@ -63,30 +56,57 @@ class LookUps:
             The answer as far as it came; why it is not whole, empty if it is; and
             whether any of the question may have left this machine.
         """
-        sent = False
-
-        async def note_sending(event: str, _info: Mapping[str, Any]) -> None:
-            nonlocal sent
-            if event.endswith("send_request_headers.started"):
-                sent = True
-
-        answer: httpx.Response | None = None
-        body = bytearray()
-        problem = ""
+        request = Request(question(self._base_url, method, path, self._headers), None)
+        problem = "the server closed the connection"
         try:
             with trio.fail_after(self._timeout_seconds):
-                async with self._http.stream(
-                    method, self._base_url + path, extensions={"trace": note_sending}
-                ) as answer:
-                    await read_body(answer, into=body)
-        except (trio.TooSlowError, httpx.TimeoutException):
+                await self._carry(request)
+        except trio.TooSlowError:
             problem = no_answer(self._timeout_seconds)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
-            detail = first_words(exc)
-            problem = (
-                f"{type(exc).__name__}: {detail}" if detail else type(exc).__name__
-            )
-        if answer is None:
-            return None, problem, sent
-        reply = Reply(answer.status_code, answer.headers, bytes(body), not problem)
-        return reply, problem, True
+        except (OSError, ValueError) as exc:
+            problem = first_words(exc) or type(exc).__name__
+        if not request.sent:
+            return None, problem, False
+        return request.reply, request.problem or "", True
+
+    async def _carry(self, request: Request) -> None:
+        """Send it and wait for its answer, on a connection that is closed after it.
+
+        Raises:
+            OSError: No connection.
+        """
+        url = urlsplit(self._base_url)
+        port = url.port or (443 if self._tls else 80)
+        sock = await connect(url.hostname or "", port, self._tls)
+        readers = Readers()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(readers.run)
+                connection = Connection(sock, _Alone(nursery), readers)
+                try:
+                    if connection.send(request):
+                        await request.done.wait()
+                finally:
+                    connection.close(no_answer(self._timeout_seconds))
+                nursery.cancel_scope.cancel(reason="the question has its answer")
+        finally:
+            readers.close()
+
+
+class _Alone:
+    """Keeps one connection, which nothing else is to use."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(task)
+
+    def free(self, connection: Connection) -> None:
+        """Leave it to whoever asked, who closes it."""
+
+    def retire(self, connection: Connection) -> None:
+        """Likewise."""
+
+    def lost(self, connection: Connection) -> None:
+        """Likewise."""

@@ -12,6 +12,7 @@ import trio
 from snexec.assets import canonical_symbol
 from snexec.exits.book_entry import BookEntry
 from snexec.exits.position import Position
+from snexec.exits.symbol_prices import SymbolPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -206,7 +207,8 @@ class PositionBook:
         position.entry_price, position.high_price = split.entry_price, split.high_price
         position.rests = None
         entry.change()
-        entry.restart_prices()
+        entry.prices = SymbolPrices(split.high_price)
+        entry.written_high = split.high_price
 
     def ended(self, row_id: str) -> None:
         """Drop a row that ended without a sell of ours, as by ``settle``."""

@@ -36,11 +36,11 @@ class BookEntry:
     """
 
     __slots__ = (
-        "_prices",
         "changed_at",
         "held_back",
         "is_armed",
         "position",
+        "prices",
         "waits_until",
         "written_at",
         "written_high",
@@ -48,25 +48,13 @@ class BookEntry:
 
     def __init__(self, position: Position) -> None:
         self.position = position
-        self._prices: SymbolPrices | None = None
+        self.prices = SymbolPrices(position.high_price)
         self.is_armed = True
         self.changed_at = NEVER
         self.held_back: Trigger | None = None
         self.waits_until: float | None = None
         self.written_high: Decimal | None = position.high_price
         self.written_at = NEVER
-
-    @property
-    def prices(self) -> SymbolPrices:
-        """What is known of its price; made when somebody asks, as without rules nobody does."""
-        if self._prices is None:
-            self._prices = SymbolPrices(self.position.high_price)
-        return self._prices
-
-    def restart_prices(self) -> None:
-        """Forget prices, as they were of other shares; the highest is the position's."""
-        self._prices = None
-        self.written_high = self.position.high_price
 
     def change(self) -> None:
         """Note that its shares have changed."""

@@ -224,8 +224,6 @@ def _tls_context(page: PageSettings) -> ssl.SSLContext:
 
 def _import_server() -> None:
     """Import what only serving needs; it takes as long as a quarter of the start."""
-    # It hides a part of what Hypercorn needs while it is imported, in another thread.
-    import snexec.http  # noqa: PLC0415
     import snexec.web.server  # noqa: PLC0415
     import snexec.web.signals  # noqa: PLC0415
     import snexec.web.site  # noqa: F401, PLC0415

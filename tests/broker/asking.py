@@ -10,6 +10,7 @@ import httpx
 import trio
 
 from snexec.broker.budget import Purpose
+from snexec.broker.lookups import LookUps
 from snexec.broker.pool import Pool
 from snexec.broker.wire import Reply, Request
 
@@ -49,16 +50,40 @@ class RoutedPool(Pool):
         return request
 
     async def _answer(self, request: Request) -> None:
-        head, _, content = request.data.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        method, path, _version = first.split(" ")
-        headers = dict(line.split(": ", 1) for line in lines)
-        async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - no network
-            answer = await client.request(
-                method, f"{BASE}{path}", headers=headers, content=content
-            )
-        told = {name.lower(): value for name, value in answer.headers.items()}
-        request.end(reply=Reply(answer.status_code, told, answer.content, True))
+        request.end(reply=await reply_by_route(request.data, BASE))
+
+
+class RoutedLookUps(LookUps):
+    """Has a respx route answer the questions, from the bytes that would leave.
+
+    Args:
+        look_ups: What would have sent them.
+    """
+
+    def __init__(self, look_ups: LookUps) -> None:
+        vars(self).update(vars(look_ups))
+
+    async def _carry(self, request: Request) -> None:
+        try:
+            reply = await reply_by_route(request.data, self._base_url)
+        except httpx.ConnectError as exc:
+            raise OSError(str(exc)) from None
+        request.sent = True
+        request.end(reply=reply)
+
+
+async def reply_by_route(request: bytes, base_url: str) -> Reply:
+    """Return what a respx route answers to the bytes of a request."""
+    head, _, content = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, path, _version = first.split(" ")
+    headers = dict(line.split(": ", 1) for line in lines)
+    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - no network
+        answer = await client.request(
+            method, f"{base_url}{path}", headers=headers, content=content
+        )
+    told = {name.lower(): value for name, value in answer.headers.items()}
+    return Reply(answer.status_code, told, answer.content, True)
 
 
 @dataclass(kw_only=True)

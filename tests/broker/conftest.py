@@ -9,7 +9,7 @@ import respx
 
 from snexec.broker.budget import RateBudget
 from snexec.broker.client import AlpacaClient
-from tests.broker.asking import BASE, RoutedPool
+from tests.broker.asking import BASE, RoutedLookUps, RoutedPool
 from tests.fakes import CREDENTIALS, FakeClock
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ async def make_client(nursery: trio.Nursery) -> Callable[..., AlpacaClient]:
         client = AlpacaClient(**values | changes)
         if url == BASE:
             client._pool = RoutedPool(nursery)
+            client._look_ups = RoutedLookUps(client._look_ups)
         nursery.start_soon(client.run)
         return client
 

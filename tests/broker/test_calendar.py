@@ -13,7 +13,7 @@ from snexec.broker.calendar import TradingDay, read_trading_days
 from snexec.broker.client import AlpacaClient
 from snexec.broker.tls import tls_context
 from snexec.errors import UnknownOutcomeError
-from tests.broker.asking import BASE
+from tests.broker.asking import BASE, RoutedLookUps
 from tests.fakes import CREDENTIALS, FakeClock
 
 HALF = {
@@ -63,6 +63,7 @@ async def test_days_are_asked_for_both_included() -> None:
         clock=FakeClock(),
         ssl_context=tls_context({}),
     )
+    client._look_ups = RoutedLookUps(client._look_ups)
     with respx.mock(base_url=BASE) as router:
         route = router.get("/v2/calendar").respond(json=[HALF])
         (day,) = await client.trading_days(date(2026, 11, 25), date(2026, 11, 27))

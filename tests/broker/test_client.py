@@ -20,7 +20,6 @@ import trio
 import trio.testing
 
 from snexec import __version__
-from snexec.broker import client as broker_module
 from snexec.broker.budget import Purpose, RateBudget
 from snexec.broker.client import AlpacaClient
 from snexec.broker.tls import tls_context
@@ -377,21 +376,6 @@ async def test_a_client_order_id_is_quoted(
     assert route.calls.last.request.url.params["client_order_id"] == odd
 
 
-async def test_a_question_that_no_file_can_be_opened_for_is_not_sent_and_may_come_again(
-    client: AlpacaClient, route: respx.Route, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise OSError(24, "Too many open files", "lookups.py")
-
-    route.respond(json=REPLY)
-    with monkeypatch.context() as patch:
-        patch.setattr(broker_module, "import_look_ups", fail)
-        with pytest.raises(NotSentError, match="Too many open files"):
-            await look_up(client)
-    assert not route.called
-    assert (await look_up(client)).id == REPLY["id"]
-
-
 # What comes back
 
 RESET = int(MOMENT.timestamp())
@@ -667,18 +651,6 @@ async def test_an_order_may_come_before_the_clients_own_task_runs(
         await answered.wait()
     assert sent.outcome().id == REPLY["id"]
     assert len(server.requests) == 1
-
-
-async def test_the_end_of_a_client_closes_what_its_questions_opened() -> None:
-    client = unconnected_client("http://127.0.0.1:1")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
-        with pytest.raises(NotSentError):
-            await look_up(client)
-        opened = client._look_ups
-        nursery.cancel_scope.cancel()
-    assert opened is not None
-    assert opened._http.is_closed
 
 
 async def test_an_order_that_is_cancelled_before_it_left_never_leaves(

@@ -17,6 +17,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
+from tests.broker.asking import RoutedLookUps
 from tests.fakes import CREDENTIALS, KEY, SECRET, FakeClock
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ PATH = "/v2/stocks/snapshots?symbols=KO"
 
 
 def make_client() -> DataClient:
-    """Make a client of the real host."""
-    return DataClient(
+    """Make a client of the real host, as which a route answers."""
+    client = DataClient(
         DataEndpoint(BASE, "wss://stream.data.alpaca.markets", CREDENTIALS),
         timeout_seconds=5.0,
         clock=FakeClock(),
         tls=lambda: tls_context({}),
     )
+    client._look_ups = RoutedLookUps(client._look_ups)
+    return client
 
 
 @pytest.fixture

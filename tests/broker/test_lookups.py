@@ -1,12 +1,21 @@
-"""Questions: each as the first one, whatever the answers carried."""
+"""Questions: each as the first one, over a connection that ends with its answer."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
+from snexec.broker import lookups as lookups_module
 from snexec.broker.lookups import LookUps
+from snexec.broker.tls import tls_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tests.conftest import Authority
 
 MOST_HEAD_BYTES = 8192  # as many a proxy has it
 
@@ -36,14 +45,46 @@ class Balancer:
         )
 
 
-def look_ups_at(listener: trio.SocketListener) -> LookUps:
+def look_ups_at(
+    listener: trio.SocketListener,
+    *,
+    seconds: float = 5.0,
+    tls: ssl.SSLContext | None = None,
+) -> LookUps:
+    port = listener.socket.getsockname()[1]
     return LookUps(
-        f"http://127.0.0.1:{listener.socket.getsockname()[1]}",
+        f"http{'s' if tls else ''}://127.0.0.1:{port}",
         headers={"APCA-API-KEY-ID": "key"},
-        timeout_seconds=5.0,
-        dial_seconds=5.0,
-        ssl_context=None,
+        timeout_seconds=seconds,
+        tls=tls,
     )
+
+
+class Scripted:
+    """Answers a question with bytes, and then closes, or waits for the other side to.
+
+    Attributes:
+        asked: What it was sent.
+        arrived: Set once that is a whole question.
+        left: Set once the other side has closed.
+    """
+
+    def __init__(self, answer: bytes, *, closes: bool = False) -> None:
+        self.asked = b""
+        self.arrived = trio.Event()
+        self.left = trio.Event()
+        self._answer = answer
+        self._closes = closes
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while b"\r\n\r\n" not in self.asked:
+                self.asked += await stream.receive_some()
+            self.arrived.set()
+            await stream.send_all(self._answer)
+            if not self._closes:
+                await stream.receive_some()
+        self.left.set()
 
 
 async def test_an_answer_that_comes_twice_is_not_the_next_questions(
@@ -65,7 +106,6 @@ async def test_an_answer_that_comes_twice_is_not_the_next_questions(
         assert reply is not None
         statuses.append(reply.status)
     assert statuses == [404, 200, 404, 200]
-    await look_ups.aclose()
     nursery.cancel_scope.cancel()
 
 
@@ -80,5 +120,151 @@ async def test_a_load_balancers_cookies_do_not_grow_the_head(
         assert reply is not None
         assert (reply.status, reply.body, problem, sent) == (200, b"{}", "", True)
     assert len(set(balancer.heads)) == 1
-    await look_ups.aclose()
+    nursery.cancel_scope.cancel()
+
+
+OK = b"HTTP/1.1 200 OK\r\nX-Ratelimit-Remaining: 7\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def test_a_question_leaves_whole_and_its_connection_ends_with_the_answer(
+    nursery: trio.Nursery,
+) -> None:
+    server = Scripted(OK)
+    listener, *_ = await nursery.start(trio.serve_tcp, server.serve, 0)
+    reply, problem, sent = await look_ups_at(listener).ask("DELETE", "/v2/orders/1")
+    assert reply is not None
+    assert (reply.status, reply.body, reply.complete) == (200, b"{}", True)
+    assert reply.headers["x-ratelimit-remaining"] == "7"
+    assert (problem, sent) == ("", True)
+    assert server.asked.startswith(b"DELETE /v2/orders/1 HTTP/1.1\r\n")
+    assert b"\r\nAPCA-API-KEY-ID: key\r\n" in server.asked
+    with trio.fail_after(30):
+        await server.left.wait()
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("answer", "closes", "status", "body", "problem"),
+    [
+        (b"", True, None, b"", "the server closed the connection"),
+        (b"", False, None, b"", "no answer within 0.2 s"),
+        (OK[:-1], True, 200, b"{", "the server closed the connection"),
+        (OK[:-1], False, 200, b"{", "no answer within 0.2 s"),
+        (b"SSH-2.0-OpenSSH\r\n", False, None, b"", "the answer is not HTTP"),
+        (
+            OK.replace(b"2\r", b"2000000\r") + bytes(2_000_000),
+            False,
+            200,
+            None,
+            "the answer is longer than 1 MiB",
+        ),
+    ],
+    ids=["closed", "silent", "broken off", "stuck", "ssh", "endless"],
+)
+async def test_an_answer_that_is_not_whole_says_why(  # noqa: PLR0917 - one case
+    nursery: trio.Nursery,
+    answer: bytes,
+    closes: bool,
+    status: int | None,
+    body: bytes | None,
+    problem: str,
+) -> None:
+    server = Scripted(answer, closes=closes)
+    listener, *_ = await nursery.start(trio.serve_tcp, server.serve, 0)
+    seconds = 0.2 if problem.startswith("no answer") else 30.0
+    reply, why, sent = await look_ups_at(listener, seconds=seconds).ask("GET", "/")
+    assert sent
+    assert why.startswith(problem)
+    if reply is None:
+        assert status is None
+    else:
+        assert (reply.status, reply.complete) == (status, False)
+        assert body in {None, reply.body}
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection(
+    nursery: trio.Nursery,
+) -> None:
+    server = Scripted(b"HTTP/1.0 200 OK\r\n\r\n[]", closes=True)
+    listener, *_ = await nursery.start(trio.serve_tcp, server.serve, 0)
+    reply, problem, _sent = await look_ups_at(listener).ask("GET", "/v2/positions")
+    assert reply is not None
+    assert (reply.status, reply.body, reply.complete, problem) == (200, b"[]", True, "")
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_question_that_is_cancelled_leaves_no_connection(
+    nursery: trio.Nursery,
+) -> None:
+    server = Scripted(b"")
+    listener, *_ = await nursery.start(trio.serve_tcp, server.serve, 0)
+    asking = trio.CancelScope()
+
+    async def ask() -> None:
+        with asking:
+            await look_ups_at(listener, seconds=30.0).ask("GET", "/v2/clock")
+
+    nursery.start_soon(ask)
+    with trio.fail_after(30):
+        await server.arrived.wait()
+        asking.cancel()
+        await server.left.wait()
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_nothing_listens_nothing_has_left(nursery: trio.Nursery) -> None:
+    listener, *_ = await nursery.start(trio.serve_tcp, Scripted(OK).serve, 0)
+    look_ups = look_ups_at(listener)
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await listener.aclose()
+        reply, problem, sent = await look_ups.ask("GET", "/v2/clock")
+    assert (reply, sent) == (None, False)
+    assert problem.startswith("all attempts to connect to 127.0.0.1:")
+
+
+async def test_a_question_that_no_file_can_be_opened_for_may_come_again(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_where: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    listener, *_ = await nursery.start(trio.serve_tcp, Scripted(OK).serve, 0)
+    look_ups = look_ups_at(listener)
+    with monkeypatch.context() as patch:
+        patch.setattr(lookups_module, "connect", fail)
+        reply, problem, sent = await look_ups.ask("GET", "/v2/clock")
+    assert (reply, sent) == (None, False)
+    assert "Too many open files" in problem
+    reply, *_more = await look_ups.ask("GET", "/v2/clock")
+    assert reply is not None
+    assert reply.body == b"{}"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_over_tls_only_a_trusted_server_is_asked(
+    nursery: trio.Nursery, authority: Authority, is_trusted: bool
+) -> None:
+    server = Scripted(OK)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        secured = trio.SSLStream(
+            stream, authority.server, server_side=True, https_compatible=True
+        )
+        with suppress(trio.BrokenResourceError):
+            await server.serve(secured)
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    trusted = {"SSL_CERT_FILE": str(authority.bundle)} if is_trusted else {}
+    look_ups = look_ups_at(listener, seconds=30.0, tls=tls_context(trusted))
+    reply, problem, sent = await look_ups.ask("GET", "/v2/clock")
+    if is_trusted:
+        assert reply is not None
+        assert (reply.body, problem, sent) == (b"{}", "", True)
+    else:
+        assert (reply, sent) == (None, False)
+        assert "certificate" in problem.lower()
+        assert server.asked == b""
     nursery.cancel_scope.cancel()

@@ -62,9 +62,6 @@ class Questions:
         self._base = base
         self._timeout_seconds = timeout_seconds
 
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-
     async def ask(
         self, method: str, path: str, body: bytes = b""
     ) -> tuple[Reply | None, str, bool]:

@@ -20,21 +20,6 @@ async def test_it_goes_on_from_the_highest_price_that_the_row_has() -> None:
     assert entry.written_at == NEVER, "the next rise need not wait"
 
 
-async def test_nothing_is_kept_of_its_price_before_somebody_asks() -> None:
-    entry = BookEntry(make_position(high_price=Decimal(120)))
-    assert entry._prices is None
-    assert entry.prices is entry.prices
-
-
-async def test_prices_from_before_a_split_are_forgotten() -> None:
-    entry = BookEntry(make_position(high_price=Decimal(120)))
-    before = entry.prices
-    entry.position.high_price = Decimal(60)
-    entry.restart_prices()
-    assert entry.prices is not before
-    assert entry.prices.highs.highest == entry.written_high == 60
-
-
 async def test_the_rules_hold_for_it_unless_it_is_held_back() -> None:
     entry = BookEntry(make_position())
     assert (entry.is_armed, entry.held_back, entry.waits_until) == (

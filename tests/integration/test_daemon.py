@@ -65,6 +65,46 @@ async def test_a_signal_becomes_a_position_and_a_true_row() -> None:
         assert not box.socket.exists()
 
 
+async def test_a_daemon_imports_nothing_for_what_its_settings_leave_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    async with real_box() as (box, broker):
+        box.configure(alpaca=alpaca(broker))
+        async with box.daemon(), box.client() as feeder:
+            await box.until(lambda: broker.paper.feed.listeners, "the stream listens")
+            await feeder.ask(signal_line("AAPL", id="n-1"))
+            await box.until(
+                lambda: any(row["settledAt"] for row in box.rows()), "it is settled"
+            )
+            await box.until(
+                lambda: any(each.startswith("GET ") for each in broker.paper.counts),
+                "it has asked the broker something",
+            )
+        lines = box.stderr.read_text().splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+    assert {"trio", "trio_websocket", "snexec.broker.lookups"} <= imported
+    packages = {name.partition(".")[0] for name in imported}
+    assert not packages & {
+        *(
+            "httpx",
+            "httpcore",
+            "anyio",
+        ),  # webhooks, and the commands that ask the broker
+        *("starlette", "hypercorn", "prometheus_client"),  # [page], [http], [metrics]
+        *("coredis", "rich", "pygments", "tomlkit", "sqlite_utils", "tabulate"),
+    }
+    assert not imported & {
+        *(
+            "snexec.exits.monitor",
+            "snexec.redis.client",
+            "snexec.web",
+            "snexec.ops.notify",
+        ),
+        *("snexec.exchange.server", "snexec.market.snapshots", "snexec.broker.data"),
+    }
+
+
 async def test_fifty_equal_signals_at_once_give_one_order() -> None:
     async with real_box() as (box, broker):
         box.configure(alpaca=alpaca(broker))
