@@ -24,12 +24,14 @@ from coredis.pool import ConnectionPool
 from coredis.retry import NoRetryPolicy
 
 from snexec.errors import RedisCommandError, RedisLostError, first_words, leaves
-from snexec.redis.entries import Entry
+from snexec.redis.arrival import hand_on
+from snexec.redis.entries import entries_of, entries_read
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from snexec.redis.entries import Entry
     from snexec.settings import RedisAddress
 
 # Every fault is told by us, in one line; its own lines come with tracebacks.
@@ -128,21 +130,24 @@ class Session:
         except StreamDuplicateConsumerGroupError:
             return
 
-    async def read(self, count: int) -> list[Entry]:
-        """Read new entries, and wait for the first one for a second."""
-        answer = await self._client.xreadgroup(
-            self._group,
-            self._consumer,
-            streams={self._stream: b">"},
-            count=count,
-            block=round(BLOCK_SECONDS * 1000),
-        ).raw()
-        if not isinstance(answer, dict):
-            return []
-        found: list[Entry] = []
-        for entries in answer.values():
-            found += _entries(cast("Iterable[Any]", entries))
-        return found
+    async def read(
+        self, count: int, take: Callable[[list[Entry]], Sequence[Entry]] = list
+    ) -> Sequence[Entry]:
+        """Read new entries, and wait for the first one for a second.
+
+        Args:
+            count: How many at most.
+            take: Takes the first ones in the step in which they arrive, by default none.
+
+        Returns:
+            Those that were not taken.
+        """
+        return await hand_on(
+            *(self._client, b"XREADGROUP", b"GROUP", self._group, self._consumer),
+            *(b"COUNT", count, b"BLOCK", round(BLOCK_SECONDS * 1000)),
+            *(b"STREAMS", self._stream, b">"),
+            take=lambda answer: take(entries_read(answer)),
+        )
 
     async def pending(self, start: str, count: int) -> list[Pending]:
         """Return entries that are not acknowledged, whoever holds them, from an id on."""
@@ -163,7 +168,9 @@ class Session:
         answer = await self._client.xclaim(
             self._stream, self._group, self._consumer, round(idle_seconds * 1000), ids
         ).raw()
-        return _entries(each for each in cast("list[Any]", answer) if each is not None)
+        return entries_of(
+            each for each in cast("list[Any]", answer) if each is not None
+        )
 
     async def is_there(self, entry_id: str) -> bool:
         """Return whether the stream still has an entry."""
@@ -333,15 +340,6 @@ def _bound(most: int) -> dict[str, Any]:
         "trim_operator": PureToken.APPROXIMATELY,
         "threshold": most,
     }
-
-
-def _entries(answer: Iterable[Any]) -> list[Entry]:
-    found = []
-    for entry_id, flat in answer:
-        if flat is not None:  # it was deleted
-            pairs = list(zip(flat[::2], flat[1::2], strict=True))
-            found.append(Entry(entry_id.decode(), pairs))
-    return found
 
 
 def _text(value: object) -> str:

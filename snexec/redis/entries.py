@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snexec.signals import MAX_ID_CHARS, MAX_LINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _SIGNAL = b"signal"
 # Texts everywhere in Redis: these are numbers in the JSON of a signal.
@@ -49,6 +49,20 @@ class Line(NamedTuple):
 
     data: bytes | None
     lost: str = f"longer than {MAX_LINE_BYTES} bytes"
+
+
+def entries_of(answer: Iterable[Any]) -> list[Entry]:
+    """Return the entries of a server's answer that are still in the stream."""
+    return [
+        Entry(entry_id.decode(), list(zip(flat[::2], flat[1::2], strict=True)))
+        for entry_id, flat in answer
+        if flat is not None
+    ]
+
+
+def entries_read(answer: Mapping[bytes, Any] | None) -> list[Entry]:
+    """Return the entries that a read of one stream has brought."""
+    return [] if answer is None else entries_of(*answer.values())
 
 
 def line_of(entry: Entry) -> Line:

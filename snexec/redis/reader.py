@@ -65,9 +65,10 @@ class Reader:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._look_for_left, session, name="left entries")
                 while self._intake.phase is Phase.TAKING:
-                    entries = await session.read(await self._room())
-                    async with self._turn:
-                        await self._feed(entries)
+                    left = await session.read(await self._room(), self._arrived)
+                    if left:
+                        async with self._turn:
+                            await self._feed(left)
                 nursery.cancel_scope.cancel(reason="no signals are taken")
 
     async def _look_for_left(self, session: Session) -> None:
@@ -164,23 +165,32 @@ class Reader:
             else:
                 await trio.sleep(_LOOK_AGAIN_SECONDS)
 
+    def _arrived(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Take the first ones at once, so that their orders leave; return the others."""
+        return entries if self._turn.locked() else self._take_some(entries)
+
     async def _feed(self, entries: Sequence[Entry]) -> None:
         """Take entries, a few at a time, so that others get their turns."""
         intake = self._intake
+        while entries := self._take_some(entries):
+            await trio.sleep(0 if intake.can_write else _LOOK_AGAIN_SECONDS)
+            if intake.is_full:
+                await intake.wait_for_room()
+
+    def _take_some(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Take the first ones in one step; return those that are for later steps."""
+        intake = self._intake
         ahead = self._clock.now().timestamp() - trio.current_time()
-        for number, entry in enumerate(entries, start=1):
-            while intake.is_full or not intake.can_write:
-                intake.flush()
-                await trio.sleep(0 if intake.can_write else _LOOK_AGAIN_SECONDS)
-                if intake.is_full:
-                    await intake.wait_for_room()
-            if not self._take(entry, ahead):
+        taken = 0
+        for entry in entries[:LINES_PER_TURN]:
+            if intake.is_full or not intake.can_write:
                 break
-            if number % LINES_PER_TURN == 0:
-                intake.flush()
-                await trio.lowlevel.checkpoint()
-                ahead = self._clock.now().timestamp() - trio.current_time()
+            if not self._take(entry, ahead):
+                taken = len(entries)  # no more are taken: these stay pending
+                break
+            taken += 1
         intake.flush()
+        return entries[taken:]
 
     def _take(self, entry: Entry, ahead: float) -> bool:
         """Take one entry; return whether more may be taken.

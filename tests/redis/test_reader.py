@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from snexec.clock import SystemClock
-from snexec.intake import Phase
+from snexec.intake import LINES_PER_TURN, Phase
 from snexec.redis.client import Pending, Session
 from snexec.redis.entries import Entry
 from tests.fakes import FakeClock
 from tests.input_helpers import World, signal_line, within
 from tests.redis.feeding import STREAM, Fed, fed, until
 from tests.redis.server import needs_redis, shared_server
+
+if TYPE_CHECKING:
+    from snexec.intake import Answer
 
 pytestmark = needs_redis
 
@@ -112,6 +117,56 @@ async def test_a_standby_leaves_everything_in_the_stream() -> None:
         world.intake.open()
         await until(lambda: it.world.intake.has_taken("n-2"))
         assert taken(it) == ["n-1", "n-2"]
+
+
+@within(20)
+async def test_an_entry_is_taken_before_the_task_that_reads_has_its_turn() -> None:
+    world, takers = World(), []
+    async with fed(world) as it:
+        record = world.intake.take
+
+        def take(*words: Any, **more: Any) -> Answer:  # noqa: ANN401
+            takers.append(trio.lowlevel.current_task().name)
+            return record(*words, **more)
+
+        world.intake.take = take  # type: ignore[method-assign]
+        it.add(signal_line(id="n-1"))
+        await it.answered(1)
+        assert takers != ["entries"], "another wake-up away from its arrival"
+
+
+@within(20)
+async def test_many_entries_are_taken_in_their_order_with_turns_between() -> None:
+    turns: list[int] = []
+    async with fed(World()) as it:
+        await it.connected()
+
+        async def others() -> None:
+            while len(it.answers) < 200:
+                turns.append(len(it.answers))
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            await it.send(b"".join(signal_line(id=f"{n}") + b"\n" for n in range(200)))
+            await it.answered(200)
+        assert taken(it) == [f"{n}" for n in range(200)]
+    steps = [after - before for before, after in itertools.pairwise([*turns, 200])]
+    # Two: nobody has the same place in each pass of the loop.
+    assert max(steps) <= 2 * LINES_PER_TURN
+
+
+@within(20)
+async def test_what_arrives_while_others_are_taken_waits_for_its_turn() -> None:
+    async with fed(World()) as it:
+        await it.connected()
+        async with it.redis._reader._turn:
+            it.add(signal_line(id="n-1"))
+            await until(lambda: it.pending() == 1)
+            await trio.sleep(0.05)
+            assert it.answers == []
+        await it.answered(1)
+        assert taken(it) == ["n-1"]
 
 
 # What is pending

@@ -529,7 +529,9 @@ class ModelSession:
     async def make_group(self) -> None:
         await self._ask(partial(self._server.make_group, self._stream, self._group))
 
-    async def read(self, count: int) -> list[Entry]:
+    async def read(
+        self, count: int, take: Callable[[list[Entry]], Sequence[Entry]] = list
+    ) -> Sequence[Entry]:
         blocked = _Blocked(self._stream, self._group, self._consumer, count)
 
         async def block() -> list[Entry]:
@@ -549,9 +551,10 @@ class ModelSession:
             self._reads.remove(blocked)
             if not self._line.is_cut():
                 self._server.unblock(blocked)
-        if found:
-            self._come_to("entries read")
-        return found
+        if not found:
+            return []
+        self._come_to("entries read")
+        return take(found)
 
     async def pending(self, start: str, count: int) -> list[Pending]:
         return await self._ask(
