@@ -62,7 +62,8 @@ def canonical_symbol(written: str) -> str:
         raise ValueError(
             "must be 1 to 15 characters: groups of A-Z 0-9 joined by single . - or /"
         )
-    symbol = written.upper()
+    # One object where they are equal, as each poll of positions reads every symbol.
+    symbol = written if written.isupper() else written.upper()
     if symbol.isalnum():
         return _joined(symbol)
     if _DOTTED.fullmatch(symbol):

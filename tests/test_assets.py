@@ -53,6 +53,11 @@ def test_an_asset_has_one_spelling(written: str, meant: str) -> None:
     assert canonical_symbol(meant) == meant
 
 
+def test_a_symbol_that_is_spelled_so_already_is_not_copied() -> None:
+    told = "".join(["AA", "PL"])
+    assert canonical_symbol(told) is told
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -102,7 +102,7 @@ async def read_positions(content: bytes) -> PositionList:
         UnknownOutcomeError: It is no list of positions.
     """
     held: dict[str, HeldPosition] = {}
-    seen, unreadable, is_whole = set(), set(), True
+    unreadable, is_whole = set(), True
     async for fields in InTurns(_entries(content)):
         named = _symbol(fields) if isinstance(fields, dict) else None
         if named is None:
@@ -110,13 +110,12 @@ async def read_positions(content: bytes) -> PositionList:
         if not named:
             continue
         position = _read(fields, named)
-        if position is None or named in seen:
+        if position is None or named in held or named in unreadable:
             unreadable.add(named)
+            held.pop(named, None)
         else:
             held[named] = position
-        seen.add(named)
-    readable = [each for each in held.values() if each.symbol not in unreadable]
-    return PositionList(readable, unreadable=unreadable, is_whole=is_whole)
+    return PositionList(held.values(), unreadable=unreadable, is_whole=is_whole)
 
 
 def _entries(content: bytes) -> Iterator[Any]:
@@ -133,7 +132,8 @@ def _entries(content: bytes) -> Iterator[Any]:
     at = opened.end() if opened else len(content)
     while found := _ENTRY.match(content, at):
         try:
-            fields = from_json(found[1])
+            # Its prices are other ones in each list: kept as text, they are only in the way.
+            fields = from_json(found[1], cache_strings="keys")
         except ValueError:
             break
         at = found.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from snexec.exits.external import APART_SECONDS
+from snexec.exits.prices import NEVER
 from snexec.exits.sights import Case, Claim, restated
 from snexec.exits.splits import merged
 from snexec.trading_days import day_of_trade
@@ -52,12 +52,13 @@ class Evidence:
     bought: Decimal | None = None
     used: frozenset[str] = frozenset()
     is_surveyed: bool = False
-    ask_at: float = -math.inf
+    ask_at: float = NEVER
     rests: str | None = None
     _pause: float = APART_SECONDS
-    _traded_at: float = -math.inf
-    _anew_at: float = -math.inf
-    _claimed: tuple[Decimal, Decimal] | None = None
+    _traded_at: float = NEVER
+    _anew_at: float = NEVER
+    _shares: Decimal | None = None  # that the row had bought at the last look
+    _remaining: Decimal | None = None
     _is_unreadable: bool = False
     _said: dict[str, float] | None = None
 
@@ -68,12 +69,12 @@ class Evidence:
 
     def note(self, position: Position) -> None:
         """Note whether the row has bought or sold anything since the last look."""
-        claimed = (position.shares, position.remaining)
-        if self._claimed is None:
+        claimed = (self._shares, self._remaining)
+        if self._shares is None:
             self._traded_at = position.bought_at
-        elif claimed != self._claimed:
+        elif claimed != (position.shares, position.remaining):
             self._traded_at = trio.current_time()
-        self._claimed = claimed
+        self._claim(position)
 
     def case(
         self,
@@ -162,7 +163,7 @@ class Evidence:
 
     def restated(self, position: Position, now: Sight) -> None:
         """Note what was written of the row, so that no look takes it for a trade."""
-        self._claimed = (position.shares, position.remaining)
+        self._claim(position)
         self.whole(now._replace(remaining=position.remaining))
 
     def unreadable(self) -> bool:
@@ -180,10 +181,13 @@ class Evidence:
         """Return whether something was not said within a day, and note that it is."""
         now = trio.current_time()
         self._said = self._said or {}
-        if now - self._said.get(text, -math.inf) < _DAY_SECONDS:
+        if now - self._said.get(text, NEVER) < _DAY_SECONDS:
             return False
         self._said[text] = now
         return True
 
+    def _claim(self, position: Position) -> None:
+        self._shares, self._remaining = position.shares, position.remaining
+
     def _ask_freely(self) -> None:
-        self.ask_at, self._pause = -math.inf, APART_SECONDS
+        self.ask_at, self._pause = NEVER, APART_SECONDS

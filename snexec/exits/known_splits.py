@@ -63,12 +63,12 @@ class KnownSplits:
 
     async def run(self) -> None:
         """Ask when it is time, until cancelled."""
-        asked: frozenset[str] = frozenset()
+        asked: dict[str, None] = {}  # which takes less memory than a set
         due = trio.current_time()
         while True:
             is_due = trio.current_time() >= due
             if any(is_due or each not in asked for each in self._shares()):
-                asked = frozenset(self._shares())
+                asked = dict.fromkeys(self._shares())
                 is_answered = await self._ask(asked)
                 wait = _AGAIN_SECONDS if is_answered else _RETRY_SECONDS
                 due = trio.current_time() + wait
@@ -77,7 +77,7 @@ class KnownSplits:
     def _shares(self) -> Iterator[str]:
         return (each for each in self._symbols() if "/" not in each)
 
-    async def _ask(self, symbols: frozenset[str]) -> bool:
+    async def _ask(self, symbols: Collection[str]) -> bool:
         today = day_of_trade(self._clock.now())
         try:
             splits = await self._source(sorted(symbols), today - _BACK, today + _AHEAD)

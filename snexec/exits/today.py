@@ -71,7 +71,7 @@ class Today:
             self._first = price
             self._first_at = min(self._first_at, wall)
         elif price != self._first:
-            self._first, self.has_moved = None, True
+            self._first, self._first_at, self.has_moved = None, _EVER, True
         else:
             self._stands_still = True
         return self.has_moved
@@ -86,7 +86,7 @@ class Today:
         self._first_at = min(self._first_at, wall)
         opened = session.opened_at
         if at > (self._first_at if opened is None else opened):
-            self.has_moved = True
+            self.has_moved, self._first_at = True, _EVER
 
     # Halts.
 

@@ -64,7 +64,7 @@ class DataSession:
         heard: Callable[[], None],
         told: set[object],
     ) -> None:
-        self.served: frozenset[str] = frozenset()
+        self.served: dict[str, None] = {}  # which takes less memory than a set
         self._socket = socket
         self._credentials = credentials
         self._watched = watched
@@ -120,7 +120,7 @@ class DataSession:
                 return
 
     def _missing(self) -> list[str]:
-        settled = self.served | self._unknown
+        settled = self.served.keys() | self._unknown
         return [each for each in self._watched if each not in settled]
 
     async def _leave(self, symbols: list[str]) -> None:
@@ -191,12 +191,11 @@ class DataSession:
             case "subscription":
                 told = message.get("trades")
                 names = told if isinstance(told, list) else []
-                spelled = {each: each for each in self._watched}  # one object for each
-                self.served = frozenset(
-                    spelled.get(name, name)
+                self.served = {
+                    self._watched.own(name) or name: None
                     for name in names
                     if isinstance(name, str) and name != "*"
-                )
+                }
                 self._answered.set()
             case "error":
                 code = _code(message)

@@ -134,11 +134,12 @@ class DataStream:
         self, known: dict[str, float], symbol: str, price: Decimal | None
     ) -> None:
         line = self._line(symbol)
-        if price is None or symbol not in line.watched:
+        own = line.watched.own(symbol)
+        if price is None or own is None:
             known.pop(symbol, None)
             return
         dollars = float(price)  # of which a fifth of a Decimal's memory is kept
-        before, known[symbol] = known.get(symbol, dollars), dollars
+        before, known[own] = known.get(own, dollars), dollars
         if dollars != before:
             self._moved(line, symbol)
 

@@ -13,6 +13,15 @@ def test_a_symbol_that_stays_keeps_its_place() -> None:
     assert ("B" in watched, len(watched)) == (False, 3)
 
 
+def test_whoever_keeps_a_symbol_gets_the_one_object_of_it() -> None:
+    watched, first = Watched(), "".join(["A", "B"])
+    watched.set([first])
+    again = "".join(["A", "B"])
+    watched.set([again, "C"])
+    assert watched.own(again) is first
+    assert watched.own("D") is None
+
+
 async def test_only_a_change_wakes_anybody_up() -> None:
     watched = Watched()
     watched.set(["A", "B"])
