@@ -42,7 +42,7 @@ class ExitSizes:
         moves: Of prices that positions show.
         starts: With closed rows and without, in turns.
         closed: Rows that were sold.
-        memory_rows: That are watched where memory is measured.
+        memory_rows: That are watched where memory is measured, beside as many closed.
     """
 
     rounds: int
@@ -155,7 +155,8 @@ def run_exits(
         tell("starts and memory")
         starts = [_starts(places, sizes) for _ in range(sizes.starts)]
         small, large = (
-            _memory(places, count) for count in (100, 100 + sizes.memory_rows)
+            _memory(places, held, closed=sizes.memory_rows)
+            for held in (100, 100 + sizes.memory_rows)
         )
         disk = places.disk.parent
     return ExitRun(
@@ -284,10 +285,14 @@ def _starts(places: Places, sizes: ExitSizes) -> tuple[float, float]:
     return took[0], took[1]
 
 
-def _memory(places: Places, held: int) -> float:
-    """Return the resident memory with so many rows that have prices, in MiB."""
+def _memory(places: Places, held: int, *, closed: int) -> float:
+    """Return the resident memory with so many rows that have prices, in MiB.
+
+    Beside closed rows, as in a database that was used before: what SQLite keeps of any
+    larger file, 1 MB, and what reading a few rows leaves free are no watched row's.
+    """
     symbols = [symbol_of(number) for number in range(held)]
-    with _daemon(places, "stream", held=held) as (subject, _, data):
+    with _daemon(places, "stream", held=held, closed=closed) as (subject, _, data):
         exit_measure.wait_watched(subject, data, symbols)
         exit_measure.refresh(data, symbols)
         exit_measure.pause(_SWITCH_SECONDS)
