@@ -203,7 +203,7 @@ def late_bindings(root: Path) -> list[str]:
 
 
 def _imports_of(path: Path, root: Path) -> Iterator[Import]:
-    tree = ast.parse(path.read_text())
+    file, tree = path.relative_to(root), ast.parse(path.read_text())
     late = {
         node
         for function in ast.walk(tree)
@@ -211,7 +211,6 @@ def _imports_of(path: Path, root: Path) -> Iterator[Import]:
         for node in ast.walk(function)
     }
     for node in ast.walk(tree):
-        file = path.relative_to(root)
         if isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if module == root.name or module.startswith(f"{root.name}."):
