@@ -103,17 +103,24 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """
     connection = connect(path, read_only=True)
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master")
+        return _that_reads(connection)
     except sqlite3.OperationalError:
-        connection.close()
         if Path(f"{path.resolve()}-wal").exists():
             raise
-        # Nobody has it open, and in this folder nobody can start to write: it is fixed.
-        target = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        connection = sqlite3.connect(target, uri=True)
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = lambda text: text.decode(errors="replace")
+    # Nobody has it open, and in this folder nobody can start to write: it is fixed.
+    target = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(target, uri=True)
+    connection.row_factory = sqlite3.Row
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    return _that_reads(connection)
+
+
+def _that_reads(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
         connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

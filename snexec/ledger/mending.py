@@ -40,7 +40,7 @@ class Mender:
         self._watch = watch
         self._use = use
         self._saved = False
-        self._is_closed = False  # between two connections
+        self._between: sqlite3.Connection | None = None  # of no file
 
     def mend(self, connection: sqlite3.Connection) -> None:
         """Make good what can be.
@@ -53,18 +53,20 @@ class Mender:
         if damage is None:
             self._saved = False
             return
-        if damage.loss is Loss.NAME_OF_LOG and not self._is_closed:
+        if damage.loss is Loss.NAME_OF_LOG and self._between is None:
             _write_log_back(connection, damage)
             if self._watch.is_shared():
                 # That one has the old files open too, and would go on in them.
                 raise FilesLostError(damage)
             self._watch.close()
             # Nothing can be written to this one by mistake, should the next step fail.
-            self._use(_in_memory())
+            self._between = _in_memory()
+            self._use(self._between)
             connection.close()
-            self._is_closed = True
-        if self._is_closed:
+        if self._between is not None:
             self._open_anew(damage)
+            self._between.close()
+            self._between = None
             return
         if not self._saved:
             self._saved = True
@@ -86,7 +88,6 @@ class Mender:
                 raise
             raise FilesLostError(damage) from exc  # gone again in this very moment
         self._use(connection)
-        self._is_closed = False
         log.warning(
             "%s while in use: every row is in %s itself now, and trading goes on; keep"
             " other programs from doing that",

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snexec.cli import trades_query
 from snexec.cli.trades_query import MOMENT, Query, money_of, open_rows, open_to_read
 from snexec.errors import CommandError
+from snexec.ledger.file import connect
 from tests.fakes import FakeClock, make_trade, open_store
 from tests.ledger.hands import add_row, write
 
@@ -146,6 +148,19 @@ def test_nothing_can_be_written(path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM BotTrade")
         assert connection.execute("SELECT count(*) FROM BotTrade").fetchone()[0] == 3
+
+
+def test_what_is_no_database_is_not_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database, and longer than the hundred bytes of a header" * 2)
+    with closing(connect(path, read_only=True)) as connection:
+        monkeypatch.setattr(trades_query, "connect", lambda *_, **__: connection)
+        with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+            open_to_read(path)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("money", ["real", "simulated"])

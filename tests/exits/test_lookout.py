@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -25,7 +26,7 @@ from tests.exits.looking import GRACE, INTERVAL, Bench
 from tests.fakes import TrioClock, not_found, open_store, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from snexec.broker.positions import HeldPosition
@@ -42,13 +43,16 @@ REFUSED = RefusedError(status_code=401, body="", reason="unauthorized")
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Bench]:
-    def bench(per_minute: int = 200, **exits: object) -> Bench:
-        clock = TrioClock()
-        store = open_store(tmp_path / "t.db", clock)
-        return Bench(store=store, clock=clock, exits=exits, per_minute=per_minute)
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    with ExitStack() as stores:
 
-    return bench
+        def bench(per_minute: int = 200, **exits: object) -> Bench:
+            clock = TrioClock()
+            store = open_store(tmp_path / "t.db", clock)
+            stores.callback(store._db.close)
+            return Bench(store=store, clock=clock, exits=exits, per_minute=per_minute)
+
+        yield bench
 
 
 @pytest.fixture

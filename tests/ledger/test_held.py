@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -302,6 +303,7 @@ def test_sells_are_read_where_the_rows_are_after_the_file_was_mended(
     store: Store, database: Path, clock: FakeClock
 ) -> None:
     buy(store)
-    store._use(open_database(database, simulated=False, clock=clock))
+    with closing(store._db):
+        store._use(open_database(database, simulated=False, clock=clock))
     assert plan(store).id == "sn-1-x1"
     assert held(store).live_exit is not None

@@ -103,6 +103,27 @@ def test_it_is_written_as_durably_as_before(watched: Store, database: Path) -> N
         assert watched._db.execute(f"PRAGMA {name}").fetchone()[0] == value, name
 
 
+def test_no_connection_is_left_open_on_the_way(
+    watched: Store, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = [watched._db]
+    use = watched._mender._use
+
+    def noted(connection: sqlite3.Connection) -> None:
+        used.append(connection)
+        use(connection)
+
+    monkeypatch.setattr(watched._mender, "_use", noted)
+    wal(database).unlink()
+    touched(watched)
+    watched.mend()
+    *left, now = used
+    assert now is watched._db
+    for connection in left:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+
 def test_a_reader_in_the_way_is_waited_for(watched: Store, database: Path) -> None:
     watched.wait_for_locks(0)
     with closing(sqlite3.connect(database, isolation_level=None)) as reader:
