@@ -95,5 +95,5 @@ def _nothing_is_lost(site: Site, rows: dict[str, Row]) -> Iterator[str]:
     for trade_id, row in rows.items():
         if row["exitReason"] != "order_not_found" or trade_id in sent:
             continue
-        if row["signalId"] in there and row["signalId"] not in site.stale:
+        if row["signalId"] in there and row["signalId"] not in site.unwanted:
             yield f"the signal is lost: {shown(row)}"

@@ -282,10 +282,10 @@ class Host(World):
         super().happened(run, event)
         if run.crashed or event.signal_id is None:
             return
-        if event.reason == "stale":
-            self.site.stale.add(event.signal_id)
-            if not self._is_stale(event.signal_id):
-                self.wrong(f"signal {event.signal_id} is young, and counts as stale")
+        if event.reason == "stale" and not self._is_stale(event.signal_id):
+            self.wrong(f"signal {event.signal_id} is young, and counts as stale")
+        if event.event == "skipped" and event.reason not in {*_STAYS, "repeated"}:
+            self.site.unwanted.add(event.signal_id)
         if event.event in _DECIDED or (
             event.event == "skipped" and event.reason not in _STAYS
         ):
@@ -500,7 +500,7 @@ class Site:
         said: The story as it went, with times.
         faults: What must never be, and was.
         decided: The ids of signals of which a feed said what became of them.
-        stale: The ids of signals that were too old for some host.
+        unwanted: The ids of signals that some host had a reason not to trade.
         sent: Every request for an order.
         entered: Every entry, by its id.
         connected: Whose trading stream was opened last.
@@ -526,7 +526,7 @@ class Site:
         self.said: list[str] = []
         self.faults: list[str] = []
         self.decided: set[str] = set()
-        self.stale: set[str] = set()
+        self.unwanted: set[str] = set()
         self.sent: list[Sent] = []
         self.entered: dict[str, Entered] = {}
         self.pauses = Pauses()
