@@ -115,6 +115,7 @@ class TakenSignal(NamedTuple):
         sequence: Its place in this run.
         term: The mode's in which it was taken, and to which it belongs (SPEC 11).
         producer: Who sent it, where it is known.
+        is_kept: Whether its feeder keeps it until it is decided, over a crash too.
     """
 
     signal: Signal
@@ -122,6 +123,7 @@ class TakenSignal(NamedTuple):
     sequence: int
     term: Term
     producer: str | None = None
+    is_kept: bool = False
 
 
 def parse_signal(

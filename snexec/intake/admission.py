@@ -231,6 +231,7 @@ class Intake:
         lost: str = f"longer than {MAX_LINE_BYTES} bytes",
         default_id: str | None = None,
         producer: str | None = None,
+        is_kept: bool = False,
     ) -> Answer:
         """Take one line; None stands for one that was not kept.
 
@@ -241,12 +242,17 @@ class Intake:
             lost: Why it was not kept.
             default_id: What a signal without an id is called.
             producer: Who sent it, where it is known.
+            is_kept: Whether it comes again after a crash, until it is decided.
         """
         answer = (
             Answer(status="invalid", error=f"line: {lost}")
             if line is None
             else self._answer(
-                line, read_at, early=early, default_id=default_id, producer=producer
+                *(line, read_at),
+                early=early,
+                default_id=default_id,
+                producer=producer,
+                is_kept=is_kept,
             )
         )
         self._counts[answer.status] += 1
@@ -267,6 +273,7 @@ class Intake:
         early: bool,
         default_id: str | None,
         producer: str | None,
+        is_kept: bool,
     ) -> Answer:
         try:
             signal = parse_signal(line, self._live.mask, default_id=default_id)
@@ -292,7 +299,8 @@ class Intake:
             self._taken_ids.add(key)
         sequence = next(self._numbers)
         term = self._live.term
-        self._orders.hand_in(TakenSignal(signal, read_at, sequence, term, producer))
+        taken = TakenSignal(signal, read_at, sequence, term, producer, is_kept)
+        self._orders.hand_in(taken)
         return Answer(status="accepted", id=signal.id, signal=signal, sequence=sequence)
 
     def _log_refusal(self, answer: Answer, producer: str | None) -> None:

@@ -76,7 +76,8 @@ class NewTrade(NamedTuple):
         """The broker's id, which is not known before it has answered."""
 
 
-Opening = Literal["opened", "repeated", "symbol_open"] | Reason
+# "again" is the row of an earlier run, whose order may have been sent by it.
+Opening = Literal["opened", "again", "repeated", "symbol_open"] | Reason
 
 
 class OrderRef(NamedTuple):

@@ -22,6 +22,7 @@ from snexec.ledger.stops import StopNote
 from snexec.ledger.symbols import open_row
 from snexec.ledger.transactions import Transactions
 from snexec.ledger.unconcluded import Unconcluded
+from snexec.ledger.unsent import UnsentRows
 from snexec.ledger.win_window import begin_window
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Store(Transactions):
         found: The rows of orders that were found at the broker.
         exits: The sells of the rows.
         held: The rows that may be sold.
+        unsent: The rows whose orders may be sent once more.
         unconcluded: Those of which it is not known whether their shares were sold.
         stop_note: How the last run on the file ended.
     """
@@ -77,6 +79,7 @@ class Store(Transactions):
         )
         self.exits = Exits(connection, self._counting, clock=clock)
         self.held = HeldRows(connection, clock=clock)
+        self.unsent = UnsentRows(connection, self._counting, clock=clock)
         self.stop_note = StopNote(connection)
         self.signal_log = SignalTable(connection)
 
@@ -222,11 +225,7 @@ class Store(Transactions):
         )
 
     def end_simulation(self) -> int:
-        """End what an earlier simulation left open; its account is gone.
-
-        Returns:
-            How many rows it left open.
-        """
+        """End what an earlier simulation left open, and return how many rows that was."""
         self._counting.begin_empty()
         return end_simulation(self._db, self._now())
 
@@ -340,7 +339,7 @@ class Store(Transactions):
         super()._use(connection)
         for part in (
             *(self.found, self.unconcluded, self._late, self._plain),
-            *(self.exits, self.held, self.stop_note, self.signal_log),
+            *(self.exits, self.held, self.unsent, self.stop_note, self.signal_log),
         ):
             part.read_from(connection)
 

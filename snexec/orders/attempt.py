@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snexec.latency import Latencies
     from snexec.ledger import Ledger, NewTrade, Opening, Store
     from snexec.model import Side
-    from snexec.orders.intent import Intent, Lapse
+    from snexec.orders.intent import Intent, Lapse, SkipReason
     from snexec.risk import HaltSwitch
 
 
@@ -85,6 +85,15 @@ class Attempt:
         """Note why there is no row, and go on."""
         self.error = error
         self.owner.row_decided(self)
+
+    @property
+    def has_no_row(self) -> SkipReason | None:
+        """Why there is no row for it; None where there is."""
+        match self.opening:
+            case "opened" | "again":
+                return None
+            case reason:
+                return reason or "not_written"
 
     # As the client's order.
 

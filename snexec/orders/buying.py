@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snexec.model import AccountName, Mode, Side
     from snexec.orders.intent import Lapse, SkipReason
     from snexec.orders.skips import Skips
+    from snexec.reconciliation import UnsettledOrders
     from snexec.risk import HaltSwitch, Limits
     from snexec.settings import ExitSettings, LiveSettings
     from snexec.signals import TakenSignal
@@ -41,6 +42,7 @@ class Buying:
         halt: Asked only whether a halt is known; the real check comes last (SPEC 11).
         market: The broker's clock.
         skips: Reports the signals that are not bought.
+        unsettled: Which orders an earlier run has left without the broker's word.
         id_salt: Makes the ids of one simulation differ from the last one's.
     """
 
@@ -52,6 +54,7 @@ class Buying:
         market: Market,
         skips: Skips,
         *,
+        unsettled: UnsettledOrders,
         id_salt: str,
     ) -> None:
         self.live = live
@@ -61,6 +64,12 @@ class Buying:
         self._accounts = accounts
         self._halt = halt
         self._market = market
+        self._unsettled = unsettled
+
+    def is_of_an_earlier_run(self, trade_id: str) -> bool:
+        """Return whether an order is that, and not settled; from any thread."""
+        order = self._unsettled.get(trade_id)
+        return order is not None and not order.of_this_run
 
     def is_standby(self) -> bool:
         """Return whether another host may order now, and this daemon not."""
@@ -157,8 +166,18 @@ class SignalBuy:
         )
 
     def open_row(self, store: Store, trade: NewTrade) -> Opening:
-        """Write its row, unless a limit that counts rows forbids it."""
-        return store.open_trade(trade, self._limits)
+        """Write its row, unless a limit that counts rows forbids it.
+
+        What an earlier run has read and not seen through comes again, where its feeder
+        keeps it (SPEC 13). Whether its order has left is not known, and the broker takes
+        an id once: so it is sent in the same row, and there is one order either way.
+        """
+        opening = store.open_trade(trade, self._limits)
+        if opening != "repeated" or not self.taken.is_kept:
+            return opening
+        if not self._buying.is_of_an_earlier_run(trade.id):
+            return opening
+        return store.unsent.open_again(trade, self._limits)
 
     def dropped(self, reason: SkipReason, *, why: str = "") -> None:
         """Count and report that the signal is not traded."""

@@ -92,16 +92,20 @@ class OrderDesk:
         self._writer = ledger.writer
         self.freshness = Freshness(limits.max_signal_age_sec)
         self.skips = Skips(feed=feed, freshness=self.freshness)
-        self._buying = Buying(live, accounts, halt, market, self.skips, id_salt=id_salt)
+        unsettled = reconciler.unsettled
+        self._buying = Buying(
+            *(live, accounts, halt, market, self.skips),
+            unsettled=unsettled,
+            id_salt=id_salt,
+        )
         self.outcomes = Outcomes(
-            ledger, reconciler.unsettled, reconciler.discarded, latencies, feed
+            ledger, unsettled, reconciler.discarded, latencies, feed
         )
         executor = TradeExecutor(
             outcomes=self.outcomes,
-            refusals=Refusals(
-                self.outcomes, reconciler.unsettled, reconciler.discarded
-            ),
+            refusals=Refusals(self.outcomes, unsettled, reconciler.discarded),
             resend=Resend(reconciler.fills, self.outcomes),
+            unsettled=unsettled,
             latencies=latencies,
             halt=halt,
             ledger=ledger,

@@ -159,7 +159,7 @@ class Dispatcher:
         An order under way has no task: there is nothing to do until it is answered,
         and switching to tasks that only wait would hold up the orders behind it.
         """
-        sent = self._executor.send(attempt) if attempt.opening == "opened" else None
+        sent = None if attempt.has_no_row else self._executor.send(attempt)
         if attempt.given_up:
             return
         self._awaiting_row.remove(attempt)

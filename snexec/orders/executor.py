@@ -13,7 +13,7 @@ from snexec.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from snexec.logs import about_order
+from snexec.logs import OrderLog, about_order
 from snexec.orders.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from snexec.latency import Latencies
     from snexec.ledger import Ledger, NewTrade
     from snexec.orders.attempt import Owner
-    from snexec.orders.intent import Intent
+    from snexec.orders.intent import Intent, SkipReason
     from snexec.orders.outcomes import Outcomes
     from snexec.orders.refusals import Refusals
     from snexec.orders.resend import Resend
+    from snexec.reconciliation import UnsettledOrders
     from snexec.risk import HaltSwitch
 
 log = logging.getLogger("TradeExecutor")
+order_log = OrderLog(log)
 
 
 class Onlooker(Protocol):
@@ -46,6 +48,7 @@ class TradeExecutor:
         outcomes: Records what the broker answered.
         refusals: Have the broker's no borne out.
         resend: What to do after a 429.
+        unsettled: Follows an order that is sent once more.
         latencies: Times each order.
         halt: The kill switch, checked last before an order leaves.
         ledger: Nothing leaves while its files are not what they were.
@@ -58,6 +61,7 @@ class TradeExecutor:
         outcomes: Outcomes,
         refusals: Refusals,
         resend: Resend,
+        unsettled: UnsettledOrders,
         latencies: Latencies,
         halt: HaltSwitch,
         ledger: Ledger,
@@ -66,6 +70,7 @@ class TradeExecutor:
         self._outcomes = outcomes
         self._refusals = refusals
         self._resend = resend
+        self._unsettled = unsettled
         self._latencies = latencies
         self._halt = halt
         self._ledger = ledger
@@ -100,12 +105,23 @@ class TradeExecutor:
                 return None
             for onlooker in self._onlookers:
                 onlooker.leaving(attempt.trade, attempt.intent.sequence)
+            if attempt.opening == "again":
+                self._note_again(attempt.trade)
             self._latencies.begin(attempt.trade.id, read_at=attempt.intent.read_at)
             attempt.sent = attempt.lease.send_order(attempt)
         except Exception as exc:  # noqa: BLE001 - raised by the order's own task
             attempt.error = exc
             return None
         return attempt.sent
+
+    def _note_again(self, trade: NewTrade) -> None:
+        """Count an order's time anew, as it leaves in the row of an earlier run."""
+        order_log.warning(
+            trade,
+            "an earlier run has drawn up the order, and the broker does not know it: it"
+            " is sent by the same id, which the broker takes once",
+        )
+        self._unsettled.placed(trade, order_id=None, is_under_way=True)
 
     async def execute_trade(self, attempt: Attempt) -> None:
         """Do the rest for an order that did not go straight through.
@@ -116,8 +132,8 @@ class TradeExecutor:
         trade = attempt.trade
         if attempt.error is not None:
             self._not_written(attempt, attempt.error)
-        elif attempt.opening != "opened":
-            attempt.intent.dropped(attempt.opening or "not_written")
+        elif (reason := attempt.has_no_row) is not None:
+            attempt.intent.dropped(reason)
         elif attempt.sent is not None:
             try:
                 await self._see_through(attempt, attempt.sent)
@@ -143,13 +159,18 @@ class TradeExecutor:
         attempt.intent.dropped("not_written")
 
     async def _withheld(self, attempt: Attempt, *, why: str) -> None:
-        """Remove the row of an order that was kept from leaving."""
+        """Remove the row of an order that was kept from leaving, if it never left."""
+        reason: SkipReason = attempt.lapsed or "stale"
         if attempt.unsafe:
-            self._outcomes.drop_unsafe(attempt)
+            reason = "not_written"
         elif attempt.halted and attempt.lapsed != "standby":
-            await self._outcomes.drop(attempt, "halted")
+            reason = "halted"
+        if attempt.opening == "again":
+            attempt.intent.dropped(reason, why=why)  # recovery asks on about its row
+        elif attempt.unsafe:
+            self._outcomes.drop_unsafe(attempt)
         else:
-            await self._outcomes.drop(attempt, attempt.lapsed or "stale", why=why)
+            await self._outcomes.drop(attempt, reason, why=why)
 
     async def _see_through(self, attempt: Attempt, sent: SentOrder) -> None:
         """Record what became of an order that has left, once it is answered."""
@@ -172,6 +193,8 @@ class TradeExecutor:
                 if attempt.halted or attempt.lapsed or attempt.unsafe:
                     why = "no connection to the broker was free in time"
                     await self._withheld(attempt, why=why)
+                elif attempt.opening == "again":
+                    self._outcomes.unknown(attempt.trade, exc)
                 else:
                     await self._outcomes.not_sent(attempt, exc)
             else:

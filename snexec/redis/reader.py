@@ -215,6 +215,7 @@ class Reader:
             read_at=min(seconds_of(entry.id) - ahead, now),
             lost=line.lost,
             default_id=default_id(settings.stream, entry.id),
+            is_kept=True,
         )
         match answer.status:
             case "accepted":

@@ -6,6 +6,7 @@ import collections
 import math
 import os
 import random
+import re
 import signal
 import time
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ _NEVER = {
     *("end applied", "partial fill applied", "look-up read"),
 }
 KILL_STEPS = (*(step for step in STEPS if step not in _NEVER), *REDIS_STEPS)
+_CUT_OFF = re.compile(r"Order outcome unknown: (\w+) ")
 # A request that is half with the kernel when its host stands still goes on when it wakes.
 PAUSE_STEPS = tuple(step for step in KILL_STEPS if step != "POST half sent")
 
@@ -248,19 +250,15 @@ class Sweep:
         for _entry_id, fields in it.redis.entries(STREAM):
             symbol = fields["signal"].partition('"symbol": "')[2].partition('"')[0]
             wanted.add(symbol)
-        # Whether a request that was cut off has left is not known: it is never sent again.
-        # A host that stands by asks about its rows once it is active again.
-        not_asked = "status = 'open' AND settledAt IS NULL AND alpacaOrderId IS NULL"
-        missed = {
-            row["symbol"]
-            for host in it.hosts
-            for row in host.rows(
-                "exitReason = 'order_not_found'"
-                + ("" if host is active else f" OR ({not_asked})")
-            )
-        }
-        self.figures.missed = len(missed - bought.keys())
-        lost = wanted - bought.keys() - missed
+        # Whether a request that was cut off has left is not known: the host that sent it
+        # asks until it gives it up, and sends it no more. What a kill kept from leaving
+        # comes again.
+        lost = wanted - bought.keys()
+        if lost:
+            logs = [host.log() for host in it.hosts]
+            cut_off = {symbol for log in logs for symbol in _CUT_OFF.findall(log)}
+            self.figures.missed = len(lost & cut_off)
+            lost -= cut_off
         problems += [f"{symbol} is lost" for symbol in lost]
         rows = {row["id"]: row for row in active.rows()}
         for order in orders:

@@ -563,6 +563,13 @@ async def test_a_signal_without_an_id_has_the_one_it_is_given() -> None:
     assert other.id == "n-1"
 
 
+async def test_a_signal_says_whether_its_feeder_keeps_it() -> None:
+    world = World()
+    world.intake.take(signal_line(id="n-1"), read_at=1)
+    world.intake.take(signal_line(id="n-2"), read_at=1, is_kept=True)
+    assert [each.is_kept for each in world.orders.taken()] == [False, True]
+
+
 async def test_it_says_how_much_room_there_is_and_whether_rows_can_be_written() -> None:
     world = World(max_pending=2)
     assert (world.intake.room, world.intake.can_write) == (2, True)

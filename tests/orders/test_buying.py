@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -12,16 +13,20 @@ from snexec.orders.buying import SignalBuy
 from snexec.signals import TakenSignal
 from tests.fakes import Rig, make_signal
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 pytestmark = pytest.mark.jumping_time
 
 
-def buy(rig: Rig, **changes: object) -> SignalBuy:
+def buy(rig: Rig, *, is_kept: bool = False, **changes: object) -> SignalBuy:
     """Make the intent of a signal that is taken now."""
     taken = TakenSignal(
         signal=make_signal(**changes),  # type: ignore[arg-type]
         read_at=trio.current_time(),
         sequence=7,
         term=rig.settings.term,
+        is_kept=is_kept,
     )
     return SignalBuy(taken, rig.orders._buying)
 
@@ -147,3 +152,31 @@ async def test_it_has_lapsed_once_another_host_may_order(rig: Rig) -> None:
     assert intent.lapsed() == "standby"
     rig.halt.standby = False
     assert intent.lapsed() is None
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_what_an_earlier_run_left_is_opened_again_where_its_feeder_kept_it(
+    make_rig: Callable[..., Rig], *, is_kept: bool
+) -> None:
+    make_rig().open_row(buy(make_rig(), id="n-1").draw_up("paper"))
+    rig = make_rig()
+    rig.reconciler.load(rig.store.unsettled())
+    intent = buy(rig, id="n-1", is_kept=is_kept)
+    opening = intent.open_row(rig.store, intent.draw_up("paper"))
+    assert opening == ("again" if is_kept else "repeated")
+
+
+async def test_what_this_run_has_written_is_a_repetition(rig: Rig) -> None:
+    intent = buy(rig, id="n-1", is_kept=True)
+    trade = intent.draw_up("paper")
+    assert intent.open_row(rig.store, trade) == "opened"
+    assert intent.open_row(rig.store, trade) == "repeated", "its order is on its way"
+    rig.unsettled.placed(trade, order_id=None)
+    assert intent.open_row(rig.store, trade) == "repeated", "nobody knows whether it is"
+
+
+async def test_a_symbol_that_is_open_for_another_signal_stays_so(rig: Rig) -> None:
+    first, second = buy(rig, id="n-1"), buy(rig, id="n-2", is_kept=True)
+    rig.open_row(first.draw_up("paper"))
+    rig.reconciler.load(rig.store.unsettled())
+    assert second.open_row(rig.store, second.draw_up("paper")) == "symbol_open"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.budget import Purpose
 from snexec.errors import (
+    DuplicateOrderError,
     NotSentError,
     RateLimitedError,
     RefusedError,
@@ -18,6 +20,8 @@ from snexec.errors import (
 )
 from snexec.ledger.damage import gone
 from snexec.ledger.rows import trade_id
+from snexec.orders.buying import SignalBuy
+from snexec.signals import TakenSignal
 from tests.fakes import (
     MOMENT_TEXT,
     Rig,
@@ -226,6 +230,117 @@ async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
     await rig.trade(make_signal())
     assert rig.paper.requests == []
     assert dict(rig.skips.counts) == {"symbol_open": 1}
+
+
+# What an earlier run has left
+
+
+def left(make_rig: Callable[..., Rig]) -> Rig:
+    """Give the next run after one that died with a row whose order may have left."""
+    first = make_rig()
+    intent = SignalBuy(kept(first), first.orders._buying)
+    first.open_row(intent.draw_up("paper"))
+    rig = make_rig()
+    rig.reconciler.load(rig.store.unsettled())
+    return rig
+
+
+def kept(rig: Rig) -> TakenSignal:
+    """Take a signal whose feeder keeps it."""
+    signal, now = make_signal(id="n-1"), trio.current_time()
+    return TakenSignal(signal, now, 1, rig.settings.term, is_kept=True)
+
+
+async def trade_again(rig: Rig) -> None:
+    """Have the signal come again, and return when its order's task has ended."""
+    rig.orders._queue.put(SignalBuy(kept(rig), rig.orders._buying))
+    rig.orders.close()
+    await rig.orders.run()
+
+
+async def test_an_order_that_may_never_have_left_leaves_in_the_same_row(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = left(make_rig)
+    await trade_again(rig)
+    row = only_row(rig)
+    [request] = rig.paper.requests
+    assert (request.kind, request.client_order_id) == ("place", row["id"])
+    assert (row["status"], row["alpacaOrderId"]) == ("open", "paper-o-1")
+    assert rig.told() == [("placed", None)]
+    assert "an earlier run has drawn up the order" in warnings_of(caplog)[-1]
+
+
+async def test_while_it_is_on_its_way_it_is_young_and_of_this_run(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = left(make_rig)
+    [order] = rig.unsettled
+    order.placed_at = -100.0
+    rig.paper.seconds = 3.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trade_again, rig)
+        await trio.sleep(1)
+        [order] = rig.unsettled
+        assert (order.placed_at, order.due, order.of_this_run) == (0.0, 5.0, True)
+
+
+async def test_one_that_had_left_is_found_by_its_id(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = left(make_rig)
+    rig.paper.placing.append(
+        DuplicateOrderError(status_code=422, body="{}", reason="no")
+    )
+    rig.paper.looking.append(make_order(only_row(rig)["id"]))
+    await trade_again(rig)
+    with trio.move_on_after(1):
+        await rig.recover()
+    assert len(rig.paper.asked("place")) == 1
+    assert only_row(rig)["alpacaOrderId"] is not None
+    assert rig.told() == [("placed", None)]
+
+
+@pytest.mark.parametrize("reason", ["halted", "standby", "not_written"])
+async def test_one_that_is_withheld_keeps_its_row_as_its_order_may_be_there(
+    make_rig: Callable[..., Rig], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = left(make_rig)
+    rig.writer.delay_seconds = 1
+    if reason == "not_written":
+        watch = rig.store.watch
+        gone_by_then = partial(setattr, watch, "damage", gone("snexec.db"))
+        monkeypatch.setattr(watch, "look_quickly", gone_by_then)  # after the commit
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trade_again, rig)
+        await wait_all_tasks_blocked()
+        rig.halt.on, rig.halt.standby = reason == "halted", reason == "standby"
+    assert rig.paper.asked("place") == []
+    assert only_row(rig)["status"] == "open"
+    assert rig.told() == [("skipped", reason)]
+    assert len(rig.unsettled) == 1, "recovery asks on"
+
+
+async def test_one_for_which_there_is_no_connection_keeps_its_row(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = left(make_rig)
+    rig.paper.placing.append(NotSentError("no connection within 5 s"))
+    await trade_again(rig)
+    assert only_row(rig)["status"] == "open"
+    assert rig.told() == []
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
+
+
+async def test_one_that_is_refused_leaves_no_row(
+    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+) -> None:
+    rig = left(make_rig)
+    rig.paper.placing.append(RefusedError(status_code=403, body="{}", reason="no"))
+    await trade_again(rig)
+    assert rig.rows() == {}
+    assert rig.told() == [("refused", "no")]
+    assert len(logged_errors.take()) == 1
 
 
 # Its age

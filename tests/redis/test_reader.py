@@ -59,7 +59,12 @@ async def test_both_forms_are_taken_in_their_order() -> None:
         entry_id = it.add_fields(**FIELDS)
         it.add_fields(**FIELDS, id="n-3")
         await it.answered(3)
-        assert taken(it) == ["n-1", f"{STREAM}:{entry_id}", "n-3"]
+        signals = it.world.orders.taken()
+        ids = [each.signal.id for each in signals]
+        assert ids == ["n-1", f"{STREAM}:{entry_id}", "n-3"]
+        assert all(each.is_kept for each in signals), (
+            "the stream has them after a crash"
+        )
 
 
 @within(20)

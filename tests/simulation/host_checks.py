@@ -25,6 +25,7 @@ def host_problems(site: Site) -> list[str]:
         *_every_open_row_has_its_order(site, rows),
         *_one_order_a_signal(site),
         *_nothing_is_forgotten(active, rows),
+        *_nothing_is_lost(site, rows),
     ]
 
 
@@ -82,3 +83,17 @@ def _nothing_is_forgotten(active: Host, rows: dict[str, Row]) -> Iterator[str]:
     for trade_id, row in rows.items():
         if (row["settledAt"] is None) != (trade_id in followed):
             yield f"followed, {trade_id in followed}: {shown(row)}"
+
+
+def _nothing_is_lost(site: Site, rows: dict[str, Row]) -> Iterator[str]:
+    """Find what was never sent, and is no longer going to be, though nothing forbade it."""
+    redis = site.hosts[0].redis
+    there = {
+        site.entered[each.id].signal_id for each in site.server.entries(redis.stream)
+    }
+    sent = {each.trade_id for each in site.sent}
+    for trade_id, row in rows.items():
+        if row["exitReason"] != "order_not_found" or trade_id in sent:
+            continue
+        if row["signalId"] in there and row["signalId"] not in site.unwanted:
+            yield f"the signal is lost: {shown(row)}"

@@ -107,6 +107,7 @@ class Sent:
     """A request for an order that has left a host, and what that was told."""
 
     host: Host
+    run: Run
     trade_id: str
     answered: Answered | None = None
 
@@ -283,6 +284,8 @@ class Host(World):
             return
         if event.reason == "stale" and not self._is_stale(event.signal_id):
             self.wrong(f"signal {event.signal_id} is young, and counts as stale")
+        if event.event == "skipped" and event.reason not in {*_STAYS, "repeated"}:
+            self.site.unwanted.add(event.signal_id)
         if event.event in _DECIDED or (
             event.event == "skipped" and event.reason not in _STAYS
         ):
@@ -305,7 +308,8 @@ class Host(World):
         if row is None or row["status"] != "open":
             self.wrong(f"an order leaves without an open row: {trade_id}")
         for sent in self.site.sent:
-            is_same = sent.host is self and sent.trade_id == trade_id
+            # What the last run has sent, this one does not know.
+            is_same = sent.run is run and sent.trade_id == trade_id
             if is_same and sent.answered not in {"429", "refused", "not sent"}:
                 self.wrong(f"sent again after {sent.answered}: {trade_id}")
         if run is not self.run or not self.may_order():
@@ -321,7 +325,7 @@ class Host(World):
         lease = self.lease()
         if lease is not None:
             self.site.order_leaves(self, lease._value)
-        sent = Sent(host=self, trade_id=trade_id)
+        sent = Sent(host=self, run=run, trade_id=trade_id)
         self.site.sent.append(sent)
         return sent
 
@@ -496,6 +500,7 @@ class Site:
         said: The story as it went, with times.
         faults: What must never be, and was.
         decided: The ids of signals of which a feed said what became of them.
+        unwanted: The ids of signals that some host had a reason not to trade.
         sent: Every request for an order.
         entered: Every entry, by its id.
         connected: Whose trading stream was opened last.
@@ -521,6 +526,7 @@ class Site:
         self.said: list[str] = []
         self.faults: list[str] = []
         self.decided: set[str] = set()
+        self.unwanted: set[str] = set()
         self.sent: list[Sent] = []
         self.entered: dict[str, Entered] = {}
         self.pauses = Pauses()

@@ -133,6 +133,16 @@ STORIES: dict[str, list[Step]] = {
         "commit begins", seconds=9.0
     ),
     "killed amid an order": _at("commit begins", down=20.0),
+    "killed between the row and its POST, and back before another takes over": _at(
+        "commit done", down=1.0
+    ),
+    "killed between the row and its POST": _at("commit done", down=20.0),
+    "killed between the row and its POST, for longer than is asked for orders": [
+        Wait(),
+        *(KillAt(host=host, point="commit done", down=90.0) for host in ("a", "b")),
+        Add(),
+        Wait(seconds=120.0),
+    ],
     "killed between the POST and its reply": _at("post accepted", down=20.0),
     "killed between the POST and its reply, and canceled": [
         Wait(),
@@ -347,6 +357,11 @@ FAULTS: dict[str, tuple[object, str, Any, str, str]] = {
     "an entry has a new id each time": (
         *(buying, "trade_id", lambda *_, **__: f"sn-{next(_numbers):032x}"),
         *("killed between the POST and its reply, and canceled", "for the same signal"),
+    ),
+    "what an earlier run has left counts as a repetition": (
+        *(buying.Buying, "is_of_an_earlier_run", lambda *_: False),
+        "killed between the row and its POST, and back before another takes over",
+        "the signal is lost",
     ),
     "entries without an id have one by chance": (
         *(reader, "default_id", lambda *_: f"{next(_numbers)}"),
