@@ -305,6 +305,9 @@ class ExitWorld(World):
         begun = sell["cancelReason"] if before["cancelReason"] is None else None
         if (before["state"], begun) == ("working", "stop_loss"):
             self.wrong(f"a stop is canceled to sell at the stop: {sell}")
+        if begun in _PRICE_REASONS:
+            row = self.seen[sell["tradeId"]]
+            self._sold_by_price({**sell, "reason": begun}, row)
         said = (sell["state"], sell["filledQty"], sell["filledAvgPrice"])
         self.say(f"sell {sell['id']} " + " ".join(map(str, said)))
         if Decimal(sell["filledQty"]) < Decimal(before["filledQty"]):
@@ -328,7 +331,10 @@ class ExitWorld(World):
         )
         if Decimal(sell["qty"]) > left:
             self.wrong(f"{sell['qty']} are to be sold, and {left} are left")
-        if sell["reason"] in _PRICE_REASONS and sell["id"].endswith("-x1"):
+        # What a stop gives way to was decided before that, however long it takes.
+        is_known = any(each["cancelReason"] == sell["reason"] for each in own)
+        is_by_price = sell["reason"] in _PRICE_REASONS and sell["id"].endswith("-x1")
+        if is_by_price and not is_known:
             self._sold_by_price(sell, row)
 
     def _sold_by_price(self, sell: Row, row: Row) -> None:

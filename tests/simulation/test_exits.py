@@ -375,6 +375,24 @@ def test_a_stop_of_the_session_is_placed_again_for_the_next_one() -> None:
     assert _ends(world) == [("s1", "expired", Decimal(0)), ("s2", "filled", _ALL)]
 
 
+def test_what_a_stop_gave_way_to_in_the_day_is_sold_at_the_next_open() -> None:
+    world = play(
+        [
+            TradingHalts(seconds=130.0),
+            Send(pace=12.0, feed="late"),
+            Wait(seconds=11.0),
+            Fates(fates=(Fate(posts=("hangs before accept", "lost before accept")),)),
+            Wait(seconds=2.0),
+            Move(price="95.00"),
+            Crash(down=70.0),
+        ],
+        closes=True,
+        stops=True,
+    )
+    [row] = world.seen.values()
+    assert (row["status"], row["exitReason"]) == ("closed", "stop_loss")
+
+
 @pytest.mark.parametrize("point", [p for p in get_args(Point) if p != "mode switches"])
 @pytest.mark.parametrize("step", [CloseByHand(), Move(price="111"), Move(price="94")])
 def test_a_kill_beside_a_stop_sells_once(point: Point, step: Step) -> None:
