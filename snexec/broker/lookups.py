@@ -77,9 +77,9 @@ class LookUps:
         """
         url = urlsplit(self._base_url)
         port = url.port or (443 if self._tls else 80)
-        sock = await connect(url.hostname or "", port, self._tls)
-        readers = Readers()
+        readers = Readers()  # first, as it may be what no file is left for
         try:
+            sock = await connect(url.hostname or "", port, self._tls)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(readers.run)
                 connection = Connection(sock, _Alone(nursery), readers)

@@ -68,7 +68,7 @@ class ExitsStatus(NamedTuple):
         watched: Rows whose rules are asked.
         closing: Rows that are being sold.
         blocked: Rows that cannot be sold now.
-        unwatched: Rows of which nothing is asked: exits are off.
+        unwatched: Rows of which nothing is asked, as ``[exits]`` is not enabled.
         source: Where the newest price is from; None without one.
         price_age_sec: Its age.
         blind: Whether the rows of any mode have had no price for too long.

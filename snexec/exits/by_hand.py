@@ -73,7 +73,7 @@ class ByHand:
         return [answers[symbol] for symbol in dict.fromkeys(symbols)]
 
     def positions(self) -> list[PositionStatus]:
-        """Return what is known of each position of the book, the oldest first."""
+        """Return what is known of each position that the book has."""
         exits, now = self._live.now.exits, trio.current_time()
         return [self._status(each, exits, now) for each in self._book]
 
@@ -108,7 +108,7 @@ class ByHand:
 
     async def _found(self, symbol: str) -> BookEntry | None:
         book = self._book
-        if book.of_symbol(symbol) is None and not book.follows_all:
+        if not book.follows_all:  # the row it knows may have ended, and another begun
             with trio.fail_after(_DURABLE_SECONDS):
                 await take_up(book, self._writer, symbol)
         return book.of_symbol(symbol)

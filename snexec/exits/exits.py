@@ -134,7 +134,7 @@ class Exits:
         return await self._by_hand.close(symbols, at_open=at_open, by=by)
 
     def positions(self) -> list[PositionStatus]:
-        """Return what is known of each position, the oldest first."""
+        """Return what is known of each position, or only of what is sold, without rules."""
         return self._by_hand.positions()
 
     def held(self, symbols: Iterable[str]) -> list[str]:

@@ -51,6 +51,7 @@ BUSY = (
 )
 _PAGE = (
     "SELECT rowid, id FROM BotTrade WHERE rowid > ? AND status = 'open'"
+    " AND typeof(id) = 'text'"  # not so in another program's
     " ORDER BY rowid LIMIT ?"
 )
 # It is no change that others wait for: `updatedAt` stays.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from snexec.broker import lookups as lookups_module
 from snexec.broker.lookups import LookUps
@@ -66,12 +67,14 @@ class Scripted:
     Attributes:
         asked: What it was sent.
         arrived: Set once that is a whole question.
+        answered: Set once its answer has left.
         left: Set once the other side has closed.
     """
 
     def __init__(self, answer: bytes, *, closes: bool = False) -> None:
         self.asked = b""
         self.arrived = trio.Event()
+        self.answered = trio.Event()
         self.left = trio.Event()
         self._answer = answer
         self._closes = closes
@@ -82,6 +85,7 @@ class Scripted:
                 self.asked += await stream.receive_some()
             self.arrived.set()
             await stream.send_all(self._answer)
+            self.answered.set()
             if not self._closes:
                 await stream.receive_some()
         self.left.set()
@@ -147,9 +151,9 @@ async def test_a_question_leaves_whole_and_its_connection_ends_with_the_answer(
     ("answer", "closes", "status", "body", "problem"),
     [
         (b"", True, None, b"", "the server closed the connection"),
-        (b"", False, None, b"", "no answer within 0.2 s"),
+        (b"", False, None, b"", "no answer within 30 s"),
         (OK[:-1], True, 200, b"{", "the server closed the connection"),
-        (OK[:-1], False, 200, b"{", "no answer within 0.2 s"),
+        (OK[:-1], False, 200, b"{", "no answer within 30 s"),
         (b"SSH-2.0-OpenSSH\r\n", False, None, b"", "the answer is not HTTP"),
         (
             OK.replace(b"2\r", b"2000000\r") + bytes(2_000_000),
@@ -163,6 +167,7 @@ async def test_a_question_leaves_whole_and_its_connection_ends_with_the_answer(
 )
 async def test_an_answer_that_is_not_whole_says_why(  # noqa: PLR0917 - one case
     nursery: trio.Nursery,
+    mock_clock: trio.testing.MockClock,
     answer: bytes,
     closes: bool,
     status: int | None,
@@ -171,8 +176,15 @@ async def test_an_answer_that_is_not_whole_says_why(  # noqa: PLR0917 - one case
 ) -> None:
     server = Scripted(answer, closes=closes)
     listener, *_ = await nursery.start(trio.serve_tcp, server.serve, 0)
-    seconds = 0.2 if problem.startswith("no answer") else 30.0
-    reply, why, sent = await look_ups_at(listener, seconds=seconds).ask("GET", "/")
+
+    async def let_time_run_out() -> None:
+        await server.answered.wait()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        mock_clock.jump(30.0)
+
+    if problem.startswith("no answer"):
+        nursery.start_soon(let_time_run_out)
+    reply, why, sent = await look_ups_at(listener, seconds=30.0).ask("GET", "/")
     assert sent
     assert why.startswith(problem)
     if reply is None:
@@ -224,16 +236,17 @@ async def test_where_nothing_listens_nothing_has_left(nursery: trio.Nursery) -> 
     assert problem.startswith("all attempts to connect to 127.0.0.1:")
 
 
+@pytest.mark.parametrize("missing", ["connect", "Readers"])
 async def test_a_question_that_no_file_can_be_opened_for_may_come_again(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    async def fail(*_where: object) -> None:
+    def fail(*_where: object) -> None:
         raise OSError(24, "Too many open files")
 
     listener, *_ = await nursery.start(trio.serve_tcp, Scripted(OK).serve, 0)
     look_ups = look_ups_at(listener)
     with monkeypatch.context() as patch:
-        patch.setattr(lookups_module, "connect", fail)
+        patch.setattr(lookups_module, missing, fail)
         reply, problem, sent = await look_ups.ask("GET", "/v2/clock")
     assert (reply, sent) == (None, False)
     assert "Too many open files" in problem

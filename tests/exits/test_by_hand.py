@@ -119,6 +119,21 @@ async def test_a_row_that_nothing_watches_is_found_and_sold(
     assert (other.state, other.error) == ("refused", "nothing of it is held")
 
 
+async def test_a_row_that_another_program_has_ended_hides_no_newer_one(
+    shop: Shop, hand: ByHand
+) -> None:
+    await shop.start_with_rows_unwatched()
+    rig = shop.rig
+    rig.market.open = False
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert "the market is closed" in answer.error
+    rig.store._db.execute("UPDATE BotTrade SET status = 'closed' WHERE id = 'sn-1'")
+    buy(rig, "sn-2")
+    rig.market.open = True
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert (answer.state, answer.exit_id) == ("selling", "sn-2-x1")
+
+
 async def test_a_close_says_that_its_row_cannot_be_read(
     shop: Shop, hand: ByHand
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.ledger import Applied, ExitApplied
+    from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
 pytestmark = pytest.mark.jumping_time
@@ -130,6 +132,31 @@ async def test_without_exits_nothing_is_asked_and_with_them_watching_begins(
     explained = exits.explain("sn-1")
     assert explained is not None
     assert [each.name for each in explained if each.is_on] == ["stop_loss"]
+
+
+async def test_rules_wait_until_what_is_held_can_be_read(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_errors: LoggedErrors,
+) -> None:
+    def fail(*_where: object) -> None:
+        raise sqlite3.DatabaseError("no such table: SnexecMeta")
+
+    rig = make_rig()
+    buy(rig)
+    exits = make_exits(rig)
+    section = make_settings(exits={}).exits
+    rig.settings.now = rig.settings.now.model_copy(update={"exits": section})
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.store.held, "page", fail)
+        nursery.start_soon(exits.run)
+        while not (said := logged_errors.take()):
+            await wait_all_tasks_blocked(0.01)
+    assert said[0].startswith("what is held cannot be read, so no rule watches it (no")
+    assert exits.explain("sn-1") is None
+    await trio.sleep(11)
+    assert exits.explain("sn-1") is not None
 
 
 async def test_a_start_without_exits_forgets_the_rules_that_were_applied(

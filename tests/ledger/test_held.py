@@ -168,6 +168,18 @@ def test_rows_are_read_by_their_symbol_their_id_and_page_by_page(store: Store) -
     assert pages == [["sn-0", "sn-1"], ["sn-2", "sn-3"], ["sn-4"]]
 
 
+def test_a_page_passes_over_another_programs_row_whose_id_is_no_text(
+    store: Store,
+) -> None:
+    buy(store)
+    store._db.execute(
+        "INSERT INTO BotTrade (id, symbol, status, createdAt, updatedAt)"
+        " VALUES (X'00FF', 'KO', 'open', '2026-01-05', '2026-01-05')"
+    )
+    rows, after = store.held.page(0, 100)
+    assert ([row.id for row in rows], after) == (["sn-1"], None)
+
+
 def test_rows_of_which_something_is_sold_or_is_to_be_are_busy(store: Store) -> None:
     for number in range(3):
         buy(store, trade_id=f"sn-{number}", symbol=f"S{number}")
