@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snexec.risk import Limits
 
 _STATUS = (
-    "SELECT status FROM BotTrade WHERE id = ? AND alpacaOrderId IS NULL"
+    "SELECT status FROM BotTrade WHERE id = ? AND symbol = ? AND alpacaOrderId IS NULL"
     " AND settledAt IS NULL AND shares IS NULL AND entryPrice IS NULL"
     " AND (status = 'open' OR (status = 'missed' AND exitReason = 'order_not_found'))"
 )
@@ -50,13 +50,13 @@ class UnsentRows:
                 is open still counts already.
 
         Returns:
-            "repeated" where the broker has spoken of the order, or somebody has ended
-            its row otherwise.
+            "repeated" where the broker has spoken of the order, where somebody has ended
+            its row otherwise, or where the row is of another symbol's order.
 
         Raises:
             sqlite3.IntegrityError: A rule of another program's forbids it.
         """
-        found = self._db.execute(_STATUS, [trade.id]).fetchone()
+        found = self._db.execute(_STATUS, [trade.id, trade.symbol]).fetchone()
         if found is None:
             return "repeated"
         moment = self._clock.now()

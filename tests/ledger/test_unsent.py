@@ -59,6 +59,19 @@ def test_it_says_what_is_ordered_now(store: Store) -> None:
     assert (row["notional"], row["starRating"]) == (50.0, 3)
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_second_signal_of_its_id_is_not_ordered_in_it(
+    store: Store, *, given_up: bool
+) -> None:
+    store.open_trade(TRADE)
+    if given_up:
+        store.mark_not_found("sn-1")
+    before = row_of(store, "sn-1")
+    other = make_trade("sn-1", "MO")
+    assert store.unsent.open_again(other, None) == "repeated"
+    assert row_of(store, "sn-1") == before
+
+
 def test_one_that_was_given_up_stays_so_beside_an_open_row_of_its_symbol(
     store: Store,
 ) -> None:
