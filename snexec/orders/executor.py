@@ -166,7 +166,9 @@ class TradeExecutor:
         elif attempt.halted and attempt.lapsed != "standby":
             reason = "halted"
         if attempt.opening == "again":
-            attempt.intent.dropped(reason, why=why)  # recovery asks on about its row
+            # Recovery asks on about its row, which is open, whatever it was before.
+            self._unsettled.revived(attempt.trade.id)
+            attempt.intent.dropped(reason, why=why)
         elif attempt.unsafe:
             self._outcomes.drop_unsafe(attempt)
         else:

@@ -13,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from snexec.broker.budget import Purpose
 from snexec.errors import (
     DuplicateOrderError,
+    NotFoundError,
     NotSentError,
     RateLimitedError,
     RefusedError,
@@ -319,6 +320,27 @@ async def test_one_that_is_withheld_keeps_its_row_as_its_order_may_be_there(
     assert only_row(rig)["status"] == "open"
     assert rig.told() == [("skipped", reason)]
     assert len(rig.unsettled) == 1, "recovery asks on"
+
+
+async def test_one_that_was_given_up_and_is_withheld_is_given_up_again(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = left(make_rig)
+    [order] = rig.unsettled
+    rig.store.mark_not_found(order.trade_id)
+    rig.unsettled.given_up(order)
+    order.placed_at, order.due, order.pause = -100.0, 3600.0, 3600.0
+    rig.writer.delay_seconds = 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trade_again, rig)
+        await wait_all_tasks_blocked()
+        rig.halt.on = True
+    assert only_row(rig)["status"] == "open"
+    rig.paper.looking.append(NotFoundError(status_code=404, body="", reason="none"))
+    with trio.move_on_after(10):
+        await rig.recover()
+    assert rig.paper.asked("place") == []
+    assert only_row(rig)["exitReason"] == "order_not_found", "its symbol is free"
 
 
 async def test_one_for_which_there_is_no_connection_keeps_its_row(
