@@ -75,7 +75,10 @@ async def fill_fifty_with_a_backup_after_ten(box: Box, client: Client) -> None:
     await box.until(
         lambda: len(box.rows("settledAt IS NOT NULL")) == 50, "all are filled"
     )
-    # What is written over in the very moment of a checkpoint cannot be told from it.
+
+
+async def until_no_checkpoint_runs(box: Box) -> None:
+    """Wait, as what is written over in the moment of one cannot be told from it."""
     await box.until(
         lambda: time.time() - box.database.stat().st_mtime > 1, "no checkpoint runs"
     )
@@ -102,6 +105,8 @@ async def test_nothing_leaves_once_rows_would_not_be_found_again(
         async with box.daemon() as process, box.client() as client:
             await fill_fifty_with_a_backup_after_ten(box, client)
             had = len(list(broker.paper.book.orders()))
+            if attack is put_a_backup_in_place:
+                await until_no_checkpoint_runs(box)
             attack(box)
             await send(client, 20, 200)
             await box.until(lambda: "no order is placed until" in box.log(), "it says")
@@ -119,6 +124,7 @@ async def test_a_backup_in_place_is_what_the_next_start_finds() -> None:
         box.configure(alpaca=alpaca(broker))
         async with box.daemon() as process, box.client() as client:
             await fill_fifty_with_a_backup_after_ten(box, client)
+            await until_no_checkpoint_runs(box)
             put_a_backup_in_place(box)
             await box.until(lambda: "no order is placed until" in box.log(), "it says")
             process.kill()
