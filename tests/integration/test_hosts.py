@@ -100,8 +100,10 @@ async def test_a_host_that_stood_still_orders_nothing_and_stands_by() -> None:
             assert await it.active(first) is second
             first.process.send_signal(signal.SIGCONT)
             await first.until_status(lease="standby", phase="standby")
+        # On a machine that stalls the lease may have gone back by then.
         await second.until(
-            lambda: second.rows("settledAt IS NOT NULL"), "bought by the other one"
+            lambda: any(host.rows("settledAt IS NOT NULL") for host in it.hosts),
+            "bought by the other one",
         )
         assert [order.symbol for order in it.orders()] == ["AAPL"]
         # The other one's connection was there until it woke: the broker has one slot.
