@@ -91,7 +91,7 @@ class Writer:
         self._openings_wait = False  # for the writer's task
         self._others_next = False  # after rows of orders were committed alone
         self._pending = 0
-        self._room = trio.Event()
+        self._room = trio.lowlevel.ParkingLot()
         self._applied = 0
         self._probing = 0  # of those that wait, or were not reported yet
         self._healthy = True
@@ -187,7 +187,7 @@ class Writer:
         """Queue a change, and wait while too many are queued."""
         self.put(change)
         while self._pending > _MAX_WAITING:
-            await self._room.wait()
+            await self._room.park()
 
     def probe(self, note: Callable[[Store], None] | None = None) -> None:
         """Queue a change of no row, or of notes that may be lost; it is not told as one."""
@@ -343,8 +343,7 @@ class Writer:
     def _note_written(self, changes: int) -> None:
         self._applied += changes
         self._pending -= changes
-        if self._pending <= _MAX_WAITING:
-            self._room.set()
-            self._room = trio.Event()
+        if self._room and self._pending <= _MAX_WAITING:
+            self._room.unpark_all()
         if self._checkpoints is not None:
             self._checkpoints.note(changes)

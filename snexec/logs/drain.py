@@ -99,7 +99,8 @@ class LogDrain(logging.Handler):
                     self._waiting = trio.Event()
                     if not self._lines:
                         await self._waiting.wait()
-                    await trio.sleep_until(gathered_at)
+                    if gathered_at > trio.current_time():
+                        await trio.sleep_until(gathered_at)
                     gathered_at = trio.current_time() + _GATHER_SECONDS
                     await self._write(threads)
             finally:

@@ -106,9 +106,11 @@ class DueOrders:
     def __len__(self) -> int:
         return len(self._later) + len(self._lost) + len(self._others)
 
-    def put(self, order: UnsettledOrder) -> None:
-        """Have an order come when it is due."""
-        heapq.heappush(self._later, (order.due, next(self._number), order))
+    def put(self, order: UnsettledOrder) -> bool:
+        """Have an order come when it is due; return whether that is before the others."""
+        entry = order.due, next(self._number), order
+        heapq.heappush(self._later, entry)
+        return self._later[0] is entry
 
     def first(self, now: float) -> UnsettledOrder | None:
         """Return the most urgent order that is due; it stays the first until it is begun.

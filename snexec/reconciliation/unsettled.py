@@ -304,8 +304,8 @@ class UnsettledOrders:
                 await self._changed.wait()
 
     def _queue(self, order: UnsettledOrder) -> None:
-        self._queues[order.mode].put(order)
-        self.look_up_again()
+        if self._queues[order.mode].put(order):
+            self.look_up_again()
 
     def look_up_again(self) -> None:
         """Have whoever waits for orders to be due ask again."""

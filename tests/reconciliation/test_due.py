@@ -104,3 +104,13 @@ def test_entries_of_settled_orders_are_dropped_where_they_are_many() -> None:
     due.forget_settled(10)
     assert len(due) == 10
     assert begun(due, 9) == [f"sn-{n}" for n in (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)]
+
+
+def test_who_waits_must_know_of_one_that_is_due_before_the_others_and_of_no_other() -> (
+    None
+):
+    orders = DueOrders()
+    assert orders.put(order("sn-1", due=5.0))
+    assert not orders.put(order("sn-2", due=5.0))
+    assert not orders.put(order("sn-3", due=6.0))
+    assert orders.put(order("sn-4", due=4.0))
