@@ -354,6 +354,18 @@ async def test_one_for_which_there_is_no_connection_keeps_its_row(
     assert dict(rig.outcomes.counts) == {"unknown": 1}
 
 
+async def test_one_that_is_too_old_after_its_429_keeps_its_row(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = left(make_rig)
+    rig.paper.placing.append(RateLimitedError("too many", wait_seconds=31))
+    await trade_again(rig)
+    assert len(rig.paper.asked("place")) == 1
+    assert only_row(rig)["status"] == "open"
+    assert rig.told() == [("skipped", "stale")]
+    assert len(rig.unsettled) == 1, "recovery asks on"
+
+
 async def test_one_that_is_refused_leaves_no_row(
     make_rig: Callable[..., Rig], logged_errors: LoggedErrors
 ) -> None:
