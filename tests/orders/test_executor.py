@@ -366,15 +366,44 @@ async def test_one_that_is_too_old_after_its_429_keeps_its_row(
     assert len(rig.unsettled) == 1, "recovery asks on"
 
 
-async def test_one_that_is_refused_leaves_no_row(
-    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+@pytest.mark.parametrize("status", [401, 403, 422])
+async def test_one_that_is_refused_keeps_its_row_as_its_order_may_be_there(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    logged_errors: LoggedErrors,
+    status: int,
 ) -> None:
     rig = left(make_rig)
-    rig.paper.placing.append(RefusedError(status_code=403, body="{}", reason="no"))
+    nursery.start_soon(rig.recover)
+    refused = RefusedError(status_code=status, body="{}", reason="no")
+    rig.paper.placing.append(refused)
     await trade_again(rig)
-    assert rig.rows() == {}
-    assert rig.told() == [("refused", "no")]
+    row = only_row(rig)
+    await trio.sleep(3)
+    assert only_row(rig) == row, "a 404 is no proof"
+    assert (row["status"], rig.told()) == ("open", [])
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
+    rig.paper.book[row["id"]] = make_order(row["id"], "new")
+    await trio.sleep(30)
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
     assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_refused_and_stays_unknown_is_given_up(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    rig = left(make_rig)
+    nursery.start_soon(rig.recover)
+    refused = RefusedError(status_code=403, body="{}", reason="no")
+    rig.paper.placing.append(refused)
+    await trade_again(rig)
+    await trio.sleep(59)
+    assert only_row(rig)["status"] == "open"
+    await trio.sleep(60)
+    assert only_row(rig)["exitReason"] == "order_not_found"
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
 
 
 # Its age
