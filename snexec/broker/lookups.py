@@ -14,14 +14,15 @@ import trio
 from snexec.broker.dial import connect
 from snexec.broker.heads import question
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Request
+from snexec.broker.request import Request
+from snexec.broker.wire import Connection
 from snexec.errors import first_words, no_answer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from snexec.broker.wire import Reply
+    from snexec.broker.request import Reply
 
 Method = Literal["GET", "DELETE"]
 

@@ -13,14 +13,15 @@ import trio
 
 from snexec.broker.dial import connect
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Request
+from snexec.broker.request import Request
+from snexec.broker.wire import Connection
 from snexec.errors import first_words, no_connection
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
-    from snexec.broker.wire import Listener
+    from snexec.broker.request import Listener
 
 _DIALS_AT_ONCE = 4  # in the background
 _MOST_DIALS = 64  # for orders that need a connection, of which 500 may come at once

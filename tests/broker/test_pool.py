@@ -23,7 +23,7 @@ from snexec.broker.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.broker.wire import Reply, Request
+    from snexec.broker.request import Reply, Request
     from tests.conftest import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
