@@ -181,6 +181,7 @@ class Pool:
             try:
                 with trio.fail_after(self._dial_seconds):
                     sock = await connect(self._host, self._port, self._tls)
+                connection = Connection(sock, self, self._readers)
             finally:
                 self._dialing -= 1
                 self._changed.set()
@@ -189,7 +190,6 @@ class Pool:
             self._fail_waiting(_reason(exc, self._dial_seconds))
             return
         self._unreachable = False
-        connection = Connection(sock, self, self._readers)
         self._connections.add(connection)
         self.free(connection)
         if connection.died_young:

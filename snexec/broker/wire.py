@@ -50,7 +50,11 @@ class Keeper(Protocol):
 
 
 class Connection:
-    """One connected socket, with TLS or without, and at most one request on it."""
+    """One connected socket, with TLS or without, and at most one request on it.
+
+    Raises:
+        OSError: It cannot be watched, and is closed.
+    """
 
     _complete: bool
 
@@ -65,7 +69,11 @@ class Connection:
         self._request: Request | None = None
         self._answered: Request | None = None  # while it listens for what follows
         self._expect_reply()
-        readers.add(sock, self._receive)
+        try:
+            readers.add(sock, self._receive)
+        except OSError:
+            sock.close()
+            raise
 
     @property
     def died_young(self) -> bool:
