@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from snexec.broker.calendar import TradingDay
     from snexec.broker.lookups import Method
     from snexec.broker.positions import HeldPosition, PositionList
+    from snexec.broker.request import Reply, Request
     from snexec.broker.sent import OutgoingOrder, OutgoingSell
-    from snexec.broker.wire import Reply, Request
     from snexec.clock import Clock
     from snexec.model import AccountName, Side
     from snexec.settings import Credentials

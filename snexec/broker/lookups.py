@@ -14,14 +14,15 @@ import trio
 from snexec.broker.dial import connect
 from snexec.broker.heads import question
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Request
+from snexec.broker.request import Request
+from snexec.broker.wire import Connection
 from snexec.errors import first_words, no_answer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from snexec.broker.wire import Reply
+    from snexec.broker.request import Reply
 
 Method = Literal["GET", "DELETE"]
 
@@ -80,27 +81,41 @@ class LookUps:
         readers = Readers()  # first, as it may be what no file is left for
         try:
             sock = await connect(url.hostname or "", port, self._tls)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(readers.run)
-                connection = Connection(sock, _Alone(nursery), readers)
-                try:
+            keeper = _Alone()
+            connection = Connection(sock, keeper, readers)
+            try:
+                async with trio.open_nursery() as keeper.nursery:
+                    keeper.nursery.start_soon(_read, readers, connection)
                     if connection.send(request):
                         await request.done.wait()
-                finally:
-                    connection.close(no_answer(self._timeout_seconds))
-                nursery.cancel_scope.cancel(reason="the question has its answer")
+                    keeper.nursery.cancel_scope.cancel(
+                        reason="the question has its answer"
+                    )
+            finally:
+                connection.close(no_answer(self._timeout_seconds))
         finally:
             readers.close()
 
 
-class _Alone:
-    """Keeps one connection, which nothing else is to use."""
+async def _read(readers: Readers, connection: Connection) -> None:
+    """Read a connection; one that cannot be waited for ends."""
+    try:
+        await readers.run()
+    except OSError as exc:
+        connection.close(first_words(exc))
 
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
+
+class _Alone:
+    """Keeps one connection, which nothing else is to use.
+
+    Attributes:
+        nursery: Runs its tasks.
+    """
+
+    nursery: trio.Nursery
 
     def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
-        self._nursery.start_soon(task)
+        self.nursery.start_soon(task)
 
     def free(self, connection: Connection) -> None:
         """Leave it to whoever asked, who closes it."""

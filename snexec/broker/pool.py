@@ -13,14 +13,15 @@ import trio
 
 from snexec.broker.dial import connect
 from snexec.broker.readers import Readers
-from snexec.broker.wire import Connection, Request
+from snexec.broker.request import Request
+from snexec.broker.wire import Connection
 from snexec.errors import first_words, no_connection
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
-    from snexec.broker.wire import Listener
+    from snexec.broker.request import Listener
 
 _DIALS_AT_ONCE = 4  # in the background
 _MOST_DIALS = 64  # for orders that need a connection, of which 500 may come at once
@@ -180,6 +181,7 @@ class Pool:
             try:
                 with trio.fail_after(self._dial_seconds):
                     sock = await connect(self._host, self._port, self._tls)
+                connection = Connection(sock, self, self._readers)
             finally:
                 self._dialing -= 1
                 self._changed.set()
@@ -188,7 +190,6 @@ class Pool:
             self._fail_waiting(_reason(exc, self._dial_seconds))
             return
         self._unreachable = False
-        connection = Connection(sock, self, self._readers)
         self._connections.add(connection)
         self.free(connection)
         if connection.died_young:

@@ -21,7 +21,7 @@ from snexec.errors import (
 
 if TYPE_CHECKING:
     from snexec.broker.budget import RateBudget
-    from snexec.broker.wire import Reply
+    from snexec.broker.request import Reply
     from snexec.clock import Clock
     from snexec.logs import SecretMask
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snexec.broker.budget import RateBudget
     from snexec.broker.pool import Pool
     from snexec.broker.replies import ReplyReader
-    from snexec.broker.wire import Reply, Request
+    from snexec.broker.request import Reply, Request
     from snexec.model import Side
 
 DOUBTFUL = "the broker said more than it was asked: its answer may be another order's"

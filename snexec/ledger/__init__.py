@@ -13,7 +13,6 @@ from snexec.ledger.ahead import find_ahead as find_ahead
 from snexec.ledger.ahead import named as named
 from snexec.ledger.changes import AwaitedChange as AwaitedChange
 from snexec.ledger.changes import Change as Change
-from snexec.ledger.changes import Probe as Probe
 from snexec.ledger.commit_times import CommitTimes as CommitTimes
 from snexec.ledger.exit_rows import ExitApplied as ExitApplied
 from snexec.ledger.exit_rows import ExitKind as ExitKind

@@ -134,13 +134,18 @@ class Probe:
     """A change of no row; by itself its commit writes nothing to the disk.
 
     Args:
-        seen: Called once it has come through.
+        probes: Where it counts.
+        seen: Called once it has come through, if there is anything to call.
         note: What it changes beside the rows, if anything.
     """
 
     def __init__(
-        self, seen: Callable[[], None], note: Callable[[Store], None] | None = None
+        self,
+        probes: Probes,
+        seen: Callable[[], None] | None,
+        note: Callable[[Store], None] | None,
     ) -> None:
+        self._probes = probes
         self._seen = seen
         self._note = note
 
@@ -151,8 +156,34 @@ class Probe:
 
     def done(self, _result: None) -> None:
         """Report that it has come through."""
-        self._seen()
+        self._probes.waiting -= 1
+        self._probes.seen += 1
+        if self._seen is not None:
+            self._seen()
 
     def failed(self, _error: Exception) -> None:
         """Report that it has come through; no row depends on it."""
-        self._seen()
+        self.done(None)
+
+
+class Probes:
+    """Counts the probes of one writer, as they are no changes.
+
+    Attributes:
+        waiting: How many wait, or were not reported yet.
+        seen: How many have come through.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.seen = 0
+
+    def new(
+        self,
+        seen: Callable[[], None] | None = None,
+        *,
+        note: Callable[[Store], None] | None = None,
+    ) -> Probe:
+        """Return another one, which counts from now on."""
+        self.waiting += 1
+        return Probe(self, seen, note)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import trio
 
-from snexec.ledger.changes import AwaitedChange, Batch, Probe, report_all
+from snexec.ledger.changes import AwaitedChange, Batch, Probes, report_all
 from snexec.ledger.checkpoints import Checkpoints
 from snexec.ledger.commits import Committer
 from snexec.threads import NoThreadError
@@ -93,7 +93,7 @@ class Writer:
         self._pending = 0
         self._room = trio.lowlevel.ParkingLot()
         self._applied = 0
-        self._probing = 0  # of those that wait, or were not reported yet
+        self._probes = Probes()
         self._healthy = True
         self._abandoned = 0
 
@@ -105,7 +105,7 @@ class Writer:
     @property
     def applied(self) -> int:
         """Changes written since the start, probes aside."""
-        return self._applied
+        return self._applied - self._probes.seen
 
     @property
     def healthy(self) -> bool:
@@ -120,7 +120,7 @@ class Writer:
     def status(self) -> WriterStatus:
         """Return what the writer has done and has to do."""
         return WriterStatus(
-            pending=max(self._pending - self._probing, 0),
+            pending=max(self._pending - self._probes.waiting, 0),
             applied=self.applied,
             healthy=self._healthy,
             tries=self._committer.tries,
@@ -190,13 +190,12 @@ class Writer:
             await self._room.park()
 
     def probe(self, note: Callable[[Store], None] | None = None) -> None:
-        """Queue a change of no row, or of notes that may be lost; it is not told as one."""
-        self._probing += 1
-        self.put(Probe(self._note_probed, note))
+        """Queue a change of no row, or of notes that may be lost; it counts as none."""
+        self.put(self._probes.new(note=note))
 
-    def _note_probed(self) -> None:
-        self._probing -= 1
-        self._applied -= 1
+    async def submit_probe(self, seen: Callable[[], None]) -> None:
+        """Queue a call behind what was queued before, as ``submit`` queues a change."""
+        await self.submit(self._probes.new(seen))
 
     def _queue(
         self, queue: collections.deque[Change[Any]], change: Change[Any]

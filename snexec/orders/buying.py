@@ -71,6 +71,15 @@ class Buying:
         order = self._unsettled.get(trade_id)
         return order is not None and not order.of_this_run
 
+    def open_again(
+        self, store: Store, trade: NewTrade, limits: Limits | None
+    ) -> Opening:
+        """Open an earlier run's row, which no look-up that is under way may then end."""
+        opening = store.unsent.open_again(trade, limits)
+        if opening == "again":
+            self._unsettled.note_opening(trade.id)
+        return opening
+
     def is_standby(self) -> bool:
         """Return whether another host may order now, and this daemon not."""
         return self._halt.is_standby()
@@ -177,7 +186,7 @@ class SignalBuy:
             return opening
         if not self._buying.is_of_an_earlier_run(trade.id):
             return opening
-        return store.unsent.open_again(trade, self._limits)
+        return self._buying.open_again(store, trade, self._limits)
 
     def dropped(self, reason: SkipReason, *, why: str = "") -> None:
         """Count and report that the signal is not traded."""

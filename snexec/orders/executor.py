@@ -181,8 +181,9 @@ class TradeExecutor:
                 order = sent.outcome()
             except RateLimitedError as exc:
                 self._resend.note_limit(attempt, exc)
-                if await self._resend.may_send_again(attempt, sent):
-                    if not attempt.is_kept_back():
+                if await self._resend.was_turned_away(attempt, sent):
+                    has_request = await self._resend.take_request(attempt)
+                    if has_request and not attempt.is_kept_back():
                         sent = await self._resend.send_again(attempt)
                         continue
                     await self._withheld(attempt, why="the rate limit held it up")

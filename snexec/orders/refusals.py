@@ -28,6 +28,7 @@ order_log = OrderLog(log)
 
 _KEYS_ARE_REFUSED = 401  # says nothing else; a 403 may
 _FORBIDDEN = 403
+_MAY_HAVE_ARRIVED = "the request of an earlier run may have arrived before"
 
 
 def are_of_the_keys(order: RefusedError, look_up: RefusedError) -> bool:
@@ -64,7 +65,8 @@ class Refusals:
     ) -> None:
         """Report a refusal, and look the order up once; leave the rest to recovery.
 
-        The order keeps its slot meanwhile: a refusal may halt what follows.
+        The order keeps its slot meanwhile: a refusal may halt what follows. That of an
+        order that an earlier run has drawn up says nothing of that run's own request.
         """
         trade, lease = attempt.trade, attempt.lease
         log.error(
@@ -77,6 +79,9 @@ class Refusals:
             extra=about_order(trade),
         )
         attempt.halt.refusal_heard(trade.id)
+        if attempt.opening == "again":
+            self._outcomes.unknown(trade, UnknownOutcomeError(_MAY_HAVE_ARRIVED))
+            return
         refusal = Refusal(self._outcomes, self._discarded, attempt, sent, error)
         if not lease.try_take(Purpose.RECOVERY):
             self._unsettled.placed(trade, order_id=None, refusal=refusal)

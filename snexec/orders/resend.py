@@ -46,14 +46,14 @@ class Resend:
             limited.wait_seconds,
         )
 
-    async def may_send_again(self, attempt: Attempt, sent: SentOrder) -> bool:
+    async def was_turned_away(self, attempt: Attempt, sent: SentOrder) -> bool:
         """Wait, and make sure that the order was not taken.
 
         A 429 that may be another order's leaves the outcome unknown.
 
         Returns:
-            Whether to send it again, with one request of the budget in its lease; if
-            not, nothing is left to do for the order.
+            Whether it is to be sent again or withheld; if not, nothing is left to do for
+            the order.
         """
         trade, lease = attempt.trade, attempt.lease
         while True:
@@ -66,11 +66,7 @@ class Resend:
                 if sent.is_doubtful:
                     self._outcomes.unknown(trade, UnknownOutcomeError(DOUBTFUL))
                     return False
-                if await self._take_request(attempt):
-                    return True
-                reason = attempt.intent.lapsed() or "stale"
-                why = "the rate limit held it up"
-                await self._outcomes.drop(attempt, reason, why=why)
+                return True
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
                 continue
@@ -82,6 +78,20 @@ class Resend:
                 await self._fills.on_looked_up(trade.mode, order, trade.symbol)
             return False
 
+    async def take_request(self, attempt: Attempt) -> bool:
+        """Wait for one request of the budget, which then is in the order's lease.
+
+        Returns:
+            False once it may not be ordered any more, which the attempt then says.
+        """
+        budget = attempt.lease.client.budget
+        while (lapsed := attempt.intent.lapsed()) is None:
+            if attempt.lease.try_take(Purpose.ORDER):
+                return True
+            await trio.sleep(min(budget.seconds_until(Purpose.ORDER), 1.0))
+        attempt.lapsed = lapsed
+        return False
+
     async def send_again(self, attempt: Attempt) -> SentOrder:
         """Send the order once more, and return it once it is answered."""
         attempt.awaited = trio.Event()
@@ -92,12 +102,3 @@ class Resend:
             sent.abandon("the daemon stops")
             raise
         return sent
-
-    async def _take_request(self, attempt: Attempt) -> bool:
-        """Wait for one request of the budget; False once it may not be ordered any more."""
-        budget = attempt.lease.client.budget
-        while not attempt.intent.lapsed():
-            if attempt.lease.try_take(Purpose.ORDER):
-                return True
-            await trio.sleep(min(budget.seconds_until(Purpose.ORDER), 1.0))
-        return False

@@ -41,6 +41,8 @@ class UnsettledOrder:
             Trio's clock.
         unanswered_at: When a request for it was first left without an answer, on Trio's
             clock: that one may still arrive. None if none was.
+        openings: How often its row was opened for it to be sent once more; counted in
+            the transaction that does so.
     """
 
     trade_id: str
@@ -63,6 +65,7 @@ class UnsettledOrder:
     side: Side = "buy"
     resend_at: float = math.inf
     unanswered_at: float | None = None
+    openings: int = 0
 
     @property
     def is_resting_stop(self) -> bool:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from snexec.broker import amount
-from snexec.ledger import Probe
 from snexec.reconciliation.parties import ForeignSell
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class ForeignOrders:
             sell = ForeignSell(mode, symbol or "", order_id)
             if sold is not None:
                 sell = sell._replace(quantity=amount(sold[0]), price=amount(sold[1]))
-            await self._writer.submit(Probe(partial(self._say, sell)))
+            await self._writer.submit_probe(partial(self._say, sell))
         log.debug("order %s (%s) is another program's", order_id, symbol)
 
     def _say(self, sell: ForeignSell) -> None:

@@ -25,7 +25,7 @@ from snexec.reconciliation.unsettled import FIRST_CHECK_SECONDS
 if TYPE_CHECKING:
     from snexec.broker import Accounts, BrokerOrder, Lease, Purpose
     from snexec.clock import Clock
-    from snexec.ledger import Unsettled, Writer
+    from snexec.ledger import Applied, Store, Unsettled, Writer
     from snexec.model import AccountName
     from snexec.reconciliation.confirmations import Confirmations
     from snexec.reconciliation.fills import Fills
@@ -176,6 +176,7 @@ class Recovery:
     async def _look_up(self, order: UnsettledOrder, lease: Lease) -> bool:
         """Ask about one order, and return whether the stream should have reported it."""
         purpose = self._start.purpose(order.mode, is_lost=order.is_lost)
+        openings = order.openings
         try:
             answer = await lease.use().order(
                 client_order_id=order.trade_id,
@@ -187,7 +188,9 @@ class Recovery:
                 answer = await self._follow_replaced(order, answer, lease, purpose)
         except NotFoundError:
             self._failures[order.mode].worked()
-            await self._not_found(order)
+            # Or it was sent once more meanwhile, and this says nothing of that.
+            if self._unsettled.get(order.trade_id) is order:
+                await self._not_found(order, openings)
         except RefusedError as exc:
             self._failures[order.mode].worked()
             if order.refusal is None or not await order.refusal.not_answered(exc):
@@ -256,7 +259,7 @@ class Recovery:
         if not self._unsettled.was_streamed(order.trade_id):
             starved(order.mode, order.placed_at)
 
-    async def _not_found(self, order: UnsettledOrder) -> None:
+    async def _not_found(self, order: UnsettledOrder, openings: int) -> None:
         age = trio.current_time() - order.placed_at
         if order.order_id is not None:
             # An event may have named another one, and a kill have come before we asked.
@@ -275,30 +278,40 @@ class Recovery:
             await order.refusal.not_found()
         elif order.side == "sell":
             await self._sells.not_found(order)
-        elif order.missed:
-            if age > _GIVE_UP_SECONDS:
-                trade_id = order.trade_id
-                await self._writer.write(lambda store: store.settle_not_found(trade_id))
-                self._unsettled.settled(trade_id)
-        elif age >= self._settings.unknown_grace_sec:
-            applied = await self._writer.write(
-                lambda store: store.mark_not_found(order.trade_id)
-            )
-            if applied is None or applied.settled:
-                self._unsettled.settled(order.trade_id)
-            elif applied.outcome == "not_found":
-                order_log.warning(
-                    order,
-                    "the broker still does not know the order after %.0f s; its row is"
-                    " missed (order_not_found)",
-                    age,
-                )
-                self._unsettled.given_up(order)
-                self._confirmations.report_not_found(applied)
-            elif applied.order_id is not None:
-                # The stream has named it: nothing but its own account can tell more.
-                self._unsettled.known_as(order, applied.order_id)
+        elif age >= (
+            _GIVE_UP_SECONDS if order.missed else self._settings.unknown_grace_sec
+        ):
+            await self._give_up(order, openings, age)
         self._unsettled.compared(order)
+
+    async def _give_up(self, order: UnsettledOrder, openings: int, age: float) -> None:
+        """End the row, or the questions about it, unless its order leaves once more."""
+        trade_id, was_missed = order.trade_id, order.missed
+
+        def end(store: Store) -> Applied | None:
+            if order.openings == openings:
+                if not was_missed:
+                    return store.mark_not_found(trade_id)
+                store.settle_not_found(trade_id)
+            return None
+
+        applied = await self._writer.write(end)
+        if order.openings != openings:
+            return
+        if applied is None or applied.settled:
+            self._unsettled.settled(trade_id)
+        elif applied.outcome == "not_found":
+            order_log.warning(
+                order,
+                "the broker still does not know the order after %.0f s; its row is"
+                " missed (order_not_found)",
+                age,
+            )
+            self._unsettled.given_up(order)
+            self._confirmations.report_not_found(applied)
+        elif applied.order_id is not None:
+            # The stream has named it: nothing but its own account can tell more.
+            self._unsettled.known_as(order, applied.order_id)
 
     def _failed(self, order: UnsettledOrder, problem: BrokerError) -> None:
         if self._failures[order.mode].failed(str(problem)):

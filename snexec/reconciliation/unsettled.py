@@ -47,6 +47,11 @@ class UnsettledOrders:
         """Return an order, if it is not settled."""
         return self._orders.get(trade_id)
 
+    def note_opening(self, trade_id: str) -> None:
+        """Note that an order's row is opened for it to be sent once more; any thread."""
+        if (order := self._orders.get(trade_id)) is not None:
+            order.openings += 1
+
     def add(self, order: UnsettledOrder) -> None:
         """Follow an order from now on."""
         if (replaced := self._orders.get(order.trade_id)) is not None:

@@ -60,11 +60,10 @@ class Day:
         began = datetime.fromtimestamp(self.begins, UTC)
         return began.astimezone(_NEW_YORK).date().isoformat()
 
-    def happened(self, event: Event) -> None:
+    def skipped(self, event: Event) -> None:
         """Note when a signal was not traded."""
-        if event.event == "skipped":
-            at = int(event.moment.timestamp())
-            self._skips[at - at % BIN_SECONDS] += 1
+        at = int(event.moment.timestamp())
+        self._skips[at - at % BIN_SECONDS] += 1
 
     def signals(self) -> Signals:
         """Return the day's signals; those before the start are not known."""

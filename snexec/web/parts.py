@@ -73,7 +73,7 @@ class Parts:
         self._live = Live(self._snapshots, self._recent, sources.wings)
         feed.follow(self._metrics.happened)
         if page is not None:
-            feed.follow(self._day.happened, "skipped")
+            feed.follow(self._day.skipped, "skipped")
             feed.follow(self._recent.happened)
 
     async def run(self) -> None:

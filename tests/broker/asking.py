@@ -12,13 +12,13 @@ import trio
 from snexec.broker.budget import Purpose
 from snexec.broker.lookups import LookUps
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Reply, Request
+from snexec.broker.request import Reply, Request
 
 if TYPE_CHECKING:
     from snexec.broker.answers import BrokerOrder
     from snexec.broker.client import AlpacaClient
+    from snexec.broker.request import Listener
     from snexec.broker.sent import SentOrder
-    from snexec.broker.wire import Listener
     from snexec.model import Side
 
 BASE = "https://paper-api.alpaca.markets"

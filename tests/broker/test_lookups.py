@@ -11,11 +11,16 @@ import trio.testing
 
 from snexec.broker import lookups as lookups_module
 from snexec.broker.lookups import LookUps
+from snexec.broker.readers import Readers
 from snexec.broker.tls import tls_context
+from snexec.errors import BrokerError, NotSentError, UnknownOutcomeError
 
 if TYPE_CHECKING:
+    import socket
     import ssl
+    from collections.abc import Callable
 
+    from snexec.broker.client import AlpacaClient
     from tests.conftest import Authority
 
 MOST_HEAD_BYTES = 8192  # as many a proxy has it
@@ -253,6 +258,50 @@ async def test_a_question_that_no_file_can_be_opened_for_may_come_again(
     reply, *_more = await look_ups.ask("GET", "/v2/clock")
     assert reply is not None
     assert reply.body == b"{}"
+    nursery.cancel_scope.cancel()
+
+
+class Unwatched(Readers):
+    """Readers of which the kernel watches no socket."""
+
+    def add(self, _sock: socket.socket, _receive: Callable[[], None]) -> None:
+        raise OSError(28, "No space left on device")
+
+
+class Unwatching(Readers):
+    """Readers for which nobody can wait."""
+
+    async def run(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("readers", "error"),
+    [(Unwatched, NotSentError), (Unwatching, UnknownOutcomeError)],
+)
+async def test_a_connection_that_the_kernel_does_not_watch_is_closed_and_may_come_again(
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    make_client: Callable[..., AlpacaClient],
+    readers: type[Readers],
+    error: type[BrokerError],
+) -> None:
+    closed = trio.Event()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for _chunk in stream:
+                pass
+        closed.set()
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    client = make_client(f"http://127.0.0.1:{listener.socket.getsockname()[1]}")
+    monkeypatch.setattr(lookups_module, "Readers", readers)
+    with trio.fail_after(30), pytest.raises(error, match="No space left"):
+        await client.market_clock()
+    with trio.fail_after(30):
+        await closed.wait()
     nursery.cancel_scope.cancel()
 
 

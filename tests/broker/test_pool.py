@@ -23,7 +23,7 @@ from snexec.broker.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snexec.broker.wire import Reply, Request
+    from snexec.broker.request import Reply, Request
     from tests.conftest import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -128,6 +128,25 @@ async def test_a_request_leaves_in_the_very_call_that_hands_it_over(
     requests = [pool.submit(numbered(n)) for n in range(3)]
     assert all(request.sent for request in requests)
     assert sorted(network.received()) == [numbered(n) for n in range(3)]
+
+
+async def test_a_connection_that_the_kernel_does_not_watch_is_as_one_that_is_refused(
+    pool: Pool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_what: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool._readers, "add", fail)
+        request = pool.submit(numbered(0))
+        with trio.fail_after(5):
+            await request.done.wait()
+    assert not request.sent
+    assert "No space left" in (request.problem or "")
+    assert network.ends[0].recv(1) == b"", "it is closed"
+    later = pool.submit(numbered(1))
+    await wait_all_tasks_blocked()
+    assert later.sent
 
 
 async def test_requests_leave_in_the_order_of_the_calls_whatever_they_wait_for(

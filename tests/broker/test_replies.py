@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snexec.broker.replies import is_about_symbol, is_final_refusal, readable, refusal
-from snexec.broker.wire import Listener, Request
+from snexec.broker.request import Listener, Request
 from snexec.errors import (
     BrokerError,
     DuplicateOrderError,

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.broker.pool import Pool
-from snexec.broker.wire import Connection, Reply, Request
+from snexec.broker.request import Request
+from snexec.broker.wire import Connection
+from tests.broker.listening import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -30,26 +32,6 @@ if TYPE_CHECKING:
 REQUEST = b"POST /v2/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
 LINGER_NONE = struct.pack("ii", 1, 0)  # to reset when it is closed
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-A: 1\r\n\r\nabc"
-
-
-class Listening:
-    """Notes how the request ended that it listens to."""
-
-    def __init__(self, *, names: bool = True) -> None:
-        self.ends: list[tuple[Request, str | None]] = []
-        self.names = names
-
-    def left(self) -> None:
-        """Nothing here depends on it."""
-
-    def is_withheld(self) -> bool:
-        return False
-
-    def is_named_in(self, _reply: Reply) -> bool:
-        return self.names
-
-    def ended(self, request: Request) -> None:
-        self.ends.append((request, request.problem))
 
 
 class Pair:
@@ -728,20 +710,3 @@ def _read_with_h11(data: bytes, *, close: bool) -> Read | None:
         found["transfer-encoding"] = found["transfer-encoding"].lower()
     kept = parser.their_state is h11.DONE and not close
     return head.status_code, found, body, kept
-
-
-async def test_a_request_that_has_ended_holds_nobody() -> None:
-    listener = Listening()
-    request = Request(b"x", listener)
-    request.end(problem="no connection")
-    assert listener.ends == [(request, "no connection")]
-    # Or each order would be garbage that only a collection finds.
-    assert request.listener is None
-
-
-async def test_a_listener_hears_once_that_its_request_has_ended() -> None:
-    listener = Listening()
-    request = Request(b"x", listener)
-    request.abandon("too slow")
-    request.abandon("again")
-    assert listener.ends == [(request, "too slow")]

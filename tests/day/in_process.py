@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, ConnectionRejected
 
-from snexec.broker.wire import Reply
+from snexec.broker.request import Reply
 from snexec.http import httpx
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ async def watch(bench: Bench) -> Watch:
 async def test_an_idle_daemon_is_alive_forever(watch: Watch) -> None:
     assert await watch.look(50) == [[]] * 50
     assert watch.rig.writer.writes == 50, "a probe at each look"
-    assert watch.rig.writer._probing == 0, "and each came back"
+    assert watch.rig.writer._probes.waiting == 0, "and each came back"
 
 
 async def test_a_socket_that_does_not_answer_is_a_hung_intake(watch: Watch) -> None:

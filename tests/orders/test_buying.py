@@ -164,6 +164,7 @@ async def test_what_an_earlier_run_left_is_opened_again_where_its_feeder_kept_it
     intent = buy(rig, id="n-1", is_kept=is_kept)
     opening = intent.open_row(rig.store, intent.draw_up("paper"))
     assert opening == ("again" if is_kept else "repeated")
+    assert [order.openings for order in rig.unsettled] == [int(is_kept)]
 
 
 async def test_what_this_run_has_written_is_a_repetition(rig: Rig) -> None:

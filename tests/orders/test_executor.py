@@ -28,6 +28,7 @@ from tests.fakes import (
     Rig,
     make_order,
     make_signal,
+    not_found,
     only_row,
     symbols_ordered,
     warnings_of,
@@ -354,15 +355,89 @@ async def test_one_for_which_there_is_no_connection_keeps_its_row(
     assert dict(rig.outcomes.counts) == {"unknown": 1}
 
 
-async def test_one_that_is_refused_leaves_no_row(
-    make_rig: Callable[..., Rig], logged_errors: LoggedErrors
+async def test_one_that_is_too_old_after_its_429_keeps_its_row(
+    make_rig: Callable[..., Rig],
 ) -> None:
     rig = left(make_rig)
-    rig.paper.placing.append(RefusedError(status_code=403, body="{}", reason="no"))
+    rig.paper.placing.append(RateLimitedError("too many", wait_seconds=31))
     await trade_again(rig)
-    assert rig.rows() == {}
-    assert rig.told() == [("refused", "no")]
+    assert len(rig.paper.asked("place")) == 1
+    assert only_row(rig)["status"] == "open"
+    assert rig.told() == [("skipped", "stale")]
+    assert len(rig.unsettled) == 1, "recovery asks on"
+
+
+@pytest.mark.parametrize("was_missed", [False, True])
+async def test_a_look_up_under_way_does_not_end_the_row_that_it_leaves_in(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery, *, was_missed: bool
+) -> None:
+    rig = left(make_rig)
+    [order] = rig.unsettled
+    order.placed_at = -25 * 3600.0
+    if was_missed:
+        rig.store.mark_not_found(order.trade_id)
+        rig.unsettled.given_up(order)
+
+    async def know_nothing(_request: Request) -> BrokerOrder:
+        await trio.sleep(0.5)
+        raise not_found()
+
+    async def accept(request: Request) -> BrokerOrder:
+        await trio.sleep(3)
+        return make_order(request.client_order_id or "")
+
+    rig.paper.looking.append(know_nothing)
+    rig.paper.placing.append(accept)
+    rig.writer.delay_seconds = 1  # its row is opened at 1, and would be ended at 1.5
+    nursery.start_soon(rig.recover)
+    nursery.start_soon(trade_again, rig)
+    await trio.sleep(2)
+    assert only_row(rig)["status"] == "open"
+    assert rig.told() == []
+    assert [each.of_this_run for each in rig.unsettled] == [True]
+    await trio.sleep(5)
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("status", [401, 403, 422])
+async def test_one_that_is_refused_keeps_its_row_as_its_order_may_be_there(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    logged_errors: LoggedErrors,
+    status: int,
+) -> None:
+    rig = left(make_rig)
+    nursery.start_soon(rig.recover)
+    refused = RefusedError(status_code=status, body="{}", reason="no")
+    rig.paper.placing.append(refused)
+    await trade_again(rig)
+    row = only_row(rig)
+    await trio.sleep(3)
+    assert only_row(rig) == row, "a 404 is no proof"
+    assert (row["status"], rig.told()) == ("open", [])
+    assert dict(rig.outcomes.counts) == {"unknown": 1}
+    rig.paper.book[row["id"]] = make_order(row["id"], "new")
+    await trio.sleep(30)
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
     assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_refused_and_stays_unknown_is_given_up(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery, logged_errors: LoggedErrors
+) -> None:
+    rig = left(make_rig)
+    nursery.start_soon(rig.recover)
+    refused = RefusedError(status_code=403, body="{}", reason="no")
+    rig.paper.placing.append(refused)
+    await trade_again(rig)
+    await trio.sleep(59)
+    assert only_row(rig)["status"] == "open"
+    await trio.sleep(60)
+    assert only_row(rig)["exitReason"] == "order_not_found"
+    assert len(logged_errors.take()) == 1
+    nursery.cancel_scope.cancel()
 
 
 # Its age

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
+from snexec.ledger.writer import Writer
 from snexec.reconciliation.foreign import ForeignOrders
 from snexec.reconciliation.parties import ForeignSell
 from tests.fakes import make_trade
 
 if TYPE_CHECKING:
-    from snexec.ledger import Applied, ExitApplied
+    import trio
+
+    from snexec.ledger import Applied, ExitApplied, Store
     from tests.fakes import Rig
 
 pytestmark = pytest.mark.jumping_time
@@ -85,3 +88,19 @@ async def test_a_sell_is_heard_of_behind_what_was_bought_before_it(rig: Rig) -> 
         )
     await wait_all_tasks_blocked()
     assert heard == ["AAPL", "-AAPL"]
+
+
+async def test_what_others_sell_is_no_change_of_rows(
+    store: Store, nursery: trio.Nursery
+) -> None:
+    hearer, writer = Hearer(), Writer(store)
+    foreign = ForeignOrders(writer, [hearer])
+    foreign.minds_sells = True
+    nursery.start_soon(writer.run)
+    await foreign.take_fill("paper", "o-1", "KO", "sell")
+    assert (writer.pending, writer.status().pending) == (1, 0), "while it waits"
+    await writer.write(lambda store: store.open_trade(make_trade()))
+    await wait_all_tasks_blocked()
+    assert len(hearer.heard) == 1
+    assert (writer.applied, writer.status().pending) == (1, 0)
+    writer.close()

@@ -500,6 +500,25 @@ async def test_the_grace_is_the_configured_one(
     assert said(rig)[:2] == ("missed", "order_not_found")
 
 
+async def test_a_look_up_of_before_an_order_was_sent_once_more_gives_nothing_up(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    run(rig)
+    placed(rig, order_id=None)
+    [order] = rig.unsettled
+    order.placed_at = -60
+
+    async def know_nothing(_request: Request) -> BrokerOrder:
+        rig.unsettled.placed(make_trade(), order_id=None, is_under_way=True)
+        raise not_found()
+
+    rig.paper.looking.append(know_nothing)
+    await trio.sleep(4)
+    assert len(rig.paper.asked("order")) == 1
+    assert said(rig)[:2] == ("open", None)
+    assert len(rig.unsettled) == 1
+
+
 async def test_an_unknown_order_that_the_broker_has_is_then_asked_for_by_its_id(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.jumping_time
 @pytest.fixture
 def day(bench: Bench, rig: Rig) -> Day:
     found = Day(bench.wings, rig.clock)
-    rig.feed.follow(found.happened)
+    rig.feed.follow(found.skipped, "skipped")
     return found
 
 
