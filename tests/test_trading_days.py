@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from snexec.trading_days import day_began, day_of_trade
+from snexec.trading_days import day_began, day_of_trade, is_night
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,22 @@ def test_a_day_begins_at_midnight_in_new_york(
     at = datetime.fromisoformat(moment)
     assert day_of_trade(at) == day
     assert day_began(at) == datetime.fromisoformat(began)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-01-05T14:29:59Z", True),  # a Monday in winter
+        ("2026-01-05T14:30:00Z", False),
+        ("2026-01-05T20:59:59Z", False),
+        ("2026-01-05T21:00:00Z", True),
+        ("2026-07-06T13:30:00Z", False),  # and one in summer
+        ("2026-07-06T20:00:00Z", True),
+        ("2026-01-03T17:00:00Z", True),
+        ("2026-01-04T17:00:00Z", True),
+    ],
+)
+def test_it_is_night_where_no_session_is_ever_held(
+    moment: str, *, expected: bool
+) -> None:
+    assert is_night(datetime.fromisoformat(moment)) is expected

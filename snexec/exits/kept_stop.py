@@ -128,6 +128,8 @@ class KeptStop:
     def planned(self, new: NewExit) -> None:
         """Note it: nothing else of the row is sold before it has an end."""
         self.exit_id = self.position.live_exit = new.id
+        # In a moment it works: what the rule would begin now, that would only delay.
+        self.position.stop_at_broker = True
         self.rests_since = trio.current_time()
         self.resting = Stop(new.trigger_price or _UNKNOWN, new.quantity)
 
@@ -161,7 +163,8 @@ class KeptStop:
         self._failed(error.reason, is_said=not following.is_lag)
 
     def unknown(self, _new: NewExit, _error: BrokerError) -> None:
-        """Wait: reconciliation asks, and sends it again."""
+        """Wait: reconciliation asks, and sends it again; the rule goes on meanwhile."""
+        self.position.stop_at_broker = False
 
     def withheld(self, new: NewExit, _why: Withheld) -> None:
         """Try again soon."""
@@ -172,7 +175,7 @@ class KeptStop:
 
     def _ended(self, applied: ExitApplied) -> None:
         """Place another: at once after a session, ever later if each of them ends."""
-        has_to_wait = self._means.market.has_to_wait(self.position)
+        has_to_wait = self._means.market.has_to_wait(self.position, "stop_loss")
         if applied.outcome != "rejected" and (
             self.rested >= _STEADY_SECONDS
             or (applied.outcome == "expired" and has_to_wait)

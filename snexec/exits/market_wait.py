@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from snexec.assets import asset_class
+from snexec.trading_days import is_night
 
 if TYPE_CHECKING:
+    from snexec.clock import Clock
     from snexec.exits.position import Position
+    from snexec.ledger import ExitReason
     from snexec.model import Mode
 
 _LOOK_SECONDS = 1.0
@@ -34,18 +37,25 @@ class MarketWait:
 
     Args:
         hours: The market's, which are asked for while a sell depends on them.
+        clock: The time of day, where the broker does not say whether it is open.
     """
 
-    def __init__(self, hours: Hours) -> None:
+    def __init__(self, hours: Hours, clock: Clock) -> None:
         self._hours = hours
+        self._clock = clock
 
-    def has_to_wait(self, position: Position, *, was_left: bool = False) -> bool:
-        """Return whether a sell has to wait for the market; not where nobody knows.
+    def has_to_wait(
+        self, position: Position, reason: ExitReason, *, was_left: bool = False
+    ) -> bool:
+        """Return whether a sell has to wait for the market.
 
-        At a start, and at a change, it waits until the broker's clock has answered.
+        At a start, and at a change, it waits until the broker's clock has answered. Where
+        that does not answer, what a rule sells waits for the hours of a usual day; what
+        was asked for by hand leaves.
 
         Args:
             position: What is sold.
+            reason: Why.
             was_left: Whether an earlier run has left it waiting: then that clock has to
                 say that the market is open, as the broker may have been away for both.
         """
@@ -53,7 +63,9 @@ class MarketWait:
             return False
         is_open = self._hours.is_open(position.mode)
         if is_open is None:
-            return was_left or self._hours.is_being_asked(position.mode)
+            if was_left or self._hours.is_being_asked(position.mode):
+                return True
+            return reason != "manual" and is_night(self._clock.now())
         return not is_open
 
     async def until_known(self, position: Position) -> None:
@@ -62,10 +74,12 @@ class MarketWait:
         while self._is_being_asked(position):  # noqa: ASYNC110 - a clock
             await trio.sleep(_ANSWER_LOOK_SECONDS)
 
-    async def until_open(self, position: Position, *, was_left: bool = False) -> None:
+    async def until_open(
+        self, position: Position, reason: ExitReason, *, was_left: bool = False
+    ) -> None:
         """Wait until a position's market is open."""
         self._want(position)
-        while self.has_to_wait(position, was_left=was_left):
+        while self.has_to_wait(position, reason, was_left=was_left):
             await trio.sleep(_LOOK_SECONDS)
             self._want(position)
 

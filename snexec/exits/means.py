@@ -73,7 +73,7 @@ class Means:
         self.orders = orders
         self.feed = feed
         self.way = WayClear(accounts, ledger, reconciler)
-        self.market = MarketWait(hours)
+        self.market = MarketWait(hours, ledger.clock)
         self.tries = SessionTries(ledger.clock)
         self._guard: Guard | None = None
 

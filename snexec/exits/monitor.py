@@ -193,6 +193,11 @@ class PositionMonitor:
 
     # What is asked.
 
+    def ask(self, entry: BookEntry) -> None:
+        """Ask a position's rules now; one that is true begins to sell it."""
+        if (settings := self._now_set()) is not None:
+            self._ask(entry, self._moment(), settings)
+
     @property
     def is_blind(self) -> bool:
         """Whether the rows of any mode have had no price for too long."""

@@ -36,7 +36,8 @@ class Position:
         state: Whose it is: the rules', the seller's. The seller gives it back.
         rests: Why no price rule is asked for it; None where they are.
         is_doubted: Whether others seem to have changed what is held; that is looked into.
-        stop_at_broker: Whether a stop works at the broker, which stands for the rule.
+        stop_at_broker: Whether a stop works at the broker, or is just being placed: it
+            stands for the rule.
         held: The account's whole position as the broker spelled it last.
         free: How much of that no order held.
     """

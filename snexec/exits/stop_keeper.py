@@ -21,7 +21,7 @@ from snexec.exits.stops import Stop, next_deed, shares_of, stop_for
 from snexec.ledger import kind_of_exit, row_of_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from snexec.broker import Accounts
     from snexec.exits.book import PositionBook
@@ -46,15 +46,23 @@ class StopKeeper:
         accounts: Stops take the requests that orders leave.
         book: The positions.
         means: The desk, and what cancels.
+        ask: Asks a position's rules; one that is true begins to sell it.
     """
 
     def __init__(
-        self, live: LiveSettings, accounts: Accounts, book: PositionBook, means: Means
+        self,
+        live: LiveSettings,
+        accounts: Accounts,
+        book: PositionBook,
+        means: Means,
+        *,
+        ask: Callable[[BookEntry], None],
     ) -> None:
         self._live = live
         self._accounts = accounts
         self._book = book
         self._means = means
+        self._ask = ask
         self._kept: dict[str, KeptStop] = {}
         self._keys: tuple[object, ...] = (False,)
         self._changed_at = -math.inf
@@ -165,9 +173,15 @@ class StopKeeper:
         ):
             self._room -= 1
             if deed == "place":
-                kept.place(wanted)
+                self._place(entry, kept, wanted)
             else:
                 self._take_back(kept)
+
+    def _place(self, entry: BookEntry, kept: KeptStop, wanted: Stop) -> None:
+        """Place one, unless a rule sells the row now: its stop has stood for that rule."""
+        self._ask(entry)
+        if entry.position.state == "watched":
+            kept.place(wanted)
 
     def _take_back(self, kept: KeptStop) -> None:
         if self._nursery is not None:

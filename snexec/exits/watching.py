@@ -88,7 +88,7 @@ class Watching:
             lost=self.monitor.lose_stream,
             clock=clock,
         )
-        self.stops = StopKeeper(live, accounts, book, means)
+        self.stops = StopKeeper(live, accounts, book, means, ask=self.monitor.ask)
         self._following = Following(live, book, self._stream)
         findings = Findings(ledger.writer, heirs, feed)
         self._lookout = Lookout(live, accounts, ledger, book, findings)

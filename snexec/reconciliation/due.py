@@ -85,8 +85,11 @@ class UnsettledOrder:
     def key(self) -> float:
         """When its turn is among those like it, on Trio's clock.
 
-        A lost one that was never answered goes first, and one of this run.
+        A lost sell goes first, then a lost one that was never answered, and one of this
+        run.
         """
+        if self.is_lost and self.side == "sell":
+            return self.due - _YIELDS_SECONDS
         yields = (
             self.is_compared if self.is_lost else self.missed or not self.of_this_run
         )

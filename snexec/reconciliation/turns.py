@@ -1,4 +1,8 @@
-"""Whose look-up is next, within recovery's share of the budget (SPEC 8, 11)."""
+"""Whose look-up is next, within recovery's share of the budget (SPEC 8, 11).
+
+A sell of which nobody knows what became of it is under way still: once that share is used,
+it is asked about with what sells may use, before any order that buys.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 import trio
+
+from snexec.broker import Purpose
 
 if TYPE_CHECKING:
     from snexec.broker import Accounts, Lease
@@ -57,6 +63,8 @@ class Turns:
             if self._under_way < places:
                 purpose = self._start.purpose(self._mode, is_lost=order.is_lost)
                 lease = self._accounts.try_take(self._mode, purpose)
+                if lease is None and order.is_lost and order.side == "sell":
+                    lease = self._accounts.try_take(self._mode, Purpose.EXIT)
                 if lease is not None:
                     self._unsettled.begin(order)
                     self._under_way += 1

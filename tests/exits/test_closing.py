@@ -584,6 +584,20 @@ async def test_a_sell_waits_until_it_is_known_whether_its_market_is_open(
     assert len(shop.posts()) == 1
 
 
+async def test_where_no_clock_answers_what_a_rule_sells_waits_for_the_morning(
+    shop: Shop,
+) -> None:
+    await trio.sleep(8 * 3600)  # from the open, in New York
+    await shop.start()
+    shop.rig.market.open = None
+    await shop.sell(trigger("max_hold"))
+    assert shop.states() == {"sn-1-x1": "planned"}
+    await trio.sleep(16 * 3600 - 10)
+    assert shop.posts() == []
+    await trio.sleep(20)
+    assert len(shop.posts()) == 1
+
+
 async def test_what_waits_for_the_open_is_asked_anew_there(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

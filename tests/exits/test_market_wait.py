@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,15 @@ import trio
 
 from snexec.exits.market_wait import MarketWait
 from tests.exits.hands import make_position
-from tests.fakes import FakeMarket
+from tests.fakes import FakeClock, FakeMarket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from snexec.exits.position import Position
-
 pytestmark = pytest.mark.jumping_time
 
+NOON = datetime(2026, 1, 6, 17, tzinfo=UTC)  # of a Tuesday, in New York
+NIGHT = datetime(2026, 1, 6, 5, tzinfo=UTC)
 SHARE = make_position()
 COIN = make_position("BTC/USD")
 
@@ -28,15 +29,14 @@ class Bench:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.market = FakeMarket()
-        self.wait = MarketWait(self.market)
+        self.clock = FakeClock(NOON)
+        self.wait = MarketWait(self.market, self.clock)
         self._over_at: float | None = None
         self._nursery = nursery
 
-    def start(
-        self, until: Callable[[Position], Awaitable[None]], position: Position
-    ) -> None:
+    def start(self, until: Callable[..., Awaitable[None]], *what: object) -> None:
         async def run() -> None:
-            await until(position)
+            await until(*what)
             self._over_at = trio.current_time()
 
         self._nursery.start_soon(run)
@@ -65,35 +65,57 @@ async def test_a_sell_of_shares_waits_while_the_market_is_closed_or_is_just_aske
     bench: Bench, *, is_open: bool | None, is_asked: bool, has_to_wait: bool
 ) -> None:
     bench.market.open, bench.market.asks = is_open, is_asked
-    assert bench.wait.has_to_wait(SHARE) is has_to_wait
+    assert bench.wait.has_to_wait(SHARE, "max_hold") is has_to_wait
 
 
 async def test_what_an_earlier_run_left_waiting_leaves_on_the_clocks_word_alone(
     bench: Bench,
 ) -> None:
     bench.market.open = None
-    assert bench.wait.has_to_wait(SHARE, was_left=True), "nobody knows"
-    bench.start(partial(bench.wait.until_open, was_left=True), SHARE)
+    assert bench.wait.has_to_wait(SHARE, "max_hold", was_left=True), "nobody knows"
+    bench.start(partial(bench.wait.until_open, was_left=True), SHARE, "max_hold")
     await trio.sleep(100)
     assert bench.over_at() is None
     bench.market.open = True
-    assert not bench.wait.has_to_wait(SHARE, was_left=True)
+    assert not bench.wait.has_to_wait(SHARE, "max_hold", was_left=True)
     await trio.sleep(1.5)
     assert bench.over_at() is not None
 
 
+async def test_a_rule_sells_nothing_at_night_where_nobody_knows_the_hours(
+    bench: Bench,
+) -> None:
+    bench.market.open, bench.clock.moment = None, NIGHT
+    assert bench.wait.has_to_wait(SHARE, "max_hold"), "no market is open now"
+    assert not bench.wait.has_to_wait(COIN, "max_hold")
+    assert not bench.wait.has_to_wait(SHARE, "manual"), "the operator asks for it"
+    bench.start(bench.wait.until_open, SHARE, "max_hold")
+    await trio.sleep(100)
+    assert bench.over_at() is None
+    bench.clock.moment = NOON
+    await trio.sleep(1.5)
+    assert bench.over_at() is not None
+
+
+async def test_the_brokers_word_is_worth_more_than_a_usual_days_hours(
+    bench: Bench,
+) -> None:
+    bench.market.open, bench.clock.moment = True, NIGHT
+    assert not bench.wait.has_to_wait(SHARE, "max_hold")
+
+
 async def test_coins_wait_for_no_market_and_ask_for_none(bench: Bench) -> None:
     bench.market.open, bench.market.asks = False, True
-    assert not bench.wait.has_to_wait(COIN)
+    assert not bench.wait.has_to_wait(COIN, "max_hold")
     await bench.wait.until_known(COIN)
-    await bench.wait.until_open(COIN)
+    await bench.wait.until_open(COIN, "max_hold")
     assert trio.current_time() == 0
     assert bench.market.wanted == set()
 
 
 async def test_the_hours_of_the_rows_own_account_are_asked_for(bench: Bench) -> None:
     bench.market.open = True
-    await bench.wait.until_open(make_position(mode="live"))
+    await bench.wait.until_open(make_position(mode="live"), "max_hold")
     assert bench.market.wanted == {"live"}
     await bench.wait.until_known(SHARE)
     assert bench.market.wanted == {"live", "paper"}
@@ -103,7 +125,7 @@ async def test_who_waits_for_the_open_asks_for_the_hours_until_it_comes(
     bench: Bench,
 ) -> None:
     bench.market.open = False
-    bench.start(bench.wait.until_open, SHARE)
+    bench.start(bench.wait.until_open, SHARE, "max_hold")
     await trio.sleep(0.1)
     assert bench.market.wanted == {"paper"}
     await trio.sleep(100)

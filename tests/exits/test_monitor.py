@@ -95,6 +95,22 @@ async def test_what_the_seller_gives_back_is_asked_again(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_rule_sells_as_soon_as_it_is_asked_for(
+    desk: Desk, nursery: trio.Nursery
+) -> None:
+    held = desk.hold()
+    held.position.stop_at_broker = True
+    desk.start(nursery)
+    desk.say(170)
+    desk.say(170)
+    desk.monitor.ask(held)
+    assert desk.reasons == []
+    held.position.stop_at_broker = False
+    desk.monitor.ask(held)
+    assert desk.reasons == [("AAPL", "stop_loss")]
+    nursery.cancel_scope.cancel()
+
+
 async def test_one_bad_tick_sells_nothing(desk: Desk, nursery: trio.Nursery) -> None:
     desk.hold()
     desk.start(nursery)

@@ -16,7 +16,7 @@ from snexec.exchange.settings import Behaviour
 from snexec.exits.rules import Trigger
 from snexec.exits.stop_keeper import StopKeeper
 from snexec.ledger.rows import OrderRef
-from tests.exits.selling import Shop
+from tests.exits.selling import STOP, Shop
 from tests.exits.venue import Venue, VenueClient
 from tests.fakes import warnings_of
 from tests.orders.hearing import buy, exits_of
@@ -24,6 +24,7 @@ from tests.orders.hearing import buy, exits_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from snexec.exits.book_entry import BookEntry
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -39,8 +40,10 @@ class Life:
 
     def __init__(self, shop: Shop, client: VenueClient) -> None:
         self.shop, self.rig, self.client = shop, shop.rig, client
+        self.trigger: Trigger | None = None  # the rule that is true, where it is asked
         self.keeper = StopKeeper(
-            shop.rig.settings, shop.rig.accounts, shop.book, shop.means
+            *(shop.rig.settings, shop.rig.accounts, shop.book, shop.means),
+            ask=self._ask,
         )
         shop.keeper = self.keeper
 
@@ -74,6 +77,10 @@ class Life:
     def rule_rests(self) -> bool:
         """Whether the stop at the broker stands for the rule."""
         return self.shop.position.stop_at_broker
+
+    def _ask(self, entry: BookEntry) -> None:
+        if self.trigger is not None:
+            self.shop.seller.begin(entry.position, self.trigger)
 
     def price(self, price: str) -> None:
         """Have the monitor know a price."""
@@ -148,9 +155,22 @@ async def test_a_row_has_a_stop_for_all_of_it_which_the_broker_elects(
         assert world.venue.told == [("sn-1-s1", "filled")]
 
 
-async def test_the_rule_rests_while_it_works_and_not_before(world: World) -> None:
+async def test_the_rule_rests_while_it_works_or_is_just_placed(world: World) -> None:
     async with world.life() as life:
         assert life.rule_rests()
+        life.client.seconds = 5.0
+        world.venue.close()
+        await settle()
+        assert life.sells[-1] == ("sn-1-s2", "planned")
+        assert life.rule_rests(), "it would be canceled as soon as it works"
+        await settle(10)
+        assert life.rule_rests()
+
+
+async def test_the_rule_does_not_rest_while_it_is_not_known_whether_it_works(
+    world: World,
+) -> None:
+    async with world.life() as life:
         life.client.misses = 1
         world.venue.close()
         await trio.sleep(0.2)
@@ -295,6 +315,18 @@ async def test_another_reason_cancels_it_and_then_sells_what_is_left(
         )
         assert life.sells[1:] == [("sn-1-s2", "canceled"), ("sn-1-x1", "filled")]
         assert world.venue.held() == 0
+
+
+async def test_a_rule_that_is_true_sells_where_a_stop_would_be_placed_again(
+    world: World,
+) -> None:
+    async with world.life() as life:
+        await settle(120)
+        life.trigger = STOP  # the one that rests stands for it, until it has ended
+        world.venue.account.cancel(world.venue.find("sn-1-s1").id)
+        await settle()
+        assert world.venue.told == [("sn-1-s1", "canceled"), ("sn-1-x1", "filled")]
+        assert (life.row["status"], life.row["exitReason"]) == ("closed", "stop_loss")
 
 
 async def test_a_cancel_that_loses_to_the_election_closes_the_row_once(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from snexec.reconciliation.due import DueOrders, UnsettledOrder
+
+if TYPE_CHECKING:
+    from snexec.model import Side
 
 
 def order(
@@ -11,6 +16,7 @@ def order(
     due: float = 0.0,
     order_id: str | None = "o-1",
     doubted_id: str | None = None,
+    side: Side = "buy",
     missed: bool = False,
     of_this_run: bool = True,
     is_compared: bool = False,
@@ -27,6 +33,7 @@ def order(
         of_this_run=of_this_run,
         is_compared=is_compared,
         doubted_id=doubted_id,
+        side=side,
     )
 
 
@@ -56,10 +63,11 @@ def test_lost_ones_go_first_then_those_of_this_run_then_old_ones() -> None:
         order("lost and asked about", due=5, order_id=None, is_compared=True),
         order("lost", due=6, order_id=None),
         order("lost by an earlier run", due=7, order_id=None, of_this_run=False),
+        order("lost sell", due=8, order_id=None, side="sell", is_compared=True),
         order("not due", due=11, order_id=None),
     )
     assert begun(due, 10) == [
-        *("lost", "lost by an earlier run", "lost and asked about"),
+        *("lost sell", "lost", "lost by an earlier run", "lost and asked about"),
         *("new", "doubtful", "old", "given up"),
     ]
     assert due.seconds_until_next(10) == 1

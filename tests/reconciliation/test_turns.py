@@ -99,6 +99,22 @@ async def test_a_lost_orders_row_is_right_at_once_whatever_uses_the_share(
     assert busiest_minute(rig) <= 80
 
 
+async def test_a_lost_sell_is_asked_about_with_what_is_left_for_orders(
+    rig: Rig, run: Callable[[Rig], None]
+) -> None:
+    while rig.paper.budget.try_take(Purpose.RECOVERY):
+        pass
+    for number in range(3):
+        rig.unsettled.placed(
+            make_trade(f"sn-{number}-x1", f"S{number}"), order_id=None, side="sell"
+        )
+        rig.unsettled.placed(make_trade(f"sn-{number}", f"B{number}"), order_id=None)
+        rig.paper.book[f"sn-{number}-x1"] = make_order(f"sn-{number}-x1", "new")
+    run(rig)
+    await trio.sleep(2)
+    assert sorted(asked_about(rig)) == ["sn-0-x1", "sn-1-x1", "sn-2-x1"]
+
+
 async def test_a_lost_order_that_was_bought_in_part_has_its_shares_at_once(
     rig: Rig, run: Callable[[Rig], None]
 ) -> None:

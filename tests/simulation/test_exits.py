@@ -375,6 +375,16 @@ def test_a_stop_of_the_session_is_placed_again_for_the_next_one() -> None:
     assert _ends(world) == [("s1", "expired", Decimal(0)), ("s2", "filled", _ALL)]
 
 
+def test_a_stop_that_ends_below_its_price_is_not_placed_again() -> None:
+    canceled = Fates(fates=(Fate(life="cancel", pace=12.0),))
+    world = play(
+        [Send(), canceled, Wait(seconds=100.0), Move(price="94"), Wait(seconds=20.0)],
+        max_hold=2000.0,
+        stops=True,
+    )
+    assert _ends(world) == [("s1", "canceled", Decimal(0)), ("x1", "filled", _ALL)]
+
+
 def test_what_a_stop_gave_way_to_in_the_day_is_sold_at_the_next_open() -> None:
     world = play(
         [
