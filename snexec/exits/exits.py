@@ -101,13 +101,12 @@ class Exits:
             nursery.start_soon(self._seller.run, name="seller")
             if self._live.now.exits is None:
                 await self._forget_rules()
-            while self._live.now.exits is None:
-                await self._changed.wait()
-            if self._watching is None:
+            while self._watching is None:
+                while self._live.now.exits is None:
+                    await self._changed.wait()
                 await in_own_thread("import of exits", _import_watching)
-                await self._take_up_all()
-                self._begin_watching()
-            assert self._watching is not None  # noqa: S101 - it has begun
+                if await self._take_up_all():
+                    self._begin_watching()
             await self._watching.run()
 
     def settings_changed(self) -> None:
@@ -221,8 +220,9 @@ class Exits:
         self._book.ended(row_id)
         self._seller.ended(row_id)
 
-    async def _take_up_all(self) -> None:
-        while True:
+    async def _take_up_all(self) -> bool:
+        """Take up what is held; False if ``[exits]`` goes before that can be read."""
+        while self._live.now.exits is not None:
             try:
                 await take_up_all(self._book, self._ledger.writer)
             except sqlite3.Error as exc:
@@ -232,9 +232,12 @@ class Exits:
                     exc,
                     _TRY_AGAIN_SECONDS,
                 )
-                await trio.sleep(_TRY_AGAIN_SECONDS)
+                with trio.move_on_after(_TRY_AGAIN_SECONDS):
+                    while self._live.now.exits is not None:
+                        await self._changed.wait()
             else:
-                return
+                return True
+        return False
 
     async def _forget_rules(self) -> None:
         """Forget the rules of an earlier run: if they come back, they are new."""

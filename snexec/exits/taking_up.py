@@ -44,12 +44,15 @@ async def take_up_all(book: PositionBook, writer: Writer) -> None:
     """
     book.missed = set()
     after: int | None = 0
-    while after is not None:
-        after = await _take(book, writer, _page(after))
-    while missed := book.missed:  # those of which nothing was held yet
-        book.missed = set()
-        await _take(book, writer, _these(missed))
-    book.follows_all, book.missed = True, None
+    try:
+        while after is not None:
+            after = await _take(book, writer, _page(after))
+        while missed := book.missed:  # those of which nothing was held yet
+            book.missed = set()
+            await _take(book, writer, _these(missed))
+        book.follows_all = True
+    finally:
+        book.missed = None
 
 
 def _page(after: int) -> Callable[[Store], Found]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snexec.ledger import Applied, ExitApplied
+    from snexec.settings import ExitSettings
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -157,6 +158,38 @@ async def test_rules_wait_until_what_is_held_can_be_read(
     assert exits.explain("sn-1") is None
     await trio.sleep(11)
     assert exits.explain("sn-1") is not None
+
+
+async def test_rules_that_are_removed_meanwhile_are_waited_for_no_more(
+    make_rig: Callable[..., Rig],
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_errors: LoggedErrors,
+) -> None:
+    def fail(*_where: object) -> None:
+        raise sqlite3.DatabaseError("no such table: SnexecMeta")
+
+    def set_exits(section: ExitSettings | None) -> None:
+        rig.settings.now = rig.settings.now.model_copy(update={"exits": section})
+        exits.settings_changed()
+
+    rig = make_rig()
+    buy(rig)
+    exits = make_exits(rig)
+    section = make_settings(exits={}).exits
+    set_exits(section)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.store.held, "page", fail)
+        nursery.start_soon(exits.run)
+        while not logged_errors.take():
+            await wait_all_tasks_blocked(0.01)
+        set_exits(None)
+        await trio.sleep(60)
+    assert logged_errors.take() == []
+    assert exits._book.missed is None, "it would grow for ever"
+    set_exits(section)
+    while exits.explain("sn-1") is None:
+        await wait_all_tasks_blocked(0.01)
 
 
 async def test_a_start_without_exits_forgets_the_rules_that_were_applied(
