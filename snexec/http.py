@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-_MAX_BODY_BYTES = 1024 * 1024
+MOST_BYTES = 1024 * 1024
 
 
 class _NoCookies(CookieJar):
@@ -67,17 +67,19 @@ def new_client(
     )
 
 
-async def read_body(answer: httpx.Response, *, into: bytearray) -> None:
-    """Read a body to its end, as it is; what exceeds 1 MiB is not kept.
+async def read_body(
+    answer: httpx.Response, *, into: bytearray, most_bytes: int = MOST_BYTES
+) -> None:
+    """Read a body to its end, as it is; what exceeds its bound is not kept.
 
     Raises:
         httpx.ReadError: It is longer than that, or breaks off.
     """
     async for chunk in answer.aiter_raw():
-        if len(into) <= _MAX_BODY_BYTES:
+        if len(into) <= most_bytes:
             into += chunk
-    if len(into) > _MAX_BODY_BYTES:
-        raise httpx.ReadError("the answer is longer than 1 MiB")
+    if len(into) > most_bytes:
+        raise httpx.ReadError(f"the answer is longer than {most_bytes >> 20} MiB")
 
 
-__all__ = ["httpx", "new_client", "read_body"]
+__all__ = ["MOST_BYTES", "httpx", "new_client", "read_body"]

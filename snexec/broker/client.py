@@ -26,8 +26,13 @@ from snexec.broker.bodies import order_body, sell_body
 from snexec.broker.heads import order_head
 from snexec.broker.lookups import LookUps
 from snexec.broker.pool import Pool
-from snexec.broker.positions import read_position, read_positions
+from snexec.broker.positions import (
+    MOST_POSITIONS_BYTES,
+    read_position,
+    read_positions,
+)
 from snexec.broker.replies import ReplyReader
+from snexec.broker.request import MOST_BYTES
 from snexec.broker.sent import SentOrder
 from snexec.errors import no_answer, no_connection
 from snexec.logs import SecretMask
@@ -241,7 +246,8 @@ class AlpacaClient:
         Raises:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
-        return await read_positions(await self._get("/v2/positions"))
+        content = await self._get("/v2/positions", most_bytes=MOST_POSITIONS_BYTES)
+        return await read_positions(content)
 
     async def position(self, symbol: str) -> HeldPosition:
         """Return what the account holds of a symbol (ALPACA 2.2, 8).
@@ -289,15 +295,24 @@ class AlpacaClient:
                 problem = no_connection if request.connection is None else no_answer
                 request.abandon(problem(self._timeout_seconds))
 
-    async def _get(self, path: str) -> bytes:
+    async def _get(self, path: str, *, most_bytes: int = MOST_BYTES) -> bytes:
         """Ask a question, and return the body of the 200."""
-        return await self._request("GET", path)
+        return await self._request("GET", path, most_bytes=most_bytes)
 
-    async def _request(self, method: Method, path: str, *, done: int = 200) -> bytes:
+    async def _request(
+        self,
+        method: Method,
+        path: str,
+        *,
+        done: int = 200,
+        most_bytes: int = MOST_BYTES,
+    ) -> bytes:
         """Make a request that is no order, and return the body of its answer."""
         reply: Reply | None = None
         try:
-            reply, problem, sent = await self._look_ups.ask(method, path)
+            reply, problem, sent = await self._look_ups.ask(
+                method, path, most_bytes=most_bytes
+            )
         finally:
             self.budget.finish(reply.headers if reply is not None else None)
         return self._replies.content(reply, problem, sent=sent, done=done)

@@ -14,7 +14,7 @@ import trio
 from snexec.broker.dial import connect
 from snexec.broker.heads import question
 from snexec.broker.readers import Readers
-from snexec.broker.request import Request
+from snexec.broker.request import MOST_BYTES, Request
 from snexec.broker.wire import Connection
 from snexec.errors import first_words, no_answer
 
@@ -50,14 +50,22 @@ class LookUps:
         self._timeout_seconds = timeout_seconds
         self._tls = tls
 
-    async def ask(self, method: Method, path: str) -> tuple[Reply | None, str, bool]:
+    async def ask(
+        self, method: Method, path: str, *, most_bytes: int = MOST_BYTES
+    ) -> tuple[Reply | None, str, bool]:
         """Ask a question, or for an order's cancel.
+
+        Args:
+            method: Of the request.
+            path: Of the request, with its query.
+            most_bytes: How long the body of a 200 may be.
 
         Returns:
             The answer as far as it came; why it is not whole, empty if it is; and
             whether any of the question may have left this machine.
         """
-        request = Request(question(self._base_url, method, path, self._headers), None)
+        data = question(self._base_url, method, path, self._headers)
+        request = Request(data, None, most_bytes)
         problem = "the server closed the connection"
         try:
             with trio.fail_after(self._timeout_seconds):

@@ -29,6 +29,8 @@ from snexec.turns import InTurns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+MOST_POSITIONS_BYTES = 16 * 1024 * 1024  # some 20,000; the list has no pages
+
 PositionSide = Literal["long", "short"]
 
 _ASSET = re.compile(r"[A-Za-z0-9./_-]{1,64}")

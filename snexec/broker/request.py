@@ -10,6 +10,8 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+MOST_BYTES = 1024 * 1024  # in the body of an answer, unless more is expected
+
 
 class Reply(NamedTuple):
     """What the broker answered; ``complete`` says whether all of the body came."""
@@ -50,6 +52,7 @@ class Request:
     Attributes:
         data: All of it.
         listener: Who has sent it, until it has ended.
+        most_bytes: How long the body of a 200 may be.
         waited: Whether no connection was free when it was handed in.
         sent: Whether any of it may have left this machine.
         reply: The answer, as far as it came.
@@ -61,6 +64,7 @@ class Request:
 
     data: bytes = field(repr=False)  # it holds the keys
     listener: Listener | None
+    most_bytes: int = MOST_BYTES
     waited: bool = False
     connection: Carrier | None = None
     sent: bool = False

@@ -12,12 +12,13 @@ after any other it is only listened to, as what follows makes that answer doubtf
 from __future__ import annotations
 
 import ssl
+from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
 
 import httptools
 import trio
 
-from snexec.broker.request import Reply
+from snexec.broker.request import MOST_BYTES, Reply
 from snexec.errors import first_words
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from snexec.broker.request import Request
 
 _READ_BYTES = 64 * 1024
-_MAX_BODY_BYTES = 1024 * 1024
+_READS_AT_ONCE = 4  # then others have their turn
 _MAX_HEAD_BYTES = 64 * 1024
 _YOUNG_SECONDS = 1.0  # a server that closes this soon accepts no connections
 
@@ -125,8 +126,10 @@ class Connection:
             return 0
 
     def _receive(self) -> None:
-        """Read what has come."""
-        while self._open:
+        """Read what has come; of a long answer the rest is read at the next call."""
+        for _ in range(_READS_AT_ONCE):
+            if not self._open:
+                return
             try:
                 data = self._socket.recv(_READ_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -156,12 +159,11 @@ class Connection:
             problem = f"the answer is not HTTP: {exc}"
             if self._complete:
                 self._is_followed = True
-        if (
-            len(self._body) > _MAX_BODY_BYTES
-            or self._size - len(self._body) > _MAX_HEAD_BYTES + _MAX_BODY_BYTES
-        ):
+        most = self._request.most_bytes if self._status == 200 else MOST_BYTES
+        length = self._body.tell()
+        if length > most or self._size - length > _MAX_HEAD_BYTES + most:
             self._complete = False
-            problem = "the answer is longer than 1 MiB"
+            problem = f"the answer is longer than {most >> 20} MiB"
         if self._is_followed:
             self._request.doubt()
         if self._complete:
@@ -209,14 +211,14 @@ class Connection:
         self._keeper.lost(self)
 
     def _reply(self) -> Reply:
-        return Reply(self._status, self._headers, bytes(self._body), self._complete)
+        return Reply(self._status, self._headers, self._body.getvalue(), self._complete)
 
     def _expect_reply(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
         self._has_length = False
-        self._body = bytearray()
+        self._body = BytesIO()  # which hands it over without a copy
         self._size = 0
         self._complete = False
         self._is_followed = False
@@ -252,7 +254,7 @@ class Connection:
     def on_body(self, data: bytes) -> None:
         """Take a part of the body."""
         if not self._complete:
-            self._body += data
+            self._body.write(data)
 
     def on_message_complete(self) -> None:
         """Record that the answer is whole."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from snexec.broker import Endpoint, amount, readable, refusal, tls_context
+from snexec.broker import (
+    MOST_POSITIONS_BYTES,
+    Endpoint,
+    amount,
+    readable,
+    refusal,
+    tls_context,
+)
 from snexec.cli.formats import dollars, foreign
 from snexec.errors import (
     BrokerError,
@@ -17,7 +24,7 @@ from snexec.errors import (
     UnknownOutcomeError,
     first_words,
 )
-from snexec.http import httpx, new_client, read_body
+from snexec.http import MOST_BYTES, httpx, new_client, read_body
 from snexec.logs import SecretMask
 from snexec.settings import credentials_for
 
@@ -139,10 +146,12 @@ class AccountClient:
     async def get_bytes(self, path: str) -> bytes:
         """Return the body that a GET was answered with, as ``get`` does."""
         body = bytearray()
+        # Of long lists it is the one that has no pages.
+        most = MOST_POSITIONS_BYTES if path == "/v2/positions" else MOST_BYTES
         try:
             with trio.fail_after(_ANSWER_SECONDS):
                 async with self._http.stream("GET", self._url + path) as reply:
-                    await read_body(reply, into=body)
+                    await read_body(reply, into=body, most_bytes=most)
         except trio.TooSlowError:
             raise UnknownOutcomeError(
                 f"no answer within {_ANSWER_SECONDS:g} s"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import string
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ from snexec.errors import NotFoundError, UnknownOutcomeError
 from tests.broker.asking import BASE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import respx
 
     from snexec.broker.client import AlpacaClient
@@ -281,3 +286,45 @@ async def test_a_client_asks_for_all_of_them_and_for_one(
     assert (await client.position("BTC/USD")).symbol == "BTC/USD"
     with pytest.raises(NotFoundError):
         await client.position("GE")
+
+
+async def test_an_account_of_ten_thousand_is_read_and_others_have_their_turn(
+    nursery: trio.Nursery, make_client: Callable[..., AlpacaClient]
+) -> None:
+    # As long as Alpaca's own, which has much that is not asked for.
+    padding = {f"unrealized_{n}": "0.000000000" for n in range(12)}
+    content = body(*({**KO, **padding, "symbol": symbol} for symbol in symbols(10_000)))
+    assert len(content) > 5 * 1024 * 1024
+
+    async def serve(stream: trio.SocketStream) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content)
+        with suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+            await stream.send_all(head + content)
+
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    listener, *_ = await nursery.start(trio.serve_tcp, serve, 0)
+    client = make_client(
+        f"http://127.0.0.1:{listener.socket.getsockname()[1]}", timeout_seconds=60.0
+    )
+    assert client.budget.try_take(Purpose.START)
+    nursery.start_soon(take_turns)
+    with trio.fail_after(60):
+        positions = await client.positions()
+    assert [each.symbol for each in positions] == list(symbols(10_000))
+    assert positions.is_whole
+    assert turns > 1000, "an order that comes meanwhile waits for a few entries"
+    nursery.cancel_scope.cancel()
+
+
+def symbols(count: int) -> Iterator[str]:
+    """Name as many shares."""
+    names = itertools.product(string.ascii_uppercase, repeat=3)
+    return map("".join, itertools.islice(names, count))

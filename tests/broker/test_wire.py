@@ -568,6 +568,61 @@ async def test_a_body_of_one_mebibyte_is_the_longest(
     assert pair.is_idle == whole
 
 
+@pytest.mark.parametrize(("status", "whole"), [(b"200 OK", True), (b"400 No", False)])
+async def test_where_more_is_expected_a_200_may_be_longer(
+    pair: Pair, status: bytes, *, whole: bool
+) -> None:
+    length = 3 * 1024 * 1024
+    request = Request(REQUEST, None, most_bytes=4 * 1024 * 1024)
+    assert pair.connection.send(request)
+    pair.theirs.setblocking(False)
+    head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, length)
+    left = memoryview(head + bytes(length))
+    with trio.fail_after(30), suppress(BrokenPipeError):
+        while left and not request.done.is_set():
+            await trio.lowlevel.wait_writable(pair.theirs)
+            left = left[pair.theirs.send(left) :]
+        await request.done.wait()
+    assert body_of(request) == (bytes(length) if whole else None)
+
+
+class Torrent:
+    """A socket that has more to read whenever it is asked.
+
+    Attributes:
+        left: How much comes before it has nothing.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.left = 0
+        self._sock = sock
+
+    def recv(self, most: int) -> bytes:
+        if not self.left:
+            raise BlockingIOError
+        length = min(most, self.left)
+        self.left -= length
+        return bytes(length)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sock, name)
+
+
+async def test_a_long_answer_leaves_others_their_turn(pair: Pair) -> None:
+    length = 1024 * 1024
+    request = await pair.answered(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+    )
+    pair.connection._socket = torrent = Torrent(pair.connection._socket)  # type: ignore[assignment]
+    torrent.left = length
+    calls = 0
+    while torrent.left:
+        pair.connection._receive()
+        calls += 1
+    assert calls == 4, "256 KiB at a time"
+    assert body_of(request) == bytes(length)
+
+
 NAMES = st.text("abcXYZ-", min_size=1, max_size=8).filter(lambda n: n.strip("-"))
 HEADERS = st.dictionaries(
     NAMES.map(lambda name: f"X-{name}".lower()),

@@ -163,6 +163,17 @@ def test_positions_that_cannot_be_read_accuse_no_row(
     ]
 
 
+def test_an_account_that_holds_very_much_is_compared_too(
+    rows: Callable[[], Lines], real_box: Box, broker: Exchange
+) -> None:
+    fill(real_box, "sn-1", "KO")
+    listed: list[JsonValue] = [{"symbol": "KO", "qty": "2", "name": "x" * 3_000_000}]
+    broker.paper.rest_faults.add(
+        RestFault(status=200, body=listed, path="/v2/positions")
+    )
+    assert rows() == [("paper rows", "OK", "1 open, and held by the account", "")]
+
+
 def test_crypto_is_listed_by_its_compact_name(
     rows: Callable[[], Lines], real_box: Box, broker: Exchange
 ) -> None:

@@ -63,9 +63,10 @@ class Questions:
         self._timeout_seconds = timeout_seconds
 
     async def ask(
-        self, method: str, path: str, body: bytes = b""
+        self, method: str, path: str, body: bytes = b"", *, most_bytes: int = 0
     ) -> tuple[Reply | None, str, bool]:
-        """Make a request; see ``LookUps.ask``."""
+        """Make a request; see ``LookUps.ask``. Its answer may have any length."""
+        del most_bytes
         link = Link()
         call = _Call(body)
         url = urlsplit(self._base + path)
