@@ -1,7 +1,8 @@
 """When the day's report is due: once a day, by New York's clock on the wall (SPEC 15).
 
 The last day that was reported is kept in a file beside the database, so that a restart
-neither repeats a day nor leaves one out.
+neither repeats a day nor leaves one out. Of several hosts the active one reports, unless
+another one has: they say that to each other, so that one that dies leaves no day out.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Daily:
         clock: The wall clock.
         report: Returns a day's report, or None where it cannot be had, which it says.
         send: Sends it.
-        on_duty: Whether this is the host that reports; the day counts as done elsewhere
-            if not. None where that is not known yet, which is waited for.
+        on_duty: Whether this is the host that reports; that is waited for.
+        claim: Returns whether no other host has reported a day, and none will from now
+            on; None where that cannot be known now.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class Daily:
         clock: Clock,
         report: Callable[[date], Awaitable[str | None]],
         send: Callable[[str], None],
-        on_duty: Callable[[], bool | None],
+        on_duty: Callable[[], bool],
+        claim: Callable[[date], Awaitable[bool | None]],
     ) -> None:
         self._at = at
         self._record = record
@@ -80,6 +83,7 @@ class Daily:
         self._report = report
         self._send = send
         self._on_duty = on_duty
+        self._claim = claim
 
     async def run(self) -> None:
         """Look for a due day, until cancelled."""
@@ -90,16 +94,16 @@ class Daily:
             now = self._clock.now()
             due = due_day(now, self._at)
             tomorrow = now.astimezone(_NEW_YORK).date() + timedelta(days=1)
-            if done < due or done > tomorrow:  # later only by a clock that was wrong
-                is_on_duty = self._on_duty()
-                text = await self._report(due) if is_on_duty else ""
-                if text is None:
+            # Later only by a clock that was wrong.
+            if (done < due or done > tomorrow) and self._on_duty():
+                text = await self._report(due)
+                is_ours = None if text is None else await self._claim(due)
+                if text is None or is_ours is None:
                     await trio.sleep(_AGAIN_SECONDS)
                     continue
-                if is_on_duty is not None:
-                    # Kept first: a crash in between loses a report, and repeats none.
-                    done = self._is_done(due)
-                if text:
+                # Kept first: a crash in between loses a report, and repeats none.
+                done = self._is_done(due)
+                if is_ours:
                     self._send(text)
             await trio.sleep(_LOOK_SECONDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,6 +133,7 @@ class Operations:
             report=lambda day: daily_report(live.path, day, live.now.mode),
             send=notify.report,
             on_duty=lambda: _is_on_duty(wings),
+            claim=lambda day: _claim(wings, day),
         )
 
     async def run(self) -> None:
@@ -147,11 +148,11 @@ class Operations:
         await self._reloader.reload()
 
 
-def _is_on_duty(wings: Wings) -> bool | None:
-    """Return whether this host speaks for all; None until somebody is seen to be active."""
-    status = None if wings.redis is None else wings.redis.status()
-    if status is None or status.lease != "standby":
-        return True
-    redis = wings.live.now.redis
-    ours = None if redis is None else redis.name  # our own lease, from before a crash
-    return None if status.holder in {None, ours} else False
+def _is_on_duty(wings: Wings) -> bool:
+    """Return whether this host speaks for all."""
+    return wings.redis is None or wings.redis.status().lease != "standby"
+
+
+async def _claim(wings: Wings, day: date) -> bool | None:
+    """Return whether no other host has reported a day; None where that is not known."""
+    return True if wings.redis is None else await wings.redis.claim(f"reported:{day}")

@@ -41,6 +41,7 @@ _WORKS_SECONDS = 3.0  # a session that lasts so long was a good one
 _LOOK_SECONDS = 2.0  # between two looks at the group
 _GOODBYE_SECONDS = 1.0
 _CLOCKS_DIFFER_SECONDS = 2.0
+_CLAIMED_SECONDS = 8 * 86_400.0
 
 
 class RedisStatus(NamedTuple):
@@ -223,6 +224,35 @@ class RedisFeeder:
         """Let another host be active; the last thing that a stop in good order does."""
         if self.lease is not None and self.lease.state == "active":
             await self._try(self.lease.release)
+
+    async def claim(self, what: str) -> bool | None:
+        """Note for all hosts that this one does what only one of them is to do.
+
+        Args:
+            what: It is done once in the days for which that is kept.
+
+        Returns:
+            Whether no other host has; None where the server does not say.
+        """
+        if self.lease is None:
+            return True
+        settings, who = self._settings, self._settings.name
+        key = f"{settings.stream}:{settings.group}:{what}"
+        found: list[str] = []
+
+        async def take(session: Session) -> None:
+            found.append(
+                await session.take_lease(
+                    key, who, seconds=_CLAIMED_SECONDS, instead_of=who
+                )
+            )
+
+        try:
+            await self._hold_session(take)
+        except RedisError as exc:
+            log.debug("it is not known whether another host has %s: %s", what, exc)
+            return None
+        return found == [who]
 
     def _note_connection(self, *, connected: bool) -> None:
         if connected:

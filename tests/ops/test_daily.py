@@ -54,7 +54,8 @@ class Sent:
         self.at = at
         self.sent: list[tuple[str, datetime]] = []
         self.fails = 0
-        self.on_duty: bool | None = True
+        self.on_duty = True
+        self.claims: dict[date, bool | None] = {}
 
     async def for_hours(self, hours: float) -> None:
         """Run it for so long, as a daemon that is started and stopped."""
@@ -65,6 +66,7 @@ class Sent:
             report=self._report,
             send=lambda text: self.sent.append((text, self.clock.now())),
             on_duty=lambda: self.on_duty,
+            claim=self._claim,
         )
         with trio.move_on_after(hours * HOUR):
             await daily.run()
@@ -75,6 +77,10 @@ class Sent:
             self.fails -= 1
             return None
         return f"report of {day}"
+
+    async def _claim(self, day: date) -> bool | None:
+        await trio.lowlevel.checkpoint()
+        return self.claims.get(day, True)
 
     def days(self) -> list[str]:
         return [text.removeprefix("report of ") for text, _at in self.sent]
@@ -191,25 +197,38 @@ async def test_of_several_hosts_the_active_one_reports(tmp_path: Path) -> None:
     sent = Sent(tmp_path, "2026-01-05T21:00:00")
     sent.on_duty = False
     await sent.for_hours(1)
-    sent.on_duty = True  # the other one has sent that day's
+    sent.on_duty = True
+    sent.claims[date(2026, 1, 5)] = False  # the other one has sent that day's
     await sent.for_hours(24)
 
     assert sent.days() == ["2026-01-06"]
 
 
 @jumping
-async def test_a_host_that_starts_waits_until_somebody_is_seen_to_be_active(
+async def test_a_day_that_the_host_before_did_not_report_is_reported_by_the_next(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
-    sent = Sent(tmp_path, "2026-01-05T20:00:00")
-    await sent.for_hours(1)
-    sent.clock.put_ahead(HOUR)
-    sent.on_duty = None
-    nursery.start_soon(sent.for_hours, 1)
-    await trio.sleep(60)
+    sent = Sent(tmp_path, "2026-01-05T21:00:00")
+    sent.on_duty = False
+    nursery.start_soon(sent.for_hours, 24)
+    await trio.sleep(HOUR)
     assert sent.days() == []
-    sent.on_duty = True  # nobody else was
+    sent.on_duty = True  # the other one died at 16:15
     await trio.sleep(60)
+
+    assert sent.days() == ["2026-01-05"]
+
+
+@jumping
+async def test_while_nobody_knows_whether_another_host_has_reported_none_does(
+    tmp_path: Path,
+) -> None:
+    sent = Sent(tmp_path, "2026-01-05T21:00:00")
+    sent.claims[date(2026, 1, 5)] = None
+    await sent.for_hours(1)
+    assert sent.days() == []
+    sent.claims.clear()
+    await sent.for_hours(1)
 
     assert sent.days() == ["2026-01-05"]
 

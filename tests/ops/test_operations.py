@@ -244,27 +244,13 @@ async def test_a_reload_reads_the_file_and_the_service_manager_hears_of_it(
 
 
 @pytest.mark.parametrize(
-    ("lease", "holder", "is_on_duty"),
-    [
-        ("none", None, True),
-        ("active", "host-a", True),
-        ("standby", "host-b", False),
-        ("standby", None, None),
-        ("standby", "host-a", None),  # its own, from before a crash
-    ],
+    ("lease", "is_on_duty"), [("none", True), ("active", True), ("standby", False)]
 )
-async def test_the_active_host_is_on_duty_and_nobody_knows_before_one_is_seen(
-    make_desk: Callable[..., Desk],
-    lease: LeaseState,
-    holder: str | None,
-    is_on_duty: object,
+async def test_the_active_host_is_on_duty(
+    make_desk: Callable[..., Desk], lease: LeaseState, *, is_on_duty: bool
 ) -> None:
     rig = make_desk(redis={"url": "redis://127.0.0.1:1/0", "consumer": "host-a"}).rig
-    status = RedisStatus(
-        *(True, "", None, None, 0, 0, 0),
-        lease=lease,
-        holder=holder,
-    )
+    status = RedisStatus(*(True, "", None, None, 0, 0, 0), lease=lease)
     redis = cast("Any", SimpleNamespace(status=lambda: status))
     assert _is_on_duty(make_wings(rig)._replace(redis=redis)) is is_on_duty
     assert _is_on_duty(make_wings(rig)._replace(redis=None)) is True

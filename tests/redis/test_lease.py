@@ -246,6 +246,21 @@ async def test_without_redis_nobody_is_active() -> None:
             await trio.sleep(0.5)
             assert it.redis.status().lease == "standby"
             assert it.active.is_over()
+            assert await it.redis.claim("reported:2026-01-05") is None
+
+
+@within(20)
+async def test_what_only_one_host_is_to_do_is_done_by_the_first_that_claims_it() -> (
+    None
+):
+    server = fresh()
+    async with host(server) as first, host(server, "host-b") as second:
+        assert await first.redis.claim("reported:2026-01-05") is True
+        assert await second.redis.claim("reported:2026-01-05") is False
+        assert await first.redis.claim("reported:2026-01-05") is True, "after a crash"
+        assert await second.redis.claim("reported:2026-01-06") is True
+    said = server.ask("TTL", "snexec:signals:snexec:reported:2026-01-05")
+    assert said.startswith(b":691"), "it is forgotten after 8 days"
 
 
 @within(20)
