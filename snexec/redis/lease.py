@@ -47,7 +47,8 @@ class Lease:
         clock: The wall clock.
 
     Attributes:
-        holder: Who is active, as far as is known.
+        holder: Which other host is active, as far as is known; an earlier run of this one
+            that still has the lease is none.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Lease:
         self._is_lost = False
         self._taken = trio.Event()
         self._lost = trio.Event()
+        self._seen: str | None = None  # who has it, at the last look
         self.holder: str | None = None
         active.stand_by()
 
@@ -150,16 +152,14 @@ class Lease:
         if not who:
             return now >= self._not_before
         name = _name_of(who)
-        if name != self.holder:
-            self.holder = name
-            log.info("standby: %s is active", name)
-            self._say("standby", by=name)
+        if name != self._seen:
+            self._see(name, left)
         self._not_before = now + left
         if name != self._name:
             return False
         # Ours from before a crash, unless somebody goes on renewing it.
         if left > self._left and not self._twin_is_named:
-            self._twin_is_named = True
+            self._twin_is_named, self.holder = True, name
             log.error(
                 "another daemon of this group calls itself %s: give each a name of its"
                 " own ([redis] consumer)",
@@ -167,6 +167,19 @@ class Lease:
             )
         self._left = left
         return left < self._seconds * _UNRENEWED
+
+    def _see(self, name: str, left: float) -> None:
+        """Say who has it, which is news."""
+        self._seen, self.holder = name, None
+        if name == self._name:
+            log.info(
+                "standby: an earlier run of %s still has the lease (for %.1f s)",
+                *(name, left),
+            )
+            return
+        self.holder = name
+        log.info("standby: %s is active", name)
+        self._say("standby", by=name)
 
     async def _take(self, session: Session, instead_of: str) -> str:
         return await session.take_lease(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -140,14 +141,22 @@ async def test_a_stop_in_good_order_lets_the_other_one_follow_at_once() -> None:
 
 
 @within(20)
-async def test_one_that_crashed_may_take_it_again_sooner() -> None:
+async def test_one_that_crashed_may_take_it_again_sooner(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     server = fresh()
+    said: list[object] = []
     async with host(server) as first:
         await active(first)
     began = trio.current_time()
     async with host(server) as again:
+        again.feed.follow(lambda event: said.append(event.more["lease"]), "lease")
         await active(again)
         assert trio.current_time() - began < 0.9
+    assert "standby: host-a is active" not in caplog.text, "it is no other host"
+    assert "standby: an earlier run of host-a still has the lease (for " in caplog.text
+    assert said == ["active"]
 
 
 @within(20)
@@ -160,7 +169,8 @@ async def test_two_of_one_name_are_never_both_active(
         async with host(server) as twin:
             await trio.sleep(2)
             assert is_active(first)
-            assert twin.redis.status().lease == "standby"
+            status = twin.redis.status()
+            assert (status.lease, status.holder) == ("standby", "host-a")
     [error] = logged_errors.take()
     assert "another daemon of this group calls itself host-a" in error
 
