@@ -108,7 +108,8 @@ class ByHand:
 
     async def _found(self, symbol: str) -> BookEntry | None:
         book = self._book
-        if not book.follows_all:  # the row it knows may have ended, and another begun
+        # The row it knows may have ended, and another begun; or no rule watches it.
+        if not book.follows_all or book.of_symbol(symbol) is None:
             with trio.fail_after(_DURABLE_SECONDS):
                 await take_up(book, self._writer, symbol)
         return book.of_symbol(symbol)

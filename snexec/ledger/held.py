@@ -25,30 +25,31 @@ if TYPE_CHECKING:
     from snexec.ledger.held_rows import HighPrice
 
 # The upper bounds keep out text, too.
-_IS_HELD = (
+_HOLDS = (
     "status = 'open' AND mode IN ('paper', 'live') AND shares > 0 AND shares < 9e999"
-    " AND entryPrice > 0 AND entryPrice < 9e999"
+)
+_HAS_PRICE = "entryPrice > 0 AND entryPrice < 9e999"
+_IS_SOLD = (  # or was, or is to be
+    "(EXISTS (SELECT 1 FROM BotExit AS sold WHERE sold.tradeId = BotTrade.id)"
+    " OR EXISTS (SELECT 1 FROM SnexecMeta WHERE key = 'close ' || BotTrade.id))"
 )
 # A row once for each of its sells.
-_WATCHED = (
-    f"SELECT {LIVE_COLUMNS}, BotTrade.id AS rowId, shares, entryPrice, highPrice,"  # noqa: S608 - constants only
+_READ = (
+    f"SELECT {LIVE_COLUMNS}, BotTrade.id AS rowId, shares, highPrice,"  # noqa: S608 - constants only
+    f" iif({_HAS_PRICE}, entryPrice, NULL) AS entryPrice,"
     " BotTrade.settledAt AS boughtAt, BotTrade.alpacaOrderId AS buyOrder,"
     f" round({seconds_sql('entryAt', 'BotTrade.createdAt')}, 3) AS entered"
     " FROM BotTrade LEFT JOIN BotExit ON tradeId = BotTrade.id"
-    f" WHERE {_IS_HELD}"
+    f" WHERE {_HOLDS}"
 )
 _OLDEST_FIRST = "ORDER BY BotTrade.createdAt, BotTrade.id, BotExit.rowid"
-WATCHED = f"{_WATCHED} {_OLDEST_FIRST}"
-_WATCHED_ROW = f"{_WATCHED} AND BotTrade.id = ? ORDER BY BotExit.rowid"
-_OF_SYMBOL = f"{_WATCHED} AND symbol = ? {_OLDEST_FIRST}"
+# Rules watch what has an entry price; what is sold by hand need not have one.
+WATCHED = f"{_READ} AND ({_HAS_PRICE} OR {_IS_SOLD}) {_OLDEST_FIRST}"
+_WATCHED_ROW = f"{_READ} AND {_HAS_PRICE} AND BotTrade.id = ? ORDER BY BotExit.rowid"
+_OF_SYMBOL = f"{_READ} AND symbol = ? {_OLDEST_FIRST}"
 _NAMED = "BotTrade.id IN (SELECT value FROM json_each(?))"
-_OF_IDS = f"{_WATCHED} AND {_NAMED} {_OLDEST_FIRST}"
-# Those of which something is sold, or is to be.
-BUSY = (
-    f"{_WATCHED} AND (EXISTS (SELECT 1 FROM BotExit AS sold"  # noqa: S608 - constants only
-    " WHERE sold.tradeId = BotTrade.id) OR EXISTS (SELECT 1 FROM SnexecMeta"
-    f" WHERE key = 'close ' || BotTrade.id)) {_OLDEST_FIRST}"
-)
+_OF_IDS = f"{_READ} AND {_HAS_PRICE} AND {_NAMED} {_OLDEST_FIRST}"
+BUSY = f"{_READ} AND {_IS_SOLD} {_OLDEST_FIRST}"
 _PAGE = (
     "SELECT rowid, id FROM BotTrade WHERE rowid > ? AND status = 'open'"
     " AND typeof(id) = 'text'"  # not so in another program's
@@ -67,7 +68,7 @@ _SET_HIGH = (
 TRIED = (
     "SELECT tradeId, count(*) FROM BotTrade"  # noqa: S608 - constants only
     " CROSS JOIN BotExit ON tradeId = BotTrade.id"  # which SQLite keeps in this order
-    f" WHERE {_IS_HELD} AND kind = 'sell' AND decidedAt >= ? GROUP BY tradeId"
+    f" WHERE {_HOLDS} AND kind = 'sell' AND decidedAt >= ? GROUP BY tradeId"
 )
 _FAILED_STOPS = TRIED.replace(
     "kind = 'sell'", "kind = 'stop' AND state IN ('refused', 'rejected')"
@@ -99,7 +100,7 @@ class HeldRows:
         self._db = connection
 
     def watched(self) -> list[WatchedRow]:
-        """Return every row of ours that is held, the oldest first."""
+        """Return every row of ours that rules watch or that is sold, the oldest first."""
         return self._read(WATCHED)
 
     def busy(self) -> list[WatchedRow]:
@@ -243,7 +244,7 @@ def _watched(
         mode="live" if row["mode"] == "live" else "paper",  # one object for all
         shares=shares,
         remaining=remaining,
-        entry_price=exact(row["entryPrice"]) or Decimal(0),
+        entry_price=exact(row["entryPrice"]),
         entry_at=now if entered is None else datetime.fromtimestamp(entered, UTC),
         high_price=exact(row["highPrice"]),
         is_settled=row["boughtAt"] is not None,

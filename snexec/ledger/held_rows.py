@@ -29,12 +29,12 @@ class HeldBeside(NamedTuple):
 
 
 class WatchedRow(NamedTuple):
-    """A row that is held: open, with shares and an entry price.
+    """A row that is held: open, with shares.
 
     Attributes:
         shares: That it bought, in today's shares.
         remaining: Of them, not sold.
-        entry_price: Dollars a share.
+        entry_price: Dollars a share; None where that is not known.
         entry_at: When its order left.
         high_price: Dollars a share, the highest since; None if none was kept.
         is_settled: Whether its buy buys no more.
@@ -50,7 +50,7 @@ class WatchedRow(NamedTuple):
     mode: Mode
     shares: Decimal
     remaining: Decimal
-    entry_price: Decimal
+    entry_price: Decimal | None
     entry_at: datetime
     high_price: Decimal | None
     is_settled: bool

@@ -119,6 +119,22 @@ async def test_a_row_that_nothing_watches_is_found_and_sold(
     assert (other.state, other.error) == ("refused", "nothing of it is held")
 
 
+@pytest.mark.parametrize("follows_all", [False, True])
+async def test_a_row_without_an_entry_price_is_sold_as_well(
+    shop: Shop, hand: ByHand, *, follows_all: bool
+) -> None:
+    await shop.start_with_rows_unwatched()
+    shop.book.follows_all = follows_all  # rules watch no row whose price they lack
+    shop.rig.store._db.execute("UPDATE BotTrade SET entryPrice = NULL")
+    (answer,) = await hand.close(["AAPL"], at_open=False)
+    assert answer == CloseAnswer("AAPL", Decimal(SHARES), "sn-1-x1", "selling")
+    assert [row.id for row in shop.rig.store.held.busy()] == ["sn-1"], "after a crash"
+    assert [row.id for row in shop.rig.store.held.watched()] == ["sn-1"]
+    await shop.said("fill", SHARES, "180.02")
+    row = shop.rig.rows()["sn-1"]
+    assert (row["status"], row["exitPrice"], row["pnl"]) == ("closed", 180.02, None)
+
+
 async def test_a_row_that_another_program_has_ended_hides_no_newer_one(
     shop: Shop, hand: ByHand
 ) -> None:
