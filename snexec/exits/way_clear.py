@@ -201,7 +201,9 @@ class WayClear:
             is_early = is_early and known is None and not position.is_settled
             if known is None and not is_early:
                 break
-            order_id = order_id or (known.order_id if known is not None else None)
+            latest = (known.latest_id if known is not None else None) or order_id
+            if latest != order_id:
+                order_id, cancel_at = latest, 0.0  # somebody may have replaced it
             if order_id is not None and now >= cancel_at:
                 is_taken = await self.cancel(position.mode, order_id, position.symbol)
                 again = _CANCEL_AGAIN_SECONDS if is_taken else again

@@ -167,6 +167,25 @@ async def test_a_cancel_that_was_not_taken_is_sent_again_soon(
     await way.ends()
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_took_its_place_at_the_broker_is_canceled_as_soon_as_that_is_known(
+    way: Way, *, is_taken: bool
+) -> None:
+    if not is_taken:
+        way.rig.paper.canceling.append(
+            RefusedError(status_code=422, body="", reason="it is replaced")
+        )
+    position = way.work()
+    await way.start(lambda: way.clear.cancel_buy(position))
+    order = way.rig.unsettled.get("sn-1")
+    assert order is not None
+    await trio.sleep(0.1)
+    way.rig.unsettled.follow_replacement(order, "o-2")
+    await trio.sleep(0.2)
+    assert [order_id for _at, order_id in way.canceled] == ["o-1", "o-2"]
+    await way.ends()
+
+
 async def test_nothing_is_said_of_one_that_takes_less_than_half_a_minute(
     way: Way, logged_errors: LoggedErrors
 ) -> None:
