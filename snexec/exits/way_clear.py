@@ -113,7 +113,7 @@ class WayClear:
             self._unsettled.ask_now(exit_id)
 
     async def cancel(self, mode: Mode, order_id: str, symbol: str) -> bool:
-        """Ask for a cancel, and return whether it was taken, or the order is not there.
+        """Ask for a cancel, and return whether it was taken.
 
         Whatever is answered, a look-up says what it came to.
         """
@@ -124,7 +124,7 @@ class WayClear:
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
             except NotFoundError:
-                return True  # it has ended, or it is not known yet
+                pass  # it has ended, or is not known there yet
             except RefusedError as exc:
                 log.warning(
                     "%s: order %s is not canceled (%s): it is asked about",
