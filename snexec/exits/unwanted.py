@@ -85,7 +85,8 @@ class Unwanted:
             if order_id is None and followed is not None:
                 order_id = followed.order_id
             if order_id is not None:
-                await self._way.cancel(order.mode, order_id, order.symbol)
+                latest = followed.latest_id if followed is not None else None
+                await self._way.cancel(order.mode, latest or order_id, order.symbol)
                 self._unsettled.follow_sell(order._replace(order_id=order_id))
             elif followed is None:
                 break  # its last word has been heard

@@ -113,7 +113,7 @@ class WayClear:
             self._unsettled.ask_now(exit_id)
 
     async def cancel(self, mode: Mode, order_id: str, symbol: str) -> bool:
-        """Ask for a cancel, and return whether it was taken, or the order is not there.
+        """Ask for a cancel, and return whether it was taken.
 
         Whatever is answered, a look-up says what it came to.
         """
@@ -124,7 +124,7 @@ class WayClear:
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
             except NotFoundError:
-                return True  # it has ended, or it is not known yet
+                pass  # it has ended, or is not known there yet
             except RefusedError as exc:
                 log.warning(
                     "%s: order %s is not canceled (%s): it is asked about",
@@ -201,7 +201,9 @@ class WayClear:
             is_early = is_early and known is None and not position.is_settled
             if known is None and not is_early:
                 break
-            order_id = order_id or (known.order_id if known is not None else None)
+            latest = (known.latest_id if known is not None else None) or order_id
+            if latest != order_id:
+                order_id, cancel_at = latest, 0.0  # somebody may have replaced it
             if order_id is not None and now >= cancel_at:
                 is_taken = await self.cancel(position.mode, order_id, position.symbol)
                 again = _CANCEL_AGAIN_SECONDS if is_taken else again

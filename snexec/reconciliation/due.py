@@ -82,6 +82,11 @@ class UnsettledOrder:
         return self.order_id is None and self.doubted_id is None and not self.missed
 
     @property
+    def latest_id(self) -> str | None:
+        """The broker's id of what may still trade: it, or what took its place."""
+        return self.follows or self.order_id
+
+    @property
     def key(self) -> float:
         """When its turn is among those like it, on Trio's clock.
 

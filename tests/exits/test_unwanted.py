@@ -89,3 +89,8 @@ async def test_one_that_works_for_a_row_that_is_closed_is_canceled_at_a_start(
         shop.nursery.start_soon(run)
     await trio.sleep(0.1)
     assert canceled(shop) == ["o-stop"]
+    order = rig.reconciler.unsettled.get("sn-1-s1")
+    assert order is not None
+    rig.reconciler.unsettled.follow_replacement(order, "o-by-hand")
+    await trio.sleep(10)
+    assert canceled(shop)[-1] == "o-by-hand", "it took the place of the stop"

@@ -150,8 +150,9 @@ async def test_a_cancel_that_comes_to_nothing_is_sent_again_each_minute(
     [
         RefusedError(status_code=422, body="", reason="order is not cancelable"),
         NoAnswerError("reset"),
+        NotFoundError(status_code=404, body="", reason="no such order"),
     ],
-    ids=["refused", "no answer"],
+    ids=["refused", "no answer", "not found"],
 )
 async def test_a_cancel_that_was_not_taken_is_sent_again_soon(
     way: Way, answer: Exception
@@ -164,6 +165,25 @@ async def test_a_cancel_that_was_not_taken_is_sent_again_soon(
     assert len(times) == 4, "the last one was taken"
     for before, after, pause in zip(times, times[1:], (1, 2, 4), strict=False):
         assert pause <= after - before < pause + 5
+    await way.ends()
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_took_its_place_at_the_broker_is_canceled_as_soon_as_that_is_known(
+    way: Way, *, is_taken: bool
+) -> None:
+    if not is_taken:
+        way.rig.paper.canceling.append(
+            RefusedError(status_code=422, body="", reason="it is replaced")
+        )
+    position = way.work()
+    await way.start(lambda: way.clear.cancel_buy(position))
+    order = way.rig.unsettled.get("sn-1")
+    assert order is not None
+    await trio.sleep(0.1)
+    way.rig.unsettled.follow_replacement(order, "o-2")
+    await trio.sleep(0.2)
+    assert [order_id for _at, order_id in way.canceled] == ["o-1", "o-2"]
     await way.ends()
 
 
@@ -438,7 +458,7 @@ async def test_whatever_a_cancel_is_answered_its_lease_ends_and_a_no_is_said(
 ) -> None:
     way.rig.paper.canceling.append(answer)
     taken = await way.clear.cancel("paper", "o-1", "AAPL")
-    assert (warnings_of(caplog), taken) == (said, not said)
+    assert (warnings_of(caplog), taken) == (said, answer is None)
     assert way.rig.accounts.leased == {"paper": 0, "live": 0}
 
 
