@@ -9,7 +9,6 @@ masked (SPEC 11). The time is linear in the text, whatever it holds.
 from __future__ import annotations
 
 import base64
-import html
 import math
 import re
 import string
@@ -269,6 +268,8 @@ def _meaning(escape: re.Match[str]) -> str:
     if decimal:
         return _character(int(decimal))
     if name:
+        import html  # noqa: PLC0415 - 700 kB, for which hardly any text asks
+
         meaning = html.unescape(f"&{name};")
         return meaning if len(meaning) == 1 else escape.group()
     return ""

@@ -58,7 +58,8 @@ class Outages:
         self._end_send, self._ended = trio.open_memory_channel[_Outage](math.inf)
         self._lost = self._latest  # the latest that counts
         self._switching = False
-        self._placed_since: set[str | None] = set()  # its end, while that matters
+        # Its end, and not settled yet; while that matters.
+        self._placed_since: set[str | None] = set()
         self.count = 0
 
     async def run(self) -> None:
@@ -95,13 +96,11 @@ class Outages:
                 self._placed_since.clear()
             elif self._latest.ended is not None:
                 self._placed_since.add(event.trade_id)
-        elif (
-            event.event == "settled"
-            and event.more.get("source") == "lookup"
-            and not self._is_over()
-            and event.trade_id not in self._placed_since
-        ):
-            self._latest.settled += 1
+        elif event.event == "settled":
+            if event.trade_id in self._placed_since:
+                self._placed_since.remove(event.trade_id)
+            elif event.more.get("source") == "lookup" and not self._is_over():
+                self._latest.settled += 1
 
     def status(self) -> dict[str, object]:
         """Return the latest outage for ``status``; ``to`` is None while it lasts."""

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from snexec.ops.wings import Wings
     from snexec.settings import Settings
 
-_GATHER_SECONDS = 2.0  # a burst is one write, once its orders have left
+_GATHER_SECONDS = 2.0  # a burst is written once its orders have left
+_MANY = 2500  # each takes 1 kB, so more than these do not wait for the flood's end
 _MOST_WAITING = 10_000  # as many as are kept
 _AT_ONCE = 100
 _PAUSE_SECONDS = 0.05
+_PAUSE_OF_MANY_SECONDS = 0.005
 OUTCOMES: tuple[EventName, ...] = ("skipped", "placed", "refused")
 _FIGURES = (
     *("notional", "orderId", "httpStatus", "wireMs", "replyMs"),
@@ -54,24 +56,30 @@ class SignalLog:
     def __init__(self, wings: Wings) -> None:
         self._wings = wings
         self._waiting: collections.deque[tuple[Event, Settings]] = collections.deque()
-        self._arrived = trio.Event()
+        self._arrived, self._many = trio.Event(), trio.Event()
 
     def happened(self, event: Event) -> None:
         """Keep an event that decides about a signal, one of ``OUTCOMES``."""
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.append((event, self._wings.live.now))
             self._arrived.set()
+            if len(self._waiting) >= _MANY:
+                self._many.set()
 
     async def run(self) -> None:
         """Write what has come, until cancelled, and then the rest."""
         try:
             while True:
                 await self._arrived.wait()
-                await trio.sleep(_GATHER_SECONDS)
-                self._arrived = trio.Event()
+                with trio.move_on_after(_GATHER_SECONDS):
+                    await self._many.wait()
+                self._arrived, self._many = trio.Event(), trio.Event()
                 while self._waiting:
                     self._write(_AT_ONCE)
-                    await trio.sleep(_PAUSE_SECONDS)
+                    is_flood = len(self._waiting) >= _MANY
+                    await trio.sleep(
+                        _PAUSE_OF_MANY_SECONDS if is_flood else _PAUSE_SECONDS
+                    )
         finally:
             self._write(_MOST_WAITING)
 

@@ -102,6 +102,7 @@ async def test_a_daemon_imports_nothing_for_what_its_settings_leave_out(
             "snexec.ops.notify",
         ),
         *("snexec.exchange.server", "snexec.market.snapshots", "snexec.broker.data"),
+        "html",  # texts with a named entity, which a secret in HTML may have
     }
 
 

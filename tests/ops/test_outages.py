@@ -157,6 +157,21 @@ async def test_an_order_of_after_the_outage_does_not_count_for_it() -> None:
 
 
 @pytest.mark.jumping_time
+async def test_only_open_orders_of_after_the_outage_are_kept_in_mind() -> None:
+    feed = EventFeed(clock=FakeClock())
+    outages = Outages(began="2026-01-05T14:00:00.000Z")
+    feed.follow(outages.happened)
+    feed.publish("stream", reason="authorized")
+    for trade_id in ("sn-1", "sn-2"):
+        feed.publish("placed", trade_id=trade_id)
+    feed.publish("settled", {"source": "stream"}, trade_id="sn-1")
+
+    assert outages._placed_since == {"sn-2"}
+    feed.publish("settled", {"source": "lookup"}, trade_id="sn-2")
+    assert outages.status()["settledByLookup"] == 0
+
+
+@pytest.mark.jumping_time
 @pytest.mark.parametrize(("seconds", "count"), [(0.2, 2), (42, 3)])
 async def test_a_change_of_mode_is_no_lost_stream_unless_it_takes_long(
     seconds: float, count: int

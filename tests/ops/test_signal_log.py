@@ -52,6 +52,31 @@ async def test_a_burst_is_written_a_while_later_a_few_at_a_time(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_flood_is_written_while_it_lasts(
+    rig: Rig, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wings = Bench(rig).wings
+    written: list[int] = []
+    monkeypatch.setattr(
+        wings.ledger, "log_signals", lambda decisions: written.append(len(decisions))
+    )
+    log = SignalLog(wings)
+    rig.feed.follow(log.happened, *OUTCOMES)
+    nursery.start_soon(log.run)
+    most = 0
+    for tenths in range(100):
+        for _ in range(400):
+            rig.feed.publish("placed", symbol="KO")
+        await trio.sleep(0.1)
+        most = max(most, 400 * (tenths + 1) - sum(written))
+
+    assert most < 3500, "of 4,000 a second, which take memory while they wait"
+    await trio.sleep(3)
+    assert sum(written) == 40_000
+    assert max(written) == 100
+    nursery.cancel_scope.cancel()
+
+
 async def test_what_is_skipped_has_the_figures_of_its_limit(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
