@@ -26,6 +26,7 @@ log = logging.getLogger("MarketData")
 _ANSWER_SECONDS = 10.0
 _PING_EVERY_SECONDS = 10.0
 _PONG_SECONDS = 10.0
+_SHORT_FRAME = 2048  # bytes; a tick has 130
 LINGER_SECONDS = 300.0  # a slot that is given back may be refused for 90 s
 
 _REFUSED = frozenset({402, 406, 409})
@@ -45,7 +46,7 @@ class DataSession:
         reader: Hands on what is said of symbols.
         life: Records when the other side was heard.
         has_statuses: Whether this endpoint reports halts.
-        heard: Called after each frame that spoke of a symbol.
+        heard: Called after each part of a frame that spoke of a symbol.
         told: What was said already that is said once; it outlives the connection.
 
     Attributes:
@@ -173,16 +174,28 @@ class DataSession:
     async def _read(self) -> None:
         while True:
             # No frame is kept while the next is waited for: one may name every symbol.
-            await self._read_frame(await self._socket.get_message())
+            await self._read_frame(await self._socket.hand_on(self._read_short))
+
+    def _read_short(self, frame: str | bytes) -> bool:
+        """Read a frame in the step in which it comes, if little is said in it."""
+        if len(frame) > _SHORT_FRAME:
+            return False
+        for part in self._reader.split(frame):
+            self._take_part(part)
+        self._life.heard()
+        return True
 
     async def _read_frame(self, frame: str | bytes) -> None:
-        reader, before = self._reader, self._reader.ticks
         self._life.heard()
-        for number, part in enumerate(reader.split(frame)):
+        for number, part in enumerate(self._reader.split(frame)):
             if number:
                 await trio.lowlevel.checkpoint()
-            for message in reader.take(part):
-                self._take(message)
+            self._take_part(part)
+
+    def _take_part(self, part: list[Message]) -> None:
+        reader, before = self._reader, self._reader.ticks
+        for message in reader.take(part):
+            self._take(message)
         if reader.ticks != before:
             self._heard()
 

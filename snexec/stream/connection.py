@@ -51,6 +51,18 @@ class Socket:
         """Return the next text or binary message; a text may come as its bytes."""
         return await self._frames.get()
 
+    async def hand_on(self, take: Callable[[str | bytes], bool]) -> str | bytes:
+        """Hand on messages in the step in which each is received, until one is left.
+
+        Args:
+            take: Must not wait; returns whether it took the message. What it raises, this
+                does, and nothing more is taken.
+
+        Returns:
+            The next message that was not taken, or came while this was not waiting.
+        """
+        return await self._frames.get(take)
+
     async def send_message(self, text: str) -> None:
         """Send a text message."""
         try:

@@ -4,6 +4,9 @@ It needs as long for a frame as all that is done with one: it parses in Python, 
 on over a channel, with two switches of tasks. A frame that is whole, plain and short needs
 none of that. Whatever else comes is left to it, be it a ping, the end, or what a server
 should not send; from a frame of the last kind on, it has all that follows as well.
+
+Whoever waits for a message may take it in the very step in which it is received; then no
+task is switched to at all.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from snexec.errors import StreamClosedError
+    from collections.abc import Callable
 
 # The first byte of a frame in one piece, and without extensions (RFC 6455, 5.2).
 _MESSAGES = frozenset({0x81, 0x82})  # text and binary
@@ -41,8 +44,9 @@ class WholeFrames:
         self._leaves_all = False
         self._received = bytearray()
         self._messages: collections.deque[str | bytes] = collections.deque()
-        self._given_at_once = 0
-        self._ended: StreamClosedError | None = None
+        self._taker: Callable[[str | bytes], bool] | None = None  # while it waits
+        self._given_at_once = self._taken_at_once = 0
+        self._ended: Exception | None = None
         self._changed = trio.lowlevel.ParkingLot()
 
     def take(self, data: bytes) -> bytes:
@@ -56,14 +60,16 @@ class WholeFrames:
         if self._leaves_all:
             return head + data
         self._received += data
+        self._taken_at_once = 0
         return head + self._take_frames()
 
     def add(self, message: str | bytes) -> None:
         """Add a message that was left to trio-websocket."""
-        self._messages.append(message)
+        self._taken_at_once = 0
+        self._give(message)
         self._changed.unpark_all()
 
-    def end(self, error: StreamClosedError) -> None:
+    def end(self, error: Exception) -> None:
         """Have ``get`` raise an error once all messages are given out."""
         self._ended = error
         self._changed.unpark_all()
@@ -73,23 +79,48 @@ class WholeFrames:
         while len(self._messages) >= self._most_waiting and self._ended is None:
             await self._changed.park()
 
-    async def get(self) -> str | bytes:
+    async def get(
+        self, take: Callable[[str | bytes], bool] | None = None
+    ) -> str | bytes:
         """Return the next message.
+
+        Args:
+            take: Called with each message that comes while this waits, in the step in
+                which it is received; returns whether it took it.
 
         Raises:
             StreamClosedError: The connection has ended.
+            Exception: What ``take`` raised; that ends everything.
         """
         self._given_at_once += 1
         if not self._messages or self._given_at_once > _AT_ONCE:
             self._given_at_once = 1
             await trio.lowlevel.checkpoint()
-        while not self._messages:
-            if self._ended is not None:
-                raise self._ended
-            await self._changed.park()
+        self._taker = take
+        try:
+            while not self._messages:
+                if self._ended is not None:
+                    raise self._ended
+                await self._changed.park()
+        finally:
+            self._taker = None
         if len(self._messages) == self._most_waiting:
             self._changed.unpark_all()
         return self._messages.popleft()
+
+    def _give(self, message: str | bytes) -> None:
+        """Give a message to whoever waits for it, or keep it until somebody asks."""
+        if self._ended is not None:
+            return
+        if self._taker is not None and not self._messages:
+            try:
+                if self._taken_at_once < _AT_ONCE and self._taker(message):
+                    self._taken_at_once += 1
+                    return
+            except Exception as exc:  # noqa: BLE001 - it is raised where it is waited for
+                self.end(exc)
+                return
+        self._messages.append(message)
 
     def _take_frames(self) -> bytes:
         received, at, left = self._received, 0, b""
@@ -114,7 +145,7 @@ class WholeFrames:
             if len(received) < stop:
                 break
             if kind in _MESSAGES:
-                self._messages.append(bytes(received[start:stop]))
+                self._give(bytes(received[start:stop]))
             else:
                 left += received[at:stop]
             at = stop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import trio
 
 from snexec.errors import StreamClosedError
 from snexec.stream.connection import Socket
+from snexec.stream.whole_frames import WholeFrames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from snexec.market.data_settings import PriceSource
     from snexec.market.ticks import Cancel, Correction, Print, Quote, Status
 
+_MOST_WAITING = 10_000
 AT_TEXT = "2026-01-05T14:30:00.25Z"
 AT = 1767623400.25
 CONNECTED = [{"T": "success", "msg": "connected"}]
@@ -155,33 +156,22 @@ class MemorySocket(Socket):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._coming: deque[str | bytes] = deque()
-        self._came = trio.Event()
-        self._closed: str | None = None
+        self._frames = WholeFrames(1, _MOST_WAITING)
+        self._is_closed = False
 
     def put(self, frame: str | bytes) -> None:
         """Have a frame come."""
-        self._coming.append(frame)
-        self._came.set()
+        self._frames.add(frame)
 
     def close(self, words: str = "1006") -> None:
         """Break the connection."""
-        self._closed = words
-        self._came.set()
-
-    async def get_message(self) -> str | bytes:
-        await trio.lowlevel.checkpoint()
-        while not self._coming:
-            if self._closed is not None:
-                raise StreamClosedError(self._closed)
-            self._came = trio.Event()
-            await self._came.wait()
-        return self._coming.popleft()
+        self._is_closed = True
+        self._frames.end(StreamClosedError(words))
 
     async def send_message(self, text: str) -> None:
         await trio.lowlevel.checkpoint()
-        if self._closed is not None:
-            raise StreamClosedError(self._closed)
+        if self._is_closed:
+            raise StreamClosedError("1006")
         self._server.take(json.loads(text))
 
     async def ping(self) -> None:

@@ -155,6 +155,15 @@ async def test_others_have_their_turn_while_a_large_frame_is_taken(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_short_frame_is_taken_in_the_step_in_which_it_comes(
+    bench: Bench, run: Run, nursery: trio.Nursery
+) -> None:
+    await run("AAPL")
+    bench.server.send([trade()])
+    assert symbols_of(bench.sink.taken) == ["AAPL"]
+    nursery.cancel_scope.cancel()
+
+
 async def test_no_frame_is_kept_while_the_next_is_waited_for(
     bench: Bench, run: Run, nursery: trio.Nursery
 ) -> None:

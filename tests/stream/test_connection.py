@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 from trio_websocket import (
     ConnectionClosed,
     WebSocketRequest,
@@ -224,6 +225,37 @@ async def test_messages_keep_their_order_whether_they_come_whole_or_in_parts(
             with pytest.raises(StreamClosedError):
                 await socket.get_message()
     assert messages == [b"1", "23", b"4", b"5"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_taker_raises_is_raised_in_the_block_and_the_reader_goes_on(
+    nursery: trio.Nursery,
+) -> None:
+    raised, ponged = trio.Event(), trio.Event()
+
+    async def speak(stream: trio.SocketStream, answer: bytes) -> None:
+        await stream.send_all(answer)
+        while not raised.is_set():  # until one comes while it is waited for
+            await stream.send_all(frame(b"1"))
+            await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(frame(b"here?", PING))
+        data = bytearray()
+        while (found := take_frame(data)) is None:
+            data += await stream.receive_some()
+        assert found == (PONG, b"here?")
+        ponged.set()
+
+    def fall(_message: str | bytes) -> bool:
+        raise ZeroDivisionError
+
+    url = await serve_raw(nursery, speak)
+    async with open_connection(url, no_tls) as socket:
+        with trio.fail_after(30):
+            with pytest.raises(ZeroDivisionError):  # noqa: PT012 - one may come before
+                while True:
+                    await socket.hand_on(fall)
+            raised.set()
+            await ponged.wait()
     nursery.cancel_scope.cancel()
 
 

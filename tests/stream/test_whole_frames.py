@@ -185,3 +185,110 @@ async def test_a_connection_that_has_ended_is_read_to_its_end() -> None:
     frames.end(ENDED)
     with trio.fail_after(30):
         await frames.wait_room()
+
+
+# Taken in the step in which they come.
+
+
+class Taker:
+    """Waits for messages, and takes some of them as they come."""
+
+    def __init__(self, frames: WholeFrames, *, leaves: bytes = b"") -> None:
+        self.taken: list[str | bytes] = []
+        self.given: list[str | bytes] = []
+        self.problem: Exception | None = None
+        self._frames = frames
+        self._leaves = leaves
+
+    def take(self, message: str | bytes) -> bool:
+        """Take a message, unless it is one of those that are left."""
+        if self.problem is not None:
+            raise self.problem
+        if message == self._leaves:
+            return False
+        self.taken.append(message)
+        return True
+
+    async def run(self) -> None:
+        """Wait for messages until cancelled, or until the connection has ended."""
+        with suppress(StreamClosedError):
+            while True:
+                self.given.append(await self._frames.get(self.take))
+
+
+async def test_a_message_is_taken_in_the_step_in_which_it_comes(
+    nursery: trio.Nursery,
+) -> None:
+    frames = opened()
+    taker = Taker(frames)
+    nursery.start_soon(taker.run)
+    await trio.testing.wait_all_tasks_blocked()
+    frames.take(frame(b"1") + frame(b"2"))
+    assert taker.taken == [b"1", b"2"]
+    frames.add("3")
+    assert taker.taken == [b"1", b"2", "3"]
+    frames.end(ENDED)
+    await trio.testing.wait_all_tasks_blocked()
+    assert taker.given == []
+
+
+async def test_what_is_not_taken_is_given_out_and_nothing_overtakes_it(
+    nursery: trio.Nursery,
+) -> None:
+    frames = opened()
+    taker = Taker(frames, leaves=b"2")
+    nursery.start_soon(taker.run)
+    await trio.testing.wait_all_tasks_blocked()
+    frames.take(frame(b"1") + frame(b"2") + frame(b"3"))
+    frames.take(frame(b"4"))
+    assert taker.taken == [b"1"]
+    await trio.testing.wait_all_tasks_blocked()
+    assert taker.given == [b"2", b"3", b"4"]
+    frames.take(frame(b"5"))
+    assert taker.taken == [b"1", b"5"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_others_have_their_turn_where_many_come_at_once(
+    nursery: trio.Nursery,
+) -> None:
+    frames = opened()
+    taker = Taker(frames)
+    nursery.start_soon(taker.run)
+    await trio.testing.wait_all_tasks_blocked()
+    frames.take(frame(b"1") * 64)
+    assert len(taker.taken) <= 8
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(taker.taken + taker.given) == 64
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_taker_raises_is_raised_where_it_waits_and_ends_all() -> None:
+    frames = opened()
+    taker = Taker(frames)
+    taker.problem = ZeroDivisionError("ours")
+
+    async def fall() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        assert frames.take(frame(b"1") + frame(b"", PING)) == frame(b"", PING)
+        taker.problem = None
+        frames.take(frame(b"2"))
+
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - the nursery's block
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(taker.run)
+            nursery.start_soon(fall)
+    assert caught.group_contains(ZeroDivisionError, match="ours")
+    assert taker.taken == taker.given == []
+
+
+async def test_nothing_is_taken_for_one_who_does_not_wait_any_more() -> None:
+    frames = opened()
+    taker = Taker(frames)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(taker.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    frames.take(frame(b"1"))
+    assert taker.taken == []
+    assert await given_out(frames) == [b"1"]
