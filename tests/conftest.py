@@ -11,6 +11,7 @@ import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -24,8 +25,14 @@ from snexec.threads import Worker
 from tests.fakes import FakeClock, Rig, TrioClock, make_settings, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterator,
+        Sequence,
+    )
 
     from trio.abc import Clock, Instrument
 
@@ -53,11 +60,27 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Have each worker begin elsewhere, so that no two compile the same at first."""
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker is not None and collector.path == Path(__file__).parent:
+        number = int(worker["workerid"].removeprefix("gw"))
+        begin = len(report.result) * number // worker["workercount"]
+        report.result = [*report.result[begin:], *report.result[:begin]]
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the async tests of a marked module on a clock of their own.
 
     pytest-trio takes a clock from a test's own parameters only, not from fixtures.
     """
+    # The same in each worker.
+    items.sort(key=lambda item: item.path)
     for item in items:
         if not inspect.iscoroutinefunction(getattr(item, "obj", None)):
             continue
