@@ -753,6 +753,7 @@ def test_the_port_is_the_schemes_own_where_none_is_named(url: str, port: int) ->
     assert Pool(url, tls=None, dial_seconds=1.0)._port == port
 
 
+@pytest.mark.jumping_time
 async def test_orders_that_wait_beside_busy_connections_dial_once_each(
     pool: Pool, network: Network
 ) -> None:
