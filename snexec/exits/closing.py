@@ -206,8 +206,8 @@ class Closing:
 
     async def _close(self) -> Result:
         if self.is_resumed:
-            position, why = self.position, self.trigger.reason
-            await self._means.market.until_open(position, why, was_left=position.waits)
+            position = self.position
+            await self._means.market.until_open(position, was_left=position.waits)
             position.waits = False
             self._means.way.ask(self.exit_id)
         elif not self._is_handed_in:
@@ -231,7 +231,7 @@ class Closing:
     async def _follows(self, answer: Heard) -> Next | Result | None:
         match answer:
             case IsPlanned():
-                await self._means.market.until_open(self.position, self.trigger.reason)
+                await self._means.market.until_open(self.position)
                 return await self._at_open()
             case IsNotPlanned(why, _):
                 return await self._not_planned(why)
@@ -305,7 +305,7 @@ class Closing:
             await self._means.way.cancel_buy(self.position)
         await self._clear_way()
         if self.exit_id is not None:
-            await self._means.market.until_open(self.position, self.trigger.reason)
+            await self._means.market.until_open(self.position)
 
     async def _wait_for_session(self) -> None:
         """Wait for a session that has tries left, where another sell is needed."""
@@ -333,7 +333,7 @@ class Closing:
 
     def _hand_in(self) -> None:
         self._is_handed_in = True
-        has_to_wait = self._means.market.has_to_wait(self.position, self.trigger.reason)
+        has_to_wait = self._means.market.has_to_wait(self.position)
         self.position.waits = has_to_wait and self.exit_id is None
         sell = self._history.sell(self.trigger, self.exit_id)
         self._means.orders.sell(sell, self)

@@ -175,7 +175,7 @@ class KeptStop:
 
     def _ended(self, applied: ExitApplied) -> None:
         """Place another: at once after a session, ever later if each of them ends."""
-        has_to_wait = self._means.market.has_to_wait(self.position, "stop_loss")
+        has_to_wait = self._means.market.has_to_wait(self.position)
         if applied.outcome != "rejected" and (
             self.rested >= _STEADY_SECONDS
             or (applied.outcome == "expired" and has_to_wait)

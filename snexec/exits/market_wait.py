@@ -12,7 +12,6 @@ from snexec.trading_days import is_night
 if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.exits.position import Position
-    from snexec.ledger import ExitReason
     from snexec.model import Mode
 
 _LOOK_SECONDS = 1.0
@@ -44,18 +43,14 @@ class MarketWait:
         self._hours = hours
         self._clock = clock
 
-    def has_to_wait(
-        self, position: Position, reason: ExitReason, *, was_left: bool = False
-    ) -> bool:
+    def has_to_wait(self, position: Position, *, was_left: bool = False) -> bool:
         """Return whether a sell has to wait for the market.
 
         At a start, and at a change, it waits until the broker's clock has answered. Where
-        that does not answer, what a rule sells waits for the hours of a usual day; what
-        was asked for by hand leaves.
+        that does not answer, it waits for the hours of a usual day.
 
         Args:
             position: What is sold.
-            reason: Why.
             was_left: Whether an earlier run has left it waiting: then that clock has to
                 say that the market is open, as the broker may have been away for both.
         """
@@ -65,7 +60,7 @@ class MarketWait:
         if is_open is None:
             if was_left or self._hours.is_being_asked(position.mode):
                 return True
-            return reason != "manual" and is_night(self._clock.now())
+            return is_night(self._clock.now())
         return not is_open
 
     async def until_known(self, position: Position) -> None:
@@ -74,12 +69,10 @@ class MarketWait:
         while self._is_being_asked(position):  # noqa: ASYNC110 - a clock
             await trio.sleep(_ANSWER_LOOK_SECONDS)
 
-    async def until_open(
-        self, position: Position, reason: ExitReason, *, was_left: bool = False
-    ) -> None:
+    async def until_open(self, position: Position, *, was_left: bool = False) -> None:
         """Wait until a position's market is open."""
         self._want(position)
-        while self.has_to_wait(position, reason, was_left=was_left):
+        while self.has_to_wait(position, was_left=was_left):
             await trio.sleep(_LOOK_SECONDS)
             self._want(position)
 

@@ -122,8 +122,8 @@ class Seller:
         return self._closings.get(row_id)
 
     def has_to_wait(self, position: Position) -> bool:
-        """Return whether a sell of it by hand would wait for its market to open."""
-        return self._means.market.has_to_wait(position, "manual")
+        """Return whether a sell of it would wait for its market to open."""
+        return self._means.market.has_to_wait(position)
 
     async def hours_known(self, position: Position) -> None:
         """Wait until the broker has said whether its market is open, or does not say."""
@@ -168,9 +168,7 @@ class Seller:
             return "wait"  # nobody has taken the rows over yet
         is_wanted, now = closing.is_wanted(), trio.current_time()
         position = closing.position
-        has_to_wait = self._means.market.has_to_wait(
-            position, closing.trigger.reason, was_left=position.waits
-        )
+        has_to_wait = self._means.market.has_to_wait(position, was_left=position.waits)
         if is_wanted is None and not has_to_wait:
             since = closing.unasked_since
             closing.unasked_since = since = now if since is None else since
@@ -186,9 +184,7 @@ class Seller:
         What it was decided for is asked anew then, as after a start.
         """
         closing = self._closings.get(row_of_exit(exit_id) or "")
-        if closing is None or not self._means.market.has_to_wait(
-            closing.position, closing.trigger.reason
-        ):
+        if closing is None or not self._means.market.has_to_wait(closing.position):
             return False
         closing.is_resumed = True
         return True

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from snexec.broker.answers import BrokerOrder
     from snexec.exits.closing import Closing
+    from snexec.ledger import ExitReason
     from tests.conftest import LoggedErrors
     from tests.fakes import Rig
 
@@ -584,13 +585,14 @@ async def test_a_sell_waits_until_it_is_known_whether_its_market_is_open(
     assert len(shop.posts()) == 1
 
 
-async def test_where_no_clock_answers_what_a_rule_sells_waits_for_the_morning(
-    shop: Shop,
+@pytest.mark.parametrize("reason", ["max_hold", "manual"])
+async def test_where_no_clock_answers_a_sell_waits_for_the_morning(
+    shop: Shop, reason: ExitReason
 ) -> None:
     await trio.sleep(8 * 3600)  # from the open, in New York
     await shop.start()
     shop.rig.market.open = None
-    await shop.sell(trigger("max_hold"))
+    await shop.sell(trigger(reason))
     assert shop.states() == {"sn-1-x1": "planned"}
     await trio.sleep(16 * 3600 - 10)
     assert shop.posts() == []

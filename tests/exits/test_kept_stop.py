@@ -88,7 +88,7 @@ class Bench:
 
     # As the means.
 
-    def has_to_wait(self, _position: Position, _reason: str) -> bool:
+    def has_to_wait(self, _position: Position) -> bool:
         return self.is_closed
 
     def failed_stops(self, _row_id: str) -> int:

@@ -65,31 +65,30 @@ async def test_a_sell_of_shares_waits_while_the_market_is_closed_or_is_just_aske
     bench: Bench, *, is_open: bool | None, is_asked: bool, has_to_wait: bool
 ) -> None:
     bench.market.open, bench.market.asks = is_open, is_asked
-    assert bench.wait.has_to_wait(SHARE, "max_hold") is has_to_wait
+    assert bench.wait.has_to_wait(SHARE) is has_to_wait
 
 
 async def test_what_an_earlier_run_left_waiting_leaves_on_the_clocks_word_alone(
     bench: Bench,
 ) -> None:
     bench.market.open = None
-    assert bench.wait.has_to_wait(SHARE, "max_hold", was_left=True), "nobody knows"
-    bench.start(partial(bench.wait.until_open, was_left=True), SHARE, "max_hold")
+    assert bench.wait.has_to_wait(SHARE, was_left=True), "nobody knows"
+    bench.start(partial(bench.wait.until_open, was_left=True), SHARE)
     await trio.sleep(100)
     assert bench.over_at() is None
     bench.market.open = True
-    assert not bench.wait.has_to_wait(SHARE, "max_hold", was_left=True)
+    assert not bench.wait.has_to_wait(SHARE, was_left=True)
     await trio.sleep(1.5)
     assert bench.over_at() is not None
 
 
-async def test_a_rule_sells_nothing_at_night_where_nobody_knows_the_hours(
+async def test_nothing_is_sold_at_night_where_nobody_knows_the_hours(
     bench: Bench,
 ) -> None:
     bench.market.open, bench.clock.moment = None, NIGHT
-    assert bench.wait.has_to_wait(SHARE, "max_hold"), "no market is open now"
-    assert not bench.wait.has_to_wait(COIN, "max_hold")
-    assert not bench.wait.has_to_wait(SHARE, "manual"), "the operator asks for it"
-    bench.start(bench.wait.until_open, SHARE, "max_hold")
+    assert bench.wait.has_to_wait(SHARE), "no market is open now"
+    assert not bench.wait.has_to_wait(COIN)
+    bench.start(bench.wait.until_open, SHARE)
     await trio.sleep(100)
     assert bench.over_at() is None
     bench.clock.moment = NOON
@@ -101,21 +100,21 @@ async def test_the_brokers_word_is_worth_more_than_a_usual_days_hours(
     bench: Bench,
 ) -> None:
     bench.market.open, bench.clock.moment = True, NIGHT
-    assert not bench.wait.has_to_wait(SHARE, "max_hold")
+    assert not bench.wait.has_to_wait(SHARE)
 
 
 async def test_coins_wait_for_no_market_and_ask_for_none(bench: Bench) -> None:
     bench.market.open, bench.market.asks = False, True
-    assert not bench.wait.has_to_wait(COIN, "max_hold")
+    assert not bench.wait.has_to_wait(COIN)
     await bench.wait.until_known(COIN)
-    await bench.wait.until_open(COIN, "max_hold")
+    await bench.wait.until_open(COIN)
     assert trio.current_time() == 0
     assert bench.market.wanted == set()
 
 
 async def test_the_hours_of_the_rows_own_account_are_asked_for(bench: Bench) -> None:
     bench.market.open = True
-    await bench.wait.until_open(make_position(mode="live"), "max_hold")
+    await bench.wait.until_open(make_position(mode="live"))
     assert bench.market.wanted == {"live"}
     await bench.wait.until_known(SHARE)
     assert bench.market.wanted == {"live", "paper"}
@@ -125,7 +124,7 @@ async def test_who_waits_for_the_open_asks_for_the_hours_until_it_comes(
     bench: Bench,
 ) -> None:
     bench.market.open = False
-    bench.start(bench.wait.until_open, SHARE, "max_hold")
+    bench.start(bench.wait.until_open, SHARE)
     await trio.sleep(0.1)
     assert bench.market.wanted == {"paper"}
     await trio.sleep(100)
