@@ -93,9 +93,11 @@ class Reloader:
         if before.mode != mode:
             log.warning("mode is %s now (was %s)", mode, before.mode)
             self._feed.publish("mode", {"mode": mode}, reason=f"was {before.mode}")
-        if wings.accounts.endpoint(mode) != endpoint:
-            if missing := wings.missing_keys:
-                log.warning("%s", missing)
+        is_moved = wings.accounts.endpoint(mode) != endpoint
+        if is_moved and (missing := wings.missing_keys):
+            log.warning("%s", missing)
+        # One whose keys are refused waits for its minute, or for anything new (SPEC 7).
+        if is_moved or (reload.applied and wings.stream.is_unauthorized):
             wings.stream.restart()
         return None
 

@@ -115,6 +115,11 @@ class TradingStream:
             self._set_state("connecting", self._mode)
         self._keeper.restart()
 
+    @property
+    def is_unauthorized(self) -> bool:
+        """Whether the broker does not take the keys, and nothing is tried for a while."""
+        return self._state == "unauthorized"
+
     def status(self) -> StreamStatus:
         """Return how the stream is now."""
         return StreamStatus(

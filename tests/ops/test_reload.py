@@ -291,6 +291,18 @@ async def test_the_stream_restarts_at_what_it_is_to_connect_to(desk: Desk) -> No
     assert desk.steps[-2] == ("restart", "paper")
 
 
+@pytest.mark.parametrize(
+    ("more", "tries"), [("[bot]\nenabled = false", True), ("", False)]
+)
+async def test_refused_keys_are_tried_again_with_anything_that_is_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, more: str, tries: bool
+) -> None:
+    monkeypatch.setattr(desk.wings.stream, "_state", "unauthorized")
+    desk.write(more=more)
+    await desk.reload()
+    assert desk.did("restart") is tries
+
+
 async def test_market_hours_look_at_new_settings_and_not_at_the_old(
     desk: Desk, nursery: trio.Nursery
 ) -> None:
