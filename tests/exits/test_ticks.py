@@ -17,7 +17,7 @@ def make(*prices: str, source: Source = "stream", keep: int = 3) -> Ticks:
     """Make ticks whose times and prints count up from 1."""
     ticks = Ticks()
     for number, price in enumerate(prices, 1):
-        ticks.append(Decimal(price), float(number), number, source, keep=keep)
+        ticks.append(float(price), float(number), number, source, keep=keep)
     return ticks
 
 
