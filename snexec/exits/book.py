@@ -56,6 +56,11 @@ class PositionBook:
         """Return the position in a symbol: it has at most one open row (SPEC 11)."""
         return self._symbols.get(symbol)
 
+    def position(self, symbol: str) -> Position | None:
+        """Return the position in a symbol, without what is known of its price."""
+        entry = self._symbols.get(symbol)
+        return None if entry is None else entry.position
+
     def of_row(self, row_id: str) -> BookEntry | None:
         """Return the position of a row."""
         return self._rows.get(row_id)

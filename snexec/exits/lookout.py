@@ -50,6 +50,9 @@ class Rows(Protocol):
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         """Return those of an account."""
 
+    def position(self, symbol: str) -> Position | None:
+        """Return the one in a symbol."""
+
     def of_row(self, row_id: str) -> object | None:
         """Return one of them; None if it is no more."""
 
@@ -146,7 +149,8 @@ class Lookout:
             with trio.move_on_at(self._due[mode]):
                 await self._woken[mode].wait()
             self._woken[mode] = trio.Event()
-            self._due[mode] = trio.current_time() + self._interval()
+            alpaca = self._live.now.alpaca
+            self._due[mode] = trio.current_time() + alpaca.reconcile_interval_sec
             if not (self._is_on() and self._rows.of_mode(mode)):
                 self._wanted.discard(mode)
                 self._lists.pop(mode, None)
@@ -161,7 +165,7 @@ class Lookout:
             self._wanted.discard(mode)
             at = trio.current_time()
             try:
-                positions = await self._questions.positions(mode)
+                positions = await self._questions.positions(mode, self._rows.position)
             except BrokerError:
                 self._ask_again(mode, at)
                 return
@@ -332,16 +336,12 @@ class Lookout:
         exits = self._live.now.exits
         return exits is not None and exits.enabled and exits.external
 
-    def _interval(self) -> float:
-        return self._live.now.alpaca.reconcile_interval_sec
-
     def _ask_again(self, mode: Mode, ask_at: float) -> None:
         soon = max(trio.current_time() + APART_SECONDS, ask_at)
         self._due[mode] = min(self._due[mode], soon)
 
     def _forget_ended(self) -> None:
-        ended = [each for each in self._evidence if self._rows.of_row(each) is None]
-        for row_id in ended:
+        for row_id in [x for x in self._evidence if self._rows.of_row(x) is None]:
             del self._evidence[row_id]
 
 
