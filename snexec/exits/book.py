@@ -111,8 +111,7 @@ class PositionBook:
                     symbol=row.symbol,
                     mode=row.mode,
                     shares=row.shares,
-                    # One object where nothing is sold: most rows.
-                    remaining=min(row.shares, row.remaining),
+                    remaining=row.remaining,
                     entry_price=row.entry_price,
                     entry_at=entered,
                     held_since=(since := elapsed - max(0.0, now - entered)),

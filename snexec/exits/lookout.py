@@ -7,6 +7,7 @@ carries out what it says.
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,7 @@ class Lookout:
         self._woken = {mode: trio.Event() for mode in ACCOUNTS}
         self._due = dict.fromkeys(ACCOUNTS, 0.0)
         self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
+        self._anew_at = -math.inf
 
     def load(self, rows: Iterable[WatchedRow]) -> None:
         """Take over what an earlier run has seen beside the rows."""
@@ -133,7 +135,8 @@ class Lookout:
         Who sold had no time either to write the row.
         """
         for evidence in self._evidence.values():
-            evidence.begin_anew()
+            evidence.forget()
+        self._anew_at = trio.current_time()
         self._lists.clear()
         for mode in ACCOUNTS:
             self.look_now(mode)
@@ -240,11 +243,8 @@ class Lookout:
                 return case.having(buy=buy, bought=evidence.bought)
             case _:
                 activities = await self._what_happened(mode, case.since)
-                evidence.is_surveyed = True
-                splits = days_of(
-                    *(activities, symbol, case.now.quantity, case.claim.entry_day)
-                )
-                evidence.splits = splits or ()  # no list for each row
+                held, bought_on = case.now.quantity, case.claim.entry_day
+                evidence.survey(days_of(activities, symbol, held, bought_on))
                 case = case.having(activities=activities, is_surveyed=True)
                 case = case.having(splits=evidence.splits_with(self._known, case))
                 if case.is_smaller:
@@ -317,7 +317,7 @@ class Lookout:
             case "begin":
                 if judgement.rests is not None:
                     self._findings.rests(position, evidence, judgement.rests)
-                evidence.begin(case.now)
+                evidence.begin(case.now, anew_at=self._anew_at)
             case "wait":
                 if case.activities is not None:
                     evidence.ask_later(case.now.at)
