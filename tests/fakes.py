@@ -425,7 +425,7 @@ class FakeClient(AlpacaClient):
             raise reply
         return reply
 
-    async def positions(self) -> PositionList:
+    async def positions(self, *_own: object) -> PositionList:
         self.requests.append(
             Request(at=trio.current_time(), kind="position", symbol="")
         )

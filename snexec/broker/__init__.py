@@ -33,6 +33,7 @@ from snexec.broker.listing import OrderPages as OrderPages
 from snexec.broker.listing import read_listed as read_listed
 from snexec.broker.positions import MOST_POSITIONS_BYTES as MOST_POSITIONS_BYTES
 from snexec.broker.positions import HeldPosition as HeldPosition
+from snexec.broker.positions import Own as Own
 from snexec.broker.positions import PositionList as PositionList
 from snexec.broker.positions import read_positions as read_positions
 from snexec.broker.proxies import ignored_proxies as ignored_proxies

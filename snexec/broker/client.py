@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from snexec.broker.budget import RateBudget
     from snexec.broker.calendar import TradingDay
     from snexec.broker.lookups import Method
-    from snexec.broker.positions import HeldPosition, PositionList
+    from snexec.broker.positions import HeldPosition, Own, PositionList
     from snexec.broker.request import Reply, Request
     from snexec.broker.sent import OutgoingOrder, OutgoingSell
     from snexec.clock import Clock
@@ -240,14 +240,17 @@ class AlpacaClient:
         name = quote(position_symbol(symbol), safe="")
         return read_quantity(await self._get(f"/v2/positions/{name}"), symbol)
 
-    async def positions(self) -> PositionList:
+    async def positions(self, own: Own = lambda _symbol: None) -> PositionList:
         """Return everything that the account holds (SPEC 12.4, 12.7).
+
+        Args:
+            own: Returns what is known of a symbol, of which it has the same objects.
 
         Raises:
             BrokerError: There is no readable answer; the same kinds as ``order``.
         """
         content = await self._get("/v2/positions", most_bytes=MOST_POSITIONS_BYTES)
-        return await read_positions(content)
+        return await read_positions(content, own)
 
     async def position(self, symbol: str) -> HeldPosition:
         """Return what the account holds of a symbol (ALPACA 2.2, 8).

@@ -16,8 +16,9 @@ it is gone; the others count all the same. How an entry is read:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
@@ -66,7 +67,38 @@ class HeldPosition(NamedTuple):
         return max(self.quantity, _ZERO)
 
 
-class PositionList(list[HeldPosition]):
+class Known(Protocol):
+    """What whoever asks keeps of a symbol: a list has the same objects where it can.
+
+    Of most positions all but the price is what their row has, list after list; to keep it
+    twice meanwhile would take more memory than all else that is kept of a row's price.
+    """
+
+    @property
+    def symbol(self) -> str:
+        """In its canonical spelling."""
+
+    @property
+    def remaining(self) -> Decimal:
+        """Shares."""
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """Dollars a share; None if it is not known."""
+
+    @property
+    def held(self) -> str | None:
+        """The whole position as the broker spelled it last."""
+
+
+Own = Callable[[str], Known | None]  # of a symbol in its canonical spelling
+
+
+def _nothing(_symbol: str) -> None:
+    """Know nothing of any symbol."""
+
+
+class PositionList:
     """Everything that an account holds, as far as it can be read.
 
     Attributes:
@@ -81,10 +113,15 @@ class PositionList(list[HeldPosition]):
         unreadable: Iterable[str] = (),
         is_whole: bool = True,
     ) -> None:
-        super().__init__(held)
         self.unreadable = frozenset(unreadable)
         self.is_whole = is_whole
-        self._by_symbol = {each.symbol: each for each in self}
+        self._by_symbol = {each.symbol: each for each in held}
+
+    def __iter__(self) -> Iterator[HeldPosition]:
+        return iter(self._by_symbol.values())
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
 
     def get(self, symbol: str) -> HeldPosition | None:
         """Return the position in a symbol; None if none is listed that can be read."""
@@ -97,27 +134,32 @@ class PositionList(list[HeldPosition]):
         return self.is_whole and symbol not in self.unreadable
 
 
-async def read_positions(content: bytes) -> PositionList:
+async def read_positions(content: bytes, own: Own = _nothing) -> PositionList:
     """Read the body of a 200 as the list of all positions, in turns with other tasks.
+
+    Args:
+        content: The body.
+        own: Returns what is known of a symbol; None if nothing is.
 
     Raises:
         UnknownOutcomeError: It is no list of positions.
     """
-    held: dict[str, HeldPosition] = {}
-    unreadable, is_whole = set(), True
+    listed = PositionList()
+    unreadable, held = set[str](), listed._by_symbol  # noqa: SLF001 - it is being made
     async for fields in InTurns(_entries(content)):
         named = _symbol(fields) if isinstance(fields, dict) else None
         if named is None:
-            is_whole = False
+            listed.is_whole = False
         if not named:
             continue
-        position = _read(fields, named)
+        position = _read(fields, named, own(named))
         if position is None or named in held or named in unreadable:
             unreadable.add(named)
             held.pop(named, None)
         else:
-            held[named] = position
-    return PositionList(held.values(), unreadable=unreadable, is_whole=is_whole)
+            held[position.symbol] = position
+    listed.unreadable = frozenset(unreadable)
+    return listed
 
 
 def _entries(content: bytes) -> Iterator[Any]:
@@ -206,7 +248,9 @@ def _symbol(fields: dict[str, Any], kind: str | None = None) -> str | None:
     return told_symbol(fields.get("symbol"), fields.get("asset_class") or kind)
 
 
-def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
+def _read(
+    fields: dict[str, Any], symbol: str, known: Known | None = None
+) -> HeldPosition | None:
     """Read one position; None if it does not say how much of it is held."""
     told = fields.get("qty")
     quantity, side = signed(told), fields.get("side")
@@ -216,18 +260,25 @@ def _read(fields: dict[str, Any], symbol: str) -> HeldPosition | None:
         quantity = -quantity
     if side == "long" and quantity < 0:
         return None
+    average = amount(fields.get("avg_entry_price"))
+    is_plain = isinstance(told, str) and _PLAIN.fullmatch(told)
+    text = str(told) if is_plain else f"{quantity:f}"
+    if known is not None:
+        symbol = known.symbol
+        text = known.held if known.held == text else text
+        quantity = known.remaining if quantity == known.remaining else quantity
+        average = known.entry_price if average == known.entry_price else average
     held = max(quantity, _ZERO)
     free = quantity_or_zero(fields.get("qty_available"))
     if free is None or free >= held:
         free = held  # one object for both, of nearly all
-    is_plain = isinstance(told, str) and _PLAIN.fullmatch(told)
     return HeldPosition(
         symbol=symbol,
         quantity=quantity,
-        quantity_text=str(told) if is_plain else f"{quantity:f}",
+        quantity_text=text,
         available=free,
         current_price=amount(fields.get("current_price")),
-        average_price=amount(fields.get("avg_entry_price")),
+        average_price=average,
         side="short" if quantity < 0 else "long",
     )
 

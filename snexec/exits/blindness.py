@@ -69,7 +69,7 @@ class Blindness:
 
     def _is_needed(self, entry: BookEntry, now: Instant) -> bool:
         position = entry.position
-        if position.rests is not None or entry.prices.today.is_halted:
+        if position.rests is not None or entry.prices.is_halted:
             return False
         return self._view.session(position, now).is_open
 

@@ -56,6 +56,11 @@ class PositionBook:
         """Return the position in a symbol: it has at most one open row (SPEC 11)."""
         return self._symbols.get(symbol)
 
+    def position(self, symbol: str) -> Position | None:
+        """Return the position in a symbol, without what is known of its price."""
+        entry = self._symbols.get(symbol)
+        return None if entry is None else entry.position
+
     def of_row(self, row_id: str) -> BookEntry | None:
         """Return the position of a row."""
         return self._rows.get(row_id)
@@ -106,8 +111,7 @@ class PositionBook:
                     symbol=row.symbol,
                     mode=row.mode,
                     shares=row.shares,
-                    # One object where nothing is sold: most rows.
-                    remaining=min(row.shares, row.remaining),
+                    remaining=row.remaining,
                     entry_price=row.entry_price,
                     entry_at=entered,
                     held_since=(since := elapsed - max(0.0, now - entered)),

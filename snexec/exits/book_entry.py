@@ -68,11 +68,9 @@ class BookEntry:
             price: What was passed over.
             most_pct: How far it may be, in percent.
         """
-        second = self.prices.second
         last = self.prices.measure or self.position.entry_price
-        if second.is_reported or last is None:
+        if last is None or not self.prices.is_news():
             return
-        second.is_reported = True
         log.warning(
             "%s: %s (%s) is more than %s %% from the last price, %s, and no second source"
             " is near it: it is passed over until a snapshot or the bid agrees; `snexec"

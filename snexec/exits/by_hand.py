@@ -120,7 +120,7 @@ class ByHand:
         position, prices = entry.position, entry.prices
         closing = self._seller.of_row(position.row_id)
         blocked_by = position.rests or ""
-        if prices.today.is_halted:
+        if prices.is_halted:
             blocked_by = _HALTED
         if position.waits:
             blocked_by = _WAITS

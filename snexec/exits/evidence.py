@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -28,39 +27,54 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _DAY_SECONDS = 24 * 3600.0
 
 
-@dataclass(slots=True, eq=False)
 class Evidence:
     """What a row is judged by, beside what is seen now.
 
+    What nearly no row has is the class's, and takes memory only of those that have it.
+
+    Args:
+        seen: Of an earlier run, or whatever else of it is known, by its name.
+
     Attributes:
         before: The last sight at which nothing was wrong.
+        is_surveyed: Whether it was asked what happened since it was bought.
         noted: What the account held in all at that of an earlier run, with shares of
             others; as the row's own shares, it is what a split changes.
         first: The first one at which it was as it was last.
         splits: That the account has been through since the row was bought.
         bought: What its buy bought, in the shares of that time, once that was asked.
         used: Activities that were counted for this row.
-        is_surveyed: Whether it was asked what happened since it was bought.
         ask_at: Before this, on Trio's clock, nothing more is asked for it.
         rests: Why its price rules rest, where that is for what was seen here.
     """
 
-    before: Sight | None = None
+    __slots__ = (
+        "__dict__",
+        "_remaining",
+        "_shares",
+        "_traded_at",
+        "before",
+        "is_surveyed",
+    )
     noted: HeldBeside | None = None
     first: Sight | None = None
     splits: Sequence[SplitDay] = ()
     bought: Decimal | None = None
     used: frozenset[str] = frozenset()
-    is_surveyed: bool = False
     ask_at: float = NEVER
     rests: str | None = None
     _pause: float = APART_SECONDS
-    _traded_at: float = NEVER
-    _anew_at: float = NEVER
-    _shares: Decimal | None = None  # that the row had bought at the last look
-    _remaining: Decimal | None = None
     _is_unreadable: bool = False
-    _said: dict[str, float] | None = None
+    _said: Mapping[str, float] = {}  # none is ever added to it
+
+    def __init__(self, **seen: Any) -> None:  # noqa: ANN401 - as the attributes are
+        self.before: Sight | None = None
+        self.is_surveyed = False
+        self._traded_at = NEVER
+        self._shares: Decimal | None = None  # that the row had bought at the last look
+        self._remaining: Decimal | None = None
+        for name, value in seen.items():
+            setattr(self, name, value)
 
     @property
     def is_troubled(self) -> bool:
@@ -85,7 +99,7 @@ class Evidence:
         grace_seconds: float,
     ) -> Case:
         """Return what the row is judged by now."""
-        self._is_unreadable = False
+        self._reset("_is_unreadable")
         claim = Claim(
             symbol=position.symbol,
             shares=position.shares,
@@ -143,22 +157,24 @@ class Evidence:
 
     def forget(self) -> None:
         """Count nothing that was seen to be wrong before."""
-        self.first = None
+        self._reset("first")
 
-    def begin_anew(self) -> None:
-        """Forget it; what is seen again stands since now, whenever it was asked for."""
-        self.forget()
-        self._anew_at = trio.current_time()
+    def survey(self, splits: Sequence[SplitDay]) -> None:
+        """Note what has happened since it was bought: the splits among that."""
+        self.is_surveyed = True
+        self._reset("splits")
+        if splits:
+            self.splits = splits
 
-    def begin(self, now: Sight) -> None:
-        """Note the first sight of something wrong."""
-        self.first = now._replace(at=max(now.at, self._anew_at))
+    def begin(self, now: Sight, *, anew_at: float = NEVER) -> None:
+        """Note the first sight of something wrong; it stands since ``anew_at`` at most."""
+        self.first = now._replace(at=max(now.at, anew_at), price=None)
         self._ask_freely()
 
     def whole(self, now: Sight) -> None:
         """Note a sight at which nothing was wrong."""
-        self.before, self.first = now._replace(price=None), None
-        self._said = None
+        self.before = now._replace(price=None)
+        self._reset("first", "_said")
         self._ask_freely()
 
     def restated(self, position: Position, now: Sight) -> None:
@@ -180,14 +196,25 @@ class Evidence:
     def is_news(self, text: str) -> bool:
         """Return whether something was not said within a day, and note that it is."""
         now = trio.current_time()
-        self._said = self._said or {}
         if now - self._said.get(text, NEVER) < _DAY_SECONDS:
             return False
-        self._said[text] = now
+        self._said = {**self._said, text: now}
         return True
+
+    def rest(self, rests: str | None) -> None:
+        """Note why its price rules rest, or that they do not."""
+        self._reset("rests")
+        if rests is not None:
+            self.rests = rests
 
     def _claim(self, position: Position) -> None:
         self._shares, self._remaining = position.shares, position.remaining
 
     def _ask_freely(self) -> None:
-        self.ask_at, self._pause = NEVER, APART_SECONDS
+        self._reset("ask_at", "_pause")
+
+    def _reset(self, *names: str) -> None:
+        """Have nothing of its own by these names, as nearly no row has."""
+        for name in names:
+            if getattr(self, name) is not getattr(Evidence, name):
+                delattr(self, name)

@@ -188,7 +188,7 @@ class Findings:
         # Others may have it rest too, for reasons of theirs.
         if position.rests in (None, evidence.rests):
             position.rests = rests
-        evidence.rests = rests
+        evidence.rest(rests)
 
     def _not_written(
         self, why: Unplanned, position: Position, evidence: Evidence

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
+    from snexec.exits.known_prices import Confirmation, KnownPrices
     from snexec.exits.position import Position
     from snexec.exits.rules import Moment, Rule
-    from snexec.exits.symbol_prices import Confirmation, SymbolPrices
     from snexec.settings import ExitSettings
 
 
 def first_trigger(
-    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+    position: Position, prices: KnownPrices, moment: Moment, settings: ExitSettings
 ) -> Trigger | None:
     """Return the first rule that is true and confirmed, None if none is."""
     price = usable_price(position, prices, moment, settings)
@@ -58,7 +58,7 @@ def is_reached(position: Position, price: Decimal, settings: ExitSettings) -> bo
 def still_holds(
     reason: str,
     position: Position,
-    prices: SymbolPrices,
+    prices: KnownPrices,
     moment: Moment,
     settings: ExitSettings,
 ) -> bool | None:
@@ -83,7 +83,7 @@ def still_holds(
 
 
 def usable_price(
-    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+    position: Position, prices: KnownPrices, moment: Moment, settings: ExitSettings
 ) -> Decimal | None:
     """Return the price that the rules may go by; None while none counts."""
     if not moment.is_open or position.rests is not None:
@@ -93,7 +93,7 @@ def usable_price(
 
 def _confirmed(
     reached: Callable[[Decimal], bool],
-    prices: SymbolPrices,
+    prices: KnownPrices,
     moment: Moment,
     settings: ExitSettings,
 ) -> Confirmation | None:
@@ -126,7 +126,7 @@ class Explained(NamedTuple):
 
 
 def explain(
-    position: Position, prices: SymbolPrices, moment: Moment, settings: ExitSettings
+    position: Position, prices: KnownPrices, moment: Moment, settings: ExitSettings
 ) -> list[Explained]:
     """Return every rule with its figures, in the order in which they are asked."""
     last = prices.last

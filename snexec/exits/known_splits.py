@@ -15,7 +15,7 @@ from snexec.logs import Repeats
 from snexec.trading_days import day_of_trade
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import date
 
     from snexec.broker.splits import Split
@@ -51,7 +51,7 @@ class KnownSplits:
     def __init__(
         self,
         source: SplitSource,
-        symbols: Callable[[], Collection[str]],
+        symbols: Callable[[], Iterable[str]],
         clock: Clock,
         know: Callable[[Sequence[SplitDay]], None],
     ) -> None:

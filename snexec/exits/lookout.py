@@ -7,6 +7,7 @@ carries out what it says.
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,9 @@ class Rows(Protocol):
     def of_mode(self, mode: Mode) -> Sequence[Position]:
         """Return those of an account."""
 
+    def position(self, symbol: str) -> Position | None:
+        """Return the one in a symbol."""
+
     def of_row(self, row_id: str) -> object | None:
         """Return one of them; None if it is no more."""
 
@@ -85,6 +89,7 @@ class Lookout:
         self._woken = {mode: trio.Event() for mode in ACCOUNTS}
         self._due = dict.fromkeys(ACCOUNTS, 0.0)
         self._happened: dict[Mode, tuple[datetime, list[Activity]]] = {}
+        self._anew_at = -math.inf
 
     def load(self, rows: Iterable[WatchedRow]) -> None:
         """Take over what an earlier run has seen beside the rows."""
@@ -130,7 +135,8 @@ class Lookout:
         Who sold had no time either to write the row.
         """
         for evidence in self._evidence.values():
-            evidence.begin_anew()
+            evidence.forget()
+        self._anew_at = trio.current_time()
         self._lists.clear()
         for mode in ACCOUNTS:
             self.look_now(mode)
@@ -146,7 +152,8 @@ class Lookout:
             with trio.move_on_at(self._due[mode]):
                 await self._woken[mode].wait()
             self._woken[mode] = trio.Event()
-            self._due[mode] = trio.current_time() + self._interval()
+            alpaca = self._live.now.alpaca
+            self._due[mode] = trio.current_time() + alpaca.reconcile_interval_sec
             if not (self._is_on() and self._rows.of_mode(mode)):
                 self._wanted.discard(mode)
                 self._lists.pop(mode, None)
@@ -161,7 +168,7 @@ class Lookout:
             self._wanted.discard(mode)
             at = trio.current_time()
             try:
-                positions = await self._questions.positions(mode)
+                positions = await self._questions.positions(mode, self._rows.position)
             except BrokerError:
                 self._ask_again(mode, at)
                 return
@@ -236,11 +243,8 @@ class Lookout:
                 return case.having(buy=buy, bought=evidence.bought)
             case _:
                 activities = await self._what_happened(mode, case.since)
-                evidence.is_surveyed = True
-                splits = days_of(
-                    *(activities, symbol, case.now.quantity, case.claim.entry_day)
-                )
-                evidence.splits = splits or ()  # no list for each row
+                held, bought_on = case.now.quantity, case.claim.entry_day
+                evidence.survey(days_of(activities, symbol, held, bought_on))
                 case = case.having(activities=activities, is_surveyed=True)
                 case = case.having(splits=evidence.splits_with(self._known, case))
                 if case.is_smaller:
@@ -313,7 +317,7 @@ class Lookout:
             case "begin":
                 if judgement.rests is not None:
                     self._findings.rests(position, evidence, judgement.rests)
-                evidence.begin(case.now)
+                evidence.begin(case.now, anew_at=self._anew_at)
             case "wait":
                 if case.activities is not None:
                     evidence.ask_later(case.now.at)
@@ -332,16 +336,12 @@ class Lookout:
         exits = self._live.now.exits
         return exits is not None and exits.enabled and exits.external
 
-    def _interval(self) -> float:
-        return self._live.now.alpaca.reconcile_interval_sec
-
     def _ask_again(self, mode: Mode, ask_at: float) -> None:
         soon = max(trio.current_time() + APART_SECONDS, ask_at)
         self._due[mode] = min(self._due[mode], soon)
 
     def _forget_ended(self) -> None:
-        ended = [each for each in self._evidence if self._rows.of_row(each) is None]
-        for row_id in ended:
+        for row_id in [x for x in self._evidence if self._rows.of_row(x) is None]:
             del self._evidence[row_id]
 
 

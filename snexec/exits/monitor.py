@@ -133,10 +133,10 @@ class PositionMonitor:
             return None
         now = self._moment()
         position, prices = entry.position, entry.prices
-        session, doubted = self._view.session(position, now), prices.second.doubted
+        session, doubted = self._view.session(position, now), prices.doubted
         why = prices.hear(price, now, session, settings, position.entry_price)
         # One that does not count itself may settle the doubt about another.
-        if why is None or (doubted is not None and prices.second.doubted is None):
+        if why is None or (doubted is not None and prices.doubted is None):
             entry.take_high()
             self._ask(entry, now, settings)
         if why is not None and why != "stand_in":
@@ -189,7 +189,7 @@ class PositionMonitor:
     def lose_stream(self) -> None:
         """Note that the stream was lost: the end of a halt may be missed."""
         for each in self._book:
-            each.prices.today.lose_stream()
+            each.prices.lose_stream()
 
     # What is asked.
 
@@ -208,7 +208,7 @@ class PositionMonitor:
         return [
             each.position.symbol
             for each in self._book
-            if each.prices.second.doubted is not None
+            if each.prices.doubted is not None
         ]
 
     def undated(self) -> list[str]:
@@ -217,8 +217,7 @@ class PositionMonitor:
         return [
             each.position.symbol
             for each in self._book
-            if each.prices.today.is_undated
-            and self._view.session(each.position, now).is_open
+            if each.prices.is_undated and self._view.session(each.position, now).is_open
         ]
 
     def explain(self, row_id: str) -> list[Explained] | None:

@@ -173,7 +173,7 @@ class PositionsPoll:
             log.info("%s positions are asked for every %.3g s again", mode, pause)
         with lease:
             try:
-                positions = await lease.use().positions()
+                positions = await lease.use().positions(self._book.position)
             except RateLimitedError as exc:
                 lease.client.budget.block(exc.wait_seconds)
                 self._report_fault(mode, exc)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Accounts,
         AlpacaClient,
         BrokerOrder,
+        Own,
         PositionList,
     )
     from snexec.clock import Clock
@@ -72,9 +73,9 @@ class Questions:
         """Return whether there are keys to ask with."""
         return self._accounts.has_keys(mode)
 
-    async def positions(self, mode: Mode) -> PositionList:
-        """Return everything that an account holds."""
-        return await self._ask(mode, lambda client: client.positions())
+    async def positions(self, mode: Mode, own: Own) -> PositionList:
+        """Return everything that an account holds, with our own objects (``Known``)."""
+        return await self._ask(mode, lambda client: client.positions(own))
 
     async def is_gone(self, mode: Mode, symbol: str) -> bool:
         """Return whether the broker, asked for the one position, says there is none."""

@@ -49,10 +49,10 @@ class Ticks:
         return _SOURCES[self._numbers[_RANK - _WIDTH]] if self._numbers else None
 
     def append(
-        self, price: Decimal, at: float, number: int, source: Source, *, keep: int
+        self, price: float, at: float, number: int, source: Source, *, keep: int
     ) -> None:
-        """Add one, and keep no more than so many."""
-        newest = array("d", (float(price), at, number, RANK[source]))
+        """Add one, in dollars, and keep no more than so many."""
+        newest = array("d", (price, at, number, RANK[source]))
         # Anew, as one that grows has room for as much again.
         self._numbers = (
             self._numbers[(1 - keep) * _WIDTH :] + newest if keep > 1 else newest

@@ -22,28 +22,32 @@ _EVER = -NEVER
 class Today:
     """One symbol's session.
 
+    Args:
+        day: The last one, on which positions have shown its price; None if none has.
+
     Attributes:
+        day: Which session it is; None before the first.
         is_halted: Whether its trading is halted.
         has_moved: Whether what positions show is known to be today's.
     """
 
     __slots__ = (
-        "_day",
         "_first",
         "_first_at",
         "_halted_at",
         "_is_certain",
         "_stands_still",
+        "day",
         "has_moved",
         "is_halted",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, day: int | None = None) -> None:
         self.is_halted = False
-        self._day: int | None = None
+        self.day = day
         self._first: Decimal | None = None  # of positions
         self._first_at = _EVER
-        self.has_moved = False
+        self.has_moved = day is not None
         self._stands_still = False
         self._halted_at = NEVER
         self._is_certain = True
@@ -53,11 +57,11 @@ class Today:
 
         A halt may outlast its day, but its end may have been missed over night.
         """
-        if session.day == self._day or not session.is_open:
+        if session.day == self.day or not session.is_open:
             return False
-        if self._day is not None:
+        if self.day is not None:
             self._is_certain = False
-        self._day = session.day
+        self.day = session.day
         self._first, self._first_at = None, _EVER
         self._stands_still = False
         self.has_moved = session.opened_at == NEVER

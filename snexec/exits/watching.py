@@ -18,7 +18,7 @@ from snexec.market.data_stream import DataStream
 from snexec.market.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import date
 
     from snexec.broker import Accounts
@@ -156,11 +156,10 @@ class Watching:
     def _settings(self) -> ExitSettings | None:
         return self._live.now.exits
 
-    def _shares(self) -> set[str]:
+    def _shares(self) -> Iterator[str]:
         exits = self._settings()
-        if exits is None or not (exits.enabled and exits.external):
-            return set()
-        return {each.position.symbol for each in self._book}
+        if exits is not None and exits.enabled and exits.external:
+            yield from (each.position.symbol for each in self._book)
 
     async def _ask_splits(
         self, symbols: Collection[str], first: date, last: date

@@ -232,7 +232,8 @@ def _watched(
     shares = exact(row["shares"]) or Decimal(0)
     sells = [each for each in found if each["exitId"] is not None]
     sold = (exact(each["filledQty"]) or Decimal(0) for each in sells)
-    remaining = max(shares - sum(sold, Decimal(0)), Decimal(0))
+    # One object where nothing is sold: most rows.
+    remaining = max(shares - sum(sold, Decimal(0)), Decimal(0)) if sells else shares
     live = next((each for each in sells if each["exitSettledAt"] is None), None)
     wanted = _wanted(sells) if live is None else None
     if row["rowId"] in to_close:

@@ -18,6 +18,7 @@ from snexec.broker.budget import Purpose
 from snexec.broker.positions import HeldPosition, read_position, read_positions
 from snexec.errors import NotFoundError, UnknownOutcomeError
 from tests.broker.asking import BASE
+from tests.exits.hands import make_position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,10 +58,10 @@ async def test_a_position_is_read_as_alpaca_writes_it() -> None:
 
 async def test_the_brokers_own_spelling_of_the_quantity_is_kept() -> None:
     told = {**KO, "qty": "1.500000000"}
-    assert (await read_positions(body(told)))[0].quantity_text == "1.500000000"
-    assert (await read_positions(body({**KO, "qty": 1e-9})))[
-        0
-    ].quantity_text == "0.000000001"
+    [text] = await read_positions(body(told))
+    [number] = await read_positions(body({**KO, "qty": 1e-9}))
+    assert text.quantity_text == "1.500000000"
+    assert number.quantity_text == "0.000000001"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ async def test_a_list_is_read_however_json_spaces_it(spelled: str) -> None:
     told = spelled % (json.dumps(KO), json.dumps({**KO, "symbol": "GE"}))
     assert [each.symbol for each in await read_positions(told.encode())] == ["KO", "GE"]
     for none in (b"[]", b" [ ] "):
-        assert await read_positions(none) == []
+        assert list(await read_positions(none)) == []
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,32 @@ async def test_no_entry_whatsoever_breaks_the_list(
     for position in mixed:
         assert 0 <= position.available <= max(position.quantity, Decimal(0))
         assert Decimal(position.quantity_text).copy_abs() == abs(position.quantity)
+
+
+async def test_what_is_known_of_a_symbol_already_is_not_kept_twice() -> None:
+    known = make_position(
+        symbol="KO",
+        remaining=Decimal("0.557436865"),
+        entry_price=Decimal("86.879891"),
+        held="0.557436865",
+    )
+    listed = await read_positions(body(KO, {**KO, "symbol": "GE"}), {"KO": known}.get)
+    ours, other = listed
+    assert (ours, other) == (READ, READ._replace(symbol="GE"))
+    for field, kept in (
+        (ours.symbol, known.symbol),
+        (ours.quantity, known.remaining),
+        (ours.quantity_text, known.held),
+        (ours.average_price, known.entry_price),
+    ):
+        assert field is kept
+
+
+async def test_what_has_changed_is_as_the_list_has_it() -> None:
+    known = make_position(
+        symbol="KO", remaining=Decimal(1), entry_price=Decimal(2), held="1"
+    )
+    assert list(await read_positions(body(KO), {"KO": known}.get)) == [READ]
 
 
 async def test_a_client_asks_for_all_of_them_and_for_one(

@@ -80,7 +80,7 @@ class TradedClient(FakeClient):
         self.away: Exception | None = None
         self.keeps_activities = True
 
-    async def positions(self) -> PositionList:
+    async def positions(self, *_own: object) -> PositionList:
         await self._hear("positions")
         listed = [each for each in self.holds if each not in self.unlisted]
         return await read_positions(
@@ -164,6 +164,9 @@ class Rows:
         position.remaining = applied.remaining
         if applied.closed:
             self.all.remove(position)
+
+    def position(self, symbol: str) -> Position | None:
+        return next((each for each in self.all if each.symbol == symbol), None)
 
     def split(self, split: Split) -> None:
         self.heard.append("split")

@@ -112,7 +112,7 @@ async def test_without_exits_nothing_is_asked_and_with_them_watching_begins(
     nursery: trio.Nursery,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def positions() -> PositionList:
+    async def positions(*_own: object) -> PositionList:
         await trio.lowlevel.checkpoint()
         return PositionList()
 

@@ -242,7 +242,7 @@ async def test_a_list_that_was_asked_for_before_a_sleep_begins_no_wait_in_it(
     async with bench.looking():
         slept, positions_of = trio.Event(), bench.paper.positions
 
-        async def positions() -> PositionList:
+        async def positions(*_own: object) -> PositionList:
             await slept.wait()
             return await positions_of()
 

@@ -41,7 +41,7 @@ class Account:
         self._budget = accounts.clients[mode].budget
         cast("Any", accounts.clients[mode]).positions = self.positions
 
-    async def positions(self) -> PositionList:
+    async def positions(self, *_own: object) -> PositionList:
         self.asked.append(trio.current_time())
         await trio.sleep(self.seconds)
         self._budget.finish(None)

@@ -31,6 +31,10 @@ REFUSED = RefusedError(status_code=401, body="", reason="unauthorized")
 DAY = timedelta(days=1)
 
 
+def nothing(_symbol: str) -> None:
+    """Know nothing of any symbol."""
+
+
 class Asker:
     """Questions to a paper account that others trade on."""
 
@@ -70,7 +74,7 @@ async def test_every_question_takes_one_request_of_recoverys_share(
         return real(purpose)
 
     monkeypatch.setattr(budget, "try_take", take)
-    await asker.ask.positions("paper")
+    await asker.ask.positions("paper", nothing)
     await asker.ask.is_gone("paper", "AAPL")
     await asker.ask.buy("paper", "sn-1", None, "AAPL")
     await asker.ask.sell("paper", "o-1", "AAPL")
@@ -81,7 +85,7 @@ async def test_every_question_takes_one_request_of_recoverys_share(
 
 async def test_what_an_account_holds_is_returned_as_it_is(asker: Asker) -> None:
     asker.paper.holds = {"AAPL": Decimal(2), "BTC/USD": Decimal("0.1")}
-    positions = await asker.ask.positions("paper")
+    positions = await asker.ask.positions("paper", nothing)
     assert [(each.symbol, each.quantity) for each in positions] == [
         ("AAPL", 2),
         ("BTC/USD", Decimal("0.1")),
@@ -249,7 +253,7 @@ async def test_a_fault_is_said_once_and_is_the_callers(
     asker.paper.away = NotSentError("no route")
     for _ in range(3):
         with pytest.raises(NotSentError):
-            await asker.ask.positions("paper")
+            await asker.ask.positions("paper", nothing)
     assert warnings_of(caplog) == [
         "a question about the positions of paper failed (no route); it is asked again"
     ]
@@ -281,7 +285,7 @@ async def test_refused_keys_are_said_once_a_day(
     for pause in (0, 24 * 3600 - 1, 1):
         await trio.sleep(pause)
         with pytest.raises(RefusedError):
-            await asker.ask.positions("paper")
+            await asker.ask.positions("paper", nothing)
         said.append(len(warnings_of(caplog)))
     assert said == [1, 1, 2]
     assert warnings_of(caplog)[0] == (
@@ -296,7 +300,7 @@ async def test_the_accounts_refusals_are_said_for_each(
     for mode in ("paper", "live"):
         asker.accounts.traded[mode].away = REFUSED
         with pytest.raises(RefusedError):
-            await asker.ask.positions(mode)
+            await asker.ask.positions(mode, nothing)
     assert len(warnings_of(caplog)) == 2
 
 
@@ -305,9 +309,9 @@ async def test_a_limit_that_is_met_is_waited_out_and_is_no_fault(
 ) -> None:
     asker.paper.away = RateLimitedError("429", wait_seconds=9)
     with pytest.raises(RateLimitedError):
-        await asker.ask.positions("paper")
+        await asker.ask.positions("paper", nothing)
     asker.paper.away = None
-    await asker.ask.positions("paper")
+    await asker.ask.positions("paper", nothing)
     assert [each.at for each in asker.paper.questions] == [0, 9]
     assert asker.paper.questions[0] == Question(0, "positions")
     assert warnings_of(caplog) == []

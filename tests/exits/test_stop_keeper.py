@@ -13,9 +13,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from snexec.exchange.settings import Behaviour
+from snexec.exits.prices import AROUND_THE_CLOCK, Instant, Price
 from snexec.exits.rules import Trigger
 from snexec.exits.stop_keeper import StopKeeper
 from snexec.ledger.rows import OrderRef
+from tests.exits.hands import make_exits
 from tests.exits.selling import STOP, Shop
 from tests.exits.venue import Venue, VenueClient
 from tests.fakes import warnings_of
@@ -86,7 +88,12 @@ class Life:
         """Have the monitor know a price."""
         entry = self.shop.book.of_row("sn-1")
         assert entry is not None
-        entry.prices.last = Decimal(price)
+        now = Instant(0.0, trio.current_time())
+        said = Price("AAPL", Decimal(price), None, "positions")
+        settings = self.rig.settings.now.exits or make_exits()
+        entry.prices.begin_anew()
+        entry.prices.hear_bid(said.price, 0.0, now, settings)  # so that it is no jump
+        assert entry.prices.hear(said, now, AROUND_THE_CLOCK, settings) is None
 
 
 class World:

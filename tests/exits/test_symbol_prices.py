@@ -135,9 +135,9 @@ def test_an_open_that_is_not_known_is_the_first_poll_of_the_session() -> None:
     symbol.hear(100, "positions")
     symbol.seconds += 10
     symbol.hear(100, "snapshots", age=20)
-    assert not symbol.prices.today.moves(Decimal(100), symbol.now.wall)
+    assert symbol.hear(100, "positions") == "unmoved"
     symbol.hear(100, "snapshots", age=9)
-    assert symbol.prices.today.moves(Decimal(100), symbol.now.wall)
+    assert symbol.hear(100, "positions") is None
 
 
 def test_crypto_trades_always_so_its_first_price_counts() -> None:
@@ -399,7 +399,7 @@ def test_a_halt_lasts_until_it_is_said_to_be_over() -> None:
 def test_a_halt_whose_end_may_be_missed_ends_by_a_later_print() -> None:
     symbol = Symbol()
     symbol.prices.hear_status(is_halted=True, at=symbol.now.wall)
-    symbol.prices.today.lose_stream()
+    symbol.prices.lose_stream()
     symbol.seconds += 5
     assert symbol.hear(100, age=6) == "halted"  # from before
     assert symbol.hear(100, age=1) is None

@@ -17,7 +17,7 @@ def make(*prices: str, source: Source = "stream", keep: int = 3) -> Ticks:
     """Make ticks whose times and prints count up from 1."""
     ticks = Ticks()
     for number, price in enumerate(prices, 1):
-        ticks.append(Decimal(price), float(number), number, source, keep=keep)
+        ticks.append(float(price), float(number), number, source, keep=keep)
     return ticks
 
 
@@ -39,7 +39,7 @@ def test_no_more_than_so_many_are_kept_the_newest_last() -> None:
 
 def test_the_last_one_says_when_it_was_its_print_and_where_it_is_from() -> None:
     ticks = make("1", "2")
-    ticks.append(Decimal(3), 7.5, 0, "positions", keep=3)
+    ticks.append(3.0, 7.5, 0, "positions", keep=3)
     assert (ticks.at, ticks.number, ticks.source) == (7.5, 0, "positions")
 
 
@@ -68,7 +68,7 @@ def test_a_print_is_forgotten_wherever_it_stands(number: int, left: list[int]) -
 
 def test_a_print_that_counted_twice_is_forgotten_twice() -> None:
     ticks = make("1")
-    ticks.append(Decimal(2), 2.0, 1, "snapshots", keep=3)
+    ticks.append(2.0, 2.0, 1, "snapshots", keep=3)
     assert ticks.remove(1)
     assert len(ticks) == 0
 
@@ -101,5 +101,5 @@ def test_they_are_named_by_what_they_are(
 ) -> None:
     ticks = Ticks()
     for source in sources:
-        ticks.append(Decimal(1), 1.0, 1, source, keep=3)
+        ticks.append(1.0, 1.0, 1, source, keep=3)
     assert ticks.name(count) == name

@@ -54,7 +54,7 @@ class Built:
     async def run(self) -> None:
         """Watch for a while, over an account that answers with nothing."""
 
-        async def positions() -> PositionList:
+        async def positions(*_own: object) -> PositionList:
             await trio.lowlevel.checkpoint()
             self.lists += 1
             return PositionList()

@@ -79,7 +79,7 @@ class ExitClient(ModelClient):
         assert symbol
         return await self._ask(partial(self._broker.sell_order, self.mode, order_id))
 
-    async def positions(self) -> PositionList:
+    async def positions(self, *_own: object) -> PositionList:
         return await self._ask(partial(self._broker.positions, self.mode))
 
     async def position(self, symbol: str) -> HeldPosition:
