@@ -29,8 +29,8 @@ _INSERT = (
     " VALUES (?, ?, 'external', ?, ?, ?, ?, 'filled', ?, ?, ?, ?)"
 )
 _SPLIT_ROW = (
-    "UPDATE BotTrade SET shares = ?, entryPrice = ?, highPrice = ?,"
-    " priceAtSignal = coalesce(?, priceAtSignal), updatedAt = ? WHERE id = ?"
+    "UPDATE BotTrade SET shares = ?, entryPrice = ?, highPrice = ?, updatedAt = ?"
+    " WHERE id = ?"
 )
 _SPLIT_EXIT = (
     "UPDATE BotExit SET qty = ?, filledQty = ?, filledAvgPrice = ?, triggerPrice = ?,"
@@ -113,9 +113,9 @@ class BesideSells(ExitTable):
     ) -> Split | Unplanned:
         """Restate a row, and what was sold of it, in the shares after a split.
 
-        Quantities are multiplied and prices divided, those of earlier sells and of the
-        signal too, so that what is left, and all that was won, lost or paid above the
-        signal's price, stay what they are. So is a sell that waits for its market.
+        Quantities are multiplied and prices divided, those of earlier sells too, so
+        that what is left, and every dollar won or lost, stay what they are. So is a
+        sell that waits for its market.
 
         Args:
             row_id: The row.
@@ -139,8 +139,7 @@ class BesideSells(ExitTable):
         shares = _scaled(row["shares"], ratio)
         entry_price = _scaled(row["entryPrice"], 1 / ratio)
         high_price = _scaled(row["highPrice"], 1 / ratio)
-        at_signal = _scaled(row["priceAtSignal"], 1 / ratio)
-        values = tuple(map(real, (shares, entry_price, high_price, at_signal)))
+        values = (real(shares), real(entry_price), real(high_price))
         self._change_row(_SPLIT_ROW, (*values, self._now(), row_id))
         after = self._row(row_id) or row
         return Split(

@@ -26,7 +26,7 @@ SHARE_STEP = Decimal("0.000000001")  # as Alpaca takes quantities
 
 _ROW = (
     "SELECT id, symbol, mode, status, shares, entryPrice, highPrice, exitPrice, pnl,"
-    " exitReason, settledAt, signalId, priceAtSignal FROM BotTrade WHERE id = ?"
+    " exitReason, settledAt, signalId FROM BotTrade WHERE id = ?"
 )
 _EXITS = "SELECT * FROM BotExit WHERE tradeId = ? ORDER BY rowid"
 _CLOSE = (

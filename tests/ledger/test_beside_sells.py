@@ -137,18 +137,6 @@ def test_a_split_restates_the_row_and_what_is_left_of_it(store: Store) -> None:
     assert plan(store).quantity == Decimal(3)
 
 
-def test_a_split_leaves_the_slippage_what_it_was(store: Store) -> None:
-    buy(store, shares="0.5", price="101")
-    store._db.execute("UPDATE BotTrade SET priceAtSignal = 100")
-    split(store, Fraction(10))
-    row = row_of(store, "sn-1")
-    assert (row["entryPrice"], row["priceAtSignal"]) == (10.1, 10.0)
-    for said in (None, "much"):
-        store._db.execute("UPDATE BotTrade SET priceAtSignal = ?", [said])
-        split(store, Fraction(2))
-        assert row_of(store, "sn-1")["priceAtSignal"] == said
-
-
 def test_a_split_is_written_once(store: Store) -> None:
     buy(store)
     seen = held(store).remaining
