@@ -15,28 +15,17 @@ if TYPE_CHECKING:
 
     from snexec.clock import Clock
     from snexec.exits.position import Position
+    from snexec.market import View
     from snexec.market.calendar import TradingSession
     from snexec.model import Mode
 
 _CLOSED = Session(is_open=False, day=0)  # nobody knows of which day
 
 
-class HoursView(Protocol):
-    """What the broker's clock said last."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the market is open."""
-
-    @property
-    def until(self) -> float:
-        """When that changes next, on Trio's clock."""
-
-
 class BrokerClock(Protocol):
     """The market's hours, by the broker's clock."""
 
-    def view(self, mode: Mode) -> HoursView | None:
+    def view(self, mode: Mode) -> View | None:
         """Return what the clock said last, while that still holds."""
 
     def watch(self, modes: Iterable[Mode]) -> None:
@@ -46,8 +35,8 @@ class BrokerClock(Protocol):
 class Calendar(Protocol):
     """The broker's calendar."""
 
-    def session(self) -> TradingSession | None:
-        """Return today's session; None while the market's state is not known."""
+    def session(self, view: View) -> TradingSession:
+        """Return the session that the broker's clock speaks of."""
 
 
 class MarketView:
@@ -65,7 +54,7 @@ class MarketView:
         self._clock = clock
         self._now: Instant | None = None  # in which both were asked last
         self._mode: Mode | None = None
-        self._view: HoursView | None = None
+        self._view: View | None = None
         self._today: TradingSession | None = None
         self._session = _CLOSED
         self._flatten_since: float | None = None
@@ -103,7 +92,8 @@ class MarketView:
         if now is self._now and mode == self._mode:
             return
         self._now, self._mode, self._moment = now, mode, None
-        view, today = self._hours.view(mode), self._calendar.session()
+        view = self._hours.view(mode)
+        today = None if view is None else self._calendar.session(view)
         if view is not self._view or today is not self._today:
             self._view, self._today = view, today
             self._session = _session_of(view, today)
@@ -120,8 +110,7 @@ class MarketView:
         return Moment(now.elapsed, True, left, opened, flatten_since)
 
 
-def _session_of(view: HoursView | None, today: TradingSession | None) -> Session:
-    if today is None:
+def _session_of(view: View | None, today: TradingSession | None) -> Session:
+    if view is None or today is None:
         return _CLOSED
-    is_open = view is not None and view.is_open
-    return Session(is_open, today.day.toordinal(), today.opened_at)
+    return Session(view.is_open, today.day.toordinal(), today.opened_at)

@@ -21,6 +21,12 @@ _INSERT = (
     " triggerSource, state, decidedAt, createdAt, updatedAt, wholePosition, waits)"
     " VALUES (?, ?, ?, ?, ?, '0', ?, ?, 'planned', ?, ?, ?, ?, ?)"
 )
+# One question where there is no sell yet, as there hardly is.
+_TO_SELL = (
+    "SELECT symbol, mode, status, shares, settledAt, signalId, EXISTS"
+    " (SELECT 1 FROM BotExit WHERE tradeId = BotTrade.id) AS wasSold"
+    " FROM BotTrade WHERE id = ?"
+)
 _EXIT = "SELECT * FROM BotExit WHERE id = ?"
 _LEAVES = "UPDATE BotExit SET waits = 0 WHERE id = ?"
 _NOTE_CANCEL = (
@@ -58,9 +64,10 @@ class ExitPlans(ExitTable):
             kind: A sell, or a stop that rests at the broker.
             waits: Whether it does not leave now, as the market is closed.
         """
-        row, exits = self._row(row_id), self._exits(row_id)
+        row = self._db.execute(_TO_SELL, [row_id]).fetchone()
         if row is None:
             return "not_found"
+        exits = self._exits(row_id) if row["wasSold"] else []
         if (why_not := unsold(row, exits)) is not None:
             return why_not
         quantity = left_of(row, exits)
@@ -181,7 +188,7 @@ def unsold(
 def left_of(row: sqlite3.Row, exits: list[sqlite3.Row]) -> Decimal:
     """Return a row's shares that are not sold; below 0 if more was."""
     shares = exact(row["shares"]) or Decimal(0)
-    return shares - sum((sell.quantity for sell in sold_by(exits)), Decimal(0))
+    return shares - sum(sell.quantity for sell in sold_by(exits)) if exits else shares
 
 
 def next_id(row_id: str, kind: ExitKind, exits: list[sqlite3.Row]) -> str:

@@ -10,3 +10,4 @@ says goes to a ``PriceSink``, which says which price counts. It never makes an o
 from __future__ import annotations
 
 from snexec.market.hours import MarketHours as MarketHours
+from snexec.market.hours import View as View

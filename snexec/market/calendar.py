@@ -55,18 +55,15 @@ class SessionCalendar:
         self._hours = hours
         self._accounts = accounts
         self._known: tuple[date, TradingDay | None] | None = None
-        self._found_for: View | None = None
-        self._found: TradingSession | None = None
+        self._found: tuple[View, TradingSession] | None = None
         self._faults = Repeats("calendar", log=log, clock=clock)
 
-    def session(self) -> TradingSession | None:
-        """Return the session; None while the market's state is not known."""
-        view = self._view()
-        if view is None:
-            return None
-        if view is not self._found_for:  # it is asked for at each price
-            self._found_for, self._found = view, self._find(view)
-        return self._found
+    def session(self, view: View) -> TradingSession:
+        """Return the session that the broker's clock speaks of."""
+        found = self._found  # it is asked for at each price
+        if found is None or found[0] is not view:
+            found = self._found = view, self._find(view)
+        return found[1]
 
     def _find(self, view: View) -> TradingSession:
         day = _day_of(view)
@@ -123,7 +120,7 @@ class SessionCalendar:
                 else:
                     found = [each for each in days if each.date == day]
                     self._known = (day, found[0] if found else None)
-                    self._found_for = None
+                    self._found = None
                     self._faults.worked()
                     return True
         if self._faults.failed(problem):

@@ -110,7 +110,7 @@ class SellDesk:
         if self._nursery is None:
             self._early.append((sell, listener))
             return
-        if self._is_under_way(sell.exit_id):
+        if sell.exit_id is not None and self._is_under_way(sell.exit_id):
             listener.not_planned("closing", sell.exit_id)
             return
         lease = self._accounts.lease(sell.mode)
@@ -244,10 +244,10 @@ class SellDesk:
             new = attempt.trade
             if new.kind == "sell":  # a stop rests for hours, which is no slowness
                 self._sells.latencies.begin(new.id, read_at=attempt.decided_at)
-            self._sells.left(new)
             attempt.sent = attempt.lease.send_sell(attempt)
             self._awaiting_answer[attempt] = attempt.sent
             self.left_at = trio.current_time()
+            self._sells.left(new)
         return attempt.sent is not None
 
     async def _send_when_possible(self, attempt: SellAttempt) -> None:
@@ -299,11 +299,11 @@ class SellDesk:
             self._sells.did_not_leave(sell.exit_id)
         attempt.listener.not_planned(why, sell.exit_id)
 
-    def _is_under_way(self, exit_id: str | None) -> bool:
+    def _is_under_way(self, exit_id: str) -> bool:
         """Return whether a planned sell is about to leave, or is not answered yet."""
         early = (each.sell.exit_id for each in self._awaiting_row)
         sent = (each.trade.id for each in self._awaiting_answer)
-        return exit_id is not None and exit_id in itertools.chain(early, sent)
+        return exit_id in itertools.chain(early, sent)
 
     def _refuses(self) -> NotPlanned | None:
         if self._closed.is_set():

@@ -128,7 +128,7 @@ class Sells:
     # What the order desk says.
 
     def left(self, sell: NewExit) -> None:
-        """Note that a sell leaves."""
+        """Note that a sell has just left."""
         if (order := self._unsettled.get(sell.id)) is not None:
             order.resend_at = math.inf  # its answer says when, if ever
         if sell.kind == "sell":

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import trio
 
@@ -22,6 +22,7 @@ from snexec.exits.rules import Moment
 from snexec.exits.symbol_prices import SymbolPrices
 from snexec.ledger import WatchedRow, Writer
 from snexec.market.calendar import TradingSession
+from snexec.market.hours import View
 from tests.fakes import TrioClock, live_settings, make_settings
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from snexec.settings import ExitSettings
 
 T = TypeVar("T")
+
+_SAID_AT = datetime(2026, 1, 5, tzinfo=UTC)  # which nobody here looks at
 
 OPENED = 1_000_000.0  # when the session of ``Symbol`` opened, in seconds since 1970
 
@@ -122,11 +125,6 @@ class Symbol:
         return None if high is None else float(high)
 
 
-class View(NamedTuple):
-    is_open: bool
-    until: float
-
-
 class Market:
     """A market that opens and closes as it is told; its hours and its calendar."""
 
@@ -148,14 +146,15 @@ class Market:
         self.today += timedelta(days=1)
 
     def view(self, _mode: Mode) -> View | None:
-        return None if self.is_open is None else View(self.is_open, self.until)
+        if self.is_open is None:
+            return None
+        return View(self.is_open, self.until, _SAID_AT, _SAID_AT)
 
     def watch(self, modes: Iterable[Mode]) -> None:
         self.watched = set(modes)
 
-    def session(self) -> TradingSession | None:
-        opened = self.opened_at if self.is_open else None
-        return None if self.is_open is None else TradingSession(self.today, opened)
+    def session(self, view: View) -> TradingSession:
+        return TradingSession(self.today, self.opened_at if view.is_open else None)
 
 
 @dataclass

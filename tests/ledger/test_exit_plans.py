@@ -48,6 +48,17 @@ def test_a_sell_says_which_price_decided_it_and_whose_that_was(store: Store) -> 
     assert unsettled.quantity == Decimal("0.5")
 
 
+def test_a_first_sell_is_planned_by_one_question_and_one_answer(store: Store) -> None:
+    buy(store)
+    said: list[str] = []
+    store._db.set_trace_callback(said.append)
+    plan(store, "stop_loss")
+    assert [each.split()[0] for each in said if each != "BEGIN "] == [
+        "SELECT",
+        "INSERT",
+    ]
+
+
 def test_a_stop_is_a_sell_of_its_row_like_any_other(store: Store) -> None:
     buy(store)
     new = store.exits.plan(

@@ -13,6 +13,7 @@ from snexec.broker.calendar import TradingDay
 from snexec.errors import RateLimitedError, UnknownOutcomeError
 from snexec.market.calendar import SessionCalendar, TradingSession
 from snexec.market.hours import MarketHours, View
+from snexec.model import MODES
 from tests.fakes import (
     FakeAccounts,
     FakeClock,
@@ -68,6 +69,12 @@ class Bench:
 
         cast("Any", client).trading_days = trading_days
 
+    def session(self) -> TradingSession | None:
+        """Return the session that the clock speaks of, if it has said anything."""
+        known = (self.hours.view(mode) for mode in MODES)
+        view = next(filter(None, known), None)
+        return None if view is None else self.calendar.session(view)
+
     def say(
         self,
         now: datetime = NOON,
@@ -97,25 +104,25 @@ async def test_nothing_is_asked_while_the_market_is_not_known_to_be_open(
     bench: Bench,
 ) -> None:
     await trio.sleep(10_000)
-    assert bench.calendar.session() is None
+    assert bench.session() is None
     bench.say(is_open=False, hours=21.5)
     await trio.sleep(10_000)
-    assert bench.calendar.session() == TradingSession(date(2026, 1, 6), None)
+    assert bench.session() == TradingSession(date(2026, 1, 6), None)
     assert bench.asked == []
 
 
 async def test_todays_opening_is_asked_for_once(bench: Bench) -> None:
     bench.say()
-    assert bench.calendar.session() == TradingSession(NOON.date(), None)
+    assert bench.session() == TradingSession(NOON.date(), None)
     await trio.sleep(1)
     for _ in range(3):
-        assert bench.calendar.session() == TradingSession(NOON.date(), OPENED_AT)
+        assert bench.session() == TradingSession(NOON.date(), OPENED_AT)
         bench.say()
         await trio.sleep(100)
     assert [(mode, day) for mode, _at, day in bench.asked] == [("paper", NOON.date())]
     bench.say(NOON + timedelta(days=1))
     await trio.sleep(1)
-    session = bench.calendar.session()
+    session = bench.session()
     assert session == TradingSession(date(2026, 1, 6), OPENED_AT + 86_400)
     assert len(bench.asked) == 2
 
@@ -125,7 +132,7 @@ async def test_the_market_is_the_same_whoevers_account_is_asked(bench: Bench) ->
     await trio.sleep(1)
     bench.say(mode="paper")
     await trio.sleep(1)
-    assert bench.calendar.session() == TradingSession(NOON.date(), OPENED_AT)
+    assert bench.session() == TradingSession(NOON.date(), OPENED_AT)
     assert [mode for mode, _at, _day in bench.asked] == ["live"]
 
 
@@ -144,7 +151,7 @@ async def test_it_is_asked_again_ever_less_often_where_it_is_not_known(
     await trio.sleep(200)
     starts = [at for _mode, at, _day in bench.asked]
     assert [round(at - starts[0]) for at in starts] == [0, 5, 15, 35, 75, 155]
-    assert bench.calendar.session() == TradingSession(NOON.date(), OPENED_AT)
+    assert bench.session() == TradingSession(NOON.date(), OPENED_AT)
     assert "count from the first poll" in warnings_of(caplog)[0]
 
 
@@ -162,13 +169,13 @@ async def test_a_calendar_that_contradicts_the_clock_says_nothing(
     bench.script = [answer]
     bench.say()
     await trio.sleep(10_000)
-    assert bench.calendar.session() == TradingSession(NOON.date(), None)
+    assert bench.session() == TradingSession(NOON.date(), None)
     assert len(bench.asked) == 1
 
 
 async def test_a_clock_of_another_zone_dates_no_opening(bench: Bench) -> None:
     bench.say(NOON.astimezone(timezone(timedelta(hours=9))).replace(hour=12))
     await trio.sleep(1)
-    session = bench.calendar.session()
+    session = bench.session()
     assert session is not None
     assert session.opened_at is None
