@@ -131,11 +131,12 @@ class SellDesk:
     def send_again(self, exit_id: str) -> bool:
         """Send a sell that the broker does not know, as reconciliation asks for it."""
         order = self._sells.order(exit_id)
-        if order is None or self._nursery is None or self._refuses() is not None:
-            return False
-        if self._is_under_way(exit_id):
+        if order is None or self._nursery is None or self._is_under_way(exit_id):
             return False
         listener = self._listeners.get(exit_id) or Unheard()
+        if (why_not := self._refuses()) is not None:
+            listener.not_planned(why_not, exit_id)  # it asks again once orders leave
+            return False
         sell = Sell("", order.symbol, order.mode, "manual", exit_id=exit_id)
         self.sell(sell, listener)
         return True

@@ -844,6 +844,19 @@ async def test_a_kill_before_the_open_is_made_good_at_the_open(shop: Shop) -> No
     assert [post[1] for post in shop.posts()] == ["sn-1-x1"], "not a minute later"
 
 
+@pytest.mark.parametrize("halted_for", [5, 600])
+async def test_a_kill_during_halt_all_is_made_good_as_soon_as_that_is_over(
+    shop: Shop, halted_for: float
+) -> None:
+    shop.rig.halt.all_on = True
+    await _resumed(shop)
+    await trio.sleep(halted_for)
+    assert (shop.posts(), shop.states()) == ([], {"sn-1-x1": "planned"})
+    shop.rig.halt.all_on = False
+    await trio.sleep(2)
+    assert [post[1] for post in shop.posts()] == ["sn-1-x1"], "not a minute later"
+
+
 async def test_a_refusal_of_what_was_sent_again_goes_by_the_table(
     shop: Shop, logged_errors: LoggedErrors
 ) -> None:
