@@ -94,7 +94,7 @@ class SocketServer:
                 nursery.start_soon(client.write, stream, name="answer")
                 try:
                     with self._sources.pop(stream) as source:
-                        await self._read(stream, source, client)
+                        await self._read(source, client)
                     if client.follows:
                         await _until_hung_up(stream, client.gone)
                 finally:
@@ -105,15 +105,13 @@ class SocketServer:
         except* Exception:
             log.exception("a client's connection failed; the others go on")
 
-    async def _read(
-        self, stream: trio.SocketStream, source: Source, client: _Client
-    ) -> None:
-        while data := await stream.receive_some(_READ_BYTES):
-            read_at = source.read_at(len(data))
+    async def _read(self, source: Source, client: _Client) -> None:
+        more = True
+        while more:
+            data, read_at = await source.receive(_READ_BYTES)
+            more = bool(data)
             await self._take(source.splitter, source.lines(data), client, read_at)
             del data  # or every client that waits would keep its last read
-        read_at = source.read_at(0)
-        await self._take(source.splitter, source.lines(b""), client, read_at)
 
     async def _take(
         self,

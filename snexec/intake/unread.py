@@ -11,8 +11,11 @@ from __future__ import annotations
 import array
 import fcntl
 import math
+import os
 import select
+import socket
 import termios
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, Self
 
 import trio
@@ -109,6 +112,18 @@ class Source:
         self.splitter.__exit__(*exc_info)
         self._unread.remove(self)
 
+    async def receive(self, most: int) -> tuple[bytes, float]:
+        """Wait for bytes; return them, and when they count as read. None are the end.
+
+        Whoever notices a gap asks what lies in the descriptor, so bytes may not be out
+        of it and undated while anything else runs.
+        """
+        while True:
+            await trio.lowlevel.wait_readable(self._fd)
+            with suppress(BlockingIOError):
+                data = os.read(self._fd, most)
+                return data, self.read_at(len(data))
+
     def lines(self, data: bytes | bytearray) -> Iterator[bytes | None]:
         """Yield each line that these bytes complete; no bytes are the end."""
         for line in self.splitter.feed(data) if data else self.splitter.finish():
@@ -164,6 +179,9 @@ class Door(trio.abc.Listener[trio.SocketStream]):
     ) -> None:
         self._unread = unread
         self._listener = listener
+        at = listener.socket
+        self._same = socket.fromfd(at.fileno(), at.family, at.type)  # but for Trio
+        self._same.setblocking(False)
         self._room = room
         self._since: float | None = None
         self._sources = sources
@@ -173,16 +191,26 @@ class Door(trio.abc.Listener[trio.SocketStream]):
         """Accept the next client."""
         if self._since is not None and not self._somebody_waits():
             self._since = None
-        stream = await self._listener.accept()
-        source = Source(self._unread, stream.socket.fileno(), self._room)
+        client = await self._next()
+        # Nothing else runs in between, so its source is told of every gap.
+        source = Source(self._unread, client.fileno(), self._room)
         if self._since is not None:
             source.hold(self._since)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
         self._sources[stream] = source
         return stream
+
+    async def _next(self) -> socket.socket:
+        while True:
+            await trio.lowlevel.wait_readable(self._listener.socket)
+            with suppress(BlockingIOError):  # whoever waited has gone
+                client, _address = self._same.accept()
+                return client
 
     async def aclose(self) -> None:
         """Accept no more clients."""
         self._unread.remove(self)
+        self._same.close()
         await self._listener.aclose()
 
     def hold(self, since: float) -> None:

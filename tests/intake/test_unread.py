@@ -266,6 +266,34 @@ async def test_lines_in_a_clients_socket_are_as_old_as_the_gap() -> None:
         assert taken(world) == {"NEXT": began + 20}
 
 
+@pytest.mark.parametrize("turns", [*range(4)] * 16)  # tasks take turns at random
+async def test_lines_are_as_old_whatever_was_under_way_as_the_gap_began(
+    turns: int,
+) -> None:
+    world = World()
+    unread = world.intake.unread
+    async with served(world) as it, it.client() as client:
+        await wait_all_tasks_blocked()
+        unread.looked()
+        began = trio.current_time()
+        with (
+            closing(socket.socket(socket.AF_UNIX)) as first,
+            closing(socket.socket(socket.AF_UNIX)) as waiting,
+        ):
+            first.connect(str(it.path))
+            os.write(client.stream.socket.fileno(), line("FIRST"))
+            for _turn in range(turns):
+                await trio.lowlevel.checkpoint()
+            stand_still(20)
+            waiting.connect(str(it.path))
+            waiting.send(line("DOOR"))
+            os.write(client.stream.socket.fileno(), line("OLD"))
+            await trio.lowlevel.checkpoint()
+            unread.looked()
+            await world.orders.wait_for(3)
+        assert taken(world) == {"FIRST": began, "OLD": began, "DOOR": began}
+
+
 async def test_a_client_that_waited_at_the_door_through_a_gap_is_no_news() -> None:
     world = World()
     unread = world.intake.unread
