@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.steps import Step
 
-_SHORT, _LONG = 90, 20_000
+_SHORT, _LONG = 50, 20_000
 _settings = settings(
     print_blob=True,
     phases=set(Phase) - {Phase.explain},

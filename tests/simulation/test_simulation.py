@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.steps import Post
 
-_SHORT, _LIMITED, _LONG = 300, 60, 50_000
+_SHORT, _LIMITED, _LONG = 150, 30, 50_000
 _settings = settings(
     print_blob=True,
     # To explain a failure takes longer than to find it, and the story does it.
