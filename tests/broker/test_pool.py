@@ -805,6 +805,7 @@ async def test_a_flood_at_a_dead_server_is_told_as_soon_as_a_lone_order(
     assert not any(request.sent for request in requests)
 
 
+@pytest.mark.jumping_time
 async def test_connections_are_warm_again_soon_after_a_short_outage(
     pool: Pool, network: Network
 ) -> None:
