@@ -87,7 +87,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         for name, threshold in (("jumping_time", 0.0), ("frozen_time", math.inf)):
             if item.get_closest_marker(name) is not None:
-                item.add_marker(pytest.mark.trio(run=partial(_run, threshold)))
+                item.add_marker(
+                    pytest.mark.trio(run=partial(run_on_mock_clock, threshold))
+                )
 
 
 def pytest_collection_finish() -> None:
@@ -98,13 +100,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _run(
+def run_on_mock_clock(
     autojump_threshold: float,
     main: Callable[[], Awaitable[None]],
     *,
-    clock: Clock | None,
-    instruments: Sequence[Instrument],
+    clock: Clock | None = None,
+    instruments: Sequence[Instrument] = (),
 ) -> None:
+    """Run something as a test of a marked module is run, on a clock that begins at 0."""
     if clock is None:
         clock = MockClock(autojump_threshold=autojump_threshold)
     with ExitStack() as stack:
