@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from snexec.clock import Clock
     from snexec.model import AccountName
     from snexec.settings import LiveSettings, Settings
+
+
+_FILES_A_CONNECTION = 4  # may be open for each that is kept warm
 
 
 class BudgetStatus(NamedTuple):
@@ -192,9 +196,13 @@ class Accounts:
             await held.client.run()
 
     def _keep_warm(self, settings: Settings) -> None:
+        connections = settings.alpaca.warm_connections
+        limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            # The stream, clients and the database need open files as well.
+            connections = min(connections, limit // _FILES_A_CONNECTION)
         for mode, held in self._held.items():
-            needed = mode == settings.mode
-            held.client.keep_warm(settings.alpaca.warm_connections if needed else 0)
+            held.client.keep_warm(connections if mode == settings.mode else 0)
 
     def _endpoint(self, mode: AccountName, settings: Settings) -> Endpoint:
         if self._exchange is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,20 @@ async def test_only_the_current_mode_has_warm_connections(
     live = plain(warm_connections=7).model_copy(update={"mode": "live"})
     accounts.reconfigure(live)
     assert warm() == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("limit", "warm"), [(48, 12), (256, 64), (resource.RLIM_INFINITY, 64)]
+)
+async def test_warm_connections_leave_most_of_the_open_files_to_others(
+    make_accounts: Callable[..., Accounts],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+    warm: int,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (limit, limit))
+    accounts = make_accounts(plain())
+    assert accounts._held["paper"].client._pool._warm == warm
 
 
 class Broker:
