@@ -11,6 +11,7 @@ import trio
 from snexec.exits.answers import ExitsStatus
 from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
+from snexec.exits.heap import give_back_large
 from snexec.exits.means import Means
 from snexec.exits.seller import Seller
 from snexec.exits.taking_up import take_up_all
@@ -82,6 +83,8 @@ class Exits:
             StartError: The database cannot be used.
         """
         follows_all = self._live.now.exits is not None
+        if follows_all:
+            _import_watching()  # below the rows, which do not stay as they are read
         rows = self._ledger.held(every_row=follows_all)
         self._book.follows_all = follows_all
         self._book.load(rows)
@@ -254,6 +257,7 @@ class Exits:
             )
 
     def _begin_watching(self) -> None:
+        give_back_large()
         self._watching = watching = _import_watching()(
             *self._below,
             book=self._book,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from snexec.exits.highs import Highs
 from snexec.exits.prices import NEVER, RANK
 from snexec.exits.ticks import Ticks
-from snexec.exits.today import Today
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snexec.exits.prices import Price, Source
     from snexec.exits.second import SecondSources
+    from snexec.exits.today import Today
     from snexec.settings import ExitSettings
 
 
@@ -69,8 +69,8 @@ class KnownPrices:
         self._bid_confirmed: float | None = None
         self._unmoved: Decimal | None = None
         self._second: SecondSources | None = None
-        # While it is None all is plain: positions show today's price, of this day.
-        self._today: Today | None = Today()
+        # While it is None all is plain: positions show the price of this day, if any.
+        self._today: Today | None = None
         self._day: int | None = None
 
     @property

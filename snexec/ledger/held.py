@@ -19,7 +19,7 @@ from snexec.ledger.reading import exact, id_of, seconds_sql, text_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from snexec.clock import Clock
     from snexec.ledger.held_rows import HighPrice
@@ -57,13 +57,13 @@ _PAGE = (
 )
 # It is no change that others wait for: `updatedAt` stays.
 _RAISE_HIGH = (
-    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
-    " AND status = 'open' AND entryPrice = :entry"
-    " AND (highPrice IS NULL OR highPrice < :price)"
+    "UPDATE BotTrade SET highPrice = ?1 WHERE id = ?2"
+    " AND status = 'open' AND entryPrice = ?3"
+    " AND (highPrice IS NULL OR highPrice < ?1)"
 )
 _SET_HIGH = (
-    "UPDATE BotTrade SET highPrice = :price WHERE id = :id"
-    " AND status = 'open' AND entryPrice = :entry"
+    "UPDATE BotTrade SET highPrice = ?1 WHERE id = ?2"
+    " AND status = 'open' AND entryPrice = ?3"
 )
 TRIED = (
     "SELECT tradeId, count(*) FROM BotTrade"  # noqa: S608 - constants only
@@ -196,15 +196,10 @@ class HeldRows:
         ]
 
 
-def _values(highs: Iterable[HighPrice]) -> list[dict[str, object]]:
-    return [
-        {
-            "id": each.row_id,
-            "price": float(each.price),
-            "entry": float(each.entry_price),
-        }
-        for each in highs
-    ]
+def _values(highs: Iterable[HighPrice]) -> Iterator[tuple[float, str, float]]:
+    """Yield what is written of each, one at a time: many rise in the same moment."""
+    for each in highs:
+        yield float(each.price), each.row_id, float(each.entry_price)
 
 
 def _read_beside(text: object, row: WatchedRow) -> HeldBeside | None:
