@@ -47,7 +47,8 @@ Moved: what positions show falls below the stop at another moment between two po
 time; the slowest of {moves}. The goal is {confirm} polls and {trip:g} s.
 Start: to the first signal taken, with {closed:,} closed rows and without, in turns.
 Memory: {memory_rows:,} rows more, with a bid and four prints each, 100 in a frame; and
-what reading positions, of as many, leaves behind. Beside as many closed rows in both.
+what reading positions, of as many, leaves behind; beside a daemon with the same rows, but
+for 100 all of them closed. Python takes 1 MB at once, so few rows would be none or twice.
 The broker and the market data are two processes that do little else but note the time."""
 
 

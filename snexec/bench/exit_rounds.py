@@ -42,7 +42,7 @@ class ExitSizes:
         moves: Of prices that positions show.
         starts: With closed rows and without, in turns.
         closed: Rows that were sold.
-        memory_rows: That are watched where memory is measured, beside as many closed.
+        memory_rows: That are watched where memory is measured, or are closed instead.
     """
 
     rounds: int
@@ -67,7 +67,7 @@ FULL = ExitSizes(
     moves=10,
     starts=5,
     closed=10_000,
-    memory_rows=2_000,
+    memory_rows=6_000,
 )
 QUICK = ExitSizes(
     rounds=1,
@@ -155,8 +155,8 @@ def run_exits(
         tell("starts and memory")
         starts = [_starts(places, sizes) for _ in range(sizes.starts)]
         small, large = (
-            _memory(places, held, closed=sizes.memory_rows)
-            for held in (100, 100 + sizes.memory_rows)
+            _memory(places, 100 + more, closed=2 * sizes.memory_rows - more)
+            for more in (0, sizes.memory_rows)
         )
         disk = places.disk.parent
     return ExitRun(
@@ -288,8 +288,8 @@ def _starts(places: Places, sizes: ExitSizes) -> tuple[float, float]:
 def _memory(places: Places, held: int, *, closed: int) -> float:
     """Return the resident memory with so many rows that have prices, in MiB.
 
-    Beside closed rows, as in a database that was used before: what SQLite keeps of any
-    larger file, 1 MB, and what reading a few rows leaves free are no watched row's.
+    Beside so many closed ones that the database has as many rows whatever is held: what
+    SQLite keeps of a larger file, and what reading that leaves free, are no watched row's.
     """
     symbols = [symbol_of(number) for number in range(held)]
     with _daemon(places, "stream", held=held, closed=closed) as (subject, _, data):

@@ -84,7 +84,7 @@ class KnownPrices:
 
         It is the last accepted one; before there is one, that which positions had shown.
         """
-        return self._unmoved if self._last is None else self.last
+        return self._unmoved if self._last is None else Decimal(repr(self._last))
 
     @property
     def source(self) -> Source | None:

@@ -47,7 +47,8 @@ class SymbolPrices(KnownPrices):
             self._accept(price, now, settings)
         elif why == "jump":
             self._others().doubt(price, now)
-        self._calm_down()
+        if self._today is not None:
+            self._calm_down(self._today)
         return why
 
     def hear_bid(
@@ -62,7 +63,7 @@ class SymbolPrices(KnownPrices):
         self._accept_doubted(now, settings)
         if not bid or not self.is_fresh(now.elapsed, settings):
             return False
-        self._confirm_by_bid(settings, now)
+        self._confirm_by_bid(settings, self._fresh_bid(now, settings))
         return True
 
     def hear_status(self, *, is_halted: bool, at: float) -> bool:
@@ -71,7 +72,7 @@ class SymbolPrices(KnownPrices):
         changed = today.hear_status(is_halted=is_halted, at=at)
         if changed:
             self._ticks.clear()  # what was seen before a halt confirms nothing after it
-        self._calm_down()
+        self._calm_down(today)
         return changed
 
     def lose_stream(self) -> None:
@@ -196,10 +197,9 @@ class SymbolPrices(KnownPrices):
         if self._today.begin(session):
             self._ticks.clear()  # yesterday's confirm nothing
 
-    def _calm_down(self) -> None:
+    def _calm_down(self, today: Today) -> None:
         """Keep nothing of a session of which all is known."""
-        today = self._today
-        if today is not None and today.has_moved and not today.is_halted:
+        if today.has_moved and not today.is_halted:
             self._day, self._today = today.day, None
 
     def _others(self) -> SecondSources:
@@ -222,8 +222,9 @@ class SymbolPrices(KnownPrices):
             # One more than confirm a rule: it is the last, where the last is taken back.
             keep=settings.confirm_ticks + 1,
         )
-        self._confirm_in_a_row(settings, self._fresh_bid(now, settings))
-        self._confirm_by_bid(settings, now)
+        bid = self._fresh_bid(now, settings)
+        self._confirm_in_a_row(settings, bid)
+        self._confirm_by_bid(settings, bid)
 
     def _fresh_bid(self, now: Instant, settings: ExitSettings) -> float | None:
         is_old = now.elapsed - self._bid_at > settings.max_price_age_sec
@@ -239,8 +240,8 @@ class SymbolPrices(KnownPrices):
         if not ticks.number or self.highs.takes(value):
             self.highs.offer(value, ticks.prints(count))
 
-    def _confirm_by_bid(self, settings: ExitSettings, now: Instant) -> None:
-        bid, last = self._fresh_bid(now, settings), self._last
+    def _confirm_by_bid(self, settings: ExitSettings, bid: float | None) -> None:
+        last = self._last
         if bid is None or last is None or self._ticks.source != "stream":
             return
         value = min(last, bid)
