@@ -100,7 +100,7 @@ class ReplyReader:
                 wait = then.timestamp() - self._clock.now().timestamp()
             except (ValueError, OverflowError):
                 return None
-        return wait if 0 <= wait <= 3600 else None
+        return wait if 0 < wait <= 3600 else None
 
 
 def is_final_refusal(status: int) -> bool:

@@ -291,7 +291,7 @@ RESET = int(MOMENT.timestamp())
         ({}, 1.0),
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0.5"}, 0.5),
-        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "0"}, 1.0),  # or all that the budget leaves goes at once
         ({"Retry-After": "-5"}, 1.0),
         ({"Retry-After": ""}, 1.0),
         ({"Retry-After": "soon"}, 1.0),
