@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from snexec.logs import SecretMask
     from snexec.model import Mode
-    from snexec.settings.exits import ExitSettings
     from snexec.settings.sections import Settings
 
 
@@ -78,7 +77,6 @@ class LiveSettings:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.now = settings
-        self._before: list[ExitSettings | None] = []  # the last change of the section
         self.term = Term(settings.mode)
         self.path = path
         self.environ = environ
@@ -106,15 +104,8 @@ class LiveSettings:
         )
 
     def _refuse_looser(self, read: Settings, content: bytes) -> None:
-        """Refuse a file that is perhaps cut, where the cut would loosen a limit.
-
-        An ``[exits]`` that is as it was before its last change is none that is cut: so new
-        rules are taken back before they sell (SPEC 12.3).
-        """
-        outright = loosened_by_absence(self.now, read)
-        if read.exits in self._before:
-            outright = [line for line in outright if not line.startswith("exits.")]
-        if outright:
+        """Refuse a file that is perhaps cut, where the cut would loosen a limit."""
+        if outright := loosened_by_absence(self.now, read):
             keys = ", ".join(line.partition(" ")[0] for line in outright)
             raise ConfigError(
                 f"{self.path}: {keys}: set until now and missing; what is loosened must"
@@ -131,8 +122,6 @@ class LiveSettings:
 
     def put_in_force(self, reload: Reload) -> None:
         """Put what was read in force."""
-        if reload.settings.exits != self.now.exits:
-            self._before = [self.now.exits]
         self.now = reload.settings
         if self.now.mode != self.term.mode:
             self.term = Term(self.now.mode)

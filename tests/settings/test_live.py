@@ -309,20 +309,3 @@ def test_secrets_in_the_environment_are_masked_as_soon_as_the_file_is_read(
     file.path.write_text('mode = "live"\n')
     read_again(live)
     assert mask.apply("PKKEYKEY and SECRETSECRET") == "*** and ***"
-
-
-@pytest.mark.parametrize("before", ["[bot]\n", "[exits]\nprofit_target_pct = 5\n"])
-def test_new_rules_are_taken_back_by_the_file_as_it_was_before(
-    file: ConfigFile, live: LiveSettings, before: str
-) -> None:
-    file.path.write_text(before)
-    live.put_in_force(read_again(live))
-    old = live.now
-    file.path.write_text("[exits]\nprofit_target_pct = 5\nhard_stop_loss_pct = 2\n")
-    live.put_in_force(read_again(live))
-    file.path.write_text("[exits]\nconfirm_ticks = 3\n")
-    with pytest.raises(ConfigError, match="hard_stop_loss_pct"):
-        read_again(live)
-    file.path.write_text(before)
-    live.put_in_force(read_again(live))
-    assert live.now.exits == old.exits
