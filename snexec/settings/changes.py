@@ -1,7 +1,7 @@
 """What a second reading of the file changes, and what it may not change (SPEC 2, 11).
 
-A file that is cut short still parses. So nothing gets looser because a key is missing:
-what is loosened must be said outright.
+A file that is cut short still parses. So no limit gets looser because a key is missing:
+what is loosened must be said outright. Only a rule of ``[exits]`` is off without its key.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _SECRETS = {
     *("redis.url", "http.tokens"),
 }
 _SHOWN_VALUE_CHARS = 1000
+_EXITS_SAY_OUTRIGHT = {"enabled", "data_url", "data_stream_url"}
 _WITHOUT_EXITS = ExitSettings(enabled=False)  # what a file without the section means
 # Limits that a shorter number loosens; any other is stricter for it.
 # The last two trades may have won, where the last twenty lost.
@@ -151,25 +152,22 @@ def _value(settings: Settings, name: str) -> object:
 def _is_said(old: Settings, new: Settings, name: str) -> bool:
     section, _, key = name.rpartition(".")
     if section == "exits":
-        return _exit_is_said(old, new, key)
+        return _exit_may_differ(old, new, key)
     said = (getattr(new, section) if section else new).model_fields_set
     if key == "min_win_rate_trades":
         return key in said or "min_win_rate" in said
     return key in said
 
 
-def _exit_is_said(old: Settings, new: Settings, key: str) -> bool:
-    """Return whether a key of ``[exits]`` differs because the file says so.
+def _exit_may_differ(old: Settings, new: Settings, key: str) -> bool:
+    """Return whether a key of ``[exits]`` may differ without a word about it.
 
-    Where all of them are off by ``enabled``, no other key has to say it too; that word
-    is also what a file says that leaves out the section.
+    A rule without its key is off, and so are all without the section (SPEC 12.1). But
+    none begins to sell by a word that is missing, and no keys go elsewhere.
     """
-    if old.exits is None:
+    if old.exits is None or new.exits is None or key not in _EXITS_SAY_OUTRIGHT:
         return True
-    if new.exits is None:
-        return key != "enabled"
-    said = new.exits.model_fields_set
-    return key in said or (not new.exits.enabled and "enabled" in said)
+    return key in new.exits.model_fields_set
 
 
 def _loosens(name: str, before: object, default: object) -> bool:

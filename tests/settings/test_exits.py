@@ -216,25 +216,30 @@ def outright(file: ConfigFile, before: str, after: str) -> list[str]:
 @pytest.mark.parametrize(
     ("before", "after", "refused"),
     [
-        (STOP, "", ["exits.enabled = false"]),
+        (STOP, "", []),
         (STOP, "[exits]\nenabled = false", []),
-        (STOP, "[exits]", ['exits.hard_stop_loss_pct = "off"']),
+        (STOP, "[exits]", []),
         (STOP, '[exits]\nhard_stop_loss_pct = "off"', []),
         (STOP, "[exits]\nhard_stop_loss_pct = 50", []),
         (
             "[exits]\ntrailing_stop_pct = 5\nmax_hold_duration_sec = 60",
             STOP,
-            ['exits.trailing_stop_pct = "off"', 'exits.max_hold_duration_sec = "off"'],
+            [],
         ),
         ("[exits]\nenabled = false", "[exits]", ["exits.enabled = true"]),
         ("[exits]\nenabled = false", "[exits]\nenabled = true", []),
         (f"{STOP}enabled = false", "", []),
-        ("[exits]\nconfirm_ticks = 3", "[exits]", ["exits.confirm_ticks = 2"]),
+        ("[exits]\nconfirm_ticks = 3", "[exits]", []),
+        (
+            '[exits]\ndata_url = "http://127.0.0.1:1"',
+            "[exits]",
+            ['exits.data_url = "https://data.alpaca.markets"'],
+        ),
         ("", STOP, []),
         ("", "[exits]", []),
     ],
 )
-def test_no_rule_vanishes_and_none_begins_by_a_missing_key(
+def test_a_rule_without_its_key_is_off_and_none_begins_by_a_missing_key(
     file: ConfigFile, before: str, after: str, refused: list[str]
 ) -> None:
     assert outright(file, before, after) == refused
