@@ -129,8 +129,11 @@ class KnownPrices:
 
         One above the configured source is no better than that.
         """
-        said_by, best = self._ticks.source, RANK[settings.price_source]
-        if said_by is None or RANK[source] >= min(RANK[said_by], best):
+        rank = RANK[source]
+        if rank >= RANK[settings.price_source]:
+            return False
+        said_by = self._ticks.source
+        if said_by is None or rank >= RANK[said_by]:
             return False
         return self.is_fresh(elapsed, settings)
 

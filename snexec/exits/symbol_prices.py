@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from snexec.exits.known_prices import KnownPrices
@@ -10,8 +11,6 @@ from snexec.exits.second import SecondSources, are_near
 from snexec.exits.today import Today
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from snexec.exits.prices import Instant, PassedOver, Price, Session
     from snexec.settings import ExitSettings
 
@@ -60,7 +59,8 @@ class SymbolPrices(KnownPrices):
             Whether it may have confirmed something, so that rules are to be asked.
         """
         self._bid, self._bid_at = float(bid) if bid else None, now.of(at)
-        self._accept_doubted(now, settings)
+        if self._second is not None:
+            self._accept_doubted(self._second, now, settings)
         if not bid or not self.is_fresh(now.elapsed, settings):
             return False
         self._confirm_by_bid(settings, self._fresh_bid(now, settings))
@@ -133,8 +133,9 @@ class SymbolPrices(KnownPrices):
         if why is not None:
             return why
         if price.source == "snapshots":
-            self._others().hear_snapshot(price.price, now.of(price.at))
-            self._accept_doubted(now, settings)
+            others = self._others()
+            others.hear_snapshot(price.price, now.of(price.at))
+            self._accept_doubted(others, now, settings)
         return self._why_unneeded(price, now, settings, entry)
 
     def _weigh_time(
@@ -171,18 +172,20 @@ class SymbolPrices(KnownPrices):
         self, price: Decimal, entry: Decimal | None, settings: ExitSettings
     ) -> bool:
         """Return whether a price is no jump."""
-        most, measure = settings.max_price_jump_pct / 100, self.measure
+        most, last = settings.max_price_jump_pct / 100, self._last
+        measure = self._unmoved if last is None else Decimal(repr(last))
         if measure is not None:
             return abs(price - measure) <= measure * most
         # The first of a run, and the next may be as bad.
         known = [each for each in (entry, self.highs.highest) if each is not None]
         return not known or any(abs(price - each) <= each * most for each in known)
 
-    def _accept_doubted(self, now: Instant, settings: ExitSettings) -> None:
-        if self._second is None or self.is_halted:
+    def _accept_doubted(
+        self, others: SecondSources, now: Instant, settings: ExitSettings
+    ) -> None:
+        if self.is_halted:
             return
-        bid = self.bid(now.elapsed, settings)
-        price = self._second.settled(now, settings, bid)
+        price = others.settled(now, settings, self.bid(now.elapsed, settings))
         if price is not None:
             self._accept(price, now, settings)
 
