@@ -11,7 +11,6 @@ import trio
 from snexec.exits.answers import ExitsStatus
 from snexec.exits.book import PositionBook
 from snexec.exits.by_hand import ByHand
-from snexec.exits.heap import give_back_large
 from snexec.exits.means import Means
 from snexec.exits.seller import Seller
 from snexec.exits.taking_up import take_up_all
@@ -257,7 +256,6 @@ class Exits:
             )
 
     def _begin_watching(self) -> None:
-        give_back_large()
         self._watching = watching = _import_watching()(
             *self._below,
             book=self._book,
