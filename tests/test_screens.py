@@ -27,7 +27,8 @@ SIGNALS = ROOT / "tests" / "signals.jsonl"
 CLOSING, COMMANDS = 100, 80
 # A quiet morning: one symbol that gains, one that is sold, one that is bought twice.
 MORNING: dict[str, dict[str, object]] = {
-    "AAPL": {"path": [[0.0, 1.2]]},
+    # Two prices, as polls that show one only may be of another day.
+    "AAPL": {"path": [[0.0, -0.1], [2.0, 1.2]]},
     "BTC/USD": {"path": [[0.0, 0.3]]},
     "MSFT": {"path": [[0.0, -3.0], [1.0, -6.0]]},
 }
