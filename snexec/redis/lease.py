@@ -98,7 +98,6 @@ class Lease:
         uptime = float((await session.info("server"))["uptime_in_seconds"])
         young = self._seconds + _UPTIME_SECONDS - uptime
         self._forgets_until = trio.current_time() + young
-        self._not_before = max(self._not_before, self._forgets_until)
         while not self._is_lost:
             since = trio.current_time(), self._clock.now()
             with trio.move_on_after(self._seconds / _RENEWALS) as patience:
@@ -146,11 +145,13 @@ class Lease:
     def _may_take(self, who: str, left: float) -> bool:
         """Return whether nobody can be active, by who has it and for how long still."""
         now = trio.current_time()
+        # A server that has lost its last second may not know who has it since, nor for how
+        # long it was renewed.
+        is_sure = now >= self._forgets_until
         if who == LEASE_RELEASED:
-            # A server that has lost its last second may not know who has it since.
-            return now >= self._forgets_until
+            return is_sure
         if not who:
-            return now >= self._not_before
+            return is_sure and now >= self._not_before
         name = _name_of(who)
         if name != self._seen:
             self._see(name, left)
@@ -166,7 +167,7 @@ class Lease:
                 name,
             )
         self._left = left
-        return left < self._seconds * _UNRENEWED
+        return is_sure and left < self._seconds * _UNRENEWED
 
     def _see(self, name: str, left: float) -> None:
         """Say who has it, which is news."""

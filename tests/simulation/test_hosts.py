@@ -203,6 +203,18 @@ STORIES: dict[str, list[Step]] = {
         Wait(seconds=2.0),
         Add(symbol="MSFT", id="n-2"),
     ],
+    "Redis restarts, and has lost that the lease was renewed": [
+        Add(),
+        Wait(seconds=30.0),
+        Kill(host="a", down=9.0),
+        RedisRestarts(down=0.0, lost=0.3),
+        Add(),
+        Wait(seconds=30.0),
+        RedisRestarts(down=5.0, lost=0.3),
+        Wait(seconds=0.0),
+        Add(),
+        Wait(seconds=5.0),
+    ],
     "Redis is slow, and then restarts": [
         SlowRedis(host="a"),
         SlowRedis(host="b"),
