@@ -37,7 +37,6 @@ class Evidence:
 
     Attributes:
         before: The last sight at which nothing was wrong.
-        is_surveyed: Whether it was asked what happened since it was bought.
         noted: What the account held in all at that of an earlier run, with shares of
             others; as the row's own shares, it is what a split changes.
         first: The first one at which it was as it was last.
@@ -46,6 +45,7 @@ class Evidence:
         used: Activities that were counted for this row.
         ask_at: Before this, on Trio's clock, nothing more is asked for it.
         rests: Why its price rules rest, where that is for what was seen here.
+        is_surveyed: Whether it was asked what happened since it was bought.
     """
 
     __slots__ = (
@@ -167,7 +167,7 @@ class Evidence:
             self.splits = splits
 
     def begin(self, now: Sight, *, anew_at: float = NEVER) -> None:
-        """Note the first sight of something wrong; it stands since ``anew_at`` at most."""
+        """Note the first sight of something wrong; it counts from ``anew_at`` if later."""
         self.first = now._replace(at=max(now.at, anew_at), price=None)
         self._ask_freely()
 

@@ -167,10 +167,10 @@ class KeptStop:
         self.position.stop_at_broker = False
 
     def withheld(self, new: NewExit, _why: Withheld) -> None:
-        """Try again soon."""
+        """Try again soon; the rule goes on meanwhile."""
         if new.is_resumed:
             return  # it is sent again later
-        self.is_in_flight = False
+        self.is_in_flight = self.position.stop_at_broker = False
         self.due = trio.current_time() + _AGAIN_SECONDS
 
     def _ended(self, applied: ExitApplied) -> None:

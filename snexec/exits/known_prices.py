@@ -37,8 +37,8 @@ class Confirmation(NamedTuple):
 class KnownPrices:
     """What is known of one symbol's price, and what that confirms.
 
-    What nearly no row has is made for those that have it: a session that has yet to show
-    what is today's, or is halted; second sources; and numbers are floats, as in ``Ticks``.
+    Numbers are floats, as in ``Ticks``. What nearly no row has is made only for those that
+    have it: a session that has yet to show what is today's, or is halted; second sources.
 
     Args:
         high: The highest confirmed price so far.

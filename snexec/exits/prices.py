@@ -10,7 +10,6 @@ A price is passed over, with the reason, or accepted. In the order in which it i
 | `unmoved` | of `positions`, and may still be yesterday's |
 | `halted` | comes in a halt |
 | `stand_in` | of a source that stands in for one that is fresh |
-| `repeated` | is a snapshot's print that was counted before |
 | `jump` | is too far from the last one, and no second source agrees |
 """
 

@@ -21,7 +21,7 @@ _INSERT = (
     " triggerSource, state, decidedAt, createdAt, updatedAt, wholePosition, waits)"
     " VALUES (?, ?, ?, ?, ?, '0', ?, ?, 'planned', ?, ?, ?, ?, ?)"
 )
-# One question where there is no sell yet, as there hardly is.
+# One question where the row has no sell yet, as nearly none has.
 _TO_SELL = (
     "SELECT symbol, mode, status, shares, settledAt, signalId, EXISTS"
     " (SELECT 1 FROM BotExit WHERE tradeId = BotTrade.id) AS wasSold"

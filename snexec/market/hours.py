@@ -260,5 +260,5 @@ class MarketHours:
             problem,
             f"{' and '.join(waits)} until it is"
             if waits
-            else "sells under way do not wait for it",
+            else "sells under way keep to a usual day's hours",
         )

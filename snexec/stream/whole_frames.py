@@ -70,8 +70,8 @@ class WholeFrames:
         self._changed.unpark_all()
 
     def end(self, error: Exception) -> None:
-        """Have ``get`` raise an error once all messages are given out."""
-        self._ended = error
+        """Have ``get`` raise an error once all messages are given out; the first counts."""
+        self._ended = self._ended or error
         self._changed.unpark_all()
 
     async def wait_room(self) -> None:

@@ -203,6 +203,14 @@ async def test_one_that_was_to_be_sent_again_is_waited_for_and_not_placed_twice(
     assert not bench.stop.is_in_flight
 
 
+async def test_the_rule_rests_for_none_that_did_not_leave(bench: Bench) -> None:
+    bench.stop.place(STOP)
+    bench.stop.planned(cast("NewExit", New()))
+    assert bench.position.stop_at_broker
+    bench.stop.withheld(cast("NewExit", New()), "not_written")
+    assert not bench.position.stop_at_broker, "also where its end cannot be written"
+
+
 async def test_one_whose_outcome_is_not_known_is_waited_for(bench: Bench) -> None:
     bench.stop.place(STOP)
     bench.stop.planned(cast("NewExit", New()))

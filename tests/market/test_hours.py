@@ -353,7 +353,7 @@ async def test_a_clock_that_is_asked_for_a_sell_alone_keeps_nothing_waiting(
     bench.market.want("paper")
     await trio.sleep(0.5)
     [warning] = warnings_of(caplog)
-    assert warning.endswith("): sells under way do not wait for it")
+    assert warning.endswith("): sells under way keep to a usual day's hours")
     nursery.cancel_scope.cancel()
 
 

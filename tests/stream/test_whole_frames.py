@@ -282,6 +282,22 @@ async def test_what_a_taker_raises_is_raised_where_it_waits_and_ends_all() -> No
     assert taker.taken == taker.given == []
 
 
+async def test_what_a_taker_raises_counts_though_the_connection_ends_as_well() -> None:
+    frames = opened()
+    taker = Taker(frames)
+    taker.problem = ZeroDivisionError("ours")
+
+    async def fall_and_end() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        frames.take(frame(b"1"))
+        frames.end(ENDED)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fall_and_end)
+        with pytest.raises(ZeroDivisionError, match="ours"):
+            await frames.get(taker.take)
+
+
 async def test_nothing_is_taken_for_one_who_does_not_wait_any_more() -> None:
     frames = opened()
     taker = Taker(frames)
