@@ -48,7 +48,7 @@ class TradeExecutor:
         outcomes: Records what the broker answered.
         refusals: Have the broker's no borne out.
         resend: What to do after a 429.
-        unsettled: Follows an order that is sent once more.
+        unsettled: Follows the orders of an earlier run until they are sent once more.
         latencies: Times each order.
         halt: The kill switch, checked last before an order leaves.
         ledger: Nothing leaves while its files are not what they were.
@@ -115,13 +115,16 @@ class TradeExecutor:
         return attempt.sent
 
     def _note_again(self, trade: NewTrade) -> None:
-        """Count an order's time anew, as it leaves in the row of an earlier run."""
+        """Stop asking about an order of an earlier run, which leaves now in its row.
+
+        As of any order under way, nothing ends its row before its own answer has come.
+        """
         order_log.warning(
             trade,
             "an earlier run has drawn up the order, and the broker does not know it: it"
             " is sent by the same id, which the broker takes once",
         )
-        self._unsettled.placed(trade, order_id=None, is_under_way=True)
+        self._unsettled.settled(trade.id)
 
     async def execute_trade(self, attempt: Attempt) -> None:
         """Do the rest for an order that did not go straight through.
@@ -168,6 +171,7 @@ class TradeExecutor:
         if attempt.opening == "again":
             # Recovery asks on about its row, which is open, whatever it was before.
             self._unsettled.revived(attempt.trade.id)
+            self._outcomes.look_up(attempt.trade)
             attempt.intent.dropped(reason, why=why)
         elif attempt.unsafe:
             self._outcomes.drop_unsafe(attempt)

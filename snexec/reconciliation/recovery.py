@@ -255,7 +255,9 @@ class Recovery:
             return  # an early look-up may well be ahead of the stream
         await trio.sleep(_STREAM_LAG_SECONDS)
         # What the stream has reported may still wait for the database.
-        await self._writer.write(lambda _store: None)
+        reported = trio.Event()
+        await self._writer.submit_probe(reported.set)
+        await reported.wait()
         if not self._unsettled.was_streamed(order.trade_id):
             starved(order.mode, order.placed_at)
 

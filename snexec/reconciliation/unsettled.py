@@ -67,7 +67,6 @@ class UnsettledOrders:
         refusal: OpenRefusal | None = None,
         side: Side = "buy",
         resend_at: float = math.inf,
-        is_under_way: bool = False,
     ) -> None:
         """Follow an order that was just placed; ask at once about an unknown one.
 
@@ -77,11 +76,9 @@ class UnsettledOrders:
             refusal: The broker's no to it, where there is one to bear out.
             side: Whether it buys or sells.
             resend_at: From when on a sell that is not found is sent again.
-            is_under_way: Whether its request leaves only now.
         """
         now = trio.current_time()
-        is_late = order_id is not None or is_under_way
-        first = FIRST_CHECK_SECONDS if is_late else 0.0
+        first = 0.0 if order_id is None else FIRST_CHECK_SECONDS
         earlier = self._orders.get(order.trade_id)
         self.add(
             UnsettledOrder(

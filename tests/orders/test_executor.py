@@ -237,12 +237,12 @@ async def test_a_row_of_another_program_blocks_its_symbol(rig: Rig) -> None:
 # What an earlier run has left
 
 
-def left(make_rig: Callable[..., Rig]) -> Rig:
+def left(make_rig: Callable[..., Rig], **settings: object) -> Rig:
     """Give the next run after one that died with a row whose order may have left."""
     first = make_rig()
     intent = SignalBuy(kept(first), first.orders._buying)
     first.open_row(intent.draw_up("paper"))
-    rig = make_rig()
+    rig = make_rig(**settings)
     rig.reconciler.load(rig.store.unsettled())
     return rig
 
@@ -273,7 +273,7 @@ async def test_an_order_that_may_never_have_left_leaves_in_the_same_row(
     assert "an earlier run has drawn up the order" in warnings_of(caplog)[-1]
 
 
-async def test_while_it_is_on_its_way_it_is_young_and_of_this_run(
+async def test_while_it_is_on_its_way_nobody_asks_and_then_it_is_young_and_of_this_run(
     make_rig: Callable[..., Rig],
 ) -> None:
     rig = left(make_rig)
@@ -283,8 +283,9 @@ async def test_while_it_is_on_its_way_it_is_young_and_of_this_run(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trade_again, rig)
         await trio.sleep(1)
-        [order] = rig.unsettled
-        assert (order.placed_at, order.due, order.of_this_run) == (0.0, 5.0, True)
+        assert len(rig.unsettled) == 0
+    [order] = rig.unsettled
+    assert (order.placed_at, order.due, order.of_this_run) == (3.0, 8.0, True)
 
 
 async def test_one_that_had_left_is_found_by_its_id(
@@ -367,6 +368,27 @@ async def test_one_that_is_too_old_after_its_429_keeps_its_row(
     assert len(rig.unsettled) == 1, "recovery asks on"
 
 
+async def test_one_that_waits_out_a_429_is_not_given_up_meanwhile(
+    make_rig: Callable[..., Rig], nursery: trio.Nursery
+) -> None:
+    rig = left(make_rig, intake={"max_signal_age_sec": 300.0})
+
+    async def accept(request: Request) -> BrokerOrder:
+        await trio.sleep(3)
+        return make_order(request.client_order_id or "")
+
+    limited = RateLimitedError("too many", wait_seconds=90)
+    rig.paper.placing.extend([limited, accept])
+    nursery.start_soon(rig.recover)
+    nursery.start_soon(trade_again, rig)
+    await trio.sleep(92)
+    assert len(rig.paper.asked("place")) == 2
+    assert only_row(rig)["status"] == "open", "its symbol is not free"
+    await trio.sleep(5)
+    assert only_row(rig)["alpacaOrderId"] == "o-1"
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("was_missed", [False, True])
 async def test_a_look_up_under_way_does_not_end_the_row_that_it_leaves_in(
     make_rig: Callable[..., Rig], nursery: trio.Nursery, *, was_missed: bool
@@ -394,7 +416,7 @@ async def test_a_look_up_under_way_does_not_end_the_row_that_it_leaves_in(
     await trio.sleep(2)
     assert only_row(rig)["status"] == "open"
     assert rig.told() == []
-    assert [each.of_this_run for each in rig.unsettled] == [True]
+    assert len(rig.unsettled) == 0, "nobody asks while it is under way"
     await trio.sleep(5)
     assert only_row(rig)["alpacaOrderId"] == "o-1"
     nursery.cancel_scope.cancel()

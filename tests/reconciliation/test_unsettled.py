@@ -60,12 +60,6 @@ async def test_an_order_whose_fate_is_unknown_is_asked_about_at_once() -> None:
     assert await asked_at(orders, 6, 60.0) == [0, 0.5, 1.5, 3.5, 7.5, 15.5]
 
 
-async def test_one_that_leaves_only_now_has_the_time_of_one_that_is_placed() -> None:
-    orders = UnsettledOrders()
-    orders.placed(make_trade(), order_id=None, is_under_way=True)
-    assert await asked_at(orders, 3, 60.0) == [5, 10, 20]
-
-
 async def test_a_short_interval_bounds_the_first_pauses_too() -> None:
     orders = UnsettledOrders()
     follow(orders)
