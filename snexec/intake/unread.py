@@ -180,7 +180,8 @@ class Door(trio.abc.Listener[trio.SocketStream]):
         self._unread = unread
         self._listener = listener
         at = listener.socket
-        self._same = socket.fromfd(at.fileno(), at.family, at.type)  # but for Trio
+        # The same socket: Trio's own would let other tasks run before it hands over.
+        self._same = socket.fromfd(at.fileno(), at.family, at.type)
         self._same.setblocking(False)
         self._room = room
         self._since: float | None = None
@@ -203,7 +204,8 @@ class Door(trio.abc.Listener[trio.SocketStream]):
     async def _next(self) -> socket.socket:
         while True:
             await trio.lowlevel.wait_readable(self._listener.socket)
-            with suppress(BlockingIOError):  # whoever waited has gone
+            # Whoever waited may have gone.
+            with suppress(BlockingIOError, ConnectionAbortedError):
                 client, _address = self._same.accept()
                 return client
 

@@ -294,6 +294,23 @@ async def test_lines_are_as_old_whatever_was_under_way_as_the_gap_began(
         assert taken(world) == {"FIRST": began, "OLD": began, "DOOR": began}
 
 
+async def test_a_client_that_goes_before_it_is_let_in_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accept = socket.socket.accept
+    goes = [ConnectionAbortedError(103, "Software caused connection abort")]
+
+    def come(sock: socket.socket) -> tuple[socket.socket, object]:
+        if goes:
+            raise goes.pop()
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", come)
+    async with served(World()) as it, it.client() as client:
+        assert await client.ask(signal_line())
+    assert goes == []
+
+
 async def test_a_client_that_waited_at_the_door_through_a_gap_is_no_news() -> None:
     world = World()
     unread = world.intake.unread
