@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     pytest-trio takes a clock from a test's own parameters only, not from fixtures.
     """
-    # The same in each worker.
+    # In the same order in each worker, wherever it began.
     items.sort(key=lambda item: item.path)
     for item in items:
         if not inspect.iscoroutinefunction(getattr(item, "obj", None)):

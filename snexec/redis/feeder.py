@@ -229,7 +229,7 @@ class RedisFeeder:
         """Note for all hosts that this one does what only one of them is to do.
 
         Args:
-            what: It is done once in the days for which that is kept.
+            what: Its name, by which it may be done again after 8 days.
 
         Returns:
             Whether no other host has; None where the server does not say.

@@ -47,8 +47,8 @@ class Lease:
         clock: The wall clock.
 
     Attributes:
-        holder: Which other host is active, as far as is known; an earlier run of this one
-            that still has the lease is none.
+        holder: Which host is active, as far as is known; None while an earlier run of
+            this one still has the lease.
     """
 
     def __init__(
