@@ -105,7 +105,7 @@ async def test_a_cancel_takes_its_time_and_loses_to_a_fill(start: Start) -> None
     assert await bench.status(placed["id"]) == "pending_cancel"
     await bench.settled(placed["id"], "canceled")
 
-    filled_first = Behaviour(cancel_delay_sec=0.2, fill_delay_sec=0.05)
+    filled_first = Behaviour(cancel_delay_sec=2.0, fill_delay_sec=1.0)
     bench.exchange.paper.behaviours.set("KO", filled_first)
     placed = (await bench.order()).json()
     assert (await bench.rest.delete(f"/v2/orders/{placed['id']}")).status_code == 204

@@ -183,7 +183,7 @@ def _rule_of(world: ExitWorld, row: Row) -> Iterator[str]:
     held = world.held_seconds(row)
     if held > world.max_hold + 5:
         yield f"held for {held:.0f} s: {shown(row)}"
-    if price <= entry * (1 - steps.STOP / 100):
+    if price <= world.stop_level(row):
         yield f"at {price}, below its stop: {shown(row)}"
     if price >= entry * (1 + steps.TARGET / 100):
         yield f"at {price}, beyond its target: {shown(row)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -410,6 +410,11 @@ class ExitWorld(World):
         self._nursery.start_soon(self._see_rules_obeyed)
         await super()._settle(check)
 
+    def stop_level(self, row: Row) -> Decimal:
+        """Return at which price a row is sold; a stop at the broker has whole cents."""
+        level = Decimal(repr(row["entryPrice"])) * (1 - steps.STOP / 100)
+        return level.quantize(Decimal("0.01"), ROUND_DOWN) if self._stops else level
+
     async def _see_rules_obeyed(self) -> None:
         """See that a price rule sells in time, once nothing is in its way."""
         if trio.current_time() < OPENS:
@@ -418,9 +423,10 @@ class ExitWorld(World):
         for row in self.seen.values():
             if row["status"] != "open" or not row["entryPrice"]:
                 continue
-            change = self.market.price(row["symbol"]) / Decimal(repr(row["entryPrice"]))
-            gain = (change - 1) * 100
-            if -steps.STOP < gain < steps.TARGET or any(
+            price = self.market.price(row["symbol"])
+            gain = (price / Decimal(repr(row["entryPrice"])) - 1) * 100
+            is_wanted = gain >= steps.TARGET or price <= self.stop_level(row)
+            if not is_wanted or any(
                 each["kind"] == "sell" for each in self.exits_of(row["id"])
             ):
                 continue
