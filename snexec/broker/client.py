@@ -28,6 +28,7 @@ from snexec.broker.lookups import LookUps
 from snexec.broker.pool import Pool
 from snexec.broker.positions import (
     MOST_POSITIONS_BYTES,
+    knows_nothing,
     read_position,
     read_positions,
 )
@@ -240,7 +241,7 @@ class AlpacaClient:
         name = quote(position_symbol(symbol), safe="")
         return read_quantity(await self._get(f"/v2/positions/{name}"), symbol)
 
-    async def positions(self, own: Own = lambda _symbol: None) -> PositionList:
+    async def positions(self, own: Own = knows_nothing) -> PositionList:
         """Return everything that the account holds (SPEC 12.4, 12.7).
 
         Args:

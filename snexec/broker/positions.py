@@ -94,8 +94,8 @@ class Known(Protocol):
 Own = Callable[[str], Known | None]  # of a symbol in its canonical spelling
 
 
-def _nothing(_symbol: str) -> None:
-    """Know nothing of any symbol."""
+def knows_nothing(_symbol: str) -> None:
+    """Return that nothing is known of a symbol."""
 
 
 class PositionList:
@@ -134,7 +134,7 @@ class PositionList:
         return self.is_whole and symbol not in self.unreadable
 
 
-async def read_positions(content: bytes, own: Own = _nothing) -> PositionList:
+async def read_positions(content: bytes, own: Own = knows_nothing) -> PositionList:
     """Read the body of a 200 as the list of all positions, in turns with other tasks.
 
     Args:
